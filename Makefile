@@ -1,0 +1,47 @@
+# Everything that a bare machine needs: Python 3.11 to 3.13, make, and a package index.
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
+	&& echo $$name && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SOURCES := db worker scheduler tests
+EXTRAS := --extra postgresql --extra standalone --extra dev
+
+.PHONY: demo test check format lock clean help
+
+help:
+	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
+	@echo 'make test    install into .venv, then check the code and run every test'
+	@echo 'make check   ruff and mypy alone'
+	@echo 'make format  put the code into shape'
+	@echo 'make lock    choose the newest versions for requirements.lock'
+
+demo: $(INSTALLED)
+	$(BIN)/photochrom demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+lock: $(INSTALLED)
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes $(EXTRAS) \
+		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf .venv
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'photochrom: no Python 3.11 to 3.13 with venv was found; install one, or: make PYTHON=/path/to/python3 ...' >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,1 @@
+"""The job database: tables, queries and migrations. Imports nothing else of Photochrom's."""

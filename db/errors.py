@@ -1,0 +1,35 @@
+"""The base of every error that Photochrom raises on purpose, and the database's own.
+
+A message says, in one line, what was given, what was expected and what to do. It is printed, logged
+and stored as it stands, so it never holds a secret.
+"""
+
+from typing import ClassVar
+
+
+class PhotochromError(Exception):
+    """Base of all; `exit_status` is what the command line exits with: 2 wrong use, 3 a service can't be reached."""
+
+    exit_status: ClassVar[int] = 2
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UsageError(PhotochromError):
+    """What was asked for can't be done as asked."""
+
+
+class ServiceUnavailable(PhotochromError):
+    """The broker, the database, the object store or the model server can't be reached."""
+
+    exit_status = 3
+
+
+class DatabaseUnavailable(ServiceUnavailable):
+    """The database can't be reached, or broke off in the middle; what was being written was rolled back."""
+
+
+class LeaseLost(Exception):
+    """The chunk is no longer this attempt's: what it still has must be dropped."""

@@ -1,0 +1,42 @@
+"""The schema's history, and the two questions asked of it: is this database up to date, and make it so."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from db.errors import UsageError
+from db.session import read_scope
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the database to `revision`, in one transaction; raises DatabaseUnavailable."""
+    config = _config()
+    config.attributes["engine"] = engine
+    command.upgrade(config, revision)
+
+
+def current_revision(engine: Engine) -> str | None:
+    """The database's revision, None for an empty one; raises DatabaseUnavailable."""
+    with read_scope(engine) as session:
+        return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def check_up_to_date(engine: Engine) -> None:
+    """Raises UsageError for a database that this version's code doesn't fit; DatabaseUnavailable."""
+    current, head = current_revision(engine), ScriptDirectory.from_config(_config()).get_current_head()
+    if current != head:
+        found = f"is at revision {current}" if current else "has no Photochrom tables"
+        raise UsageError(
+            f"the database {engine.url.render_as_string(hide_password=True)} {found}, expected revision {head}; "
+            "run: photochrom db upgrade"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config

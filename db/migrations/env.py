@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the revisions on the engine that db.migrations.upgrade was given."""
+
+from alembic import context
+
+from db.models import Base
+from db.session import session_scope
+
+with session_scope(context.config.attributes["engine"]) as session:
+    context.configure(connection=session.connection(), target_metadata=Base.metadata, render_as_batch=True)
+    context.run_migrations()

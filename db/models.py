@@ -1,0 +1,177 @@
+"""The tables. Times are UTC; keys are relative to the job's source or destination."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timezone-aware UTC time on every database; SQLite itself keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if value else None
+
+
+# SQLite numbers rows by itself only for a plain INTEGER key.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+class JobState:
+    SUBMITTING = "submitting"  # its scans are still being listed; nothing is dispatched yet
+    RUNNING = "running"  # its chunks are dispatched in priority order
+    PAUSED = "paused"  # nothing new is dispatched; what is leased is finished
+    COMPLETED = "completed"  # every scan is done, failed or skipped
+    CANCELLED = "cancelled"  # a person stopped it; what was done stays done
+    ALL = (SUBMITTING, RUNNING, PAUSED, COMPLETED, CANCELLED)
+    ENDED = (COMPLETED, CANCELLED)
+
+
+class ChunkState:
+    PENDING = "pending"  # waits for the dispatcher, not before `not_before`
+    QUEUED = "queued"  # a message with its id and attempt is with the broker
+    LEASED = "leased"  # a worker holds it until lease_expires_at
+    DONE = "done"  # none of its scans is pending
+    ALL = (PENDING, QUEUED, LEASED, DONE)
+
+
+class ScanState:
+    PENDING = "pending"  # not coloured yet
+    DONE = "done"  # the store has its output
+    FAILED = "failed"  # error_code and error_message say why; there is no output
+    SKIPPED = "skipped"  # left alone on purpose; error_code and error_message say why
+    ALL = (PENDING, DONE, FAILED, SKIPPED)
+
+
+def _one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:
+    listed = ", ".join(f"'{state}'" for state in states)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Job(Base):
+    """One request to colourize a collection into a destination."""
+
+    __tablename__ = "job"
+    __table_args__ = (_one_of("state", JobState.ALL), Index("job_by_state", "state", "priority"))
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(Text)  # s3://bucket/prefix or a folder
+    destination: Mapped[str] = mapped_column(Text)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality
+    priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
+    state: Mapped[str] = mapped_column(String(16), default=JobState.SUBMITTING)
+    scan_count: Mapped[int] = mapped_column(BigInteger, default=0)
+    other_count: Mapped[int] = mapped_column(BigInteger, default=0)  # files in the listing that are no scans
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Chunk(Base):
+    """The run of scans that one message carries, and the lease on it."""
+
+    __tablename__ = "chunk"
+    __table_args__ = (
+        _one_of("state", ChunkState.ALL),
+        CheckConstraint("(state = 'leased') = (lease_expires_at IS NOT NULL)", name="lease_has_an_end"),
+        Index("chunk_by_state", "state", "job_id", "id"),
+        Index("chunk_by_job", "job_id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    state: Mapped[str] = mapped_column(String(16), default=ChunkState.PENDING)
+    attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts dispatches; fences off earlier holders
+    lost_leases: Mapped[int] = mapped_column(Integer, default=0)  # times that a holder was never heard of again
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    worker: Mapped[str | None] = mapped_column(Text)
+    scan_count: Mapped[int] = mapped_column(Integer)
+    # Kept with each record, so that a job's progress is a sum over chunks, not over a million scans.
+    done_count: Mapped[int] = mapped_column(Integer, default=0)
+    failed_count: Mapped[int] = mapped_column(Integer, default=0)
+    skipped_count: Mapped[int] = mapped_column(Integer, default=0)
+    recorded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Scan(Base):
+    """One source image and all that is known of it."""
+
+    __tablename__ = "scan"
+    __table_args__ = (
+        _one_of("state", ScanState.ALL),
+        CheckConstraint("state <> 'done' OR output_sha256 IS NOT NULL", name="done_has_output"),
+        CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_has_reason"),
+        Index("scan_by_chunk", "chunk_id"),
+        Index("scan_by_job_state", "job_id", "state", "id"),
+        Index("scan_output", "job_id", "output_key", unique=True),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    chunk_id: Mapped[int] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"))
+    state: Mapped[str] = mapped_column(String(16), default=ScanState.PENDING)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)  # tries that ended in a record
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+
+    source_key: Mapped[str] = mapped_column(Text)
+    source_etag: Mapped[str | None] = mapped_column(Text)
+    source_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    source_sha256: Mapped[str | None] = mapped_column(String(64))
+    output_key: Mapped[str] = mapped_column(Text)
+    output_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    output_sha256: Mapped[str | None] = mapped_column(String(64))
+    width: Mapped[int | None] = mapped_column(Integer)
+    height: Mapped[int | None] = mapped_column(Integer)
+    bit_depth: Mapped[int | None] = mapped_column(Integer)
+
+    checkpoint: Mapped[str | None] = mapped_column(String(64))
+    worker: Mapped[str | None] = mapped_column(Text)
+    fetch_ms: Mapped[float | None]
+    open_ms: Mapped[float | None]
+    wait_ms: Mapped[float | None]  # from handing the lightness over until its batch began
+    predict_ms: Mapped[float | None]  # its batch's time on the device
+    compose_ms: Mapped[float | None]
+    store_ms: Mapped[float | None]
+    colourfulness: Mapped[float | None]  # Hasler and Suesstrunk 2003, of the output
+    certainty: Mapped[float | None]  # 0..1, from a head that gives one
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Worker(Base):
+    """A worker that is or was: what it runs and when it was last heard of."""
+
+    __tablename__ = "worker"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    children: Mapped[int] = mapped_column(Integer)
+    device: Mapped[str | None] = mapped_column(Text)
+    checkpoint: Mapped[str | None] = mapped_column(String(64))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,182 @@
+"""Jobs: create, fill with scans, change their state, complete, and see how far they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from db.errors import UsageError
+from db.models import Chunk, ChunkState, Job, JobState, Scan
+
+# From which states a person may bring a job into each state.
+_ALLOWED = {
+    JobState.PAUSED: (JobState.RUNNING,),
+    JobState.RUNNING: (JobState.PAUSED,),
+    JobState.CANCELLED: (JobState.SUBMITTING, JobState.RUNNING, JobState.PAUSED),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NewScan:
+    """A scan as the listing gave it; keys are relative to the job's source and destination."""
+
+    source_key: str
+    source_etag: str
+    source_bytes: int
+    output_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is; counts of scans."""
+
+    job: Job
+    done: int
+    failed: int
+    skipped: int
+    leased_chunks: int
+    last_record_at: datetime | None
+
+    @property
+    def total(self) -> int:
+        return self.job.scan_count
+
+    @property
+    def pending(self) -> int:
+        return self.total - self.done - self.failed - self.skipped
+
+    @property
+    def ended(self) -> bool:
+        return self.job.state in JobState.ENDED
+
+
+def create(
+    session: Session,
+    *,
+    name: str,
+    source: str,
+    destination: str,
+    options: dict[str, Any],
+    priority: int,
+    now: datetime,
+) -> int:
+    """A job that is still being listed; returns its id."""
+    job = Job(name=name, source=source, destination=destination, options=options, priority=priority, created_at=now)
+    session.add(job)
+    session.flush()
+    return job.id
+
+
+def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_scans: int) -> None:
+    """Insert scans in bulk, cut into chunks of `chunk_scans` (the last may be shorter)."""
+    groups = [scans[start : start + chunk_scans] for start in range(0, len(scans), chunk_scans)]
+    chunk_ids = session.scalars(
+        insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
+        [{"job_id": job_id, "scan_count": len(group)} for group in groups],
+    ).all()
+    rows = [
+        {
+            "job_id": job_id,
+            "chunk_id": chunk_id,
+            "source_key": scan.source_key,
+            "source_etag": scan.source_etag,
+            "source_bytes": scan.source_bytes,
+            "output_key": scan.output_key,
+        }
+        for chunk_id, group in zip(chunk_ids, groups, strict=True)
+        for scan in group
+    ]
+    session.execute(insert(Scan), rows)
+    session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(rows)))
+
+
+def start(session: Session, job_id: int, *, other_count: int) -> None:
+    """The listing is complete: let the dispatcher see the job."""
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
+        .values(state=JobState.RUNNING, other_count=other_count)
+    )
+
+
+def remove(session: Session, job_id: int) -> None:
+    """Take back a job whose submission failed half-way, with all its rows."""
+    for table, column in ((Scan, Scan.job_id), (Chunk, Chunk.job_id), (Job, Job.id)):
+        session.execute(delete(table).where(column == job_id))
+
+
+def get(session: Session, job_id: int) -> Job:
+    """Raises UsageError when there is no such job."""
+    job = session.get(Job, job_id)
+    if job is None:
+        raise UsageError(f"job {job_id} is not in the database; photochrom status lists the jobs that are")
+    return job
+
+
+def change_state(session: Session, job_id: int, state: str, *, now: datetime) -> None:
+    """Pause, resume or cancel; chunks that wait with the broker are taken back from it.
+
+    Raises UsageError when the job is in a state that doesn't allow it.
+    """
+    finished_at = now if state in JobState.ENDED else None
+    changed = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state.in_(_ALLOWED[state]))
+        .values(state=state, finished_at=finished_at)
+        .returning(Job.id)
+    ).all()
+    if not changed:
+        found = get(session, job_id).state
+        raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(_ALLOWED[state])} can be {state}")
+    take_back_queued(session, job_id)
+
+
+def take_back_queued(session: Session, job_id: int) -> None:
+    """Chunks that lie with the broker are pending again; their messages, should they arrive, claim nothing."""
+    session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.QUEUED)
+        .values(state=ChunkState.PENDING, queued_at=None)
+    )
+
+
+def complete_finished(session: Session, *, now: datetime) -> list[int]:
+    """Mark every running job without an unfinished chunk as completed; returns their ids."""
+    unfinished = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state != ChunkState.DONE).exists()
+    return list(
+        session.scalars(
+            update(Job)
+            .where(Job.state == JobState.RUNNING, ~unfinished)
+            .values(state=JobState.COMPLETED, finished_at=now)
+            .returning(Job.id)
+            .execution_options(synchronize_session=False)
+        )
+    )
+
+
+def recent_ids(session: Session, *, limit: int) -> list[int]:
+    """The latest jobs, newest first."""
+    return list(session.scalars(select(Job.id).order_by(Job.id.desc()).limit(limit)))
+
+
+def progress(session: Session, job_id: int) -> Progress:
+    """A sum over the job's chunks, so cheap for a million scans; raises UsageError when there is no such job."""
+    job = get(session, job_id)
+    done, failed, skipped, leased, last = session.execute(
+        select(
+            func.coalesce(func.sum(Chunk.done_count), 0),
+            func.coalesce(func.sum(Chunk.failed_count), 0),
+            func.coalesce(func.sum(Chunk.skipped_count), 0),
+            func.count().filter(Chunk.state == ChunkState.LEASED),
+            func.max(Chunk.recorded_at),
+        ).where(Chunk.job_id == job_id)
+    ).one()
+    return Progress(job, int(done), int(failed), int(skipped), leased, last)
+
+
+def unfinished(session: Session) -> list[Job]:
+    """Every job that has not ended, the oldest first."""
+    return list(session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED)).order_by(Job.id)))

@@ -1,0 +1,180 @@
+"""Scans: record what became of them, list them, and bring failed ones back."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+
+
+@dataclass(slots=True)
+class Measured:
+    """What is known of a scan: filled step by step, so that a failure keeps what came before it.
+
+    Milliseconds, bytes, pixels.
+    """
+
+    source_bytes: int | None = None
+    source_sha256: str | None = None
+    output_bytes: int | None = None
+    output_sha256: str | None = None
+    width: int | None = None
+    height: int | None = None
+    bit_depth: int | None = None
+    checkpoint: str | None = None
+    fetch_ms: float | None = None
+    open_ms: float | None = None
+    wait_ms: float | None = None
+    predict_ms: float | None = None
+    compose_ms: float | None = None
+    store_ms: float | None = None
+    colourfulness: float | None = None
+    certainty: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRecord:
+    """One row's new contents; state PENDING means that it is to be tried again."""
+
+    scan_id: int
+    state: str
+    measured: Measured
+    worker: str
+    finished_at: datetime
+    error_code: str | None = None
+    error_message: str | None = None
+
+
+def record(session: Session, records: Sequence[ScanRecord]) -> None:
+    """Write rows in bulk.
+
+    The caller has extended the chunk's lease in the same transaction, which fences off everyone else.
+    """
+    if not records:
+        return
+    session.execute(update(Scan), [_row(record) for record in records])
+    ids = [record.scan_id for record in records]
+    session.execute(
+        update(Scan)
+        .where(Scan.id.in_(ids))
+        .values(attempts=Scan.attempts + 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _row(record: ScanRecord) -> dict[str, object]:
+    measured = asdict(record.measured)
+    if measured["source_bytes"] is None:
+        del measured["source_bytes"]  # the listing's figure stays
+    ended = record.state != ScanState.PENDING
+    return {
+        "id": record.scan_id,
+        "state": record.state,
+        "worker": record.worker,
+        "finished_at": record.finished_at if ended else None,
+        "error_code": record.error_code,
+        "error_message": record.error_message,
+        **measured,
+    }
+
+
+def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, now: datetime) -> int:
+    """Fail every pending scan of a chunk; returns how many, which the caller adds to the chunk's count."""
+    rows = session.execute(
+        update(Scan)
+        .where(Scan.chunk_id == chunk_id, Scan.state == ScanState.PENDING)
+        .values(
+            state=ScanState.FAILED,
+            error_code=code,
+            error_message=message,
+            attempts=Scan.attempts + 1,
+            finished_at=now,
+        )
+        .returning(Scan.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    session.execute(
+        update(Chunk)
+        .where(Chunk.id == chunk_id)
+        .values(state=ChunkState.DONE, failed_count=Chunk.failed_count + len(rows), recorded_at=now)
+        .execution_options(synchronize_session=False)
+    )
+    return len(rows)
+
+
+def of_job(
+    session: Session, job_id: int, *, state: str | None = None, after_id: int = 0, limit: int | None = None
+) -> list[Scan]:
+    """A job's scans in the order they were listed, from after `after_id` on."""
+    query = select(Scan).where(Scan.job_id == job_id, Scan.id > after_id).order_by(Scan.id)
+    if state:
+        query = query.where(Scan.state == state)
+    return list(session.scalars(query.limit(limit) if limit else query))
+
+
+def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
+    """Failure codes with their counts, the most frequent first."""
+    rows = session.execute(
+        select(Scan.error_code, func.count())
+        .where(Scan.job_id == job_id, Scan.state == ScanState.FAILED)
+        .group_by(Scan.error_code)
+        .order_by(func.count().desc())
+    )
+    return [(str(row[0]), row[1]) for row in rows]
+
+
+def retry_failed(session: Session, job_id: int, *, code: str | None = None) -> int:
+    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many."""
+    failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
+    counts = session.execute(select(Scan.chunk_id, func.count()).where(*failed).group_by(Scan.chunk_id)).all()
+    if not counts:
+        return 0
+    session.execute(
+        update(Scan)
+        .where(*failed)
+        .values(state=ScanState.PENDING, attempts=0, finished_at=None)
+        .execution_options(synchronize_session=False)
+    )
+    for chunk_id, count in counts:
+        session.execute(
+            update(Chunk)
+            .where(Chunk.id == chunk_id)
+            .values(failed_count=Chunk.failed_count - count, lost_leases=0)
+            .execution_options(synchronize_session=False)
+        )
+        session.execute(
+            update(Chunk)
+            .where(Chunk.id == chunk_id, Chunk.state == ChunkState.DONE)
+            .values(state=ChunkState.PENDING)
+            .execution_options(synchronize_session=False)
+        )
+    session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.COMPLETED)
+        .values(state=JobState.RUNNING, finished_at=None)
+    )
+    return sum(count for _, count in counts)
+
+
+def done_before(
+    session: Session, *, source: str, destination: str, options: dict[str, Any], output_keys: Sequence[str]
+) -> set[tuple[str, str | None, int | None]]:
+    """Which of these outputs a job with this source, destination and options made before.
+
+    Each as (output key, ETag of the source that it was made from, bytes of the output).
+    """
+    job_ids = [
+        job.id
+        for job in session.scalars(select(Job).where(Job.source == source, Job.destination == destination))
+        if job.options == options
+    ]
+    rows = session.execute(
+        select(Scan.output_key, Scan.source_etag, Scan.output_bytes).where(
+            Scan.job_id.in_(job_ids), Scan.state == ScanState.DONE, Scan.output_key.in_(output_keys)
+        )
+    )
+    return {(row[0], row[1], row[2]) for row in rows}

@@ -1,0 +1,41 @@
+"""Workers: heartbeats, and how much they can take."""
+
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from db.models import Worker
+
+
+def register(session: Session, worker: Worker) -> None:
+    session.merge(worker)
+
+
+def beat(session: Session, name: str, *, now: datetime) -> None:
+    session.execute(update(Worker).where(Worker.name == name).values(heartbeat_at=now))
+
+
+def stop(session: Session, name: str, *, now: datetime) -> None:
+    """The worker takes nothing more."""
+    session.execute(update(Worker).where(Worker.name == name).values(heartbeat_at=now, stopped_at=now))
+
+
+def live_children(session: Session, *, heard_after: datetime) -> int:
+    """Children of all workers that have been heard of since, and have not stopped."""
+    return (
+        session.scalar(
+            select(func.coalesce(func.sum(Worker.children), 0)).where(
+                Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after
+            )
+        )
+        or 0
+    )
+
+
+def live(session: Session, *, heard_after: datetime) -> list[Worker]:
+    return list(
+        session.scalars(
+            select(Worker).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after).order_by(Worker.name)
+        )
+    )

@@ -1,0 +1,107 @@
+"""Engines and transactions, for PostgreSQL and SQLite alike."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+
+from db.errors import DatabaseUnavailable, UsageError
+
+CONNECT_SECONDS = 8  # under the ten seconds within which an unreachable service is reported
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for `postgresql://...` or `sqlite:///file`; nothing is connected yet.
+
+    Raises UsageError for a URL that is neither.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _sqlite_engine(parsed)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    try:
+        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+    except (ModuleNotFoundError, NoSuchModuleError):
+        raise UsageError(
+            f"the database {parsed.render_as_string()} needs a driver that is not installed; "
+            "install Photochrom with its extra: pip install 'photochrom[postgresql]'"
+        ) from None
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in {"postgresql", "sqlite"}:
+        # The text itself may hold a password, so only its scheme is repeated.
+        raise UsageError(
+            f"PHOTOCHROM_DATABASE_URL begins with {url.partition(':')[0][:20]!r}; expected "
+            "postgresql://user:password@host/database or sqlite:////path/to/photochrom.db"
+        )
+    return parsed
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": 60})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where SQLAlchemy says, see _begin
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A transaction that reads first and then writes could find the database busy with no way to wait;
+        # one that takes the write lock at its start waits for it.
+        reads = connection.get_execution_options().get("photochrom_reads", False)
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+@contextmanager
+def session_scope(engine: Engine) -> Iterator[Session]:
+    """A transaction: committed at the end of the block, rolled back if it raises.
+
+    Raises DatabaseUnavailable when the database can't be reached or the connection breaks.
+    """
+    with _broken_connections_named(engine), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def read_scope(engine: Engine) -> Iterator[Session]:
+    """A transaction that only reads, and so never waits for, or holds up, one that writes."""
+    reading = engine.execution_options(photochrom_reads=True)
+    with _broken_connections_named(engine), Session(reading, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def _broken_connections_named(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise DatabaseUnavailable(_unavailable(engine, error)) from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise DatabaseUnavailable(_unavailable(engine, error)) from error
+
+
+def _unavailable(engine: Engine, error: DBAPIError) -> str:
+    reason = " ".join(str(error.orig).split())[:300]
+    if engine.url.password:
+        reason = reason.replace(str(engine.url.password), "***")
+    return (
+        f"the database {engine.url.render_as_string(hide_password=True)} can't be used ({reason}); "
+        "check PHOTOCHROM_DATABASE_URL and that the server runs"
+    )

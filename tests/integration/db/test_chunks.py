@@ -1,0 +1,200 @@
+"""Leases: who may hold a chunk, and what becomes of it. On SQLite and on PostgreSQL."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+
+from db.errors import LeaseLost
+from db.models import ChunkState, JobState, ScanState
+from db.queries import chunks, jobs, leases, scans
+from db.queries.chunks import Message
+from db.queries.scans import Measured, ScanRecord
+from db.session import read_scope, session_scope
+from tests.rows import NOON, chunk_of, make_job, scan_states
+
+LATER = NOON + timedelta(minutes=10)
+
+
+def dispatch(engine: Engine, job_id: int, count: int = 1, now: datetime = NOON) -> list[Message]:
+    with session_scope(engine) as session:
+        return chunks.take_for_dispatch(session, job_id, count, now=now)
+
+
+def claim(engine: Engine, message: Message, worker: str = "w/1", now: datetime = NOON) -> bool:
+    with session_scope(engine) as session:
+        return chunks.claim(session, message, worker=worker, lease_seconds=60, now=now) is not None
+
+
+def lose(engine: Engine, message: Message) -> bool:
+    with session_scope(engine) as session:
+        return leases.give_up(session, message, chunk_attempts=3, now=LATER)
+
+
+def record_done(engine: Engine, message: Message, scan_ids: list[int]) -> None:
+    measured = Measured(output_sha256="0" * 64, output_bytes=1)
+    with session_scope(engine) as session:
+        chunks.extend(session, message, lease_seconds=60, now=NOON, done=len(scan_ids))
+        scans.record(session, [ScanRecord(each, ScanState.DONE, measured, "w/1", NOON) for each in scan_ids])
+
+
+def test_a_message_delivered_twice_is_claimed_once(engine: Engine) -> None:
+    [message] = dispatch(engine, make_job(engine, scan_count=3))
+
+    assert [claim(engine, message), claim(engine, message, worker="w/2")] == [True, False]
+
+
+def test_a_message_from_before_a_lost_lease_claims_nothing(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=3)
+    [old] = dispatch(engine, job_id)
+    claim(engine, old)
+    lose(engine, old)
+    [new] = dispatch(engine, job_id)
+
+    assert [claim(engine, old), claim(engine, new)] == [False, True]
+
+
+def test_a_worker_that_lost_its_lease_cannot_record(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+    lose(engine, message)
+
+    with pytest.raises(LeaseLost):
+        record_done(engine, message, [1])
+
+    assert scan_states(engine, job_id) == [ScanState.PENDING]
+
+
+def test_two_dispatchers_take_different_chunks(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=4, chunk_scans=1)
+
+    first, second = dispatch(engine, job_id, 3), dispatch(engine, job_id, 3)
+
+    assert (len(first), len(second)) == (3, 1)
+    assert not {message.chunk_id for message in first} & {message.chunk_id for message in second}
+
+
+def test_a_chunk_with_every_scan_recorded_is_done_and_completes_its_job(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=2)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+    with read_scope(engine) as session:
+        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+    record_done(engine, message, ids)
+
+    with session_scope(engine) as session:
+        chunks.release(session, message, not_before=None)
+        assert jobs.complete_finished(session, now=LATER) == [job_id]
+
+    with read_scope(engine) as session:
+        progress = jobs.progress(session, job_id)
+    assert (progress.done, progress.pending, progress.job.state) == (2, 0, JobState.COMPLETED)
+
+
+def test_a_chunk_with_scans_left_goes_back_and_waits_for_its_time(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=2)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+
+    with session_scope(engine) as session:
+        chunks.release(session, message, not_before=LATER)
+
+    assert dispatch(engine, job_id, now=LATER - timedelta(seconds=1)) == []
+    assert dispatch(engine, job_id, now=LATER) == [Message(message.chunk_id, message.attempt + 1)]
+
+
+def test_only_leases_that_have_ended_expire(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=2, chunk_scans=1)
+    early, late = dispatch(engine, job_id, 2)
+    claim(engine, early, now=NOON)
+    claim(engine, late, now=LATER)
+
+    with read_scope(engine) as session:
+        assert chunks.expired(session, now=NOON + timedelta(seconds=61)) == [early]
+
+
+def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> None:
+    """Given a chunk of three that loses two leases, each scan then has a chunk of its own; one more loss fails it."""
+    job_id = make_job(engine, scan_count=3)
+    for _ in range(2):
+        [message] = dispatch(engine, job_id)
+        claim(engine, message)
+        lose(engine, message)
+    singles = dispatch(engine, job_id, 10)
+    assert len(singles) == 3
+
+    claim(engine, singles[1])
+    lose(engine, singles[1])
+
+    assert scan_states(engine, job_id) == [ScanState.PENDING, ScanState.FAILED, ScanState.PENDING]
+    with read_scope(engine) as session:
+        assert scans.failures_by_code(session, job_id) == [("worker_killed", 1)]
+        assert jobs.progress(session, job_id).pending == 2
+
+
+def test_a_lease_is_lost_once(engine: Engine) -> None:
+    [message] = dispatch(engine, make_job(engine, scan_count=1))
+    claim(engine, message)
+
+    assert [lose(engine, message), lose(engine, message)] == [True, False]
+
+
+def test_pausing_takes_chunks_back_from_the_broker(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    [message] = dispatch(engine, job_id)
+
+    with session_scope(engine) as session:
+        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+
+    assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
+    assert not claim(engine, message)
+    with read_scope(engine) as session:
+        assert chunks.waiting_by_job(session, now=NOON) == []
+
+
+def test_a_worker_hears_that_its_job_was_cancelled(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+
+    with session_scope(engine) as session:
+        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+        assert chunks.extend(session, message, lease_seconds=60, now=NOON) is False
+
+
+def test_a_lost_message_is_sent_again_under_the_same_attempt(engine: Engine) -> None:
+    [message] = dispatch(engine, make_job(engine, scan_count=1))
+
+    with session_scope(engine) as session:
+        again = chunks.take_for_resend(session, 5, queued_before=NOON + timedelta(seconds=1), now=LATER)
+
+    assert again == [message]
+
+
+def test_retry_brings_failed_scans_and_their_job_back(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    for _ in range(3):
+        [message] = dispatch(engine, job_id)
+        claim(engine, message)
+        lose(engine, message)
+    with session_scope(engine) as session:
+        assert jobs.complete_finished(session, now=LATER) == [job_id]
+
+    with session_scope(engine) as session:
+        assert scans.retry_failed(session, job_id, code="worker_killed") == 1
+
+    assert len(dispatch(engine, job_id)) == 1
+    with read_scope(engine) as session:
+        progress = jobs.progress(session, job_id)
+    assert (progress.failed, progress.pending, progress.job.state) == (0, 1, JobState.RUNNING)
+
+
+def test_times_come_back_in_utc(engine: Engine) -> None:
+    rome = datetime.fromisoformat("2026-07-01T12:00:00+02:00")
+    job_id = make_job(engine, scan_count=1, now=rome)
+
+    with read_scope(engine) as session:
+        created = jobs.get(session, job_id).created_at
+
+    assert (created, created.tzinfo) == (rome, UTC)

@@ -1,0 +1,42 @@
+"""Rows for tests, and looks at them."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from db.models import Chunk
+from db.queries import jobs, scans
+from db.queries.jobs import NewScan
+from db.session import read_scope, session_scope
+
+NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
+
+
+def make_job(
+    engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority: int = 0, now: datetime = NOON
+) -> int:
+    """A running job over box/0.jpg, box/1.jpg ..."""
+    listed = [NewScan(f"box/{number}.jpg", f"etag-{number}", 1000, f"box/{number}.jpg") for number in range(scan_count)]
+    with session_scope(engine) as session:
+        job_id = jobs.create(
+            session,
+            name="a box",
+            source="s3://scans/in",
+            destination="s3://scans/out",
+            options={"format": "source", "quality": 95},
+            priority=priority,
+            now=now,
+        )
+        jobs.add_scans(session, job_id, listed, chunk_scans=chunk_scans)
+        jobs.start(session, job_id, other_count=0)
+    return job_id
+
+
+def chunk_of(engine: Engine, chunk_id: int) -> Chunk:
+    with read_scope(engine) as session:
+        return session.get_one(Chunk, chunk_id)
+
+
+def scan_states(engine: Engine, job_id: int) -> list[str]:
+    with read_scope(engine) as session:
+        return [scan.state for scan in scans.of_job(session, job_id)]
