@@ -1,0 +1,86 @@
+"""Runs one command and ends it when the process that asked for it is gone, even after a kill -9.
+
+    python guard.py PARENT_PID UID:GID COMMAND...      (UID:GID is "-" for one's own)
+
+Started by its path with `python -S`, so it takes some 20 ms and imports nothing but the standard library. SIGTERM
+and SIGINT are passed on, SIGUSR1 as SIGKILL. On Linux the kernel kills the command when the guard itself is killed.
+"""
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+_PR_SET_PDEATHSIG = 1
+# SIGKILL can't be passed on, so SIGUSR1 asks for it: a command that the guard kills is also reaped by it, where a
+# container's first process may not.
+_PASSED_ON = {
+    signal.SIGTERM: signal.SIGTERM,
+    signal.SIGINT: signal.SIGINT,
+    signal.SIGUSR1: signal.SIGKILL,
+}
+_POLL_SECONDS = 0.2  # between looks whether the parent is still there
+_STOP_SECONDS = 5.0
+
+
+def main(arguments: list[str]) -> int:
+    """The command's exit status; 128 + the signal's number when a signal ended it."""
+    parent, owner, command = int(arguments[0]), arguments[1], arguments[2:]
+    # A signal that comes before there is a command to pass it to waits.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
+    child = _start(command, owner)
+    woken = _wake_at_signals(child)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    while child.poll() is None:
+        if os.getppid() != parent:
+            _stop(child)
+        elif select.select([woken], [], [], _POLL_SECONDS)[0]:
+            os.read(woken, 64)
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _wake_at_signals(child: subprocess.Popen[bytes]) -> int:
+    """Pass signals on; a file descriptor that can be read after each, and after the command's end."""
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(_PASSED_ON[signal.Signals(number)])
+
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    for number in _PASSED_ON:
+        signal.signal(number, pass_on)
+    return woken
+
+
+def _start(command: list[str], owner: str) -> subprocess.Popen[bytes]:
+    if owner == "-":
+        return subprocess.Popen(command, preexec_fn=_prepare_child)
+    user, group = (int(number) for number in owner.split(":"))
+    return subprocess.Popen(command, user=user, group=group, extra_groups=[], preexec_fn=_prepare_child)
+
+
+def _prepare_child() -> None:
+    """Runs between fork and exec, which is safe here: the guard has one thread."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    # SIGINT means "now" to every one of the services; PostgreSQL would wait for its clients at a SIGTERM.
+    child.send_signal(signal.SIGINT)
+    end = time.monotonic() + _STOP_SECONDS
+    while child.poll() is None and time.monotonic() < end:
+        time.sleep(0.02)
+    child.kill()
+    child.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

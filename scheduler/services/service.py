@@ -1,0 +1,152 @@
+"""What every embedded service has: a folder, a port, a start that waits until it answers, and a sure end."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar, Self
+
+from scheduler.services import guard
+from worker.errors import ServiceUnavailable
+
+START_SECONDS = 20.0
+STOP_SECONDS = 10.0
+_LOG_TAIL_LINES = 3
+# Below the ports that the kernel gives to outgoing connections (from 32768 on), so that a service
+# finds its port free when it starts again.
+_PORTS = range(15_000, 32_000)
+
+
+class Service(ABC):
+    """A server process on 127.0.0.1, as a context manager.
+
+    `start` after `stop` or `kill` comes back on the same port with the same password. All its files lie in
+    `folder`, the log in `folder`/log.
+    """
+
+    name: ClassVar[str]  # in errors
+    stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self.port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @abstractmethod
+    def prepare(self) -> list[str]:
+        """Write what the server needs into `folder`; the command to run. Raises ServiceUnavailable."""
+
+    @abstractmethod
+    def ask(self) -> None:
+        """Ask the server something that only a ready one answers; raises anything while it is not."""
+
+    def process_environment(self) -> dict[str, str]:
+        """The server's environment; passwords may be in it, for the command line is for everyone to read."""
+        return dict(os.environ)
+
+    def owner(self) -> tuple[int, int] | None:
+        """The user and group to run as; None for one's own."""
+        return None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Returns once the server answers; raises ServiceUnavailable with its log's last lines when it does not."""
+        if self.running:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._process = self._spawn(self.prepare())
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End it in order; kill it when that takes more than ten seconds."""
+        if self._process is not None:
+            self._process.send_signal(self.stop_signal)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_SECONDS)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGUSR1)
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
+
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        owner = self.owner()
+        who = f"{owner[0]}:{owner[1]}" if owner else "-"
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-S", "-E", str(guard.__file__), str(os.getpid()), who, *command],
+                cwd=self.folder,
+                env=self.process_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # A group of its own, so that `kill` ends guard and server at once and Ctrl-C neither.
+                start_new_session=True,
+            )
+
+    def _wait_until_ready(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                self.ask()
+            except Exception as error:
+                if not self.running or time.monotonic() > end:
+                    raise self._not_started() from error
+                time.sleep(0.02)
+            else:
+                if not self.running:  # another server has the port
+                    raise self._not_started()
+                return
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "log"
+
+    def _not_started(self) -> ServiceUnavailable:
+        lines = self._log.read_text(errors="replace").strip().splitlines()[-_LOG_TAIL_LINES:]
+        said = " / ".join(lines) or "it said nothing"
+        return ServiceUnavailable(f"{self.name} did not start on 127.0.0.1:{self.port}: {said}; its log is {self._log}")
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nothing listens on now."""
+    for port in random.sample(_PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise ServiceUnavailable("no free port on 127.0.0.1 between 15000 and 32000; stop what listens there")
+
+
+def write_secret(path: Path, text: str) -> None:
+    """A file that only its owner can read, from its first moment on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)

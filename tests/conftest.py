@@ -1,0 +1,139 @@
+"""Fixtures of the whole suite: real services, started once, clean for every test.
+
+tests/unit uses no service, tests/integration real ones, tests/acceptance real processes of Photochrom's. Each test
+is marked with its tier, so `pytest -m unit` runs one.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from scheduler.services import S3Server, ValkeyServer
+from tests.services import PostgreSQLServer
+from worker.storage import S3Options
+
+TIERS = ("unit", "integration", "acceptance")
+SERVICE_FIXTURES = {"valkey", "s3_server", "bucket", "postgresql_server", "postgresql_url", "database_url"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for tier in TIERS:
+        config.addinivalue_line("markers", f"{tier}: set from the test's folder")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        tier = item.path.relative_to(here).parts[0] if item.path.is_relative_to(here) else ""
+        if tier in TIERS:
+            item.add_marker(tier)
+        services = SERVICE_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if tier == "unit" and services:
+            raise pytest.UsageError(f"{item.nodeid} is a unit test, but uses {sorted(services)}; move it")
+
+
+@contextmanager
+def service_folder() -> Iterator[Path]:
+    """Not below pytest's own folder, which only its owner can enter: as root, PostgreSQL runs as another user."""
+    folder = Path(tempfile.mkdtemp(prefix="photochrom-test-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _valkey_process() -> Iterator[ValkeyServer]:
+    with service_folder() as folder, ValkeyServer(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _s3_process() -> Iterator[S3Server]:
+    with service_folder() as folder, S3Server(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _postgresql_process() -> Iterator[PostgreSQLServer]:
+    with service_folder() as folder, PostgreSQLServer(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def valkey(_valkey_process: ValkeyServer) -> ValkeyServer:
+    """A running, empty broker, also after a test that stopped it."""
+    _valkey_process.start()
+    with Redis.from_url(_valkey_process.url) as client:
+        client.flushall()
+    return _valkey_process
+
+
+@pytest.fixture
+def s3_server(_s3_process: S3Server) -> S3Server:
+    """A running S3 server, also after a test that stopped it."""
+    _s3_process.start()
+    return _s3_process
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of an empty bucket; the environment holds what S3 clients need to use it."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    name = f"test-{uuid.uuid4().hex}"
+    s3_server.client().create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def s3_options(s3_server: S3Server) -> S3Options:
+    """How `open_storage` reaches the S3 server of the tests."""
+    return S3Options(endpoint_url=s3_server.endpoint_url, attempts=2, timeout_seconds=5.0)
+
+
+@pytest.fixture
+def postgresql_server(_postgresql_process: PostgreSQLServer) -> PostgreSQLServer:
+    """A running PostgreSQL, also after a test that stopped it."""
+    _postgresql_process.start()
+    return _postgresql_process
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[str]:
+    """SQLAlchemy's URL of an empty PostgreSQL database."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgresql_server.create_database(name)
+    yield postgresql_server.url(name)
+    postgresql_server.start()
+    postgresql_server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """SQLAlchemy's URL of an SQLite database that is not there yet."""
+    return f"sqlite:///{tmp_path / 'photochrom.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database, once of each kind."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of the photographs that are too many for the repository; tests that need them skip without."""
+    beside = Path(__file__).parents[2] / "shared" / "photos"
+    folder = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no photographs in {folder}; set PHOTOCHROM_TEST_PHOTOS to a folder that holds them")
+    return folder

@@ -1,0 +1,132 @@
+import errno
+import hashlib
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from worker.errors import ScanError
+from worker.storage.folder import FolderStorage
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> Path:
+    return tmp_path / "destination"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    (tmp_path / "output").write_bytes(b"colour")
+    return tmp_path / "output"
+
+
+def store_code(destination: Path, output: Path, key: str) -> str:
+    with pytest.raises(ScanError) as failed:
+        FolderStorage(destination).store(output, key, content_type="image/png")
+    return failed.value.code
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+def test_store_makes_the_folders_that_it_needs(destination: Path, output: Path) -> None:
+    storage = FolderStorage(destination)
+    stored = storage.store(output, "box 3/é.png", content_type="image/png")
+    assert (destination / "box 3/é.png").read_bytes() == b"colour"
+    assert stored.sha256 == hashlib.sha256(b"colour").hexdigest()
+    assert storage.stat("box 3/é.png") == next(storage.list())
+    assert stored.etag == next(storage.list()).etag
+
+
+def test_an_output_gets_the_permissions_of_any_new_file(destination: Path, output: Path) -> None:
+    FolderStorage(destination).store(output, "a", content_type="image/png")
+    (destination / "other").touch()
+    assert (destination / "a").stat().st_mode == (destination / "other").stat().st_mode
+
+
+def test_a_failed_store_leaves_the_old_output(destination: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    FolderStorage(destination).store(output, "a", content_type="image/png")
+    output.write_bytes(b"another")
+
+    def fail(_: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert store_code(destination, output, "a") == "disk_full"
+    assert files(destination) == ["a"]
+    assert (destination / "a").read_bytes() == b"colour"
+
+
+def test_a_full_disk_may_pass(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a").write_bytes(b"scan" * 100_000)
+    (tmp_path / "scratch").symlink_to("/dev/full")
+    with pytest.raises(ScanError, match="No space left") as failed:
+        FolderStorage(tmp_path / "source").fetch("a", tmp_path / "scratch", etag=None, max_bytes=1 << 20)
+    assert (failed.value.code, failed.value.permanent) == ("disk_full", False)
+
+
+@pytest.mark.parametrize("key", ["../a", "/a", "b/../../a", "link/a", "link/deep/er/a", "a\0", "", ".", "b//a"])
+def test_a_key_can_t_lead_out_of_the_destination(destination: Path, output: Path, key: str) -> None:
+    (destination.parent / "outside").mkdir()
+    destination.mkdir()
+    (destination / "link").symlink_to(destination.parent / "outside")
+    before = files(destination.parent)
+    assert store_code(destination, output, key) == "unsafe_key"
+    assert files(destination.parent) == before
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(st.sampled_from("./\\a\0é\n"), max_size=12))
+def test_no_key_whatever_leads_out_of_the_destination(destination: Path, output: Path, key: str) -> None:
+    with suppress(ScanError):
+        FolderStorage(destination).store(output, key, content_type="image/png")
+    assert {path.name for path in destination.parent.iterdir()} <= {"destination", "output"}
+    assert output.read_bytes() == b"colour"
+
+
+def test_a_symlink_in_the_place_of_an_output_is_replaced_not_followed(destination: Path, output: Path) -> None:
+    destination.mkdir()
+    (destination.parent / "master").write_bytes(b"grey")
+    (destination / "a").symlink_to(destination.parent / "master")
+    FolderStorage(destination).store(output, "a", content_type="image/png")
+    assert (destination.parent / "master").read_bytes() == b"grey"
+    assert not (destination / "a").is_symlink()
+
+
+def test_a_name_that_is_too_long_is_refused(destination: Path, output: Path) -> None:
+    assert store_code(destination, output, "é" * 200) == "name_too_long"
+    assert store_code(destination, output, "é" * 200 + "/a") == "name_too_long"
+    assert files(destination) == []
+
+
+def test_a_file_and_a_folder_can_t_share_a_name(destination: Path, output: Path) -> None:
+    storage = FolderStorage(destination)
+    storage.store(output, "a/b", content_type="image/png")
+    assert store_code(destination, output, "a") == "name_taken"
+    assert store_code(destination, output, "a/b/c") == "name_taken"
+    assert files(destination) == ["a/b"]
+
+
+def test_what_killed_processes_left_is_swept_when_old(destination: Path, output: Path) -> None:
+    destination.mkdir()
+    for name, age in ((".photochrom-old.part", 4000), (".photochrom-new.part", 10), (".keep", 4000)):
+        (destination / name).touch()
+        os.utime(destination / name, (time.time() - age,) * 2)
+    FolderStorage(destination).store(output, "a", content_type="image/png")
+    assert files(destination) == [".keep", ".photochrom-new.part", "a"]
+
+
+def test_one_storage_serves_several_threads(destination: Path, output: Path) -> None:
+    storage = FolderStorage(destination)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: storage.store(output, f"{n % 5}/{n % 25}", content_type="image/png"), range(100)))
+    assert len(files(destination)) == 25

@@ -1,0 +1,46 @@
+"""Every error that a worker raises on purpose; the base classes come from the ground floor."""
+
+from db.errors import DatabaseUnavailable, LeaseLost, PhotochromError, ServiceUnavailable, UsageError
+
+__all__ = [
+    "CheckpointError",
+    "DatabaseUnavailable",
+    "LeaseLost",
+    "PhotochromError",
+    "ScanError",
+    "ServiceUnavailable",
+    "StorageUnavailable",
+    "UsageError",
+]
+
+
+class CheckpointError(PhotochromError):
+    """A checkpoint is missing, damaged, or made for another network."""
+
+
+class ScanError(PhotochromError):
+    """One scan can't be colourized.
+
+    `code` is stable and goes into the database; `message` is a sentence for a person. A `permanent` error
+    would come again on every try; any other may pass, and only `worker.tasks` decides whether to try again.
+    """
+
+    def __init__(self, code: str, message: str, *, permanent: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.permanent = permanent
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own reduce would pass `args` only and lose the code between processes.
+        return _rebuild_scan_error, (self.code, self.message, self.permanent)
+
+
+def _rebuild_scan_error(code: str, message: str, permanent: bool) -> ScanError:
+    return ScanError(code, message, permanent=permanent)
+
+
+class StorageUnavailable(ScanError):
+    """The store failed in a way that may pass: a 5xx, a timeout, throttling, a connection that broke."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("storage_unavailable", message, permanent=False)

@@ -1,0 +1,122 @@
+"""Settings of every process, from PHOTOCHROM_* environment variables: the only reader of the environment.
+
+(boto3 reads the usual AWS_* variables itself.)
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from worker.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """One field is one variable: `lease_seconds` is PHOTOCHROM_LEASE_SECONDS."""
+
+    model_config = SettingsConfigDict(env_prefix="PHOTOCHROM_", extra="ignore")
+
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///photochrom.db"), description="SQLAlchemy URL of the job database."
+    )
+    broker_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="Celery broker: redis://, rediss:// or amqp://."
+    )
+    queue: str = Field("photochrom", description="Name of the Celery queue that carries chunks.")
+    s3_endpoint_url: str | None = Field(None, description="S3 server's address; unset means AWS.")
+    s3_attempts: Annotated[int, Field(ge=1)] = Field(4, description="Tries of one S3 call before the scan's own retry.")
+    s3_timeout_seconds: Annotated[float, Field(gt=0)] = Field(30.0, description="Longest wait for S3 to answer.")
+
+    checkpoint: Path | None = Field(None, description="Folder of a checkpoint; unset means the bundled one.")
+    batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(8, description="Scans in one device batch.")
+    batch_wait_milliseconds: Annotated[float, Field(ge=0)] = Field(
+        20.0, description="Longest wait for a batch to fill while more scans may come."
+    )
+    stand_in_model_milliseconds: float | None = Field(
+        None, description="For tests and benches: a stand-in for the model that takes this long a batch."
+    )
+
+    worker_name: str | None = Field(None, description="Set by `photochrom worker` for its own processes.")
+    runtime_folder: Path | None = Field(None, description="Set by `photochrom worker` for its own processes.")
+
+    children: Annotated[int, Field(ge=1)] = Field(os.cpu_count() or 1, description="Celery children of one worker.")
+    threads_per_child: Annotated[int, Field(ge=1)] = Field(4, description="Scans that one child has in hand at once.")
+    in_flight_bytes: Annotated[int, Field(ge=1)] = Field(
+        1 << 30, description="Decoded bytes of scans that one child holds at once; a larger scan goes alone."
+    )
+    max_scan_bytes: Annotated[int, Field(ge=1)] = Field(4 << 30, description="A larger file is refused: too_large.")
+    max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
+        1_000_000_000, description="A scan of more pixels is refused before it is decoded: too_large."
+    )
+    scratch_folder: Path = Field(Path(tempfile.gettempdir()), description="Where scans lie while they are worked on.")
+
+    chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk, one message.")
+    lease_seconds: Annotated[float, Field(gt=0)] = Field(
+        120.0, description="A chunk whose worker has not recorded anything for so long goes to another."
+    )
+    record_seconds: Annotated[float, Field(gt=0)] = Field(
+        5.0, description="Results are recorded, and the lease extended, at least so often."
+    )
+    chunk_attempts: Annotated[int, Field(ge=1)] = Field(
+        3, description="Leases that a chunk may lose before its scans fail as worker_killed."
+    )
+    scan_attempts: Annotated[int, Field(ge=1)] = Field(3, description="Tries of a scan after failures that may pass.")
+    retry_pause_seconds: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="Pause before a scan's second try; doubled for each further one."
+    )
+    soft_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
+        3_000, description="A child that has held a chunk so long hands the rest back."
+    )
+    hard_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
+        3_300, description="A child that still has it is killed."
+    )
+    visibility_timeout_seconds: Annotated[int, Field(ge=1)] = Field(
+        3_600, description="Redis delivers an unacknowledged message again after so long."
+    )
+    drain_seconds: Annotated[float, Field(gt=0)] = Field(25.0, description="A stopping worker is out within so long.")
+
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = Field(5.0, description="How often a worker says that it lives.")
+    scheduler_round_seconds: Annotated[float, Field(gt=0)] = Field(1.0, description="Pause between dispatch rounds.")
+    queue_chunks_per_child: Annotated[int, Field(ge=1)] = Field(
+        2, description="Chunks kept in the broker for each child of the live workers."
+    )
+    resend_seconds: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="A chunk that lies in the broker unclaimed for so long is sent again."
+    )
+    end_with_parent: bool = Field(
+        False, description="A scheduler or worker that `photochrom run` started ends with it, however it ends."
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @model_validator(mode="after")
+    def _limits_are_in_order(self) -> "Settings":
+        order = (self.soft_time_limit_seconds, self.hard_time_limit_seconds, self.visibility_timeout_seconds)
+        if not order[0] < order[1] < order[2]:
+            raise ValueError(
+                "soft_time_limit_seconds < hard_time_limit_seconds < visibility_timeout_seconds must hold, "
+                f"got {order[0]}, {order[1]}, {order[2]}"
+            )
+        if self.record_seconds * 3 > self.lease_seconds:
+            raise ValueError(
+                f"lease_seconds must be at least three times record_seconds, got {self.lease_seconds} "
+                f"and {self.record_seconds}"
+            )
+        return self
+
+
+def load_settings() -> Settings:
+    """The environment's settings; raises UsageError, one line without any value that may be secret."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise UsageError("; ".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
+
+
+def _sentence(problem: object) -> str:
+    assert isinstance(problem, dict)
+    where = "_".join(str(part) for part in problem["loc"]).upper()
+    said = str(problem["msg"]).removeprefix("Value error, ")
+    return f"PHOTOCHROM_{where}: {said}" if where else f"PHOTOCHROM_* settings: {said}"

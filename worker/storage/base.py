@@ -1,0 +1,70 @@
+"""What every storage offers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+BLOCK_BYTES = 1 << 20  # read and written at once
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One entry of a listing; `key` is relative to the location's prefix."""
+
+    key: str
+    bytes: int
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What went over the wire; `etag` is the store's own."""
+
+    bytes: int
+    sha256: str
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
+class S3Options:
+    """How S3 is reached; credentials and region come from the usual AWS variables, which boto3 reads itself."""
+
+    endpoint_url: str | None = None  # unset means AWS
+    attempts: int = 4  # tries of one call, the first included
+    timeout_seconds: float = 30.0
+    connections: int = 10  # as many as threads use the storage at once
+
+
+class Storage(Protocol):
+    """Bytes and listings. Every method may be called from several threads at once."""
+
+    @property
+    def uri(self) -> str:
+        """As people write it, without secrets and without a trailing slash."""
+
+    def check(self) -> None:
+        """Ask the store once; answers within ten seconds.
+
+        Raises UsageError (missing bucket or folder, wrong credentials) or ServiceUnavailable (not reachable).
+        """
+
+    def list(self) -> Iterator[StoredObject]:
+        """Everything under the prefix, in key order, page by page. Raises UsageError or ServiceUnavailable."""
+
+    def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
+        """Stream an object into the file `path`, which is removed again when that fails.
+
+        Raises ScanError source_missing, source_changed (its etag is not the one given), too_large (before anything
+        is read), denied, unsafe_key or disk_full; StorageUnavailable for what may pass.
+        """
+
+    def store(self, path: Path, key: str, *, content_type: str) -> Transfer:
+        """Write the file `path` to `key`, whole or not at all; what was there is replaced.
+
+        Raises ScanError destination_missing, denied, unsafe_key, name_too_long, name_taken or disk_full;
+        StorageUnavailable for what may pass.
+        """
+
+    def stat(self, key: str) -> StoredObject | None:
+        """The object at `key`, or None. Raises ScanError denied or unsafe_key, or StorageUnavailable."""

@@ -1,0 +1,25 @@
+"""The scan errors that every storage raises, worded once."""
+
+from worker.errors import ScanError
+
+
+def source_missing(key: str, uri: str) -> ScanError:
+    return ScanError("source_missing", f"{key!r} is not in {uri} any more; submit the collection again", permanent=True)
+
+
+def source_changed(key: str, how: str) -> ScanError:
+    """The object is not the one that was listed."""
+    return ScanError(
+        "source_changed",
+        f"{key!r} has changed since it was listed ({how}); submit the collection again",
+        permanent=True,
+    )
+
+
+def too_large(key: str, size: int, max_bytes: int) -> ScanError:
+    said = f"{key!r} has {size} bytes; expected at most {max_bytes} (PHOTOCHROM_MAX_SCAN_BYTES)"
+    return ScanError("too_large", said, permanent=True)
+
+
+def unsafe_key(key: str, why: str) -> ScanError:
+    return ScanError("unsafe_key", f"the key {key!r} {why}; rename the object", permanent=True)

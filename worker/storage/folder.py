@@ -1,0 +1,171 @@
+"""A folder, on a disk or a NAS, as a storage.
+
+Listed are regular files; hidden files and folders are not, nor what a symlinked folder holds, nor a symlinked file
+that lies outside. A name that is not UTF-8 stops the listing with a UsageError that shows it: no database could keep
+it, and leaving the file out would lose a scan without a word.
+"""
+
+import os
+import stat
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from worker.errors import ScanError, StorageUnavailable, UsageError
+from worker.storage.base import StoredObject, Transfer
+from worker.storage.faults import source_changed, source_missing, too_large, unsafe_key
+from worker.storage.files import blocks, digest, removed_on_failure, scan_errors
+from worker.storage.folder_listing import NOT_THERE, etag_of, resolved, stat_inside, unreadable, walk
+from worker.storage.locations import FolderLocation, is_utf8
+
+_PART_PREFIX = ".photochrom-"  # hidden, so no listing shows it
+_PART_SUFFIX = ".part"
+_STALE_PART_SECONDS = 3600.0
+
+
+class FolderStorage:
+    """Objects are the files below one folder; an etag is made of a file's modification time and size."""
+
+    def __init__(self, location: FolderLocation | Path) -> None:
+        self.location = location if isinstance(location, FolderLocation) else FolderLocation(location.absolute())
+        self._swept: set[Path] = set()
+        self._lock = threading.Lock()
+
+    @property
+    def uri(self) -> str:
+        return self.location.uri
+
+    def __repr__(self) -> str:
+        return f"FolderStorage({self.uri!r})"
+
+    def check(self) -> None:
+        """Raises UsageError where there is no folder that can be read."""
+        if not self.location.path.is_dir():
+            raise UsageError(f"{self.uri} is not a folder; give a folder that exists, or mount it")
+        try:
+            os.scandir(self.location.path).close()
+        except OSError as error:
+            raise unreadable(str(self.location.path), error) from error
+
+    def list(self) -> Iterator[StoredObject]:
+        return walk(self._root())
+
+    def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
+        source = self._path_to_read(key)
+        with scan_errors(f"reading {key!r} from {self.uri} into {path}"), self._opened(source, key) as file:
+            found = _check_source(key, os.fstat(file.fileno()), etag, max_bytes)
+            with removed_on_failure(path), path.open("wb") as target:
+                moved = digest(blocks(file), target)
+                if etag_of(os.fstat(file.fileno())) != etag_of(found) or moved.bytes != found.st_size:
+                    raise source_changed(key, "it was written to while it was read")
+        return Transfer(moved.bytes, moved.sha256, etag_of(found))
+
+    def store(self, path: Path, key: str, *, content_type: str) -> Transfer:  # noqa: ARG002 - the protocol's
+        """A folder keeps no content type; a reader sees the old file or the new one, never a part."""
+        target = self._path_to_write(key)
+        with scan_errors(f"writing {key!r} to {self.uri}"):
+            _make_folder(target.parent)
+            self._sweep(target.parent)
+            part = target.parent / f"{_PART_PREFIX}{uuid.uuid4().hex}{_PART_SUFFIX}"
+            with removed_on_failure(part):
+                with path.open("rb") as source, part.open("xb") as file:
+                    moved = digest(blocks(source), file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    etag = etag_of(os.fstat(file.fileno()))
+                part.replace(target)
+            _sync_folder(target.parent)
+        return Transfer(moved.bytes, moved.sha256, etag)
+
+    def stat(self, key: str) -> StoredObject | None:
+        with scan_errors(f"looking at {key!r} in {self.uri}"):
+            found = stat_inside(self._root(), _safe(key), outside_is=_outside(key))
+        return StoredObject(key, found.st_size, etag_of(found)) if found else None
+
+    def _root(self) -> Path:
+        return resolved(self.location.path)
+
+    def _path_to_read(self, key: str) -> Path:
+        root = self._root()
+        path = resolved(root / _safe(key))
+        if not path.is_relative_to(root):
+            raise _outside(key)
+        return path
+
+    def _path_to_write(self, key: str) -> Path:
+        """The last part is not resolved: a symlink there is replaced, not followed."""
+        root = self._root()
+        path = root / _safe(key)
+        if not resolved(path.parent).is_relative_to(root):
+            raise _outside(key)
+        return path
+
+    def _opened(self, source: Path, key: str) -> BinaryIO:
+        try:
+            # Without O_NONBLOCK, opening a FIFO would wait for a writer for ever.
+            opened = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise
+            if not self.location.path.is_dir():
+                raise StorageUnavailable(f"{self.uri} is not there any more; is it mounted?") from None
+            raise source_missing(key, self.uri) from None
+        if stat.S_ISREG(os.fstat(opened).st_mode):
+            return os.fdopen(opened, "rb")
+        os.close(opened)
+        raise source_missing(key, self.uri)
+
+    def _sweep(self, folder: Path) -> None:
+        """Remove what killed processes left half-written, once for each folder that this storage writes to."""
+        with self._lock:
+            if folder in self._swept:
+                return
+            self._swept.add(folder)
+        for part in folder.glob(f"{_PART_PREFIX}*{_PART_SUFFIX}"):
+            with suppress(OSError):
+                if time.time() - part.lstat().st_mtime > _STALE_PART_SECONDS:
+                    part.unlink()
+
+
+def _safe(key: str) -> str:
+    """`key`, if it is a plain relative path; a listing of S3 may hold keys that are not."""
+    if "\0" in key or not {"", ".", ".."}.isdisjoint(key.split("/")) or not is_utf8(key):
+        raise unsafe_key(key, "is no plain relative path")
+    return key
+
+
+def _check_source(key: str, found: os.stat_result, etag: str | None, max_bytes: int) -> os.stat_result:
+    if etag is not None and etag != etag_of(found):
+        raise source_changed(key, f"its etag is {etag_of(found)}, it was {etag}")
+    if found.st_size > max_bytes:
+        raise too_large(key, found.st_size, max_bytes)
+    return found
+
+
+def _make_folder(folder: Path) -> None:
+    # mkdir(parents=True) calls itself for each missing folder; a hostile key is deeper than Python's stack.
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        _sync_folder(each.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    # A new name must outlive a power cut as well as the bytes do: a scan recorded done has its output.
+    with suppress(OSError):  # some network file systems can't
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def _outside(key: str) -> ScanError:
+    return unsafe_key(key, "leads out of the folder through a symlink")

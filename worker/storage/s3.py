@@ -1,0 +1,150 @@
+"""S3, or whatever speaks it, as a storage.
+
+Third-party servers were kept in mind:
+
+- Uploads carry Content-MD5, which every server checks, and not botocore's newer checksums, whose chunked form many
+  servers refuse.
+- Where an ETag is the content's MD5 (see s3_etags), bytes that don't amount to it were cut or damaged on the way.
+- Some servers ignore If-Match, so the ETag of the answer is compared too; some list ETags without their quotes.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from urllib3.exceptions import HTTPError
+
+from worker.errors import ServiceUnavailable, StorageUnavailable
+from worker.storage.base import BLOCK_BYTES, S3Options, StoredObject, Transfer
+from worker.storage.faults import source_changed, too_large, unsafe_key
+from worker.storage.files import Digest, digest, removed_on_failure, scan_errors
+from worker.storage.locations import S3Location, is_utf8, without_secrets
+from worker.storage.s3_client import CHECK_SECONDS, make_client, within
+from worker.storage.s3_etags import bare, md5_of
+from worker.storage.s3_faults import is_missing, scan_fault, service_fault
+from worker.storage.s3_upload import put
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+
+class S3Storage:
+    """One prefix of one bucket; the client and its connections are shared by all threads of the process."""
+
+    def __init__(self, location: S3Location, options: S3Options) -> None:
+        self.location = location
+        self.options = options
+        self._client: S3Client = make_client(options)
+
+    @property
+    def uri(self) -> str:
+        return self.location.uri
+
+    @property
+    def address(self) -> str:
+        """Where the store is asked, as it may be shown."""
+        return without_secrets(self._client.meta.endpoint_url)
+
+    def __repr__(self) -> str:
+        return f"S3Storage({self.uri!r}, {self.address!r})"
+
+    def check(self) -> None:
+        """Lists one key, so it needs s3:ListBucket; tries twice, so that one stray 503 stops nobody."""
+        impatient = S3Options(self.options.endpoint_url, attempts=2, timeout_seconds=4.0, connections=1)
+        within(CHECK_SECONDS, lambda: self._ask(make_client(impatient)), self._unreachable())
+
+    def list(self) -> Iterator[StoredObject]:
+        """Pages of 1 000 keys; "folder marker" objects, whose keys end in "/", are left out."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.location.bucket, Prefix=self._full("")
+        )
+        try:
+            for page in pages:
+                for entry in page.get("Contents", []):
+                    if not entry["Key"].endswith("/"):
+                        key = entry["Key"].removeprefix(self._full(""))
+                        yield StoredObject(key, entry["Size"], bare(entry["ETag"]))
+        except (BotoCoreError, ClientError) as error:
+            raise service_fault(error, self.uri, self.address) from error
+
+    def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
+        for _ in range(1, self.options.attempts):
+            try:
+                return self._fetch_once(key, path, etag, max_bytes)
+            except _BodyCut:
+                # botocore tries again what fails before the body, but not the body.
+                continue
+        return self._fetch_once(key, path, etag, max_bytes)
+
+    def store(self, path: Path, key: str, *, content_type: str) -> Transfer:
+        name = self._safe(key)
+        with scan_errors(f"reading {path} for {key!r}"):
+            try:
+                return put(self._client, self.location.bucket, name, path, content_type)
+            except (BotoCoreError, ClientError) as error:
+                raise scan_fault(error, key, self.uri, self.address, writing=True) from error
+
+    def stat(self, key: str) -> StoredObject | None:
+        try:
+            head = self._client.head_object(Bucket=self.location.bucket, Key=self._safe(key))
+        except ClientError as error:
+            if is_missing(error):
+                return None
+            raise scan_fault(error, key, self.uri, self.address) from error
+        except BotoCoreError as error:
+            raise scan_fault(error, key, self.uri, self.address) from error
+        return StoredObject(key, head["ContentLength"], bare(head["ETag"]))
+
+    def _full(self, key: str) -> str:
+        return f"{self.location.prefix}/{key}" if self.location.prefix else key
+
+    def _safe(self, key: str) -> str:
+        # On its way into a URL, "a/../b" would become "b".
+        if not key or not {".", ".."}.isdisjoint(key.split("/")) or not is_utf8(key):
+            raise unsafe_key(key, "is empty, not UTF-8 or has a '.' or '..' part")
+        return self._full(key)
+
+    def _ask(self, client: "S3Client") -> None:
+        try:
+            client.list_objects_v2(Bucket=self.location.bucket, Prefix=self._full(""), MaxKeys=1)
+        except (BotoCoreError, ClientError) as error:
+            raise service_fault(error, self.uri, self.address) from error
+
+    def _unreachable(self) -> ServiceUnavailable:
+        return ServiceUnavailable(
+            f"{self.uri}: no answer from {self.address} within {CHECK_SECONDS:g} s; "
+            "check the network and PHOTOCHROM_S3_ENDPOINT_URL"
+        )
+
+    def _fetch_once(self, key: str, path: Path, etag: str | None, max_bytes: int) -> Transfer:
+        asked: dict[str, Any] = {"Bucket": self.location.bucket, "Key": self._safe(key)}
+        if etag is not None:
+            asked["IfMatch"] = f'"{etag}"'
+        try:
+            answer = self._client.get_object(**asked)
+        except (BotoCoreError, ClientError) as error:
+            raise scan_fault(error, key, self.uri, self.address) from error
+        # Closing a body that was not read to its end closes the connection: nothing more is downloaded.
+        with closing(answer["Body"]) as body:
+            if etag is not None and bare(answer["ETag"]) != etag:
+                raise source_changed(key, f"its ETag is {bare(answer['ETag'])}, it was {etag}")
+            if answer["ContentLength"] > max_bytes:
+                raise too_large(key, answer["ContentLength"], max_bytes)
+            with scan_errors(f"writing {path}"), removed_on_failure(path), path.open("wb") as target:
+                moved = self._read(body, target, key, md5_of(answer))
+        return Transfer(moved.bytes, moved.sha256, bare(answer["ETag"]))
+
+    def _read(self, body: Any, target: Any, key: str, md5: str | None) -> Digest:
+        try:
+            moved = digest(iter(lambda: body.read(BLOCK_BYTES), b""), target, md5=md5 is not None)
+        except (BotoCoreError, HTTPError) as error:  # botocore lets some of urllib3's through while a body is read
+            raise _BodyCut(f"{key!r} was cut on its way from {self.address}: {type(error).__name__}") from error
+        if moved.md5 != md5:
+            raise _BodyCut(f"{key!r} arrived damaged from {self.address}: MD5 {moved.md5}, expected {md5}")
+        return moved
+
+
+class _BodyCut(StorageUnavailable):
+    """The answer began well and then broke off."""

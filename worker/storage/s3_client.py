@@ -1,0 +1,88 @@
+"""How S3 is called: timeouts, tries, checksums."""
+
+import queue
+import threading
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import boto3
+import botocore.loaders
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+
+from worker.errors import ServiceUnavailable, UsageError
+from worker.storage.base import S3Options
+from worker.storage.locations import without_secrets
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+CONNECT_SECONDS = 10.0  # the longest wait for a connection, whatever the wait for an answer
+CHECK_SECONDS = 9.5
+
+
+def make_client(options: S3Options) -> "S3Client":
+    """A client of its own session, since boto3's default session is not safe between threads.
+
+    Raises UsageError for an endpoint or an AWS profile or region that can't be one.
+    """
+    config = Config(
+        connect_timeout=min(CONNECT_SECONDS, options.timeout_seconds),
+        read_timeout=options.timeout_seconds,
+        max_pool_connections=options.connections,
+        retries={"mode": "standard", "total_max_attempts": options.attempts},
+        # A bucket as part of the host name would need DNS that a server of one's own seldom has.
+        s3={"addressing_style": "path" if options.endpoint_url else "auto"},
+        request_checksum_calculation="when_required",
+    )
+    try:
+        session = _session()
+        # A server of one's own takes any region; boto3 must have one to sign with.
+        region = session.region_name or ("us-east-1" if options.endpoint_url else None)
+        client: S3Client = session.client("s3", endpoint_url=options.endpoint_url, region_name=region, config=config)
+        return client
+    except (BotoCoreError, ValueError) as error:
+        where = f" for the endpoint {without_secrets(options.endpoint_url)!r}" if options.endpoint_url else ""
+        # boto3's own sentence names the endpoint as it was given, with any password in it.
+        said = type(error).__name__ if isinstance(error, ValueError) else str(error)
+        raise UsageError(
+            f"S3 can't be used{where} ({said}); check PHOTOCHROM_S3_ENDPOINT_URL (http://... or https://...) "
+            "and the AWS_* variables"
+        ) from None
+
+
+def _session() -> boto3.session.Session:
+    own = botocore.session.Session()
+    own.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=own)
+
+
+@cache
+def _loader() -> botocore.loaders.Loader:
+    # Reading boto3's description of S3 is nine tenths of the 90 ms that a client takes otherwise.
+    return botocore.loaders.Loader()
+
+
+def within(seconds: float, call: Callable[[], None], late: ServiceUnavailable) -> None:
+    """Run `call`, but raise `late` when it takes longer.
+
+    Socket timeouts alone don't bound it: each of a host name's addresses has its own, and name lookup has none.
+    """
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    threading.Thread(target=lambda: ended.put(_outcome(call)), daemon=True).start()
+    try:
+        error = ended.get(timeout=seconds)
+    except queue.Empty:
+        raise late from None
+    if error is not None:
+        raise error
+
+
+def _outcome(call: Callable[[], None]) -> BaseException | None:
+    try:
+        call()
+    except Exception as error:
+        return error
+    return None

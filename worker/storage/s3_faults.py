@@ -1,0 +1,111 @@
+"""What S3's and botocore's errors mean, in one place. No message holds a credential or a signed URL."""
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+
+from worker.errors import PhotochromError, ScanError, ServiceUnavailable, StorageUnavailable, UsageError
+from worker.storage.faults import source_changed, source_missing
+
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+# Sent with a 4xx status, though another try may well succeed. The first three: the body was damaged on its way.
+_PASSING = {
+    "BadDigest",
+    "IncompleteBody",
+    "XAmzContentSHA256Mismatch",
+    "RequestTimeout",
+    "RequestTimeTooSkewed",
+    "NoSuchUpload",
+    "OperationAborted",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequests",
+    "RequestLimitExceeded",
+}
+_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+_CHECK_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
+
+
+def is_missing(error: ClientError) -> bool:
+    return _code(error) in _MISSING
+
+
+def scan_fault(
+    error: BotoCoreError | ClientError, key: str, uri: str, address: str, *, writing: bool = False
+) -> ScanError:
+    """What an error of one object's call means for its scan."""
+    if isinstance(error, ClientError):
+        return _answered(error, key, uri, address, writing=writing)
+    if isinstance(error, _NO_CREDENTIALS):
+        return ScanError("denied", f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}", permanent=True)
+    if isinstance(error, ParamValidationError):
+        return ScanError("storage_refused", f"{uri} has no place for the key {key!r}", permanent=True)
+    return StorageUnavailable(f"{key!r}: {address} can't be reached ({type(error).__name__})")
+
+
+def service_fault(error: BotoCoreError | ClientError, uri: str, address: str) -> PhotochromError:
+    """What an error of a call about the whole prefix means: UsageError or ServiceUnavailable."""
+    if isinstance(error, _NO_CREDENTIALS):
+        return UsageError(f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}")
+    if not isinstance(error, ClientError):
+        return ServiceUnavailable(
+            f"{uri}: {address} can't be reached ({type(error).__name__}); "
+            "check the network and PHOTOCHROM_S3_ENDPOINT_URL"
+        )
+    if is_missing(error):
+        return UsageError(f"{uri}: there is no such bucket at {address}; create it or correct its name")
+    if _code(error) in _CREDENTIALS:
+        return UsageError(f"{uri}: {address} does not accept the credentials ({_code(error)}); {_CHECK_CREDENTIALS}")
+    if _status(error) in (401, 403):
+        return UsageError(f"{uri}: {address} does not let these credentials list it; grant s3:ListBucket")
+    if _passes(error):
+        return ServiceUnavailable(f"{uri}: {address} fails ({_code(error)}, status {_status(error)}); try again later")
+    return UsageError(f"{uri}: {address} refuses the request ({_code(error)}, status {_status(error)})")
+
+
+def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: bool) -> ScanError:
+    code, status = _code(error), _status(error)
+    if _passes(error):
+        return StorageUnavailable(f"{key!r}: {address} failed ({code}, status {status})")
+    if is_missing(error) and writing:
+        return ScanError("destination_missing", f"there is no bucket for {uri} at {address}; create it", permanent=True)
+    if is_missing(error):
+        return source_missing(key, uri)
+    if status == 412:
+        return source_changed(key, "its ETag is another")
+    if code == "InvalidObjectState":
+        return ScanError("archived", f"{key!r} lies in cold storage; restore it, then retry", permanent=True)
+    if code in _CREDENTIALS or status in (401, 403):
+        need = "s3:PutObject" if writing else "s3:GetObject and s3:ListBucket"
+        return ScanError("denied", f"{key!r}: {address} denies access ({code}); grant {need} on {uri}", permanent=True)
+    if code == "KeyTooLongError":
+        return ScanError("name_too_long", f"the key {key!r} is too long for {uri}", permanent=True)
+    return ScanError("storage_refused", f"{key!r}: {address} refused it ({code}, status {status})", permanent=True)
+
+
+def _passes(error: ClientError) -> bool:
+    return _code(error) in _PASSING or _status(error) >= 500 or _status(error) == 429
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", "unknown"))
+
+
+def _status(error: ClientError) -> int:
+    """The HTTP status; 500 for an answer without one, such as a body that is no XML."""
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 500))

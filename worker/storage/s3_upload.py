@@ -1,0 +1,84 @@
+"""One file into S3, whole or not at all: a single PUT, or in parts when it is large."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from worker.errors import StorageUnavailable
+from worker.storage.base import Transfer
+from worker.storage.files import Digest, blocks, digest
+from worker.storage.s3_etags import bare, md5_of
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import CompletedPartTypeDef
+
+MULTIPART_BYTES = 100 << 20  # a larger file goes up in parts, so that a broken connection costs one part
+PART_BYTES = 16 << 20
+MOST_PARTS = 10_000  # S3's limit
+
+
+def put(client: "S3Client", bucket: str, name: str, path: Path, content_type: str) -> Transfer:
+    """Upload `path`; every request carries the MD5 of its bytes, so the server refuses what arrives damaged.
+
+    Raises OSError for the file, BotoCoreError and ClientError for S3, StorageUnavailable when it holds other bytes.
+    """
+    with path.open("rb") as file:
+        whole = digest(blocks(file), md5=True)
+        file.seek(0)
+        if whole.bytes > MULTIPART_BYTES:
+            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type)
+        else:
+            etag = _put_whole(client, bucket, name, file, whole, content_type)
+    return Transfer(whole.bytes, whole.sha256, bare(etag))
+
+
+def _put_whole(client: "S3Client", bucket: str, name: str, file: BinaryIO, whole: Digest, content_type: str) -> str:
+    answer = client.put_object(
+        Bucket=bucket,
+        Key=name,
+        Body=file,
+        ContentLength=whole.bytes,
+        ContentMD5=base64.b64encode(bytes.fromhex(whole.md5 or "")).decode(),
+        ContentType=content_type,
+    )
+    if md5_of(answer) not in (None, whole.md5):
+        raise StorageUnavailable(f"{name!r} was stored damaged: MD5 {md5_of(answer)}, expected {whole.md5}")
+    return answer["ETag"]
+
+
+def _put_parts(client: "S3Client", bucket: str, name: str, file: BinaryIO, size: int, content_type: str) -> str:
+    """boto3's own transfer manager sends no MD5 with its parts and starts threads beside the caller's."""
+    upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type)["UploadId"]
+    try:
+        parts = [
+            _put_part(client, bucket, name, upload, number, part)
+            for number, part in enumerate(_parts(file, size), start=1)
+        ]
+        done = client.complete_multipart_upload(
+            Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts}
+        )
+    except BaseException:
+        # Parts that nobody completes are stored, and paid for, without ever being listed.
+        with suppress(BotoCoreError, ClientError):
+            client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
+        raise
+    return done["ETag"]
+
+
+def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
+    part_bytes = max(PART_BYTES, -(-size // MOST_PARTS))
+    return iter(lambda: file.read(part_bytes), b"")
+
+
+def _put_part(
+    client: "S3Client", bucket: str, name: str, upload: str, number: int, part: bytes
+) -> "CompletedPartTypeDef":
+    md5 = base64.b64encode(hashlib.md5(part, usedforsecurity=False).digest()).decode()
+    answer = client.upload_part(Bucket=bucket, Key=name, UploadId=upload, PartNumber=number, Body=part, ContentMD5=md5)
+    return {"PartNumber": number, "ETag": answer["ETag"]}
