@@ -1,0 +1,34 @@
+"""The model server with a stand-in that does what the scan asks for: server.py's own arguments.
+
+A scan of lightness 66 everywhere kills the process in its batch; one of 77 makes predict raise; one of 88 needs
+more memory than a device with room for batches of two has, until the model is loaded for one. Each batch
+is written to BATCHES_FILE, as its scans' first values, before it is predicted.
+"""
+
+import os
+import signal
+import sys
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.inference import server, stand_in
+
+
+class OddColorizer(stand_in.StandInColorizer):
+    def predict(self, lightness: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        levels = lightness[:, 0, 0]
+        with open(os.environ["BATCHES_FILE"], "a") as file:
+            print(*levels, file=file)
+        if 66 in levels:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if 77 in levels:
+            raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
+        if 88 in levels and self.batch_size > 1:
+            raise MemoryError
+        return super().predict(lightness)
+
+
+if __name__ == "__main__":
+    setattr(server, "StandInColorizer", OddColorizer)  # noqa: B010
+    sys.exit(server.main())

@@ -1,0 +1,129 @@
+"""What a child calls: predict(lightness) -> a, b."""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import ScanError, ServiceUnavailable
+from worker.inference.connection import Prediction, ServerConnection, ServerInfo, ServerLost, connect
+from worker.inference.protocol import Message, ProtocolError, Receiver, send
+
+__all__ = ["Prediction", "PredictionClient", "ServerInfo", "hello", "stats"]
+
+logger = logging.getLogger(__name__)
+
+_SHAPE = (400, 400)
+_HANDSHAKE_SECONDS = 10.0
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
+
+
+class PredictionClient:
+    """Predictions for one child, from any of its threads; connects at the first.
+
+    slots: how many scans can be with the server at once; further callers wait for a free slot.
+    timeout_seconds: how long one scan may wait, whatever happens to the server meanwhile.
+    predict_attempts: how many servers may die with a scan on their device before it is given up.
+    """
+
+    def __init__(
+        self,
+        socket_path: str | os.PathLike[str],
+        *,
+        slots: int,
+        timeout_seconds: float,
+        predict_attempts: int = 3,
+    ) -> None:
+        self._socket_path, self._slots = socket_path, slots
+        self._timeout_seconds, self._predict_attempts = timeout_seconds, predict_attempts
+        self._connecting = threading.Lock()
+        self._connection: ServerConnection | None = None
+        self._closed = False
+        self._pid = os.getpid()
+
+    def predict(self, lightness: NDArray[np.float32]) -> Prediction:
+        """Predict a scan's colour from its lightness, (400, 400) float32, 0..100.
+
+        Raises ScanError `model_failed`: the model can't colour this scan; `model_unavailable`, not permanent: no
+        server answered within `timeout_seconds`, or too many died with this scan on their device.
+        """
+        self._check(lightness)
+        began = time.monotonic()
+        deadline = began + self._timeout_seconds
+        deaths, pause = 0, _FIRST_PAUSE_SECONDS
+        while not self._closed:
+            try:
+                # A scan that may have brought a server down goes alone, so that only itself is counted again.
+                connection = self._connected(deadline)
+                return connection.predict(lightness, alone=deaths > 0, began=began, deadline=deadline)
+            except ServerLost as lost:
+                deaths += lost.running
+                if deaths >= self._predict_attempts:
+                    raise _unavailable(f"{deaths} model servers died with this scan on their device") from None
+            except TimeoutError:
+                raise self._timed_out() from None
+            except (OSError, ProtocolError) as error:
+                logger.debug("no model server at %s: %s", self._socket_path, error)
+                if time.monotonic() + pause >= deadline:
+                    raise self._timed_out() from None
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+        raise _unavailable("the client is closed")
+
+    def close(self) -> None:
+        """End the connection; scans under way raise `model_unavailable`."""
+        self._closed = True
+        with self._connecting:
+            if self._connection is not None and self._pid == os.getpid():
+                self._connection.close()
+
+    def _check(self, lightness: NDArray[np.float32]) -> None:
+        if self._pid != os.getpid():
+            # Two processes would read each other's replies.
+            raise RuntimeError("this client was made before a fork; make one in each child")
+        if lightness.shape != _SHAPE or lightness.dtype != np.float32:
+            raise ValueError(f"lightness is {lightness.dtype} {lightness.shape}; expected float32 {_SHAPE}")
+
+    def _connected(self, deadline: float) -> ServerConnection:
+        with self._connecting:
+            if self._connection is None or self._connection.lost:
+                seconds = min(_HANDSHAKE_SECONDS, max(0.01, deadline - time.monotonic()))
+                self._connection = None
+                try:
+                    self._connection = ServerConnection(self._socket_path, self._slots, seconds)
+                except TimeoutError as error:
+                    raise OSError("the model server doesn't answer") from error
+            return self._connection
+
+    def _timed_out(self) -> ScanError:
+        return _unavailable(f"no answer from {self._socket_path} within {self._timeout_seconds:g} s")
+
+
+def hello(socket_path: str | os.PathLike[str], timeout_seconds: float) -> ServerInfo:
+    """Who serves at `socket_path`; raises ServiceUnavailable."""
+    return ServerInfo.of(_ask(socket_path, "hello", timeout_seconds))
+
+
+def stats(socket_path: str | os.PathLike[str], timeout_seconds: float) -> dict[str, float]:
+    """The server's counters, by the names in `batching.Stats`; raises ServiceUnavailable."""
+    return {name: float(value) for name, value in _ask(socket_path, "stats", timeout_seconds).items()}
+
+
+def _ask(socket_path: str | os.PathLike[str], what: str, timeout_seconds: float) -> Message:
+    try:
+        with contextlib.closing(connect(socket_path, timeout_seconds)) as connection:
+            send(connection, {"do": what})
+            reply = Receiver(connection).receive()
+    except (OSError, ProtocolError) as error:
+        raise ServiceUnavailable(f"no model server answers at {os.fspath(socket_path)}: {error}") from error
+    if reply is None:
+        raise ServiceUnavailable(f"the model server at {os.fspath(socket_path)} closed the connection")
+    return reply
+
+
+def _unavailable(why: str) -> ScanError:
+    return ScanError("model_unavailable", f"the model server is not available: {why}", permanent=False)

@@ -1,0 +1,196 @@
+"""A child's side of its connection to the model server: slots, requests in them, replies as they come."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import ScanError
+from worker.inference.protocol import Message, ProtocolError, Receiver, send, whole_number
+from worker.inference.slots import FREE, RUNNING, WAITING, Slots, slots_file
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the model gave for one scan."""
+
+    ab: NDArray[np.float32]  # (400, 400, 2), CIE a* and b*
+    certainty: float | None  # 0..1, from a head that gives one
+    checkpoint_id: str
+    wait_ms: float  # all the time that the device did not work on it: in the queue, or without a server
+    predict_ms: float  # its batch's time on the device
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Who the model server is."""
+
+    checkpoint_id: str
+    head: str
+    device: str
+    batch_size: int
+    pid: int
+
+    @classmethod
+    def of(cls, message: Message | None) -> "ServerInfo":
+        """Raises ProtocolError."""
+        if message is None:
+            raise ProtocolError("the model server closed the connection")
+        return cls(
+            checkpoint_id=str(message.get("checkpoint_id")),
+            head=str(message.get("head")),
+            device=str(message.get("device")),
+            batch_size=whole_number(message, "batch_size", 1, 1 << 20),
+            pid=whole_number(message, "pid", 1, 1 << 40),
+        )
+
+
+class ServerLost(Exception):
+    """The connection ended before the reply; `running`: while this scan's batch was on the device."""
+
+    def __init__(self, running: bool) -> None:
+        super().__init__("the model server has gone")
+        self.running = running
+
+
+def connect(socket_path: str | os.PathLike[str], timeout_seconds: float) -> socket.socket:
+    """A connection whose every call gives up after `timeout_seconds`; raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout_seconds)
+        connection.connect(os.fspath(socket_path))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class ServerConnection:
+    """One connection with `slot_count` slots of shared memory; used from many threads.
+
+    Each connection has memory of its own, so that a server that was given up can't write into a slot
+    that another is using. Raises OSError, ProtocolError when no server answers in `timeout_seconds`.
+    """
+
+    def __init__(self, socket_path: str | os.PathLike[str], slot_count: int, timeout_seconds: float) -> None:
+        self._changed = threading.Condition()
+        self._free = list(range(slot_count))
+        self._replies: dict[int, Future[Message]] = {}  # by slot, of the requests under way
+        self.lost = False
+        self._socket = connect(socket_path, timeout_seconds)
+        self._receiver = Receiver(self._socket)
+        try:
+            self._slots = self._attach(slot_count)
+            self.info = ServerInfo.of(self._receiver.receive())
+            self._socket.settimeout(None)
+        except BaseException:
+            self._socket.close()
+            raise
+        threading.Thread(target=self._read, name="model-server-replies", daemon=True).start()
+
+    def predict(self, lightness: NDArray[np.float32], *, alone: bool, began: float, deadline: float) -> Prediction:
+        """Predict (400, 400), 0..100; `began` and `deadline` are of time.monotonic().
+
+        Raises ServerLost, TimeoutError at `deadline`, ScanError.
+        """
+        with self._slot(deadline) as slot:
+            self._slots.lightness[slot] = lightness
+            reply = self._request(slot, alone, deadline)
+            if "code" in reply:
+                raise ScanError(str(reply["code"]), str(reply["message"]), permanent=bool(reply["permanent"]))
+            predict_ms = float(reply["predict_ms"])
+            ab = self._slots.ab[slot].copy()  # (400, 400, 2)
+        wait_ms = max(0.0, (time.monotonic() - began) * 1000 - predict_ms)
+        return Prediction(ab, reply["certainty"], self.info.checkpoint_id, wait_ms, predict_ms)
+
+    def close(self) -> None:
+        """End the connection; what is under way raises ServerLost."""
+        with contextlib.suppress(OSError):  # it has gone already
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _attach(self, slot_count: int) -> Slots:
+        descriptor = slots_file(slot_count)
+        try:
+            slots = Slots(descriptor, slot_count)
+            send(self._socket, {"do": "attach", "slots": slot_count}, descriptor)
+        finally:
+            os.close(descriptor)
+        return slots
+
+    @contextlib.contextmanager
+    def _slot(self, deadline: float) -> Iterator[int]:
+        """A free slot; given back at the end unless the server may still write to it."""
+        with self._changed:
+            while not self._free and not self.lost:
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())) and not self._free:
+                    raise TimeoutError
+            if self.lost:
+                raise ServerLost(running=False)
+            slot = self._free.pop()
+        try:
+            yield slot
+        except TimeoutError:
+            raise
+        except BaseException:
+            self._give_back(slot)
+            raise
+        self._give_back(slot)
+
+    def _request(self, slot: int, alone: bool, deadline: float) -> Message:
+        reply: Future[Message] = Future()
+        with self._changed:
+            if self.lost:
+                raise ServerLost(running=False)
+            self._replies[slot] = reply
+            self._slots.states[slot] = WAITING
+            try:
+                send(self._socket, {"do": "predict", "slot": slot, "alone": alone})
+            except OSError:
+                self.close()
+        try:
+            return reply.result(max(0.0, deadline - time.monotonic()))
+        except TimeoutError:
+            with self._changed:
+                if self._replies.pop(slot, None) is not None:
+                    raise
+            return reply.result()
+
+    def _give_back(self, slot: int) -> None:
+        with self._changed:
+            self._slots.states[slot] = FREE
+            self._free.append(slot)
+            self._changed.notify()
+
+    def _read(self) -> None:
+        try:
+            while (message := self._receiver.receive()) is not None:
+                self._hand_over(whole_number(message, "slot", 0, len(self._slots) - 1), message)
+        except (OSError, ProtocolError):
+            pass  # either way there is no server any more that we could talk to
+        finally:
+            self._lose()
+
+    def _hand_over(self, slot: int, message: Message) -> None:
+        with self._changed:
+            reply = self._replies.pop(slot, None)
+        if reply is None:
+            self._give_back(slot)  # whoever asked has given up
+        else:
+            reply.set_result(message)
+
+    def _lose(self) -> None:
+        with self._changed:
+            self.lost = True
+            replies, self._replies = self._replies, {}
+            self._changed.notify_all()
+        for slot, reply in replies.items():
+            reply.set_exception(ServerLost(running=bool(self._slots.states[slot] == RUNNING)))
+        self._receiver.close()
+        self._socket.close()

@@ -1,0 +1,149 @@
+"""The model server as its supervisor sees it: started, watched, started again, stopped."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.errors import CheckpointError, ServiceUnavailable
+from worker.inference.client import hello
+from worker.inference.connection import ServerInfo
+
+logger = logging.getLogger(__name__)
+
+_WRONG_USE = 2
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
+_LIVED_WELL_SECONDS = 30.0
+
+
+class ModelServerProcess:
+    """One model server in a process of its own, in the hands of one thread of the worker's parent.
+
+    environment: its environment variables; None means this process' own.
+    command: what to run instead of `python -m worker.inference.server`, for tests.
+    """
+
+    def __init__(
+        self,
+        socket_path: str | os.PathLike[str],
+        *,
+        checkpoint: Path | None,
+        batch_size: int,
+        batch_wait_milliseconds: float,
+        stand_in_milliseconds: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        command: tuple[str, ...] = (sys.executable, "-m", "worker.inference.server"),
+    ) -> None:
+        self.socket_path = os.fspath(socket_path)
+        self._environment = environment
+        self._command = [*command, "--socket", self.socket_path, "--batch-size", str(batch_size)]
+        self._command += ["--batch-wait-milliseconds", str(batch_wait_milliseconds)]
+        if checkpoint is not None:
+            self._command += ["--checkpoint", str(checkpoint)]
+        if stand_in_milliseconds is not None:
+            self._command += ["--stand-in-milliseconds", str(stand_in_milliseconds)]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: _ErrorStream | None = None
+        self._started = self._start_again_at = 0.0
+        self._pause_seconds = _FIRST_PAUSE_SECONDS
+        self.restarts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it; returns at once, see `wait_ready`."""
+        # Its own session: Ctrl-C in a terminal must reach the worker alone, which then stops us in order.
+        self._process = subprocess.Popen(
+            [*self._command, "--parent", str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=None if self._environment is None else dict(self._environment),
+            start_new_session=True,
+        )
+        self._errors = _ErrorStream(self._process)
+        self._started, self._start_again_at = time.monotonic(), 0.0
+
+    def poll(self) -> None:
+        """Start it again if it has died, after a pause that grows; to be called about every second.
+
+        Raises CheckpointError, with the server's own words, if it can't run with this checkpoint.
+        """
+        if self._process is not None and self._process.poll() is not None:
+            self._bury(self._process.returncode)
+        if self._process is None and time.monotonic() >= self._start_again_at:
+            self.restarts += 1
+            self.start()
+
+    def wait_ready(self, timeout_seconds: float) -> ServerInfo:
+        """Wait until it answers; raises CheckpointError, ServiceUnavailable after `timeout_seconds`."""
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            self.poll()
+            try:
+                return hello(self.socket_path, 1.0)
+            except ServiceUnavailable:
+                if time.monotonic() >= deadline:
+                    raise ServiceUnavailable(f"the model server was not ready within {timeout_seconds:g} s") from None
+            time.sleep(0.05)
+
+    def stop(self, kill_after_seconds: float = 10.0) -> None:
+        """End it: SIGTERM, and SIGKILL if it is still there `kill_after_seconds` later."""
+        process, self._process = self._process, None
+        self._start_again_at = float("inf")
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(kill_after_seconds)
+        except subprocess.TimeoutExpired:
+            logger.warning("the model server did not stop within %g s: killed", kill_after_seconds)
+            process.kill()
+            process.wait()
+        self._last_line()
+
+    def _bury(self, status: int) -> None:
+        self._process = None
+        last_line = self._last_line()
+        if status == _WRONG_USE:
+            self._start_again_at = float("inf")
+            raise CheckpointError(last_line or "the model server refused its checkpoint")
+        if time.monotonic() - self._started > _LIVED_WELL_SECONDS:
+            self._pause_seconds = _FIRST_PAUSE_SECONDS
+        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
+        logger.warning("the model server %s; it is started again in %.1f s", how, self._pause_seconds)
+        self._start_again_at = time.monotonic() + self._pause_seconds
+        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+    def _last_line(self) -> str:
+        errors, self._errors = self._errors, None
+        return errors.last_line() if errors else ""
+
+
+class _ErrorStream:
+    """Passes a process' standard error on to ours as it comes, and remembers its last line."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stderr is not None
+        self._stream = process.stderr
+        self._last = b""
+        self._thread = threading.Thread(target=self._pass_on, name="model-server-errors", daemon=True)
+        self._thread.start()
+
+    def last_line(self) -> str:
+        """Its last line; call when the process has ended."""
+        self._thread.join(1.0)
+        return self._last.decode(errors="replace").strip()
+
+    def _pass_on(self) -> None:
+        with self._stream:
+            for line in self._stream:
+                self._last = line if line.strip() else self._last
+                # Not sys.stderr: the worker's parent forks, and a child must not inherit that lock held.
+                os.write(2, line)

@@ -1,0 +1,225 @@
+"""The model server: the one process that holds the fusion model on its device.
+
+    python -m worker.inference.server --socket PATH --checkpoint FOLDER --batch-size N --batch-wait-milliseconds M
+
+It says `ready` on standard error once it can be asked. SIGTERM: it finishes the batch that runs and exits 0.
+Exit status 2: the checkpoint or the arguments are wrong, and starting it again won't help; 1: the device failed.
+"""
+
+import argparse
+import gc
+import logging
+import os
+import signal
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import CheckpointError, PhotochromError, UsageError
+from worker.inference.batching import Batcher
+from worker.inference.handler import Handler
+from worker.inference.protocol import Message
+from worker.inference.stand_in import StandInColorizer
+from worker.parent import end_with_parent
+
+logger = logging.getLogger("worker.inference.server")
+
+Floats = NDArray[np.float32]
+
+_LOOK_SECONDS = 0.5
+
+
+class Model(Protocol):
+    """What the server asks of `Colorizer`, and of its stand-in."""
+
+    checkpoint_id: str
+    head: str
+    device: str
+    batch_size: int
+
+    def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
+        """(n, 400, 400), 0..100 -> a, b (n, 400, 400, 2) and certainty (n,), NaN where there is none."""
+        ...
+
+
+LoadModel = Callable[[int], Model]  # by batch size
+
+
+class ModelServer:
+    """Connections in, batches through the Batcher, results out."""
+
+    def __init__(self, model: Model, load: LoadModel, listener: socket.socket, batch_wait_seconds: float) -> None:
+        self._model: Model | None = model
+        self._load = load
+        self._listener = listener
+        self._batcher = Batcher(
+            self._predict,
+            model.batch_size,
+            batch_wait_seconds,
+            out_of_memory=is_out_of_memory,
+            resized=self._load_again,
+        )
+        self._info: Message = {
+            "checkpoint_id": model.checkpoint_id,
+            "head": model.head,
+            "device": model.device,
+            "pid": os.getpid(),
+        }
+        self._handlers: set[Handler] = set()
+        self._changing = threading.Lock()
+
+    def serve_until(self, stop: threading.Event) -> int:
+        """Serve until `stop` is set (returns 0) or the device fails (returns 1)."""
+        threading.Thread(target=self._accept, name="accept", daemon=True).start()
+        while not stop.wait(_LOOK_SECONDS):
+            if not self._batcher.healthy():
+                logger.error("prediction after prediction fails: the device is lost, or the model can't run on it")
+                return 1
+        # Before anything else, so that the next server's socket is never the one removed.
+        Path(self._listener.getsockname()).unlink(missing_ok=True)
+        self._listener.close()
+        self._batcher.close()
+        return 0
+
+    def _predict(self, lightness: Floats) -> tuple[Floats, Floats]:
+        assert self._model is not None
+        return self._model.predict(lightness)
+
+    def _load_again(self, batch_size: int) -> None:
+        """A model's batch size is built into its graph; the large one must be gone before the small one comes."""
+        self._model = None
+        gc.collect()
+        self._model = self._load(batch_size)
+
+    def _about(self) -> Message:
+        return {**self._info, "batch_size": self._batcher.stats().batch_size}
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return  # the listener is closed: the server stops
+            handler = Handler(connection, self._about, self._batcher, self._count_slots)
+            with self._changing:
+                self._handlers.add(handler)
+            threading.Thread(target=self._handle, args=(handler,), name="handler", daemon=True).start()
+
+    def _handle(self, handler: Handler) -> None:
+        try:
+            handler.run()
+        finally:
+            with self._changing:
+                self._handlers.discard(handler)
+
+    def _count_slots(self) -> None:
+        with self._changing:
+            self._batcher.set_possible(sum(handler.slot_count for handler in self._handlers))
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device's error says that the batch was too large; by name, so that no TensorFlow is needed here."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "ResourceExhaustedError"}) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def listen(path: Path) -> socket.socket:
+    """A Unix socket that only this user can reach; raises UsageError."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(path.parent.stat().st_mode) & 0o077:
+        raise UsageError(f"{path.parent} can be entered by other users; expected a folder of mode 0700 for the socket")
+    _remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        raise UsageError(f"can't listen on {path}: {error.strerror or error}; give another --socket") from error
+    finally:
+        os.umask(mask)
+    listener.listen(128)
+    return listener
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket file of a server that was killed; raises UsageError if one still answers."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+        else:
+            raise UsageError(f"a model server is already listening on {path}; stop it or give another --socket")
+
+
+def load_model(checkpoint: Path | None, stand_in_milliseconds: float | None, batch_size: int) -> Model:
+    """The fusion model on its device, warm, or its stand-in; raises CheckpointError."""
+    if stand_in_milliseconds is not None:
+        return StandInColorizer(stand_in_milliseconds, batch_size)
+    if checkpoint is None:
+        raise CheckpointError("no checkpoint was given; expected --checkpoint FOLDER")
+    # Its own notes on the machine are no news to whoever reads our log; its errors come as exceptions.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
+    from worker.model.colorizer import Colorizer
+
+    return Colorizer.load(checkpoint, batch_size=batch_size)
+
+
+def load_largest(load: LoadModel, batch_size: int) -> Model:
+    """The model with batches of `batch_size`, or of the first half of a half of it that the device has room for."""
+    while True:
+        try:
+            return load(batch_size)
+        except Exception as error:
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+        batch_size //= 2
+        logger.warning("the device ran out of memory: trying batches of %d scans", batch_size)
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m worker.inference.server", description="Photochrom's model server")
+    parser.add_argument("--socket", type=Path, required=True, help="path of the Unix socket to listen on")
+    parser.add_argument("--checkpoint", type=Path, help="folder of the checkpoint")
+    parser.add_argument("--batch-size", type=int, default=8, help="scans in one device batch")
+    parser.add_argument("--batch-wait-milliseconds", type=float, default=20.0, help="longest wait for a batch to fill")
+    parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stand-in that takes so long a batch")
+    parser.add_argument("--parent", type=int, help="process id of the parent, to end with it")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    arguments = parse()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s model server %(levelname)s %(message)s")
+    end_with_parent(arguments.parent)
+    load = partial(load_model, arguments.checkpoint, arguments.stand_in_milliseconds)
+    try:
+        model = load_largest(load, arguments.batch_size)
+        listener = listen(arguments.socket)
+    except PhotochromError as error:
+        print(error.message, file=sys.stderr)
+        return 2
+    stop = threading.Event()
+    # Only now: a signal while the model loads has nothing to finish, and ends the process at once.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    logger.info("ready: checkpoint %s, batches of %d, %s", model.checkpoint_id, model.batch_size, arguments.socket)
+    return ModelServer(model, load, listener, arguments.batch_wait_milliseconds / 1000).serve_until(stop)
+
+
+if __name__ == "__main__":
+    code = main()
+    logging.shutdown()
+    # The device's own threads may never end; nothing is left for them to do.
+    os._exit(code)

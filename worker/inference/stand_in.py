@@ -1,0 +1,43 @@
+"""A stand-in for the fusion model: takes a set time per batch and gives a colour anyone can compute.
+
+For fault tests, whose outputs are compared byte for byte, and for benches of everything but the model.
+"""
+
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class StandInColorizer:
+    """The interface of `worker.model.colorizer.Colorizer`; `milliseconds` is the device's time for a batch."""
+
+    checkpoint_id = "stand-in"
+    head = "stand-in"
+    embedding = "none"
+    device = "stand-in"
+
+    def __init__(self, milliseconds: float, batch_size: int = 8) -> None:
+        self.milliseconds = milliseconds
+        self.batch_size = batch_size
+
+    def predict(self, lightness: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n, 400, 400) float32, 0..100 -> a, b (n, 400, 400, 2) float32, -20..25, and certainty (n,), NaN."""
+        begin = time.monotonic()
+        ab = stand_in_ab(lightness)
+        remaining = self.milliseconds / 1000 - (time.monotonic() - begin)
+        if remaining > 0:
+            time.sleep(remaining)
+        return ab, np.full(len(lightness), np.nan, np.float32)
+
+
+def stand_in_ab(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The a and b that the stand-in gives: (..., 400, 400), 0..100 -> (..., 400, 400, 2) float32, -20..25.
+
+    One multiplication and one addition per value, so it is the same bytes on every machine.
+    """
+    # As complex numbers, a + bi, because NumPy fills interleaved pairs several times faster that way.
+    pairs = lightness.astype(np.complex64)
+    pairs *= np.complex64(0.4 - 0.3j)
+    pairs += np.complex64(-20 + 25j)
+    return pairs.view(np.float32).reshape(*lightness.shape, 2)
