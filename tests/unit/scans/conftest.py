@@ -1,0 +1,94 @@
+"""Scans made by writers that are not ours (Pillow, tifffile), and outputs read back by readers that are not ours."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image
+
+from worker.scans import Composed, OutputOptions, Scan, ScanLimits, compose, configure_libraries, open_scan
+
+LIMITS = ScanLimits(max_bytes=1 << 30, max_pixels=10**9)
+
+Opener = Callable[..., Scan]  # (bytes, key)
+Array = NDArray[Any]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries() -> None:
+    configure_libraries()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opener:
+    """Open bytes as the scan of a key."""
+
+    def open_bytes(data: bytes, key: str = "box/0001.tif") -> Scan:
+        path = tmp_path / "source"
+        path.write_bytes(data)
+        return open_scan(path, key, LIMITS)
+
+    return open_bytes
+
+
+@pytest.fixture
+def photos() -> Path:
+    """Real scans, where this machine has them."""
+    here = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", Path(__file__).parents[4] / "shared" / "photos")) / "scans"
+    if not here.is_dir():
+        pytest.skip(f"no real scans in {here}; set PHOTOCHROM_TEST_PHOTOS to the folder of scans/")
+    return here
+
+
+def ramp(height: int = 60, width: int = 90, bits: int = 8) -> Array:
+    """Every grey there is, from left to right and line by line."""
+    levels = np.linspace(0, (1 << bits) - 1, height * width).round()
+    return levels.astype(np.uint8 if bits == 8 else np.uint16).reshape(height, width)
+
+
+def colours(size: int = 400, strength: float = 40) -> NDArray[np.float32]:
+    """a*, b* that change smoothly over the square, (size, size, 2), within about +-strength."""
+    y, x = np.mgrid[:size, :size] / size
+    return (strength * np.dstack([np.sin(6 * x + 3 * y), np.cos(5 * y - 4 * x)])).astype(np.float32)
+
+
+def grey_of(scan: Scan) -> Array:
+    """The whole scan as sRGB grey (height, width)."""
+    return np.concatenate([strip[..., 0] for strip in scan.strips(16)])
+
+
+def alpha_of(scan: Scan) -> Array:
+    return np.concatenate([strip[..., 1] for strip in scan.strips(16)])
+
+
+def write_colour(
+    scan: Scan, folder: Path, format: str, ab: NDArray[np.float32] | None = None
+) -> tuple[Array, Composed]:
+    """Compose the scan and read the output back: (height, width, 3 or 4), and what compose said of it."""
+    path = folder / f"output.{format}"
+    composed = compose(scan, scan.square(), colours() if ab is None else ab, OutputOptions(format), path)
+    return (tifffile.imread(path) if format == "tiff" else read_with_pillow(path)), composed
+
+
+def read_with_pillow(path: Path) -> Array:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def pillow_bytes(pixels: Array | Image.Image, format: str, **options: object) -> bytes:
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    out = io.BytesIO()
+    image.save(out, format, **options)
+    return out.getvalue()
+
+
+def tiff_bytes(pixels: Array, **options: object) -> bytes:
+    out = io.BytesIO()
+    tifffile.imwrite(out, pixels, **options)
+    return out.getvalue()

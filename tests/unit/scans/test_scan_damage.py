@@ -1,0 +1,116 @@
+"""Files cut short, damaged, or of hostile sizes: each fails with its code, before it costs much."""
+
+import struct
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.scans.conftest import LIMITS, Opener, grey_of, pillow_bytes, ramp, tiff_bytes
+from worker.errors import ScanError
+from worker.scans import ScanLimits, open_scan, probe
+
+NOISY = (ramp(120, 160) // 2 + np.random.default_rng(0).integers(0, 99, (120, 160))).astype(np.uint8)
+WHOLE = {
+    "jpeg": pillow_bytes(NOISY, "JPEG", quality=90),
+    "jpeg progressive": pillow_bytes(NOISY, "JPEG", quality=90, progressive=True),
+    "png": pillow_bytes(NOISY, "PNG"),
+    "tiff": tiff_bytes(NOISY),
+    "tiff lzw, directory last": pillow_bytes(NOISY, "TIFF", compression="tiff_lzw"),
+    "tiff deflate": tiff_bytes(NOISY, compression="zlib", rowsperstrip=10),
+    "tiff tiled": tiff_bytes(NOISY, tile=(32, 32)),
+    "tiff jpeg": pillow_bytes(NOISY, "TIFF", compression="jpeg"),
+    "bigtiff": tiff_bytes(NOISY, bigtiff=True),
+}
+ERROR_CODES = {"unreadable", "truncated", "unsupported", "too_large", "empty"}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_file_cut_short_anywhere_fails_as_truncated(kind: str, opened: Opener) -> None:
+    data = WHOLE[kind]
+    opened(data)
+    for length in [*np.linspace(8, len(data) - 1, 40).astype(int), len(data) - 2]:
+        with pytest.raises(ScanError) as failed:
+            opened(data[:length])
+        assert failed.value.code == "truncated", (length, failed.value.message)
+        assert failed.value.permanent
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_trailing_bytes_after_a_whole_file_do_no_harm(kind: str, opened: Opener) -> None:
+    opened(WHOLE[kind] + bytes(100))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(sorted(WHOLE)), st.data())
+def test_flipped_bytes_fail_with_a_code_or_are_read(opened: Opener, kind: str, data: st.DataObject) -> None:
+    damaged = bytearray(WHOLE[kind])
+    for place in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=8)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    error = _error_of(opened, bytes(damaged))
+    assert error is None or (error.code in ERROR_CODES and "\n" not in error.message)
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+    bomb = tmp_path / "bomb"
+    bomb.write_bytes(_small_png(1_000_000, 1_000_000))
+    tracemalloc.start()
+    with pytest.raises(ScanError, match="1,000,000 x 1,000,000") as refused:
+        probe(bomb, "a.png", LIMITS)
+    assert refused.value.code == "too_large"
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_a_file_of_too_many_bytes_is_not_even_looked_into(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"not a scan")
+    with pytest.raises(ScanError, match="10 bytes; expected at most 9") as refused:
+        open_scan(path, "a.png", ScanLimits(max_bytes=9, max_pixels=10))
+    assert refused.value.code == "too_large"
+
+
+def test_pixels_are_limited(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(WHOLE["png"])
+    assert probe(path, "a.png", ScanLimits(1 << 20, NOISY.size)).width == 160
+    with pytest.raises(ScanError, match="expected at most"):
+        probe(path, "a.png", ScanLimits(1 << 20, NOISY.size - 1))
+
+
+def test_a_header_tells_what_the_scan_will_take(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(tiff_bytes(np.zeros((1000, 2000), np.uint16), compression="zlib"))
+    header = probe(path, "a.tif", LIMITS)
+    assert (header.format, header.width, header.height, header.bit_depth) == ("tiff", 2000, 1000, 16)
+    assert header.decoded_bytes >= 2000 * 1000 * 2 * 4
+
+
+def test_a_tiff_whose_directories_loop_is_read_once(opened: Opener) -> None:
+    data = bytearray(tiff_bytes(NOISY))
+    (first,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, first)
+    struct.pack_into("<I", data, first + 2 + 12 * entries, first)
+    np.testing.assert_array_equal(grey_of(opened(bytes(data))), NOISY)
+
+
+def _error_of(opened: Opener, data: bytes) -> ScanError | None:
+    try:
+        opened(data).square()
+    except ScanError as error:
+        return error
+    return None
+
+
+def _small_png(width: int, height: int) -> bytes:
+    """A PNG that promises any number of pixels in less than 100 bytes."""
+
+    def chunk(data: bytes) -> bytes:
+        return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(head) + chunk(b"IDAT" + zlib.compress(bytes(9))) + chunk(b"IEND")

@@ -1,0 +1,64 @@
+"""CIE L*a*b*, luminance, linear light and sRGB, for arrays.
+
+L* is 0..100 and a*, b* are about -128..127, relative to sRGB's own white (D65), as CIE 15 defines them.
+Linear light and sRGB-coded values are 0..1.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+# IEC 61966-2-1: linear sRGB to XYZ for D65, rows X, Y, Z.
+_XYZ_OF_RGB = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+_WHITE = _XYZ_OF_RGB.sum(axis=1)
+LUMINANCE = _XYZ_OF_RGB[1] / _WHITE[1]  # (3,): of linear R, G, B, sums to 1
+_RGB_OF_XYZ = np.linalg.inv(_XYZ_OF_RGB) * _WHITE  # of X/Xn, Y/Yn, Z/Zn, so that greys are R = G = B
+
+_DELTA = 6 / 29  # CIE 15: below it, the cube root gives way to its tangent
+
+
+def srgb_to_linear(coded: Floats) -> Floats:
+    """IEC 61966-2-1's curve: sRGB-coded 0..1 to linear light 0..1."""
+    return np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+
+
+def linear_to_srgb(linear: Floats) -> Floats:
+    """Linear light 0..1 to sRGB-coded 0..1."""
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
+
+
+def luminance_to_lightness(luminance: Floats) -> Floats:
+    """Y/Yn, 0..1, to L*, 0..100."""
+    tangent = luminance / (3 * _DELTA**2) + 4 / 29
+    return 116 * np.where(luminance > _DELTA**3, np.cbrt(luminance), tangent) - 16
+
+
+def lightness_to_luminance(lightness: Floats) -> Floats:
+    """L*, 0..100, to Y/Yn, 0..1."""
+    return _uncube((lightness + 16) / 116)
+
+
+def grey_lightness(bit_depth: int) -> NDArray[np.float32]:
+    """L* of every level of sRGB grey, 0..100: (256,) at 8 bits, (65536,) at 16."""
+    levels = np.linspace(0, 1, 1 << bit_depth)
+    return luminance_to_lightness(srgb_to_linear(levels)).astype(np.float32)
+
+
+def lab_to_linear(lightness: Floats, a: Floats, b: Floats) -> Floats:
+    """Linear R, G, B (3, ...) of L*, a*, b* (...); below 0 or above 1 where sRGB can't show the colour."""
+    y = (lightness + 16) / 116
+    xyz = _uncube(y + a / 500), _uncube(y), _uncube(y - b / 200)
+    matrix = _RGB_OF_XYZ.astype(lightness.dtype)
+    return np.stack([row[0] * xyz[0] + row[1] * xyz[1] + row[2] * xyz[2] for row in matrix])
+
+
+def _uncube(f: Floats) -> Floats:
+    """The inverse of CIE 15's f: its cube, or below 6/29 the tangent there."""
+    above: Floats = np.maximum(f, _DELTA)
+    result: Floats = above * above * above + 3 * _DELTA**2 * np.minimum(f - _DELTA, 0)
+    return result

@@ -1,0 +1,29 @@
+"""How colourful an image is, by Hasler and Suesstrunk (2003), "Measuring colourfulness in natural images"."""
+
+import cv2
+import numpy as np
+
+from worker.scans.square import Pixels
+
+_SAMPLES = 256  # along the longer side: the measure is a mean over the picture, not a matter of single pixels
+
+
+class Colourfulness:
+    """Gathers every n-th pixel of an image that comes in strips; 0 is grey, 33 moderately, 59 quite colourful."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._every = max(1, max(width, height) // _SAMPLES)
+        self._rows: list[Pixels] = []
+
+    def add(self, top: int, strip: Pixels) -> None:
+        """The strip (rows, width, 3 or 4) whose first row is `top`; its samples are copied."""
+        first = -top % self._every
+        self._rows.append(strip[first :: self._every, :: self._every, :3].copy())
+
+    def value(self) -> float:
+        """M3 of the paper, for samples scaled to 0..255."""
+        pixels = np.concatenate(self._rows)
+        whole = (1 << 8 * pixels.itemsize) - 1
+        red, green, blue = cv2.split(pixels.astype(np.float32) * (255 / whole))
+        mean, spread = cv2.meanStdDev(cv2.merge([red - green, (red + green) / 2 - blue]))
+        return float(np.hypot(*spread[:, 0]) + 0.3 * np.hypot(*mean[:, 0]))

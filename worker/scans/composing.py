@@ -1,0 +1,91 @@
+"""The colour image: the scan's own lightness at its own size and depth, with the model's a*, b*."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import ScanError
+from worker.scans.colourfulness import Colourfulness
+from worker.scans.formats import OutputOptions
+from worker.scans.opening import HELD_BYTES, Scan
+from worker.scans.painting import Painter, painter_of
+from worker.scans.square import Pixels, Square
+from worker.scans.stream import PixelStream, Shape, image_of
+from worker.scans.writing import write_image
+
+_STRIP_PIXELS = 1 << 16  # a strip's a*, b*, index and colours then stay in a core's cache
+
+_MOST_JPEG_PIXELS = 65_500  # of a side; libjpeg's own limit
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """What was written: pixels, bits per sample, bytes, and the colourfulness of Hasler and Suesstrunk (2003)."""
+
+    width: int
+    height: int
+    bit_depth: int
+    colourfulness: float
+    bytes: int
+
+
+def compose(scan: Scan, square: Square, ab: NDArray[np.float32], options: OutputOptions, path: Path) -> Composed:
+    """Write the scan in colour to `path`, whole or not at all.
+
+    `ab` is CIE a*, b* of the square, float32 (size, size, 2). Each pixel keeps the scan's L*; a colour that sRGB
+    can't show at that L* loses chroma, not lightness or hue. JPEG has 8 bits; else the output has the scan's depth.
+    Raises ScanError: unsupported (JPEG for a scan with transparency), unwritable, or as `Scan.strips` does.
+    """
+    if ab.shape != (*square.lightness.shape, 2) or not np.isfinite(ab).all():
+        raise ValueError(f"ab has shape {ab.shape}; expected finite numbers {(*square.lightness.shape, 2)}")
+    if options.format == "jpeg" and max(scan.width, scan.height) > _MOST_JPEG_PIXELS:
+        message = f"{scan.key} has {scan.width:,} x {scan.height:,} pixels; a JPEG holds {_MOST_JPEG_PIXELS:,} a side"
+        raise ScanError("unsupported", f"{message}: expected --format png or tiff", permanent=True)
+    bands = 4 if scan.header.has_alpha and options.format != "jpeg" else 3
+    shape = Shape(scan.width, scan.height, bands, 8 if options.format == "jpeg" else scan.bit_depth)
+    rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))
+    painter = painter_of(scan, square, ab, rows, shape.bit_depth)
+    colourfulness = Colourfulness(scan.width, scan.height)
+    held = shape.bytes <= HELD_BYTES
+    canvas = shape.room(scan.height if held else rows)
+    rooms = (canvas[top : top + rows] for top in range(0, scan.height, rows)) if held else repeat(canvas)
+    strips = _painted_strips(scan, painter, rows, rooms, colourfulness)
+    try:
+        if held:
+            deque(strips, maxlen=0)
+            write_image(image_of(canvas), scan, options, path)
+        else:
+            with PixelStream(strips, shape, rows) as stream:
+                write_image(stream.image(), scan, options, path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return Composed(scan.width, scan.height, shape.bit_depth, colourfulness.value(), path.stat().st_size)
+
+
+def _painted_strips(
+    scan: Scan, painter: Painter, rows: int, rooms: Iterable[Pixels], colourfulness: Colourfulness
+) -> Iterator[Pixels]:
+    """The colours strip by strip, each in its room (rows, width, 3 or 4)."""
+    top = 0
+    for strip, room in zip(scan.strips(rows), rooms, strict=False):
+        colours = room[: len(strip)]
+        painter.paint(top, strip[..., 0], colours)
+        if colours.shape[2] == 4:
+            colours[..., 3] = strip[..., 1]
+        elif strip.shape[2] == 2:
+            _expect_opaque(scan, strip[..., 1])
+        colourfulness.add(top, colours)
+        yield colours
+        top += len(strip)
+
+
+def _expect_opaque(scan: Scan, alpha: Pixels) -> None:
+    if alpha.min() < np.iinfo(alpha.dtype).max:
+        message = f"{scan.key} has transparent pixels, which JPEG can't hold; expected --format png or tiff"
+        raise ScanError("unsupported", message, permanent=True)

@@ -1,0 +1,78 @@
+"""File formats by name: which keys are scans, which key an output gets, what a file's first bytes say."""
+
+from dataclasses import dataclass
+
+from worker.errors import UsageError
+
+FORMATS = ("source", "jpeg", "png", "tiff")
+
+_EXTENSIONS = {"jpeg": ("jpg", "jpeg"), "png": ("png",), "tiff": ("tif", "tiff")}  # the canonical one first
+_FORMAT_OF = {extension: name for name, extensions in _EXTENSIONS.items() for extension in extensions}
+_MAGIC = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"II+\x00", "tiff"),  # BigTIFF
+    (b"MM\x00+", "tiff"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """How a colour image is written: `format` is jpeg, png or tiff; `quality` 1..100 counts for JPEG alone."""
+
+    format: str
+    quality: int = 95
+
+    def __post_init__(self) -> None:
+        if self.format not in _EXTENSIONS:
+            raise UsageError(f"output format {self.format!r}: expected jpeg, png or tiff")
+        if not 1 <= self.quality <= 100:
+            raise UsageError(f"quality {self.quality}: expected 1 to 100")
+
+
+def is_scan_key(key: str) -> bool:
+    """Whether a key's extension names a format that can be read."""
+    return _extension(key) in _FORMAT_OF
+
+
+def output_format(key: str, format: str) -> str:
+    """The format (jpeg, png, tiff) of a scan's output; `source` is the one that its key's extension names.
+
+    Raises UsageError for an unknown format, and for a key that is no scan's.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"--format {format}: expected one of {', '.join(FORMATS)}")
+    if not is_scan_key(key):
+        raise UsageError(f"{key} has no scan's extension; expected one of {', '.join(sorted(_FORMAT_OF))}")
+    return _FORMAT_OF[_extension(key)] if format == "source" else format
+
+
+def output_key(key: str, format: str) -> str:
+    """The key of a scan's output: the scan's own where its extension names the output's format already.
+
+    Otherwise the format's extension is added. A key that ends in two scan extensions gets another one too: so
+    no two scans ever share an output, whatever else the collection holds now or later.
+    """
+    name = output_format(key, format)
+    stem, _, extension = key.rpartition(".")
+    if _FORMAT_OF[extension.lower()] == name and not is_scan_key(stem):
+        return key
+    return f"{key}.{_EXTENSIONS[name][0]}"
+
+
+def content_type(key: str) -> str:
+    """The media type of an output, by its key's extension."""
+    return f"image/{_FORMAT_OF[_extension(key)]}" if is_scan_key(key) else "application/octet-stream"
+
+
+def format_of_content(first_bytes: bytes) -> str | None:
+    """What a file is by its first 8 bytes, whatever its name says; None for anything but jpeg, png and tiff."""
+    return next((name for magic, name in _MAGIC if first_bytes.startswith(magic)), None)
+
+
+def _extension(key: str) -> str:
+    """What follows the last dot of the key's name; nothing for `.jpg`, a hidden file without one."""
+    stem, _, extension = key.rpartition("/")[2].rpartition(".")
+    return extension.lower() if stem else ""

@@ -1,0 +1,60 @@
+"""L*, a*, b* to colours that sRGB can show: at the same lightness and hue, with what chroma there is room for."""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.scans.colour import lab_to_linear, lightness_to_luminance
+
+Floats = NDArray[np.float32]
+
+_LIGHTNESSES, _HUES = 512, 720  # steps of the table: 0.2 L*, half a degree
+_MOST_CHROMA = 135.0  # sRGB's blue has 134
+_HALVINGS = 14
+_ROUNDING = 1e-6  # what float32 may add to a grey
+
+
+def lab_to_linear_in_gamut(lightness: Floats, a: Floats, b: Floats) -> Floats:
+    """Linear R, G, B (3, rows, columns), 0..1, of L*, a*, b*, each float32 (rows, columns).
+
+    What sRGB can't show loses chroma. The table that says how much is fine enough for hue, not for lightness: what
+    is still outside is mixed with the grey of its own luminance, so that L* is exact.
+    """
+    share = _largest_chroma_of(lightness, a, b) / np.maximum(cv2.magnitude(a, b), _ROUNDING)
+    np.minimum(share, 1, out=share)
+    rgb = lab_to_linear(lightness, a * share, b * share)
+    grey = lightness_to_luminance(lightness)
+    below = grey / np.maximum(grey - rgb.min(axis=0), _ROUNDING)
+    above = (1 - grey) / np.maximum(rgb.max(axis=0) - grey, _ROUNDING)
+    share = np.minimum(np.minimum(below, above), 1)
+    rgb -= grey
+    rgb *= share
+    rgb += grey
+    return np.clip(rgb, 0, 1, out=rgb)
+
+
+def _largest_chroma_of(lightness: Floats, a: Floats, b: Floats) -> Floats:
+    """The chroma that sRGB can show at each pixel's lightness and hue."""
+    hue = cv2.phase(a, b, angleInDegrees=True)
+    hue *= _HUES / 360
+    chroma: Floats = cv2.remap(
+        _largest_chroma(), hue, lightness * (_LIGHTNESSES / 100), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return chroma
+
+
+@cache
+def _largest_chroma() -> Floats:
+    """By lightness 0..100 and hue 0..360 degrees: (_LIGHTNESSES + 1, _HUES + 1)."""
+    lightness = np.linspace(0, 100, _LIGHTNESSES + 1, dtype=np.float32)[:, None]
+    hue = np.linspace(0, 2 * np.pi, _HUES + 1, dtype=np.float32)[None]
+    inside = np.zeros((_LIGHTNESSES + 1, _HUES + 1), np.float32)
+    step = _MOST_CHROMA
+    for _ in range(_HALVINGS):
+        step /= 2
+        chroma = inside + step
+        rgb = lab_to_linear(lightness, chroma * np.cos(hue), chroma * np.sin(hue))
+        inside = np.where((rgb.min(axis=0) >= 0) & (rgb.max(axis=0) <= 1), chroma, inside)
+    return inside

@@ -1,0 +1,134 @@
+"""Any kind of pixels to sRGB grey of the same lightness: profiles, toned scans, alpha, floats."""
+
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from worker.errors import ScanError
+from worker.scans.colour import LUMINANCE, Floats, linear_to_srgb, srgb_to_linear
+from worker.scans.profile import Profile
+from worker.scans.square import Pixels
+
+_PROFILE = "icc-profile-data"
+_DEPTHS = {"uchar": 8, "ushort": 16, "float": 16}
+_GREYS, _RGBS = ("b-w", "grey16"), ("srgb", "rgb16", "rgb", "scrgb")
+_LINEAR_LEVELS = 1 << 16  # of linear light: a twentieth of an 8-bit sRGB level at black, where they lie closest
+
+
+def output_bit_depth(image: pyvips.Image, key: str) -> int:
+    """8 or 16: the depth that the scan's output gets. Raises ScanError for samples that have no known meaning."""
+    if image.format not in _DEPTHS:
+        raise _unsupported(f"{key} has samples of type {image.format}; expected 1, 8 or 16 bits, or floats from 0 to 1")
+    return _DEPTHS[image.format]
+
+
+def to_grey(image: pyvips.Image, key: str) -> pyvips.Image:
+    """sRGB grey with the lightness of `image`, 8 or 16 bits, lazily: one band, or two where the scan has alpha.
+
+    Raises ScanError for kinds of colour that have no known meaning.
+    """
+    depth = output_bit_depth(image, key)
+    if image.format == "float":
+        image = _integers(image, key)
+    if not image.hasalpha():
+        return _grey_of(image, depth, key)
+    grey = _grey_of(image[: image.bands - 1], depth, key)
+    return grey.bandjoin(image[image.bands - 1].cast(grey.format))
+
+
+def _integers(image: pyvips.Image, key: str) -> pyvips.Image:
+    """Floats 0..1, which ImageMagick, GIMP and scikit-image write with sRGB's curve, as 16-bit samples."""
+    samples: NDArray[np.float32] = image.numpy()
+    if not ((samples >= 0) & (samples <= 1)).all():
+        found = f"floats from {samples.min():g} to {samples.max():g}"
+        raise _unsupported(f"{key} holds {found}; expected 0 to 1")
+    integers = np.rint(samples * 65535).astype(np.uint16)
+    result = pyvips.Image.new_from_memory(integers, image.width, image.height, image.bands, "ushort")
+    colour_bands = image.bands - image.hasalpha()
+    result = result.copy(interpretation="rgb16" if colour_bands == 3 else "grey16")
+    for name in (_PROFILE, "orientation"):
+        if image.get_typeof(name):
+            result.set_type(image.get_typeof(name), name, image.get(name))
+    return result
+
+
+def _grey_of(image: pyvips.Image, depth: int, key: str) -> pyvips.Image:
+    kind, bands = image.interpretation, image.bands
+    profile = Profile(image.get(_PROFILE)) if image.get_typeof(_PROFILE) else None
+    space = profile.space if profile else None
+    if kind in _GREYS and bands == 1 and space in (None, "GRAY", "RGB"):
+        return _through_table(image, profile, depth) if profile else image
+    if kind in _RGBS and bands == 3 and space in (None, "RGB"):
+        return _coded(_luminance_of(image, profile, depth), depth)
+    if (kind == "cmyk" and bands == 4 and space in (None, "CMYK")) or (kind in ("lab", "labs") and bands == 3):
+        return _coded(_luminance_by_lcms(image), depth)
+    found = f"{bands} channels of kind {kind}" + (f" and a profile for {space}" if space else "")
+    raise _unsupported(f"{key} has {found}; expected grey, RGB or CMYK")
+
+
+def _unsupported(message: str) -> ScanError:
+    return ScanError("unsupported", message, permanent=True)
+
+
+def _through_table(image: pyvips.Image, profile: Profile, depth: int) -> pyvips.Image:
+    """A grey scan through its profile: only its 256 or 65 536 levels, not each of its pixels.
+
+    Some scanners give grey files the profile of their RGB mode: its greys are those with R = G = B.
+    """
+    tables = profile.luminance_tables(1 << depth)
+    if tables is not None:
+        coded = linear_to_srgb(tables.sum(axis=0).clip(0, 1))
+        return image.maplut(_table(_sampled(coded, depth)))
+    levels = pyvips.Image.identity(ushort=depth == 16)
+    if profile.space == "RGB":
+        levels = levels.bandjoin([levels, levels])
+    kinds = _GREYS if profile.space == "GRAY" else _RGBS
+    levels = levels.copy(interpretation=kinds[depth == 16])
+    levels.set_type(pyvips.GValue.blob_type, _PROFILE, image.get(_PROFILE))
+    return image.maplut(_coded(_luminance_by_lcms(levels), depth))
+
+
+def _luminance_of(image: pyvips.Image, profile: Profile | None, depth: int) -> pyvips.Image:
+    """Y/Yn of RGB: each channel's levels through their curve, added up."""
+    levels = 1 << depth
+    tables = LUMINANCE[:, None] * srgb_to_linear(np.linspace(0, 1, levels))[None]
+    if profile:
+        own = profile.luminance_tables(levels)
+        if own is None:
+            return _luminance_by_lcms(image)
+        tables = own
+    return image.maplut(_table(tables.T.astype(np.float32, order="C"))).recomb([[1.0, 1.0, 1.0]])
+
+
+def _luminance_by_lcms(image: pyvips.Image) -> pyvips.Image:
+    """Through the scan's own profile; through libvips' own for print (CMYK) where a CMYK scan has none."""
+    if image.interpretation in ("lab", "labs"):
+        lab = image.colourspace("lab")
+    else:
+        fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}
+        lab = image.icc_import(embedded=True, pcs="lab", intent="relative", **fallback)
+    f = (lab[0] + 16) / 116  # CIE 15
+    return (f > 6 / 29).ifthenelse(f * f * f, (f - 4 / 29) * (3 * (6 / 29) ** 2))
+
+
+def _coded(luminance: pyvips.Image, depth: int) -> pyvips.Image:
+    """Y/Yn 0..1 as sRGB grey of 8 or 16 bits."""
+    if depth == 8:
+        linear = (luminance * (_LINEAR_LEVELS - 1)).rint().cast("ushort")
+        return linear.maplut(_table(_sampled(linear_to_srgb(np.linspace(0, 1, _LINEAR_LEVELS)), 8)))
+    # The power of sRGB's curve, IEC 61966-2-1; a table of linear light would be too coarse for dark tones.
+    bright = (luminance > 0.0031308).ifthenelse(luminance, 0.0031308) ** (1 / 2.4) * 1.055 - 0.055
+    coded = (luminance > 0.0031308).ifthenelse(bright, luminance * 12.92)
+    return (coded * 65535).rint().cast("ushort")
+
+
+def _sampled(coded: Floats, depth: int) -> Pixels:
+    levels = np.rint(coded * ((1 << depth) - 1))
+    return levels.astype(np.uint8) if depth == 8 else levels.astype(np.uint16)
+
+
+def _table(values: Pixels | NDArray[np.float32]) -> pyvips.Image:
+    """A libvips lookup table of values (levels,) or (levels, bands)."""
+    bands = values.shape[1] if values.ndim == 2 else 1
+    kind = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[values.dtype.name]
+    return pyvips.Image.new_from_memory(values, len(values), 1, bands, kind)

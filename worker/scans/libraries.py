@@ -1,0 +1,46 @@
+"""libvips and OpenCV set for a process that works on several scans at once; libvips' errors as ScanErrors."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import cv2
+import pyvips
+
+from worker.errors import ScanError
+
+_LOADERS = ("VipsForeignLoadJpegFile", "VipsForeignLoadPngFile", "VipsForeignLoadTiffFile", "VipsForeignLoadTiffSource")
+
+
+def configure_libraries(threads: int = 1) -> None:
+    """Set libvips and OpenCV for this process; call it once, before the first scan.
+
+    `threads` is what each of them may use for one scan. Children are as many as cores, so one is right for
+    them. Decoders other than those of jpeg, png and tiff can't be reached afterwards, by any file.
+    """
+    # What libvips warns of, an odd tag or a padding byte, is common in sound scans and names scratch files.
+    logging.getLogger("pyvips").setLevel(logging.ERROR)
+    pyvips.concurrency_set(threads)
+    cv2.setNumThreads(threads)
+    # No scan is opened twice, so libvips' cache of operations would only hold memory.
+    pyvips.cache_set_max(0)
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for loader in _LOADERS:
+        pyvips.operation_block_set(loader, False)
+
+
+@contextmanager
+def writing(key: str) -> Iterator[None]:
+    """Turn what libvips and the disk say while an output is written into a ScanError that may pass."""
+    try:
+        yield
+    except (pyvips.Error, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else last_line(error)
+        message = f"the output of {key} could not be written ({reason}); is the scratch disk full?"
+        raise ScanError("unwritable", message, permanent=False) from None
+
+
+def last_line(error: Exception) -> str:
+    """libvips' own words in one line, for the end of a message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

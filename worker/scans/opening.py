@@ -1,0 +1,180 @@
+"""A scan file opened: refused where it must be, else its pixels as sRGB grey in strips, and as the model's square."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyvips
+
+from worker.errors import ScanError
+from worker.scans.formats import format_of_content
+from worker.scans.grey import output_bit_depth, to_grey
+from worker.scans.loading import check_structure, load, reading
+from worker.scans.square import SQUARE_SIZE, Pixels, Square, box_in_square, fit, make_square
+
+HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
+STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan
+_STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
+
+
+@dataclass(frozen=True, slots=True)
+class ScanLimits:
+    """The largest file, and the most pixels, that are opened at all."""
+
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScanHeader:
+    """What a file says of itself before it is decoded; width and height of the upright picture, in pixels.
+
+    `decoded_bytes` estimates the memory that the scan takes from being opened until its output is written.
+    """
+
+    format: str  # jpeg, png or tiff
+    width: int
+    height: int
+    bit_depth: int  # of the output: 8 or 16
+    has_alpha: bool
+    is_held: bool  # its grey is decoded once and kept; otherwise it is streamed from the file when needed
+    decoded_bytes: int
+
+
+class Scan:
+    """An open scan: its header, and its pixels as sRGB grey of its own lightness, upright."""
+
+    def __init__(self, key: str, path: Path, header: ScanHeader) -> None:
+        self.key, self.path, self.header = key, path, header
+        self.width, self.height = header.width, header.height
+        self.bit_depth, self.format = header.bit_depth, header.format
+        self.decoded_bytes = header.decoded_bytes
+        self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
+
+    def square(self, size: int = SQUARE_SIZE) -> Square:
+        """The scan as the model sees it. Raises ScanError where a streamed scan turns out to be damaged."""
+        box = box_in_square(self.width, self.height, size)
+        if self._held is not None:
+            return make_square(fit(self._held[..., 0], box), box, size)
+        with reading(self.path, self.key, self.format):
+            grey = self._image()[0]
+            small = grey.thumbnail_image(box.width, height=box.height, size="force", no_rotate=True)
+            return make_square(_array(small.write_to_memory(), small)[..., 0], box, size)
+
+    def strips(self, rows: int) -> Iterator[Pixels]:
+        """The pixels from top to bottom as uint8 or uint16 (at most `rows`, width, 1 or 2): grey, then alpha.
+
+        Raises ScanError where a streamed scan turns out to be damaged.
+        """
+        blocks = self._blocks(rows) if self._held is None else iter([self._held])
+        for block in blocks:
+            for top in range(0, len(block), rows):
+                yield block[top : top + rows]
+
+    def metadata(self) -> pyvips.Image:
+        """The scan's header as an upright image whose pixels are not to be read: resolution, EXIF, XMP, IPTC."""
+        with reading(self.path, self.key, self.format):
+            return load(self.path, self.key, self.format).autorot()
+
+    def _blocks(self, rows: int) -> Iterator[Pixels]:
+        """Blocks of whole strips, decoded as they are asked for."""
+        row_bytes = self.width * (1 + self.header.has_alpha) * self.bit_depth // 8
+        block_rows = rows * max(1, STREAM_BLOCK_BYTES // (rows * row_bytes))
+        with reading(self.path, self.key, self.format):
+            image = self._image()
+            region = pyvips.Region.new(image)
+            for top in range(0, self.height, block_rows):
+                height = min(block_rows, self.height - top)
+                yield _array(region.fetch(0, top, self.width, height), image)
+
+    def _decode(self) -> Pixels:
+        with reading(self.path, self.key, self.format):
+            image = self._image()
+            return _array(image.write_to_memory(), image)
+
+    def _image(self) -> pyvips.Image:
+        image = to_grey(load(self.path, self.key, self.format), self.key)
+        # Turning needs any row at any time; a file gives them from top to bottom.
+        return image.copy_memory().autorot() if _is_turned(image) else image
+
+
+def probe(path: Path, key: str, limits: ScanLimits) -> ScanHeader:
+    """What the file says of itself, nothing decoded.
+
+    Raises ScanError: empty, too_large, truncated, unsupported (not a scan's format, several pages, unknown kinds of
+    samples) or unreadable.
+    """
+    _check_bytes(path, key, limits)
+    format = _format_of(path, key)
+    check_structure(path, key, format)
+    image = load(path, key, format)
+    if image.width * image.height > limits.max_pixels:
+        found = f"{image.width:,} x {image.height:,} pixels, {image.width * image.height:,} in all"
+        raise ScanError("too_large", f"{key} has {found}; expected at most {limits.max_pixels:,}", permanent=True)
+    return _header_of(image, key, format)
+
+
+def open_scan(path: Path, key: str, limits: ScanLimits) -> Scan:
+    """Open the scan at `path`, which must stay there until its output is written; messages name `key` alone.
+
+    Raises ScanError as `probe` does, and where the pixels turn out to be cut short (truncated) or damaged
+    (unreadable).
+    """
+    return Scan(key, path, probe(path, key, limits))
+
+
+def _check_bytes(path: Path, key: str, limits: ScanLimits) -> None:
+    size = path.stat().st_size
+    if size == 0:
+        raise ScanError("empty", f"{key} has 0 bytes; expected a JPEG, PNG or TIFF file", permanent=True)
+    if size > limits.max_bytes:
+        message = f"{key} has {size:,} bytes; expected at most {limits.max_bytes:,}"
+        raise ScanError("too_large", message, permanent=True)
+
+
+def _format_of(path: Path, key: str) -> str:
+    with path.open("rb") as file:
+        first = file.read(8)
+    format = format_of_content(first)
+    if format is None:
+        message = f"{key} begins with the bytes {first.hex(' ')}; expected a JPEG, PNG or TIFF file"
+        raise ScanError("unsupported", message, permanent=True)
+    return format
+
+
+def _header_of(image: pyvips.Image, key: str, format: str) -> ScanHeader:
+    depth, alpha = output_bit_depth(image, key), image.hasalpha()
+    upright = image.autorot()
+    sample_bytes = image.width * image.height * depth // 8
+    grey_bytes, colour_bytes = sample_bytes * (1 + alpha), sample_bytes * (3 + alpha)
+    held = [part for part in (grey_bytes, colour_bytes) if part <= HELD_BYTES]
+    return ScanHeader(
+        format=format,
+        width=upright.width,
+        height=upright.height,
+        bit_depth=depth,
+        has_alpha=bool(alpha),
+        is_held=grey_bytes <= HELD_BYTES,
+        decoded_bytes=sum(held) + _whole_bytes(image) + _STRIP_BYTES,
+    )
+
+
+def _whole_bytes(image: pyvips.Image) -> int:
+    """What decoding takes beside its result, where it can't go from top to bottom."""
+    sample_bytes = {"uchar": 1, "ushort": 2, "float": 4}[image.format]
+    in_passes = any(image.get_typeof(name) and image.get(name) for name in ("interlaced", "jpeg-multiscan"))
+    copies = in_passes + _is_turned(image) + (image.format == "float")
+    return int(image.width * image.height * image.bands * sample_bytes * copies)
+
+
+def _is_turned(image: pyvips.Image) -> bool:
+    return bool(image.get_typeof("orientation")) and image.get("orientation") > 1
+
+
+def _array(buffer: bytes, image: pyvips.Image) -> Pixels:
+    """libvips' memory as uint8 or uint16 (height, width, bands), not copied."""
+    shape = (-1, image.width, image.bands)
+    if image.format == "uchar":
+        return np.frombuffer(buffer, np.uint8).reshape(shape)
+    return np.frombuffer(buffer, np.uint16).reshape(shape)

@@ -1,0 +1,80 @@
+"""Strips of sRGB grey to colours of the same lightness: 8 bits by a table, 16 bits by CIE's formulas."""
+
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.scans.colour import grey_lightness, linear_to_srgb
+from worker.scans.gamut import lab_to_linear_in_gamut
+from worker.scans.opening import Scan
+from worker.scans.square import Pixels, Square
+from worker.scans.table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
+from worker.scans.upsample import Upsampler
+
+
+class Painter(Protocol):
+    """Gives strips of one scan the colours of its square."""
+
+    def paint(self, top: int, grey: Pixels, out: Pixels) -> None:
+        """Grey (rows, width), whose first row is the scan's row `top`, to colours `out` (rows, width, 3 or 4)."""
+
+
+def painter_of(scan: Scan, square: Square, ab: NDArray[np.float32], rows: int, bit_depth: int) -> Painter:
+    """The painter for outputs of 8 or 16 bits, for strips of at most `rows`; `ab` is that of the square."""
+    return (Painter8 if bit_depth == 8 else Painter16)(scan, square, ab, rows)
+
+
+class Painter8:
+    """Colours of 8 bits, by table."""
+
+    def __init__(self, scan: Scan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
+        steps = ((ab + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
+        self._upsampler = Upsampler(steps, square.box, scan.width, scan.height)
+        self._table = shared_colour_table()
+        self._steps = np.empty((2, rows, scan.width), np.float32)
+        self._pairs = np.empty((rows, scan.width), np.int32)
+        self._index = np.empty((rows, scan.width), np.intp)
+        self._colours = np.empty((rows, scan.width), np.uint32)
+
+    def paint(self, top: int, grey: Pixels, out: Pixels) -> None:
+        """See Painter."""
+        rows = len(grey)
+        steps, index, colours = self._steps[:, :rows], self._index[:rows], self._colours[:rows]
+        self._upsampler.rows(top, steps)
+        np.rint(steps, out=steps)
+        steps[0] *= STEPS
+        steps[0] += steps[1]  # whole numbers below 2 ** 24, which float32 holds exactly
+        pairs = self._pairs[:rows]
+        np.copyto(pairs, steps[0], casting="unsafe")
+        pairs *= LEVELS
+        pairs += grey if grey.dtype == np.uint8 else _to_8_bits(grey)
+        np.copyto(index, pairs)
+        self._table.look_up(index, colours)
+        rgbx = colours.view(np.uint8).reshape(*grey.shape, 4)
+        if out.shape[2] == 4:
+            out[:] = rgbx
+        else:
+            cv2.cvtColor(rgbx, cv2.COLOR_RGBA2RGB, dst=out)  # ten times as fast as an assignment
+
+
+class Painter16:
+    """Colours of 16 bits, by CIE's formulas."""
+
+    def __init__(self, scan: Scan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
+        self._upsampler = Upsampler(ab, square.box, scan.width, scan.height)
+        self._ab = np.empty((2, rows, scan.width), np.float32)
+        self._lightness = grey_lightness(16)
+
+    def paint(self, top: int, grey: Pixels, out: Pixels) -> None:
+        """See Painter."""
+        ab = self._ab[:, : len(grey)]
+        self._upsampler.rows(top, ab)
+        coded = linear_to_srgb(lab_to_linear_in_gamut(self._lightness[grey], *ab))
+        for channel, values in enumerate(coded):
+            out[..., channel] = np.rint(values * 65535)
+
+
+def _to_8_bits(grey: Pixels) -> NDArray[np.uint8]:
+    return ((grey.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

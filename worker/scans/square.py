@@ -1,0 +1,58 @@
+"""The square that the model sees: the whole scan in its own proportions, centred, its surroundings mirrored."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.scans.colour import grey_lightness
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+SQUARE_SIZE = 400  # pixels; what the fusion model takes
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where in the square the picture lies, in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A scan as the model sees it.
+
+    `lightness` is L*, float32 (size, size), 0..100. Outside `box` it is the picture mirrored at its edges: bars of one
+    grey would be a strong edge that is not in the scan.
+    """
+
+    lightness: NDArray[np.float32]
+    box: Box
+
+
+def box_in_square(width: int, height: int, size: int) -> Box:
+    """The largest box of the proportions width : height in the middle of a square, at least one pixel each way."""
+    longest = max(width, height)
+    inner_width = max(1, round(width * size / longest))
+    inner_height = max(1, round(height * size / longest))
+    return Box((size - inner_width) // 2, (size - inner_height) // 2, inner_width, inner_height)
+
+
+def fit(grey: Pixels, box: Box) -> Pixels:
+    """Grey (height, width) reduced or enlarged to the box, in sRGB-coded values as displays and viewers do it."""
+    larger = box.width > grey.shape[1] or box.height > grey.shape[0]
+    how = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
+    fitted: Pixels = cv2.resize(grey, (box.width, box.height), interpolation=how)
+    return fitted
+
+
+def make_square(picture: Pixels, box: Box, size: int) -> Square:
+    """The square around a picture (box.height, box.width) of sRGB grey, 8 or 16 bits."""
+    below, right = size - box.top - box.height, size - box.left - box.width
+    padded = cv2.copyMakeBorder(picture, box.top, below, box.left, right, cv2.BORDER_REFLECT)
+    return Square(grey_lightness(8 * picture.itemsize)[padded], box)

@@ -1,0 +1,61 @@
+"""The colours of 8-bit outputs, ready to be looked up: one gather per pixel instead of CIE's formulas."""
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.scans.colour import grey_lightness, linear_to_srgb
+from worker.scans.gamut import lab_to_linear_in_gamut
+
+STEPS_PER_UNIT = 2  # of a* and b*: finer would not show in 8 bits, coarser does, as steps in a smooth sky
+STEPS = 256 * STEPS_PER_UNIT  # from -128 up to 128
+LEVELS = 256  # of grey
+_PAIRS_AT_ONCE = 64
+
+
+class ColourTable:
+    """sRGB for every level of grey, a* and b*, worked out when it is first asked for.
+
+    Of its 256 MB of address space only what pictures really use is ever touched, commonly 5 to 20 MB. Threads
+    share it: two that miss the same colours write the same values.
+    """
+
+    def __init__(self) -> None:
+        self._colours = np.zeros((STEPS * STEPS, LEVELS), np.uint32)
+
+    def look_up(self, index: NDArray[np.intp], out: NDArray[np.uint32]) -> None:
+        """Fill `out` with the bytes R, G, B, 255 of `index`, of any shape.
+
+        An index is (a_step * STEPS + b_step) * LEVELS + grey, where a step is (a* or b* + 128) * STEPS_PER_UNIT.
+        """
+        colours = self._colours.reshape(-1)
+        # Without a mode, take would check each index and fill `out` by way of a buffer.
+        np.take(colours, index, out=out, mode="wrap")
+        if out.min() == 0:  # not even black is 0: its fourth byte is 255
+            missing = np.zeros(STEPS * STEPS, np.bool_)  # by pair of a*, b*; ten times as fast as to sort the index
+            missing[index[out == 0] // LEVELS] = True
+            self._work_out(np.flatnonzero(missing))
+            np.take(colours, index, out=out, mode="wrap")
+
+    def _work_out(self, pairs: NDArray[np.intp]) -> None:
+        for start in range(0, len(pairs), _PAIRS_AT_ONCE):
+            some = pairs[start : start + _PAIRS_AT_ONCE]
+            self._colours[some] = _colours_of(some)
+
+
+@cache
+def shared_colour_table() -> ColourTable:
+    """The one table of this process."""
+    return ColourTable()
+
+
+def _colours_of(pairs: NDArray[np.intp]) -> NDArray[np.uint32]:
+    """(pairs,) to (pairs, 256): the colour of each pair of a*, b* at each level of grey."""
+    steps = np.repeat(np.stack(divmod(pairs, STEPS))[..., None], LEVELS, axis=2)
+    a, b = steps.astype(np.float32) / STEPS_PER_UNIT - 128  # (pairs, 256) each
+    lightness = np.tile(grey_lightness(8), (len(pairs), 1))
+    rgb = lab_to_linear_in_gamut(lightness, a, b)  # (3, pairs, 256)
+    colours = np.full((*rgb.shape[1:], 4), 255, np.uint8)
+    colours[..., :3] = np.moveaxis(np.rint(linear_to_srgb(rgb) * 255), 0, -1)
+    return colours.view(np.uint32)[..., 0]
