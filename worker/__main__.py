@@ -1,0 +1,25 @@
+"""`python -m worker`, which `photochrom worker` becomes: the supervisor of one worker."""
+
+import sys
+
+from worker.errors import PhotochromError
+from worker.logs import configure_logging
+from worker.parent import end_with_parent
+from worker.settings import load_settings
+from worker.supervisor import Supervisor
+
+
+def main() -> int:
+    try:
+        settings = load_settings()
+        configure_logging(settings.log_level)
+        if settings.end_with_parent:
+            end_with_parent()
+        Supervisor(settings).run()
+    except PhotochromError as error:
+        print(f"photochrom: {error.message}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+sys.exit(main())

@@ -1,0 +1,76 @@
+"""The Celery app: queue, transport and limits. The broker is only a doorbell; the job database is the truth."""
+
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init, worker_process_init
+
+from worker.errors import UsageError
+from worker.logs import configure_logging
+from worker.parent import end_with_parent
+from worker.settings import Settings, load_settings
+
+COLORIZE_CHUNK = "photochrom.colorize_chunk"
+CONNECT_SECONDS = 4
+ORPHAN_SECONDS = 2  # without its supervisor a worker has no model: what it holds is better begun anew elsewhere
+_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
+
+
+def make_app(settings: Settings) -> Celery:
+    """A Celery app for these settings; nothing is connected yet. Raises UsageError for an unknown broker URL."""
+    url = settings.broker_url.get_secret_value()
+    scheme = url.partition("://")[0]
+    if scheme not in _SCHEMES:
+        raise UsageError(
+            f"PHOTOCHROM_BROKER_URL begins with {scheme[:20]!r}; expected redis://host:6379/0, rediss://... or amqp://..."
+        )
+    celery = Celery("photochrom", broker=url, include=["worker.tasks"])
+    celery.conf.update(
+        task_default_queue=settings.queue,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        # Acknowledged when a chunk has ended, and one at a time for each child: a message held back
+        # by a busy child could be run by an idle one.
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        task_soft_time_limit=settings.soft_time_limit_seconds,
+        task_time_limit=settings.hard_time_limit_seconds,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=CONNECT_SECONDS,
+        broker_transport_options=_transport_options(scheme, settings),
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+    )
+    return celery
+
+
+def _transport_options(scheme: str, settings: Settings) -> dict[str, Any]:
+    if scheme not in ("redis", "rediss", "sentinel"):
+        return {}
+    return {
+        "visibility_timeout": settings.visibility_timeout_seconds,
+        "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": 30,
+        "health_check_interval": 10,
+    }
+
+
+@setup_logging.connect
+def _log_like_every_process(**_: object) -> None:
+    configure_logging(load_settings().log_level)
+
+
+@worker_init.connect
+def _end_celery_with_its_parent(**_: object) -> None:
+    end_with_parent(grace_seconds=ORPHAN_SECONDS)
+
+
+@worker_process_init.connect
+def _end_child_with_celery(**_: object) -> None:
+    # Celery's children outlive a parent that was killed with SIGKILL, and would go on with its chunk.
+    end_with_parent(grace_seconds=ORPHAN_SECONDS)
+
+
+app = make_app(load_settings())

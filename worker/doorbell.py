@@ -1,0 +1,45 @@
+"""The broker as the scheduler uses it: ring with a chunk's id and attempt, and count what lies unread."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celery import Celery
+from kombu import Connection
+from kombu.exceptions import KombuError
+from kombu.utils.url import maybe_sanitize_url
+
+from worker.app import COLORIZE_CHUNK, CONNECT_SECONDS
+from worker.errors import ServiceUnavailable
+
+
+class Doorbell:
+    """Every method raises ServiceUnavailable, with the broker's address and without its password."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._queue = str(app.conf.task_default_queue)
+
+    def ring(self, chunk_id: int, attempt: int) -> None:
+        """Send one message."""
+        with self._broker():
+            self._app.send_task(COLORIZE_CHUNK, args=[chunk_id, attempt], queue=self._queue, retry=False)
+
+    def unread(self) -> int:
+        """Messages that no worker has taken yet. Declares the queue, should the broker have lost it."""
+        with self._broker() as connection:
+            declared = connection.default_channel.queue_declare(queue=self._queue, durable=True, auto_delete=False)
+            return int(declared.message_count)
+
+    @contextmanager
+    def _broker(self) -> Iterator[Connection]:
+        with self._app.connection_for_write() as connection:
+            try:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
+                yield connection
+            except (*connection.connection_errors, *connection.channel_errors, KombuError, OSError) as error:
+                address = maybe_sanitize_url(self._app.conf.broker_url)
+                reason = " ".join(str(error).split())[:200]
+                raise ServiceUnavailable(
+                    f"the broker {address} can't be reached ({reason}); "
+                    "check PHOTOCHROM_BROKER_URL and that the server runs"
+                ) from error

@@ -1,0 +1,93 @@
+"""One scan, top to bottom: fetch, open, prepare, predict, compose, store."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db.queries.scans import Measured
+from worker.budget import ByteBudget
+from worker.inference.client import Prediction
+from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe
+from worker.storage import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One scan to colourize: where it lies, what it was when it was listed, where its output goes."""
+
+    source_key: str
+    source_etag: str | None
+    output_key: str
+    output: OutputOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """What the scans of one job share."""
+
+    source: Storage
+    destination: Storage
+    predict: Callable[[NDArray[np.float32]], Prediction]  # lightness (400, 400), 0..100 -> a, b
+    limits: ScanLimits
+    budget: ByteBudget
+    scratch_folder: Path
+
+    def colorize_scan(self, scan: Assignment, measured: Measured) -> None:
+        """Colourize one scan and store the result whole, filling `measured` on the way; raises ScanError."""
+        with tempfile.TemporaryDirectory(prefix="photochrom-scan-", dir=self.scratch_folder) as folder:
+            source, output = Path(folder, "source"), Path(folder, "output")
+            self._fetch(scan, source, measured)
+            header = self._probe(scan, source, measured)
+            with self.budget.holding(header.decoded_bytes):
+                opened, square = self._open(scan, source, header, measured)
+                prediction = self._predict(square, measured)
+                self._compose(opened, square, prediction, scan.output, output, measured)
+            self._store(scan, output, measured)
+
+    def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
+        with _timed(measured, "fetch_ms"):
+            got = self.source.fetch(scan.source_key, path, etag=scan.source_etag, max_bytes=self.limits.max_bytes)
+        measured.source_bytes, measured.source_sha256 = got.bytes, got.sha256
+
+    def _probe(self, scan: Assignment, path: Path, measured: Measured) -> ScanHeader:
+        header = probe(path, scan.source_key, self.limits)
+        measured.width, measured.height, measured.bit_depth = header.width, header.height, header.bit_depth
+        return header
+
+    def _open(self, scan: Assignment, path: Path, header: ScanHeader, measured: Measured) -> tuple[Scan, Square]:
+        with _timed(measured, "open_ms"):
+            opened = Scan(scan.source_key, path, header)
+            return opened, opened.square()
+
+    def _predict(self, square: Square, measured: Measured) -> Prediction:
+        prediction = self.predict(square.lightness)
+        measured.wait_ms, measured.predict_ms = prediction.wait_ms, prediction.predict_ms
+        measured.checkpoint, measured.certainty = prediction.checkpoint_id, prediction.certainty
+        return prediction
+
+    def _compose(
+        self, scan: Scan, square: Square, prediction: Prediction, output: OutputOptions, path: Path, measured: Measured
+    ) -> None:
+        with _timed(measured, "compose_ms"):
+            composed = compose(scan, square, prediction.ab, output, path)
+        measured.colourfulness = composed.colourfulness
+
+    def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
+        with _timed(measured, "store_ms"):
+            stored = self.destination.store(path, scan.output_key, content_type=content_type(scan.output_key))
+        measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
+
+
+@contextmanager
+def _timed(measured: Measured, column: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        setattr(measured, column, (time.perf_counter() - start) * 1000)

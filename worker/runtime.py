@@ -1,0 +1,73 @@
+"""The folder that the processes of one worker share: the model server's socket, and the sign to drain."""
+
+import os
+import socket
+import tempfile
+import uuid
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.errors import UsageError
+from worker.settings import Settings
+
+
+def machine_name() -> str:
+    """The beginning of the names of all workers that see each other's process ids: one machine or one container.
+
+    The host's name alone would not do: containers may share it and still each have a process 7.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
+        namespace = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:  # not Linux
+        boot, namespace = str(uuid.getnode()), ""
+    return f"{socket.gethostname()}-{zlib.crc32((boot + namespace).encode()):08x}-"
+
+
+def lives(holder: str) -> bool:
+    """Whether a holder on this machine is still there. Wrongly true where its process id has been given away again."""
+    try:
+        os.kill(int(holder.rpartition("/")[2]), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A worker's name, unlike any other's, and its folder (short: a Unix socket's path has at most 107 bytes)."""
+
+    worker_name: str
+    folder: Path
+
+    @classmethod
+    def of_new_worker(cls) -> "Runtime":
+        return cls(f"{machine_name()}{uuid.uuid4().hex[:6]}", Path(tempfile.mkdtemp(prefix="photochrom-worker-")))
+
+    @classmethod
+    def of_this_worker(cls, settings: Settings) -> "Runtime":
+        """The runtime that the worker's supervisor made and told its children of."""
+        if settings.worker_name is None or settings.runtime_folder is None:
+            raise UsageError("Celery was started by itself; start it with: photochrom worker")
+        return cls(settings.worker_name, settings.runtime_folder)
+
+    def holder(self) -> str:
+        """This process as the holder of a lease."""
+        return f"{self.worker_name}/{os.getpid()}"
+
+    def environment(self) -> dict[str, str]:
+        return {"PHOTOCHROM_WORKER_NAME": self.worker_name, "PHOTOCHROM_RUNTIME_FOLDER": str(self.folder)}
+
+    @property
+    def model_socket(self) -> Path:
+        return self.folder / "model.sock"
+
+    def drain(self) -> None:
+        """Tell the children to finish what they have in hand and hand back the rest."""
+        (self.folder / "draining").touch()
+
+    def is_draining(self) -> bool:
+        return (self.folder / "draining").exists()

@@ -1,0 +1,198 @@
+"""A chunk's way through a child: claim, carry, record, release. The only place that decides on a retry."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from functools import cached_property, partial
+from typing import TypeVar
+
+from celery import Task
+from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import Engine
+from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from db.clock import utc_now
+from db.models import Job, Scan, ScanState
+from db.queries import chunks, scans
+from db.queries.chunks import Claim, Message
+from db.queries.scans import ScanRecord
+from db.session import make_engine, read_scope, session_scope
+from worker.app import COLORIZE_CHUNK, app
+from worker.budget import ByteBudget
+from worker.carry import Carrier, Outcome
+from worker.errors import DatabaseUnavailable, LeaseLost
+from worker.inference.client import PredictionClient
+from worker.pipeline import Assignment, Pipeline
+from worker.runtime import Runtime
+from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
+from worker.settings import Settings, load_settings
+from worker.storage import S3Options, Storage, open_storage, parse_location
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def _assignment(scan: Scan, job: Job) -> Assignment:
+    # An output's format is in its key, which was made for the job's choice when the collection was listed.
+    output = OutputOptions(output_format(scan.output_key, "source"), int(job.options["quality"]))
+    return Assignment(scan.source_key, scan.source_etag, scan.output_key, output)
+
+
+class Child:
+    """What one child process keeps from chunk to chunk. Made after the fork: nothing in it may cross one."""
+
+    def __init__(self, settings: Settings) -> None:
+        configure_libraries()
+        self.settings = settings
+        self.runtime = Runtime.of_this_worker(settings)
+        self.holder = self.runtime.holder()
+        self.engine: Engine = make_engine(settings.database_url.get_secret_value())
+        self.pool = ThreadPoolExecutor(settings.threads_per_child, thread_name_prefix="scan")
+        self.budget = ByteBudget(settings.in_flight_bytes)
+        self.model = PredictionClient(
+            self.runtime.model_socket,
+            slots=settings.threads_per_child,
+            timeout_seconds=settings.lease_seconds,
+        )
+        self.limits = ScanLimits(max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels)
+        self._storages: dict[str, Storage] = {}
+
+    def storage(self, uri: str) -> Storage:
+        if uri not in self._storages:
+            self._storages[uri] = open_storage(parse_location(uri), s3=s3_options(self.settings))
+        return self._storages[uri]
+
+    def pipeline(self, job: Job) -> Pipeline:
+        return Pipeline(
+            source=self.storage(job.source),
+            destination=self.storage(job.destination),
+            predict=self.model.predict,
+            limits=self.limits,
+            budget=self.budget,
+            scratch_folder=self.settings.scratch_folder,
+        )
+
+
+def s3_options(settings: Settings) -> S3Options:
+    return S3Options(
+        endpoint_url=settings.s3_endpoint_url,
+        attempts=settings.s3_attempts,
+        timeout_seconds=settings.s3_timeout_seconds,
+        connections=settings.threads_per_child * 2,
+    )
+
+
+class ColorizeChunk(Task):  # type: ignore[misc]
+    @cached_property
+    def child(self) -> Child:
+        return Child(load_settings())
+
+
+@app.task(base=ColorizeChunk, bind=True, name=COLORIZE_CHUNK)
+def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
+    """Carry a chunk, if its lease can be had: a message that came twice or late finds it taken, and ends here."""
+    if not (type(chunk_id) is int and type(attempt) is int):
+        logger.error("dropped a message that does not name a chunk and an attempt by numbers")
+        return
+    message = Message(chunk_id, attempt)
+    claim = _claim(task.child, message)
+    if claim is None:
+        logger.debug("chunk %d, attempt %d is not to be had: an old or double message", chunk_id, attempt)
+        return
+    try:
+        Delivery(task.child, claim).run()
+    except LeaseLost as error:
+        logger.warning("%s; dropped what was left of it", error)
+
+
+def _claim(child: Child, message: Message) -> Claim | None:
+    with session_scope(child.engine) as session:
+        return chunks.claim(
+            session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=utc_now()
+        )
+
+
+class Delivery:
+    """One claimed chunk on its way through a child."""
+
+    def __init__(self, child: Child, claim: Claim) -> None:
+        self._child = child
+        self._settings = child.settings
+        self._claim = claim
+        self._message = Message(claim.chunk_id, claim.attempt)
+        self._next_try: datetime | None = None
+
+    def run(self) -> None:
+        """Raises LeaseLost; DatabaseUnavailable when the database stays away for longer than a lease."""
+        try:
+            self._carry()
+        except SoftTimeLimitExceeded:
+            logger.warning("chunk %d reached its time limit; the rest is handed back", self._claim.chunk_id)
+        self._patiently(self._release)
+
+    def _carry(self) -> None:
+        with read_scope(self._child.engine) as session:
+            pending = chunks.pending_scans(session, self._claim.chunk_id)
+        pipeline = self._child.pipeline(self._claim.job)
+        Carrier(
+            self._child.pool,
+            colorize=lambda scan, measured: pipeline.colorize_scan(_assignment(scan, self._claim.job), measured),
+            record=lambda outcomes: self._patiently(partial(self._record, outcomes)),
+            stopping=self._child.runtime.is_draining,
+            in_hand=self._settings.threads_per_child,
+            record_seconds=self._settings.record_seconds,
+        ).carry(pending)
+
+    def _record(self, outcomes: list[Outcome]) -> bool:
+        now = utc_now()
+        records = [self._decide(outcome, now) for outcome in outcomes]
+        states = [record.state for record in records]
+        with session_scope(self._child.engine) as session:
+            runs = chunks.extend(
+                session,
+                self._message,
+                lease_seconds=self._settings.lease_seconds,
+                now=now,
+                done=states.count(ScanState.DONE),
+                failed=states.count(ScanState.FAILED),
+                skipped=states.count(ScanState.SKIPPED),
+            )
+            scans.record(session, records)
+        return runs
+
+    def _decide(self, outcome: Outcome, now: datetime) -> ScanRecord:
+        """Done; failed for good; or pending again, after a pause that doubles with each try."""
+        error = outcome.error
+        state = ScanState.DONE
+        if error is not None:
+            tries = outcome.scan.attempts + 1
+            last = error.permanent or tries >= self._settings.scan_attempts
+            state = ScanState.FAILED if last else ScanState.PENDING
+            if not last:
+                pause = timedelta(seconds=self._settings.retry_pause_seconds * 2 ** (tries - 1))
+                self._next_try = max(self._next_try or now, now + pause)
+        return ScanRecord(
+            scan_id=outcome.scan.id,
+            state=state,
+            measured=outcome.measured,
+            worker=self._child.holder,
+            finished_at=now,
+            error_code=error.code if error else None,
+            error_message=error.message if error else None,
+        )
+
+    def _patiently(self, write: Callable[[], T]) -> T:
+        """Try a write again while the database is away, as long as a lease could last."""
+        tries = Retrying(
+            retry=retry_if_exception_type(DatabaseUnavailable),
+            stop=stop_after_delay(self._settings.lease_seconds),
+            wait=wait_exponential(multiplier=0.5, max=10),
+            before_sleep=before_sleep_log(logger, logging.WARNING),
+            reraise=True,
+        )
+        return tries(write)
+
+    def _release(self) -> None:
+        with session_scope(self._child.engine) as session:
+            chunks.release(session, self._message, not_before=self._next_try)
