@@ -1,0 +1,96 @@
+"""The queries of the report: few, and none that holds all rows of a large job at once."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, func, select
+from sqlalchemy.orm import Session
+
+from db.models import Scan, ScanState, Worker
+
+# What `measurements` gives of a scan, in this order.
+MEASURED = (
+    Scan.id,
+    Scan.width,
+    Scan.height,
+    Scan.fetch_ms,
+    Scan.open_ms,
+    Scan.wait_ms,
+    Scan.predict_ms,
+    Scan.compose_ms,
+    Scan.store_ms,
+    Scan.colourfulness,
+    Scan.certainty,
+    Scan.finished_at,
+)
+
+
+def scans_by_state(session: Session, job_id: int) -> dict[str, int]:
+    """How many of the job's scans are in each state that occurs."""
+    rows = session.execute(select(Scan.state, func.count()).where(Scan.job_id == job_id).group_by(Scan.state))
+    return {row[0]: row[1] for row in rows}
+
+
+def measurements(session: Session, job_id: int) -> Iterator[Row[Any]]:
+    """The columns MEASURED of every scan that is done, streamed in the order of the listing."""
+    query = select(*MEASURED).where(Scan.job_id == job_id, Scan.state == ScanState.DONE).order_by(Scan.id)
+    rows: Iterator[Row[Any]] = iter(session.execute(query.execution_options(yield_per=5_000)))
+    return rows
+
+
+def last_finish(session: Session, job_id: int) -> datetime | None:
+    """When the last scan that is done, failed or skipped became so."""
+    return session.scalar(select(func.max(Scan.finished_at)).where(Scan.job_id == job_id))
+
+
+def scans_by_id(session: Session, ids: Sequence[int]) -> dict[int, Scan]:
+    return {scan.id: scan for scan in session.scalars(select(Scan).where(Scan.id.in_(ids)))}
+
+
+def problems_by_code(session: Session, job_id: int) -> list[tuple[str, str | None, int]]:
+    """(state, error code, count) of failed and skipped scans: failed before skipped, the most frequent first."""
+    rows = session.execute(
+        select(Scan.state, Scan.error_code, func.count())
+        .where(Scan.job_id == job_id, Scan.state.in_((ScanState.FAILED, ScanState.SKIPPED)))
+        .group_by(Scan.state, Scan.error_code)
+        .order_by(Scan.state, func.count().desc(), Scan.error_code)
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
+def first_problems(
+    session: Session, job_id: int, *, state: str, code: str | None, limit: int
+) -> list[tuple[str, str | None]]:
+    """(source key, message) of the first `limit` scans of that state and error code."""
+    has_code = Scan.error_code.is_(None) if code is None else Scan.error_code == code
+    rows = session.execute(
+        select(Scan.source_key, Scan.error_message)
+        .where(Scan.job_id == job_id, Scan.state == state, has_code)
+        .order_by(Scan.id)
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def scans_by_checkpoint(session: Session, job_id: int) -> list[tuple[str | None, int]]:
+    """Checkpoint ids with the number of scans that each one coloured, the most used first."""
+    rows = session.execute(
+        select(Scan.checkpoint, func.count())
+        .where(Scan.job_id == job_id, Scan.state == ScanState.DONE)
+        .group_by(Scan.checkpoint)
+        .order_by(func.count().desc(), Scan.checkpoint)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def scans_by_worker(session: Session, job_id: int) -> list[tuple[str, str | None, int]]:
+    """(worker, its device, scans that it ended), the busiest first."""
+    rows = session.execute(
+        select(Scan.worker, Worker.device, func.count())
+        .outerjoin(Worker, Worker.name == Scan.worker)
+        .where(Scan.job_id == job_id, Scan.worker.is_not(None))
+        .group_by(Scan.worker, Worker.device)
+        .order_by(func.count().desc(), Scan.worker)
+    )
+    return [(row[0] or "", row[1], row[2]) for row in rows]

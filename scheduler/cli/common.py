@@ -1,0 +1,53 @@
+"""What several commands share: settings, the database, and how a job looks in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from sqlalchemy import Engine
+
+    from worker.settings import Settings
+    from worker.storage import S3Options
+
+FORMATS = "source, jpeg, png or tiff"
+
+
+def settings() -> Settings:
+    from worker.settings import load_settings
+
+    return load_settings()
+
+
+def database(of: Settings) -> Engine:
+    """The job database, migrated; raises UsageError, DatabaseUnavailable."""
+    from db.migrations import check_up_to_date
+    from db.session import make_engine
+
+    engine = make_engine(of.database_url.get_secret_value())
+    check_up_to_date(engine)
+    return engine
+
+
+def s3_options(of: Settings) -> S3Options:
+    from worker.storage import S3Options
+
+    return S3Options(
+        endpoint_url=of.s3_endpoint_url,
+        attempts=of.s3_attempts,
+        timeout_seconds=of.s3_timeout_seconds,
+        connections=of.threads_per_child * 2,
+    )
+
+
+def console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def print_json(data: Any) -> None:
+    import json
+
+    print(json.dumps(data, indent=2, ensure_ascii=False, default=str))

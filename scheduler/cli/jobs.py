@@ -1,0 +1,167 @@
+"""Commands about jobs: submit, status, scans, pause, resume, cancel, retry, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+PANEL = "Jobs"
+JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (submit, status, scans, pause, resume, cancel, retry, report):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+def submit(
+    source: Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder.")],
+    destination: Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder, apart from the source.")],
+    format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
+    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
+    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    name: Annotated[Optional[str], typer.Option(help="A name for people.")] = None,  # noqa: UP045
+    missing_only: Annotated[bool, typer.Option(help="Leave out what is there and unchanged.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only list and count.")] = False,
+    json: Json = False,
+) -> None:
+    """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
+    from scheduler.cli import common
+    from scheduler.cli.progress import listing
+    from scheduler.submit import Submission, Submitter
+
+    settings = common.settings()
+    asked = Submission(source, destination, format, quality, priority=priority, name=name, missing_only=missing_only)
+    with listing(quiet=json) as progress:
+        submitter = Submitter(
+            common.database(settings),
+            s3=common.s3_options(settings),
+            chunk_scans=settings.chunk_scans,
+            progress=progress,
+        )
+        submitted = submitter.submit(asked, dry_run=dry_run)
+    if json:
+        common.print_json(submitted.as_dict())
+    else:
+        print(submitted.sentence())
+
+
+def status(
+    job: Annotated[Optional[int], typer.Argument(metavar="[JOB]", help="One job; without it, the latest.")] = None,  # noqa: UP045
+    watch: Annotated[bool, typer.Option(help="Go on until the job has ended, or Ctrl-C.")] = False,
+    json: Json = False,
+) -> None:
+    """Show how far a job is, or the latest jobs."""
+    from db.queries import jobs
+    from db.session import read_scope
+    from scheduler.cli import common
+    from scheduler.cli.progress import job_rows, jobs_table, watch_jobs
+
+    engine = common.database(common.settings())
+    if watch:
+        watch_jobs(engine, job)
+        return
+    with read_scope(engine) as session:
+        ids = [job] if job is not None else jobs.recent_ids(session, limit=20)
+        found = [jobs.progress(session, each) for each in ids]
+    if json:
+        common.print_json(job_rows(found))
+    else:
+        common.console().print(jobs_table(found))
+
+
+def scans(
+    job: JobId,
+    state: Annotated[Optional[str], typer.Option(help="pending, done, failed or skipped.")] = None,  # noqa: UP045
+    csv: Annotated[Optional[Path], typer.Option(help="Write every column to this CSV file.")] = None,  # noqa: UP045
+    json: Json = False,
+) -> None:
+    """List a job's scans and what became of each."""
+    from db.models import ScanState
+    from db.queries import jobs as job_queries
+    from db.queries import scans as scan_queries
+    from db.session import read_scope
+    from scheduler.cli import common
+    from scheduler.cli.progress import scan_row, scans_table
+    from worker.errors import UsageError
+
+    if state is not None and state not in ScanState.ALL:
+        raise UsageError(f"--state {state} is not known; expected one of {', '.join(ScanState.ALL)}")
+    with read_scope(common.database(common.settings())) as session:
+        job_queries.get(session, job)
+        found = scan_queries.of_job(session, job, state=state)
+    if csv is not None:
+        from scheduler.report import write_csv
+
+        with csv.open("w", encoding="utf-8", newline="") as file:
+            write_csv([scan_row(scan) for scan in found], file)
+        print(f"wrote {len(found)} scans to {csv}")
+    elif json:
+        common.print_json([scan_row(scan) for scan in found])
+    else:
+        common.console().print(scans_table(found))
+
+
+def pause(job: JobId) -> None:
+    """Dispatch nothing more of a job; scans in hand are finished."""
+    from db.models import JobState
+
+    _change(job, JobState.PAUSED)
+
+
+def resume(job: JobId) -> None:
+    """Go on with a paused job."""
+    from db.models import JobState
+
+    _change(job, JobState.RUNNING)
+
+
+def cancel(job: JobId) -> None:
+    """End a job for good; what was done stays done."""
+    from db.models import JobState
+
+    _change(job, JobState.CANCELLED)
+
+
+def _change(job: int, state: str) -> None:
+    from db.clock import utc_now
+    from db.queries import jobs
+    from db.session import session_scope
+    from scheduler.cli import common
+
+    with session_scope(common.database(common.settings())) as session:
+        jobs.change_state(session, job, state, now=utc_now())
+    print(f"job {job} is {state}")
+
+
+def retry(
+    job: JobId,
+    code: Annotated[Optional[str], typer.Option(help="Only scans that failed with this code.")] = None,  # noqa: UP045
+) -> None:
+    """Try a job's failed scans again."""
+    from db.queries import jobs
+    from db.queries import scans as scan_queries
+    from db.session import session_scope
+    from scheduler.cli import common
+
+    with session_scope(common.database(common.settings())) as session:
+        jobs.get(session, job)
+        count = scan_queries.retry_failed(session, job, code=code)
+    print(f"{count} scans of job {job} will be tried again")
+
+
+def report(
+    job: JobId,
+    output: Annotated[Optional[Path], typer.Option(help="The HTML file to write.")] = None,  # noqa: UP045
+) -> None:
+    """Write a job's report: one HTML file with figures, failures, and before/after pairs."""
+    from scheduler.cli import common
+    from scheduler.report_file import write_report
+
+    settings = common.settings()
+    path = output or Path(f"photochrom-job-{job}.html")
+    write_report(common.database(settings), job, path, s3=common.s3_options(settings), settings=settings)
+    print(f"wrote {path}")

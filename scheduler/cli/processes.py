@@ -1,0 +1,49 @@
+"""The processes of a running system, and its database's schema."""
+
+from __future__ import annotations
+
+import typer
+
+db_commands = typer.Typer(help="The job database's schema.", no_args_is_help=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command(rich_help_panel="Processes")(worker)
+    app.command(rich_help_panel="Processes")(scheduler)
+    app.add_typer(db_commands, name="db", rich_help_panel="Processes")
+
+
+def worker() -> None:
+    """Run a worker: a model server and its children. Start as many as there are machines; stop any at any time."""
+    import os
+    import sys
+
+    # The worker is a package of its own, which the scheduler's never loads: this process becomes it.
+    os.execv(sys.executable, [sys.executable, "-m", "worker"])
+
+
+def scheduler() -> None:
+    """Run the scheduler: dispatches chunks, takes back leases, completes jobs. One is enough, two are safe."""
+    from scheduler.cli import common
+    from scheduler.process import run_scheduler
+    from worker.logs import configure_logging
+    from worker.parent import end_with_parent
+
+    settings = common.settings()
+    configure_logging(settings.log_level)
+    if settings.end_with_parent:
+        end_with_parent()
+    run_scheduler(settings)
+
+
+@db_commands.command()
+def upgrade() -> None:
+    """Create the tables, or bring them to this version's shape."""
+    from db.migrations import current_revision
+    from db.migrations import upgrade as migrate
+    from db.session import make_engine
+    from scheduler.cli import common
+
+    engine = make_engine(common.settings().database_url.get_secret_value())
+    migrate(engine)
+    print(f"{engine.url.render_as_string(hide_password=True)} is at revision {current_revision(engine)}")

@@ -1,0 +1,92 @@
+"""`photochrom demo`: the main job on sample scans, from an S3 bucket into another, and what came of it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from db.models import Scan, ScanState
+from db.queries import scans
+from db.session import read_scope
+from scheduler import samples
+from scheduler.report.contact import contact_sheet
+from scheduler.samples import SCANS, Sample, psnr, rgb_pixels
+from scheduler.standalone import System
+from worker.errors import UsageError
+from worker.scans import content_type
+from worker.storage import S3Options, Storage, open_storage, parse_location
+
+SOURCE, DESTINATION = "s3://photochrom-demo/scans", "s3://photochrom-demo/colour"
+BUCKET = "photochrom-demo"
+_MARK = ".photochrom-demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One sample after the job; the colour original is known, so what came out can be measured."""
+
+    scan: Scan
+    sample: Sample
+    output: Path | None
+    psnr: float | None  # dB, against the colour original
+    grey_psnr: float | None  # dB, of the grey baseline
+
+
+def prepare_folder(folder: Path) -> None:
+    """An empty folder for the demo; what an earlier demo left there is removed.
+
+    Raises UsageError for a folder with other contents.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists():
+        raise UsageError(
+            f"{folder} is not empty and was not made by photochrom demo; name a new or empty folder with --folder"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / _MARK).touch()
+
+
+def upload_samples(system: System, s3: S3Options) -> list[Sample]:
+    """Make the sample scans and put them into a new bucket."""
+    written = samples.write_samples(system.folder / "samples")
+    assert system.s3 is not None
+    system.s3.client().create_bucket(Bucket=BUCKET)
+    bucket = open_storage(parse_location(SOURCE), s3=s3)
+    for sample in written:
+        bucket.store(system.folder / "samples" / SCANS / sample.key, sample.key, content_type=content_type(sample.key))
+    return written
+
+
+def gather(system: System, job_id: int, written: list[Sample], s3: S3Options) -> list[Result]:
+    """Download the outputs to `folder`/outputs and measure them."""
+    destination = open_storage(parse_location(DESTINATION), s3=s3)
+    by_key = {sample.key: sample for sample in written}
+    with read_scope(system.engine) as session:
+        rows = scans.of_job(session, job_id)
+    return [_gather_one(system.folder, row, by_key[row.source_key], destination) for row in rows]
+
+
+def _gather_one(folder: Path, row: Scan, sample: Sample, destination: Storage) -> Result:
+    if row.state != ScanState.DONE:
+        return Result(row, sample, None, None, None)
+    output = folder / "outputs" / row.output_key
+    output.parent.mkdir(parents=True, exist_ok=True)
+    destination.fetch(row.output_key, output, etag=None, max_bytes=1 << 40)
+    if sample.original is None:
+        return Result(row, sample, output, None, None)
+    original = rgb_pixels(sample.original)
+    grey = rgb_pixels(folder / "samples" / SCANS / sample.key)
+    return Result(row, sample, output, psnr(rgb_pixels(output), original), psnr(grey, original))
+
+
+def only_planted_failed(results: list[Result]) -> bool:
+    return all((result.scan.state == ScanState.FAILED) == result.sample.planted_failure for result in results)
+
+
+def write_before_after(results: list[Result], folder: Path, path: Path) -> None:
+    """A contact sheet: each scan, its output, and the colour original."""
+    rows = [
+        (folder / "samples" / SCANS / result.sample.key, result.output, result.sample.original)
+        for result in results
+        if result.output and result.sample.original
+    ]
+    contact_sheet(rows, path)

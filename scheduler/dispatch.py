@@ -1,0 +1,92 @@
+"""Keeps the broker's queue shallow: a few chunks for each child of the live workers, urgent jobs first."""
+
+import logging
+from datetime import timedelta
+from itertools import groupby
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from db.clock import utc_now
+from db.queries import chunks, workers
+from db.queries.chunks import Message
+from db.session import read_scope, session_scope
+from worker.doorbell import Doorbell
+from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+# (job id, priority, chunks that wait, chunks out)
+Waiting = tuple[int, int, int, int]
+
+
+def share(room: int, jobs: list[Waiting]) -> dict[int, int]:
+    """How many chunks of each job to dispatch into `room` places.
+
+    A more urgent job takes all it can use; jobs of equal priority even out what each has out.
+    """
+    shares: dict[int, int] = {}
+    for _, group in groupby(jobs, key=lambda job: job[1]):
+        equals = list(group)
+        while room > 0:
+            usable = [job for job in equals if shares.get(job[0], 0) < job[2]]
+            if not usable:
+                break
+            least = min(usable, key=lambda job: (job[3] + shares.get(job[0], 0), job[0]))
+            shares[least[0]] = shares.get(least[0], 0) + 1
+            room -= 1
+    return shares
+
+
+class Dispatcher:
+    def __init__(self, engine: Engine, doorbell: Doorbell, settings: Settings) -> None:
+        self._engine = engine
+        self._doorbell = doorbell
+        self._settings = settings
+
+    def round(self) -> int:
+        """Send what there is room for, and again what the broker lost; returns how many messages.
+
+        Raises ServiceUnavailable: what was marked as sent and was not is sent again in a later round.
+        """
+        messages = self._take()
+        for message in messages:
+            self._doorbell.ring(message.chunk_id, message.attempt)
+        return len(messages) + self._resend()
+
+    def _take(self) -> list[Message]:
+        now = utc_now()
+        with read_scope(self._engine) as session:
+            waiting = chunks.waiting_by_job(session, now=now)
+            room = self._capacity(session) - chunks.queued_count(session)
+        if not waiting or room <= 0:
+            return []
+        messages = []
+        with session_scope(self._engine) as session:
+            for job_id, count in share(room, waiting).items():
+                messages += chunks.take_for_dispatch(session, job_id, count, now=now)
+        return messages
+
+    def _capacity(self, session: Session) -> int:
+        heard_after = utc_now() - timedelta(seconds=self._settings.heartbeat_seconds * 4)
+        return workers.live_children(session, heard_after=heard_after) * self._settings.queue_chunks_per_child
+
+    def _resend(self) -> int:
+        """Ring again for chunks that the broker no longer has.
+
+        What lies unread accounts for as many queued chunks; only if more are queued for longer than it
+        takes to send them has the broker lost some.
+        """
+        now = utc_now()
+        old = now - timedelta(seconds=self._settings.resend_seconds)
+        with read_scope(self._engine) as session:
+            overdue = chunks.queued_count(session, queued_before=old)
+        lost = overdue - self._doorbell.unread() if overdue else 0
+        if lost <= 0:
+            return 0
+        with session_scope(self._engine) as session:
+            messages = chunks.take_for_resend(session, lost, queued_before=old, now=now)
+        for message in messages:
+            self._doorbell.ring(message.chunk_id, message.attempt)
+        logger.warning("sent %d chunks again that the broker had lost", len(messages))
+        return len(messages)

@@ -1,0 +1,33 @@
+"""Leases that ended without a word go back to pending; jobs with nothing left are completed."""
+
+import logging
+
+from sqlalchemy import Engine
+
+from db.clock import utc_now
+from db.queries import chunks, jobs, leases
+from db.session import read_scope, session_scope
+
+logger = logging.getLogger(__name__)
+
+
+def expire(engine: Engine, *, chunk_attempts: int) -> int:
+    """Take back every expired lease, one transaction each; returns how many."""
+    now = utc_now()
+    with read_scope(engine) as session:
+        expired = chunks.expired(session, now=now)
+    count = 0
+    for message in expired:
+        with session_scope(engine) as session:
+            count += leases.give_up(session, message, chunk_attempts=chunk_attempts, now=now)
+        logger.warning("chunk %d: the lease of attempt %d expired", message.chunk_id, message.attempt)
+    return count
+
+
+def complete_jobs(engine: Engine) -> list[int]:
+    """Returns the jobs that this call completed."""
+    with session_scope(engine) as session:
+        completed = jobs.complete_finished(session, now=utc_now())
+    for job_id in completed:
+        logger.info("job %d is completed", job_id)
+    return completed

@@ -1,0 +1,95 @@
+"""Gather what the report shows: a job's rows, and thumbnails of some of its scans."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from db import report_queries
+from db.models import Job, Scan
+from db.queries import jobs
+from scheduler.report import collect
+from scheduler.report.data import Fact, Pair, Picture, ReportData
+from scheduler.report.facts import job_settings
+from scheduler.report.groups import choose
+from scheduler.report.thumbnails import Fetches, picture
+
+PAIRS_AT_ONCE = 4
+PICTURE_SECONDS = 20.0  # pictures that are not begun by then are left out, so that a slow store can't stall a report
+OUT_OF_TIME = "Left out: the store was too slow to show every picture."
+
+
+def build_report(
+    session: Session,
+    job_id: int,
+    source: Fetches,
+    destination: Fetches,
+    *,
+    now: datetime,
+    settings: Sequence[Fact] = (),
+) -> ReportData:
+    """Everything about the job as it stands, with thumbnails from its source and destination.
+
+    A picture that can't be had is a sentence in its pair. Raises UsageError when there is no such job.
+    """
+    job = jobs.get(session, job_id)
+    scans = collect.measured(session, job_id)
+    totals = collect.totals(session, job, scans)
+    distribution, median = collect.colourfulness(scans)
+    return ReportData(
+        job=collect.job_facts(job),
+        totals=totals,
+        stages=collect.stage_timings(scans),
+        throughput=collect.throughput(scans, job.created_at, totals.seconds),
+        colourfulness=distribution,
+        median_colourfulness=median,
+        reasons=collect.reasons(session, job_id),
+        pairs=_pairs(session, choose(scans), source, destination),
+        facts=(*_provenance(session, job), *settings),
+        made_at=now,
+    )
+
+
+def _provenance(session: Session, job: Job) -> list[Fact]:
+    return job_settings(
+        job,
+        report_queries.scans_by_checkpoint(session, job.id),
+        report_queries.scans_by_worker(session, job.id),
+    )
+
+
+def _pairs(session: Session, chosen: list[tuple[int, str]], source: Fetches, destination: Fetches) -> tuple[Pair, ...]:
+    rows = report_queries.scans_by_id(session, [scan_id for scan_id, _ in chosen])
+    until = time.monotonic() + PICTURE_SECONDS
+
+    def pair(choice: tuple[int, str]) -> Pair:
+        scan, group = rows[choice[0]], choice[1]
+        path = Path(scratch) / str(scan.id)
+        if time.monotonic() > until:
+            return _pair(scan, group, OUT_OF_TIME, OUT_OF_TIME)
+        before = picture(source, scan.source_key, path, etag=scan.source_etag)
+        return _pair(scan, group, before, picture(destination, scan.output_key, path))
+
+    with (
+        tempfile.TemporaryDirectory(prefix="photochrom-report-") as scratch,
+        ThreadPoolExecutor(PAIRS_AT_ONCE) as threads,
+    ):
+        return tuple(threads.map(pair, chosen))
+
+
+def _pair(scan: Scan, group: str, before: Picture | str, after: Picture | str) -> Pair:
+    return Pair(
+        key=scan.source_key,
+        group=group,
+        width=scan.width or 0,
+        height=scan.height or 0,
+        bit_depth=scan.bit_depth or 8,
+        colourfulness=scan.colourfulness,
+        certainty=scan.certainty,
+        before=before,
+        after=after,
+    )

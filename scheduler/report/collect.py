@@ -1,0 +1,119 @@
+"""From a job's rows to the report's values; the pictures are `build`'s."""
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from db import report_queries
+from db.models import Job, ScanState
+from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
+from scheduler.report.plain_text import shortened, without_credentials
+
+PROBLEMS_LISTED = 200  # over all reasons; the command line lists the rest
+MESSAGE_LETTERS = 400
+THROUGHPUT_BINS = 60
+COLOURFULNESS_BIN = 5.0
+COLOURFULNESS_BINS = 24  # up to 120; Hasler and Suesstrunk call 109 extremely colourful
+
+Measured = npt.NDArray[np.void]  # one record a scan: the columns of report_queries.MEASURED, NaN where nothing is known
+
+_RECORD = np.dtype([("id", "i8"), *((column.key, "f8") for column in report_queries.MEASURED[1:])])
+# Seconds that people count time in.
+_ROUND_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+
+
+def measured(session: Session, job_id: int) -> Measured:
+    """Every scan that is done; finished_at in seconds since 1970. A million take some 100 MB."""
+    rows: Iterable[Row[Any]] = report_queries.measurements(session, job_id)
+    return np.fromiter((_numbers(row) for row in rows), dtype=_RECORD)
+
+
+def job_facts(job: Job) -> JobFacts:
+    return JobFacts(
+        id=job.id,
+        name=job.name,
+        source=without_credentials(job.source),
+        destination=without_credentials(job.destination),
+        state=job.state,
+        created_at=job.created_at,
+        finished_at=job.finished_at,
+    )
+
+
+def totals(session: Session, job: Job, scans: Measured) -> Totals:
+    counts = report_queries.scans_by_state(session, job.id)
+    end = job.finished_at or report_queries.last_finish(session, job.id)
+    return Totals(
+        scans=sum(counts.values()),
+        done=counts.get(ScanState.DONE, 0),
+        failed=counts.get(ScanState.FAILED, 0),
+        skipped=counts.get(ScanState.SKIPPED, 0),
+        pending=counts.get(ScanState.PENDING, 0),
+        megapixels=float(np.nansum(scans["width"] * scans["height"])) / 1e6,
+        seconds=max(0.0, (end - job.created_at).total_seconds()) if end else 0.0,
+    )
+
+
+def stage_timings(scans: Measured) -> tuple[StageTiming, ...]:
+    """Median and 95th percentile of each stage that any scan went through."""
+    known = [(stage, _known(scans[f"{stage}_ms"])) for stage in STAGES]
+    return tuple(
+        StageTiming(stage, float(np.median(ms)), float(np.percentile(ms, 95))) for stage, ms in known if len(ms)
+    )
+
+
+def throughput(scans: Measured, created_at: datetime, seconds: float) -> Bins:
+    """Scans done in each stretch of time since submission, some 60 stretches at most."""
+    longest = seconds / THROUGHPUT_BINS
+    width = next((float(step) for step in _ROUND_SECONDS if step >= longest), longest)
+    # Workers' clocks may be behind the submitter's, and a scan may be recorded after the job's end was noted.
+    last = max(0, math.ceil(seconds / width) - 1)
+    index = ((_known(scans["finished_at"]) - created_at.timestamp()) // width).clip(0, last).astype(np.int64)
+    return Bins(width, tuple(np.bincount(index, minlength=last + 1).tolist()))
+
+
+def colourfulness(scans: Measured) -> tuple[Bins, float | None]:
+    """The distribution and its median."""
+    values = _known(scans["colourfulness"])
+    index = (values // COLOURFULNESS_BIN).clip(0, COLOURFULNESS_BINS - 1).astype(np.int64)
+    counts = tuple(np.bincount(index, minlength=COLOURFULNESS_BINS).tolist())
+    return Bins(COLOURFULNESS_BIN, counts), float(np.median(values)) if len(values) else None
+
+
+def reasons(session: Session, job_id: int) -> tuple[Reason, ...]:
+    """Failed and skipped scans by error code; PROBLEMS_LISTED is shared out, so that a rare one shows its scans too."""
+    codes = report_queries.problems_by_code(session, job_id)[:PROBLEMS_LISTED]
+    share = PROBLEMS_LISTED // max(1, len(codes))
+    return tuple(
+        Reason(
+            state=state,
+            code=code or "unknown",
+            count=count,
+            first=_problems(report_queries.first_problems(session, job_id, state=state, code=code, limit=share)),
+        )
+        for state, code, count in codes
+    )
+
+
+def _problems(rows: Sequence[tuple[str, str | None]]) -> tuple[Problem, ...]:
+    return tuple(Problem(key, shortened(without_credentials(said or ""), MESSAGE_LETTERS)) for key, said in rows)
+
+
+def _numbers(row: Row[Any]) -> tuple[float, ...]:
+    finished_at: datetime | None = row[-1]
+    known: Iterable[float | None] = row[:-1]
+    return (
+        *(math.nan if number is None else number for number in known),
+        finished_at.timestamp() if finished_at else math.nan,
+    )
+
+
+def _known(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    known: npt.NDArray[np.float64] = values[~np.isnan(values)]
+    return known

@@ -1,0 +1,115 @@
+"""Everything that the report shows, as plain values: the page is a function of these alone. Times are UTC."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+STAGES = ("fetch", "open", "wait", "predict", "compose", "store")
+
+
+@dataclass(frozen=True, slots=True)
+class JobFacts:
+    id: int
+    name: str
+    source: str
+    destination: str
+    state: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """`seconds` is from submission to the job's end, or to the last scan's where the job goes on."""
+
+    scans: int
+    done: int
+    failed: int
+    skipped: int
+    pending: int
+    megapixels: float  # of the scans that are done
+    seconds: float
+
+    @property
+    def scans_per_second(self) -> float:
+        return self.done / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StageTiming:
+    """One stage over all scans that went through it, in milliseconds."""
+
+    name: str
+    median_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bins:
+    """Counts of scans; counts[i] lies in i * width .. (i + 1) * width, the last one also holds what is above."""
+
+    width: float  # seconds for the throughput, colourfulness for its distribution
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One error code of failed or skipped scans: how many there are, and the first of them."""
+
+    state: str
+    code: str
+    count: int
+    first: tuple[Problem, ...]
+
+    @property
+    def unlisted(self) -> int:
+        return self.count - len(self.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A thumbnail as a data URI with its size in pixels."""
+
+    uri: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A scan before and after; a sentence stands in for a picture that can't be shown."""
+
+    key: str
+    group: str  # one of groups.GROUPS
+    width: int
+    height: int
+    bit_depth: int
+    colourfulness: float | None
+    certainty: float | None  # 0..1
+    before: Picture | str
+    after: Picture | str
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    job: JobFacts
+    totals: Totals
+    stages: tuple[StageTiming, ...]
+    throughput: Bins
+    colourfulness: Bins
+    median_colourfulness: float | None
+    reasons: tuple[Reason, ...]
+    pairs: tuple[Pair, ...]
+    facts: tuple[Fact, ...]  # checkpoint, workers, settings
+    made_at: datetime

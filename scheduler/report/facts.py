@@ -1,0 +1,57 @@
+"""With what a job was coloured: checkpoint, workers, options and the settings that may be shown."""
+
+import json
+from collections.abc import Sequence
+
+from db.models import Job
+from scheduler.report.data import Fact
+from scheduler.report.plain_text import may_be_secret, without_credentials
+from worker.settings import Settings
+
+# Named one by one: a setting that is added later stays out of the report until someone has thought about it.
+SHOWN_SETTINGS = {
+    "batch_size": "Scans in a device batch",
+    "chunk_scans": "Scans in a chunk",
+    "scan_attempts": "Tries of a scan",
+    "chunk_attempts": "Leases a chunk may lose",
+    "max_scan_bytes": "Largest file, bytes",
+    "max_scan_pixels": "Largest scan, pixels",
+}
+WORKERS_LISTED = 12
+
+
+def job_settings(
+    job: Job, checkpoints: Sequence[tuple[str | None, int]], workers: Sequence[tuple[str, str | None, int]]
+) -> list[Fact]:
+    """The job's own options, the checkpoints that coloured its scans and the workers that ended them."""
+    facts = [Fact("Checkpoint", _with_count(name or "not recorded", count)) for name, count in checkpoints]
+    facts += [
+        Fact("Worker", _with_count(f"{name}, {device}" if device else name, count))
+        for name, device, count in workers[:WORKERS_LISTED]
+    ]
+    if len(workers) > WORKERS_LISTED:
+        facts.append(Fact("Worker", f"and {len(workers) - WORKERS_LISTED} more"))
+    facts += [Fact(_title(name), _text(value)) for name, value in job.options.items() if not may_be_secret(name)]
+    facts.append(Fact("Priority", str(job.priority)))
+    if job.other_count:
+        facts.append(Fact("Other files", f"{job.other_count:,} in the source are no scans and were left alone"))
+    return facts
+
+
+def settings_facts(settings: Settings) -> tuple[Fact, ...]:
+    """Those of this process' settings that bear on the result; never one that could hold a secret."""
+    return tuple(Fact(title, _text(getattr(settings, name))) for name, title in SHOWN_SETTINGS.items())
+
+
+def _with_count(name: str, scans: int) -> str:
+    return f"{name} ({scans:,} {'scan' if scans == 1 else 'scans'})"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
+
+
+def _text(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return without_credentials(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))

@@ -1,0 +1,53 @@
+"""Which scans of a job the report shows: all of a small one, a sample of a large one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scheduler.report.collect import Measured
+
+PAIRS = 24
+SEED = 1905  # the same job shows the same sample again
+
+ALL = "all"
+MOST_COLOURFUL = "most colourful"
+LEAST_COLOURFUL = "least colourful"
+LEAST_CERTAIN = "least certain"
+RANDOM = "random"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    name: str
+    title: str
+    sentence: str
+
+
+GROUPS = (
+    Group(ALL, "Every scan", ""),
+    Group(RANDOM, "Drawn at random", "What the collection is like as a whole."),
+    Group(MOST_COLOURFUL, "Most colourful", "Look here for colour that is too strong."),
+    Group(LEAST_COLOURFUL, "Least colourful", "Look here for scans that stayed nearly grey."),
+    Group(LEAST_CERTAIN, "Least certain", "The model itself was in doubt about these."),
+)
+
+
+def choose(scans: Measured) -> list[tuple[int, str]]:
+    """(scan id, group) of at most PAIRS scans, each one once, in the order of GROUPS."""
+    if len(scans) <= PAIRS:
+        return [(int(scan_id), ALL) for scan_id in scans["id"]]
+    chosen: dict[int, str] = {}
+    _take(chosen, MOST_COLOURFUL, scans, -scans["colourfulness"], 6)
+    _take(chosen, LEAST_COLOURFUL, scans, scans["colourfulness"], 6)
+    _take(chosen, LEAST_CERTAIN, scans, scans["certainty"], 3)
+    _take(chosen, RANDOM, scans, np.random.default_rng(SEED).permutation(len(scans)), PAIRS - len(chosen))
+    order = [group.name for group in GROUPS]
+    return sorted(chosen.items(), key=lambda item: order.index(item[1]))
+
+
+def _take(chosen: dict[int, str], group: str, scans: Measured, score: np.ndarray, count: int) -> None:
+    """Add the `count` scans of the lowest known score that are not chosen yet."""
+    known = np.flatnonzero(~np.isnan(score))
+    lowest = known[np.argsort(score[known], kind="stable")[: count + len(chosen)]]
+    fresh = [int(scan_id) for scan_id in scans["id"][lowest] if int(scan_id) not in chosen]
+    chosen.update(dict.fromkeys(fresh[:count], group))

@@ -1,0 +1,110 @@
+"""The report's page: one HTML file that needs nothing else, made from ReportData alone."""
+
+import base64
+import hashlib
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from scheduler.report.data import Bins, Pair, Picture, ReportData
+from scheduler.report.groups import GROUPS
+from scheduler.report.plain_text import shortened, visible, without_key
+from scheduler.report.plots import colourfulness_plot, throughput_plot
+
+TEMPLATES = Path(__file__).parent / "templates"
+CAPTION_LETTERS = 160
+NEARLY_GREY = 15  # "slightly colourful" begins here: Hasler and Suesstrunk 2003
+
+OPEN_PROBLEMS = 12  # a longer list is folded at first
+
+# What a stage is, for people who have not read the design.
+STAGE_WORDS = {
+    "fetch": "from the source",
+    "open": "decoded, lightness read",
+    "wait": "for its batch",
+    "predict": "its batch on the device",
+    "compose": "colour onto the scan",
+    "store": "into the destination",
+}
+
+
+def render_report(data: ReportData) -> str:
+    """The page as HTML; write it as UTF-8. The same data gives the same page."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        visible=visible, number=number, milliseconds=milliseconds, duration=duration, utc=utc, name_parts=name_parts
+    )
+    environment.filters.update(frame_ratio=frame_ratio, without_key=without_key)
+    environment.tests["picture"] = lambda value: isinstance(value, Picture)
+    script = (TEMPLATES / "report.js").read_text("utf-8")
+    return environment.get_template("report.html").render(
+        data=data,
+        job=data.job,
+        totals=data.totals,
+        groups=[(group, [pair for pair in data.pairs if pair.group == group.name]) for group in GROUPS],
+        throughput=throughput_plot(data.throughput) if any(data.throughput.counts) else None,
+        peak=max(data.throughput.counts, default=0) / data.throughput.width,
+        colours=colourfulness_plot(data.colourfulness) if any(data.colourfulness.counts) else None,
+        nearly_grey=_below(data.colourfulness, NEARLY_GREY),
+        nearly_grey_limit=NEARLY_GREY,
+        open_problems=OPEN_PROBLEMS,
+        stage_words=STAGE_WORDS,
+        style=(TEMPLATES / "report.css").read_text("utf-8"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
+    )
+
+
+def number(value: float) -> str:
+    """1234 as 1,234; three figures of what is smaller than 100."""
+    if isinstance(value, int) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: 48 s, 3 min 20 s, 7 h 05 min, 2 d 4 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def utc(moment: datetime) -> str:
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def name_parts(key: str) -> tuple[str, str]:
+    """A key as its prefix and its name, fit to be shown, cut where it would fill the page."""
+    prefix, slash, name = visible(key).rpartition("/")
+    name = shortened(name, CAPTION_LETTERS)
+    prefix += slash
+    room = max(20, CAPTION_LETTERS - len(name))
+    return (prefix if len(prefix) <= room else "…" + prefix[1 - room :]), name
+
+
+def frame_ratio(pair: Pair) -> str:
+    """Width by height of the pair's frame; a strip or a scroll is letterboxed rather than drawn a line thin."""
+    for side in (pair.after, pair.before):
+        if isinstance(side, Picture):
+            return f"{min(2.6, max(0.62, side.width / side.height)):.3f}"
+    return "1.5"
+
+
+def _below(bins: Bins, limit: float) -> int:
+    return sum(count for index, count in enumerate(bins.counts) if (index + 1) * bins.width <= limit)

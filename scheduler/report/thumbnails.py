@@ -1,0 +1,55 @@
+"""Small pictures of scans and outputs, as data URIs, so that the report is one file."""
+
+import base64
+from pathlib import Path
+from typing import Protocol
+
+import pyvips
+
+from scheduler.report.data import Picture
+from scheduler.report.plain_text import without_credentials, without_key
+from worker.errors import PhotochromError
+
+THUMBNAIL_PIXELS = 420  # the longer side
+# 48 thumbnails of this size, in base64, are 3.2 MB of the report's 5 MB, whatever the scans look like.
+THUMBNAIL_BYTES = 48 * 1024
+QUALITIES = (80, 65, 50, 35, 20)
+# A larger file would take longer to fetch than a report may.
+FETCH_BYTES = 256 << 20
+
+
+class Fetches(Protocol):
+    """The one thing that the report needs of a storage: a file by its key, or a PhotochromError."""
+
+    def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> object: ...
+
+
+def picture(storage: Fetches, key: str, path: Path, *, etag: str | None = None) -> Picture | str:
+    """The thumbnail of the image under `key`, or a sentence that says why there is none. `path` is for scratch.
+
+    With an etag, a file that was replaced since is not shown.
+    """
+    try:
+        storage.fetch(key, path, etag=etag, max_bytes=FETCH_BYTES)
+        return thumbnail(path)
+    except PhotochromError as error:
+        said = without_key(without_credentials(str(error)), key)
+        return f"It {said}" if said.startswith(("is ", "has ", "ends ")) else said
+    except pyvips.Error:
+        return "The file is there, but can't be opened as an image."
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def thumbnail(path: Path) -> Picture:
+    """An sRGB JPEG of at most THUMBNAIL_PIXELS and THUMBNAIL_BYTES, without metadata. Raises pyvips.Error."""
+    image = pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, height=THUMBNAIL_PIXELS, size="down")
+    if image.hasalpha():
+        image = image.flatten(background=[255])
+    image = image.colourspace("srgb" if image.bands > 2 else "b-w").copy_memory()
+    for quality in QUALITIES:
+        content = image.jpegsave_buffer(Q=quality, keep="none")
+        if len(content) <= THUMBNAIL_BYTES:
+            break
+    uri = "data:image/jpeg;base64," + base64.b64encode(content).decode("ascii")
+    return Picture(uri, image.width, image.height)

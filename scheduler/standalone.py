@@ -1,0 +1,136 @@
+"""A whole system on one machine, in one folder: broker, database, scheduler and worker, and an S3 server if wanted."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from db.migrations import upgrade
+from db.session import make_engine
+from scheduler.services import S3Server, ValkeyServer
+from worker.errors import ServiceUnavailable
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 40
+RESTARTS = 5
+
+
+class System:
+    """The embedded services and the two kinds of process, as a context manager.
+
+    Everything lies in `folder`; the processes' output in `folder`/logs. Nothing is left running at the end,
+    and should this process be killed, what it started ends by itself.
+    """
+
+    def __init__(self, folder: Path, *, with_s3: bool) -> None:
+        self.folder = folder
+        self.s3: S3Server | None = S3Server(folder / "s3") if with_s3 else None
+        self._valkey = ValkeyServer(folder / "valkey")
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts = 0
+        self._open = ExitStack()
+        self.engine: Engine = make_engine(self.database_url)
+
+    @property
+    def database_url(self) -> str:
+        return f"sqlite:///{self.folder.resolve() / 'photochrom.db'}"
+
+    def __enter__(self) -> "System":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as opening:
+            opening.enter_context(self._valkey)
+            if self.s3:
+                opening.enter_context(self.s3)
+            upgrade(self.engine)
+            opening.callback(self._stop_processes)
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def environment(self) -> dict[str, str]:
+        """The settings with which any `photochrom` command works on this system."""
+        return {
+            "PHOTOCHROM_BROKER_URL": self._valkey.url,
+            "PHOTOCHROM_DATABASE_URL": self.database_url,
+            **(self.s3.environment() if self.s3 else {}),
+        }
+
+    def adopt(self) -> None:
+        """Give this process the same settings, so that its own storage, as boto3 opens it, is this system's."""
+        os.environ.update(self.environment())
+
+    def start_processes(self) -> None:
+        """Start the scheduler and the worker."""
+        for name in ("scheduler", "worker"):
+            self._processes[name] = self._start(name)
+
+    def check(self) -> None:
+        """Start a process that was killed again, a few times; it loses nothing.
+
+        Raises ServiceUnavailable, with its last words, when a process has ended by itself.
+        """
+        for name, process in self._processes.items():
+            status = process.poll()
+            if status is not None and status < 0 and self._restarts < RESTARTS:
+                self._restarts += 1
+                self._processes[name] = self._start(name)
+            elif status is not None:
+                raise ServiceUnavailable(
+                    f"the {name} ended by itself with status {process.returncode}: {self._last_words(name)}; "
+                    f"its log is {self._log(name)}"
+                )
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        self._log(name).parent.mkdir(exist_ok=True)
+        with self._log(name).open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "scheduler", name],
+                env={**os.environ, **self.environment(), "PHOTOCHROM_END_WITH_PARENT": "true"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Ctrl-C reaches the whole foreground group; this process stops them in order.
+                start_new_session=True,
+            )
+
+    def _log(self, name: str) -> Path:
+        return self.folder / "logs" / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        lines = self._log(name).read_text(errors="replace").strip().splitlines()
+        return lines[-1].removeprefix("photochrom: ") if lines else "it said nothing"
+
+    def _stop_processes(self) -> None:
+        # The worker first: what it hands back, a scheduler may still see.
+        for name in ("worker", "scheduler"):
+            process = self._processes.pop(name, None)
+            if process is None:
+                continue
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that what it started is stopped."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
