@@ -1,0 +1,156 @@
+"""Wrong use and missing services: one line on standard error, exit status 2 or 3, nothing changed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from db.migrations import upgrade
+from db.queries import jobs
+from db.session import make_engine, read_scope
+from tests.acceptance.command import photochrom
+
+Run = Callable[..., CompletedProcess[str]]
+SECRET = "hunter2-hunter2"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    upgrade(make_engine(url))
+    return url
+
+
+@pytest.fixture
+def run(tmp_path: Path, database: str) -> Run:
+    def run(*arguments: str | Path, **settings: str) -> CompletedProcess[str]:
+        return photochrom(*arguments, folder=tmp_path, **{"PHOTOCHROM_DATABASE_URL": database, **settings})
+
+    return run
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"never opened by these tests")
+    return folder
+
+
+def expect_refusal(run: CompletedProcess[str], status: int, *words: str) -> None:
+    assert run.returncode == status, run.stderr
+    lines = run.stderr.strip().splitlines()
+    assert len(lines) == 1, run.stderr
+    assert lines[0].startswith("photochrom: ")
+    for word in words:
+        assert word in lines[0]
+    assert SECRET not in run.stdout + run.stderr
+
+
+def jobs_in(database: str) -> list[int]:
+    with read_scope(make_engine(database)) as session:
+        return jobs.recent_ids(session, limit=10)
+
+
+@pytest.mark.parametrize(
+    "location", ["ftp://host/scans", "s3://", "s3:/bucket/x", "s3://UPPER_case/x", "gs://bucket/x", "https://host/x"]
+)
+def test_a_location_that_is_none(run: Run, database: str, tmp_path: Path, location: str) -> None:
+    expect_refusal(run("submit", location, tmp_path / "out"), 2, location, "s3://bucket", "folder")
+    assert jobs_in(database) == []
+
+
+def test_a_folder_that_is_not_there(run: Run, tmp_path: Path) -> None:
+    expect_refusal(run("submit", tmp_path / "nowhere", tmp_path / "out"), 2, "nowhere")
+
+
+def test_an_empty_folder(run: Run, database: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+
+    expect_refusal(run("submit", tmp_path / "empty", tmp_path / "out"), 2, "empty", "expected", ".tif")
+    assert jobs_in(database) == []
+
+
+def test_a_folder_without_a_scan(run: Run, database: str, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "read me.txt").write_text("no scan")
+
+    expect_refusal(run("submit", tmp_path / "notes", tmp_path / "out"), 2, "1 files, none of them a scan")
+    assert jobs_in(database) == []
+
+
+@pytest.mark.parametrize("destination", [".", "colour", "colour/deep/er", ".."])
+def test_a_destination_that_touches_its_source(run: Run, scans: Path, destination: str) -> None:
+    expect_refusal(run("submit", scans, scans / destination), 2, "source", "expected a place apart")
+
+
+def test_an_unknown_format(run: Run, scans: Path, tmp_path: Path) -> None:
+    expect_refusal(run("submit", scans, tmp_path / "out", "--format", "bmp"), 2, "bmp", "jpeg", "tiff")
+
+
+def test_a_database_that_is_not_migrated(run: Run, scans: Path, tmp_path: Path) -> None:
+    fresh = f"sqlite:///{tmp_path}/fresh.db"
+
+    expect_refusal(
+        run("submit", scans, tmp_path / "out", PHOTOCHROM_DATABASE_URL=fresh), 2, "no Photochrom tables", "db upgrade"
+    )
+
+
+@pytest.mark.parametrize("command", [["status"], ["scheduler"], ["worker"], ["submit", "scans", "out"]])
+def test_a_database_that_cannot_be_reached(run: Run, scans: Path, command: list[str]) -> None:
+    url = f"postgresql://clerk:{SECRET}@127.0.0.1:9/photochrom"
+    start = time.monotonic()
+
+    expect_refusal(run(*command, PHOTOCHROM_DATABASE_URL=url), 3, "127.0.0.1:9", "PHOTOCHROM_DATABASE_URL")
+    assert time.monotonic() - start < 15  # ten seconds, and a slow machine's start-up
+
+
+@pytest.mark.parametrize("command", ["scheduler", "worker"])
+def test_a_broker_that_cannot_be_reached(run: Run, command: str) -> None:
+    url = f"redis://:{SECRET}@127.0.0.1:9/0"
+    start = time.monotonic()
+
+    expect_refusal(run(command, PHOTOCHROM_BROKER_URL=url), 3, "127.0.0.1:9", "PHOTOCHROM_BROKER_URL")
+    assert time.monotonic() - start < 15
+
+
+def test_an_s3_server_that_cannot_be_reached(run: Run, tmp_path: Path) -> None:
+    settings = {
+        "PHOTOCHROM_S3_ENDPOINT_URL": "http://127.0.0.1:9",
+        "AWS_ACCESS_KEY_ID": "clerk",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }
+    start = time.monotonic()
+
+    expect_refusal(run("submit", "s3://scans/in", tmp_path / "out", **settings), 3, "127.0.0.1:9")
+    assert time.monotonic() - start < 15
+
+
+def test_urls_that_are_none(run: Run) -> None:
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=f"mysql://u:{SECRET}@h/d"), 2, "mysql", "postgresql://")
+    expect_refusal(run("scheduler", PHOTOCHROM_BROKER_URL=f"kafka://:{SECRET}@h"), 2, "kafka", "redis://")
+
+
+def test_a_setting_that_is_out_of_range(run: Run) -> None:
+    expect_refusal(run("status", PHOTOCHROM_BATCH_SIZE="zero"), 2, "PHOTOCHROM_BATCH_SIZE")
+    expect_refusal(run("status", PHOTOCHROM_LEASE_SECONDS="1"), 2, "three times record_seconds")
+
+
+def test_a_job_that_is_not_there(run: Run) -> None:
+    for command in ("status", "scans", "pause", "cancel", "retry", "report"):
+        expect_refusal(run(command, "7"), 2, "job 7")
+
+
+def test_a_missing_and_a_damaged_checkpoint(run: Run, tmp_path: Path) -> None:
+    expect_refusal(run("worker", PHOTOCHROM_CHECKPOINT=str(tmp_path / "none")), 2, "none")
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "card.json").write_text("{")
+    expect_refusal(run("worker", PHOTOCHROM_CHECKPOINT=str(tmp_path / "damaged")), 2, "card.json")
+
+
+def test_a_job_that_cannot_be_resumed(run: Run, scans: Path, tmp_path: Path) -> None:
+    run("submit", scans, tmp_path / "out")
+
+    expect_refusal(run("resume", "1"), 2, "job 1 is running")
