@@ -12,9 +12,7 @@ from db.session import read_scope, session_scope
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
 
-def make_job(
-    engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority: int = 0, now: datetime = NOON
-) -> int:
+def make_job(engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority: int = 0, now: datetime = NOON) -> int:
     """A running job over box/0.jpg, box/1.jpg ..."""
     listed = [NewScan(f"box/{number}.jpg", f"etag-{number}", 1000, f"box/{number}.jpg") for number in range(scan_count)]
     with session_scope(engine) as session:

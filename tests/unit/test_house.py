@@ -66,6 +66,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "scheduler/standalone.py",
         "scheduler/services/service.py",
         "worker/inference/server.py",
+        "worker/training/__main__.py",
     }
 
 

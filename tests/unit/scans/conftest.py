@@ -90,5 +90,5 @@ def pillow_bytes(pixels: Array | Image.Image, format: str, **options: object) ->
 
 def tiff_bytes(pixels: Array, **options: object) -> bytes:
     out = io.BytesIO()
-    tifffile.imwrite(out, pixels, **options)
+    tifffile.imwrite(out, pixels, metadata=None, **options)
     return out.getvalue()

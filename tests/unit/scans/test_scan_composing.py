@@ -104,8 +104,11 @@ def test_the_output_has_exactly_the_scans_size(
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_strips_meet_without_a_seam(bits: int, opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tiff_bytes(ramp(211, 307, bits))
+@pytest.mark.parametrize("size", [(211, 307), (2403, 401)])
+def test_strips_meet_without_a_seam(
+    bits: int, size: tuple[int, int], opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tiff_bytes(ramp(*size, bits))
     whole, _ = write_colour(opened(data), tmp_path, "tiff")
     for strip_pixels in (1, 307 * 7, 307 * 100):
         monkeypatch.setattr(composing, "_STRIP_PIXELS", strip_pixels)
