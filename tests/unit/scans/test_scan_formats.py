@@ -1,7 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker import scans
 from worker.errors import UsageError
 from worker.scans import FORMATS, content_type, is_scan_key, output_key
 from worker.scans.formats import format_of_content
@@ -59,3 +63,14 @@ def test_content_type_follows_the_extension() -> None:
 def test_a_file_is_what_its_first_bytes_say() -> None:
     assert format_of_content(b"II+\x00\x08\x00\x00\x00") == "tiff"
     assert format_of_content(b"<svg xml") is None
+
+
+def test_sorting_keys_loads_neither_libvips_nor_opencv() -> None:
+    code = "import sys, worker.scans; print({'pyvips', 'cv2', 'numpy'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(getattr(scans, name) is not None for name in scans.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        scans.nothing  # noqa: B018

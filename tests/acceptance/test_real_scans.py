@@ -1,0 +1,57 @@
+"""A hundred real scans of the 1930s and 40s, through `photochrom run` and the bundled checkpoint."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.color import rgb2lab
+
+from tests.acceptance.command import photochrom
+
+LEVELS = np.arange(256) / 255
+SRGB = np.where(LEVELS <= 0.04045, LEVELS / 12.92, ((LEVELS + 0.055) / 1.055) ** 2.4)
+
+
+@pytest.fixture(scope="module")
+def scans(photos: Path) -> Path:
+    return photos / "scans"
+
+
+@pytest.fixture(scope="module")
+def outputs(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("real")
+    run = photochrom("run", scans, "colour", "--format", "tiff", folder=folder, timeout_seconds=900)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return folder / "colour"
+
+
+def lightness(luminance: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """L* of relative luminance (CIE 15:2004)."""
+    return np.where(luminance > 216 / 24389, 116 * np.cbrt(luminance) - 16, luminance * 24389 / 27)
+
+
+def own_lightness(scan: Image.Image) -> np.ndarray:  # type: ignore[type-arg]
+    """L* of a grey scan: by its profile, which in this collection is "Gray Gamma 2.2" or none."""
+    assert scan.mode == "L"
+    profiled = "icc_profile" in scan.info
+    return np.asarray(lightness(LEVELS**2.2 if profiled else SRGB)[np.asarray(scan)])
+
+
+def test_all_are_done_at_their_own_size(scans: Path, outputs: Path) -> None:
+    sizes = {scan.name: Image.open(scan).size for scan in scans.glob("*.jpg")}
+
+    assert len(sizes) == 100
+    assert {output.name.removesuffix(".tif"): Image.open(output).size for output in outputs.glob("*.tif")} == sizes
+
+
+def test_each_keeps_its_own_lightness_within_rounding_and_is_in_colour(scans: Path, outputs: Path) -> None:
+    srgb_grey = lightness(SRGB)
+    for scan in sorted(scans.glob("*.jpg")):
+        expected = own_lightness(Image.open(scan))
+        lab = rgb2lab(np.asarray(Image.open(outputs / f"{scan.name}.tif")))
+        in_levels = np.abs(
+            np.interp(lab[..., 0], srgb_grey, np.arange(256)) - np.interp(expected, srgb_grey, np.arange(256))
+        )
+        assert in_levels.max() <= 1.0, scan.name
+        assert np.hypot(lab[..., 1], lab[..., 2]).mean() > 3.0, scan.name

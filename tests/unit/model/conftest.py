@@ -1,0 +1,41 @@
+"""An InceptionResNetV2 and a whole checkpoint, made once: they take seconds."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from worker.model import inception_resnet_v2
+from worker.model.embedding import build_classifier
+from worker.model.network import build_network
+from worker.model.weights_io import Layers
+from worker.training.export import export
+
+SMALLEST_PX = 75  # InceptionResNetV2 takes no smaller image
+
+
+@pytest.fixture(scope="session")
+def classifier() -> keras.Model:
+    """Untrained, but with batch norms that do something."""
+    model = build_classifier(SMALLEST_PX)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            channels = layer.beta.shape[0]
+            layer.set_weights([*rng.normal(0, 0.1, (2, channels)), rng.uniform(0.5, 2, channels)])
+    return model
+
+
+@pytest.fixture(scope="session")
+def classifier_layers(classifier: keras.Model) -> Layers:
+    return inception_resnet_v2.fold(classifier)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_folder(classifier_layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained checkpoint; tests that change it copy it first."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "untrained"
+    embedding = {"architecture": "inception_resnet_v2", "input_px": SMALLEST_PX, "temperature": 1.0}
+    export(folder, "untrained", build_network("paper", 32), classifier_layers, embedding, {}, ("untrained",))
+    return folder

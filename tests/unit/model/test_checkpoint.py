@@ -1,0 +1,100 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.errors import CheckpointError
+from worker.model import checkpoint
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A checkpoint whose one weight file holds four bytes."""
+    (tmp_path / "fusion.safetensors").write_bytes(b"abcd")
+    files = {"fusion.safetensors": checkpoint.file_sha256(tmp_path / "fusion.safetensors")}
+    card = checkpoint.Card(
+        id=checkpoint.checkpoint_id(files),
+        name="tiny",
+        created="2024-08-01T00:00:00+00:00",
+        network=checkpoint.NETWORK,
+        head="paper",
+        embedding={"input_px": 299, "temperature": 1.0},
+        files=files,
+        training_mean_ab=(1.6, 7.7),
+        training={},
+    )
+    checkpoint.write_card(tmp_path, card)
+    return tmp_path
+
+
+def change(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    values = json.loads((folder / "card.json").read_text())
+    edit(values)
+    (folder / "card.json").write_text(json.dumps(values))
+
+
+def test_a_whole_checkpoint_is_verified(folder: Path) -> None:
+    assert checkpoint.verify(folder) == checkpoint.read_card(folder)
+
+
+def test_one_changed_byte_is_refused_and_the_file_named(folder: Path) -> None:
+    (folder / "fusion.safetensors").write_bytes(b"abce")
+    with pytest.raises(CheckpointError, match=r"fusion\.safetensors has SHA-256 .* its card says .*restore"):
+        checkpoint.verify(folder)
+
+
+def test_a_missing_weight_file_is_named(folder: Path) -> None:
+    (folder / "fusion.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"lacks fusion\.safetensors"):
+        checkpoint.verify(folder)
+
+
+def test_a_missing_folder_and_a_missing_card_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="is no folder"):
+        checkpoint.read_card(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"has no card\.json"):
+        checkpoint.read_card(tmp_path)
+
+
+def test_weights_for_another_network_are_refused(folder: Path) -> None:
+    change(folder, lambda values: values.update(network="fusion-0"))
+    with pytest.raises(CheckpointError, match="is for the network 'fusion-0', this is 'fusion-1'"):
+        checkpoint.read_card(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"id": 1}'])
+def test_a_damaged_card_is_one_line(folder: Path, text: str) -> None:
+    (folder / "card.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"card\.json is no model card") as caught:
+        checkpoint.read_card(folder)
+    assert "\n" not in caught.value.message
+
+
+def test_a_card_cannot_name_files_outside_its_folder(folder: Path) -> None:
+    change(folder, lambda values: values["files"].update({"../other": "0"}))
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        checkpoint.read_card(folder)
+
+
+def test_an_id_that_is_not_its_files_is_refused(folder: Path) -> None:
+    change(folder, lambda values: values.update(id="000000000000"))
+    with pytest.raises(CheckpointError, match="has the id 000000000000 in its card"):
+        checkpoint.verify(folder)
+
+
+def test_the_bundled_checkpoint_is_whole_and_small_enough_for_a_repository() -> None:
+    folder = checkpoint.bundled_checkpoint_path()
+    card = checkpoint.verify(folder)
+    sizes = [(folder / name).stat().st_size for name in card.files]
+    assert max(sizes) <= 45_000_000
+    assert sum(sizes) <= 90_000_000
+
+
+def test_reading_a_card_loads_no_tensorflow() -> None:
+    modules = "worker.model.checkpoint, worker.model.lab, worker.model.bins"
+    code = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

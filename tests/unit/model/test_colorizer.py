@@ -1,0 +1,68 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worker.errors import CheckpointError
+from worker.model import checkpoint
+from worker.model.colorizer import Colorizer
+
+
+@pytest.fixture(scope="module")
+def colorizer(checkpoint_folder: Path) -> Colorizer:
+    return Colorizer.load(checkpoint_folder, batch_size=2)
+
+
+def lightness(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.random.default_rng(0).uniform(0, 100, (count, 400, 400)).astype(np.float32)
+
+
+def test_a_scans_colours_do_not_depend_on_its_batch(colorizer: Colorizer) -> None:
+    scans = lightness(3)
+    together, certainty = colorizer.predict(scans)
+    alone, _ = colorizer.predict(scans[2:])
+    assert together.shape == (3, 400, 400, 2)
+    assert together.dtype == np.float32
+    assert np.isnan(certainty).all()
+    assert certainty.shape == (3,)
+    np.testing.assert_allclose(together[2], alone[0], atol=0.01)
+
+
+def test_no_scans_give_no_colours(colorizer: Colorizer) -> None:
+    ab, certainty = colorizer.predict(lightness(0))
+    assert ab.shape == (0, 400, 400, 2)
+    assert certainty.shape == (0,)
+
+
+def test_batches_of_every_size_use_the_one_graph(colorizer: Colorizer) -> None:
+    for count in (1, 2, 3):
+        colorizer.predict(lightness(count))
+    assert colorizer._predict.experimental_get_tracing_count() == 1
+
+
+def test_decoding_a_scans_own_embedding_is_predicting(colorizer: Colorizer) -> None:
+    scans = lightness(1)
+    expected, _ = colorizer.predict(scans)
+    given, _ = colorizer.decode(scans, colorizer.embed(scans))
+    np.testing.assert_allclose(given, expected, atol=0.01)
+
+
+def test_another_shape_is_refused(colorizer: Colorizer) -> None:
+    with pytest.raises(ValueError, match=r"\(1, 200, 200\) was given; expected \(n, 400, 400\)"):
+        colorizer.predict(np.zeros((1, 200, 200), np.float32))
+
+
+def test_the_worker_learns_the_checkpoints_name(colorizer: Colorizer, checkpoint_folder: Path) -> None:
+    assert colorizer.checkpoint_id == checkpoint.read_card(checkpoint_folder).id
+    assert (colorizer.head, colorizer.embedding, colorizer.batch_size) == ("paper", "bundled", 2)
+
+
+def test_a_damaged_checkpoint_is_not_loaded(checkpoint_folder: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(checkpoint_folder, damaged)
+    with (damaged / "fusion.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\xff")
+    with pytest.raises(CheckpointError, match="SHA-256"):
+        Colorizer.load(damaged)

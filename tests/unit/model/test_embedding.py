@@ -1,0 +1,50 @@
+import keras
+import numpy as np
+import pytest
+
+from worker.errors import CheckpointError
+from worker.model import embedding, inception_resnet_v2, lab
+from worker.model.weights_io import Layers
+
+
+def test_the_folded_function_gives_the_logits_of_keras_applications(
+    classifier: keras.Model, classifier_layers: Layers
+) -> None:
+    images = np.random.default_rng(1).uniform(-1, 1, (2, 75, 75, 3)).astype("f")
+    expected = np.asarray(classifier(images, training=False))
+    np.testing.assert_allclose(np.asarray(inception_resnet_v2.logits(images, classifier_layers)), expected, atol=1e-4)
+    assert len(classifier_layers) == inception_resnet_v2.LAYERS
+
+
+def test_an_embedding_is_the_square_roots_of_probabilities(classifier_layers: Layers) -> None:
+    lightness = np.random.default_rng(2).uniform(0, 100, (2, 80, 80, 1)).astype("f")
+    given = np.asarray(embedding.embed(lightness, classifier_layers, side_px=75))
+    assert given.shape == (2, 1000)
+    np.testing.assert_allclose((given**2).sum(axis=1), 1, rtol=1e-4)
+
+
+def test_the_grey_of_a_lightness_is_the_same_as_tensor_and_as_array() -> None:
+    lightness = np.linspace(0, 100, 501, dtype=np.float32)
+    np.testing.assert_allclose(
+        np.asarray(embedding.lightness_to_grey(lightness)), lab.lightness_to_grey(lightness), atol=0.02
+    )
+
+
+def test_the_classifier_sees_black_at_minus_one_and_white_at_one() -> None:
+    seen = np.asarray(embedding.classifier_input(np.array([[[[0.0], [255.0]]]], np.float32)))
+    np.testing.assert_allclose(seen[0, 0], [[-1, -1, -1], [1, 1, 1]], atol=1e-6)
+
+
+def test_a_missing_embedding_file_is_named() -> None:
+    with pytest.raises(CheckpointError, match=r"'/none\.weights\.h5' is no file; give 'bundled', 'imagenet'"):
+        embedding.load_keras_layers("/none.weights.h5")
+
+
+def test_imagenet_weights_that_cannot_be_fetched_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**_: object) -> None:
+        raise OSError("URL fetch failure: no route to host\nat all")
+
+    monkeypatch.setattr(embedding, "build_classifier", unreachable)
+    with pytest.raises(CheckpointError, match="'imagenet' can't be had .*a file of Keras weights") as caught:
+        embedding.load_keras_layers("imagenet")
+    assert "\n" not in caught.value.message

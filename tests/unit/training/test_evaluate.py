@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from worker.model.colorizer import Colorizer
+from worker.training import evaluate as measuring
+from worker.training.commands import card_figures
+from worker.training.contact import contact_sheet
+from worker.training.errors import TrainingError
+
+MEAN = (1.6, 7.7)
+
+
+class FakeColorizer:
+    """Answers with one colour everywhere; its embedding of a photo is the photo's number."""
+
+    card = SimpleNamespace(training_mean_ab=MEAN)
+
+    def __init__(self, ab: tuple[float, float]) -> None:
+        self._ab = ab
+
+    def embed(self, lightness: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.repeat(np.arange(len(lightness), dtype=np.float32)[:, None], 1000, axis=1)
+
+    def decode(self, lightness: NDArray[np.float32], _: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        given = np.broadcast_to(np.asarray(self._ab, np.float32), (*lightness.shape, 2))
+        return given, np.full(len(lightness), np.nan, np.float32)
+
+
+@pytest.fixture
+def photos(photo_folder: Path) -> measuring.Photos:
+    return measuring.load_photos(photo_folder, limit=4)
+
+
+def colorizer(ab: tuple[float, float]) -> Colorizer:
+    return cast(Colorizer, FakeColorizer(ab))
+
+
+def test_the_tint_explains_nothing_and_grey_less(photos: measuring.Photos) -> None:
+    figures, _ = measuring.evaluate(photos, colorizer(MEAN), np.zeros((4, 1000), np.float32))
+    assert figures["model"]["r2"] == pytest.approx(0, abs=1e-4)
+    assert figures["tint"]["r2"] == pytest.approx(0, abs=1e-4)
+    assert figures["grey"]["colourfulness_ratio"] == pytest.approx(0, abs=0.05)
+    assert figures["model"]["wins"] == 0
+
+
+def test_figures_are_json_and_the_card_gets_no_single_photos(photos: measuring.Photos) -> None:
+    figures, _ = measuring.evaluate(photos, colorizer((0, 0)), np.zeros((4, 1000), np.float32))
+    json.dumps(figures)
+    assert "per_photo" not in json.dumps(card_figures({"own": figures}))
+    assert "embedding: own" in measuring.table({"embedding: own": figures["model"]})
+
+
+def test_others_embeddings_are_never_a_photos_own(photos: measuring.Photos) -> None:
+    own = measuring.embeddings_for("own", photos, colorizer(MEAN))
+    others = measuring.embeddings_for("others", photos, colorizer(MEAN))
+    assert sorted(own[:, 0]) == sorted(others[:, 0])
+    assert (own[:, 0] != others[:, 0]).all()
+
+
+def test_a_folder_without_colour_photos_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="has no colour photo"):
+        measuring.load_photos(tmp_path)
+
+
+def test_a_contact_sheet_shows_grey_result_and_original(photos: measuring.Photos, tmp_path: Path) -> None:
+    contact_sheet(tmp_path / "sheet.png", photos.lightness, [photos.ab, photos.ab], columns=2, side_px=50)
+    sheet = np.asarray(cv2.imread(str(tmp_path / "sheet.png")))
+    assert sheet.shape == (2 * 58, 2 * (3 * 50 + 8), 3)
