@@ -28,7 +28,7 @@ def make_engine(url: str) -> Engine:
         return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
     except (ModuleNotFoundError, NoSuchModuleError):
         raise UsageError(
-            f"the database {parsed.render_as_string()} needs a driver that is not installed; "
+            f"the database {parsed.drivername}://... needs a driver that is not installed; "
             "install Photochrom with its extra: pip install 'photochrom[postgresql]'"
         ) from None
 
@@ -67,6 +67,11 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
+def address(engine: Engine) -> str:
+    """The database's URL as it may be shown: without the password, and without the query, which may hold one."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
+
+
 @contextmanager
 def session_scope(engine: Engine) -> Iterator[Session]:
     """A transaction: committed at the end of the block, rolled back if it raises.
@@ -99,9 +104,9 @@ def _broken_connections_named(engine: Engine) -> Iterator[None]:
 
 def _unavailable(engine: Engine, error: DBAPIError) -> str:
     reason = " ".join(str(error.orig).split())[:300]
-    if engine.url.password:
-        reason = reason.replace(str(engine.url.password), "***")
+    for secret in (engine.url.password, *engine.url.query.values()):
+        reason = reason.replace(str(secret), "***") if secret else reason
     return (
-        f"the database {engine.url.render_as_string(hide_password=True)} can't be used ({reason}); "
+        f"the database {address(engine)} can't be used ({reason}); "
         "check PHOTOCHROM_DATABASE_URL and that the server runs"
     )

@@ -78,8 +78,16 @@ def open_both(asked: Submission, s3: S3Options) -> tuple[Storage, Storage]:
 
 
 def _is_new_folder(location: Location) -> bool:
-    """A destination folder need not be there: the first output makes it."""
+    """A destination folder need not be there: submitting makes it. Workers don't: theirs may just not be mounted."""
     return isinstance(location, FolderLocation) and not location.path.exists()
+
+
+def _make_destination(location: Location) -> None:
+    if isinstance(location, FolderLocation):
+        try:
+            location.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"the destination {location.uri} can't be made ({error.strerror}); name another") from None
 
 
 class Submitter:
@@ -126,6 +134,8 @@ class Submitter:
             at_destination = {found.key: found.bytes for found in destination.list()}
         page: list[NewScan] = []
         for found in source.list():
+            if "\0" in found.key:
+                raise UsageError(f"{source.uri} holds the key {found.key!r}, which no database can keep; rename it")
             if not is_scan_key(found.key):
                 submitted.others += 1
                 continue
@@ -172,6 +182,7 @@ class Submitter:
             return
         with session_scope(self._engine) as session:
             if submitted.job_id is None:
+                _make_destination(parse_location(asked.destination))
                 submitted.job_id = jobs.create(
                     session,
                     name=asked.name or source.uri,

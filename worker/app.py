@@ -16,10 +16,13 @@ ORPHAN_SECONDS = 2  # without its supervisor a worker has no model: what it hold
 _SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
 
 
-def make_app(settings: Settings) -> Celery:
-    """A Celery app for these settings; nothing is connected yet. Raises UsageError for an unknown broker URL."""
+def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
+    """A Celery app for these settings; nothing is connected yet.
+
+    A broker that has not answered within `answer_seconds` counts as gone. Raises UsageError for an unknown URL.
+    """
     url = settings.broker_url.get_secret_value()
-    scheme = url.partition("://")[0]
+    scheme = url.partition(":")[0]
     if scheme not in _SCHEMES:
         raise UsageError(
             f"PHOTOCHROM_BROKER_URL begins with {scheme[:20]!r}; expected redis://host:6379/0, rediss://... or amqp://..."
@@ -35,24 +38,23 @@ def make_app(settings: Settings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
-        task_soft_time_limit=settings.soft_time_limit_seconds,
         task_time_limit=settings.hard_time_limit_seconds,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=CONNECT_SECONDS,
-        broker_transport_options=_transport_options(scheme, settings),
+        broker_transport_options=_transport_options(scheme, settings, answer_seconds),
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
     return celery
 
 
-def _transport_options(scheme: str, settings: Settings) -> dict[str, Any]:
+def _transport_options(scheme: str, settings: Settings, answer_seconds: float) -> dict[str, Any]:
     if scheme not in ("redis", "rediss", "sentinel"):
         return {}
     return {
         "visibility_timeout": settings.visibility_timeout_seconds,
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": 30,
+        "socket_timeout": answer_seconds,
         "health_check_interval": 10,
     }
 

@@ -1,6 +1,7 @@
 """The folder that the processes of one worker share: the model server's socket, and the sign to drain."""
 
 import os
+import shutil
 import socket
 import tempfile
 import uuid
@@ -54,6 +55,12 @@ class Runtime:
             raise UsageError("Celery was started by itself; start it with: photochrom worker")
         return cls(settings.worker_name, settings.runtime_folder)
 
+    def __enter__(self) -> "Runtime":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def holder(self) -> str:
         """This process as the holder of a lease."""
         return f"{self.worker_name}/{os.getpid()}"
@@ -65,9 +72,15 @@ class Runtime:
     def model_socket(self) -> Path:
         return self.folder / "model.sock"
 
-    def drain(self) -> None:
-        """Tell the children to finish what they have in hand and hand back the rest."""
-        (self.folder / "draining").touch()
+    def drain(self, reason: str = "") -> None:
+        """Tell the children to finish what they have in hand and hand back the rest.
+
+        A reason is for the supervisor, which ends with it.
+        """
+        (self.folder / "draining").write_text(reason, encoding="utf-8")
+
+    def drain_reason(self) -> str:
+        return (self.folder / "draining").read_text(encoding="utf-8")
 
     def is_draining(self) -> bool:
         return (self.folder / "draining").exists()

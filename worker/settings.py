@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
+from worker.storage import S3Options
 
 
 class Settings(BaseSettings):
@@ -51,6 +52,9 @@ class Settings(BaseSettings):
     max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
         1_000_000_000, description="A scan of more pixels is refused before it is decoded: too_large."
     )
+    model_timeout_seconds: Annotated[float, Field(gt=0)] = Field(
+        120.0, description="Longest wait for a prediction, a model server's restart included."
+    )
     scratch_folder: Path = Field(Path(tempfile.gettempdir()), description="Where scans lie while they are worked on.")
 
     chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk, one message.")
@@ -63,9 +67,9 @@ class Settings(BaseSettings):
     chunk_attempts: Annotated[int, Field(ge=1)] = Field(
         3, description="Leases that a chunk may lose before its scans fail as worker_killed."
     )
-    scan_attempts: Annotated[int, Field(ge=1)] = Field(3, description="Tries of a scan after failures that may pass.")
+    scan_attempts: Annotated[int, Field(ge=1)] = Field(6, description="Tries of a scan after failures that may pass.")
     retry_pause_seconds: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="Pause before a scan's second try; doubled for each further one."
+        15.0, description="Pause before a scan's second try; doubled for each further one."
     )
     soft_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
         3_000, description="A child that has held a chunk so long hands the rest back."
@@ -76,7 +80,9 @@ class Settings(BaseSettings):
     visibility_timeout_seconds: Annotated[int, Field(ge=1)] = Field(
         3_600, description="Redis delivers an unacknowledged message again after so long."
     )
-    drain_seconds: Annotated[float, Field(gt=0)] = Field(25.0, description="A stopping worker is out within so long.")
+    drain_seconds: Annotated[float, Field(ge=8)] = Field(
+        25.0, description="A stopping worker is out within so long; what is not finished by then goes to others."
+    )
 
     heartbeat_seconds: Annotated[float, Field(gt=0)] = Field(5.0, description="How often a worker says that it lives.")
     scheduler_round_seconds: Annotated[float, Field(gt=0)] = Field(1.0, description="Pause between dispatch rounds.")
@@ -90,6 +96,16 @@ class Settings(BaseSettings):
         False, description="A scheduler or worker that `photochrom run` started ends with it, however it ends."
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+
+    @property
+    def s3_options(self) -> S3Options:
+        """How storages reach S3; a fetch and a store at once in each thread."""
+        return S3Options(
+            endpoint_url=self.s3_endpoint_url,
+            attempts=self.s3_attempts,
+            timeout_seconds=self.s3_timeout_seconds,
+            connections=self.threads_per_child * 2,
+        )
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> "Settings":

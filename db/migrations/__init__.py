@@ -9,7 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from db.errors import UsageError
-from db.session import read_scope
+from db.session import address, read_scope
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
@@ -27,13 +27,17 @@ def current_revision(engine: Engine) -> str | None:
 
 def check_up_to_date(engine: Engine) -> None:
     """Raises UsageError for a database that this version's code doesn't fit; DatabaseUnavailable."""
-    current, head = current_revision(engine), ScriptDirectory.from_config(_config()).get_current_head()
-    if current != head:
-        found = f"is at revision {current}" if current else "has no Photochrom tables"
+    history = ScriptDirectory.from_config(_config())
+    current, head = current_revision(engine), history.get_current_head()
+    if current == head:
+        return
+    if current is not None and current not in {script.revision for script in history.walk_revisions()}:
         raise UsageError(
-            f"the database {engine.url.render_as_string(hide_password=True)} {found}, expected revision {head}; "
-            "run: photochrom db upgrade"
+            f"the database {address(engine)} is at revision {current}, newer than this version of Photochrom, "
+            f"which knows {head}; install the version that the other machines run"
         )
+    found = f"is at revision {current}" if current else "has no Photochrom tables"
+    raise UsageError(f"the database {address(engine)} {found}, expected revision {head}; run: photochrom db upgrade")
 
 
 def _config() -> Config:

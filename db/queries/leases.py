@@ -10,13 +10,15 @@ from db.queries.chunks import Message
 WORKER_KILLED = "worker_killed"
 
 
-def give_up(session: Session, message: Message, *, chunk_attempts: int, now: datetime) -> bool:
-    """End the lease of a holder that is gone; False when it had ended already.
+def give_up(
+    session: Session, message: Message, *, chunk_attempts: int, now: datetime, only_expired: bool = False
+) -> bool:
+    """End the lease of a holder that is gone; False when it had ended already, or is not `only_expired`'s.
 
     The chunk goes back to pending. When one lease is left to lose, its scans part, each into a chunk of its own;
     a scan that stands alone and loses the last one fails: whatever opened it died of it every time.
     """
-    lost = chunks.lose_lease(session, message)
+    lost = chunks.lose_lease(session, message, expired_before=now if only_expired else None)
     if lost is None:
         return False
     if lost >= chunk_attempts - 1:

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.errors import UsageError
+from db.models import Job, JobState, Scan, ScanState
+from db.queries import chunks, jobs
 
 
 @dataclass(slots=True)
@@ -42,6 +44,7 @@ class ScanRecord:
 
     scan_id: int
     state: str
+    attempts: int  # this one included
     measured: Measured
     worker: str
     finished_at: datetime
@@ -57,13 +60,6 @@ def record(session: Session, records: Sequence[ScanRecord]) -> None:
     if not records:
         return
     session.execute(update(Scan), [_row(record) for record in records])
-    ids = [record.scan_id for record in records]
-    session.execute(
-        update(Scan)
-        .where(Scan.id.in_(ids))
-        .values(attempts=Scan.attempts + 1)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _row(record: ScanRecord) -> dict[str, object]:
@@ -74,6 +70,7 @@ def _row(record: ScanRecord) -> dict[str, object]:
     return {
         "id": record.scan_id,
         "state": record.state,
+        "attempts": record.attempts,
         "worker": record.worker,
         "finished_at": record.finished_at if ended else None,
         "error_code": record.error_code,
@@ -83,8 +80,11 @@ def _row(record: ScanRecord) -> dict[str, object]:
 
 
 def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, now: datetime) -> int:
-    """Fail every pending scan of a chunk; returns how many, which the caller adds to the chunk's count."""
-    rows = session.execute(
+    """Fail every pending scan of a chunk, which is done by that; returns how many.
+
+    The chunk must be pending and this transaction must hold its row.
+    """
+    failed = session.execute(
         update(Scan)
         .where(Scan.chunk_id == chunk_id, Scan.state == ScanState.PENDING)
         .values(
@@ -97,13 +97,9 @@ def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, no
         .returning(Scan.id)
         .execution_options(synchronize_session=False)
     ).all()
-    session.execute(
-        update(Chunk)
-        .where(Chunk.id == chunk_id)
-        .values(state=ChunkState.DONE, failed_count=Chunk.failed_count + len(rows), recorded_at=now)
-        .execution_options(synchronize_session=False)
-    )
-    return len(rows)
+    chunks.recount(session, [chunk_id], now=now)
+    chunks.finish(session, chunk_id)
+    return len(failed)
 
 
 def of_job(
@@ -127,37 +123,34 @@ def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
     return [(str(row[0]), row[1]) for row in rows]
 
 
-def retry_failed(session: Session, job_id: int, *, code: str | None = None) -> int:
-    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many."""
+def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
+    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many.
+
+    Raises UsageError when the job is unknown or cancelled.
+    """
+    # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
+    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
+    if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
+        found = jobs.get(session, job_id).state
+        raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
-    counts = session.execute(select(Scan.chunk_id, func.count()).where(*failed).group_by(Scan.chunk_id)).all()
-    if not counts:
-        return 0
-    session.execute(
+    chunk_ids = session.scalars(
         update(Scan)
         .where(*failed)
-        .values(state=ScanState.PENDING, attempts=0, finished_at=None)
+        .values(state=ScanState.PENDING, attempts=0, finished_at=None, error_code=None, error_message=None)
+        .returning(Scan.chunk_id)
         .execution_options(synchronize_session=False)
-    )
-    for chunk_id, count in counts:
-        session.execute(
-            update(Chunk)
-            .where(Chunk.id == chunk_id)
-            .values(failed_count=Chunk.failed_count - count, lost_leases=0)
-            .execution_options(synchronize_session=False)
-        )
-        session.execute(
-            update(Chunk)
-            .where(Chunk.id == chunk_id, Chunk.state == ChunkState.DONE)
-            .values(state=ChunkState.PENDING)
-            .execution_options(synchronize_session=False)
-        )
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state == JobState.COMPLETED)
-        .values(state=JobState.RUNNING, finished_at=None)
-    )
-    return sum(count for _, count in counts)
+    ).all()
+    for some in _parts(sorted(set(chunk_ids)), 1000):
+        chunks.recount(session, some, now=now)
+        chunks.reopen(session, some)
+    if chunk_ids and job.state == JobState.COMPLETED:
+        job.state, job.finished_at = JobState.RUNNING, None
+    return len(chunk_ids)
+
+
+def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def done_before(
