@@ -27,8 +27,17 @@ def machine_name() -> str:
 
 def lives(holder: str) -> bool:
     """Whether a holder on this machine is still there. Wrongly true where its process id has been given away again."""
+    return _process_lives(holder.rpartition("/")[2])
+
+
+def worker_lives(holder: str) -> bool:
+    """Whether the supervisor of a holder on this machine is still there."""
+    return _process_lives(holder.rpartition("/")[0].rpartition("-")[2])
+
+
+def _process_lives(pid: str) -> bool:
     try:
-        os.kill(int(holder.rpartition("/")[2]), 0)
+        os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -45,7 +54,8 @@ class Runtime:
 
     @classmethod
     def of_new_worker(cls) -> "Runtime":
-        return cls(f"{machine_name()}{uuid.uuid4().hex[:6]}", Path(tempfile.mkdtemp(prefix="photochrom-worker-")))
+        name = f"{machine_name()}{uuid.uuid4().hex[:6]}-{os.getpid()}"
+        return cls(name, Path(tempfile.mkdtemp(prefix="photochrom-worker-")))
 
     @classmethod
     def of_this_worker(cls, settings: Settings) -> "Runtime":

@@ -23,7 +23,7 @@ from worker.errors import DatabaseUnavailable, ServiceUnavailable
 from worker.inference.connection import ServerInfo
 from worker.inference.process import ModelServerProcess
 from worker.model.checkpoint import bundled_checkpoint_path, verify
-from worker.runtime import Runtime, lives, machine_name
+from worker.runtime import Runtime, lives, machine_name, worker_lives
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -145,16 +145,25 @@ class Supervisor:
     def _give_up_leases_of_the_dead(self) -> None:
         """End the leases of children that died, at once: nobody has to wait until they expire.
 
-        Those of other workers on this machine too: one that was killed can't do it itself.
+        Those of workers on this machine that are gone too: one that was killed can't do it itself.
         """
         with read_scope(self._engine) as session:
             holders = chunks.holders(session, prefix=machine_name())
             gone = [holder for holder in holders if not lives(holder)]
-            messages = chunks.held_by(session, gone) if gone else []
-        for message in messages:
-            logger.warning("chunk %d: the child that held it died", message.chunk_id)
+            own = [holder for holder in gone if holder.startswith(f"{self.name}/")]
+            orphans = [holder for holder in gone if not worker_lives(holder)]
+            lost = [(message, True) for message in chunks.held_by(session, own)]
+            lost += [(message, False) for message in chunks.held_by(session, orphans)]
+        for message, child_died in lost:
+            logger.warning("chunk %d: the %s that held it died", message.chunk_id, "child" if child_died else "worker")
             with session_scope(self._engine) as session:
-                leases.give_up(session, message, chunk_attempts=self._settings.chunk_attempts, now=utc_now())
+                leases.give_up(
+                    session,
+                    message,
+                    chunk_attempts=self._settings.chunk_attempts,
+                    now=utc_now(),
+                    child_died=child_died,
+                )
 
     def _stop(self) -> None:
         self._runtime.drain()
@@ -163,11 +172,15 @@ class Supervisor:
                 logger.info("worker %s stops: what is in hand is finished, the rest handed back", self.name)
                 self._stop_celery(self._celery)
                 with session_scope(self._engine) as session:
+                    # What a child that had to be killed still held; it was no fault of the scans'.
+                    for message in chunks.held_by(session, chunks.holders(session, prefix=f"{self.name}/")):
+                        chunks.release(session, message, not_before=None)
                     workers.stop(session, self.name, now=utc_now())
         except DatabaseUnavailable as error:
             logger.warning("%s; the leases that are left will expire", error)
         finally:
-            self._model_server.stop()
+            # Whatever it predicts now, nobody waits for.
+            self._model_server.stop(kill_after_seconds=1)
             shutil.rmtree(self._runtime.folder, ignore_errors=True)
 
     def _stop_celery(self, celery: subprocess.Popen[bytes]) -> None:

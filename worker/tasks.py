@@ -14,7 +14,7 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_a
 
 from db.clock import utc_now
 from db.models import Job, Scan, ScanState
-from db.queries import chunks, scans
+from db.queries import chunks, leases
 from db.queries.chunks import Claim, Message
 from db.queries.scans import ScanRecord
 from db.session import make_engine, read_scope, session_scope
@@ -132,8 +132,7 @@ class Delivery:
         self._patiently(self._release)
 
     def _carry(self) -> None:
-        with read_scope(self._child.engine) as session:
-            pending = chunks.pending_scans(session, self._claim.chunk_id)
+        pending = self._patiently(self._pending_scans)
         pipeline = self._child.pipeline(self._claim.job)
         Carrier(
             self._child.pool,
@@ -144,22 +143,15 @@ class Delivery:
             record_seconds=self._settings.record_seconds,
         ).carry(pending)
 
+    def _pending_scans(self) -> list[Scan]:
+        with read_scope(self._child.engine) as session:
+            return chunks.pending_scans(session, self._claim.chunk_id)
+
     def _record(self, outcomes: list[Outcome]) -> bool:
         now = utc_now()
         records = [self._decide(outcome, now) for outcome in outcomes]
-        states = [record.state for record in records]
         with session_scope(self._child.engine) as session:
-            runs = chunks.extend(
-                session,
-                self._message,
-                lease_seconds=self._settings.lease_seconds,
-                now=now,
-                done=states.count(ScanState.DONE),
-                failed=states.count(ScanState.FAILED),
-                skipped=states.count(ScanState.SKIPPED),
-            )
-            scans.record(session, records)
-        return runs
+            return leases.record(session, self._message, records, lease_seconds=self._settings.lease_seconds, now=now)
 
     def _decide(self, outcome: Outcome, now: datetime) -> ScanRecord:
         """Done; failed for good; or pending again, after a pause that doubles with each try."""

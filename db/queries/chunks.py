@@ -48,7 +48,11 @@ def waiting_by_job(session: Session, *, now: datetime) -> list[tuple[int, int, i
 
 
 def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[Message]:
-    """Bring up to `count` pending chunks of the job into the state queued, under a new attempt each."""
+    """Bring up to `count` pending chunks of a running job into the state queued, under a new attempt each."""
+    # The lock makes a pause wait, and see what is queued here; or this sees the pause.
+    runs = select(Job.id).where(Job.id == job_id, Job.state == JobState.RUNNING).with_for_update(read=True)
+    if session.scalar(runs) is None:
+        return []
     chosen = (
         select(Chunk.id)
         .where(Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, _is_due(now))
@@ -154,9 +158,13 @@ def extend(
         ),
     )
     if not kept:
-        raise LeaseLost(f"chunk {message.chunk_id} is no longer held by attempt {message.attempt}")
+        raise lost(message)
     state = session.scalar(select(Job.state).join(Chunk, Chunk.job_id == Job.id).where(Chunk.id == message.chunk_id))
     return state == JobState.RUNNING
+
+
+def lost(message: Message) -> LeaseLost:
+    return LeaseLost(f"chunk {message.chunk_id} is no longer held by attempt {message.attempt}")
 
 
 def release(session: Session, message: Message, *, not_before: datetime | None) -> None:
@@ -164,10 +172,24 @@ def release(session: Session, message: Message, *, not_before: datetime | None) 
 
     Does nothing when the lease is lost already.
     """
+    if not hold(session, message):
+        return
     left = select(Scan.id).where(Scan.chunk_id == Chunk.id, Scan.state == ScanState.PENDING).exists()
     finished = _changes_one(session, _held(message).where(~left).values(_unheld(ChunkState.DONE)))
     if not finished:
         session.execute(_held(message).values({**_unheld(ChunkState.PENDING), "not_before": not_before}))
+
+
+def hold(session: Session, message: Message) -> bool:
+    """Lock the chunk's row for this transaction, if its lease is still this attempt's.
+
+    What the next statement reads is then no older than the lock: PostgreSQL looks again at a row that it had to
+    wait for, but not at what else the statement's condition names.
+    """
+    held = select(Chunk.id).where(
+        Chunk.id == message.chunk_id, Chunk.attempt == message.attempt, Chunk.state == ChunkState.LEASED
+    )
+    return session.scalar(held.with_for_update()) is not None
 
 
 def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Message]:
@@ -206,10 +228,18 @@ def holders(session: Session, prefix: str) -> list[str]:
     )
 
 
-def lose_lease(session: Session, message: Message) -> int | None:
-    """Take the lease from a holder that is gone; returns how many leases this chunk has lost, None if it had ended."""
-    values = {**_unheld(ChunkState.PENDING), "lost_leases": Chunk.lost_leases + 1}
-    return session.scalar(_held(message).values(values).returning(Chunk.lost_leases))
+def lose_lease(session: Session, message: Message, *, child_died: bool) -> tuple[int, int] | None:
+    """Take the lease from a holder that is gone; None if it had ended.
+
+    Returns how many leases this chunk has lost, and in how many of them a child died while its worker lived.
+    """
+    values = {
+        **_unheld(ChunkState.PENDING),
+        "lost_leases": Chunk.lost_leases + 1,
+        "killed_children": Chunk.killed_children + int(child_died),
+    }
+    row = session.execute(_held(message).values(values).returning(Chunk.lost_leases, Chunk.killed_children)).first()
+    return (row[0], row[1]) if row else None
 
 
 def split(session: Session, chunk_id: int) -> list[int]:
@@ -221,9 +251,10 @@ def split(session: Session, chunk_id: int) -> list[int]:
     if not rest:
         return []
     chunk = session.get_one(Chunk, chunk_id, populate_existing=True)
+    losses = {"lost_leases": chunk.lost_leases, "killed_children": chunk.killed_children}
     new_ids = session.scalars(
         insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
-        [{"job_id": chunk.job_id, "scan_count": 1, "lost_leases": chunk.lost_leases} for _ in rest],
+        [{"job_id": chunk.job_id, "scan_count": 1, **losses} for _ in rest],
     ).all()
     session.execute(
         update(Scan),

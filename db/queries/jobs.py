@@ -12,10 +12,10 @@ from db.errors import UsageError
 from db.models import Chunk, ChunkState, Job, JobState, Scan
 
 # From which states a person may bring a job into each state.
-_ALLOWED = {
-    JobState.PAUSED: (JobState.RUNNING,),
+ALLOWED = {
+    JobState.PAUSED: JobState.AFTER[JobState.PAUSED],
     JobState.RUNNING: (JobState.PAUSED,),
-    JobState.CANCELLED: (JobState.SUBMITTING, JobState.RUNNING, JobState.PAUSED),
+    JobState.CANCELLED: JobState.AFTER[JobState.CANCELLED],
 }
 
 
@@ -124,13 +124,13 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     finished_at = now if state in JobState.ENDED else None
     changed = session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.state.in_(_ALLOWED[state]))
+        .where(Job.id == job_id, Job.state.in_(ALLOWED[state]))
         .values(state=state, finished_at=finished_at)
         .returning(Job.id)
     ).all()
     if not changed:
         found = get(session, job_id).state
-        raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(_ALLOWED[state])} can be {state}")
+        raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
     take_back_queued(session, job_id)
 
 
@@ -145,11 +145,14 @@ def take_back_queued(session: Session, job_id: int) -> None:
 
 def complete_finished(session: Session, *, now: datetime) -> list[int]:
     """Mark every running job without an unfinished chunk as completed; returns their ids."""
+    # Locked first, so that the next statement sees what a `retry` that was under way has brought back.
+    running = select(Job.id).where(Job.state == JobState.RUNNING).order_by(Job.id).with_for_update(skip_locked=True)
+    job_ids = session.scalars(running).all()
     unfinished = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state != ChunkState.DONE).exists()
     return list(
         session.scalars(
             update(Job)
-            .where(Job.state == JobState.RUNNING, ~unfinished)
+            .where(Job.id.in_(job_ids), Job.state == JobState.RUNNING, ~unfinished)
             .values(state=JobState.COMPLETED, finished_at=now)
             .returning(Job.id)
             .execution_options(synchronize_session=False)

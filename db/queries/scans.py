@@ -5,10 +5,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
+from db.errors import UsageError
 from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+
+_CHUNKS_AT_ONCE = 1_000  # in one statement: the parameters of a statement are limited
 
 
 @dataclass(slots=True)
@@ -47,6 +50,16 @@ class ScanRecord:
     finished_at: datetime
     error_code: str | None = None
     error_message: str | None = None
+
+
+def unrecorded(session: Session, chunk_id: int, records: Sequence[ScanRecord]) -> list[ScanRecord]:
+    """Those whose scan is still pending in this chunk, whose row the caller has locked."""
+    pending = set(
+        session.scalars(select(Scan.id).where(Scan.chunk_id == chunk_id, Scan.state == ScanState.PENDING))
+        if records
+        else ()
+    )
+    return [record for record in records if record.scan_id in pending]
 
 
 def record(session: Session, records: Sequence[ScanRecord]) -> None:
@@ -128,36 +141,51 @@ def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
 
 
 def retry_failed(session: Session, job_id: int, *, code: str | None = None) -> int:
-    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many."""
+    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many.
+
+    Raises UsageError for a cancelled job.
+    """
+    state = session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
+    if state == JobState.CANCELLED:
+        raise UsageError(f"job {job_id} is cancelled, which is for good; submit its collection again")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
-    counts = session.execute(select(Scan.chunk_id, func.count()).where(*failed).group_by(Scan.chunk_id)).all()
-    if not counts:
-        return 0
-    session.execute(
+    held = select(Chunk.id).where(Chunk.job_id == job_id, Chunk.failed_count > 0).order_by(Chunk.id).with_for_update()
+    chunk_ids = session.scalars(held).all()
+    brought_back = 0
+    for start in range(0, len(chunk_ids), _CHUNKS_AT_ONCE):
+        these = chunk_ids[start : start + _CHUNKS_AT_ONCE]
+        brought_back += _bring_back(session, these, failed)
+    if brought_back:
+        session.execute(
+            update(Job)
+            .where(Job.id == job_id, Job.state == JobState.COMPLETED)
+            .values(state=JobState.RUNNING, finished_at=None)
+        )
+    return brought_back
+
+
+def _bring_back(session: Session, chunk_ids: Sequence[int], failed: Sequence[ColumnElement[bool]]) -> int:
+    """The same for chunks whose rows this transaction has locked, so that none of their counts changes meanwhile."""
+    found = session.scalars(
         update(Scan)
-        .where(*failed)
+        .where(Scan.chunk_id.in_(chunk_ids), *failed)
         .values(state=ScanState.PENDING, attempts=0, finished_at=None)
+        .returning(Scan.chunk_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    still_failed = select(func.count()).where(Scan.chunk_id == Chunk.id, Scan.state == ScanState.FAILED)
+    session.execute(
+        update(Chunk)
+        .where(Chunk.id.in_(set(found)))
+        .values(
+            failed_count=still_failed.scalar_subquery(),
+            lost_leases=0,
+            killed_children=0,
+            state=case((Chunk.state == ChunkState.DONE, ChunkState.PENDING), else_=Chunk.state),
+        )
         .execution_options(synchronize_session=False)
     )
-    for chunk_id, count in counts:
-        session.execute(
-            update(Chunk)
-            .where(Chunk.id == chunk_id)
-            .values(failed_count=Chunk.failed_count - count, lost_leases=0)
-            .execution_options(synchronize_session=False)
-        )
-        session.execute(
-            update(Chunk)
-            .where(Chunk.id == chunk_id, Chunk.state == ChunkState.DONE)
-            .values(state=ChunkState.PENDING)
-            .execution_options(synchronize_session=False)
-        )
-    session.execute(
-        update(Job)
-        .where(Job.id == job_id, Job.state == JobState.COMPLETED)
-        .values(state=JobState.RUNNING, finished_at=None)
-    )
-    return sum(count for _, count in counts)
+    return len(found)
 
 
 def done_before(
