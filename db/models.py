@@ -1,7 +1,8 @@
 """The tables. Times are UTC; keys are relative to the job's source or destination."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -44,6 +45,14 @@ class JobState:
     CANCELLED = "cancelled"  # a person stopped it; what was done stays done
     ALL = (SUBMITTING, RUNNING, PAUSED, COMPLETED, CANCELLED)
     ENDED = (COMPLETED, CANCELLED)
+    # From which states each one may follow. A test drives the whole system at random and holds it to these.
+    AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        SUBMITTING: (),
+        RUNNING: (SUBMITTING, PAUSED, COMPLETED),  # completed: by `retry`
+        PAUSED: (RUNNING,),
+        COMPLETED: (RUNNING,),
+        CANCELLED: (SUBMITTING, RUNNING, PAUSED),
+    }
 
 
 class ChunkState:
@@ -52,6 +61,12 @@ class ChunkState:
     LEASED = "leased"  # a worker holds it until lease_expires_at
     DONE = "done"  # none of its scans is pending
     ALL = (PENDING, QUEUED, LEASED, DONE)
+    AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        PENDING: (QUEUED, LEASED, DONE),  # taken back, handed back or lost, brought back by `retry`
+        QUEUED: (PENDING,),
+        LEASED: (QUEUED,),
+        DONE: (LEASED,),
+    }
 
 
 class ScanState:
@@ -60,6 +75,12 @@ class ScanState:
     FAILED = "failed"  # error_code and error_message say why; there is no output
     SKIPPED = "skipped"  # left alone on purpose; error_code and error_message say why
     ALL = (PENDING, DONE, FAILED, SKIPPED)
+    AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        PENDING: (FAILED,),  # by `retry`
+        DONE: (PENDING,),
+        FAILED: (PENDING,),
+        SKIPPED: (PENDING,),
+    }
 
 
 def _one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:
@@ -75,7 +96,11 @@ class Job(Base):
     """One request to colourize a collection into a destination."""
 
     __tablename__ = "job"
-    __table_args__ = (_one_of("state", JobState.ALL), Index("job_by_state", "state", "priority"))
+    __table_args__ = (
+        _one_of("state", JobState.ALL),
+        CheckConstraint("(state IN ('completed', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"),
+        Index("job_by_state", "state", "priority"),
+    )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     name: Mapped[str] = mapped_column(Text)
@@ -97,6 +122,13 @@ class Chunk(Base):
     __table_args__ = (
         _one_of("state", ChunkState.ALL),
         CheckConstraint("(state = 'leased') = (lease_expires_at IS NOT NULL)", name="lease_has_an_end"),
+        CheckConstraint("(state = 'leased') = (worker IS NOT NULL)", name="lease_has_a_holder"),
+        CheckConstraint("(state = 'queued') = (queued_at IS NOT NULL)", name="queued_has_a_time"),
+        CheckConstraint("done_count >= 0 AND failed_count >= 0 AND skipped_count >= 0", name="counts_are_counts"),
+        CheckConstraint("done_count + failed_count + skipped_count <= scan_count", name="counts_fit"),
+        CheckConstraint(
+            "state <> 'done' OR done_count + failed_count + skipped_count = scan_count", name="done_has_nothing_left"
+        ),
         Index("chunk_by_state", "state", "job_id", "id"),
         Index("chunk_by_job", "job_id"),
     )
@@ -105,7 +137,8 @@ class Chunk(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     state: Mapped[str] = mapped_column(String(16), default=ChunkState.PENDING)
     attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts dispatches; fences off earlier holders
-    lost_leases: Mapped[int] = mapped_column(Integer, default=0)  # times that a holder was never heard of again
+    lost_leases: Mapped[int] = mapped_column(Integer, default=0)  # times that a holder died or fell silent
+    killed_children: Mapped[int] = mapped_column(Integer, default=0)  # those where a child died and its worker lived
     not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from db.errors import DatabaseUnavailable, UsageError
@@ -36,8 +36,10 @@ def make_engine(url: str) -> Engine:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         parsed = None
+    if parsed is not None and parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise UsageError("PHOTOCHROM_DATABASE_URL names no file; expected sqlite:////path/to/photochrom.db")
     if parsed is None or parsed.get_backend_name() not in {"postgresql", "sqlite"}:
         # The text itself may hold a password, so only its scheme is repeated.
         raise UsageError(
@@ -94,9 +96,13 @@ def read_scope(engine: Engine) -> Iterator[Session]:
 def _broken_connections_named(engine: Engine) -> Iterator[None]:
     try:
         yield
+    except OverflowError as error:
+        raise UsageError(f"a number is too large for the database ({error}); expected at most {2**63 - 1}") from error
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailable(_unavailable(engine, error)) from error
     except DBAPIError as error:
+        if type(error) is DatabaseError:
+            raise UsageError(f"{address(engine)} is no database ({error.orig}); name another file") from error
         if not error.connection_invalidated:
             raise
         raise DatabaseUnavailable(_unavailable(engine, error)) from error

@@ -1,13 +1,16 @@
 """`photochrom run`: a person's own folder, on this machine alone, and again for what is missing."""
 
+from pathlib import Path
+
 from sqlalchemy import Engine
 
 from db.clock import utc_now
 from db.models import JobState, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope, session_scope
-from scheduler.submit import Submission, Submitter, open_both
-from worker.storage import S3Options
+from scheduler.submit import Submission, Submitter, expect_a_scan, open_both
+from worker.errors import UsageError
+from worker.storage import FolderLocation, S3Options, parse_location
 
 STATE_FOLDER = ".photochrom"  # within the output folder; listings leave hidden folders out
 REPORT = "photochrom-report.html"
@@ -31,6 +34,11 @@ def failures(engine: Engine, job_id: int) -> list[Scan]:
         return scans.of_job(session, job_id, state=ScanState.FAILED)
 
 
-def check_folders(asked: Submission, s3: S3Options) -> None:
-    """Raises UsageError before anything is made, so that a mistyped folder leaves nothing behind."""
-    open_both(asked, s3)
+def check_folders(asked: Submission, s3: S3Options) -> Path:
+    """The output folder; raises UsageError before anything is made, so that a mistake leaves nothing behind."""
+    for text in (asked.source, asked.destination):
+        if not isinstance(parse_location(text), FolderLocation):
+            raise UsageError(f"{text} is not a folder; photochrom run works on folders, photochrom submit on S3 too")
+    source, destination = open_both(asked, s3)
+    expect_a_scan(source)
+    return Path(destination.uri)

@@ -36,6 +36,7 @@ class System:
         self._valkey = ValkeyServer(folder / "valkey")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts = 0
+        self._interrupted = False
         self._open = ExitStack()
         self.engine: Engine = make_engine(self.database_url)
 
@@ -46,6 +47,7 @@ class System:
     def __enter__(self) -> "System":
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opening:
+            opening.enter_context(self._interruptible())
             opening.enter_context(self._valkey)
             if self.s3:
                 opening.enter_context(self.s3)
@@ -56,6 +58,24 @@ class System:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """SIGTERM ends the block as Ctrl-C does, so that what it started is stopped.
+
+        Python drops an exception that is raised in a C library's callback, so `check` raises it once more.
+        """
+
+        def interrupt(*_: object) -> None:
+            self._interrupted = True
+            raise KeyboardInterrupt
+
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def environment(self) -> dict[str, str]:
         """The settings with which any `photochrom` command works on this system."""
@@ -77,8 +97,10 @@ class System:
     def check(self) -> None:
         """Start what was killed again, services as often as it takes, processes a few times; nothing is lost by it.
 
-        Raises ServiceUnavailable, with its last words, when a process has ended by itself.
+        Raises ServiceUnavailable, with its last words, when a process has ended by itself; KeyboardInterrupt.
         """
+        if self._interrupted:
+            raise KeyboardInterrupt
         for service in (self._valkey, self.s3):
             if service is not None and not service.running:
                 service.start()
@@ -142,17 +164,3 @@ def only_one(lock: Path) -> Iterator[None]:
                 f"another photochrom works in {lock.parent} now; wait for it to end, or name another folder"
             ) from None
         yield
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that what it started is stopped."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

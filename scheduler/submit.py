@@ -196,11 +196,24 @@ class Submitter:
 
     def _finish(self, source: Storage, submitted: Submitted) -> None:
         if not submitted.scans and not submitted.present:
-            found = f"{submitted.others} files, none of them a scan" if submitted.others else "nothing"
-            raise UsageError(
-                f"{source.uri} holds {found}; expected files that end in .jpg, .jpeg, .png, .tif or .tiff; "
-                "check the location"
-            )
+            raise _no_scan(source, submitted.others)
         if submitted.job_id is not None:
             with session_scope(self._engine) as session:
                 jobs.start(session, submitted.job_id, other_count=submitted.others)
+
+
+def expect_a_scan(source: Storage) -> None:
+    """Raises UsageError where the listing holds none."""
+    others = 0
+    for found in source.list():
+        if is_scan_key(found.key):
+            return
+        others += 1
+    raise _no_scan(source, others)
+
+
+def _no_scan(source: Storage, others: int) -> UsageError:
+    found = f"{others} files, none of them a scan" if others else "nothing"
+    return UsageError(
+        f"{source.uri} holds {found}; expected files that end in .jpg, .jpeg, .png, .tif or .tiff; check the location"
+    )

@@ -1,6 +1,8 @@
 """The Celery app: queue, transport and limits. The broker is only a doorbell; the job database is the truth."""
 
+import ssl
 from typing import Any
+from urllib.parse import urlsplit
 
 from celery import Celery
 from celery.signals import setup_logging, worker_init, worker_process_init
@@ -13,7 +15,7 @@ from worker.settings import Settings, load_settings
 COLORIZE_CHUNK = "photochrom.colorize_chunk"
 CONNECT_SECONDS = 4
 ORPHAN_SECONDS = 2  # without its supervisor a worker has no model: what it holds is better begun anew elsewhere
-_SCHEMES = ("redis", "rediss", "sentinel", "amqp", "amqps")
+_SCHEMES = ("redis", "rediss", "amqp", "amqps")
 
 
 def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
@@ -27,7 +29,10 @@ def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
         raise UsageError(
             f"PHOTOCHROM_BROKER_URL begins with {scheme[:20]!r}; expected redis://host:6379/0, rediss://... or amqp://..."
         )
+    _check_url(url)
     celery = Celery("photochrom", broker=url, include=["worker.tasks"])
+    if scheme in ("rediss", "amqps"):
+        celery.conf.broker_use_ssl = {"ssl_cert_reqs" if scheme == "rediss" else "cert_reqs": ssl.CERT_REQUIRED}
     celery.conf.update(
         task_default_queue=settings.queue,
         task_ignore_result=True,
@@ -48,8 +53,25 @@ def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
     return celery
 
 
+def _check_url(url: str) -> None:
+    """What kombu would find wrong with the URL later, in the middle of a connection."""
+    try:
+        parsed = urlsplit(url)
+        port, database = parsed.port, parsed.path.strip("/")
+    except ValueError:
+        port, database = 0, ""
+    if port == 0 or (_is_redis(url) and database and not database.isdigit()):
+        raise UsageError(
+            "PHOTOCHROM_BROKER_URL has a port or a database that is no number; expected redis://:password@host:6379/0"
+        )
+
+
+def _is_redis(url: str) -> bool:
+    return url.startswith(("redis:", "rediss:"))
+
+
 def _transport_options(scheme: str, settings: Settings, answer_seconds: float) -> dict[str, Any]:
-    if scheme not in ("redis", "rediss", "sentinel"):
+    if scheme not in ("redis", "rediss"):
         return {}
     return {
         "visibility_timeout": settings.visibility_timeout_seconds,

@@ -26,10 +26,24 @@ def machine_name() -> str:
     return f"{socket.gethostname()}-{zlib.crc32((boot + namespace).encode()):08x}-"
 
 
+def _short_folder() -> str | None:
+    """None for the usual temporary folder, unless its path would make a socket's path in it too long."""
+    return "/tmp" if len(os.fsencode(tempfile.gettempdir())) > 60 else None  # noqa: S108
+
+
 def lives(holder: str) -> bool:
     """Whether a holder on this machine is still there. Wrongly true where its process id has been given away again."""
+    return _process_lives(holder.rpartition("/")[2])
+
+
+def worker_lives(holder: str) -> bool:
+    """Whether the supervisor of a holder on this machine is still there."""
+    return _process_lives(holder.rpartition("/")[0].rpartition("-")[2])
+
+
+def _process_lives(pid: str) -> bool:
     try:
-        os.kill(int(holder.rpartition("/")[2]), 0)
+        os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
@@ -46,7 +60,8 @@ class Runtime:
 
     @classmethod
     def of_new_worker(cls) -> "Runtime":
-        return cls(f"{machine_name()}{uuid.uuid4().hex[:6]}", Path(tempfile.mkdtemp(prefix="photochrom-worker-")))
+        name = f"{machine_name()}{uuid.uuid4().hex[:6]}-{os.getpid()}"
+        return cls(name, Path(tempfile.mkdtemp(prefix="photochrom-worker-", dir=_short_folder())))
 
     @classmethod
     def of_this_worker(cls, settings: Settings) -> "Runtime":

@@ -22,7 +22,7 @@ from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailab
 from worker.inference.connection import ServerInfo
 from worker.inference.process import ModelServerProcess
 from worker.model.checkpoint import bundled_checkpoint_path, verify
-from worker.runtime import Runtime, lives, machine_name
+from worker.runtime import Runtime, lives, machine_name, worker_lives
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,8 @@ MODEL_READY_SECONDS = 300
 WATCH_SECONDS = 0.2
 COLD_SECONDS = 2.0  # for Celery's cold shutdown, and for SIGKILL to take effect
 MODEL_STOP_SECONDS = 2.0
+CELERY_PAUSE_SECONDS = 2.0
+CELERY_ENDS, CELERY_ENDS_SECONDS = 10, 600.0  # more ends than this in so long a time are no accident
 
 
 def run_worker(settings: Settings) -> None:
@@ -63,6 +65,8 @@ class Supervisor:
             stand_in_milliseconds=settings.stand_in_model_milliseconds,
         )
         self._celery: subprocess.Popen[bytes] | None = None
+        self._celery_ended_at: float | None = None
+        self._celery_ends: list[float] = []
 
     @property
     def name(self) -> str:
@@ -137,13 +141,29 @@ class Supervisor:
             self._model_server.poll()
             if self._runtime.is_draining():
                 raise UsageError(self._runtime.drain_reason())
-            if self._celery and self._celery.poll() is not None:
-                raise ServiceUnavailable(
-                    f"Celery ended by itself with status {self._celery.returncode}; see its log above"
-                )
+            self._keep_celery_running()
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + self._settings.heartbeat_seconds
                 self._beat()
+
+    def _keep_celery_running(self) -> None:
+        """Start Celery again when it ended: it may lose its footing when a broker dies at the wrong moment.
+
+        Raises ServiceUnavailable when it ends again and again.
+        """
+        if self._celery is None or self._celery.poll() is None:
+            return
+        now = time.monotonic()
+        if self._celery_ended_at is None:
+            self._celery_ends.append(now)
+            recent = [each for each in self._celery_ends if each > now - CELERY_ENDS_SECONDS]
+            if len(recent) > CELERY_ENDS:
+                raise ServiceUnavailable(f"Celery ended {len(recent)} times by itself; see its log above")
+            logger.warning("Celery ended with status %d; it is started again", self._celery.returncode)
+            self._celery_ended_at = now
+        elif now >= self._celery_ended_at + CELERY_PAUSE_SECONDS:
+            self._celery_ended_at = None
+            self._celery = self._start_celery()
 
     def _beat(self) -> None:
         try:
@@ -156,16 +176,25 @@ class Supervisor:
     def _give_up_leases_of_the_dead(self) -> None:
         """End the leases of children that died, at once: nobody has to wait until they expire.
 
-        Those of other workers on this machine too: one that was killed can't do it itself.
+        Those of workers on this machine that are gone too: one that was killed can't do it itself.
         """
         with read_scope(self._engine) as session:
             holders = chunks.holders(session, prefix=machine_name())
             gone = [holder for holder in holders if not lives(holder)]
-            messages = chunks.held_by(session, gone) if gone else []
-        for message in messages:
-            logger.warning("chunk %d: the child that held it died", message.chunk_id)
+            own = [holder for holder in gone if holder.startswith(f"{self.name}/")]
+            orphans = [holder for holder in gone if not worker_lives(holder)]
+            lost = [(message, True) for message in chunks.held_by(session, own)]
+            lost += [(message, False) for message in chunks.held_by(session, orphans)]
+        for message, child_died in lost:
+            logger.warning("chunk %d: the %s that held it died", message.chunk_id, "child" if child_died else "worker")
             with session_scope(self._engine) as session:
-                leases.give_up(session, message, chunk_attempts=self._settings.chunk_attempts, now=utc_now())
+                leases.give_up(
+                    session,
+                    message,
+                    chunk_attempts=self._settings.chunk_attempts,
+                    now=utc_now(),
+                    child_died=child_died,
+                )
 
     def _stop(self) -> None:
         """Out within `drain_seconds`: what is in hand is finished, the rest handed back."""

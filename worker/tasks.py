@@ -14,7 +14,7 @@ from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_a
 
 from db.clock import utc_now
 from db.models import Job, Scan, ScanState
-from db.queries import chunks, scans
+from db.queries import chunks, leases
 from db.queries.chunks import Claim, Message
 from db.queries.scans import ScanRecord
 from db.session import make_engine, read_scope, session_scope
@@ -162,11 +162,7 @@ class Delivery:
         now = utc_now()
         records = [self._decide(outcome, now) for outcome in outcomes]
         with session_scope(self._child.engine) as session:
-            runs = chunks.extend(session, self._message, lease_seconds=self._settings.lease_seconds, now=now)
-            if records:
-                scans.record(session, records)
-                chunks.recount(session, [self._message.chunk_id], now=now)
-        return runs
+            return leases.record(session, self._message, records, lease_seconds=self._settings.lease_seconds, now=now)
 
     def _decide(self, outcome: Outcome, now: datetime) -> ScanRecord:
         """Done; failed for good; or pending again, after a pause that doubles with each try."""

@@ -200,7 +200,7 @@ def reopen(session: Session, chunk_ids: Sequence[int]) -> None:
     session.execute(
         update(Chunk)
         .where(Chunk.id.in_(chunk_ids))
-        .values(state=again, lost_leases=0)
+        .values(state=again, lost_leases=0, killed_children=0)
         .execution_options(synchronize_session=False)
     )
 
@@ -235,16 +235,23 @@ def holders(session: Session, prefix: str) -> list[str]:
     )
 
 
-def lose_lease(session: Session, message: Message, *, expired_before: datetime | None = None) -> int | None:
-    """Take the lease from a holder that is gone; returns how many leases this chunk has lost.
+def lose_lease(
+    session: Session, message: Message, *, child_died: bool = False, expired_before: datetime | None = None
+) -> tuple[int, int] | None:
+    """Take the lease from a holder that is gone; None if it had ended, or was extended after `expired_before`.
 
-    None if the lease had ended already, or was extended after `expired_before`.
+    Returns how many leases this chunk has lost, and in how many of them a child died while its worker lived.
     """
     lease = _held(message)
     if expired_before is not None:
         lease = lease.where(Chunk.lease_expires_at < expired_before)
-    values = {**_unheld(ChunkState.PENDING), "lost_leases": Chunk.lost_leases + 1}
-    return session.scalar(lease.values(values).returning(Chunk.lost_leases))
+    values = {
+        **_unheld(ChunkState.PENDING),
+        "lost_leases": Chunk.lost_leases + 1,
+        "killed_children": Chunk.killed_children + int(child_died),
+    }
+    row = session.execute(lease.values(values).returning(Chunk.lost_leases, Chunk.killed_children)).first()
+    return (row[0], row[1]) if row else None
 
 
 def split(session: Session, chunk_id: int) -> list[int]:
@@ -256,9 +263,10 @@ def split(session: Session, chunk_id: int) -> list[int]:
     if not rest:
         return []
     chunk = session.get_one(Chunk, chunk_id, populate_existing=True)
+    losses = {"lost_leases": chunk.lost_leases, "killed_children": chunk.killed_children}
     new_ids = session.scalars(
         insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
-        [{"job_id": chunk.job_id, "scan_count": 1, "lost_leases": chunk.lost_leases} for _ in rest],
+        [{"job_id": chunk.job_id, "scan_count": 1, **losses} for _ in rest],
     ).all()
     session.execute(
         update(Scan),

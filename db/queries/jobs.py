@@ -12,10 +12,10 @@ from db.errors import UsageError
 from db.models import Chunk, ChunkState, Job, JobState, Scan
 
 # From which states a person may bring a job into each state.
-_ALLOWED = {
-    JobState.PAUSED: (JobState.RUNNING,),
+ALLOWED = {
+    JobState.PAUSED: JobState.AFTER[JobState.PAUSED],
     JobState.RUNNING: (JobState.PAUSED,),
-    JobState.CANCELLED: (JobState.SUBMITTING, JobState.RUNNING, JobState.PAUSED),
+    JobState.CANCELLED: JobState.AFTER[JobState.CANCELLED],
 }
 
 
@@ -127,13 +127,13 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     finished_at = now if state in JobState.ENDED else None
     changed = session.execute(
         update(Job)
-        .where(Job.id == job_id, Job.state.in_(_ALLOWED[state]))
+        .where(Job.id == job_id, Job.state.in_(ALLOWED[state]))
         .values(state=state, finished_at=finished_at)
         .returning(Job.id)
     ).all()
     if not changed:
         found = get(session, job_id).state
-        raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(_ALLOWED[state])} can be {state}")
+        raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
     # Their messages, should they arrive, claim nothing.
     session.execute(
         update(Chunk)

@@ -12,6 +12,8 @@ from db.errors import UsageError
 from db.models import Job, JobState, Scan, ScanState
 from db.queries import chunks, jobs
 
+_CHUNKS_AT_ONCE = 1_000  # in one statement: the parameters of a statement are limited
+
 
 @dataclass(slots=True)
 class Measured:
@@ -142,8 +144,8 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         .execution_options(synchronize_session=False)
     ).all()
     for some in _parts(sorted(set(chunk_ids)), 1000):
+        chunks.reopen(session, some)  # first: a chunk that is done has nothing left, which the database checks
         chunks.recount(session, some, now=now)
-        chunks.reopen(session, some)
     if chunk_ids and job.state == JobState.COMPLETED:
         job.state, job.finished_at = JobState.RUNNING, None
     return len(chunk_ids)

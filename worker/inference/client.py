@@ -49,7 +49,7 @@ class PredictionClient:
         """Predict a scan's colour from its lightness, (400, 400) float32, 0..100.
 
         Raises ScanError `model_failed`: the model can't colour this scan; `model_unavailable`, not permanent: no
-        server answered within `timeout_seconds`, or too many died with this scan on their device.
+        server answered within `timeout_seconds`; `worker_killed`: too many died with this scan on their device.
         """
         self._check(lightness)
         began = time.monotonic()
@@ -63,7 +63,7 @@ class PredictionClient:
             except ServerLost as lost:
                 deaths += lost.running
                 if deaths >= self._predict_attempts:
-                    raise _unavailable(f"{deaths} model servers died with this scan on their device") from None
+                    raise _killer(deaths) from None
             except TimeoutError:
                 raise self._timed_out() from None
             except (OSError, ProtocolError) as error:
@@ -123,6 +123,11 @@ def _ask(socket_path: str | os.PathLike[str], what: str, timeout_seconds: float)
     if reply is None:
         raise ServiceUnavailable(f"the model server at {os.fspath(socket_path)} closed the connection")
     return reply
+
+
+def _killer(deaths: int) -> ScanError:
+    said = f"{deaths} model servers died with this scan on their device, the last two with no other"
+    return ScanError("worker_killed", f"{said}; look at the scan, then: photochrom retry", permanent=True)
 
 
 def _unavailable(why: str) -> ScanError:

@@ -24,6 +24,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
+            "(state IN ('completed', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"
+        ),
+        sa.CheckConstraint(
             "state IN ('submitting', 'running', 'paused', 'completed', 'cancelled')", name="state_known"
         ),
         sa.PrimaryKeyConstraint("id"),
@@ -48,6 +51,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("lost_leases", sa.Integer(), nullable=False),
+        sa.Column("killed_children", sa.Integer(), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=True),
         sa.Column("queued_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lease_expires_at", sa.DateTime(timezone=True), nullable=True),
@@ -58,6 +62,13 @@ def upgrade() -> None:
         sa.Column("skipped_count", sa.Integer(), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("(state = 'leased') = (lease_expires_at IS NOT NULL)", name="lease_has_an_end"),
+        sa.CheckConstraint("(state = 'leased') = (worker IS NOT NULL)", name="lease_has_a_holder"),
+        sa.CheckConstraint("(state = 'queued') = (queued_at IS NOT NULL)", name="queued_has_a_time"),
+        sa.CheckConstraint("done_count >= 0 AND failed_count >= 0 AND skipped_count >= 0", name="counts_are_counts"),
+        sa.CheckConstraint("done_count + failed_count + skipped_count <= scan_count", name="counts_fit"),
+        sa.CheckConstraint(
+            "state <> 'done' OR done_count + failed_count + skipped_count = scan_count", name="done_has_nothing_left"
+        ),
         sa.CheckConstraint("state IN ('pending', 'queued', 'leased', 'done')", name="state_known"),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),

@@ -26,9 +26,9 @@ def claim(engine: Engine, message: Message, worker: str = "w/1", now: datetime =
         return chunks.claim(session, message, worker=worker, lease_seconds=60, now=now) is not None
 
 
-def lose(engine: Engine, message: Message) -> bool:
+def lose(engine: Engine, message: Message, child_died: bool = True) -> bool:
     with session_scope(engine) as session:
-        return leases.give_up(session, message, chunk_attempts=3, now=LATER)
+        return leases.give_up(session, message, chunk_attempts=3, now=LATER, child_died=child_died)
 
 
 def record_done(engine: Engine, message: Message, scan_ids: list[int]) -> None:
@@ -123,6 +123,39 @@ def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> N
     with read_scope(engine) as session:
         assert scans.failures_by_code(session, job_id) == [("worker_killed", 1)]
         assert jobs.progress(session, job_id).pending == 2
+
+
+def test_scans_do_not_fail_for_what_killed_their_workers(engine: Engine) -> None:
+    """A worker that dies takes all its chunks along; only a child that dies alone speaks against its scan."""
+    job_id = make_job(engine, scan_count=1)
+    for _ in range(6):
+        [message] = dispatch(engine, job_id)
+        claim(engine, message)
+        lose(engine, message, child_died=False)
+
+    assert scan_states(engine, job_id) == [ScanState.PENDING]
+
+
+def test_a_record_written_twice_counts_once(engine: Engine) -> None:
+    """The connection broke in the commit, so the worker writes again what the database has."""
+    job_id = make_job(engine, scan_count=2)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+    records = [ScanRecord(1, ScanState.FAILED, 1, Measured(), "w", NOON, "truncated", "it ends early")]
+
+    for _ in range(2):
+        with session_scope(engine) as session:
+            leases.record(session, message, records, lease_seconds=60, now=NOON)
+
+    assert chunk_of(engine, message.chunk_id).failed_count == 1
+
+
+def test_a_job_paused_behind_the_dispatchers_back_is_not_dispatched(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    with session_scope(engine) as session:
+        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+
+    assert dispatch(engine, job_id) == []
 
 
 def test_a_lease_is_lost_once(engine: Engine) -> None:

@@ -72,7 +72,7 @@ def test_a_scan_that_kills_the_server_fails_alone(start_server: StartServer, soc
     client.close()
     assert all(rights)
     assert isinstance(error, ScanError)
-    assert (error.code, error.permanent) == ("model_unavailable", False)
+    assert (error.code, error.permanent) == ("worker_killed", True)
     assert [line for line in (tmp_path / "batches").read_text().splitlines() if "66" in line][1:] == ["66.0", "66.0"]
 
 
