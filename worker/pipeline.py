@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from db.queries.scans import Measured
 from worker.budget import ByteBudget
+from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe
+from worker.scans.toning import COLOURED_SHARE, coloured_share
 from worker.storage import Storage
 
 
@@ -25,6 +27,7 @@ class Assignment:
     source_etag: str | None
     output_key: str
     output: OutputOptions
+    skip_colour: bool = True  # leave a scan alone that is in colour already
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,8 @@ class Pipeline:
             source, output = Path(folder, "source"), Path(folder, "output")
             self._fetch(scan, source, measured)
             header = self._probe(scan, source, measured)
+            if scan.skip_colour:
+                _refuse_colour(source, scan.source_key, header)
             with self.budget.holding(header.decoded_bytes):
                 opened, square = self._open(scan, source, header, measured)
                 prediction = self._predict(square, measured)
@@ -82,6 +87,13 @@ class Pipeline:
         with _timed(measured, "store_ms"):
             stored = self.destination.store(path, scan.output_key, content_type=content_type(scan.output_key))
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
+
+
+def _refuse_colour(path: Path, key: str, header: ScanHeader) -> None:
+    share = coloured_share(path, key, header.format)
+    if share >= COLOURED_SHARE:
+        message = f"{key} is in colour already, {share:.0%} of it; expected grey, or --colour-scans colourize"
+        raise ScanError("already_colour", message, permanent=True)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from db.session import make_engine, read_scope, session_scope
 from worker.app import COLORIZE_CHUNK, app
 from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
+from worker.error_codes import is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost
 from worker.inference.client import PredictionClient
 from worker.pipeline import Assignment, Pipeline
@@ -36,7 +37,8 @@ T = TypeVar("T")
 def _assignment(scan: Scan, job: Job) -> Assignment:
     # An output's format is in its key, which was made for the job's choice when the collection was listed.
     output = OutputOptions(output_format(scan.output_key, "source"), int(job.options["quality"]))
-    return Assignment(scan.source_key, scan.source_etag, scan.output_key, output)
+    skip_colour = job.options.get("colour_scans") != "colourize"
+    return Assignment(scan.source_key, scan.source_etag, scan.output_key, output, skip_colour)
 
 
 class Child:
@@ -162,13 +164,14 @@ class Delivery:
         return runs
 
     def _decide(self, outcome: Outcome, now: datetime) -> ScanRecord:
-        """Done; failed for good; or pending again, after a pause that doubles with each try."""
+        """Done; skipped or failed for good; or pending again, after a pause that doubles with each try."""
         error = outcome.error
         state = ScanState.DONE
         if error is not None:
             tries = outcome.scan.attempts + 1
             last = error.permanent or tries >= self._settings.scan_attempts
-            state = ScanState.FAILED if last else ScanState.PENDING
+            ended = ScanState.SKIPPED if is_skipped(error.code) else ScanState.FAILED
+            state = ended if last else ScanState.PENDING
             if not last:
                 pause = timedelta(seconds=self._settings.retry_pause_seconds * 2 ** (tries - 1))
                 self._next_try = max(self._next_try or now, now + pause)

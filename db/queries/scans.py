@@ -163,9 +163,9 @@ def retry_failed(session: Session, job_id: int, *, code: str | None = None) -> i
 def done_before(
     session: Session, *, source: str, destination: str, options: dict[str, Any], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:
-    """Which of these outputs a job with this source, destination and options made before.
+    """Which of these outputs a job with this source, destination and options made, or skipped, before.
 
-    Each as (output key, ETag of the source that it was made from, bytes of the output).
+    Each as (output key, ETag of the source that it was made from, bytes of the output; None where there is none).
     """
     job_ids = [
         job.id
@@ -174,7 +174,9 @@ def done_before(
     ]
     rows = session.execute(
         select(Scan.output_key, Scan.source_etag, Scan.output_bytes).where(
-            Scan.job_id.in_(job_ids), Scan.state == ScanState.DONE, Scan.output_key.in_(output_keys)
+            Scan.job_id.in_(job_ids),
+            Scan.state.in_((ScanState.DONE, ScanState.SKIPPED)),
+            Scan.output_key.in_(output_keys),
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}

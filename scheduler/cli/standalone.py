@@ -74,6 +74,7 @@ def run(
     output_folder: Annotated[Path, typer.Argument(help="A folder apart; made if it is not there.")],
     format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
+    colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     state_folder: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="For the job database and logs; by default .photochrom in the output folder."),
@@ -88,7 +89,14 @@ def run(
     from scheduler.submit import Submission
 
     console, settings = common.console(), common.settings()
-    asked = Submission(str(folder.resolve()), str(output_folder.resolve()), format, quality, missing_only=True)
+    asked = Submission(
+        str(folder.resolve()),
+        str(output_folder.resolve()),
+        format,
+        quality,
+        missing_only=True,
+        colour_scans=colour_scans,
+    )
     s3 = common.s3_options(settings)
     check_folders(asked, s3)
     state = state_folder or output_folder / STATE_FOLDER
@@ -101,6 +109,8 @@ def run(
         found = follow(system.engine, job_id, console, check=system.check)
         write_report(system.engine, job_id, output_folder / REPORT, s3=s3, settings=settings)
         failed = failures(system.engine, job_id)
+    if found.skipped:
+        console.print(f"{found.skipped} scans were skipped: they are in colour already")
     for scan in failed:
         console.print(f"[red]failed[/red] {printable(scan.source_key)}: {scan.error_message}", highlight=False)
     console.print(f"{found.done} scans are in {output_folder}, {found.failed} failed; report: {output_folder / REPORT}")
