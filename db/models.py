@@ -149,6 +149,7 @@ class Scan(Base):
     width: Mapped[int | None] = mapped_column(Integer)
     height: Mapped[int | None] = mapped_column(Integer)
     bit_depth: Mapped[int | None] = mapped_column(Integer)
+    lost_metadata: Mapped[str | None] = mapped_column(Text)  # what the output's format can't carry; NULL for nothing
 
     checkpoint: Mapped[str | None] = mapped_column(String(64))
     worker: Mapped[str | None] = mapped_column(Text)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from worker.budget import ByteBudget
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe
+from worker.scans.provenance import Provenance
 from worker.scans.toning import COLOURED_SHARE, coloured_share
 from worker.storage import Storage
 
@@ -27,6 +30,8 @@ class Assignment:
     source_etag: str | None
     output_key: str
     output: OutputOptions
+    digital_source_type: str  # what IPTC calls the output
+    made_at: datetime  # said in the output: the job's time, so that a second try gives the same bytes
     skip_colour: bool = True  # leave a scan alone that is in colour already
 
 
@@ -52,7 +57,7 @@ class Pipeline:
             with self.budget.holding(header.decoded_bytes):
                 opened, square = self._open(scan, source, header, measured)
                 prediction = self._predict(square, measured)
-                self._compose(opened, square, prediction, scan.output, output, measured)
+                self._compose(opened, square, prediction, scan, output, measured)
             self._store(scan, output, measured)
 
     def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
@@ -77,16 +82,35 @@ class Pipeline:
         return prediction
 
     def _compose(
-        self, scan: Scan, square: Square, prediction: Prediction, output: OutputOptions, path: Path, measured: Measured
+        self,
+        opened: Scan,
+        square: Square,
+        prediction: Prediction,
+        scan: Assignment,
+        path: Path,
+        measured: Measured,
     ) -> None:
+        provenance = _provenance(scan, prediction, measured)
         with _timed(measured, "compose_ms"):
-            composed = compose(scan, square, prediction.ab, output, path)
+            composed = compose(opened, square, prediction.ab, scan.output, path, provenance)
         measured.colourfulness = composed.colourfulness
+        measured.lost_metadata = "; ".join(composed.lost) or None
 
     def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
         with _timed(measured, "store_ms"):
             stored = self.destination.store(path, scan.output_key, content_type=content_type(scan.output_key))
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
+
+
+def _provenance(scan: Assignment, prediction: Prediction, measured: Measured) -> Provenance:
+    return Provenance(
+        software=f"Photochrom {version('photochrom')}",
+        checkpoint=prediction.checkpoint_id,
+        source_key=scan.source_key,
+        source_sha256=measured.source_sha256 or "",
+        made_at=scan.made_at,
+        source_type=scan.digital_source_type,
+    )
 
 
 def _refuse_colour(path: Path, key: str, header: ScanHeader) -> None:

@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
         1_000_000_000, description="A scan of more pixels is refused before it is decoded: too_large."
     )
+    digital_source_type: str = Field(
+        "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
+    )
     scratch_folder: Path = Field(Path(tempfile.gettempdir()), description="Where scans lie while they are worked on.")
 
     chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk, one message.")

@@ -34,11 +34,19 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def _assignment(scan: Scan, job: Job) -> Assignment:
+def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
     # An output's format is in its key, which was made for the job's choice when the collection was listed.
     output = OutputOptions(output_format(scan.output_key, "source"), int(job.options["quality"]))
     skip_colour = job.options.get("colour_scans") != "colourize"
-    return Assignment(scan.source_key, scan.source_etag, scan.output_key, output, skip_colour)
+    return Assignment(
+        scan.source_key,
+        scan.source_etag,
+        scan.output_key,
+        output,
+        digital_source_type=settings.digital_source_type,
+        made_at=job.created_at,
+        skip_colour=skip_colour,
+    )
 
 
 class Child:
@@ -139,7 +147,9 @@ class Delivery:
         pipeline = self._child.pipeline(self._claim.job)
         Carrier(
             self._child.pool,
-            colorize=lambda scan, measured: pipeline.colorize_scan(_assignment(scan, self._claim.job), measured),
+            colorize=lambda scan, measured: pipeline.colorize_scan(
+                _assignment(scan, self._claim.job, self._settings), measured
+            ),
             record=lambda outcomes: self._patiently(partial(self._record, outcomes)),
             stopping=self._child.runtime.is_draining,
             in_hand=self._settings.threads_per_child,

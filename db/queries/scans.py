@@ -25,6 +25,7 @@ class Measured:
     width: int | None = None
     height: int | None = None
     bit_depth: int | None = None
+    lost_metadata: str | None = None
     checkpoint: str | None = None
     fetch_ms: float | None = None
     open_ms: float | None = None

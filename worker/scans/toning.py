@@ -71,7 +71,8 @@ def _small_lab(image: pyvips.Image) -> Labs:
     small = image.shrink(min(factor, image.width), min(factor, image.height)).copy_memory()
     if image.hasalpha():
         alpha = np.asarray(small[small.bands - 1].numpy()).reshape(-1)
-        return _lab(small[: small.bands - 1])[alpha * 2 > alpha.max()]
+        seen: Labs = _lab(small[: small.bands - 1])[alpha * 2 > alpha.max()]
+        return seen
     return _lab(small)
 
 

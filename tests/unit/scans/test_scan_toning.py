@@ -39,7 +39,8 @@ def faded(g: Array) -> Array:
     """Sepia at the edges, nearly neutral in the middle."""
     y, x = (np.indices(g.shape).T / g.shape - 0.5).T
     share = (0.5 + np.hypot(y, x) * 0.7)[..., None]
-    return np.dstack([g] * 3) * (1 - share) + np.dstack([g * 1.05 + 0.08, g * 0.9 + 0.06, g * 0.62]) * share
+    toned: Array = np.dstack([g] * 3) * (1 - share) + np.dstack([g * 1.05 + 0.08, g * 0.9 + 0.06, g * 0.62]) * share
+    return toned
 
 
 def noisy(g: Array) -> Array:
@@ -54,7 +55,8 @@ def stamped(g: Array) -> Array:
 
 
 def levels(colours: Array) -> Array:
-    return np.rint(colours.clip(0, 1) * 255).astype(np.uint8)
+    rounded: Array = np.rint(colours.clip(0, 1) * 255).astype(np.uint8)
+    return rounded
 
 
 def share(data: bytes, format: str, folder: Path) -> float:
