@@ -106,7 +106,7 @@ class Job(Base):
     name: Mapped[str] = mapped_column(Text)
     source: Mapped[str] = mapped_column(Text)  # s3://bucket/prefix or a folder
     destination: Mapped[str] = mapped_column(Text)
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, colour_scans
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
     state: Mapped[str] = mapped_column(String(16), default=JobState.SUBMITTING)
     scan_count: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -182,6 +182,7 @@ class Scan(Base):
     width: Mapped[int | None] = mapped_column(Integer)
     height: Mapped[int | None] = mapped_column(Integer)
     bit_depth: Mapped[int | None] = mapped_column(Integer)
+    lost_metadata: Mapped[str | None] = mapped_column(Text)  # what the output's format can't carry; NULL for nothing
 
     checkpoint: Mapped[str | None] = mapped_column(String(64))
     worker: Mapped[str | None] = mapped_column(Text)

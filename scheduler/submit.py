@@ -14,6 +14,7 @@ from worker.errors import UsageError
 from worker.scans import FORMATS, is_scan_key, output_key
 from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
 
+COLOUR_SCANS = ("skip", "colourize")
 PAGE_SCANS = 4_096  # inserted, and shown as progress, at a time; a whole number of default chunks
 
 
@@ -28,15 +29,18 @@ class Submission:
     priority: int = 0
     name: str | None = None
     missing_only: bool = False
+    colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
 
     def __post_init__(self) -> None:
+        if self.colour_scans not in COLOUR_SCANS:
+            raise UsageError(f"--colour-scans {self.colour_scans}: expected one of {', '.join(COLOUR_SCANS)}")
         if self.format not in FORMATS:
             raise UsageError(f"--format {self.format}: expected one of {', '.join(FORMATS)}")
 
     @property
     def options(self) -> dict[str, Any]:
         """What decides how an output looks, as the job's row keeps it."""
-        return {"format": self.format, "quality": self.quality}
+        return {"format": self.format, "quality": self.quality, "colour_scans": self.colour_scans}
 
 
 @dataclass(slots=True)

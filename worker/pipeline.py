@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,11 @@ from numpy.typing import NDArray
 
 from db.queries.scans import Measured
 from worker.budget import ByteBudget
+from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe
+from worker.scans.provenance import Provenance
+from worker.scans.toning import COLOURED_SHARE, coloured_share
 from worker.storage import Storage
 
 
@@ -25,6 +30,9 @@ class Assignment:
     source_etag: str | None
     output_key: str
     output: OutputOptions
+    digital_source_type: str  # what IPTC calls the output
+    made_at: datetime  # said in the output: the job's time, so that a second try gives the same bytes
+    skip_colour: bool = True  # leave a scan alone that is in colour already
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +52,12 @@ class Pipeline:
             source, output = Path(folder, "source"), Path(folder, "output")
             self._fetch(scan, source, measured)
             header = self._probe(scan, source, measured)
+            if scan.skip_colour:
+                _refuse_colour(source, scan.source_key, header)
             with self.budget.holding(header.decoded_bytes):
                 opened, square = self._open(scan, source, header, measured)
                 prediction = self._predict(square, measured)
-                self._compose(opened, square, prediction, scan.output, output, measured)
+                self._compose(opened, square, prediction, scan, output, measured)
             self._store(scan, output, measured)
 
     def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
@@ -72,16 +82,42 @@ class Pipeline:
         return prediction
 
     def _compose(
-        self, scan: Scan, square: Square, prediction: Prediction, output: OutputOptions, path: Path, measured: Measured
+        self,
+        opened: Scan,
+        square: Square,
+        prediction: Prediction,
+        scan: Assignment,
+        path: Path,
+        measured: Measured,
     ) -> None:
+        provenance = _provenance(scan, prediction, measured)
         with _timed(measured, "compose_ms"):
-            composed = compose(scan, square, prediction.ab, output, path)
+            composed = compose(opened, square, prediction.ab, scan.output, path, provenance)
         measured.colourfulness = composed.colourfulness
+        measured.lost_metadata = "; ".join(composed.lost) or None
 
     def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
         with _timed(measured, "store_ms"):
             stored = self.destination.store(path, scan.output_key, content_type=content_type(scan.output_key))
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
+
+
+def _provenance(scan: Assignment, prediction: Prediction, measured: Measured) -> Provenance:
+    return Provenance(
+        software=f"Photochrom {version('photochrom')}",
+        checkpoint=prediction.checkpoint_id,
+        source_key=scan.source_key,
+        source_sha256=measured.source_sha256 or "",
+        made_at=scan.made_at,
+        source_type=scan.digital_source_type,
+    )
+
+
+def _refuse_colour(path: Path, key: str, header: ScanHeader) -> None:
+    share = coloured_share(path, key, header.format)
+    if share >= COLOURED_SHARE:
+        message = f"{key} is in colour already, {share:.0%} of it; expected grey, or --colour-scans colourize"
+        raise ScanError("already_colour", message, permanent=True)
 
 
 @contextmanager

@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     model_timeout_seconds: Seconds = Field(
         120.0, description="Longest wait for a prediction, a model server's restart included."
     )
+    digital_source_type: str = Field(
+        "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
+    )
     scratch_folder: DirectoryPath = Field(
         Path(tempfile.gettempdir()), description="Where scans lie while they are worked on."
     )

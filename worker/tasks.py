@@ -21,6 +21,7 @@ from db.session import make_engine, read_scope, session_scope
 from worker.app import COLORIZE_CHUNK, app
 from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
+from worker.error_codes import is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, UsageError
 from worker.inference.client import PredictionClient
 from worker.pipeline import Assignment, Pipeline
@@ -35,10 +36,19 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def _assignment(scan: Scan, job: Job) -> Assignment:
+def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
     # An output's format is in its key, which was made for the job's choice when the collection was listed.
     output = OutputOptions(output_format(scan.output_key, "source"), int(job.options["quality"]))
-    return Assignment(scan.source_key, scan.source_etag, scan.output_key, output)
+    skip_colour = job.options.get("colour_scans") != "colourize"
+    return Assignment(
+        scan.source_key,
+        scan.source_etag,
+        scan.output_key,
+        output,
+        digital_source_type=settings.digital_source_type,
+        made_at=job.created_at,
+        skip_colour=skip_colour,
+    )
 
 
 class Child:
@@ -144,7 +154,9 @@ class Delivery:
         pipeline = self._child.pipeline(self._claim.job)
         Carrier(
             self._child.pool,
-            colorize=lambda scan, measured: pipeline.colorize_scan(_assignment(scan, self._claim.job), measured),
+            colorize=lambda scan, measured: pipeline.colorize_scan(
+                _assignment(scan, self._claim.job, self._settings), measured
+            ),
             record=lambda outcomes: self._patiently(partial(self._record, outcomes)),
             stopping=self._is_stopping,
             in_hand=self._settings.threads_per_child,
@@ -165,13 +177,14 @@ class Delivery:
             return leases.record(session, self._message, records, lease_seconds=self._settings.lease_seconds, now=now)
 
     def _decide(self, outcome: Outcome, now: datetime) -> ScanRecord:
-        """Done; failed for good; or pending again, after a pause that doubles with each try."""
+        """Done; skipped or failed for good; or pending again, after a pause that doubles with each try."""
         error = outcome.error
         state = ScanState.DONE
         if error is not None:
             tries = outcome.scan.attempts + 1
             last = error.permanent or tries >= self._settings.scan_attempts
-            state = ScanState.FAILED if last else ScanState.PENDING
+            ended = ScanState.SKIPPED if is_skipped(error.code) else ScanState.FAILED
+            state = ended if last else ScanState.PENDING
             if not last:
                 pause = timedelta(seconds=self._settings.retry_pause_seconds * 2 ** (tries - 1))
                 self._next_try = max(self._next_try or now, now + pause)

@@ -29,6 +29,7 @@ class Measured:
     width: int | None = None
     height: int | None = None
     bit_depth: int | None = None
+    lost_metadata: str | None = None
     checkpoint: str | None = None
     fetch_ms: float | None = None
     open_ms: float | None = None
@@ -158,9 +159,9 @@ def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
 def done_before(
     session: Session, *, source: str, destination: str, options: dict[str, Any], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:
-    """Which of these outputs a job with this source, destination and options made before.
+    """Which of these outputs a job with this source, destination and options made, or skipped, before.
 
-    Each as (output key, ETag of the source that it was made from, bytes of the output).
+    Each as (output key, ETag of the source that it was made from, bytes of the output; None where there is none).
     """
     job_ids = [
         job.id
@@ -169,7 +170,9 @@ def done_before(
     ]
     rows = session.execute(
         select(Scan.output_key, Scan.source_etag, Scan.output_bytes).where(
-            Scan.job_id.in_(job_ids), Scan.state == ScanState.DONE, Scan.output_key.in_(output_keys)
+            Scan.job_id.in_(job_ids),
+            Scan.state.in_((ScanState.DONE, ScanState.SKIPPED)),
+            Scan.output_key.in_(output_keys),
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}

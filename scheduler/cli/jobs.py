@@ -26,6 +26,7 @@ def submit(
     name: Annotated[Optional[str], typer.Option(help="A name for people.")] = None,  # noqa: UP045
     missing_only: Annotated[bool, typer.Option(help="Leave out what is there and unchanged.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Only list and count.")] = False,
+    colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     json: Json = False,
 ) -> None:
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
@@ -34,7 +35,16 @@ def submit(
     from scheduler.submit import Submission, Submitter
 
     settings = common.settings()
-    asked = Submission(source, destination, format, quality, priority=priority, name=name, missing_only=missing_only)
+    asked = Submission(
+        source,
+        destination,
+        format,
+        quality,
+        priority=priority,
+        name=name,
+        missing_only=missing_only,
+        colour_scans=colour_scans,
+    )
     with listing(quiet=json) as progress:
         submitter = Submitter(
             common.database(settings),

@@ -77,6 +77,7 @@ def run(
     output_folder: Annotated[str, typer.Argument(help="A folder apart; made if it is not there.")],
     format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
+    colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     state_folder: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="For the job database and logs; by default .photochrom in the output folder."),
@@ -94,7 +95,7 @@ def run(
 
     console, settings = common.console(), common.settings()
     s3 = settings.s3_options
-    asked = Submission(folder, output_folder, format, quality, missing_only=True)
+    asked = Submission(folder, output_folder, format, quality, missing_only=True, colour_scans=colour_scans)
     output = check_folders(asked, s3)
     check_checkpoint(settings)
     state = state_folder or output / STATE_FOLDER
@@ -107,6 +108,8 @@ def run(
         found = follow(system.engine, job_id, console, check=system.check)
         write_report(system.engine, job_id, output / REPORT, s3=s3, settings=settings)
         failed = failures(system.engine, job_id)
+    if found.skipped:
+        console.print(f"{found.skipped} scans were skipped: they are in colour already")
     for scan in failed:
         console.print(Text(printable(f"failed: {scan.source_key}: {scan.error_message}")))
     console.print(Text(f"{found.done} scans are in {output_folder}, {found.failed} failed; report: {output / REPORT}"))

@@ -14,6 +14,7 @@ from worker.scans.colourfulness import Colourfulness
 from worker.scans.formats import OutputOptions
 from worker.scans.opening import HELD_BYTES, Scan
 from worker.scans.painting import Painter, painter_of
+from worker.scans.provenance import Provenance
 from worker.scans.square import Pixels, Square
 from worker.scans.stream import PixelStream, Shape, image_of
 from worker.scans.writing import write_image
@@ -32,9 +33,17 @@ class Composed:
     bit_depth: int
     colourfulness: float
     bytes: int
+    lost: tuple[str, ...] = ()  # metadata that the output can't carry, in words
 
 
-def compose(scan: Scan, square: Square, ab: NDArray[np.float32], options: OutputOptions, path: Path) -> Composed:
+def compose(
+    scan: Scan,
+    square: Square,
+    ab: NDArray[np.float32],
+    options: OutputOptions,
+    path: Path,
+    provenance: Provenance | None = None,
+) -> Composed:
     """Write the scan in colour to `path`, whole or not at all.
 
     `ab` is CIE a*, b* of the square, float32 (size, size, 2). Each pixel keeps the scan's L*; a colour that sRGB
@@ -58,14 +67,14 @@ def compose(scan: Scan, square: Square, ab: NDArray[np.float32], options: Output
     try:
         if held:
             deque(strips, maxlen=0)
-            write_image(image_of(canvas), scan, options, path)
+            lost = write_image(image_of(canvas), scan, options, path, provenance)
         else:
             with PixelStream(strips, shape, rows) as stream:
-                write_image(stream.image(), scan, options, path)
+                lost = write_image(stream.image(), scan, options, path, provenance)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Composed(scan.width, scan.height, shape.bit_depth, colourfulness.value(), path.stat().st_size)
+    return Composed(scan.width, scan.height, shape.bit_depth, colourfulness.value(), path.stat().st_size, lost)
 
 
 def _painted_strips(

@@ -17,14 +17,15 @@ _LOAD = {"jpeg": pyvips.Image.jpegload, "png": pyvips.Image.pngload, "tiff": pyv
 _UNSUPPORTED = re.compile(r"out of range|unsupported|not supported|not implemented|not configured", re.IGNORECASE)
 
 
-def load(path: Path, key: str, format: str) -> pyvips.Image:
+def load(path: Path, key: str, format: str, **options: object) -> pyvips.Image:
     """The scan as libvips sees it: nothing but its header is read yet, its pixels come from top to bottom, once.
 
-    The loader is the one of `format`, never one that libvips would choose. Raises ScanError.
+    The loader is the one of `format`, never one that libvips would choose; `options` are that loader's.
+    Raises ScanError.
     """
     with reading(path, key, format):
         # `error` fails on what is cut short or corrupt, not on mere warnings, which many a sound file earns.
-        return _LOAD[format](str(path), access="sequential", fail_on="error")
+        return _LOAD[format](str(path), access="sequential", fail_on="error", **options)
 
 
 def check_structure(path: Path, key: str, format: str) -> None:

@@ -72,8 +72,8 @@ class Scan:
             for top in range(0, len(block), rows):
                 yield block[top : top + rows]
 
-    def metadata(self) -> pyvips.Image:
-        """The scan's header as an upright image whose pixels are not to be read: resolution, EXIF, XMP, IPTC."""
+    def header_image(self) -> pyvips.Image:
+        """The scan's header as an upright image whose pixels are not to be read: for its resolution."""
         with reading(self.path, self.key, self.format):
             return load(self.path, self.key, self.format).autorot()
 

@@ -4,39 +4,64 @@ from pathlib import Path
 
 import pyvips
 
+from worker.scans.carrying import add_metadata
 from worker.scans.formats import OutputOptions
+from worker.scans.jpeg_segments import MOST_XMP_BYTES
 from worker.scans.libraries import writing
+from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
+from worker.scans.provenance import Provenance, with_provenance
 
-_CARRIED = ("exif-", "xmp-data", "iptc-data", "resolution-unit", "image-description")
+_UNIT = "resolution-unit"
 
 
-def write_image(image: pyvips.Image, scan: Scan, options: OutputOptions, path: Path) -> None:
-    """Encode an image to `path` with the scan's metadata. Raises ScanError: unwritable."""
-    metadata = scan.metadata()
+def write_image(
+    image: pyvips.Image, scan: Scan, options: OutputOptions, path: Path, provenance: Provenance | None = None
+) -> tuple[str, ...]:
+    """Encode an image to `path` with the scan's metadata, and how it was made; returns what the format can't carry.
+
+    Raises ScanError: unwritable.
+    """
+    header, metadata = scan.header_image(), read_metadata(scan.path, scan.format)
+    metadata.per_millimetre = (header.xres, header.yres)
+    if provenance:
+        _say_provenance(metadata, provenance, options.format)
     with writing(scan.key):
-        _save(_with_metadata(image, metadata), options, str(path))
+        _save(_with_resolution(image, header), options, str(path))
+        return add_metadata(path, options.format, metadata, scan.width, scan.height)
 
 
-def _with_metadata(image: pyvips.Image, source: pyvips.Image) -> pyvips.Image:
+def _say_provenance(metadata: Metadata, provenance: Provenance, format: str) -> None:
+    """Into the scan's own XMP; alone, where that is damaged or leaves no room in a JPEG."""
+    packet, readable = with_provenance(metadata.xmp, provenance)
+    if format == "jpeg" and len(packet) > MOST_XMP_BYTES:
+        packet, readable = with_provenance(None, provenance)[0], False
+    metadata.lost += [] if readable else ["XMP (damaged, or over 64 KB)"]
+    metadata.xmp = packet
+
+
+def _with_resolution(image: pyvips.Image, source: pyvips.Image) -> pyvips.Image:
     image = image.copy(xres=source.xres, yres=source.yres)
-    for name in source.get_fields():
-        if name.startswith(_CARRIED):
-            image.set_type(source.get_typeof(name), name, source.get(name))
-    if source.get_typeof("exif-data"):
-        image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # the pixels are upright; EXIF must say so too
+    if source.get_typeof(_UNIT):
+        image.set_type(source.get_typeof(_UNIT), _UNIT, source.get(_UNIT))
     return image
 
 
 def _save(image: pyvips.Image, options: OutputOptions, path: str) -> None:
     if options.format == "jpeg":
         # Chroma at full size: subsampled, it would move L* at every edge.
-        image.jpegsave(path, Q=options.quality, subsample_mode="off", profile="srgb")
+        image.jpegsave(path, Q=options.quality, subsample_mode="off", profile="srgb", keep="icc")
     elif options.format == "png":
-        image.pngsave(path, compression=2, filter="up", profile="srgb")
+        image.pngsave(path, compression=2, filter="up", profile="srgb", keep="icc")
     else:
         image.tiffsave(
-            path, compression="deflate", level=2, predictor="horizontal", profile="srgb", bigtiff=_is_huge(image)
+            path,
+            compression="deflate",
+            level=2,
+            predictor="horizontal",
+            profile="srgb",
+            keep="icc",
+            bigtiff=_is_huge(image),
         )
 
 

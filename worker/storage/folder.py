@@ -69,7 +69,7 @@ class FolderStorage:
         if not self.location.path.is_dir():
             # Made here, an unmounted share would fill the machine's own disk, and its scans be recorded as done.
             sentence = f"{self.uri} is not a folder on this machine; mount it, or create it"
-            raise ScanError("destination_missing", sentence, permanent=False)
+            raise StorageUnavailable(sentence)
         target = self._path_to_write(key)
         with scan_errors(f"writing {key!r} to {self.uri}"):
             _make_folder(target.parent)

@@ -53,7 +53,7 @@ def scan_fault(
         return _answered(error, key, uri, address, writing=writing)
     if isinstance(error, _NO_CREDENTIALS):
         # Not permanent: the scan is not to blame, and another worker, or the next hour, may have credentials.
-        return ScanError("denied", f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}", permanent=False)
+        return ScanError("credentials", f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}", permanent=False)
     if isinstance(error, ParamValidationError):
         return ScanError("storage_refused", f"{uri} has no place for the key {key!r}", permanent=True)
     return StorageUnavailable(f"{key!r}: {address} can't be reached ({type(error).__name__})")
@@ -93,7 +93,7 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
         return ScanError("archived", f"{key!r} lies in cold storage; restore it, then retry", permanent=True)
     if code in _CREDENTIALS:
         sentence = f"{key!r}: {address} does not accept the credentials ({code}); {_CHECK_CREDENTIALS}"
-        return ScanError("denied", sentence, permanent=False)
+        return ScanError("credentials", sentence, permanent=False)
     if status in (401, 403):
         need = "s3:PutObject" if writing else "s3:GetObject and s3:ListBucket"
         return ScanError("denied", f"{key!r}: {address} denies access ({code}); grant {need} on {uri}", permanent=True)

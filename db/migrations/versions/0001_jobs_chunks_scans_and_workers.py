@@ -95,6 +95,7 @@ def upgrade() -> None:
         sa.Column("width", sa.Integer(), nullable=True),
         sa.Column("height", sa.Integer(), nullable=True),
         sa.Column("bit_depth", sa.Integer(), nullable=True),
+        sa.Column("lost_metadata", sa.Text(), nullable=True),
         sa.Column("checkpoint", sa.String(length=64), nullable=True),
         sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("fetch_ms", sa.Double(), nullable=True),

@@ -176,5 +176,5 @@ def test_a_destination_that_is_not_mounted_is_not_made(
 
     Delivery(child, claim()).run()
 
-    assert {(row.state, row.error_code) for row in rows(engine)} == {(ScanState.PENDING, "destination_missing")}
+    assert {(row.state, row.error_code) for row in rows(engine)} == {(ScanState.PENDING, "storage_unavailable")}
     assert not (collection.parent / "colour").exists()

@@ -1,0 +1,163 @@
+"""Metadata from every format into every format: written by Pillow and tifffile, read back by Pillow."""
+
+import io
+import itertools
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, IptcImagePlugin, PngImagePlugin
+
+from tests.unit.scans.conftest import LIMITS, colours, pillow_bytes, ramp
+from worker.scans import OutputOptions, compose, open_scan
+from worker.scans.metadata import read_metadata
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/" dc:source="box 7"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+CAPTION = b"A street, 1936"
+IPTC = b"\x1c\x02\x78" + struct.pack(">H", len(CAPTION)) + CAPTION  # IIM 2:120
+RESOURCES = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC + b"\0" * (len(IPTC) % 2)
+FORMATS = ("jpeg", "png", "tiff")
+PAIRS = list(itertools.product(FORMATS, FORMATS))
+
+
+def _exif() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x010E], exif[0x8298], exif[0x010F], exif[0x0112] = "A street", "Public domain", "Creo", 6
+    exif.get_ifd(0x8769)[0x9003] = "1936:05:01 12:00:00"
+    exif.get_ifd(0x8769)[0xA002] = 1
+    exif.get_ifd(0x8825).update({1: "N", 2: (52.0, 30.0, 15.5)})
+    return exif
+
+
+def _scan(format: str, **more: Any) -> bytes:
+    """A scan that says all that its format can say."""
+    pixels = ramp()
+    if format == "jpeg":
+        data = pillow_bytes(pixels, "JPEG", dpi=(600, 600), exif=_exif(), xmp=XMP, **more)
+        content = b"Photoshop 3.0\0" + RESOURCES
+        return data[:2] + b"\xff\xed" + struct.pack(">H", len(content) + 2) + content + data[2:]
+    if format == "png":
+        texts = PngImagePlugin.PngInfo()
+        texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
+        texts.add_text("Raw profile type iptc", f"\niptc\n{len(RESOURCES):8}\n{RESOURCES.hex()}\n", zip=True)
+        return pillow_bytes(pixels, "PNG", dpi=(600, 600), exif=_exif(), pnginfo=texts, **more)
+    tags = _exif()
+    tags[700], tags[33723] = XMP, IPTC
+    tags[0x8769], tags[0x8825] = dict(tags.get_ifd(0x8769)), dict(tags.get_ifd(0x8825))
+    return pillow_bytes(pixels, "TIFF", dpi=(600, 600), exif=tags, **more)
+
+
+def _output(data: bytes, source: str, target: str, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    path = folder / "source"
+    path.write_bytes(data)
+    scan = open_scan(path, f"a.{source}", LIMITS)
+    output = folder / f"output.{target}"
+    return output, compose(scan, scan.square(), colours(), OutputOptions(target), output).lost
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_exif_with_its_time_and_place_is_carried(source: str, target: str, tmp_path: Path) -> None:
+    output, lost = _output(_scan(source), source, target, tmp_path)
+    with Image.open(output) as image:
+        exif = image.getexif()
+        assert (exif[0x010E], exif[0x8298], exif[0x010F]) == ("A street", "Public domain", "Creo")
+        assert exif.get_ifd(0x8769)[0x9003] == "1936:05:01 12:00:00"
+        assert exif.get_ifd(0x8769)[0xA002] == 60  # upright, so made true again
+        assert exif.get_ifd(0x8825)[1] == "N"
+        assert [float(part) for part in exif.get_ifd(0x8825)[2]] == [52.0, 30.0, 15.5]
+        assert exif.get(0x0112, 1) == 1
+        assert image.size == (60, 90)
+    assert lost == ()
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+def test_resolution_xmp_and_iptc_are_carried(source: str, target: str, tmp_path: Path) -> None:
+    output, lost = _output(_scan(source), source, target, tmp_path)
+    with Image.open(output) as image:
+        assert image.info["dpi"] == pytest.approx((600, 600), abs=0.1)
+        xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp")
+        assert b"box 7" in (xmp.encode() if isinstance(xmp, str) else xmp)
+        assert CAPTION in _iptc_of(image)
+    assert lost == ()
+
+
+def _iptc_of(image: Image.Image) -> bytes:
+    if image.format == "PNG":
+        image.load()
+        return bytes.fromhex("".join(image.info["Raw profile type iptc"].split("\n")[3:]))
+    found = IptcImagePlugin.getiptcinfo(image)  # type: ignore[arg-type]
+    assert found is not None
+    value = found[2, 120]
+    assert isinstance(value, bytes)
+    return value
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_tags_of_any_byte_order_are_understood(bigtiff: bool, order: str, tmp_path: Path) -> None:
+    import tifffile
+
+    out = io.BytesIO()
+    tifffile.imwrite(
+        out, ramp(), bigtiff=bigtiff, byteorder=order, description="A street", metadata=None,
+        extratags=[(33432, 2, 0, "Public domain", True), (33550, 12, 3, (1.5, 2.5, 0.0), True)],
+    )  # fmt: skip
+    output, lost = _output(out.getvalue(), "tiff", "tiff", tmp_path)
+    with tifffile.TiffFile(output) as tiff:
+        tags = tiff.pages.first.tags
+        assert (tags[270].value, tags[33432].value, tags[33550].value) == ("A street", "Public domain", (1.5, 2.5, 0.0))
+        assert tiff.asarray().shape == (60, 90, 3)
+    assert lost == ()
+
+
+def test_what_the_format_has_no_place_for_is_named(tmp_path: Path) -> None:
+    import tifffile
+
+    out = io.BytesIO()
+    tifffile.imwrite(out, ramp(), metadata=None, extratags=[(33550, 12, 3, (1.5, 2.5, 0.0), True)])
+    assert _output(out.getvalue(), "tiff", "jpeg", tmp_path)[1] == ("TIFF tags 33550",)
+
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Shelfmark", "VII b 12")
+    png = pillow_bytes(ramp(), "PNG", pnginfo=texts)
+    assert _output(png, "png", "tiff", tmp_path)[1] == ("text Shelfmark",)
+    with Image.open(_output(png, "png", "png", tmp_path)[0]) as image:
+        assert image.info["Shelfmark"] == "VII b 12"
+
+
+def test_what_is_too_long_for_a_jpeg_is_named_and_the_rest_carried(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "A street " * 10_000
+    data = pillow_bytes(ramp(), "TIFF", exif=exif, dpi=(300, 300))
+    output, lost = _output(data, "tiff", "jpeg", tmp_path)
+    assert lost == ("EXIF (over 64 KB)",)
+    with Image.open(output) as image:
+        assert image.info["dpi"] == (300, 300)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(FORMATS), st.data())
+def test_damaged_metadata_raises_nothing(tmp_path: Path, format: str, data: st.DataObject) -> None:
+    damaged = bytearray(_scan(format))
+    head = min(len(damaged), 1500) if format != "tiff" else len(damaged)
+    for place in data.draw(st.lists(st.integers(0, head - 1), min_size=1, max_size=6)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    path = tmp_path / "damaged"
+    path.write_bytes(damaged)
+    read_metadata(path, format)
+
+
+def test_a_scan_without_metadata_gets_none(tmp_path: Path) -> None:
+    for source, target in PAIRS:
+        output, lost = _output(pillow_bytes(ramp(), source.upper()), source, target, tmp_path)
+        assert lost == ()
+        with Image.open(output) as image:
+            assert not image.info.get("exif")
+            assert not image.info.get("xmp")

@@ -1,0 +1,107 @@
+"""Every error code of a scan, explained once. `python -m worker.error_codes` prints docs/error-codes.md.
+
+The row of a scan that is failed or skipped holds its code; the message beside it says more of that one scan.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """`permanent`: it would come again on every try; None where that differs from case to case.
+
+    `skips`: the scan is left alone on purpose, `skipped` rather than `failed`.
+    """
+
+    meaning: str
+    remedy: str
+    permanent: bool | None = True
+    skips: bool = False
+
+
+ERROR_CODES = {
+    "already_colour": ErrorCode(
+        "The scan has colours of its own, more than a tone over grey.",
+        "Nothing, or submit with `--colour-scans colourize` to colour it from its lightness alone.",
+        skips=True,
+    ),
+    "archived": ErrorCode("The source lies in cold storage.", "Restore it there, then `photochrom retry`."),
+    "credentials": ErrorCode(
+        "The worker has no credentials for the store, or wrong ones.", "Correct them on that worker.", permanent=False
+    ),
+    "denied": ErrorCode("The store doesn't let the worker read or write.", "Grant access, then `photochrom retry`."),
+    "destination_missing": ErrorCode("The destination's bucket is gone.", "Create it, then `photochrom retry`."),
+    "disk_full": ErrorCode("A disk had no room for the source or its output.", "Make room.", permanent=False),
+    "empty": ErrorCode("The source has 0 bytes.", "Scan or copy it again."),
+    "internal": ErrorCode("A fault in Photochrom; the worker's log has it all.", "Report it.", permanent=False),
+    "model_failed": ErrorCode(
+        "The model could not colour the scan: the device failed, or gave no numbers.",
+        "See the worker's log, then `photochrom retry`.",
+        permanent=None,
+    ),
+    "model_unavailable": ErrorCode(
+        "The worker's model server didn't answer.", "See the worker's log; it is started again.", permanent=False
+    ),
+    "name_taken": ErrorCode("A file lies where a folder must, or a folder where the output must.", "Move it."),
+    "name_too_long": ErrorCode("The store can't hold so long a key.", "Choose a shorter destination or key."),
+    "source_changed": ErrorCode("The source is another file than the one listed.", "Submit the collection again."),
+    "source_missing": ErrorCode("The source is gone since it was listed.", "Submit the collection again."),
+    "storage_refused": ErrorCode("The store refused the request; the message has its words.", "As the message says."),
+    "storage_unavailable": ErrorCode(
+        "The store failed in a way that may pass: a timeout, throttling, a broken connection.",
+        "`photochrom retry` once the store answers.",
+        permanent=False,
+    ),
+    "too_large": ErrorCode(
+        "The source has more bytes or pixels than the settings allow.",
+        "Raise `PHOTOCHROM_MAX_SCAN_BYTES` or `PHOTOCHROM_MAX_SCAN_PIXELS`, then `photochrom retry`.",
+    ),
+    "truncated": ErrorCode("The source ends before its pixels do.", "Copy or scan it again."),
+    "unreadable": ErrorCode("The source is damaged.", "Copy or scan it again."),
+    "unsafe_key": ErrorCode("The key would lead out of the folder.", "Rename the object."),
+    "unsupported": ErrorCode(
+        "The source is no scan, or of a kind that can't be read, or the output's format can't hold it.",
+        "As the message says: convert it, or choose another `--format`.",
+    ),
+    "unwritable": ErrorCode("The output could not be written to the scratch folder.", "Make room.", permanent=False),
+    "worker_killed": ErrorCode(
+        "Every worker that opened the scan died, or was not heard of again.",
+        "Look at the scan, then `photochrom retry`.",
+    ),
+}
+
+
+def is_skipped(code: str) -> bool:
+    """Whether a scan with this code is skipped rather than failed."""
+    return code in ERROR_CODES and ERROR_CODES[code].skips
+
+
+def as_markdown() -> str:
+    """docs/error-codes.md."""
+    rows = [
+        f"| `{code}` | {entry.meaning} | {_ends(entry)} | {entry.remedy} |"
+        for code, entry in sorted(ERROR_CODES.items())
+    ]
+    return "\n".join(
+        [
+            "# Error codes",
+            "",
+            "What `error_code` in a scan's row means; `error_message` beside it is about that scan. Codes are stable.",
+            "A scan whose error may pass is tried again, `PHOTOCHROM_SCAN_ATTEMPTS` times in all.",
+            "",
+            "| code | means | the scan is | what to do |",
+            "|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _ends(entry: ErrorCode) -> str:
+    if entry.skips:
+        return "skipped"
+    return {True: "failed at once", False: "tried again, then failed", None: "failed, or tried again"}[entry.permanent]
+
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")

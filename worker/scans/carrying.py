@@ -1,0 +1,96 @@
+"""Metadata into an output of any format, as far as the format can carry it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from worker.scans import jpeg_segments, photoshop, png_chunks
+from worker.scans.metadata import Metadata
+from worker.scans.photoshop import Resource
+from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, add_to_tiff, exif_block, long, short
+
+# What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.
+_IN_EXIF = {
+    *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 318, 319, 33432),
+    *(18246, 18249, 40091, 40092, 40093, 40094, 40095),
+}
+_COLOUR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003  # of the EXIF directory
+_SRGB = 1
+_BYTES = 1, 7  # TIFF's BYTE and UNDEFINED
+
+
+def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height: int) -> tuple[str, ...]:
+    """Put metadata into an output of `width` x `height` pixels; returns what it could not take, in words."""
+    metadata = replace(metadata, exif=_fitting(metadata.exif, width, height), lost=list(metadata.lost))
+    {"jpeg": _add_to_jpeg, "png": _add_to_png, "tiff": _add_to_tiff}[format](path, metadata)
+    return tuple(metadata.lost)
+
+
+def _fitting(exif: Exif, width: int, height: int) -> Exif:
+    """The tags that speak of the pixels made true again."""
+    truths = {_COLOUR_SPACE: short(_SRGB), _WIDTH: long(width), _HEIGHT: long(height)}
+    return replace(exif, exif={tag: truths.get(tag, value) for tag, value in exif.exif.items()})
+
+
+def _add_to_jpeg(path: Path, metadata: Metadata) -> None:
+    exif = _without_strange_tags(metadata)
+    resources = photoshop.pack_resources(_with_iptc(metadata))
+    segments = [
+        (jpeg_segments.APP1, jpeg_segments.EXIF, exif_block(exif) if exif else b"", "EXIF"),
+        (jpeg_segments.APP1, jpeg_segments.XMP, metadata.xmp or b"", "XMP"),
+        (jpeg_segments.APP13, jpeg_segments.PHOTOSHOP, resources, "IPTC and Photoshop resources"),
+    ]
+    for keyword, text in metadata.texts:
+        if keyword == "Comment":
+            segments.append((jpeg_segments.COMMENT, b"", text, "comment"))
+        else:
+            metadata.lost.append(f"text {keyword}")
+    fitting = [jpeg_segments.jfif(metadata.per_millimetre)]
+    for marker, mark, content, what in segments:
+        if len(mark) + len(content) > jpeg_segments.MOST_BYTES:
+            metadata.lost.append(f"{what} (over 64 KB)")
+        elif content:
+            fitting.append((marker, mark + content))
+    jpeg_segments.add_segments(path, fitting)
+
+
+def _add_to_png(path: Path, metadata: Metadata) -> None:
+    exif = _without_strange_tags(metadata)
+    chunks = [(b"eXIf", exif_block(exif))] if exif else []
+    if metadata.xmp:
+        chunks.append(png_chunks.text_chunk(png_chunks.XMP, metadata.xmp))
+    if metadata.iptc:
+        only = photoshop.pack_resources([Resource(photoshop.IPTC, b"\0\0", metadata.iptc)])
+        chunks.append(png_chunks.raw_profile_chunk("iptc", only))
+    if metadata.resources:
+        metadata.lost.append("Photoshop resources")
+    chunks += [png_chunks.text_chunk(keyword, text) for keyword, text in metadata.texts]
+    png_chunks.add_chunks(path, chunks)
+
+
+def _add_to_tiff(path: Path, metadata: Metadata) -> None:
+    blocks = {
+        700: (_BYTES[0], metadata.xmp),
+        33723: (_BYTES[1], metadata.iptc),
+        34377: (_BYTES[0], photoshop.pack_resources(metadata.resources)),
+    }
+    own: Tags = {tag: Value(kind, data) for tag, (kind, data) in blocks.items() if data}
+    metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
+    exif = replace(metadata.exif, main={**metadata.exif.main, **own})
+    if not exif:
+        return
+    try:
+        add_to_tiff(path, exif)
+    except TagsError as error:  # of a file of ours: its own directory is beyond all measure
+        metadata.lost.append(f"all tags ({error})")
+
+
+def _without_strange_tags(metadata: Metadata) -> Exif:
+    strange = sorted(set(metadata.exif.main) - _IN_EXIF)
+    if strange:
+        metadata.lost.append("TIFF tags " + ", ".join(map(str, strange)))
+    return replace(metadata.exif, main={tag: value for tag, value in metadata.exif.main.items() if tag not in strange})
+
+
+def _with_iptc(metadata: Metadata) -> list[Resource]:
+    iptc = [Resource(photoshop.IPTC, b"\0\0", metadata.iptc)] if metadata.iptc else []
+    return iptc + metadata.resources

@@ -1,0 +1,59 @@
+"""The segments of a JPEG file that hold what it says beside its pixels. (ITU-T T.81, B.1; T.871; CIPA DC-008, 4.7.)"""
+
+import shutil
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+APP0, APP1, APP13, COMMENT = 0xE0, 0xE1, 0xED, 0xFE
+EXIF, XMP, PHOTOSHOP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
+EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
+UNKNOWN_RESOLUTION = (1.0, 1.0)  # pixels per millimetre, as libvips gives it
+MOST_BYTES = 0xFFFF - 2  # of one segment's content
+MOST_XMP_BYTES = MOST_BYTES - len(XMP)
+
+_START_OF_SCAN, _END = 0xDA, 0xD9
+_MOST_SEGMENTS = 10_000
+
+Segment = tuple[int, bytes]  # its marker's second byte, its content
+
+
+def read_segments(path: Path) -> Iterator[Segment]:
+    """The application segments and comments before the pixels, as far as the file is whole."""
+    with path.open("rb") as file:
+        file.seek(2)
+        for _ in range(_MOST_SEGMENTS):
+            head = file.read(4)
+            if len(head) < 4 or head[0] != 0xFF or head[1] in (_START_OF_SCAN, _END):
+                return
+            length = int.from_bytes(head[2:], "big") - 2
+            content = file.read(max(0, length))
+            if length < 0 or len(content) < length:
+                return
+            if head[1] == COMMENT or head[1] & 0xF0 == APP0:
+                yield head[1], content
+
+
+def jfif(per_millimetre: tuple[float, float]) -> Segment:
+    """The segment that says the resolution, in pixels per inch as whole numbers. (T.871, 10.1.)"""
+    densities = [round(each * 25.4) for each in per_millimetre]
+    known = all(0 < each <= 0xFFFF for each in densities) and per_millimetre != UNKNOWN_RESOLUTION
+    return APP0, b"JFIF\0\1\2" + struct.pack(">BHHBB", *((1, *densities) if known else (0, 1, 1)), 0, 0)
+
+
+def _skip_jfif(file: BinaryIO) -> None:
+    head = file.read(9)
+    file.seek(2 + 2 + int.from_bytes(head[2:4], "big") if head[:2] == b"\xff\xe0" and head[4:] == b"JFIF\0" else 2)
+
+
+def add_segments(path: Path, segments: list[Segment]) -> None:
+    """Put segments into a JPEG file, before all others; each content has at most MOST_BYTES."""
+    new = path.with_name(path.name + ".new")
+    with path.open("rb") as old, new.open("wb") as file:
+        file.write(old.read(2))
+        _skip_jfif(old)
+        for marker, content in segments:
+            file.write(bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content)
+        shutil.copyfileobj(old, file, 1 << 20)
+    new.replace(path)

@@ -1,0 +1,136 @@
+"""What a scan says beside its pixels, read from any format: EXIF, XMP, IPTC, Photoshop's resources, texts.
+
+Of resolution only JPEG's is written here, the others are libvips' part; the profile becomes sRGB's. Thumbnails, which
+show the grey scan, and orientation, which is applied, are left out.
+"""
+
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.scans import jpeg_segments, photoshop, png_chunks
+from worker.scans.photoshop import Resource
+from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, read_exif
+
+# Of pixels and their arrangement (TIFF 6.0; libtiff), which an output has its own of.
+_STRUCTURE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289),
+    *(290, 291, 292, 293, 297, 300, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 326, 327, 328, 332, 334, 336),
+    *(338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 34675),
+}
+_XMP, _IPTC, _RESOURCES = 700, 33723, 34377
+_MORE_PIXELS = {330, 37724}  # other pages and Photoshop's layers: offsets that nothing else could hold
+_IPTC_TEXT, _EXIF_TEXTS = "iptc", ("exif", "APP1")
+
+
+@dataclass(slots=True)
+class Metadata:
+    """`iptc` is the IIM data set, `xmp` a packet; `lost` says what there was and could not be taken along."""
+
+    exif: Exif = field(default_factory=Exif)
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    resources: list[Resource] = field(default_factory=list)  # Photoshop's, IPTC not among them
+    texts: list[tuple[str, bytes]] = field(default_factory=list)  # keyword and UTF-8 text
+    per_millimetre: tuple[float, float] = jpeg_segments.UNKNOWN_RESOLUTION  # pixels
+    lost: list[str] = field(default_factory=list)
+
+
+def read_metadata(path: Path, format: str) -> Metadata:
+    """What a jpeg, png or tiff file says; what can't be read of it is in `lost`."""
+    metadata = Metadata()
+    {"jpeg": _read_jpeg, "png": _read_png, "tiff": _read_tiff}[format](path, metadata)
+    return metadata
+
+
+def _read_jpeg(path: Path, metadata: Metadata) -> None:
+    block = b""
+    for marker, content in jpeg_segments.read_segments(path):
+        if marker == jpeg_segments.COMMENT:
+            metadata.texts.append(("Comment", content.rstrip(b"\0").decode("utf-8", "replace").encode()))
+        elif content.startswith(jpeg_segments.EXIF):
+            _take_exif(content[len(jpeg_segments.EXIF) :], metadata)
+        elif content.startswith(jpeg_segments.XMP):
+            metadata.xmp = content[len(jpeg_segments.XMP) :]
+        elif content.startswith(jpeg_segments.EXTENDED_XMP):
+            _lose(metadata, "extended XMP")
+        elif marker == jpeg_segments.APP13 and content.startswith(jpeg_segments.PHOTOSHOP):
+            block += content[len(jpeg_segments.PHOTOSHOP) :]
+    _take_resources(block, metadata)
+
+
+def _read_png(path: Path, metadata: Metadata) -> None:
+    for chunk in png_chunks.read_chunks(path):
+        if chunk[0] == b"eXIf":
+            _take_exif(chunk[1], metadata)
+            continue
+        keyword, text = png_chunks.text_of(chunk)
+        name = keyword.removeprefix(png_chunks.RAW)
+        if keyword == png_chunks.XMP:
+            metadata.xmp = text
+        elif name == keyword:
+            metadata.texts.append((keyword, text))
+        elif name == _IPTC_TEXT:
+            _take_iptc(png_chunks.raw_profile(text), metadata)
+        elif name in _EXIF_TEXTS and not metadata.exif:
+            _take_exif((png_chunks.raw_profile(text) or b"").removeprefix(jpeg_segments.EXIF), metadata)
+        elif name == "xmp" and metadata.xmp is None:
+            metadata.xmp = png_chunks.raw_profile(text)
+        elif name not in ("icc", "icm"):
+            _lose(metadata, f"PNG profile {name}")
+
+
+def _read_tiff(path: Path, metadata: Metadata) -> None:
+    try:
+        with path.open("rb") as file:
+            exif = read_exif(file)
+    except TagsError:
+        _lose(metadata, "TIFF tags (damaged)")
+        return
+    main = exif.main
+    metadata.xmp = _bytes_of(main, _XMP)
+    _take_resources(_bytes_of(main, _RESOURCES) or b"", metadata)
+    metadata.iptc = _bytes_of(main, _IPTC) or metadata.iptc
+    if _MORE_PIXELS & set(main):
+        _lose(metadata, "TIFF layers or further images")
+    exif.main = {tag: value for tag, value in main.items() if tag not in _STRUCTURE | _MORE_PIXELS}
+    metadata.exif = exif
+
+
+def _take_exif(block: bytes, metadata: Metadata) -> None:
+    try:
+        exif = read_exif(io.BytesIO(block))
+    except TagsError:
+        _lose(metadata, "EXIF (damaged)")
+        return
+    exif.main = {tag: value for tag, value in exif.main.items() if tag not in _STRUCTURE}
+    metadata.exif = exif
+
+
+def _take_iptc(profile: bytes | None, metadata: Metadata) -> None:
+    """IPTC in a PNG is a resource block, or the bare data set."""
+    if profile is None:
+        _lose(metadata, "IPTC (damaged)")
+    elif profile.startswith(b"8BIM"):
+        _take_resources(profile, metadata)
+    else:
+        metadata.iptc = profile
+
+
+def _take_resources(block: bytes, metadata: Metadata) -> None:
+    for resource in photoshop.read_resources(block):
+        if resource.kind == photoshop.IPTC:
+            metadata.iptc = resource.data
+        else:
+            metadata.resources.append(resource)
+
+
+def _bytes_of(main: Tags, tag: int) -> bytes | None:
+    """A tag's bytes, the tag taken out."""
+    value: Value | None = main.pop(tag, None)
+    return value.data if value else None
+
+
+def _lose(metadata: Metadata, what: str) -> None:
+    if what not in metadata.lost:
+        metadata.lost.append(what)

@@ -1,0 +1,93 @@
+"""The chunks of a PNG file that hold what it says beside its pixels. (ISO/IEC 15948, 5.3 and 11.3; PNG 3rd edition.)
+
+ImageMagick's "Raw profile type" texts hold in hexadecimal what PNG has no chunk for: IPTC. ExifTool reads them too.
+"""
+
+import os
+import shutil
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+XMP = "XML:com.adobe.xmp"
+RAW = "Raw profile type "
+
+_SIGNATURE_AND_HEADER = 8 + 25
+_WANTED = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_MOST_BYTES = 16 << 20  # of one chunk's content, as it is stored and unpacked; more is hostile
+_MOST_CHUNKS = 1_000_000
+
+Chunk = tuple[bytes, bytes]  # its type, its content
+
+
+def read_chunks(path: Path) -> Iterator[Chunk]:
+    """EXIF and texts, before and after the pixels, as far as the file is whole."""
+    with path.open("rb") as file:
+        file.seek(8)
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8 or head[4:] == b"IEND":
+                return
+            (length,) = struct.unpack(">I", head[:4])
+            if head[4:] in _WANTED and length <= _MOST_BYTES:
+                yield head[4:], file.read(length)
+                file.seek(4, os.SEEK_CUR)
+            else:
+                file.seek(length + 4, os.SEEK_CUR)
+
+
+def text_of(chunk: Chunk) -> tuple[str, bytes]:
+    """Keyword and text (in UTF-8) of a text chunk; empty where it can't be read."""
+    kind, content = chunk
+    keyword, _, rest = content.partition(b"\0")
+    with suppress(zlib.error, UnicodeDecodeError, IndexError):
+        if kind == b"tEXt":
+            text = rest.decode("latin-1").encode()
+        elif kind == b"zTXt":
+            text = _unpacked(rest[1:]).decode("latin-1").encode()
+        else:
+            packed, after = rest[0], rest[2:]
+            stored = after.split(b"\0", 2)[2]
+            text = _unpacked(stored) if packed else stored
+        return keyword.decode("latin-1"), text
+    return keyword.decode("latin-1"), b""
+
+
+def raw_profile(text: bytes) -> bytes | None:
+    """What a "Raw profile type" text holds."""
+    parts = text.split(None, 2)
+    with suppress(ValueError, IndexError):
+        data = bytes.fromhex(parts[2].decode("ascii"))
+        return data if len(data) == int(parts[1]) else None
+    return None
+
+
+def text_chunk(keyword: str, text: bytes) -> Chunk:
+    """`text` is UTF-8."""
+    return b"iTXt", keyword.encode("latin-1") + b"\0\0\0\0\0" + text
+
+
+def raw_profile_chunk(name: str, data: bytes) -> Chunk:
+    lines = data.hex()
+    text = f"\n{name}\n{len(data):8}\n" + "\n".join(lines[start : start + 72] for start in range(0, len(lines), 72))
+    return b"zTXt", f"{RAW}{name}".encode() + b"\0\0" + zlib.compress(text.encode() + b"\n")
+
+
+def add_chunks(path: Path, chunks: list[Chunk]) -> None:
+    """Put chunks into a PNG file, behind its header."""
+    if not chunks:
+        return
+    new = path.with_name(path.name + ".new")
+    with path.open("rb") as old, new.open("wb") as file:
+        file.write(old.read(_SIGNATURE_AND_HEADER))
+        for kind, content in chunks:
+            checksum = zlib.crc32(kind + content)
+            file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum))
+        shutil.copyfileobj(old, file, 1 << 20)
+    new.replace(path)
+
+
+def _unpacked(data: bytes) -> bytes:
+    return zlib.decompressobj().decompress(data, _MOST_BYTES)

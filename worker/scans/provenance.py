@@ -1,0 +1,180 @@
+"""What an output says of how it was made, as XMP: never to be taken for an original.
+
+ISO 16684-1 (XMP); IPTC Photo Metadata Standard 2025.1 (Digital Source Type, AI System Used); the XMP Media Management
+schema's History; and `photochrom:` for what no standard has a place for.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+_XMLNS = "http://www.w3.org/2000/xmlns/"
+_IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+_XMP = "http://ns.adobe.com/xap/1.0/"
+_MEDIA = "http://ns.adobe.com/xap/1.0/mm/"
+_EVENT = "http://ns.adobe.com/xap/1.0/sType/ResourceEvent#"
+_OWN = "urn:photochrom:provenance#"
+_PREFIXES = {
+    "rdf": _RDF,
+    "Iptc4xmpExt": _IPTC,
+    "xmp": _XMP,
+    "xmpMM": _MEDIA,
+    "stEvt": _EVENT,
+    "photochrom": _OWN,
+}
+_SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+_MOST_BYTES = 16 << 20
+_EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """`made_at` is the job's time, so that a second try gives the same bytes."""
+
+    software: str  # with its version
+    checkpoint: str  # its id, which is a digest of its weights
+    source_key: str
+    source_sha256: str
+    made_at: datetime
+    source_type: str = "compositeWithTrainedAlgorithmicMedia"  # of IPTC's NewsCodes, or any URI
+
+
+def with_provenance(packet: bytes | None, provenance: Provenance) -> tuple[bytes, bool]:
+    """An XMP packet that says all that `packet` says and the provenance; False where `packet` can't be read."""
+    document = _parsed(packet) if packet else None
+    readable = document is not None or not packet
+    document = document or minidom.parseString(_EMPTY)  # noqa: S318 -- a constant
+    try:
+        _merge(document, provenance)
+        assert document.documentElement is not None
+        text = document.documentElement.toxml()
+    except RecursionError:
+        return with_provenance(None, provenance)[0], False
+    begin = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    return (begin + text + '\n<?xpacket end="w"?>').encode("utf-8", "replace"), readable
+
+
+def _parsed(packet: bytes) -> minidom.Document | None:
+    """The packet, where it is sound XMP."""
+    if len(packet) > _MOST_BYTES or b"<!DOCTYPE" in packet:
+        return None
+    try:
+        document = minidom.parseString(packet.strip(b"\0 \r\n\t"))  # noqa: S318
+        sound = document.doctype is None and document.getElementsByTagNameNS(_RDF, "RDF")
+    except (ExpatError, ValueError, RecursionError):
+        return None
+    return document if sound else None
+
+
+def _merge(document: minidom.Document, provenance: Provenance) -> None:
+    rdf = document.getElementsByTagNameNS(_RDF, "RDF")[0]
+    about, earlier_type = "", ""
+    for old in rdf.getElementsByTagNameNS(_RDF, "Description"):
+        if old.parentNode is rdf:
+            about = old.getAttributeNS(_RDF, "about") or about
+            earlier_type = _take_old(old) or earlier_type
+    description = _new(document, "rdf:Description", {"rdf:about": about, **_properties(provenance, earlier_type)})
+    for prefix, uri in _PREFIXES.items():
+        description.setAttributeNS(_XMLNS, f"xmlns:{prefix}", uri)
+    rdf.appendChild(description)
+    _history(document, rdf, description).appendChild(_event(document, provenance))
+
+
+def _properties(provenance: Provenance, earlier_type: str) -> dict[str, str]:
+    kind = provenance.source_type
+    earlier = {"photochrom:SourceDigitalSourceType": earlier_type} if earlier_type else {}
+    return {
+        "Iptc4xmpExt:DigitalSourceType": kind if ":" in kind else _SOURCE_TYPES + kind,
+        "Iptc4xmpExt:AISystemUsed": provenance.software,
+        "Iptc4xmpExt:AISystemVersionUsed": f"checkpoint {provenance.checkpoint}",
+        "xmp:MetadataDate": _time(provenance),
+        "photochrom:Software": provenance.software,
+        "photochrom:Checkpoint": provenance.checkpoint,
+        "photochrom:SourceKey": provenance.source_key,
+        "photochrom:SourceSHA256": provenance.source_sha256,
+        "photochrom:ColourizedAt": _time(provenance),
+        **earlier,
+    }
+
+
+_REPLACED = {
+    (_IPTC, "DigitalSourceType"),
+    (_IPTC, "AISystemUsed"),
+    (_IPTC, "AISystemVersionUsed"),
+    (_XMP, "MetadataDate"),
+}
+
+
+def _take_old(description: minidom.Element) -> str:
+    """Take out what is to be said anew; returns the source's own digital source type."""
+    kind = ""
+    attributes = description.attributes
+    for place in reversed(range(attributes.length)):
+        node = attributes.item(place)
+        assert isinstance(node, minidom.Attr)
+        if _is_replaced(node.namespaceURI, node.localName):
+            kind = node.value if node.localName == "DigitalSourceType" else kind
+            description.removeAttributeNode(node)
+    for child in list(description.childNodes):
+        if isinstance(child, minidom.Element) and _is_replaced(child.namespaceURI, child.localName):
+            if child.localName == "DigitalSourceType":
+                said = "".join(part.data for part in child.childNodes if isinstance(part, minidom.Text))
+                kind = child.getAttributeNS(_RDF, "resource") or said.strip()
+            description.removeChild(child)
+    return kind
+
+
+def _is_replaced(namespace: str | None, name: str | None) -> bool:
+    return namespace == _OWN or (namespace, name) in _REPLACED
+
+
+def _history(document: minidom.Document, rdf: minidom.Element, description: minidom.Element) -> minidom.Element:
+    """The list of what was done to the file: the one that is there, or a new one in `description`."""
+    for history in rdf.getElementsByTagNameNS(_MEDIA, "History"):
+        for events in history.getElementsByTagNameNS(_RDF, "Seq"):
+            return events
+    events = _new(document, "rdf:Seq", {})
+    history = _new(document, "xmpMM:History", {})
+    history.appendChild(events)
+    description.appendChild(history)
+    return events
+
+
+def _event(document: minidom.Document, provenance: Provenance) -> minidom.Element:
+    event = _new(
+        document,
+        "rdf:li",
+        {
+            "rdf:parseType": "Resource",
+        },
+    )
+    for prefix in ("rdf", "stEvt"):
+        event.setAttributeNS(_XMLNS, f"xmlns:{prefix}", _PREFIXES[prefix])
+    for name, text in (
+        ("action", "edited"),
+        ("when", _time(provenance)),
+        ("softwareAgent", provenance.software),
+        ("parameters", f"colourized by checkpoint {provenance.checkpoint}"),
+    ):
+        element = _new(document, f"stEvt:{name}", {})
+        element.appendChild(document.createTextNode(text))
+        event.appendChild(element)
+    return event
+
+
+def _new(document: minidom.Document, name: str, attributes: dict[str, str]) -> minidom.Element:
+    element = document.createElementNS(_PREFIXES[name.split(":")[0]], name)
+    for attribute, value in attributes.items():
+        element.setAttributeNS(_PREFIXES[attribute.split(":")[0]], attribute, _printable(value))
+    return element
+
+
+def _printable(text: str) -> str:
+    """What XML can hold: a key may have control characters."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _time(provenance: Provenance) -> str:
+    return provenance.made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
