@@ -224,3 +224,48 @@ def test_a_job_that_cannot_be_resumed(run: Run, scans: Path, tmp_path: Path) -> 
     run("submit", scans, tmp_path / "out")
 
     expect_refusal(run("resume", "1"), 2, "job 1 is running")
+
+
+def test_run_works_on_folders_alone(run: Run, scans: Path, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+
+    expect_refusal(run("run", scans, "s3://bucket/out"), 2, "s3://bucket/out", "is not a folder")
+    expect_refusal(run("run", scans, "ftp://x/y"), 2, "ftp://x/y")
+    expect_refusal(run("run", "", "out"), 2, "''")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_run_leaves_nothing_behind_where_there_is_nothing_to_do_or_no_model(
+    run: Run, scans: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+
+    expect_refusal(run("run", "empty", "out"), 2, "holds nothing")
+    expect_refusal(run("run", scans, "out", PHOTOCHROM_CHECKPOINT="none"), 2, "none is no folder")
+    assert not (tmp_path / "out").exists()
+
+
+def test_run_into_what_is_no_folder(run: Run, scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("a file")
+
+    expect_refusal(run("run", scans, "file/out"), 2, "file/out")
+    expect_refusal(run("submit", scans, "file/out"), 2, "file/out")
+
+
+def test_numbers_that_are_too_large(run: Run, scans: Path) -> None:
+    expect_refusal(run("status", str(2**63)), 2, "too large")
+    expect_refusal(run("submit", scans, "out", "--priority", "9" * 20), 2, "too large")
+    expect_refusal(run("status", PHOTOCHROM_LEASE_SECONDS="inf"), 2, "PHOTOCHROM_LEASE_SECONDS")
+
+
+def test_broker_urls_that_are_none(run: Run) -> None:
+    for url in ("", "http://broker", "redis://broker:port/0", "redis://broker/database", "sentinel://broker"):
+        for command in ("worker", "scheduler"):
+            expect_refusal(run(command, PHOTOCHROM_BROKER_URL=url), 2, "PHOTOCHROM_BROKER_URL")
+
+
+def test_a_file_that_is_no_database(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "letter.db").write_text("Dear sir, " * 100)
+
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=f"sqlite:///{tmp_path}/letter.db"), 2, "no database")
+    expect_refusal(run("db", "upgrade", PHOTOCHROM_DATABASE_URL="sqlite://"), 2, "names no file")
