@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Chunk, ChunkState, Job, JobState, Scan
+from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.queries import bulk
 
 # From which states a person may bring a job into each state.
 ALLOWED = {
@@ -71,26 +73,40 @@ def create(
 
 
 def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_scans: int) -> None:
-    """Insert scans in bulk, cut into chunks of `chunk_scans` (the last may be shorter)."""
+    """Insert scans in bulk, cut into chunks of `chunk_scans` (the last may be shorter).
+
+    Raises UsageError when two of the job's scans have one output.
+    """
     groups = [scans[start : start + chunk_scans] for start in range(0, len(scans), chunk_scans)]
     chunk_ids = session.scalars(
         insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
         [{"job_id": job_id, "scan_count": len(group)} for group in groups],
     ).all()
-    rows = [
-        {
-            "job_id": job_id,
-            "chunk_id": chunk_id,
-            "source_key": scan.source_key,
-            "source_etag": scan.source_etag,
-            "source_bytes": scan.source_bytes,
-            "output_key": scan.output_key,
-        }
-        for chunk_id, group in zip(chunk_ids, groups, strict=True)
-        for scan in group
-    ]
-    session.execute(insert(Scan), rows)
-    session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(rows)))
+    try:
+        bulk.insert_rows(
+            session,
+            Scan,
+            ("job_id", "chunk_id", "state", "attempts", "source_key", "source_etag", "source_bytes", "output_key"),
+            [
+                (
+                    job_id,
+                    chunk_id,
+                    ScanState.PENDING,
+                    0,
+                    scan.source_key,
+                    scan.source_etag,
+                    scan.source_bytes,
+                    scan.output_key,
+                )
+                for chunk_id, group in zip(chunk_ids, groups, strict=True)
+                for scan in group
+            ],
+        )
+    except IntegrityError:
+        raise UsageError(
+            "two scans would have the same output; expected a place for each: mend the manifest's output keys"
+        ) from None
+    session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(scans)))
 
 
 def start(session: Session, job_id: int, *, other_count: int) -> None:
