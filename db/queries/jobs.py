@@ -26,8 +26,8 @@ class NewScan:
     """A scan as the listing gave it; keys are relative to the job's source and destination."""
 
     source_key: str
-    source_etag: str
-    source_bytes: int
+    source_etag: str | None  # None, or no bytes, where a manifest does not say
+    source_bytes: int | None
     output_key: str
 
 
@@ -64,9 +64,18 @@ def create(
     options: dict[str, Any],
     priority: int,
     now: datetime,
+    selection: dict[str, Any] | None = None,
 ) -> int:
     """A job that is still being listed; returns its id."""
-    job = Job(name=name, source=source, destination=destination, options=options, priority=priority, created_at=now)
+    job = Job(
+        name=name,
+        source=source,
+        destination=destination,
+        options=options,
+        selection=selection,
+        priority=priority,
+        created_at=now,
+    )
     session.add(job)
     session.flush()
     return job.id
@@ -109,12 +118,12 @@ def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_
     session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(scans)))
 
 
-def start(session: Session, job_id: int, *, other_count: int) -> None:
+def start(session: Session, job_id: int, *, other_count: int, max_failures: int | None = None) -> None:
     """The listing is complete: let the dispatcher see the job."""
     session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
-        .values(state=JobState.RUNNING, other_count=other_count)
+        .values(state=JobState.RUNNING, other_count=other_count, max_failures=max_failures)
     )
 
 
@@ -174,6 +183,33 @@ def complete_finished(session: Session, *, now: datetime) -> list[int]:
             .execution_options(synchronize_session=False)
         )
     )
+
+
+def abort_failing(session: Session, *, now: datetime) -> list[int]:
+    """Stop every running job of which more scans have failed than its submitter allowed; returns their ids."""
+    watched = select(Job.id).where(Job.state == JobState.RUNNING, Job.max_failures.is_not(None))
+    job_ids = session.scalars(watched.order_by(Job.id).with_for_update(skip_locked=True)).all()
+    if not job_ids:
+        return []
+    failed = select(func.sum(Chunk.failed_count)).where(Chunk.job_id == Job.id).scalar_subquery()
+    aborted = session.scalars(
+        update(Job)
+        .where(Job.id.in_(job_ids), failed > Job.max_failures)
+        .values(state=JobState.ABORTED, finished_at=now)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for job_id in aborted:
+        take_back_queued(session, job_id)
+    return list(aborted)
+
+
+def set_priority(session: Session, job_id: int, priority: int) -> None:
+    """Higher goes first, from the next round on; raises UsageError for an unknown job or one that has ended."""
+    job = get(session, job_id)
+    changed = update(Job).where(Job.id == job_id, Job.state.not_in(JobState.ENDED)).values(priority=priority)
+    if not session.scalars(changed.returning(Job.id)).all():
+        raise UsageError(f"job {job_id} is {job.state}; only one that has not ended has a priority")
 
 
 def recent_ids(session: Session, *, limit: int) -> list[int]:

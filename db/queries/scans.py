@@ -158,7 +158,7 @@ def retry_failed(session: Session, job_id: int, *, code: str | None = None) -> i
     if brought_back:
         session.execute(
             update(Job)
-            .where(Job.id == job_id, Job.state == JobState.COMPLETED)
+            .where(Job.id == job_id, Job.state.in_((JobState.COMPLETED, JobState.ABORTED)))
             .values(state=JobState.RUNNING, finished_at=None)
         )
     return brought_back
