@@ -51,6 +51,6 @@ def test_whatever_breaks_every_scan_is_done_once_and_right(
 def test_messages_that_come_again_and_again_cost_no_device_work(
     valkey: ValkeyServer, s3_server: S3Server, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
-    collection = Collection.make(64, tmp_path)
+    collection = Collection.make(96, tmp_path)
     with World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server) as world:
         messages_repeated(world)
