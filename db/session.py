@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from db.errors import DatabaseUnavailable, UsageError
@@ -28,7 +28,7 @@ def make_engine(url: str) -> Engine:
         return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
     except (ModuleNotFoundError, NoSuchModuleError):
         raise UsageError(
-            f"the database {parsed.render_as_string()} needs a driver that is not installed; "
+            f"the database {parsed.drivername}://... needs a driver that is not installed; "
             "install Photochrom with its extra: pip install 'photochrom[postgresql]'"
         ) from None
 
@@ -36,8 +36,10 @@ def make_engine(url: str) -> Engine:
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         parsed = None
+    if parsed is not None and parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+        raise UsageError("PHOTOCHROM_DATABASE_URL names no file; expected sqlite:////path/to/photochrom.db")
     if parsed is None or parsed.get_backend_name() not in {"postgresql", "sqlite"}:
         # The text itself may hold a password, so only its scheme is repeated.
         raise UsageError(
@@ -67,6 +69,11 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
+def address(engine: Engine) -> str:
+    """The database's URL as it may be shown: without the password, and without the query, which may hold one."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)
+
+
 @contextmanager
 def session_scope(engine: Engine) -> Iterator[Session]:
     """A transaction: committed at the end of the block, rolled back if it raises.
@@ -89,9 +96,13 @@ def read_scope(engine: Engine) -> Iterator[Session]:
 def _broken_connections_named(engine: Engine) -> Iterator[None]:
     try:
         yield
+    except OverflowError as error:
+        raise UsageError(f"a number is too large for the database ({error}); expected at most {2**63 - 1}") from error
     except (OperationalError, InterfaceError) as error:
         raise DatabaseUnavailable(_unavailable(engine, error)) from error
     except DBAPIError as error:
+        if type(error) is DatabaseError:
+            raise UsageError(f"{address(engine)} is no database ({error.orig}); name another file") from error
         if not error.connection_invalidated:
             raise
         raise DatabaseUnavailable(_unavailable(engine, error)) from error
@@ -99,9 +110,9 @@ def _broken_connections_named(engine: Engine) -> Iterator[None]:
 
 def _unavailable(engine: Engine, error: DBAPIError) -> str:
     reason = " ".join(str(error.orig).split())[:300]
-    if engine.url.password:
-        reason = reason.replace(str(engine.url.password), "***")
+    for secret in (engine.url.password, *engine.url.query.values()):
+        reason = reason.replace(str(secret), "***") if secret else reason
     return (
-        f"the database {engine.url.render_as_string(hide_password=True)} can't be used ({reason}); "
+        f"the database {address(engine)} can't be used ({reason}); "
         "check PHOTOCHROM_DATABASE_URL and that the server runs"
     )

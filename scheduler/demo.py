@@ -1,6 +1,8 @@
 """`photochrom demo`: the main job on sample scans, from an S3 bucket into another, and what came of it."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +12,14 @@ from db.session import read_scope
 from scheduler import samples
 from scheduler.report.contact import contact_sheet
 from scheduler.samples import SCANS, Sample, psnr, rgb_pixels
-from scheduler.standalone import System
+from scheduler.standalone import System, only_one
 from worker.errors import UsageError
 from worker.scans import content_type
 from worker.storage import S3Options, Storage, open_storage, parse_location
 
 SOURCE, DESTINATION = "s3://photochrom-demo/scans", "s3://photochrom-demo/colour"
 BUCKET = "photochrom-demo"
-_MARK = ".photochrom-demo"
+_MARK = ".photochrom-demo"  # says whose folder it is, and is locked while a demo runs
 
 # As many as fit one picture, each of another photograph.
 SHOWN = (
@@ -40,18 +42,25 @@ class Result:
     grey_psnr: float | None  # dB, of the grey baseline
 
 
-def prepare_folder(folder: Path) -> None:
-    """An empty folder for the demo; what an earlier demo left there is removed.
+@contextmanager
+def demo_folder(folder: Path) -> Iterator[None]:
+    """An empty folder for the demo, and nobody else's meanwhile; what an earlier demo left there is removed.
 
-    Raises UsageError for a folder with other contents.
+    Raises UsageError for a folder with other contents, for one that another demo uses, and where none can be made.
     """
-    if folder.exists() and any(folder.iterdir()) and not (folder / _MARK).exists():
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a new or empty folder with --folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / _MARK).exists():
         raise UsageError(
             f"{folder} is not empty and was not made by photochrom demo; name a new or empty folder with --folder"
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    (folder / _MARK).touch()
+    with only_one(folder / _MARK):
+        for left in folder.iterdir():
+            if left.is_dir():
+                shutil.rmtree(left)
+            elif left.name != _MARK:
+                left.unlink()
+        yield
 
 
 def upload_samples(system: System, s3: S3Options) -> list[Sample]:

@@ -19,8 +19,10 @@ def expire(engine: Engine, *, chunk_attempts: int) -> int:
     count = 0
     for message in expired:
         with session_scope(engine) as session:
-            count += leases.give_up(session, message, chunk_attempts=chunk_attempts, now=now)
-        logger.warning("chunk %d: the lease of attempt %d expired", message.chunk_id, message.attempt)
+            gone = leases.give_up(session, message, chunk_attempts=chunk_attempts, now=now, only_expired=True)
+        if gone:
+            count += 1
+            logger.warning("chunk %d: the lease of attempt %d expired", message.chunk_id, message.attempt)
     return count
 
 

@@ -10,7 +10,7 @@ from db.migrations import check_up_to_date
 from db.session import make_engine
 from scheduler import leases
 from scheduler.dispatch import Dispatcher
-from worker.app import make_app
+from worker.app import CONNECT_SECONDS, make_app
 from worker.doorbell import Doorbell
 from worker.errors import ServiceUnavailable
 from worker.settings import Settings
@@ -28,7 +28,7 @@ def run_scheduler(settings: Settings) -> None:
         signal.signal(number, lambda *_: stopping.set())
     engine = make_engine(settings.database_url.get_secret_value())
     check_up_to_date(engine)
-    doorbell = Doorbell(make_app(settings))
+    doorbell = Doorbell(make_app(settings, answer_seconds=CONNECT_SECONDS))
     doorbell.unread()
     dispatcher = Dispatcher(engine, doorbell, settings)
     logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)

@@ -1,5 +1,6 @@
 """A whole system on one machine, in one folder: broker, database, scheduler and worker, and an S3 server if wanted."""
 
+import fcntl
 import logging
 import os
 import signal
@@ -14,7 +15,7 @@ from sqlalchemy import Engine
 from db.migrations import upgrade
 from db.session import make_engine
 from scheduler.services import S3Server, ValkeyServer
-from worker.errors import ServiceUnavailable
+from worker.errors import ServiceUnavailable, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class System:
         self._valkey = ValkeyServer(folder / "valkey")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts = 0
+        self._interrupted = False
         self._open = ExitStack()
         self.engine: Engine = make_engine(self.database_url)
 
@@ -45,6 +47,7 @@ class System:
     def __enter__(self) -> "System":
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opening:
+            opening.enter_context(self._interruptible())
             opening.enter_context(self._valkey)
             if self.s3:
                 opening.enter_context(self.s3)
@@ -55,6 +58,24 @@ class System:
 
     def __exit__(self, *_: object) -> None:
         self._open.close()
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """SIGTERM ends the block as Ctrl-C does, so that what it started is stopped.
+
+        Python drops an exception that is raised in a C library's callback, so `check` raises it once more.
+        """
+
+        def interrupt(*_: object) -> None:
+            self._interrupted = True
+            raise KeyboardInterrupt
+
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def environment(self) -> dict[str, str]:
         """The settings with which any `photochrom` command works on this system."""
@@ -74,10 +95,15 @@ class System:
             self._processes[name] = self._start(name)
 
     def check(self) -> None:
-        """Start a process that was killed again, a few times; it loses nothing.
+        """Start what was killed again, services as often as it takes, processes a few times; nothing is lost by it.
 
-        Raises ServiceUnavailable, with its last words, when a process has ended by itself.
+        Raises ServiceUnavailable, with its last words, when a process has ended by itself; KeyboardInterrupt.
         """
+        if self._interrupted:
+            raise KeyboardInterrupt
+        for service in (self._valkey, self.s3):
+            if service is not None and not service.running:
+                service.start()
         for name, process in self._processes.items():
             status = process.poll()
             if status is not None and status < 0 and self._restarts < RESTARTS:
@@ -93,7 +119,7 @@ class System:
         self._log(name).parent.mkdir(exist_ok=True)
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "scheduler", name],
+                [sys.executable, "-P", "-m", "scheduler", name],
                 env={**os.environ, **self.environment(), "PHOTOCHROM_END_WITH_PARENT": "true"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -123,14 +149,18 @@ class System:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends the block as Ctrl-C does, so that what it started is stopped."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
+def only_one(lock: Path) -> Iterator[None]:
+    """Hold the file `lock`, which is made with its folder; raises UsageError while another process holds it."""
     try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
+    except OSError as error:
+        raise UsageError(f"{lock.parent} can't be used ({error.strerror}); name a folder that can be written") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(
+                f"another photochrom works in {lock.parent} now; wait for it to end, or name another folder"
+            ) from None
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

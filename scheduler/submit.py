@@ -115,8 +115,16 @@ def open_both(asked: Submission, s3: S3Options) -> tuple[Storage, Storage]:
 
 
 def _is_new_folder(location: Location) -> bool:
-    """A destination folder need not be there: the first output makes it."""
+    """A destination folder need not be there: submitting makes it. Workers don't: theirs may just not be mounted."""
     return isinstance(location, FolderLocation) and not location.path.exists()
+
+
+def _make_destination(location: Location) -> None:
+    if isinstance(location, FolderLocation):
+        try:
+            location.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"the destination {location.uri} can't be made ({error.strerror}); name another") from None
 
 
 class Submitter:
@@ -165,6 +173,8 @@ class Submitter:
             at_destination = {found.key: found.bytes for found in destination.list()}
         page: list[NewScan] = []
         for found in self._listing(asked, source):
+            if "\0" in found.key:
+                raise UsageError(f"{source.uri} holds the key {found.key!r}, which no database can keep; rename it")
             if not is_scan_key(found.key):
                 submitted.others += 1
                 continue
@@ -243,6 +253,7 @@ class Submitter:
             return
         with session_scope(self._engine) as session:
             if submitted.job_id is None:
+                _make_destination(parse_location(asked.destination))
                 submitted.job_id = jobs.create(
                     session,
                     name=asked.name or source.uri,
@@ -259,11 +270,7 @@ class Submitter:
         if submitted.unwanted and not submitted.scans and not submitted.present:
             raise UsageError(f"--include and --exclude leave none of {submitted.unwanted} scans; correct the patterns")
         if not submitted.scans and not submitted.present:
-            found = f"{submitted.others} files, none of them a scan" if submitted.others else "nothing"
-            raise UsageError(
-                f"{source.uri} holds {found}; expected files that end in .jpg, .jpeg, .png, .tif or .tiff; "
-                "check the location"
-            )
+            raise _no_scan(source, submitted.others)
         if submitted.job_id is not None:
             with session_scope(self._engine) as session:
                 jobs.start(
@@ -285,3 +292,20 @@ def _output_key(found: Entry, format: str) -> str:
             "correct it, or choose its format with --format"
         )
     return found.output
+
+
+def expect_a_scan(source: Storage) -> None:
+    """Raises UsageError where the listing holds none."""
+    others = 0
+    for found in source.list():
+        if is_scan_key(found.key):
+            return
+        others += 1
+    raise _no_scan(source, others)
+
+
+def _no_scan(source: Storage, others: int) -> UsageError:
+    found = f"{others} files, none of them a scan" if others else "nothing"
+    return UsageError(
+        f"{source.uri} holds {found}; expected files that end in .jpg, .jpeg, .png, .tif or .tiff; check the location"
+    )

@@ -6,16 +6,18 @@ from worker.errors import PhotochromError
 from worker.logs import configure_logging
 from worker.parent import end_with_parent
 from worker.settings import load_settings
-from worker.supervisor import Supervisor
 
 
 def main() -> int:
     try:
         settings = load_settings()
+        # Celery's app is made of the settings when it is imported, and may refuse them.
+        from worker.supervisor import run_worker
+
         configure_logging(settings.log_level)
         if settings.end_with_parent:
             end_with_parent()
-        Supervisor(settings).run()
+        run_worker(settings)
     except PhotochromError as error:
         print(f"photochrom: {error.message}", file=sys.stderr)
         return error.exit_status

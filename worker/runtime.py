@@ -1,6 +1,7 @@
 """The folder that the processes of one worker share: the model server's socket, and the sign to drain."""
 
 import os
+import shutil
 import socket
 import tempfile
 import uuid
@@ -23,6 +24,11 @@ def machine_name() -> str:
     except OSError:  # not Linux
         boot, namespace = str(uuid.getnode()), ""
     return f"{socket.gethostname()}-{zlib.crc32((boot + namespace).encode()):08x}-"
+
+
+def _short_folder() -> str | None:
+    """None for the usual temporary folder, unless its path would make a socket's path in it too long."""
+    return "/tmp" if len(os.fsencode(tempfile.gettempdir())) > 60 else None  # noqa: S108
 
 
 def lives(holder: str) -> bool:
@@ -55,7 +61,7 @@ class Runtime:
     @classmethod
     def of_new_worker(cls) -> "Runtime":
         name = f"{machine_name()}{uuid.uuid4().hex[:6]}-{os.getpid()}"
-        return cls(name, Path(tempfile.mkdtemp(prefix="photochrom-worker-")))
+        return cls(name, Path(tempfile.mkdtemp(prefix="photochrom-worker-", dir=_short_folder())))
 
     @classmethod
     def of_this_worker(cls, settings: Settings) -> "Runtime":
@@ -63,6 +69,12 @@ class Runtime:
         if settings.worker_name is None or settings.runtime_folder is None:
             raise UsageError("Celery was started by itself; start it with: photochrom worker")
         return cls(settings.worker_name, settings.runtime_folder)
+
+    def __enter__(self) -> "Runtime":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def holder(self) -> str:
         """This process as the holder of a lease."""
@@ -75,9 +87,15 @@ class Runtime:
     def model_socket(self) -> Path:
         return self.folder / "model.sock"
 
-    def drain(self) -> None:
-        """Tell the children to finish what they have in hand and hand back the rest."""
-        (self.folder / "draining").touch()
+    def drain(self, reason: str = "") -> None:
+        """Tell the children to finish what they have in hand and hand back the rest.
+
+        A reason is for the supervisor, which ends with it.
+        """
+        (self.folder / "draining").write_text(reason, encoding="utf-8")
+
+    def drain_reason(self) -> str:
+        return (self.folder / "draining").read_text(encoding="utf-8")
 
     def is_draining(self) -> bool:
         return (self.folder / "draining").exists()

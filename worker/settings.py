@@ -6,12 +6,17 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import DirectoryPath, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
+from worker.storage import S3Options
+
+# Up to a week, which is longer than anything here waits, and finite.
+Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]
+PauseSeconds = Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)]
 
 
 class Settings(BaseSettings):
@@ -25,14 +30,16 @@ class Settings(BaseSettings):
     broker_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Celery broker: redis://, rediss:// or amqp://."
     )
-    queue: str = Field("photochrom", description="Name of the Celery queue that carries chunks.")
+    queue: Annotated[str, Field(min_length=1)] = Field(
+        "photochrom", description="Name of the Celery queue that carries chunks."
+    )
     s3_endpoint_url: str | None = Field(None, description="S3 server's address; unset means AWS.")
     s3_attempts: Annotated[int, Field(ge=1)] = Field(4, description="Tries of one S3 call before the scan's own retry.")
-    s3_timeout_seconds: Annotated[float, Field(gt=0)] = Field(30.0, description="Longest wait for S3 to answer.")
+    s3_timeout_seconds: Seconds = Field(30.0, description="Longest wait for S3 to answer.")
 
     checkpoint: Path | None = Field(None, description="Folder of a checkpoint; unset means the bundled one.")
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(8, description="Scans in one device batch.")
-    batch_wait_milliseconds: Annotated[float, Field(ge=0)] = Field(
+    batch_wait_milliseconds: PauseSeconds = Field(
         20.0, description="Longest wait for a batch to fill while more scans may come."
     )
     stand_in_model_milliseconds: float | None = Field(
@@ -42,8 +49,12 @@ class Settings(BaseSettings):
     worker_name: str | None = Field(None, description="Set by `photochrom worker` for its own processes.")
     runtime_folder: Path | None = Field(None, description="Set by `photochrom worker` for its own processes.")
 
-    children: Annotated[int, Field(ge=1)] = Field(os.cpu_count() or 1, description="Celery children of one worker.")
-    threads_per_child: Annotated[int, Field(ge=1)] = Field(4, description="Scans that one child has in hand at once.")
+    children: Annotated[int, Field(ge=1, le=1024)] = Field(
+        os.cpu_count() or 1, description="Celery children of one worker."
+    )
+    threads_per_child: Annotated[int, Field(ge=1, le=256)] = Field(
+        4, description="Scans that one child has in hand at once."
+    )
     in_flight_bytes: Annotated[int, Field(ge=1)] = Field(
         1 << 30, description="Decoded bytes of scans that one child holds at once; a larger scan goes alone."
     )
@@ -51,21 +62,24 @@ class Settings(BaseSettings):
     max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
         1_000_000_000, description="A scan of more pixels is refused before it is decoded: too_large."
     )
-    scratch_folder: Path = Field(Path(tempfile.gettempdir()), description="Where scans lie while they are worked on.")
+    model_timeout_seconds: Seconds = Field(
+        120.0, description="Longest wait for a prediction, a model server's restart included."
+    )
+    scratch_folder: DirectoryPath = Field(
+        Path(tempfile.gettempdir()), description="Where scans lie while they are worked on."
+    )
 
     chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk, one message.")
-    lease_seconds: Annotated[float, Field(gt=0)] = Field(
+    lease_seconds: Seconds = Field(
         120.0, description="A chunk whose worker has not recorded anything for so long goes to another."
     )
-    record_seconds: Annotated[float, Field(gt=0)] = Field(
-        5.0, description="Results are recorded, and the lease extended, at least so often."
-    )
+    record_seconds: Seconds = Field(5.0, description="Results are recorded, and the lease extended, at least so often.")
     chunk_attempts: Annotated[int, Field(ge=1)] = Field(
         3, description="Leases that a chunk may lose before its scans fail as worker_killed."
     )
-    scan_attempts: Annotated[int, Field(ge=1)] = Field(3, description="Tries of a scan after failures that may pass.")
-    retry_pause_seconds: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="Pause before a scan's second try; doubled for each further one."
+    scan_attempts: Annotated[int, Field(ge=1)] = Field(6, description="Tries of a scan after failures that may pass.")
+    retry_pause_seconds: PauseSeconds = Field(
+        15.0, description="Pause before a scan's second try; doubled for each further one."
     )
     soft_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
         3_000, description="A child that has held a chunk so long hands the rest back."
@@ -76,20 +90,32 @@ class Settings(BaseSettings):
     visibility_timeout_seconds: Annotated[int, Field(ge=1)] = Field(
         3_600, description="Redis delivers an unacknowledged message again after so long."
     )
-    drain_seconds: Annotated[float, Field(gt=0)] = Field(25.0, description="A stopping worker is out within so long.")
+    drain_seconds: Annotated[float, Field(ge=8, le=86_400)] = Field(
+        25.0, description="A stopping worker is out within so long; what is not finished by then goes to others."
+    )
 
-    heartbeat_seconds: Annotated[float, Field(gt=0)] = Field(5.0, description="How often a worker says that it lives.")
-    scheduler_round_seconds: Annotated[float, Field(gt=0)] = Field(1.0, description="Pause between dispatch rounds.")
+    heartbeat_seconds: Seconds = Field(5.0, description="How often a worker says that it lives.")
+    scheduler_round_seconds: Seconds = Field(1.0, description="Pause between dispatch rounds.")
     queue_chunks_per_child: Annotated[int, Field(ge=1)] = Field(
         2, description="Chunks kept in the broker for each child of the live workers."
     )
-    resend_seconds: Annotated[float, Field(gt=0)] = Field(
-        60.0, description="A chunk that lies in the broker unclaimed for so long is sent again."
-    )
+    resend_seconds: Seconds = Field(10.0, description="A chunk that the broker has lost is sent again after so long.")
     end_with_parent: bool = Field(
         False, description="A scheduler or worker that `photochrom run` started ends with it, however it ends."
     )
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
+
+    @property
+    def s3_options(self) -> S3Options:
+        """How storages reach S3; a fetch and a store at once in each thread."""
+        return S3Options(
+            endpoint_url=self.s3_endpoint_url,
+            attempts=self.s3_attempts,
+            timeout_seconds=self.s3_timeout_seconds,
+            connections=self.threads_per_child * 2,
+        )
 
     @model_validator(mode="after")
     def _limits_are_in_order(self) -> "Settings":

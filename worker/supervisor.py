@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +17,9 @@ from db.migrations import check_up_to_date
 from db.models import Worker
 from db.queries import chunks, leases, workers
 from db.session import make_engine, read_scope, session_scope
-from worker.app import make_app
+from worker.app import CONNECT_SECONDS, make_app
 from worker.doorbell import Doorbell
-from worker.errors import DatabaseUnavailable, ServiceUnavailable
+from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.inference.connection import ServerInfo
 from worker.inference.process import ModelServerProcess
 from worker.model.checkpoint import bundled_checkpoint_path, verify
@@ -31,19 +30,36 @@ logger = logging.getLogger(__name__)
 
 MODEL_READY_SECONDS = 300
 WATCH_SECONDS = 0.2
+COLD_SECONDS = 2.0  # for Celery's cold shutdown, and for SIGKILL to take effect
+MODEL_STOP_SECONDS = 2.0
+CELERY_PAUSE_SECONDS = 2.0
+CELERY_ENDS, CELERY_ENDS_SECONDS = 10, 600.0  # more ends than this in so long a time are no accident
+
+
+def run_worker(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT.
+
+    Raises CheckpointError, ServiceUnavailable or UsageError, before anything is begun where that can be told.
+    """
+    if settings.stand_in_model_milliseconds is None:
+        verify(settings.checkpoint or bundled_checkpoint_path())
+    check_up_to_date(make_engine(settings.database_url.get_secret_value()))
+    Doorbell(make_app(settings, answer_seconds=CONNECT_SECONDS)).unread()
+    with Runtime.of_new_worker() as runtime:
+        Supervisor(settings, runtime).run()
 
 
 class Supervisor:
     """One worker. The parent of its model server and of Celery, and itself neither: it never loads TensorFlow,
     and never forks a process that has threads."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime) -> None:
         self._settings = settings
         self._engine: Engine = make_engine(settings.database_url.get_secret_value())
         self._stopping = threading.Event()
-        self._runtime = Runtime.of_new_worker()
+        self._runtime = runtime
         self._model_server = ModelServerProcess(
-            self._runtime.model_socket,
+            runtime.model_socket,
             checkpoint=settings.checkpoint or bundled_checkpoint_path(),
             batch_size=settings.batch_size,
             batch_wait_milliseconds=settings.batch_wait_milliseconds,
@@ -52,27 +68,22 @@ class Supervisor:
         self._celery: subprocess.Popen[bytes] | None = None
         # What to register with the first heartbeat: the database may be away when the model is ready.
         self._about: ServerInfo | None = None
+        self._celery_ended_at: float | None = None
+        self._celery_ends: list[float] = []
 
     @property
     def name(self) -> str:
         return self._runtime.worker_name
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT. Raises CheckpointError, ServiceUnavailable or UsageError at its start."""
+        """Run until SIGTERM or SIGINT. Raises CheckpointError, ServiceUnavailable, or UsageError if it can't go on."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
-        self._check()
         try:
             self._start()
             self._watch()
         finally:
             self._stop()
-
-    def _check(self) -> None:
-        if self._settings.stand_in_model_milliseconds is None:
-            verify(self._settings.checkpoint or bundled_checkpoint_path())
-        check_up_to_date(self._engine)
-        Doorbell(make_app(self._settings)).unread()
 
     def _start(self) -> None:
         self._model_server.start()
@@ -103,7 +114,9 @@ class Supervisor:
     def _start_celery(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "celery", "--quiet", "--app", "worker.app", "worker"),
+                # -P, and no --app: nothing is imported from the folder that the worker was started in.
+                *(sys.executable, "-P", "-c", "from worker.app import app; import sys; app.worker_main(sys.argv[1:])"),
+                *("--quiet", "worker"),
                 *("--pool", "prefork", "--concurrency", str(self._settings.children)),
                 *("--hostname", f"celery@{self.name}", "--queues", self._settings.queue),
                 *("--without-gossip", "--without-mingle", "--loglevel", self._settings.log_level),
@@ -117,13 +130,31 @@ class Supervisor:
         beat_at = 0.0
         while not self._stopping.wait(WATCH_SECONDS):
             self._model_server.poll()
-            if self._celery and self._celery.poll() is not None:
-                raise ServiceUnavailable(
-                    f"Celery ended by itself with status {self._celery.returncode}; see its log above"
-                )
+            if self._runtime.is_draining():
+                raise UsageError(self._runtime.drain_reason())
+            self._keep_celery_running()
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + self._settings.heartbeat_seconds
                 self._beat()
+
+    def _keep_celery_running(self) -> None:
+        """Start Celery again when it ended: it may lose its footing when a broker dies at the wrong moment.
+
+        Raises ServiceUnavailable when it ends again and again.
+        """
+        if self._celery is None or self._celery.poll() is None:
+            return
+        now = time.monotonic()
+        if self._celery_ended_at is None:
+            self._celery_ends.append(now)
+            recent = [each for each in self._celery_ends if each > now - CELERY_ENDS_SECONDS]
+            if len(recent) > CELERY_ENDS:
+                raise ServiceUnavailable(f"Celery ended {len(recent)} times by itself; see its log above")
+            logger.warning("Celery ended with status %d; it is started again", self._celery.returncode)
+            self._celery_ended_at = now
+        elif now >= self._celery_ended_at + CELERY_PAUSE_SECONDS:
+            self._celery_ended_at = None
+            self._celery = self._start_celery()
 
     def _beat(self) -> None:
         try:
@@ -174,31 +205,38 @@ class Supervisor:
                 )
 
     def _stop(self) -> None:
-        self._runtime.drain()
+        """Out within `drain_seconds`: what is in hand is finished, the rest handed back."""
+        deadline = time.monotonic() + self._settings.drain_seconds
+        if not self._runtime.is_draining():
+            self._runtime.drain()
         try:
             if self._celery:
                 logger.info("worker %s stops: what is in hand is finished, the rest handed back", self.name)
-                self._stop_celery(self._celery)
-                with session_scope(self._engine) as session:
-                    # What a child that had to be killed still held; it was no fault of the scans'.
-                    for message in chunks.held_by(session, chunks.holders(session, prefix=f"{self.name}/")):
-                        chunks.release(session, message, not_before=None)
-                    workers.stop(session, self.name, now=utc_now())
+                self._stop_celery(self._celery, deadline - MODEL_STOP_SECONDS)
+                self._sign_off()
         except DatabaseUnavailable as error:
             logger.warning("%s; the leases that are left will expire", error)
         finally:
-            # Whatever it predicts now, nobody waits for.
-            self._model_server.stop(kill_after_seconds=1)
-            shutil.rmtree(self._runtime.folder, ignore_errors=True)
+            self._model_server.stop(kill_after_seconds=MODEL_STOP_SECONDS)
 
-    def _stop_celery(self, celery: subprocess.Popen[bytes]) -> None:
-        """A warm shutdown, in which the draining children end; after `drain_seconds` a cold one; then SIGKILL."""
-        for number, seconds in (
-            (signal.SIGTERM, self._settings.drain_seconds),
-            (signal.SIGQUIT, 2),
-            (signal.SIGKILL, 2),
+    def _stop_celery(self, celery: subprocess.Popen[bytes], deadline: float) -> None:
+        """A warm shutdown, in which the draining children end; near the deadline a cold one; at last SIGKILL."""
+        for number, until in (
+            (signal.SIGTERM, deadline - 2 * COLD_SECONDS),
+            (signal.SIGQUIT, deadline - COLD_SECONDS),
+            (signal.SIGKILL, deadline),
         ):
             if celery.poll() is None:
                 celery.send_signal(number)
-                with suppress(subprocess.TimeoutExpired):
-                    celery.wait(seconds)
+            while celery.poll() is None and time.monotonic() < until:
+                # Children that drain still need predictions.
+                with suppress(CheckpointError):
+                    self._model_server.poll()
+                time.sleep(WATCH_SECONDS)
+
+    def _sign_off(self) -> None:
+        """Hand back what children held that did not end in time: nobody is to blame, and nobody has to wait."""
+        with session_scope(self._engine) as session:
+            for message in chunks.held_by(session, chunks.holders(session, prefix=f"{self.name}/")):
+                chunks.release(session, message, not_before=None)
+            workers.stop(session, self.name, now=utc_now())

@@ -1,6 +1,7 @@
 """A chunk's way through a child: claim, carry, record, release. The only place that decides on a retry."""
 
 import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -8,7 +9,6 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from celery import Task
-from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
@@ -21,13 +21,15 @@ from db.session import make_engine, read_scope, session_scope
 from worker.app import COLORIZE_CHUNK, app
 from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
-from worker.errors import DatabaseUnavailable, LeaseLost
+from worker.errors import DatabaseUnavailable, LeaseLost, UsageError
 from worker.inference.client import PredictionClient
 from worker.pipeline import Assignment, Pipeline
 from worker.runtime import Runtime
 from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
 from worker.settings import Settings, load_settings
-from worker.storage import S3Options, Storage, open_storage, parse_location
+from worker.storage import Storage, open_storage, parse_location
+
+KEPT_STORAGES = 16  # each holds a pool of connections
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -53,14 +55,16 @@ class Child:
         self.model = PredictionClient(
             self.runtime.model_socket,
             slots=settings.threads_per_child,
-            timeout_seconds=settings.lease_seconds,
+            timeout_seconds=settings.model_timeout_seconds,
         )
         self.limits = ScanLimits(max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels)
         self._storages: dict[str, Storage] = {}
 
     def storage(self, uri: str) -> Storage:
         if uri not in self._storages:
-            self._storages[uri] = open_storage(parse_location(uri), s3=s3_options(self.settings))
+            if len(self._storages) >= KEPT_STORAGES:
+                self._storages.clear()
+            self._storages[uri] = open_storage(parse_location(uri), s3=self.settings.s3_options)
         return self._storages[uri]
 
     def pipeline(self, job: Job) -> Pipeline:
@@ -72,15 +76,6 @@ class Child:
             budget=self.budget,
             scratch_folder=self.settings.scratch_folder,
         )
-
-
-def s3_options(settings: Settings) -> S3Options:
-    return S3Options(
-        endpoint_url=settings.s3_endpoint_url,
-        attempts=settings.s3_attempts,
-        timeout_seconds=settings.s3_timeout_seconds,
-        connections=settings.threads_per_child * 2,
-    )
 
 
 class ColorizeChunk(Task):  # type: ignore[misc]
@@ -104,6 +99,9 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
         Delivery(task.child, claim).run()
     except LeaseLost as error:
         logger.warning("%s; dropped what was left of it", error)
+    except UsageError as error:
+        # The next job would fare no better: let the whole worker end, and say why.
+        task.child.runtime.drain(error.message)
 
 
 def _claim(child: Child, message: Message) -> Claim | None:
@@ -122,13 +120,23 @@ class Delivery:
         self._claim = claim
         self._message = Message(claim.chunk_id, claim.attempt)
         self._next_try: datetime | None = None
+        # Not Celery's soft limit: its exception could fall between a commit and the words that it happened.
+        self._hand_back_at = time.monotonic() + child.settings.soft_time_limit_seconds
 
     def run(self) -> None:
-        """Raises LeaseLost; DatabaseUnavailable when the database stays away for longer than a lease."""
+        """Raises LeaseLost; UsageError when this worker can't work for the job; whatever else goes wrong.
+
+        The lease is handed back all the same: a worker with a fault must not let chunk after chunk wait until
+        its leases expire.
+        """
         try:
             self._carry()
-        except SoftTimeLimitExceeded:
-            logger.warning("chunk %d reached its time limit; the rest is handed back", self._claim.chunk_id)
+        except LeaseLost:
+            raise
+        except Exception:
+            self._next_try = utc_now() + timedelta(seconds=self._settings.retry_pause_seconds)
+            self._patiently(self._release)
+            raise
         self._patiently(self._release)
 
     def _carry(self) -> None:
@@ -138,7 +146,7 @@ class Delivery:
             self._child.pool,
             colorize=lambda scan, measured: pipeline.colorize_scan(_assignment(scan, self._claim.job), measured),
             record=lambda outcomes: self._patiently(partial(self._record, outcomes)),
-            stopping=self._child.runtime.is_draining,
+            stopping=self._is_stopping,
             in_hand=self._settings.threads_per_child,
             record_seconds=self._settings.record_seconds,
         ).carry(pending)
@@ -146,6 +154,9 @@ class Delivery:
     def _pending_scans(self) -> list[Scan]:
         with read_scope(self._child.engine) as session:
             return chunks.pending_scans(session, self._claim.chunk_id)
+
+    def _is_stopping(self) -> bool:
+        return self._child.runtime.is_draining() or time.monotonic() >= self._hand_back_at
 
     def _record(self, outcomes: list[Outcome]) -> bool:
         now = utc_now()
@@ -167,8 +178,9 @@ class Delivery:
         return ScanRecord(
             scan_id=outcome.scan.id,
             state=state,
+            attempts=outcome.scan.attempts + 1,
             measured=outcome.measured,
-            worker=self._child.holder,
+            worker=self._child.runtime.worker_name,
             finished_at=now,
             error_code=error.code if error else None,
             error_message=error.message if error else None,

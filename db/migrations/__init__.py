@@ -9,11 +9,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from db.errors import UsageError
-from db.session import read_scope
+from db.session import address, read_scope
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to `revision`, in one transaction; raises DatabaseUnavailable."""
+    _expect_known_revision(engine, current_revision(engine))
     config = _config()
     config.attributes["engine"] = engine
     command.upgrade(config, revision)
@@ -27,13 +28,24 @@ def current_revision(engine: Engine) -> str | None:
 
 def check_up_to_date(engine: Engine) -> None:
     """Raises UsageError for a database that this version's code doesn't fit; DatabaseUnavailable."""
-    current, head = current_revision(engine), ScriptDirectory.from_config(_config()).get_current_head()
-    if current != head:
-        found = f"is at revision {current}" if current else "has no Photochrom tables"
+    current, head = current_revision(engine), _history().get_current_head()
+    if current == head:
+        return
+    _expect_known_revision(engine, current)
+    found = f"is at revision {current}" if current else "has no Photochrom tables"
+    raise UsageError(f"the database {address(engine)} {found}, expected revision {head}; run: photochrom db upgrade")
+
+
+def _expect_known_revision(engine: Engine, current: str | None) -> None:
+    if current is not None and current not in {script.revision for script in _history().walk_revisions()}:
         raise UsageError(
-            f"the database {engine.url.render_as_string(hide_password=True)} {found}, expected revision {head}; "
-            "run: photochrom db upgrade"
+            f"the database {address(engine)} is at revision {current}, newer than this version of Photochrom knows; "
+            "install the version that the other machines run"
         )
+
+
+def _history() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
 
 
 def _config() -> Config:

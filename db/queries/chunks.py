@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, CursorResult, Update, func, insert, select, update
+from sqlalchemy import ColumnElement, CursorResult, ScalarSelect, Update, case, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost
@@ -48,8 +48,11 @@ def waiting_by_job(session: Session, *, now: datetime) -> list[tuple[int, int, i
 
 
 def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[Message]:
-    """Bring up to `count` pending chunks of a running job into the state queued, under a new attempt each."""
-    # The lock makes a pause wait, and see what is queued here; or this sees the pause.
+    """Bring up to `count` pending chunks of the job into the state queued, under a new attempt each.
+
+    None of a job that no longer runs: its row is locked meanwhile, so that no pause or cancel falls in between
+    and leaves chunks with the broker that nobody may claim.
+    """
     runs = select(Job.id).where(Job.id == job_id, Job.state == JobState.RUNNING).with_for_update(read=True)
     if session.scalar(runs) is None:
         return []
@@ -133,38 +136,40 @@ def pending_scans(session: Session, chunk_id: int) -> list[Scan]:
     )
 
 
-def extend(
-    session: Session,
-    message: Message,
-    *,
-    lease_seconds: float,
-    now: datetime,
-    done: int = 0,
-    failed: int = 0,
-    skipped: int = 0,
-) -> bool:
-    """Extend the lease and count what is recorded in the same transaction; False when the job no longer runs.
+def extend(session: Session, message: Message, *, lease_seconds: float, now: datetime) -> bool:
+    """Extend the lease; False when the job no longer runs.
 
-    Raises LeaseLost when the chunk is another attempt's by now.
+    Raises LeaseLost when the chunk is another attempt's by now. What is recorded later in the same transaction
+    is fenced off by it: the chunk's row stays locked until the end.
     """
-    kept = _changes_one(
-        session,
-        _held(message).values(
-            lease_expires_at=now + timedelta(seconds=lease_seconds),
-            recorded_at=now if done + failed + skipped else Chunk.recorded_at,
-            done_count=Chunk.done_count + done,
-            failed_count=Chunk.failed_count + failed,
-            skipped_count=Chunk.skipped_count + skipped,
-        ),
-    )
-    if not kept:
-        raise lost(message)
+    values = {"lease_expires_at": now + timedelta(seconds=lease_seconds)}
+    if not _changes_one(session, _held(message).values(values)):
+        raise LeaseLost(f"chunk {message.chunk_id} is no longer held by attempt {message.attempt}")
     state = session.scalar(select(Job.state).join(Chunk, Chunk.job_id == Job.id).where(Chunk.id == message.chunk_id))
     return state == JobState.RUNNING
 
 
-def lost(message: Message) -> LeaseLost:
-    return LeaseLost(f"chunk {message.chunk_id} is no longer held by attempt {message.attempt}")
+def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime) -> None:
+    """Count the chunks' scans by state again, after some were changed.
+
+    Set, not added to: a record that is repeated because its commit's answer was lost counts once.
+    """
+
+    def count(state: str) -> ScalarSelect[int]:
+        mine = select(func.count()).where(Scan.chunk_id == Chunk.id, Scan.state == state)
+        return mine.correlate(Chunk).scalar_subquery()
+
+    session.execute(
+        update(Chunk)
+        .where(Chunk.id.in_(chunk_ids))
+        .values(
+            done_count=count(ScanState.DONE),
+            failed_count=count(ScanState.FAILED),
+            skipped_count=count(ScanState.SKIPPED),
+            recorded_at=now,
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def release(session: Session, message: Message, *, not_before: datetime | None) -> None:
@@ -172,24 +177,32 @@ def release(session: Session, message: Message, *, not_before: datetime | None) 
 
     Does nothing when the lease is lost already.
     """
-    if not hold(session, message):
+    # First the lock, then the look: a statement that waited for a lock would still see the scans as they were before.
+    if not _changes_one(session, _held(message).values({**_unheld(ChunkState.PENDING), "not_before": not_before})):
         return
+    finish(session, message.chunk_id)
+
+
+def finish(session: Session, chunk_id: int) -> None:
+    """A pending chunk without a pending scan is done. This transaction must hold the chunk's row."""
     left = select(Scan.id).where(Scan.chunk_id == Chunk.id, Scan.state == ScanState.PENDING).exists()
-    finished = _changes_one(session, _held(message).where(~left).values(_unheld(ChunkState.DONE)))
-    if not finished:
-        session.execute(_held(message).values({**_unheld(ChunkState.PENDING), "not_before": not_before}))
-
-
-def hold(session: Session, message: Message) -> bool:
-    """Lock the chunk's row for this transaction, if its lease is still this attempt's.
-
-    What the next statement reads is then no older than the lock: PostgreSQL looks again at a row that it had to
-    wait for, but not at what else the statement's condition names.
-    """
-    held = select(Chunk.id).where(
-        Chunk.id == message.chunk_id, Chunk.attempt == message.attempt, Chunk.state == ChunkState.LEASED
+    session.execute(
+        update(Chunk)
+        .where(Chunk.id == chunk_id, Chunk.state == ChunkState.PENDING, ~left)
+        .values(state=ChunkState.DONE, not_before=None)
+        .execution_options(synchronize_session=False)
     )
-    return session.scalar(held.with_for_update()) is not None
+
+
+def reopen(session: Session, chunk_ids: Sequence[int]) -> None:
+    """Chunks that got pending scans again: their lost leases are forgotten, and those that were done are pending."""
+    again = case((Chunk.state == ChunkState.DONE, ChunkState.PENDING), else_=Chunk.state)
+    session.execute(
+        update(Chunk)
+        .where(Chunk.id.in_(chunk_ids))
+        .values(state=again, lost_leases=0, killed_children=0)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Message]:
@@ -200,12 +213,6 @@ def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Messa
         .order_by(Chunk.lease_expires_at)
         .limit(limit)
     )
-    return [Message(row[0], row[1]) for row in rows]
-
-
-def leased(session: Session) -> list[Message]:
-    """Every chunk that somebody has a lease on."""
-    rows = session.execute(select(Chunk.id, Chunk.attempt).where(Chunk.state == ChunkState.LEASED))
     return [Message(row[0], row[1]) for row in rows]
 
 
@@ -228,17 +235,22 @@ def holders(session: Session, prefix: str) -> list[str]:
     )
 
 
-def lose_lease(session: Session, message: Message, *, child_died: bool) -> tuple[int, int] | None:
-    """Take the lease from a holder that is gone; None if it had ended.
+def lose_lease(
+    session: Session, message: Message, *, child_died: bool = False, expired_before: datetime | None = None
+) -> tuple[int, int] | None:
+    """Take the lease from a holder that is gone; None if it had ended, or was extended after `expired_before`.
 
     Returns how many leases this chunk has lost, and in how many of them a child died while its worker lived.
     """
+    lease = _held(message)
+    if expired_before is not None:
+        lease = lease.where(Chunk.lease_expires_at < expired_before)
     values = {
         **_unheld(ChunkState.PENDING),
         "lost_leases": Chunk.lost_leases + 1,
         "killed_children": Chunk.killed_children + int(child_died),
     }
-    row = session.execute(_held(message).values(values).returning(Chunk.lost_leases, Chunk.killed_children)).first()
+    row = session.execute(lease.values(values).returning(Chunk.lost_leases, Chunk.killed_children)).first()
     return (row[0], row[1]) if row else None
 
 

@@ -119,12 +119,15 @@ def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_
 
 
 def start(session: Session, job_id: int, *, other_count: int, max_failures: int | None = None) -> None:
-    """The listing is complete: let the dispatcher see the job."""
-    session.execute(
+    """The listing is complete: let the dispatcher see the job. Raises UsageError when it was cancelled meanwhile."""
+    started = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
         .values(state=JobState.RUNNING, other_count=other_count, max_failures=max_failures)
-    )
+        .returning(Job.id)
+    ).all()
+    if not started:
+        raise UsageError(f"job {job_id} was cancelled while its scans were listed; submit it again if that was wrong")
 
 
 def remove(session: Session, job_id: int) -> None:
@@ -156,10 +159,10 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     if not changed:
         found = get(session, job_id).state
         raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
-    take_back_queued(session, job_id)
+    _take_back_queued(session, job_id)
 
 
-def take_back_queued(session: Session, job_id: int) -> None:
+def _take_back_queued(session: Session, job_id: int) -> None:
     """Chunks that lie with the broker are pending again; their messages, should they arrive, claim nothing."""
     session.execute(
         update(Chunk)
@@ -169,15 +172,20 @@ def take_back_queued(session: Session, job_id: int) -> None:
 
 
 def complete_finished(session: Session, *, now: datetime) -> list[int]:
-    """Mark every running job without an unfinished chunk as completed; returns their ids."""
-    # Locked first, so that the next statement sees what a `retry` that was under way has brought back.
-    running = select(Job.id).where(Job.state == JobState.RUNNING).order_by(Job.id).with_for_update(skip_locked=True)
-    job_ids = session.scalars(running).all()
+    """Mark every job without an unfinished chunk as completed; returns their ids."""
+    # First the locks, then the look: see chunks.release. A job that somebody works on now is left for the next round.
+    going = (
+        session.scalars(
+            select(Job.id)
+            .where(Job.state.in_((JobState.RUNNING, JobState.PAUSED)))
+            .with_for_update(skip_locked=True, key_share=True)
+        )
+    ).all()
     unfinished = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state != ChunkState.DONE).exists()
     return list(
         session.scalars(
             update(Job)
-            .where(Job.id.in_(job_ids), Job.state == JobState.RUNNING, ~unfinished)
+            .where(Job.id.in_(going), ~unfinished)
             .values(state=JobState.COMPLETED, finished_at=now)
             .returning(Job.id)
             .execution_options(synchronize_session=False)
@@ -200,7 +208,7 @@ def abort_failing(session: Session, *, now: datetime) -> list[int]:
         .execution_options(synchronize_session=False)
     ).all()
     for job_id in aborted:
-        take_back_queued(session, job_id)
+        _take_back_queued(session, job_id)
     return list(aborted)
 
 

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from db.models import ScanState
 from db.queries import chunks, scans
 from db.queries.chunks import Message
 from db.queries.scans import ScanRecord
@@ -24,33 +23,29 @@ def record(
     Safe to call again when the connection broke and nobody knows whether the first call was committed.
     Raises LeaseLost when the chunk is another attempt's by now.
     """
-    if not chunks.hold(session, message):
-        raise chunks.lost(message)
-    new = scans.unrecorded(session, message.chunk_id, records)
-    states = [each.state for each in new]
-    runs = chunks.extend(
-        session,
-        message,
-        lease_seconds=lease_seconds,
-        now=now,
-        done=states.count(ScanState.DONE),
-        failed=states.count(ScanState.FAILED),
-        skipped=states.count(ScanState.SKIPPED),
-    )
-    scans.record(session, new)
+    runs = chunks.extend(session, message, lease_seconds=lease_seconds, now=now)
+    if records:
+        scans.record(session, records)
+        chunks.recount(session, [message.chunk_id], now=now)
     return runs
 
 
 def give_up(
-    session: Session, message: Message, *, chunk_attempts: int, now: datetime, child_died: bool = False
+    session: Session,
+    message: Message,
+    *,
+    chunk_attempts: int,
+    now: datetime,
+    child_died: bool = False,
+    only_expired: bool = False,
 ) -> bool:
-    """End the lease of a holder that is gone; False when it had ended already.
+    """End the lease of a holder that is gone; False when it had ended already, or is not `only_expired`'s.
 
     The chunk goes back to pending. When one lease is left to lose, its scans part, each into a chunk of its own;
     a scan that stands alone and loses the last one fails: whatever opened it died of it every time.
     child_died: whether a child died alone, as of the scan it opened, and not its worker or the machine.
     """
-    losses = chunks.lose_lease(session, message, child_died=child_died)
+    losses = chunks.lose_lease(session, message, child_died=child_died, expired_before=now if only_expired else None)
     if losses is None:
         return False
     lost, killed = losses

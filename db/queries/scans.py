@@ -5,13 +5,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
-
-_CHUNKS_AT_ONCE = 1_000  # in one statement: the parameters of a statement are limited
+from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.queries import chunks, jobs
 
 
 @dataclass(slots=True)
@@ -45,21 +44,12 @@ class ScanRecord:
 
     scan_id: int
     state: str
+    attempts: int  # this one included
     measured: Measured
     worker: str
     finished_at: datetime
     error_code: str | None = None
     error_message: str | None = None
-
-
-def unrecorded(session: Session, chunk_id: int, records: Sequence[ScanRecord]) -> list[ScanRecord]:
-    """Those whose scan is still pending in this chunk, whose row the caller has locked."""
-    pending = set(
-        session.scalars(select(Scan.id).where(Scan.chunk_id == chunk_id, Scan.state == ScanState.PENDING))
-        if records
-        else ()
-    )
-    return [record for record in records if record.scan_id in pending]
 
 
 def record(session: Session, records: Sequence[ScanRecord]) -> None:
@@ -70,13 +60,6 @@ def record(session: Session, records: Sequence[ScanRecord]) -> None:
     if not records:
         return
     session.execute(update(Scan), [_row(record) for record in records])
-    ids = [record.scan_id for record in records]
-    session.execute(
-        update(Scan)
-        .where(Scan.id.in_(ids))
-        .values(attempts=Scan.attempts + 1)
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _row(record: ScanRecord) -> dict[str, object]:
@@ -87,6 +70,7 @@ def _row(record: ScanRecord) -> dict[str, object]:
     return {
         "id": record.scan_id,
         "state": record.state,
+        "attempts": record.attempts,
         "worker": record.worker,
         "finished_at": record.finished_at if ended else None,
         "error_code": record.error_code,
@@ -96,8 +80,11 @@ def _row(record: ScanRecord) -> dict[str, object]:
 
 
 def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, now: datetime) -> int:
-    """Fail every pending scan of a chunk; returns how many, which the caller adds to the chunk's count."""
-    rows = session.execute(
+    """Fail every pending scan of a chunk, which is done by that; returns how many.
+
+    The chunk must be pending and this transaction must hold its row.
+    """
+    failed = session.execute(
         update(Scan)
         .where(Scan.chunk_id == chunk_id, Scan.state == ScanState.PENDING)
         .values(
@@ -110,13 +97,9 @@ def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, no
         .returning(Scan.id)
         .execution_options(synchronize_session=False)
     ).all()
-    session.execute(
-        update(Chunk)
-        .where(Chunk.id == chunk_id)
-        .values(state=ChunkState.DONE, failed_count=Chunk.failed_count + len(rows), recorded_at=now)
-        .execution_options(synchronize_session=False)
-    )
-    return len(rows)
+    chunks.recount(session, [chunk_id], now=now)
+    chunks.finish(session, chunk_id)
+    return len(failed)
 
 
 def of_job(
@@ -140,52 +123,39 @@ def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
     return [(str(row[0]), row[1]) for row in rows]
 
 
-def retry_failed(session: Session, job_id: int, *, code: str | None = None) -> int:
+def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
     """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many.
 
-    Raises UsageError for a cancelled job.
+    Raises UsageError when the job is unknown or cancelled.
     """
-    state = session.scalar(select(Job.state).where(Job.id == job_id).with_for_update())
-    if state == JobState.CANCELLED:
-        raise UsageError(f"job {job_id} is cancelled, which is for good; submit its collection again")
+    # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
+    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
+    if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
+        found = jobs.get(session, job_id).state
+        raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
+    # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
     held = select(Chunk.id).where(Chunk.job_id == job_id, Chunk.failed_count > 0).order_by(Chunk.id).with_for_update()
-    chunk_ids = session.scalars(held).all()
     brought_back = 0
-    for start in range(0, len(chunk_ids), _CHUNKS_AT_ONCE):
-        these = chunk_ids[start : start + _CHUNKS_AT_ONCE]
-        brought_back += _bring_back(session, these, failed)
-    if brought_back:
-        session.execute(
-            update(Job)
-            .where(Job.id == job_id, Job.state.in_((JobState.COMPLETED, JobState.ABORTED)))
-            .values(state=JobState.RUNNING, finished_at=None)
-        )
+    for some in _parts(session.scalars(held).all(), 1000):
+        changed = session.scalars(
+            update(Scan)
+            .where(Scan.chunk_id.in_(some), *failed)
+            .values(state=ScanState.PENDING, attempts=0, finished_at=None, error_code=None, error_message=None)
+            .returning(Scan.chunk_id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        brought_back += len(changed)
+        chunk_ids = sorted(set(changed))
+        chunks.reopen(session, chunk_ids)
+        chunks.recount(session, chunk_ids, now=now)
+    if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
+        job.state, job.finished_at = JobState.RUNNING, None
     return brought_back
 
 
-def _bring_back(session: Session, chunk_ids: Sequence[int], failed: Sequence[ColumnElement[bool]]) -> int:
-    """The same for chunks whose rows this transaction has locked, so that none of their counts changes meanwhile."""
-    found = session.scalars(
-        update(Scan)
-        .where(Scan.chunk_id.in_(chunk_ids), *failed)
-        .values(state=ScanState.PENDING, attempts=0, finished_at=None)
-        .returning(Scan.chunk_id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    still_failed = select(func.count()).where(Scan.chunk_id == Chunk.id, Scan.state == ScanState.FAILED)
-    session.execute(
-        update(Chunk)
-        .where(Chunk.id.in_(set(found)))
-        .values(
-            failed_count=still_failed.scalar_subquery(),
-            lost_leases=0,
-            killed_children=0,
-            state=case((Chunk.state == ChunkState.DONE, ChunkState.PENDING), else_=Chunk.state),
-        )
-        .execution_options(synchronize_session=False)
-    )
-    return len(found)
+def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def done_before(

@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from worker.settings import Settings
-    from worker.storage import S3Options
-
-FORMATS = "source, jpeg, png or tiff"
 
 
 def settings() -> Settings:
@@ -28,17 +25,6 @@ def database(of: Settings) -> Engine:
     engine = make_engine(of.database_url.get_secret_value())
     check_up_to_date(engine)
     return engine
-
-
-def s3_options(of: Settings) -> S3Options:
-    from worker.storage import S3Options
-
-    return S3Options(
-        endpoint_url=of.s3_endpoint_url,
-        attempts=of.s3_attempts,
-        timeout_seconds=of.s3_timeout_seconds,
-        connections=of.threads_per_child * 2,
-    )
 
 
 def console() -> Console:

@@ -62,7 +62,7 @@ def submit(
     with listing(quiet=json) as progress:
         submitter = Submitter(
             common.database(settings),
-            s3=common.s3_options(settings),
+            s3=settings.s3_options,
             chunk_scans=settings.chunk_scans,
             progress=progress,
         )
@@ -166,14 +166,13 @@ def retry(
     code: Annotated[Optional[str], typer.Option(help="Only scans that failed with this code.")] = None,  # noqa: UP045
 ) -> None:
     """Try a job's failed scans again."""
-    from db.queries import jobs
+    from db.clock import utc_now
     from db.queries import scans as scan_queries
     from db.session import session_scope
     from scheduler.cli import common
 
     with session_scope(common.database(common.settings())) as session:
-        jobs.get(session, job)
-        count = scan_queries.retry_failed(session, job, code=code)
+        count = scan_queries.retry_failed(session, job, code=code, now=utc_now())
     print(f"{count} scans of job {job} will be tried again")
 
 
@@ -198,5 +197,5 @@ def report(
 
     settings = common.settings()
     path = output or Path(f"photochrom-job-{job}.html")
-    write_report(common.database(settings), job, path, s3=common.s3_options(settings), settings=settings)
+    write_report(common.database(settings), job, path, s3=settings.s3_options, settings=settings)
     print(f"wrote {path}")

@@ -26,4 +26,4 @@ def _become(command: str, arguments: list[str]) -> None:
     import os
     import sys
 
-    os.execv(sys.executable, [sys.executable, "-m", "worker.training", command, *arguments])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.training", command, *arguments])

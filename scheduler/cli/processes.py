@@ -19,7 +19,7 @@ def worker() -> None:
     import sys
 
     # The worker is a package of its own, which the scheduler's never loads: this process becomes it.
-    os.execv(sys.executable, [sys.executable, "-m", "worker"])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker"])
 
 
 def scheduler() -> None:
@@ -41,9 +41,9 @@ def upgrade() -> None:
     """Create the tables, or bring them to this version's shape."""
     from db.migrations import current_revision
     from db.migrations import upgrade as migrate
-    from db.session import make_engine
+    from db.session import address, make_engine
     from scheduler.cli import common
 
     engine = make_engine(common.settings().database_url.get_secret_value())
     migrate(engine)
-    print(f"{engine.url.render_as_string(hide_password=True)} is at revision {current_revision(engine)}")
+    print(f"{address(engine)} is at revision {current_revision(engine)}")

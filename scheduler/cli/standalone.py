@@ -30,28 +30,30 @@ def demo(
     ),
 ) -> None:
     """Run everything on this machine, on sample scans: Valkey, S3, SQL, a scheduler and a worker."""
+    from rich.text import Text
+
     from scheduler.cli import common
     from scheduler.cli.progress import follow
     from scheduler.demo import (
         DESTINATION,
         SOURCE,
+        demo_folder,
         gather,
         only_planted_failed,
-        prepare_folder,
         upload_samples,
         write_before_after,
     )
     from scheduler.report_file import write_report
-    from scheduler.standalone import System, interruptible
+    from scheduler.standalone import System
     from scheduler.submit import Submission, Submitter
 
     console = common.console()
-    prepare_folder(folder)
-    console.print(f"Everything of this demo lies in [bold]{folder.resolve()}[/bold]")
-    with interruptible(), System(folder, with_s3=True) as system:
+    check_checkpoint(common.settings())
+    console.print(Text(f"Everything of this demo lies in {folder.resolve()}"))
+    with demo_folder(folder), System(folder, with_s3=True) as system:
         system.adopt()
         settings = common.settings()
-        s3 = common.s3_options(settings)
+        s3 = settings.s3_options
         written = upload_samples(system, s3)
         submitted = Submitter(system.engine, s3=s3, chunk_scans=4).submit(Submission(SOURCE, DESTINATION))
         console.print(f"{submitted.sentence()}: {SOURCE} to {DESTINATION} on {settings.s3_endpoint_url}")
@@ -59,19 +61,20 @@ def demo(
         system.start_processes()
         console.print("A scheduler and a worker are starting; the worker loads the model first.")
         follow(system.engine, submitted.job_id, console, check=system.check)
+        system.check()
         results = gather(system, submitted.job_id, written, s3)
         report, picture = folder / "report.html", folder / "before-after.jpg"
         write_report(system.engine, submitted.job_id, report, s3=s3, settings=settings)
         write_before_after(results, folder, picture)
     console.print(_table(results))
     _print_checkpoint(console, settings)
-    console.print(f"Outputs: {folder / 'outputs'}", f"Report: {report}", f"Before and after: {picture}", sep="\n")
+    console.print(Text(f"Outputs: {folder / 'outputs'}\nReport: {report}\nBefore and after: {picture}"))
     raise typer.Exit(0 if only_planted_failed(results) else 1)
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="A folder of scans; nothing in it is changed.")],
-    output_folder: Annotated[Path, typer.Argument(help="A folder apart; made if it is not there.")],
+    folder: Annotated[str, typer.Argument(help="A folder of scans; nothing in it is changed.")],
+    output_folder: Annotated[str, typer.Argument(help="A folder apart; made if it is not there.")],
     format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
     state_folder: Annotated[
@@ -80,30 +83,33 @@ def run(
     ] = None,
 ) -> None:
     """Colourize a folder on this machine. Run it again to go on after a stop, or for what is new."""
+    from rich.text import Text
+
     from scheduler.cli import common
     from scheduler.cli.progress import follow, printable
-    from scheduler.folder_run import REPORT, STATE_FOLDER, check_folders, failures, only_one, resume_or_submit
+    from scheduler.folder_run import REPORT, STATE_FOLDER, check_folders, failures, submit_missing
     from scheduler.report_file import write_report
-    from scheduler.standalone import System, interruptible
+    from scheduler.standalone import System, only_one
     from scheduler.submit import Submission
 
     console, settings = common.console(), common.settings()
-    asked = Submission(str(folder.resolve()), str(output_folder.resolve()), format, quality, missing_only=True)
-    s3 = common.s3_options(settings)
-    check_folders(asked, s3)
-    state = state_folder or output_folder / STATE_FOLDER
-    with interruptible(), only_one(state), System(state, with_s3=False) as system:
-        job_id = resume_or_submit(system.engine, asked, chunk_scans=settings.chunk_scans, s3=s3)
+    s3 = settings.s3_options
+    asked = Submission(folder, output_folder, format, quality, missing_only=True)
+    output = check_folders(asked, s3)
+    check_checkpoint(settings)
+    state = state_folder or output / STATE_FOLDER
+    with only_one(state / "lock"), System(state, with_s3=False) as system:
+        job_id = submit_missing(system.engine, asked, chunk_scans=settings.chunk_scans, s3=s3)
         if job_id is None:
-            console.print(f"Nothing to do: {output_folder} has every scan of {folder} already.")
+            console.print(Text(f"Nothing to do: {output_folder} has every scan of {folder} already."))
             return
         system.start_processes()
         found = follow(system.engine, job_id, console, check=system.check)
-        write_report(system.engine, job_id, output_folder / REPORT, s3=s3, settings=settings)
+        write_report(system.engine, job_id, output / REPORT, s3=s3, settings=settings)
         failed = failures(system.engine, job_id)
     for scan in failed:
-        console.print(f"[red]failed[/red] {printable(scan.source_key)}: {scan.error_message}", highlight=False)
-    console.print(f"{found.done} scans are in {output_folder}, {found.failed} failed; report: {output_folder / REPORT}")
+        console.print(Text(printable(f"failed: {scan.source_key}: {scan.error_message}")))
+    console.print(Text(f"{found.done} scans are in {output_folder}, {found.failed} failed; report: {output / REPORT}"))
     raise typer.Exit(1 if failed else 0)
 
 
@@ -128,8 +134,17 @@ def _table(results: Sequence[Result]) -> Table:
     return table
 
 
+def check_checkpoint(settings: Settings) -> None:
+    """Raises CheckpointError before anything is begun, not minutes later out of a worker's log."""
+    from worker.model.checkpoint import bundled_checkpoint_path, verify
+
+    if settings.stand_in_model_milliseconds is None:
+        verify(settings.checkpoint or bundled_checkpoint_path())
+
+
 def _print_checkpoint(console: Console, settings: Settings) -> None:
     """Say which weights coloured the scans, and what these are not."""
+
     from worker.model.checkpoint import bundled_checkpoint_path, read_card
 
     card = read_card(settings.checkpoint or bundled_checkpoint_path())

@@ -17,7 +17,7 @@ def photochrom(
 ) -> subprocess.CompletedProcess[str]:
     """Run a command in `folder` to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "scheduler", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "scheduler", *map(str, arguments)],
         cwd=folder,
         env=clean_environment(**settings),
         capture_output=True,

@@ -1,5 +1,7 @@
 """Wrong use and missing services: one line on standard error, exit status 2 or 3, nothing changed."""
 
+import shutil
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,9 @@ import pytest
 from db.migrations import upgrade
 from db.queries import jobs
 from db.session import make_engine, read_scope
+from scheduler.services import S3Server
 from tests.acceptance.command import photochrom
+from worker.model.checkpoint import bundled_checkpoint_path
 
 Run = Callable[..., CompletedProcess[str]]
 SECRET = "hunter2-hunter2"
@@ -126,6 +130,72 @@ def test_an_s3_server_that_cannot_be_reached(run: Run, tmp_path: Path) -> None:
 
     expect_refusal(run("submit", "s3://scans/in", tmp_path / "out", **settings), 3, "127.0.0.1:9")
     assert time.monotonic() - start < 15
+
+
+def test_a_broker_that_accepts_and_never_answers(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        start = time.monotonic()
+
+        expect_refusal(run("scheduler", PHOTOCHROM_BROKER_URL=f"redis://:{SECRET}@127.0.0.1:{port}/0"), 3, str(port))
+    assert time.monotonic() - start < 15
+
+
+def test_a_missing_bucket_and_an_empty_prefix(run: Run, s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
+    settings = s3_server.environment()
+
+    expect_refusal(run("submit", "s3://no-such-bucket/in", tmp_path / "out", **settings), 2, "no-such-bucket")
+    expect_refusal(run("submit", f"s3://{bucket}/in", tmp_path / "out", **settings), 2, f"s3://{bucket}/in", "nothing")
+    assert not (tmp_path / "out").exists()
+
+
+def test_wrong_and_missing_credentials(run: Run, s3_server: S3Server, bucket: str, tmp_path: Path) -> None:
+    settings = s3_server.environment()
+    wrong = {**settings, "AWS_SECRET_ACCESS_KEY": SECRET}
+    missing = {**settings, "AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_EC2_METADATA_DISABLED": "true"}
+
+    expect_refusal(run("submit", f"s3://{bucket}/in", tmp_path / "out", **wrong), 2, "does not accept the credentials")
+    expect_refusal(run("submit", f"s3://{bucket}/in", tmp_path / "out", **missing), 2, "no AWS credentials")
+
+
+def test_a_checkpoint_whose_hash_does_not_match(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(bundled_checkpoint_path(), tmp_path / "altered")
+    weights = tmp_path / "altered" / "fusion.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.chmod(0o644)
+    weights.write_bytes(content)
+
+    expect_refusal(run("worker", PHOTOCHROM_CHECKPOINT=str(tmp_path / "altered")), 2, "fusion.safetensors", "SHA-256")
+
+
+def test_a_password_in_the_query_of_a_url_is_not_shown(run: Run) -> None:
+    url = f"postgresql://clerk@127.0.0.1:9/photochrom?password={SECRET}"
+
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=url), 3, "127.0.0.1:9")
+    expect_refusal(run("scheduler", PHOTOCHROM_BROKER_URL=f":{SECRET}@redis:6379"), 2, "PHOTOCHROM_BROKER_URL")
+
+
+def test_a_file_that_cannot_be_written(run: Run, scans: Path, tmp_path: Path) -> None:
+    run("submit", scans, tmp_path / "out")
+
+    expect_refusal(run("scans", "1", "--csv", "nowhere/scans.csv"), 2, "nowhere/scans.csv")
+    expect_refusal(run("report", "1", "--output", "nowhere/report.html"), 2, "nowhere/report.html")
+
+
+def test_arguments_that_are_none(run: Run) -> None:
+    expect_refusal(run("submit"), 2, "source")
+    expect_refusal(run("status", "seven"), 2, "integer")
+    expect_refusal(run("colourise"), 2, "colourise")
+
+
+def test_python_files_in_the_current_folder_are_not_run(run: Run, tmp_path: Path) -> None:
+    for name in ("worker", "scheduler", "db"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module was run')")
+
+    refused = run("worker", PHOTOCHROM_CHECKPOINT=str(tmp_path / "none"))
+
+    expect_refusal(refused, 2, "none")
 
 
 def test_urls_that_are_none(run: Run) -> None:

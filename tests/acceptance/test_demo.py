@@ -72,7 +72,10 @@ def test_it_names_its_folder_the_checkpoint_the_outputs_and_the_report(demo: Pat
 
 def test_ctrl_c_in_the_middle_leaves_no_process(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "scheduler", "demo"], cwd=tmp_path, env=clean_environment(), stdout=subprocess.DEVNULL
+        [sys.executable, "-P", "-m", "scheduler", "demo"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
     )
     worker_log = tmp_path / "photochrom-demo" / "logs" / "worker.log"
     wait_until(lambda: worker_log.exists() or process.poll() is not None)

@@ -45,7 +45,7 @@ def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], 
         def start(name: str) -> subprocess.Popen[bytes]:
             log = running.enter_context((tmp_path / f"{name}.log").open("ab"))
             process = subprocess.Popen(
-                [sys.executable, "-m", "scheduler", name],
+                [sys.executable, "-P", "-m", "scheduler", name],
                 cwd=tmp_path,
                 env=clean_environment(**settings),
                 stdout=log,

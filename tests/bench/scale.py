@@ -148,7 +148,7 @@ def change(engine: Engine, state: str) -> None:
 
 def retry(engine: Engine) -> None:
     with session_scope(engine) as session:
-        scans.retry_failed(session, 1)
+        scans.retry_failed(session, 1, now=utc_now())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 import psutil
 from sqlalchemy import create_engine, select, text
 
+from db.clock import utc_now
 from db.models import Chunk, ChunkState
 from db.queries import chunks, scans
 from db.session import read_scope, session_scope
@@ -187,7 +188,7 @@ def worker_told_to_stop(world: World) -> str:
 
 def _held(world: World) -> list[chunks.Message]:
     with read_scope(world.engine) as session:
-        return chunks.leased(session)
+        return chunks.held_by(session, chunks.holders(session, prefix=""))
 
 
 def scans_that_kill(world: World) -> str:
@@ -250,4 +251,4 @@ def disk_full(world: World, fill: Callable[[], object], empty: Callable[[], obje
 def _retry(world: World, code: str) -> int:
     with session_scope(world.engine) as session:
         assert [each for each, _ in scans.failures_by_code(session, world.job_id)] == [code]
-        return scans.retry_failed(session, world.job_id, code=code)
+        return scans.retry_failed(session, world.job_id, code=code, now=utc_now())

@@ -36,7 +36,7 @@ class ModelServerProcess:
         batch_wait_milliseconds: float,
         stand_in_milliseconds: float | None = None,
         environment: Mapping[str, str] | None = None,
-        command: tuple[str, ...] = (sys.executable, "-m", "worker.inference.server"),
+        command: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.inference.server"),
     ) -> None:
         self.socket_path = os.fspath(socket_path)
         self._environment = environment

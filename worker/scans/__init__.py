@@ -6,13 +6,21 @@
 
 Nothing here knows of Celery, SQL, settings or TensorFlow, and libvips' exceptions stop here. Everything may be
 called from several threads at once, one thread to a scan; a process calls `configure_libraries` first.
+
+Names of formats and keys come at once; the others load libvips and OpenCV when they are first asked for, so that
+the command line, which only sorts keys, stays quick.
 """
 
-from worker.scans.composing import Composed, compose
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from worker.scans.formats import FORMATS, OutputOptions, content_type, is_scan_key, output_format, output_key
-from worker.scans.libraries import configure_libraries
-from worker.scans.opening import Scan, ScanHeader, ScanLimits, open_scan, probe
-from worker.scans.square import SQUARE_SIZE, Box, Square
+
+if TYPE_CHECKING:
+    from worker.scans.composing import Composed, compose
+    from worker.scans.libraries import configure_libraries
+    from worker.scans.opening import Scan, ScanHeader, ScanLimits, open_scan, probe
+    from worker.scans.square import SQUARE_SIZE, Box, Square
 
 __all__ = [
     "FORMATS",
@@ -33,3 +41,17 @@ __all__ = [
     "output_key",
     "probe",
 ]
+
+_HOMES = {
+    "composing": ("Composed", "compose"),
+    "libraries": ("configure_libraries",),
+    "opening": ("Scan", "ScanHeader", "ScanLimits", "open_scan", "probe"),
+    "square": ("SQUARE_SIZE", "Box", "Square"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"worker.scans.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,7 +22,8 @@ def lab_to_linear_in_gamut(lightness: Floats, a: Floats, b: Floats) -> Floats:
     What sRGB can't show loses chroma. The table that says how much is fine enough for hue, not for lightness: what
     is still outside is mixed with the grey of its own luminance, so that L* is exact.
     """
-    share = _largest_chroma_of(lightness, a, b) / np.maximum(cv2.magnitude(a, b), _ROUNDING)
+    # cv2.magnitude would round the last pixels of a strip otherwise than the others.
+    share = _largest_chroma_of(lightness, a, b) / np.maximum(np.sqrt(a * a + b * b), _ROUNDING)
     np.minimum(share, 1, out=share)
     rgb = lab_to_linear(lightness, a * share, b * share)
     grey = lightness_to_luminance(lightness)

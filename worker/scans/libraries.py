@@ -13,7 +13,10 @@ _LOADERS = ("VipsForeignLoadJpegFile", "VipsForeignLoadPngFile", "VipsForeignLoa
 
 
 def configure_libraries(threads: int = 1) -> None:
-    """Set libvips and OpenCV for this process; call it once, before the first scan.
+    """Set libvips and OpenCV for this process; call it once, before the first scan and after any fork.
+
+    libvips keeps threads once it has been used, and a process forked then waits for them forever: a parent that
+    forks must not open a scan.
 
     `threads` is what each of them may use for one scan. Children are as many as cores, so one is right for
     them. Decoders other than those of jpeg, png and tiff can't be reached afterwards, by any file.

@@ -66,6 +66,10 @@ class FolderStorage:
 
     def store(self, path: Path, key: str, *, content_type: str) -> Transfer:  # noqa: ARG002 - the protocol's
         """A folder keeps no content type; a reader sees the old file or the new one, never a part."""
+        if not self.location.path.is_dir():
+            # Made here, an unmounted share would fill the machine's own disk, and its scans be recorded as done.
+            sentence = f"{self.uri} is not a folder on this machine; mount it, or create it"
+            raise ScanError("destination_missing", sentence, permanent=False)
         target = self._path_to_write(key)
         with scan_errors(f"writing {key!r} to {self.uri}"):
             _make_folder(target.parent)

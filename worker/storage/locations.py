@@ -55,7 +55,10 @@ def overlap(a: Location, b: Location) -> bool:
         inside_a, inside_b = f"{a.prefix}/".lstrip("/"), f"{b.prefix}/".lstrip("/")
         return a.bucket == b.bucket and (inside_a.startswith(inside_b) or inside_b.startswith(inside_a))
     if isinstance(a, FolderLocation) and isinstance(b, FolderLocation):
-        one, other = a.path.resolve(), b.path.resolve()
+        try:
+            one, other = a.path.resolve(), b.path.resolve()
+        except RuntimeError:
+            raise UsageError(f"{a.path} or {b.path} is a loop of symbolic links; name a folder") from None
         return one.is_relative_to(other) or other.is_relative_to(one)
     return False
 

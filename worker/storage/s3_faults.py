@@ -52,7 +52,8 @@ def scan_fault(
     if isinstance(error, ClientError):
         return _answered(error, key, uri, address, writing=writing)
     if isinstance(error, _NO_CREDENTIALS):
-        return ScanError("denied", f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}", permanent=True)
+        # Not permanent: the scan is not to blame, and another worker, or the next hour, may have credentials.
+        return ScanError("denied", f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}", permanent=False)
     if isinstance(error, ParamValidationError):
         return ScanError("storage_refused", f"{uri} has no place for the key {key!r}", permanent=True)
     return StorageUnavailable(f"{key!r}: {address} can't be reached ({type(error).__name__})")
@@ -90,7 +91,10 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
         return source_changed(key, "its ETag is another")
     if code == "InvalidObjectState":
         return ScanError("archived", f"{key!r} lies in cold storage; restore it, then retry", permanent=True)
-    if code in _CREDENTIALS or status in (401, 403):
+    if code in _CREDENTIALS:
+        sentence = f"{key!r}: {address} does not accept the credentials ({code}); {_CHECK_CREDENTIALS}"
+        return ScanError("denied", sentence, permanent=False)
+    if status in (401, 403):
         need = "s3:PutObject" if writing else "s3:GetObject and s3:ListBucket"
         return ScanError("denied", f"{key!r}: {address} denies access ({code}); grant {need} on {uri}", permanent=True)
     if code == "KeyTooLongError":

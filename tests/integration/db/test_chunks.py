@@ -34,8 +34,9 @@ def lose(engine: Engine, message: Message, child_died: bool = True) -> bool:
 def record_done(engine: Engine, message: Message, scan_ids: list[int]) -> None:
     measured = Measured(output_sha256="0" * 64, output_bytes=1)
     with session_scope(engine) as session:
-        chunks.extend(session, message, lease_seconds=60, now=NOON, done=len(scan_ids))
-        scans.record(session, [ScanRecord(each, ScanState.DONE, measured, "w/1", NOON) for each in scan_ids])
+        chunks.extend(session, message, lease_seconds=60, now=NOON)
+        scans.record(session, [ScanRecord(each, ScanState.DONE, 1, measured, "w", NOON) for each in scan_ids])
+        chunks.recount(session, [message.chunk_id], now=NOON)
 
 
 def test_a_message_delivered_twice_is_claimed_once(engine: Engine) -> None:
@@ -64,15 +65,6 @@ def test_a_worker_that_lost_its_lease_cannot_record(engine: Engine) -> None:
         record_done(engine, message, [1])
 
     assert scan_states(engine, job_id) == [ScanState.PENDING]
-
-
-def test_two_dispatchers_take_different_chunks(engine: Engine) -> None:
-    job_id = make_job(engine, scan_count=4, chunk_scans=1)
-
-    first, second = dispatch(engine, job_id, 3), dispatch(engine, job_id, 3)
-
-    assert (len(first), len(second)) == (3, 1)
-    assert not {message.chunk_id for message in first} & {message.chunk_id for message in second}
 
 
 def test_a_chunk_with_every_scan_recorded_is_done_and_completes_its_job(engine: Engine) -> None:
@@ -149,7 +141,7 @@ def test_a_record_written_twice_counts_once(engine: Engine) -> None:
     job_id = make_job(engine, scan_count=2)
     [message] = dispatch(engine, job_id)
     claim(engine, message)
-    records = [ScanRecord(1, ScanState.FAILED, Measured(), "w/1", NOON, "truncated", "it ends early")]
+    records = [ScanRecord(1, ScanState.FAILED, 1, Measured(), "w", NOON, "truncated", "it ends early")]
 
     for _ in range(2):
         with session_scope(engine) as session:
@@ -164,15 +156,6 @@ def test_a_job_paused_behind_the_dispatchers_back_is_not_dispatched(engine: Engi
         jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
 
     assert dispatch(engine, job_id) == []
-
-
-def test_a_cancelled_job_is_not_brought_back(engine: Engine) -> None:
-    job_id = make_job(engine, scan_count=1)
-    with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
-
-    with pytest.raises(UsageError, match="for good"), session_scope(engine) as session:
-        scans.retry_failed(session, job_id)
 
 
 def test_a_lease_is_lost_once(engine: Engine) -> None:
@@ -224,7 +207,7 @@ def test_retry_brings_failed_scans_and_their_job_back(engine: Engine) -> None:
         assert jobs.complete_finished(session, now=LATER) == [job_id]
 
     with session_scope(engine) as session:
-        assert scans.retry_failed(session, job_id, code="worker_killed") == 1
+        assert scans.retry_failed(session, job_id, code="worker_killed", now=LATER) == 1
 
     assert len(dispatch(engine, job_id)) == 1
     with read_scope(engine) as session:
@@ -240,3 +223,61 @@ def test_times_come_back_in_utc(engine: Engine) -> None:
         created = jobs.get(session, job_id).created_at
 
     assert (created, created.tzinfo) == (rome, UTC)
+
+
+def test_a_record_repeated_because_its_answer_was_lost_counts_once(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=2)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+    with read_scope(engine) as session:
+        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+
+    for _ in range(2):
+        record_done(engine, message, ids)
+
+    with read_scope(engine) as session:
+        progress = jobs.progress(session, job_id)
+        assert [scan.attempts for scan in scans.of_job(session, job_id)] == [1, 1]
+    assert (progress.done, progress.pending) == (2, 0)
+
+
+def test_a_lease_extended_in_the_meantime_does_not_expire(engine: Engine) -> None:
+    [message] = dispatch(engine, make_job(engine, scan_count=1))
+    claim(engine, message, now=NOON)
+    with session_scope(engine) as session:
+        chunks.extend(session, message, lease_seconds=60, now=LATER)
+
+    with session_scope(engine) as session:
+        assert not leases.give_up(session, message, chunk_attempts=3, now=LATER, only_expired=True)
+
+
+def test_a_job_stopped_since_it_was_looked_at_is_not_dispatched(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    with session_scope(engine) as session:
+        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+
+    assert dispatch(engine, job_id) == []
+
+
+def test_a_paused_job_whose_last_chunk_ends_is_completed(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+    with session_scope(engine) as session:
+        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+    with read_scope(engine) as session:
+        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+    record_done(engine, message, ids)
+
+    with session_scope(engine) as session:
+        chunks.release(session, message, not_before=None)
+        assert jobs.complete_finished(session, now=LATER) == [job_id]
+
+
+def test_scans_of_a_cancelled_job_are_not_retried(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    with session_scope(engine) as session:
+        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+
+    with pytest.raises(UsageError, match="cancelled"), session_scope(engine) as session:
+        scans.retry_failed(session, job_id, now=LATER)

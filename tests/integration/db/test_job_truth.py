@@ -102,10 +102,10 @@ class JobTruth(RuleBasedStateMachine):
         job_id = self._job(pick)
         if self.seen.jobs[job_id] == JobState.CANCELLED:
             with pytest.raises(UsageError), session_scope(self.engine) as session:
-                scans.retry_failed(session, job_id, code=code)
+                scans.retry_failed(session, job_id, code=code, now=self.now)
             return
         with session_scope(self.engine) as session:
-            scans.retry_failed(session, job_id, code=code)
+            scans.retry_failed(session, job_id, code=code, now=self.now)
 
     # Schedulers, several and none in step with another.
 
@@ -292,7 +292,7 @@ class JobTruth(RuleBasedStateMachine):
             self.stored.add(scan_id)  # before it is recorded, and whether or not the lease is still there
         written = Measured(output_sha256=f"{hash(holder.name):064x}"[-64:] if state == ScanState.DONE else None)
         code = None if state == ScanState.DONE else "truncated"
-        return ScanRecord(scan_id, state, written, holder.name, self.now, code, code)
+        return ScanRecord(scan_id, state, 1, written, holder.name, self.now, code, code)
 
     def _write(self, holder: Holder) -> None:
         try:

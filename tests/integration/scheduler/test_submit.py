@@ -57,6 +57,7 @@ def failed(scan_id: int) -> ScanRecord:
     return ScanRecord(
         scan_id=scan_id,
         state="failed",
+        attempts=1,
         measured=Measured(),
         worker="w",
         finished_at=NOON,
@@ -147,7 +148,7 @@ def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, 
     complete_jobs(engine)
     with session_scope(engine) as session:
         assert chunks.take_for_dispatch(session, job_id, 5, now=NOON) == []
-        scans.retry_failed(session, job_id)
+        scans.retry_failed(session, job_id, now=NOON)
 
     complete_jobs(engine)
 

@@ -50,7 +50,7 @@ def test_wrong_credentials_are_one_clear_sentence_without_them(
         wronged.check()
     with pytest.raises(ScanError) as failed:
         wronged.store(scan, "a", content_type="image/png")
-    assert (failed.value.code, failed.value.permanent) == ("denied", True)
+    assert (failed.value.code, failed.value.permanent) == ("denied", False)
     assert_no_secret(refused.value, failed.value, text=repr(wronged))
 
 

@@ -16,7 +16,9 @@ from worker.storage.folder import FolderStorage
 
 @pytest.fixture
 def destination(tmp_path: Path) -> Path:
-    return tmp_path / "destination"
+    folder = tmp_path / "destination"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -77,7 +79,6 @@ def test_a_full_disk_may_pass(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["../a", "/a", "b/../../a", "link/a", "link/deep/er/a", "a\0", "", ".", "b//a"])
 def test_a_key_can_t_lead_out_of_the_destination(destination: Path, output: Path, key: str) -> None:
     (destination.parent / "outside").mkdir()
-    destination.mkdir()
     (destination / "link").symlink_to(destination.parent / "outside")
     before = files(destination.parent)
     assert store_code(destination, output, key) == "unsafe_key"
@@ -94,7 +95,6 @@ def test_no_key_whatever_leads_out_of_the_destination(destination: Path, output:
 
 
 def test_a_symlink_in_the_place_of_an_output_is_replaced_not_followed(destination: Path, output: Path) -> None:
-    destination.mkdir()
     (destination.parent / "master").write_bytes(b"grey")
     (destination / "a").symlink_to(destination.parent / "master")
     FolderStorage(destination).store(output, "a", content_type="image/png")
@@ -117,7 +117,6 @@ def test_a_file_and_a_folder_can_t_share_a_name(destination: Path, output: Path)
 
 
 def test_what_killed_processes_left_is_swept_when_old(destination: Path, output: Path) -> None:
-    destination.mkdir()
     for name, age in ((".photochrom-old.part", 4000), (".photochrom-new.part", 10), (".keep", 4000)):
         (destination / name).touch()
         os.utime(destination / name, (time.time() - age,) * 2)

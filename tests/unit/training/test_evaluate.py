@@ -43,7 +43,9 @@ def colorizer(ab: tuple[float, float]) -> Colorizer:
 
 
 def test_the_tint_explains_nothing_and_grey_less(photos: measuring.Photos) -> None:
-    figures, _ = measuring.evaluate(photos, colorizer(MEAN), np.zeros((4, 1000), np.float32))
+    figures, _ = measuring.evaluate(
+        photos, colorizer(MEAN), np.zeros((4, 1000), np.float32), measuring.baselines(photos, MEAN)
+    )
     assert figures["model"]["r2"] == pytest.approx(0, abs=1e-4)
     assert figures["tint"]["r2"] == pytest.approx(0, abs=1e-4)
     assert figures["grey"]["colourfulness_ratio"] == pytest.approx(0, abs=0.05)
@@ -51,8 +53,10 @@ def test_the_tint_explains_nothing_and_grey_less(photos: measuring.Photos) -> No
 
 
 def test_figures_are_json_and_the_card_gets_no_single_photos(photos: measuring.Photos) -> None:
-    figures, _ = measuring.evaluate(photos, colorizer((0, 0)), np.zeros((4, 1000), np.float32))
-    json.dumps(figures)
+    figures, _ = measuring.evaluate(
+        photos, colorizer((0, 0)), np.zeros((4, 1000), np.float32), measuring.baselines(photos, MEAN)
+    )
+    json.dumps(figures, allow_nan=False)
     assert "per_photo" not in json.dumps(card_figures({"own": figures}))
     assert "embedding: own" in measuring.table({"embedding: own": figures["model"]})
 

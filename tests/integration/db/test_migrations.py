@@ -1,0 +1,44 @@
+"""The schema's history and the models say the same."""
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Engine
+
+from db.errors import UsageError
+from db.migrations import check_up_to_date, current_revision, upgrade
+from db.models import Base
+from db.session import make_engine, read_scope
+
+
+def test_migrations_give_what_the_models_say(engine: Engine) -> None:
+    with read_scope(engine) as session:
+        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
+    before = current_revision(engine)
+
+    upgrade(engine)
+
+    assert current_revision(engine) == before
+    check_up_to_date(engine)
+
+
+def test_an_empty_database_is_told_to_upgrade(sqlite_url: str) -> None:
+    with pytest.raises(UsageError, match="photochrom db upgrade"):
+        check_up_to_date(make_engine(sqlite_url))
+
+
+def test_a_database_newer_than_the_code_is_not(engine: Engine) -> None:
+    from sqlalchemy import text
+
+    from db.session import session_scope
+
+    with session_scope(engine) as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    with pytest.raises(UsageError, match="newer"):
+        check_up_to_date(engine)

@@ -1,0 +1,146 @@
+"""Two transactions at once, on a real PostgreSQL: whoever waits for a lock must look again after it."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+from db.migrations import upgrade
+from db.models import ChunkState, JobState, ScanState
+from db.queries import chunks, jobs, scans
+from db.queries.chunks import Message
+from db.queries.scans import Measured, ScanRecord
+from db.session import make_engine, read_scope, session_scope
+from tests.rows import NOON, chunk_of, make_job, scan_states
+
+
+@pytest.fixture
+def engine(postgresql_url: str) -> Iterator[Engine]:
+    engine = make_engine(postgresql_url)
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def other() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def transaction(engine: Engine, work: Callable[[Session], object]) -> object:
+    with session_scope(engine) as session:
+        return work(session)
+
+
+def wait_until_blocked(engine: Engine, future: "Future[object]") -> None:
+    """Until the other transaction waits for a lock, or has ended without one."""
+    waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    while not future.done():
+        with read_scope(engine) as session:
+            if session.scalar(waiting):
+                return
+
+
+def leased(engine: Engine, job_id: int) -> Message:
+    with session_scope(engine) as session:
+        [message] = chunks.take_for_dispatch(session, job_id, 1, now=NOON)
+        chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+    return message
+
+
+def fail_all(session: Session, message: Message) -> None:
+    chunks.extend(session, message, lease_seconds=60, now=NOON)
+    failed = [
+        ScanRecord(scan.id, ScanState.FAILED, 1, Measured(), "w", NOON, error_code="truncated", error_message="it ends")
+        for scan in chunks.pending_scans(session, message.chunk_id)
+    ]
+    scans.record(session, failed)
+    chunks.recount(session, [message.chunk_id], now=NOON)
+
+
+def test_a_retry_while_the_chunk_is_released_leaves_no_scan_behind(engine: Engine, other: ThreadPoolExecutor) -> None:
+    job_id = make_job(engine, scan_count=1)
+    message = leased(engine, job_id)
+    with session_scope(engine) as session:
+        fail_all(session, message)
+
+    with session_scope(engine) as session:
+        assert scans.retry_failed(session, job_id, now=NOON) == 1
+        releasing = other.submit(transaction, engine, lambda its: chunks.release(its, message, not_before=None))
+        wait_until_blocked(engine, releasing)
+    releasing.result(10)
+
+    assert scan_states(engine, job_id) == [ScanState.PENDING]
+    assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
+
+
+def test_a_failure_recorded_during_a_retry_stays_or_comes_back_but_is_never_lost(
+    engine: Engine, other: ThreadPoolExecutor
+) -> None:
+    job_id = make_job(engine, scan_count=1)
+    message = leased(engine, job_id)
+
+    with session_scope(engine) as session:
+        fail_all(session, message)
+        retrying = other.submit(transaction, engine, lambda its: scans.retry_failed(its, job_id, now=NOON))
+        wait_until_blocked(engine, retrying)
+        chunks.release(session, message, not_before=None)
+    retrying.result(10)
+
+    chunk, [state] = chunk_of(engine, message.chunk_id), scan_states(engine, job_id)
+    assert (state, chunk.state, chunk.failed_count) in [
+        (ScanState.FAILED, ChunkState.DONE, 1),
+        (ScanState.PENDING, ChunkState.PENDING, 0),
+    ]
+
+
+def test_a_job_is_not_completed_while_its_scans_are_brought_back(engine: Engine, other: ThreadPoolExecutor) -> None:
+    job_id = make_job(engine, scan_count=1)
+    message = leased(engine, job_id)
+    with session_scope(engine) as session:
+        fail_all(session, message)
+        chunks.release(session, message, not_before=None)
+
+    with session_scope(engine) as session:
+        scans.retry_failed(session, job_id, now=NOON)
+        completing = other.submit(transaction, engine, lambda its: jobs.complete_finished(its, now=NOON))
+        wait_until_blocked(engine, completing)
+    completing.result(10)
+
+    with read_scope(engine) as session:
+        assert jobs.get(session, job_id).state == JobState.RUNNING
+
+
+def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
+    engine: Engine, other: ThreadPoolExecutor
+) -> None:
+    job_id = make_job(engine, scan_count=1)
+
+    with session_scope(engine) as session:
+        [message] = chunks.take_for_dispatch(session, job_id, 1, now=NOON)
+        cancelling = other.submit(
+            transaction, engine, lambda its: jobs.change_state(its, job_id, JobState.CANCELLED, now=NOON)
+        )
+        wait_until_blocked(engine, cancelling)
+    cancelling.result(10)
+
+    assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
+    with read_scope(engine) as session:
+        assert chunks.queued_count(session) == 0
+
+
+def test_two_dispatchers_at_once_take_different_chunks(engine: Engine, other: ThreadPoolExecutor) -> None:
+    job_id = make_job(engine, scan_count=4, chunk_scans=1)
+
+    with session_scope(engine) as session:
+        first = chunks.take_for_dispatch(session, job_id, 3, now=NOON)
+        second = other.submit(
+            transaction, engine, lambda its: chunks.take_for_dispatch(its, job_id, 3, now=NOON)
+        ).result(10)
+
+    assert isinstance(second, list)
+    assert (len(first), len(second)) == (3, 1)
+    assert not set(first) & set(second)

@@ -1,0 +1,118 @@
+"""The dispatcher against a real broker: how much it sends, and what it sends again."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import Engine, update
+
+from db.clock import utc_now
+from db.models import Chunk, Worker
+from db.queries import chunks, workers
+from db.queries.chunks import Message
+from db.session import session_scope
+from scheduler.dispatch import Dispatcher
+from scheduler.services import ValkeyServer
+from tests.rows import make_job
+from worker.app import make_app
+from worker.doorbell import Doorbell
+from worker.errors import ServiceUnavailable
+from worker.settings import Settings
+
+
+@pytest.fixture
+def settings(valkey: ValkeyServer) -> Settings:
+    return Settings(broker_url=SecretStr(valkey.url), queue_chunks_per_child=2, resend_seconds=30)
+
+
+@pytest.fixture
+def doorbell(settings: Settings) -> Doorbell:
+    return Doorbell(make_app(settings, answer_seconds=2))
+
+
+@pytest.fixture
+def dispatcher(engine: Engine, doorbell: Doorbell, settings: Settings) -> Dispatcher:
+    return Dispatcher(engine, doorbell, settings)
+
+
+def start_worker(engine: Engine, children: int, *, heard: timedelta = timedelta()) -> None:
+    at = utc_now() - heard
+    with session_scope(engine) as session:
+        workers.register(session, Worker(name="w", children=children, started_at=at, heartbeat_at=at))
+
+
+def age_the_queue(engine: Engine, seconds: float) -> None:
+    with session_scope(engine) as session:
+        session.execute(update(Chunk).values(queued_at=utc_now() - timedelta(seconds=seconds)))
+
+
+def test_the_queue_is_kept_at_a_few_chunks_a_child(engine: Engine, dispatcher: Dispatcher, doorbell: Doorbell) -> None:
+    make_job(engine, scan_count=20, chunk_scans=1)
+    start_worker(engine, children=3)
+
+    assert [dispatcher.round(), dispatcher.round()] == [6, 0]
+    assert doorbell.unread() == 6
+
+
+@pytest.mark.parametrize("heard", [None, timedelta(minutes=5)])
+def test_nothing_is_sent_while_no_worker_lives(engine: Engine, dispatcher: Dispatcher, heard: timedelta | None) -> None:
+    make_job(engine, scan_count=2, chunk_scans=1)
+    if heard is not None:
+        start_worker(engine, children=3, heard=heard)
+
+    assert dispatcher.round() == 0
+
+
+def test_what_a_broker_lost_is_sent_again(
+    engine: Engine, dispatcher: Dispatcher, doorbell: Doorbell, valkey: ValkeyServer
+) -> None:
+    make_job(engine, scan_count=3, chunk_scans=1)
+    start_worker(engine, children=2)
+    dispatcher.round()
+    valkey.stop()
+    valkey.start()
+    age_the_queue(engine, 31)
+
+    assert [dispatcher.round(), dispatcher.round()] == [3, 0]
+    assert doorbell.unread() == 3
+
+
+def test_what_lies_unread_with_the_broker_is_not_sent_again(
+    engine: Engine, dispatcher: Dispatcher, doorbell: Doorbell
+) -> None:
+    make_job(engine, scan_count=3, chunk_scans=1)
+    start_worker(engine, children=2)
+    dispatcher.round()
+    age_the_queue(engine, 3600)
+
+    assert dispatcher.round() == 0
+    assert doorbell.unread() == 3
+
+
+def test_a_round_without_a_broker_loses_nothing(engine: Engine, dispatcher: Dispatcher, valkey: ValkeyServer) -> None:
+    job_id = make_job(engine, scan_count=1)
+    start_worker(engine, children=1)
+    valkey.stop()
+    with pytest.raises(ServiceUnavailable, match=r"127\.0\.0\.1"):
+        dispatcher.round()
+    valkey.start()
+    age_the_queue(engine, 31)
+
+    assert dispatcher.round() == 1
+    with session_scope(engine) as session:
+        message = Message(1, 1)
+        claim = chunks.claim(session, message, worker="w/1", lease_seconds=60, now=utc_now())
+    assert claim is not None
+    assert claim.job.id == job_id
+
+
+def test_a_more_urgent_job_goes_first(engine: Engine, dispatcher: Dispatcher) -> None:
+    make_job(engine, scan_count=5, chunk_scans=1)
+    urgent = make_job(engine, scan_count=2, chunk_scans=1, priority=9)
+    start_worker(engine, children=1)
+
+    dispatcher.round()
+
+    with session_scope(engine) as session:
+        queued = [each.job_id for each in session.query(Chunk).filter_by(state="queued")]
+    assert queued == [urgent, urgent]

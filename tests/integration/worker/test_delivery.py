@@ -1,0 +1,180 @@
+"""One chunk's way through a child, with real storage and a real database and a prediction made up on the spot."""
+
+import shutil
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from db.clock import utc_now
+from db.models import ChunkState, Scan, ScanState
+from db.queries import chunks, jobs, scans
+from db.queries.chunks import Claim
+from db.session import read_scope, session_scope
+from scheduler.submit import Submission, Submitter
+from tests.rows import chunk_of
+from worker.errors import ScanError, UsageError
+from worker.inference.client import Prediction
+from worker.inference.stand_in import stand_in_ab
+from worker.runtime import Runtime
+from worker.settings import Settings
+from worker.tasks import Child, Delivery
+
+
+def predict(lightness: NDArray[np.float32]) -> Prediction:
+    return Prediction(stand_in_ab(lightness), None, "stand-in", 1.0, 2.0)
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((30, 40), 60 * number + 20, np.uint8))
+    return folder
+
+
+@pytest.fixture
+def child(engine: Engine, tmp_path: Path, database_url: str) -> Child:
+    runtime = Runtime("host-1", tmp_path / "runtime")
+    runtime.folder.mkdir()
+    child = Child(
+        Settings(
+            database_url=SecretStr(database_url),
+            worker_name=runtime.worker_name,
+            runtime_folder=runtime.folder,
+            scan_attempts=2,
+            retry_pause_seconds=10,
+        )
+    )
+    child.model.predict = predict  # type: ignore[method-assign,assignment]
+    return child
+
+
+@pytest.fixture
+def claim(engine: Engine, child: Child, collection: Path) -> Callable[[], Claim]:
+    """Claims the one chunk of the collection's job; submits it first."""
+    submission = Submission(str(collection), str(collection.parent / "colour"))
+    Submitter(engine, s3=child.settings.s3_options, chunk_scans=64).submit(submission)
+
+    def claim() -> Claim:
+        later = utc_now() + timedelta(hours=1)  # whatever pause it had is over
+        with session_scope(engine) as session:
+            [message] = chunks.take_for_dispatch(session, 1, 1, now=later)
+            claimed = chunks.claim(session, message, worker=child.holder, lease_seconds=60, now=utc_now())
+        assert claimed is not None
+        return claimed
+
+    return claim
+
+
+def rows(engine: Engine) -> list[Scan]:
+    with read_scope(engine) as session:
+        return scans.of_job(session, 1)
+
+
+def test_every_scan_is_coloured_stored_and_recorded(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    Delivery(child, claim()).run()
+
+    assert {(row.state, row.width, row.height, row.bit_depth, row.worker) for row in rows(engine)} == {
+        (ScanState.DONE, 40, 30, 8, "host-1")
+    }
+    assert {path.name for path in (collection.parent / "colour").iterdir()} == {f"{number}.png" for number in range(4)}
+    assert chunk_of(engine, 1).state == ChunkState.DONE
+
+
+def test_a_bad_scan_fails_at_once_and_the_rest_of_its_chunk_is_done(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    content = (collection / "2.png").read_bytes()
+    (collection / "2.png").write_bytes(content[:-20])
+    claimed = claim()
+    Delivery(child, claimed).run()
+
+    assert [(row.state, row.error_code) for row in rows(engine)][:2] == [(ScanState.DONE, None)] * 2
+    assert rows(engine)[2].error_code in ("source_changed", "truncated")
+    assert chunk_of(engine, 1).state == ChunkState.DONE
+
+
+def test_a_passing_failure_is_tried_again_after_a_pause_and_fails_with_the_last_reason(
+    engine: Engine, child: Child, claim: Callable[[], Claim]
+) -> None:
+    def away(_: NDArray[np.float32]) -> Prediction:
+        raise ScanError("model_unavailable", "no model server answers", permanent=False)
+
+    child.model.predict = away  # type: ignore[method-assign,assignment]
+    before = utc_now()
+    Delivery(child, claim()).run()
+    first, pause = rows(engine)[0], chunk_of(engine, 1).not_before
+    Delivery(child, claim()).run()
+
+    assert (first.state, first.attempts, first.error_code) == (ScanState.PENDING, 1, "model_unavailable")
+    assert pause is not None
+    assert pause >= before + timedelta(seconds=10)
+    assert {(row.state, row.attempts, row.error_code) for row in rows(engine)} == {
+        (ScanState.FAILED, 2, "model_unavailable")
+    }
+    with read_scope(engine) as session:
+        assert jobs.progress(session, 1).failed == 4
+
+
+def test_a_draining_worker_hands_back_what_it_has_not_begun(
+    engine: Engine, child: Child, claim: Callable[[], Claim]
+) -> None:
+    claimed = claim()
+    child.runtime.drain()
+
+    Delivery(child, claimed).run()
+
+    assert {row.state for row in rows(engine)} == {ScanState.PENDING}
+    assert chunk_of(engine, 1).state == ChunkState.PENDING
+
+
+def test_a_chunk_held_too_long_is_handed_back_with_what_is_done_recorded(
+    engine: Engine, child: Child, claim: Callable[[], Claim]
+) -> None:
+    def slow(lightness: NDArray[np.float32]) -> Prediction:
+        time.sleep(0.05)
+        return predict(lightness)
+
+    child.model.predict = slow  # type: ignore[method-assign,assignment]
+    delivery = Delivery(child, claim())
+    delivery._hand_back_at = 0.0
+    delivery.run()
+
+    assert chunk_of(engine, 1).state == ChunkState.PENDING
+
+
+def test_a_worker_that_cannot_work_for_a_job_hands_its_chunk_back(
+    engine: Engine, child: Child, claim: Callable[[], Claim], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise UsageError("no AWS profile")
+
+    monkeypatch.setattr(child, "pipeline", refuse)
+
+    with pytest.raises(UsageError):
+        Delivery(child, claim()).run()
+
+    chunk = chunk_of(engine, 1)
+    assert (chunk.state, chunk.lost_leases) == (ChunkState.PENDING, 0)
+
+
+def test_a_destination_that_is_not_mounted_is_not_made(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    shutil.rmtree(collection.parent / "colour")
+
+    Delivery(child, claim()).run()
+
+    assert {(row.state, row.error_code) for row in rows(engine)} == {(ScanState.PENDING, "destination_missing")}
+    assert not (collection.parent / "colour").exists()
