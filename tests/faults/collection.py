@@ -76,6 +76,7 @@ def _coloured(contents: list[bytes], folder: Path) -> list[bytes]:
     configure_libraries()
     source, destination = folder / "contents", folder / "coloured"
     source.mkdir()
+    destination.mkdir()
     pipeline = Pipeline(
         source=FolderStorage(source),
         destination=FolderStorage(destination),
