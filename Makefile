@@ -8,11 +8,13 @@ INSTALLED := .venv/.installed
 SOURCES := db worker scheduler tests
 EXTRAS := --extra postgresql --extra standalone --extra dev
 
-.PHONY: demo test check format lock clean help
+.PHONY: demo test faults scale check format lock clean help
 
 help:
 	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
 	@echo 'make test    install into .venv, then check the code and run every test'
+	@echo 'make faults  break a running system in every way, over 500 scans each (half an hour)'
+	@echo 'make scale   a million scans in the job database, and how long everything takes then'
 	@echo 'make check   ruff and mypy alone'
 	@echo 'make format  put the code into shape'
 	@echo 'make lock    choose the newest versions for requirements.lock'
@@ -22,6 +24,12 @@ demo: $(INSTALLED)
 
 test: check
 	$(BIN)/python -m pytest
+
+faults: $(INSTALLED)
+	$(BIN)/python -m tests.faults
+
+scale: $(INSTALLED)
+	$(BIN)/python -m tests.bench.scale
 
 check: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)

@@ -42,15 +42,17 @@ class JobState:
     RUNNING = "running"  # its chunks are dispatched in priority order
     PAUSED = "paused"  # nothing new is dispatched; what is leased is finished
     COMPLETED = "completed"  # every scan is done, failed or skipped
+    ABORTED = "aborted"  # more of its scans failed than its submitter allowed; `retry` goes on
     CANCELLED = "cancelled"  # a person stopped it; what was done stays done
-    ALL = (SUBMITTING, RUNNING, PAUSED, COMPLETED, CANCELLED)
-    ENDED = (COMPLETED, CANCELLED)
+    ALL = (SUBMITTING, RUNNING, PAUSED, COMPLETED, ABORTED, CANCELLED)
+    ENDED = (COMPLETED, ABORTED, CANCELLED)
     # From which states each one may follow. A test drives the whole system at random and holds it to these.
     AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
         SUBMITTING: (),
-        RUNNING: (SUBMITTING, PAUSED, COMPLETED),  # completed: by `retry`
+        RUNNING: (SUBMITTING, PAUSED, COMPLETED, ABORTED),  # from the last two by `retry`
         PAUSED: (RUNNING,),
         COMPLETED: (RUNNING,),
+        ABORTED: (RUNNING,),
         CANCELLED: (SUBMITTING, RUNNING, PAUSED),
     }
 
@@ -98,7 +100,9 @@ class Job(Base):
     __tablename__ = "job"
     __table_args__ = (
         _one_of("state", JobState.ALL),
-        CheckConstraint("(state IN ('completed', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"),
+        CheckConstraint(
+            "(state IN ('completed', 'aborted', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"
+        ),
         Index("job_by_state", "state", "priority"),
     )
 
@@ -107,6 +111,9 @@ class Job(Base):
     source: Mapped[str] = mapped_column(Text)  # s3://bucket/prefix or a folder
     destination: Mapped[str] = mapped_column(Text)
     options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, colour_scans
+    # The manifest and patterns that chose among the source's scans; None when all were meant.
+    selection: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    max_failures: Mapped[int | None] = mapped_column(BigInteger)  # more failed scans, and the job is aborted
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
     state: Mapped[str] = mapped_column(String(16), default=JobState.SUBMITTING)
     scan_count: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -27,8 +27,10 @@ def expire(engine: Engine, *, chunk_attempts: int) -> int:
 
 
 def complete_jobs(engine: Engine) -> list[int]:
-    """Returns the jobs that this call completed."""
+    """Returns the jobs that this call completed. Those that failed too often are aborted first."""
     with session_scope(engine) as session:
+        for job_id in jobs.abort_failing(session, now=utc_now()):
+            logger.warning("job %d is aborted: more of its scans failed than it allows", job_id)
         completed = jobs.complete_finished(session, now=utc_now())
     for job_id in completed:
         logger.info("job %d is completed", job_id)

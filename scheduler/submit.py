@@ -1,5 +1,6 @@
 """List a collection, and insert it as a job."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,14 +8,18 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.clock import utc_now
+from db.models import JobState
 from db.queries import jobs, scans
 from db.queries.jobs import NewScan
 from db.session import read_scope, session_scope
+from scheduler.manifest import Entry, matches, read_manifest
 from worker.errors import UsageError
-from worker.scans import FORMATS, is_scan_key, output_key
+from worker.scans import FORMATS, is_scan_key, output_format, output_key
 from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
 
 COLOUR_SCANS = ("skip", "colourize")
+OVERWRITE = ("never", "changed", "always")
+_MAX_FAILURES = re.compile(r"[0-9]{1,9}|[0-9]{1,2}%|100%")
 PAGE_SCANS = 4_096  # inserted, and shown as progress, at a time; a whole number of default chunks
 
 
@@ -30,12 +35,40 @@ class Submission:
     name: str | None = None
     missing_only: bool = False
     colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
+    overwrite: str = "always"  # never: leave out what the destination has; changed: as missing_only
+    manifest: str | None = None  # a file, or s3://bucket/key; without it, everything under the source
+    include: tuple[str, ...] = ()  # patterns, see scheduler.manifest
+    exclude: tuple[str, ...] = ()
+    max_failures: str | None = None  # "20" or "5%": the job stops itself when more scans have failed
 
     def __post_init__(self) -> None:
         if self.colour_scans not in COLOUR_SCANS:
             raise UsageError(f"--colour-scans {self.colour_scans}: expected one of {', '.join(COLOUR_SCANS)}")
         if self.format not in FORMATS:
             raise UsageError(f"--format {self.format}: expected one of {', '.join(FORMATS)}")
+        if self.overwrite not in OVERWRITE:
+            raise UsageError(f"--overwrite {self.overwrite}: expected one of {', '.join(OVERWRITE)}")
+        if self.missing_only and self.overwrite == "never":
+            raise UsageError("--missing-only and --overwrite never: expected one of the two")
+        if self.max_failures is not None and not _MAX_FAILURES.fullmatch(self.max_failures):
+            raise UsageError(f"--max-failures {self.max_failures}: expected a number of scans, such as 20, or 5%")
+
+    def failures_allowed(self, scan_count: int) -> int | None:
+        """How many of so many scans may fail; None for any number."""
+        if self.max_failures is None:
+            return None
+        number = int(self.max_failures.removesuffix("%"))
+        return scan_count * number // 100 if self.max_failures.endswith("%") else number
+
+    @property
+    def only_changed(self) -> bool:
+        return self.missing_only or self.overwrite == "changed"
+
+    @property
+    def selection(self) -> dict[str, Any] | None:
+        """What chooses among the source's scans; None when all are meant."""
+        chosen = {"manifest": self.manifest, "include": list(self.include), "exclude": list(self.exclude)}
+        return chosen if any(chosen.values()) else None
 
     @property
     def options(self) -> dict[str, Any]:
@@ -51,12 +84,16 @@ class Submitted:
     scans: int = 0
     bytes: int = 0
     others: int = 0  # files that are no scans, by their names
-    present: int = 0  # left out by missing_only
+    present: int = 0  # left out, as the destination has them
+    unwanted: int = 0  # left out by --include or --exclude
+    already: bool = False  # `job_id` is an earlier job that does the same and has not ended
 
-    def as_dict(self) -> dict[str, int | None]:
+    def as_dict(self) -> dict[str, int | None]:  # bool is an int
         return asdict(self)
 
     def sentence(self) -> str:
+        if self.already:
+            return f"job {self.job_id} does this already; photochrom status {self.job_id}"
         what = (
             f"job {self.job_id} has" if self.job_id is not None else "no job is made;" if self.present else "would be"
         )
@@ -117,12 +154,14 @@ class Submitter:
         """
         source, destination = open_both(asked, self._s3)
         submitted = Submitted()
+        if not dry_run and (same := self._same(asked, source, destination)) is not None:
+            return Submitted(job_id=same, already=True)
         try:
             for page in self._pages(asked, source, destination, submitted):
                 if not dry_run:
                     self._insert(asked, source, destination, page, submitted)
                 self._progress(submitted)
-            self._finish(source, submitted)
+            self._finish(asked, source, submitted)
         except BaseException:
             if submitted.job_id is not None:
                 with session_scope(self._engine) as session:
@@ -134,21 +173,49 @@ class Submitter:
         self, asked: Submission, source: Storage, destination: Storage, submitted: Submitted
     ) -> Iterator[list[NewScan]]:
         at_destination: dict[str, int] = {}
-        if asked.missing_only and not _is_new_folder(parse_location(asked.destination)):
+        if (asked.only_changed or asked.overwrite == "never") and not _is_new_folder(parse_location(asked.destination)):
             at_destination = {found.key: found.bytes for found in destination.list()}
         page: list[NewScan] = []
-        for found in source.list():
+        for found in self._listing(asked, source):
             if "\0" in found.key:
                 raise UsageError(f"{source.uri} holds the key {found.key!r}, which no database can keep; rename it")
             if not is_scan_key(found.key):
                 submitted.others += 1
                 continue
-            page.append(NewScan(found.key, found.etag, found.bytes, output_key(found.key, asked.format)))
+            if not matches(found.key, asked.include, asked.exclude):
+                submitted.unwanted += 1
+                continue
+            page.append(NewScan(found.key, found.etag, found.bytes, _output_key(found, asked.format)))
             if len(page) == PAGE_SCANS:
                 yield self._wanted(asked, source, destination, page, at_destination, submitted)
                 page = []
         if page:
             yield self._wanted(asked, source, destination, page, at_destination, submitted)
+
+    def _listing(self, asked: Submission, source: Storage) -> Iterator[Entry]:
+        if asked.manifest is not None:
+            yield from read_manifest(asked.manifest, source.uri, self._s3)
+            return
+        for found in source.list():
+            yield Entry(found.key, found.etag, found.bytes)
+
+    def _same(self, asked: Submission, source: Storage, destination: Storage) -> int | None:
+        """The job that does this already and has not ended; raises UsageError when it is not fully listed yet."""
+        with read_scope(self._engine) as session:
+            same = [
+                job
+                for job in jobs.unfinished(session)
+                if (job.source, job.destination, job.options, job.selection)
+                == (source.uri, destination.uri, asked.options, asked.selection)
+            ]
+        if not same:
+            return None
+        if same[0].state == JobState.SUBMITTING:
+            raise UsageError(
+                f"job {same[0].id} is being submitted with the same scans; wait for it, or if its submit was killed: "
+                f"photochrom cancel {same[0].id}, then submit again"
+            )
+        return same[0].id
 
     def _wanted(
         self,
@@ -159,7 +226,11 @@ class Submitter:
         at_destination: dict[str, int],
         submitted: Submitted,
     ) -> list[NewScan]:
-        if asked.missing_only:
+        if asked.overwrite == "never":
+            missing = [scan for scan in page if scan.output_key not in at_destination]
+            submitted.present += len(page) - len(missing)
+            page = missing
+        elif asked.only_changed:
             with read_scope(self._engine) as session:
                 done = scans.done_before(
                     session,
@@ -176,7 +247,7 @@ class Submitter:
             submitted.present += len(page) - len(whole)
             page = whole
         submitted.scans += len(page)
-        submitted.bytes += sum(scan.source_bytes for scan in page)
+        submitted.bytes += sum(scan.source_bytes or 0 for scan in page)
         return page
 
     def _insert(
@@ -193,17 +264,38 @@ class Submitter:
                     source=source.uri,
                     destination=destination.uri,
                     options=asked.options,
+                    selection=asked.selection,
                     priority=asked.priority,
                     now=utc_now(),
                 )
             jobs.add_scans(session, submitted.job_id, page, chunk_scans=self._chunk_scans)
 
-    def _finish(self, source: Storage, submitted: Submitted) -> None:
+    def _finish(self, asked: Submission, source: Storage, submitted: Submitted) -> None:
+        if submitted.unwanted and not submitted.scans and not submitted.present:
+            raise UsageError(f"--include and --exclude leave none of {submitted.unwanted} scans; correct the patterns")
         if not submitted.scans and not submitted.present:
             raise _no_scan(source, submitted.others)
         if submitted.job_id is not None:
             with session_scope(self._engine) as session:
-                jobs.start(session, submitted.job_id, other_count=submitted.others)
+                jobs.start(
+                    session,
+                    submitted.job_id,
+                    other_count=submitted.others,
+                    max_failures=asked.failures_allowed(submitted.scans),
+                )
+
+
+def _output_key(found: Entry, format: str) -> str:
+    """A manifest's own output key, if it gives one; raises UsageError when that is no place for the format."""
+    own = output_key(found.key, format)
+    if found.output is None:
+        return own
+    if not is_scan_key(found.output) or output_format(found.output, "source") != output_format(own, "source"):
+        raise UsageError(
+            f"the manifest's output {found.output!r} for {found.key!r} does not end like {own!r}; "
+            "correct it, or choose its format with --format"
+        )
+    return found.output
 
 
 def expect_a_scan(source: Storage) -> None:

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.clock import utc_now
 from db.migrations import check_up_to_date
@@ -65,6 +66,8 @@ class Supervisor:
             stand_in_milliseconds=settings.stand_in_model_milliseconds,
         )
         self._celery: subprocess.Popen[bytes] | None = None
+        # What to register with the first heartbeat: the database may be away when the model is ready.
+        self._about: ServerInfo | None = None
         self._celery_ended_at: float | None = None
         self._celery_ends: list[float] = []
 
@@ -88,19 +91,7 @@ class Supervisor:
         if about is None:
             return
         self._celery = self._start_celery()
-        now = utc_now()
-        with session_scope(self._engine) as session:
-            workers.register(
-                session,
-                Worker(
-                    name=self.name,
-                    children=self._settings.children,
-                    device=about.device,
-                    checkpoint=about.checkpoint_id,
-                    started_at=now,
-                    heartbeat_at=now,
-                ),
-            )
+        self._about = about
         logger.info(
             "worker %s: %d children, checkpoint %s on %s",
             self.name,
@@ -168,10 +159,27 @@ class Supervisor:
     def _beat(self) -> None:
         try:
             with session_scope(self._engine) as session:
+                if self._about is not None:
+                    self._register(session, self._about)
                 workers.beat(session, self.name, now=utc_now())
+            self._about = None
             self._give_up_leases_of_the_dead()
         except DatabaseUnavailable as error:
             logger.warning("%s; trying again", error)
+
+    def _register(self, session: Session, about: ServerInfo) -> None:
+        now = utc_now()
+        workers.register(
+            session,
+            Worker(
+                name=self.name,
+                children=self._settings.children,
+                device=about.device,
+                checkpoint=about.checkpoint_id,
+                started_at=now,
+                heartbeat_at=now,
+            ),
+        )
 
     def _give_up_leases_of_the_dead(self) -> None:
         """End the leases of children that died, at once: nobody has to wait until they expire.

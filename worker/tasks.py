@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from celery import Task
 from sqlalchemy import Engine
-from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from db.clock import utc_now
 from db.models import Job, Scan, ScanState
@@ -205,7 +205,7 @@ class Delivery:
             retry=retry_if_exception_type(DatabaseUnavailable),
             stop=stop_after_delay(self._settings.lease_seconds),
             wait=wait_exponential(multiplier=0.5, max=10),
-            before_sleep=before_sleep_log(logger, logging.WARNING),
+            before_sleep=lambda state: logger.warning("%s; trying again", state.outcome and state.outcome.exception()),
             reraise=True,
         )
         return tries(write)

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Chunk, ChunkState, Job, JobState, Scan
+from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.queries import bulk
 
 # From which states a person may bring a job into each state.
 ALLOWED = {
@@ -24,8 +26,8 @@ class NewScan:
     """A scan as the listing gave it; keys are relative to the job's source and destination."""
 
     source_key: str
-    source_etag: str
-    source_bytes: int
+    source_etag: str | None  # None, or no bytes, where a manifest does not say
+    source_bytes: int | None
     output_key: str
 
 
@@ -62,43 +64,66 @@ def create(
     options: dict[str, Any],
     priority: int,
     now: datetime,
+    selection: dict[str, Any] | None = None,
 ) -> int:
     """A job that is still being listed; returns its id."""
-    job = Job(name=name, source=source, destination=destination, options=options, priority=priority, created_at=now)
+    job = Job(
+        name=name,
+        source=source,
+        destination=destination,
+        options=options,
+        selection=selection,
+        priority=priority,
+        created_at=now,
+    )
     session.add(job)
     session.flush()
     return job.id
 
 
 def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_scans: int) -> None:
-    """Insert scans in bulk, cut into chunks of `chunk_scans` (the last may be shorter)."""
+    """Insert scans in bulk, cut into chunks of `chunk_scans` (the last may be shorter).
+
+    Raises UsageError when two of the job's scans have one output.
+    """
     groups = [scans[start : start + chunk_scans] for start in range(0, len(scans), chunk_scans)]
     chunk_ids = session.scalars(
         insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
         [{"job_id": job_id, "scan_count": len(group)} for group in groups],
     ).all()
-    rows = [
-        {
-            "job_id": job_id,
-            "chunk_id": chunk_id,
-            "source_key": scan.source_key,
-            "source_etag": scan.source_etag,
-            "source_bytes": scan.source_bytes,
-            "output_key": scan.output_key,
-        }
-        for chunk_id, group in zip(chunk_ids, groups, strict=True)
-        for scan in group
-    ]
-    session.execute(insert(Scan), rows)
-    session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(rows)))
+    try:
+        bulk.insert_rows(
+            session,
+            Scan,
+            ("job_id", "chunk_id", "state", "attempts", "source_key", "source_etag", "source_bytes", "output_key"),
+            [
+                (
+                    job_id,
+                    chunk_id,
+                    ScanState.PENDING,
+                    0,
+                    scan.source_key,
+                    scan.source_etag,
+                    scan.source_bytes,
+                    scan.output_key,
+                )
+                for chunk_id, group in zip(chunk_ids, groups, strict=True)
+                for scan in group
+            ],
+        )
+    except IntegrityError:
+        raise UsageError(
+            "two scans would have the same output; expected a place for each: mend the manifest's output keys"
+        ) from None
+    session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(scans)))
 
 
-def start(session: Session, job_id: int, *, other_count: int) -> None:
+def start(session: Session, job_id: int, *, other_count: int, max_failures: int | None = None) -> None:
     """The listing is complete: let the dispatcher see the job. Raises UsageError when it was cancelled meanwhile."""
     started = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
-        .values(state=JobState.RUNNING, other_count=other_count)
+        .values(state=JobState.RUNNING, other_count=other_count, max_failures=max_failures)
         .returning(Job.id)
     ).all()
     if not started:
@@ -134,7 +159,11 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     if not changed:
         found = get(session, job_id).state
         raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
-    # Their messages, should they arrive, claim nothing.
+    _take_back_queued(session, job_id)
+
+
+def _take_back_queued(session: Session, job_id: int) -> None:
+    """Chunks that lie with the broker are pending again; their messages, should they arrive, claim nothing."""
     session.execute(
         update(Chunk)
         .where(Chunk.job_id == job_id, Chunk.state == ChunkState.QUEUED)
@@ -162,6 +191,33 @@ def complete_finished(session: Session, *, now: datetime) -> list[int]:
             .execution_options(synchronize_session=False)
         )
     )
+
+
+def abort_failing(session: Session, *, now: datetime) -> list[int]:
+    """Stop every running job of which more scans have failed than its submitter allowed; returns their ids."""
+    watched = select(Job.id).where(Job.state == JobState.RUNNING, Job.max_failures.is_not(None))
+    job_ids = session.scalars(watched.order_by(Job.id).with_for_update(skip_locked=True)).all()
+    if not job_ids:
+        return []
+    failed = select(func.sum(Chunk.failed_count)).where(Chunk.job_id == Job.id).scalar_subquery()
+    aborted = session.scalars(
+        update(Job)
+        .where(Job.id.in_(job_ids), failed > Job.max_failures)
+        .values(state=JobState.ABORTED, finished_at=now)
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for job_id in aborted:
+        _take_back_queued(session, job_id)
+    return list(aborted)
+
+
+def set_priority(session: Session, job_id: int, priority: int) -> None:
+    """Higher goes first, from the next round on; raises UsageError for an unknown job or one that has ended."""
+    job = get(session, job_id)
+    changed = update(Job).where(Job.id == job_id, Job.state.not_in(JobState.ENDED)).values(priority=priority)
+    if not session.scalars(changed.returning(Job.id)).all():
+        raise UsageError(f"job {job_id} is {job.state}; only one that has not ended has a priority")
 
 
 def recent_ids(session: Session, *, limit: int) -> list[int]:

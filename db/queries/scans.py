@@ -9,10 +9,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Job, JobState, Scan, ScanState
+from db.models import Chunk, Job, JobState, Scan, ScanState
 from db.queries import chunks, jobs
-
-_CHUNKS_AT_ONCE = 1_000  # in one statement: the parameters of a statement are limited
 
 
 @dataclass(slots=True)
@@ -137,19 +135,24 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         found = jobs.get(session, job_id).state
         raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
-    chunk_ids = session.scalars(
-        update(Scan)
-        .where(*failed)
-        .values(state=ScanState.PENDING, attempts=0, finished_at=None, error_code=None, error_message=None)
-        .returning(Scan.chunk_id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    for some in _parts(sorted(set(chunk_ids)), 1000):
-        chunks.reopen(session, some)  # first: a chunk that is done has nothing left, which the database checks
-        chunks.recount(session, some, now=now)
-    if chunk_ids and job.state == JobState.COMPLETED:
+    # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
+    held = select(Chunk.id).where(Chunk.job_id == job_id, Chunk.failed_count > 0).order_by(Chunk.id).with_for_update()
+    brought_back = 0
+    for some in _parts(session.scalars(held).all(), 1000):
+        changed = session.scalars(
+            update(Scan)
+            .where(Scan.chunk_id.in_(some), *failed)
+            .values(state=ScanState.PENDING, attempts=0, finished_at=None, error_code=None, error_message=None)
+            .returning(Scan.chunk_id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        brought_back += len(changed)
+        chunk_ids = sorted(set(changed))
+        chunks.reopen(session, chunk_ids)
+        chunks.recount(session, chunk_ids, now=now)
+    if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
         job.state, job.finished_at = JobState.RUNNING, None
-    return len(chunk_ids)
+    return brought_back
 
 
 def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -1,4 +1,4 @@
-"""Commands about jobs: submit, status, scans, pause, resume, cancel, retry, report."""
+"""Commands about jobs: submit, status, scans, pause, resume, cancel, retry, priority, report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (submit, status, scans, pause, resume, cancel, retry, report):
+    for command in (submit, status, scans, pause, resume, cancel, retry, priority, report):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -25,6 +25,17 @@ def submit(
     priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
     name: Annotated[Optional[str], typer.Option(help="A name for people.")] = None,  # noqa: UP045
     missing_only: Annotated[bool, typer.Option(help="Leave out what is there and unchanged.")] = False,
+    overwrite: Annotated[str, typer.Option(help="Outputs that are there: never, changed or always.")] = "always",
+    manifest: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Only scans that this file or s3:// object lists: CSV, JSON lines or S3 Inventory."),
+    ] = None,
+    include: Annotated[Optional[list[str]], typer.Option(help="Only keys like this; may be repeated.")] = None,  # noqa: UP045
+    exclude: Annotated[Optional[list[str]], typer.Option(help="No keys like this; may be repeated.")] = None,  # noqa: UP045
+    max_failures: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Stop the job when more scans than this, N or N%, have failed."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option(help="Only list and count.")] = False,
     colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     json: Json = False,
@@ -44,6 +55,11 @@ def submit(
         name=name,
         missing_only=missing_only,
         colour_scans=colour_scans,
+        overwrite=overwrite,
+        manifest=manifest,
+        include=tuple(include or ()),
+        exclude=tuple(exclude or ()),
+        max_failures=max_failures,
     )
     with listing(quiet=json) as progress:
         submitter = Submitter(
@@ -160,6 +176,17 @@ def retry(
     with session_scope(common.database(common.settings())) as session:
         count = scan_queries.retry_failed(session, job, code=code, now=utc_now())
     print(f"{count} scans of job {job} will be tried again")
+
+
+def priority(job: JobId, number: Annotated[int, typer.Argument(help="Higher goes first.")]) -> None:
+    """Change a job's priority; it counts from the next round of the scheduler on."""
+    from db.queries import jobs
+    from db.session import session_scope
+    from scheduler.cli import common
+
+    with session_scope(common.database(common.settings())) as session:
+        jobs.set_priority(session, job, number)
+    print(f"job {job} has priority {number}")
 
 
 def report(

@@ -17,6 +17,8 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("destination", sa.Text(), nullable=False),
         sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("selection", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("max_failures", sa.BigInteger(), nullable=True),
         sa.Column("priority", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("scan_count", sa.BigInteger(), nullable=False),
@@ -24,10 +26,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "(state IN ('completed', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"
+            "(state IN ('completed', 'aborted', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"
         ),
         sa.CheckConstraint(
-            "state IN ('submitting', 'running', 'paused', 'completed', 'cancelled')", name="state_known"
+            "state IN ('submitting', 'running', 'paused', 'completed', 'aborted', 'cancelled')", name="state_known"
         ),
         sa.PrimaryKeyConstraint("id"),
     )

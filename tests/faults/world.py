@@ -1,0 +1,244 @@
+"""A whole system to break: its services, its processes, and at the end the comparison of stores and database."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from sqlalchemy import select, text
+
+from db.migrations import upgrade
+from db.models import Chunk, ChunkState, Scan, ScanState
+from db.queries import jobs
+from db.queries.jobs import Progress
+from db.session import make_engine, read_scope, session_scope
+from scheduler.services import S3Server, ValkeyServer
+from scheduler.submit import Submission, Submitter
+from tests.acceptance.command import clean_environment
+from tests.faults.collection import Collection, sha256
+from tests.services import PostgreSQLServer
+from worker.storage import S3Options
+
+HOOK = Path(__file__).parent / "hook"
+# Counts every write of the state done, one that changes nothing too.
+_COUNT_DONE = """
+CREATE TABLE done_log (scan_id bigint);
+CREATE FUNCTION log_done() RETURNS trigger AS
+  'BEGIN INSERT INTO done_log VALUES (NEW.id); RETURN NEW; END' LANGUAGE plpgsql;
+CREATE TRIGGER log_done AFTER UPDATE OF state ON scan FOR EACH ROW WHEN (NEW.state = 'done')
+  EXECUTE FUNCTION log_done();
+"""
+
+
+class World:
+    """One job over `collection`, and the processes that work on it. A context manager: it ends what it started."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        folder: Path,
+        *,
+        valkey: ValkeyServer,
+        s3: S3Server,
+        postgresql: PostgreSQLServer,
+        seed: int = 1,
+        **settings: str,
+    ) -> None:
+        self.collection, self.folder = collection, folder
+        self.valkey, self.s3, self.postgresql = valkey, s3, postgresql
+        self.random = random.Random(seed)
+        self.name = f"faults-{uuid.uuid4().hex[:10]}"
+        self.destination = f"s3://{self.name}/out"  # or a folder
+        self.job_id = 0
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._database = postgresql.url(self.name)
+        self._settings = settings
+        self._s3_environment = s3.environment()
+
+    def __enter__(self) -> "World":
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.valkey.start()
+        self.postgresql.start()
+        self.postgresql.create_database(self.name)
+        self.engine = make_engine(f"{self._database}?application_name=faults")
+        upgrade(self.engine)
+        with session_scope(self.engine) as session:
+            session.execute(text(_COUNT_DONE))
+        self.s3.client().create_bucket(Bucket=self.name)
+        self.collection.put(self.s3.client(), self.name, "in")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name in list(self._processes):
+            self.kill(name)
+        self.engine.dispose()
+        self.postgresql.start()
+        self.postgresql.drop_database(self.name)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = os.pathsep.join(filter(None, [str(HOOK), os.environ.get("PYTHONPATH")]))
+        return clean_environment(
+            **{
+                **self._s3_environment,
+                "PYTHONPATH": path,
+                "DEVICE_LOG": str(self.folder / "device.log"),
+                "PHOTOCHROM_BROKER_URL": self.valkey.url,
+                "PHOTOCHROM_DATABASE_URL": self._database,
+                "PHOTOCHROM_QUEUE": self.name,
+                "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "40",
+                "PHOTOCHROM_BATCH_SIZE": "4",
+                "PHOTOCHROM_CHUNK_SCANS": "8",
+                "PHOTOCHROM_CHILDREN": "1",
+                "PHOTOCHROM_THREADS_PER_CHILD": "4",
+                "PHOTOCHROM_RECORD_SECONDS": "0.5",
+                "PHOTOCHROM_LEASE_SECONDS": "6",
+                "PHOTOCHROM_HEARTBEAT_SECONDS": "1",
+                "PHOTOCHROM_SCHEDULER_ROUND_SECONDS": "0.2",
+                "PHOTOCHROM_RESEND_SECONDS": "3",
+                "PHOTOCHROM_RETRY_PAUSE_SECONDS": "0.5",
+                "PHOTOCHROM_SCRATCH_FOLDER": str(self.folder),
+                **self._settings,
+            }
+        )
+
+    def change(self, **settings: str) -> None:
+        """Settings of the processes that are started from now on."""
+        self._settings.update(settings)
+
+    def submit(self, chunk_scans: int = 8) -> None:
+        os.environ.update(self._s3_environment)
+        s3 = S3Options(endpoint_url=self.s3.endpoint_url, attempts=3, timeout_seconds=10)
+        submitter = Submitter(self.engine, s3=s3, chunk_scans=chunk_scans)
+        self.job_id = submitter.submit(Submission(f"s3://{self.name}/in", self.destination)).job_id or 0
+
+    def start(self, *names: str) -> None:
+        """Start `scheduler`, or `worker` with anything after it, again too."""
+        for name in names:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                command = [sys.executable, "-m", "scheduler", name.partition("-")[0]]
+                self._processes[name] = subprocess.Popen(
+                    command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
+                )
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    def kill(self, name: str, *, with_children: bool = True) -> None:
+        """kill -9, of its whole tree at once as when the machine dies, or of itself alone."""
+        process = self._processes.pop(name)
+        for each in self.tree(process.pid)[: None if with_children else 1]:
+            with _gone_is_fine():
+                each.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def terminate(self, name: str, seconds: float) -> float:
+        """SIGTERM; returns after how many seconds it was out, and raises TimeoutExpired after `seconds`."""
+        process = self._processes.pop(name)
+        began = time.monotonic()
+        process.terminate()
+        process.wait(seconds)
+        return time.monotonic() - began
+
+    def ends(self, name: str) -> bool:
+        return self._processes[name].poll() is not None
+
+    def tree(self, pid: int) -> list[psutil.Process]:
+        try:
+            parent = psutil.Process(pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def model_servers(self) -> list[psutil.Process]:
+        return [each for each in self._below() if "worker.inference.server" in _command(each)]
+
+    def children(self) -> list[psutil.Process]:
+        """Celery's children, by being Celery's and below another of Celery's."""
+        celery = [each for each in self._below() if any("worker.app" in part for part in _command(each))]
+        pids = {each.pid for each in celery}
+        return [each for each in celery if each.ppid() in pids]
+
+    def _below(self) -> list[psutil.Process]:
+        return [each for process in self._processes.values() for each in self.tree(process.pid)]
+
+    def progress(self) -> Progress:
+        with read_scope(self.engine) as session:
+            return jobs.progress(session, self.job_id)
+
+    def wait(self, what: Callable[[], bool], seconds: float, *, every: float = 0.1) -> None:
+        deadline = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < deadline, f"not within {seconds:g} s: {self.state()}"
+            time.sleep(every)
+
+    def wait_for(self, ended: int, seconds: float = 120) -> None:
+        """Until so many scans have ended."""
+        self.wait(lambda: self.progress().total - self.progress().pending >= ended, seconds)
+
+    def wait_until_completed(self, seconds: float = 300) -> None:
+        self.wait(lambda: self.progress().ended, seconds, every=0.3)
+
+    def state(self) -> str:
+        progress = self.progress()
+        with read_scope(self.engine) as session:
+            found = Counter(session.scalars(select(Chunk.state)))
+        return f"{progress.done} done, {progress.failed} failed of {progress.total}; chunks {dict(found)}"
+
+    def stored(self) -> dict[str, bytes]:
+        """The outputs in the destination, by key."""
+        if not self.destination.startswith("s3://"):
+            folder = Path(self.destination)
+            paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
+            return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+        client = self.s3.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix="out/")
+        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+        return {key.removeprefix("out/"): client.get_object(Bucket=self.name, Key=key)["Body"].read() for key in keys}
+
+    def check(self, failed: dict[str, str] | None = None) -> None:
+        """Every scan done once and right byte for byte, but for those in `failed`, with their codes."""
+        stored, expected_failures = self.stored(), failed or {}
+        with read_scope(self.engine) as session:
+            rows = session.scalars(select(Scan)).all()
+            done_writes = Counter(session.scalars(text("SELECT scan_id FROM done_log")))
+            assert set(session.scalars(select(Chunk.state))) == {ChunkState.DONE}
+        failures = {row.source_key: row.error_code for row in rows if row.state == ScanState.FAILED}
+        assert failures == expected_failures, f"failed: {failures}"
+        done = [row for row in rows if row.state == ScanState.DONE]
+        assert {row.source_key for row in rows} == set(self.collection.scans)
+        assert {row.output_key for row in done} == set(stored) == set(self.collection.outputs)
+        for row in done:
+            output = stored[row.output_key]
+            assert output == self.collection.outputs[row.source_key], f"{row.output_key} is not what it must be"
+            assert (row.output_sha256, row.output_bytes) == (sha256(output), len(output))
+        assert done_writes == {row.id: 1 for row in done}, "a scan was recorded done more than once"
+        progress = self.progress()
+        assert (progress.done, progress.failed, progress.pending) == (len(done), len(failures), 0)
+
+    def device_work(self) -> float:
+        """How often a scan was predicted, on average."""
+        counts = (self.folder / "device.log").read_text().split()
+        return sum(map(int, counts)) / len(self.collection.scans)
+
+
+class _gone_is_fine:  # noqa: N801 - reads as a sentence
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, psutil.NoSuchProcess)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []

@@ -1,0 +1,204 @@
+"""What is submitted: chosen from a folder or a bucket, by manifests, patterns and what is there already."""
+
+import json
+from pathlib import Path
+from urllib.parse import quote_plus
+
+import pytest
+from sqlalchemy import Engine
+
+from db.models import JobState, Scan
+from db.queries import chunks, jobs, leases, scans
+from db.queries.scans import Measured, ScanRecord
+from db.session import read_scope, session_scope
+from scheduler.leases import complete_jobs
+from scheduler.services import S3Server
+from scheduler.submit import Submission, Submitted, Submitter
+from tests.rows import NOON
+from worker.errors import UsageError
+from worker.storage import S3Options
+
+KEYS = ["box 1/a.tif", "box 1/b.png", "box 2/c.tif"]
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[str, str]:
+    """A source with three scans, and a destination."""
+    for key in KEYS:
+        path = tmp_path / "in" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not looked at")
+    (tmp_path / "out").mkdir()
+    return str(tmp_path / "in"), str(tmp_path / "out")
+
+
+def submit(engine: Engine, asked: Submission, s3: S3Options | None = None) -> Submitted:
+    return Submitter(engine, s3=s3 or S3Options(), chunk_scans=2).submit(asked)
+
+
+def rows(engine: Engine, submitted: Submitted) -> list[Scan]:
+    assert submitted.job_id is not None
+    with read_scope(engine) as session:
+        return scans.of_job(session, submitted.job_id)
+
+
+def fail(engine: Engine, job_id: int, count: int) -> None:
+    """The first `count` scans of the job's next chunk fail."""
+    with session_scope(engine) as session:
+        [message] = chunks.take_for_dispatch(session, job_id, 1, now=NOON)
+        chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)][:count]
+        records = [failed(each) for each in ids]
+        leases.record(session, message, records, lease_seconds=60, now=NOON)
+        chunks.release(session, message, not_before=None)
+
+
+def failed(scan_id: int) -> ScanRecord:
+    return ScanRecord(
+        scan_id=scan_id,
+        state="failed",
+        attempts=1,
+        measured=Measured(),
+        worker="w",
+        finished_at=NOON,
+        error_code="truncated",
+        error_message="it ends early",
+    )
+
+
+def test_a_manifest_chooses_and_names_outputs(engine: Engine, folders: tuple[str, str], tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("key,output\nbox 1/a.tif,first.tif\nbox 2/c.tif,\n")
+
+    found = rows(engine, submit(engine, Submission(*folders, manifest=str(manifest))))
+
+    assert [(scan.source_key, scan.source_etag, scan.output_key) for scan in found] == [
+        ("box 1/a.tif", None, "first.tif"),
+        ("box 2/c.tif", None, "box 2/c.tif"),
+    ]
+
+
+def test_an_output_that_does_not_fit_its_format_is_refused_and_leaves_no_job(
+    engine: Engine, folders: tuple[str, str], tmp_path: Path
+) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("key,output\nbox 1/a.tif,first.png\n")
+
+    with pytest.raises(UsageError, match=r"first\.png"):
+        submit(engine, Submission(*folders, manifest=str(manifest)))
+
+    with read_scope(engine) as session:
+        assert jobs.recent_ids(session, limit=5) == []
+
+
+def test_two_scans_with_one_output_are_refused(engine: Engine, folders: tuple[str, str], tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("key,output\nbox 1/a.tif,same.tif\nbox 2/c.tif,same.tif\n")
+
+    with pytest.raises(UsageError, match="output"):
+        submit(engine, Submission(*folders, manifest=str(manifest)))
+
+
+def test_patterns_choose(engine: Engine, folders: tuple[str, str]) -> None:
+    submitted = submit(engine, Submission(*folders, include=("*.tif",), exclude=("box 2/*",)))
+
+    assert [scan.source_key for scan in rows(engine, submitted)] == ["box 1/a.tif"]
+    assert submitted.unwanted == 2
+
+
+def test_never_overwriting_leaves_out_what_is_there(engine: Engine, folders: tuple[str, str]) -> None:
+    Path(folders[1], "box 1").mkdir()
+    Path(folders[1], "box 1/a.tif").write_bytes(b"from elsewhere")
+
+    submitted = submit(engine, Submission(*folders, overwrite="never"))
+
+    assert [scan.source_key for scan in rows(engine, submitted)] == ["box 1/b.png", "box 2/c.tif"]
+
+
+def test_the_same_again_is_recognised_until_it_has_ended(engine: Engine, folders: tuple[str, str]) -> None:
+    first = submit(engine, Submission(*folders))
+    again = submit(engine, Submission(*folders))
+    other = submit(engine, Submission(*folders, include=("*.tif",)))
+
+    assert (again.job_id, again.already) == (first.job_id, True)
+    assert (other.already, f"job {first.job_id} does this already" in again.sentence()) == (False, True)
+    with session_scope(engine) as session:
+        jobs.change_state(session, first.job_id or 0, JobState.CANCELLED, now=NOON)
+    assert not submit(engine, Submission(*folders)).already
+
+
+@pytest.mark.parametrize(
+    ("allowed", "state"), [("0", "aborted"), ("33%", "aborted"), ("1", "running"), (None, "running")]
+)
+def test_a_job_stops_itself_when_too_many_scans_fail(
+    engine: Engine, folders: tuple[str, str], allowed: str | None, state: str
+) -> None:
+    job_id = submit(engine, Submission(*folders, max_failures=allowed)).job_id or 0
+    fail(engine, job_id, 1)
+
+    complete_jobs(engine)
+
+    with read_scope(engine) as session:
+        assert jobs.get(session, job_id).state == state
+
+
+def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, str]) -> None:
+    job_id = submit(engine, Submission(*folders, max_failures="0")).job_id or 0
+    fail(engine, job_id, 1)
+    complete_jobs(engine)
+    with session_scope(engine) as session:
+        assert chunks.take_for_dispatch(session, job_id, 5, now=NOON) == []
+        scans.retry_failed(session, job_id, now=NOON)
+
+    complete_jobs(engine)
+
+    with session_scope(engine) as session:
+        assert jobs.get(session, job_id).state == JobState.RUNNING
+        assert len(chunks.take_for_dispatch(session, job_id, 5, now=NOON)) == 2
+
+
+def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tuple[str, str]) -> None:
+    job_id = submit(engine, Submission(*folders)).job_id or 0
+
+    with session_scope(engine) as session:
+        jobs.set_priority(session, job_id, 7)
+        assert [row[1] for row in chunks.waiting_by_job(session, now=NOON)] == [7]
+        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+        with pytest.raises(UsageError, match="cancelled"):
+            jobs.set_priority(session, job_id, 8)
+
+
+@pytest.mark.parametrize("wrong", [{"overwrite": "no"}, {"max_failures": "-1"}, {"max_failures": "101%"}])
+def test_what_is_not_known_is_refused(wrong: dict[str, str], folders: tuple[str, str]) -> None:
+    with pytest.raises(UsageError, match="expected"):
+        Submission(*folders, **wrong)
+
+
+def test_an_s3_inventory_is_read_from_its_bucket(
+    s3_server: S3Server, bucket: str, s3_options: S3Options, sqlite_url: str
+) -> None:
+    from db.migrations import upgrade
+    from db.session import make_engine
+
+    engine = make_engine(sqlite_url)
+    upgrade(engine)
+    client = s3_server.client()
+    keys = ["plates/a b+é.tif", "plates/old.tif", "plates/box/"]
+    lines = [
+        f'"{bucket}","{quote_plus(keys[0])}","true","false","17","abc"',
+        f'"{bucket}","{quote_plus(keys[1])}","false","false","17","def"',
+        f'"{bucket}","{quote_plus(keys[2])}","true","false","0","0"',
+    ]
+    about = {
+        "fileFormat": "CSV",
+        "fileSchema": "Bucket, Key, IsLatest, IsDeleteMarker, Size, ETag",
+        "destinationBucket": f"arn:aws:s3:::{bucket}",
+        "files": [{"key": "inventory/data/1.csv"}],
+    }
+    client.put_object(Bucket=bucket, Key="inventory/data/1.csv", Body="\n".join(lines).encode())
+    client.put_object(Bucket=bucket, Key="inventory/manifest.json", Body=json.dumps(about).encode())
+    asked = Submission(f"s3://{bucket}/plates", f"s3://{bucket}/out", manifest=f"s3://{bucket}/inventory/manifest.json")
+
+    found = rows(engine, submit(engine, asked, s3_options))
+
+    assert [(scan.source_key, scan.source_etag, scan.source_bytes) for scan in found] == [("a b+é.tif", "abc", 17)]

@@ -1,0 +1,85 @@
+"""Manifests: every form that a collection's list comes in, and what is none."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from scheduler.manifest import Entry, matches, read_manifest
+from worker.errors import UsageError
+from worker.storage import S3Options
+
+FULL = Entry("box 1/a.tif", "abc", 17, "a.tif.jpg")
+
+
+def read(path: Path, text: str | bytes, source: str = "s3://archive/plates") -> list[Entry]:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return list(read_manifest(str(path), source, S3Options()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key,etag,bytes,output\nbox 1/a.tif,abc,17,a.tif.jpg\n",
+        "\ufeffoutput,notes,bytes,etag,key\r\na.tif.jpg,torn,17,abc,box 1/a.tif\r\n",
+        '{"key": "box 1/a.tif", "etag": "\\"abc\\"", "bytes": 17, "output": "a.tif.jpg"}\n\n',
+        'key,etag,bytes,output\n"s3://archive/plates/box 1/a.tif",abc,17,a.tif.jpg\n',
+    ],
+)
+def test_every_form_says_the_same(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "list", text) == [FULL]
+    assert read(tmp_path / "list.gz", gzip.compress(text.encode())) == [FULL]
+
+
+def test_without_a_header_a_line_is_a_key(tmp_path: Path) -> None:
+    assert read(tmp_path / "list", 'a.tif\n"b, c.tif"\n\n=d.tif\n') == [
+        Entry("a.tif"),
+        Entry("b, c.tif"),
+        Entry("=d.tif"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("key,bytes\na.tif,many\n", 1, "many"),
+        ('{"key": "a.tif"}\n{"name": "b.tif"}\n', 1, '"key"'),
+        ('{"key": "a.tif"}\n{"key": ', 1, "JSONDecodeError"),
+        ("s3://other/a.tif\n", 1, "does not lie in the source"),
+        (b"\xff\xfe\x00", 0, "UnicodeDecodeError"),
+        (gzip.compress(b"a.tif\n" * 100)[:-9], 0, "EOFError"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_its_line(tmp_path: Path, text: str | bytes, line: int, why: str) -> None:
+    with pytest.raises(UsageError, match="manifest") as caught:
+        read(tmp_path / "list", text)
+
+    assert why in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nowhere"):
+        list(read_manifest(str(tmp_path / "nowhere"), "s3://archive/plates", S3Options()))
+
+
+def test_keys_in_a_folder_may_be_whole_paths(tmp_path: Path) -> None:
+    source = tmp_path / "plates"
+
+    assert read(tmp_path / "list", f"{source}/a.tif\nb.tif\n", str(source)) == [Entry("a.tif"), Entry("b.tif")]
+
+
+@pytest.mark.parametrize(
+    ("include", "exclude", "wanted"),
+    [
+        ([], [], True),
+        (["*.tif"], [], True),
+        (["box 1/*"], [], True),
+        (["box 2/*", "a*"], [], True),
+        (["*.png"], [], False),
+        ([], ["box */*.tif"], False),
+        (["*.tif"], ["a.*"], False),
+    ],
+)
+def test_patterns_choose(include: list[str], exclude: list[str], wanted: bool) -> None:
+    assert matches("box 1/a.tif", include, exclude) is wanted
