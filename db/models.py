@@ -149,6 +149,10 @@ class Scan(Base):
     width: Mapped[int | None] = mapped_column(Integer)
     height: Mapped[int | None] = mapped_column(Integer)
     bit_depth: Mapped[int | None] = mapped_column(Integer)
+    picture_left: Mapped[int | None] = mapped_column(Integer)  # where the picture lies within film borders, in pixels;
+    picture_top: Mapped[int | None] = mapped_column(Integer)  # NULL where none were found
+    picture_width: Mapped[int | None] = mapped_column(Integer)
+    picture_height: Mapped[int | None] = mapped_column(Integer)
     lost_metadata: Mapped[str | None] = mapped_column(Text)  # what the output's format can't carry; NULL for nothing
 
     checkpoint: Mapped[str | None] = mapped_column(String(64))

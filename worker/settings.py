@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
         1_000_000_000, description="A scan of more pixels is refused before it is decoded: too_large."
     )
+    find_film_borders: bool = Field(
+        True, description="Whether borders of film scans are found, kept from the model and left neutral."
+    )
     digital_source_type: str = Field(
         "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
     )

@@ -81,6 +81,7 @@ class Child:
             limits=self.limits,
             budget=self.budget,
             scratch_folder=self.settings.scratch_folder,
+            find_borders=self.settings.find_film_borders,
         )
 
 

@@ -25,6 +25,10 @@ class Measured:
     width: int | None = None
     height: int | None = None
     bit_depth: int | None = None
+    picture_left: int | None = None
+    picture_top: int | None = None
+    picture_width: int | None = None
+    picture_height: int | None = None
     lost_metadata: str | None = None
     checkpoint: str | None = None
     fetch_ms: float | None = None
