@@ -185,3 +185,14 @@ def done_before(
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}
+
+
+def outputs_at(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
+    """Which of these keys are outputs that some job with this destination has done."""
+    return set(
+        session.scalars(
+            select(Scan.output_key)
+            .join(Job, Job.id == Scan.job_id)
+            .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
+        )
+    )

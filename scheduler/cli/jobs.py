@@ -1,4 +1,4 @@
-"""Commands about jobs: submit, status, scans, pause, resume, cancel, retry, report."""
+"""Commands about jobs: submit, status, scans, pause, resume, cancel, retry, report, verify."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (submit, status, scans, pause, resume, cancel, retry, report):
+    for command in (submit, status, scans, pause, resume, cancel, retry, report, verify):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -175,3 +175,20 @@ def report(
     path = output or Path(f"photochrom-job-{job}.html")
     write_report(common.database(settings), job, path, s3=common.s3_options(settings), settings=settings)
     print(f"wrote {path}")
+
+
+def verify(job: JobId, json: Json = False) -> None:
+    """Read a job's sources and outputs again: report what is changed, missing or extra."""
+    from scheduler.cli import common
+    from scheduler.cli.progress import printable
+    from scheduler.verify import Verifier
+
+    settings = common.settings()
+    verified = Verifier(common.database(settings), s3=common.s3_options(settings)).verify(job)
+    if json:
+        common.print_json(verified.as_dict())
+    else:
+        for finding in verified.findings:
+            print(printable(f"{finding.what} {finding.side}: {finding.key} {finding.detail}".rstrip()))
+        print(verified.sentence())
+    raise typer.Exit(1 if verified.findings else 0)
