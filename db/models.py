@@ -81,7 +81,7 @@ class Job(Base):
     name: Mapped[str] = mapped_column(Text)
     source: Mapped[str] = mapped_column(Text)  # s3://bucket/prefix or a folder
     destination: Mapped[str] = mapped_column(Text)
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, colour_scans
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, compression, pyramid, colour_scans
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
     state: Mapped[str] = mapped_column(String(16), default=JobState.SUBMITTING)
     scan_count: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -26,6 +26,8 @@ def submit(
     name: Annotated[Optional[str], typer.Option(help="A name for people.")] = None,  # noqa: UP045
     missing_only: Annotated[bool, typer.Option(help="Leave out what is there and unchanged.")] = False,
     dry_run: Annotated[bool, typer.Option(help="Only list and count.")] = False,
+    compression: Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")] = "deflate",
+    pyramid: Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")] = False,
     colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     json: Json = False,
 ) -> None:
@@ -43,6 +45,8 @@ def submit(
         priority=priority,
         name=name,
         missing_only=missing_only,
+        compression=compression,
+        pyramid=pyramid,
         colour_scans=colour_scans,
     )
     with listing(quiet=json) as progress:

@@ -74,6 +74,8 @@ def run(
     output_folder: Annotated[Path, typer.Argument(help="A folder apart; made if it is not there.")],
     format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
+    compression: Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")] = "deflate",
+    pyramid: Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")] = False,
     colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     state_folder: Annotated[
         Optional[Path],  # noqa: UP045
@@ -95,6 +97,8 @@ def run(
         format,
         quality,
         missing_only=True,
+        compression=compression,
+        pyramid=pyramid,
         colour_scans=colour_scans,
     )
     s3 = common.s3_options(settings)
