@@ -110,7 +110,7 @@ class Job(Base):
     name: Mapped[str] = mapped_column(Text)
     source: Mapped[str] = mapped_column(Text)  # s3://bucket/prefix or a folder
     destination: Mapped[str] = mapped_column(Text)
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, colour_scans
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, compression, pyramid, colour_scans
     # The manifest and patterns that chose among the source's scans; None when all were meant.
     selection: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     max_failures: Mapped[int | None] = mapped_column(BigInteger)  # more failed scans, and the job is aborted
@@ -189,6 +189,10 @@ class Scan(Base):
     width: Mapped[int | None] = mapped_column(Integer)
     height: Mapped[int | None] = mapped_column(Integer)
     bit_depth: Mapped[int | None] = mapped_column(Integer)
+    picture_left: Mapped[int | None] = mapped_column(Integer)  # where the picture lies within film borders, in pixels;
+    picture_top: Mapped[int | None] = mapped_column(Integer)  # NULL where none were found
+    picture_width: Mapped[int | None] = mapped_column(Integer)
+    picture_height: Mapped[int | None] = mapped_column(Integer)
     lost_metadata: Mapped[str | None] = mapped_column(Text)  # what the output's format can't carry; NULL for nothing
 
     checkpoint: Mapped[str | None] = mapped_column(String(64))

@@ -15,6 +15,7 @@ from db.session import read_scope, session_scope
 from scheduler.manifest import Entry, matches, read_manifest
 from worker.errors import UsageError
 from worker.scans import FORMATS, is_scan_key, output_format, output_key
+from worker.scans.formats import COMPRESSIONS
 from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
 
 COLOUR_SCANS = ("skip", "colourize")
@@ -34,6 +35,8 @@ class Submission:
     priority: int = 0
     name: str | None = None
     missing_only: bool = False
+    compression: str = "deflate"  # of TIFF outputs
+    pyramid: bool = False  # in TIFF outputs
     colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
     overwrite: str = "always"  # never: leave out what the destination has; changed: as missing_only
     manifest: str | None = None  # a file, or s3://bucket/key; without it, everything under the source
@@ -44,6 +47,8 @@ class Submission:
     def __post_init__(self) -> None:
         if self.colour_scans not in COLOUR_SCANS:
             raise UsageError(f"--colour-scans {self.colour_scans}: expected one of {', '.join(COLOUR_SCANS)}")
+        if self.compression not in COMPRESSIONS:
+            raise UsageError(f"--compression {self.compression}: expected one of {', '.join(COMPRESSIONS)}")
         if self.format not in FORMATS:
             raise UsageError(f"--format {self.format}: expected one of {', '.join(FORMATS)}")
         if self.overwrite not in OVERWRITE:
@@ -73,7 +78,13 @@ class Submission:
     @property
     def options(self) -> dict[str, Any]:
         """What decides how an output looks, as the job's row keeps it."""
-        return {"format": self.format, "quality": self.quality, "colour_scans": self.colour_scans}
+        return {
+            "format": self.format,
+            "quality": self.quality,
+            "compression": self.compression,
+            "pyramid": self.pyramid,
+            "colour_scans": self.colour_scans,
+        }
 
 
 @dataclass(slots=True)

@@ -45,6 +45,7 @@ class Pipeline:
     limits: ScanLimits
     budget: ByteBudget
     scratch_folder: Path
+    find_borders: bool = True  # show the model the picture alone, and leave film borders neutral
 
     def colorize_scan(self, scan: Assignment, measured: Measured) -> None:
         """Colourize one scan and store the result whole, filling `measured` on the way; raises ScanError."""
@@ -73,7 +74,11 @@ class Pipeline:
     def _open(self, scan: Assignment, path: Path, header: ScanHeader, measured: Measured) -> tuple[Scan, Square]:
         with _timed(measured, "open_ms"):
             opened = Scan(scan.source_key, path, header)
-            return opened, opened.square()
+            picture = opened.find_picture() if self.find_borders else None
+            if picture:
+                measured.picture_left, measured.picture_top = picture.left, picture.top
+                measured.picture_width, measured.picture_height = picture.width, picture.height
+            return opened, opened.square(picture=picture)
 
     def _predict(self, square: Square, measured: Measured) -> Prediction:
         prediction = self.predict(square.lightness)

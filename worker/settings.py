@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     model_timeout_seconds: Seconds = Field(
         120.0, description="Longest wait for a prediction, a model server's restart included."
     )
+    find_film_borders: bool = Field(
+        True, description="Whether borders of film scans are found, kept from the model and left neutral."
+    )
     digital_source_type: str = Field(
         "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
     )

@@ -38,7 +38,12 @@ T = TypeVar("T")
 
 def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
     # An output's format is in its key, which was made for the job's choice when the collection was listed.
-    output = OutputOptions(output_format(scan.output_key, "source"), int(job.options["quality"]))
+    output = OutputOptions(
+        output_format(scan.output_key, "source"),
+        int(job.options["quality"]),
+        job.options.get("compression", "deflate"),
+        job.options.get("pyramid", False),
+    )
     skip_colour = job.options.get("colour_scans") != "colourize"
     return Assignment(
         scan.source_key,
@@ -85,6 +90,7 @@ class Child:
             limits=self.limits,
             budget=self.budget,
             scratch_folder=self.settings.scratch_folder,
+            find_borders=self.settings.find_film_borders,
         )
 
 

@@ -27,6 +27,10 @@ class Measured:
     width: int | None = None
     height: int | None = None
     bit_depth: int | None = None
+    picture_left: int | None = None
+    picture_top: int | None = None
+    picture_width: int | None = None
+    picture_height: int | None = None
     lost_metadata: str | None = None
     checkpoint: str | None = None
     fetch_ms: float | None = None
@@ -179,3 +183,14 @@ def done_before(
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}
+
+
+def outputs_at(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
+    """Which of these keys are outputs that some job with this destination has done."""
+    return set(
+        session.scalars(
+            select(Scan.output_key)
+            .join(Job, Job.id == Scan.job_id)
+            .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
+        )
+    )

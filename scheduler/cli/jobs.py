@@ -1,4 +1,4 @@
-"""Commands about jobs: submit, status, scans, pause, resume, cancel, retry, priority, report."""
+"""Commands about jobs: submit, status, scans, pause, resume, cancel, retry, priority, report, verify."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (submit, status, scans, pause, resume, cancel, retry, priority, report):
+    for command in (submit, status, scans, pause, resume, cancel, retry, priority, report, verify):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -37,6 +37,8 @@ def submit(
         typer.Option(help="Stop the job when more scans than this, N or N%, have failed."),
     ] = None,
     dry_run: Annotated[bool, typer.Option(help="Only list and count.")] = False,
+    compression: Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")] = "deflate",
+    pyramid: Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")] = False,
     colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     json: Json = False,
 ) -> None:
@@ -54,6 +56,8 @@ def submit(
         priority=priority,
         name=name,
         missing_only=missing_only,
+        compression=compression,
+        pyramid=pyramid,
         colour_scans=colour_scans,
         overwrite=overwrite,
         manifest=manifest,
@@ -201,3 +205,20 @@ def report(
     path = output or Path(f"photochrom-job-{job}.html")
     write_report(common.database(settings), job, path, s3=settings.s3_options, settings=settings)
     print(f"wrote {path}")
+
+
+def verify(job: JobId, json: Json = False) -> None:
+    """Read a job's sources and outputs again: report what is changed, missing or extra."""
+    from scheduler.cli import common
+    from scheduler.cli.progress import printable
+    from scheduler.verify import Verifier
+
+    settings = common.settings()
+    verified = Verifier(common.database(settings), s3=settings.s3_options).verify(job)
+    if json:
+        common.print_json(verified.as_dict())
+    else:
+        for finding in verified.findings:
+            print(printable(f"{finding.what} {finding.side}: {finding.key} {finding.detail}".rstrip()))
+        print(verified.sentence())
+    raise typer.Exit(1 if verified.findings else 0)

@@ -77,6 +77,8 @@ def run(
     output_folder: Annotated[str, typer.Argument(help="A folder apart; made if it is not there.")],
     format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
     quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
+    compression: Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")] = "deflate",
+    pyramid: Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")] = False,
     colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
     state_folder: Annotated[
         Optional[Path],  # noqa: UP045
@@ -95,7 +97,16 @@ def run(
 
     console, settings = common.console(), common.settings()
     s3 = settings.s3_options
-    asked = Submission(folder, output_folder, format, quality, missing_only=True, colour_scans=colour_scans)
+    asked = Submission(
+        folder,
+        output_folder,
+        format,
+        quality,
+        missing_only=True,
+        compression=compression,
+        pyramid=pyramid,
+        colour_scans=colour_scans,
+    )
     output = check_folders(asked, s3)
     check_checkpoint(settings)
     state = state_folder or output / STATE_FOLDER

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,11 @@ class Collection:
             path.write_bytes(content)
 
 
+def pixels(output: bytes) -> bytes:
+    """The colours of a PNG, (height, width, 3), without what else its file says."""
+    return bytes(cv2.imdecode(np.frombuffer(output, np.uint8), cv2.IMREAD_COLOR))
+
+
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -88,5 +94,7 @@ def _coloured(contents: list[bytes], folder: Path) -> list[bytes]:
     for number, content in enumerate(contents):
         key = f"{number}.png"
         (source / key).write_bytes(content)
-        pipeline.colorize_scan(Assignment(key, None, key, OutputOptions("png", 95)), Measured())
+        output = OutputOptions("png", 95)
+        scan = Assignment(key, None, key, output, "compositeWithTrainedAlgorithmicMedia", datetime.now(UTC))
+        pipeline.colorize_scan(scan, Measured())
     return [(destination / f"{number}.png").read_bytes() for number in range(len(contents))]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from worker.errors import UsageError
 
 FORMATS = ("source", "jpeg", "png", "tiff")
+COMPRESSIONS = ("deflate", "lzw", "none")  # of TIFF outputs, each without loss
 
 _EXTENSIONS = {"jpeg": ("jpg", "jpeg"), "png": ("png",), "tiff": ("tif", "tiff")}  # the canonical one first
 _FORMAT_OF = {extension: name for name, extensions in _EXTENSIONS.items() for extension in extensions}
@@ -20,16 +21,24 @@ _MAGIC = (
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """How a colour image is written: `format` is jpeg, png or tiff; `quality` 1..100 counts for JPEG alone."""
+    """How a colour image is written: `format` is jpeg, png or tiff.
+
+    `quality`, 1..100, counts for JPEG alone; `compression` and `pyramid` (tiles, and smaller copies, as image servers
+    like them) for TIFF.
+    """
 
     format: str
     quality: int = 95
+    compression: str = "deflate"
+    pyramid: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in _EXTENSIONS:
             raise UsageError(f"output format {self.format!r}: expected jpeg, png or tiff")
         if not 1 <= self.quality <= 100:
             raise UsageError(f"quality {self.quality}: expected 1 to 100")
+        if self.compression not in COMPRESSIONS:
+            raise UsageError(f"--compression {self.compression}: expected one of {', '.join(COMPRESSIONS)}")
 
 
 def is_scan_key(key: str) -> bool:

@@ -8,13 +8,15 @@ import numpy as np
 import pyvips
 
 from worker.errors import ScanError
+from worker.scans.border import find_picture, scaled
 from worker.scans.formats import format_of_content
 from worker.scans.grey import output_bit_depth, to_grey
 from worker.scans.loading import check_structure, load, reading
-from worker.scans.square import SQUARE_SIZE, Pixels, Square, box_in_square, fit, make_square
+from worker.scans.square import SQUARE_SIZE, Box, Pixels, Square, box_in_square, fit, make_square
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan
+_BORDER_SIDE = 1024  # pixels; a streamed scan's borders are looked for in a copy of this size
 _STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
 
 
@@ -52,15 +54,35 @@ class Scan:
         self.decoded_bytes = header.decoded_bytes
         self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
 
-    def square(self, size: int = SQUARE_SIZE) -> Square:
-        """The scan as the model sees it. Raises ScanError where a streamed scan turns out to be damaged."""
-        box = box_in_square(self.width, self.height, size)
+    def square(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> Square:
+        """The scan, or the picture in it, as the model sees it.
+
+        Raises ScanError where a streamed scan turns out to be damaged.
+        """
+        part = picture or Box(0, 0, self.width, self.height)
+        box = box_in_square(part.width, part.height, size)
+        return make_square(self._reduced(part, box), box, size, picture)
+
+    def find_picture(self) -> Box | None:
+        """Where the picture lies within film borders; None where there are none to be sure of.
+
+        Raises ScanError where a streamed scan turns out to be damaged.
+        """
         if self._held is not None:
-            return make_square(fit(self._held[..., 0], box), box, size)
+            return find_picture(self._held[..., 0])
+        box = box_in_square(self.width, self.height, _BORDER_SIDE)
+        found = find_picture(self._reduced(Box(0, 0, self.width, self.height), box))
+        return scaled(found, self.width / box.width, self.height / box.height) if found else None
+
+    def _reduced(self, part: Box, box: Box) -> Pixels:
+        """Grey of a part of the scan at the size of the box."""
+        if self._held is not None:
+            held = self._held[part.top : part.top + part.height, part.left : part.left + part.width, 0]
+            return fit(held, box)
         with reading(self.path, self.key, self.format):
-            grey = self._image()[0]
+            grey = self._image()[0].crop(part.left, part.top, part.width, part.height)
             small = grey.thumbnail_image(box.width, height=box.height, size="force", no_rotate=True)
-            return make_square(_array(small.write_to_memory(), small)[..., 0], box, size)
+            return _array(small.write_to_memory(), small)[..., 0]
 
     def strips(self, rows: int) -> Iterator[Pixels]:
         """The pixels from top to bottom as uint8 or uint16 (at most `rows`, width, 1 or 2): grey, then alpha.

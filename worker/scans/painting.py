@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.scans.colour import grey_lightness, linear_to_srgb
+from worker.scans.framing import upsampler_of
 from worker.scans.gamut import lab_to_linear_in_gamut
 from worker.scans.opening import Scan
 from worker.scans.square import Pixels, Square
 from worker.scans.table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
-from worker.scans.upsample import Upsampler
 
 
 class Painter(Protocol):
@@ -31,7 +31,7 @@ class Painter8:
 
     def __init__(self, scan: Scan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
         steps = ((ab + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
-        self._upsampler = Upsampler(steps, square.box, scan.width, scan.height)
+        self._upsampler = upsampler_of(steps, square, scan.width, scan.height, neutral=128 * STEPS_PER_UNIT)
         self._table = shared_colour_table()
         self._steps = np.empty((2, rows, scan.width), np.float32)
         self._pairs = np.empty((rows, scan.width), np.int32)
@@ -63,7 +63,7 @@ class Painter16:
     """Colours of 16 bits, by CIE's formulas."""
 
     def __init__(self, scan: Scan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
-        self._upsampler = Upsampler(ab, square.box, scan.width, scan.height)
+        self._upsampler = upsampler_of(ab, square, scan.width, scan.height, neutral=0)
         self._ab = np.empty((2, rows, scan.width), np.float32)
         self._lightness = grey_lightness(16)
 

@@ -15,7 +15,7 @@ SQUARE_SIZE = 400  # pixels; what the fusion model takes
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where in the square the picture lies, in pixels."""
+    """A part of an image, in pixels: of the square, or of a scan with film borders: where the picture lies."""
 
     left: int
     top: int
@@ -28,11 +28,13 @@ class Square:
     """A scan as the model sees it.
 
     `lightness` is L*, float32 (size, size), 0..100. Outside `box` it is the picture mirrored at its edges: bars of one
-    grey would be a strong edge that is not in the scan.
+    grey would be a strong edge that is not in the scan. `picture` is the part of the scan that is shown, in its own
+    pixels; None for all of it.
     """
 
     lightness: NDArray[np.float32]
     box: Box
+    picture: Box | None = None
 
 
 def box_in_square(width: int, height: int, size: int) -> Box:
@@ -51,8 +53,8 @@ def fit(grey: Pixels, box: Box) -> Pixels:
     return fitted
 
 
-def make_square(picture: Pixels, box: Box, size: int) -> Square:
-    """The square around a picture (box.height, box.width) of sRGB grey, 8 or 16 bits."""
+def make_square(picture: Pixels, box: Box, size: int, shown: Box | None = None) -> Square:
+    """The square around a picture (box.height, box.width) of sRGB grey, 8 or 16 bits; `shown`: its part of the scan."""
     below, right = size - box.top - box.height, size - box.left - box.width
     padded = cv2.copyMakeBorder(picture, box.top, below, box.left, right, cv2.BORDER_REFLECT)
-    return Square(grey_lightness(8 * picture.itemsize)[padded], box)
+    return Square(grey_lightness(8 * picture.itemsize)[padded], box, shown)

@@ -12,6 +12,7 @@ from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
 from worker.scans.provenance import Provenance, with_provenance
 
+_TILE = 256  # pixels, of a pyramid
 _UNIT = "resolution-unit"
 
 
@@ -56,9 +57,13 @@ def _save(image: pyvips.Image, options: OutputOptions, path: str) -> None:
     else:
         image.tiffsave(
             path,
-            compression="deflate",
-            level=2,
-            predictor="horizontal",
+            compression=options.compression,
+            level=2,  # of deflate
+            predictor="none" if options.compression == "none" else "horizontal",
+            tile=options.pyramid,
+            tile_width=_TILE,
+            tile_height=_TILE,
+            pyramid=options.pyramid,
             profile="srgb",
             keep="icc",
             bigtiff=_is_huge(image),

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
@@ -264,3 +265,39 @@ def _read_16_bits(path: Path) -> Array:
 def test_colours_that_are_none_are_refused(ab: Array, opened: Opener, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected finite numbers"):
         write_colour(opened(tiff_bytes(ramp())), tmp_path, "png", ab)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "lzw", "none"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_is_compressed_as_asked_without_loss(
+    bits: int, compression: str, opened: Opener, tmp_path: Path
+) -> None:
+    scan = opened(tiff_bytes(ramp(bits=bits)))
+    ab = colours()
+    plain = tmp_path / "plain.tif"
+    compose(scan, scan.square(), ab, OutputOptions("tiff", compression="none"), plain)
+    compose(scan, scan.square(), ab, OutputOptions("tiff", compression=compression), tmp_path / "out.tif")
+    with Image.open(tmp_path / "out.tif") as image:
+        assert image.tag_v2[259] == {"deflate": 8, "lzw": 5, "none": 1}[compression]  # type: ignore[attr-defined]
+    one, other = pyvips.Image.tiffload(str(plain)), pyvips.Image.tiffload(str(tmp_path / "out.tif"))
+    np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_an_unknown_compression_is_refused() -> None:
+    with pytest.raises(UsageError, match="deflate, lzw, none"):
+        OutputOptions("tiff", compression="zip")
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_pyramid_has_tiles_and_halved_copies_and_is_still_one_page(bits: int, opened: Opener, tmp_path: Path) -> None:
+    scan = opened(tiff_bytes(ramp(700, 1000, bits), resolution=(300, 300), description="A street"))
+    compose(scan, scan.square(), colours(), OutputOptions("tiff", pyramid=True), tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        pages = [page.aspage() for page in tiff.pages]
+        assert [(page.imagelength, page.imagewidth) for page in pages] == [(700, 1000), (350, 500), (175, 250)]
+        assert all(page.is_tiled for page in pages)
+        assert pages[0].tags[270].value == "A street"
+        whole = pages[0].asarray()
+    compose(scan, scan.square(), colours(), OutputOptions("tiff"), tmp_path / "flat.tif")
+    np.testing.assert_array_equal(whole, tifffile.imread(tmp_path / "flat.tif"))
+    assert opened((tmp_path / "out.tif").read_bytes()).width == 1000

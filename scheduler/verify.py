@@ -1,0 +1,140 @@
+"""`photochrom verify`: both stores read again, and each file's SHA-256 held against its row."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from db.models import Job, Scan, ScanState
+from db.queries import jobs, scans
+from db.session import read_scope
+from scheduler.folder_run import REPORT
+from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable
+from worker.storage import S3Options, Storage, open_storage, parse_location
+
+PAGE_SCANS = 1_000
+_ANY_BYTES = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`side` is source or output; `what` is changed, missing, extra or unreadable."""
+
+    side: str
+    what: str
+    key: str
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class Verified:
+    """What was read, and all that was not as the rows say."""
+
+    sources: int = 0
+    outputs: int = 0
+    bytes: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def sentence(self) -> str:
+        read = f"{self.sources} sources and {self.outputs} outputs read again, {self.bytes / 1e6:.1f} MB"
+        if not self.findings:
+            return f"{read}: each is as recorded, and nothing else is there"
+        counts = ", ".join(
+            f"{sum(finding.what == what for finding in self.findings)} {what}"
+            for what in ("changed", "missing", "extra", "unreadable")
+            if any(finding.what == what for finding in self.findings)
+        )
+        return f"{read}: {counts}"
+
+
+class Verifier:
+    """Verifies one job; `progress(verified)` is called after each page of scans."""
+
+    def __init__(
+        self, engine: Engine, *, s3: S3Options, threads: int = 8, progress: Callable[[Verified], None] = lambda _: None
+    ) -> None:
+        self._engine, self._s3, self._threads, self._progress = engine, s3, threads, progress
+
+    def verify(self, job_id: int) -> Verified:
+        """Read every source and output of the job's done scans; then list what else lies at the destination.
+
+        A file there is extra when no job with this destination recorded it as its output. Raises UsageError for an
+        unknown job or locations that are gone; ServiceUnavailable.
+        """
+        with read_scope(self._engine) as session:
+            job = jobs.get(session, job_id)
+        source, destination = self._open(job.source), self._open(job.destination)
+        verified = Verified()
+        with (
+            tempfile.TemporaryDirectory(prefix="photochrom-verify-") as folder,
+            ThreadPoolExecutor(self._threads) as pool,
+        ):
+            for page in self._pages(job_id):
+                for read, findings in pool.map(lambda scan: _check(scan, source, destination, folder), page):
+                    verified.sources += 1
+                    verified.outputs += 1
+                    verified.bytes += read
+                    verified.findings += findings
+                self._progress(verified)
+        verified.findings += self._extra(job, destination)
+        return verified
+
+    def _open(self, uri: str) -> Storage:
+        storage = open_storage(parse_location(uri), s3=self._s3)
+        storage.check()
+        return storage
+
+    def _pages(self, job_id: int) -> Iterator[list[Scan]]:
+        after = 0
+        while True:
+            with read_scope(self._engine) as session:
+                page = scans.of_job(session, job_id, state=ScanState.DONE, after_id=after, limit=PAGE_SCANS)
+            if not page:
+                return
+            yield page
+            after = page[-1].id
+
+    def _extra(self, job: Job, destination: Storage) -> Iterator[Finding]:
+        for some in _batches((found.key for found in destination.list()), PAGE_SCANS):
+            with read_scope(self._engine) as session:
+                known = scans.outputs_at(session, job.destination, some)
+            yield from (Finding("output", "extra", key) for key in some if key not in known and key != REPORT)
+
+
+def _check(scan: Scan, source: Storage, destination: Storage, folder: str) -> tuple[int, list[Finding]]:
+    """Bytes read, and what is wrong with the scan's two files."""
+    sides = (
+        ("source", source, scan.source_key, scan.source_sha256),
+        ("output", destination, scan.output_key, scan.output_sha256),
+    )
+    read, findings = 0, []
+    for side, storage, key, expected in sides:
+        path = Path(folder, f"{scan.id}-{side}")
+        try:
+            got = storage.fetch(key, path, etag=None, max_bytes=_ANY_BYTES)
+        except StorageUnavailable as error:
+            raise ServiceUnavailable(error.message) from None
+        except ScanError as error:
+            what = "missing" if error.code == "source_missing" else "unreadable"
+            findings.append(Finding(side, what, key, error.message if what == "unreadable" else ""))
+            continue
+        finally:
+            path.unlink(missing_ok=True)
+        read += got.bytes
+        if got.sha256 != expected:
+            findings.append(Finding(side, "changed", key, f"SHA-256 {got.sha256}, recorded {expected}"))
+    return read, findings
+
+
+def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:
+    left = iter(keys)
+    while batch := list(islice(left, size)):
+        yield batch

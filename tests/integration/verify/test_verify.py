@@ -1,0 +1,141 @@
+"""Fixity: a job's files read again from a folder and from S3, and what was done to them since."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from db.migrations import upgrade
+from db.models import Scan, ScanState
+from db.queries import jobs
+from db.queries.jobs import NewScan
+from db.session import make_engine, session_scope
+from scheduler.verify import Verified, Verifier
+from tests.acceptance.command import photochrom
+from tests.rows import NOON
+from worker.errors import UsageError
+from worker.storage import S3Options, open_storage, parse_location
+
+KEYS = ("box/0.png", "box/1.png", "ä b.png")
+Place = Callable[[str, str, bytes], None]  # location, key, contents
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = make_engine(f"sqlite:///{tmp_path / 'photochrom.db'}")
+    upgrade(engine)
+    return engine
+
+
+@pytest.fixture(params=["folders", "s3"])
+def locations(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    if request.param == "folders":
+        return str(tmp_path / "in"), str(tmp_path / "out")
+    bucket = request.getfixturevalue("bucket")
+    return f"s3://{bucket}/in", f"s3://{bucket}/out"
+
+
+@pytest.fixture
+def place(tmp_path: Path, s3_options: S3Options) -> Place:
+    def place(location: str, key: str, contents: bytes) -> None:
+        if not location.startswith("s3:"):
+            Path(location).mkdir(exist_ok=True)
+        path = tmp_path / "placed"
+        path.write_bytes(contents)
+        open_storage(parse_location(location), s3=s3_options).store(path, key, content_type="image/png")
+
+    return place
+
+
+@pytest.fixture
+def job(engine: Engine, locations: tuple[str, str], place: Place) -> int:
+    return make_done_job(engine, *locations, place)
+
+
+def make_done_job(engine: Engine, source: str, destination: str, place: Place) -> int:
+    """A job whose scans are done, but for one that failed."""
+    listed = [NewScan(key, "etag", 1, key) for key in (*KEYS, "failed.png")]
+    with session_scope(engine) as session:
+        job_id = jobs.create(
+            session, name="a", source=source, destination=destination, options={}, priority=0, now=NOON
+        )
+        jobs.add_scans(session, job_id, listed, chunk_scans=64)
+        jobs.start(session, job_id, other_count=0)
+        for key in KEYS:
+            for location, contents in ((source, b"grey " + key.encode()), (destination, b"colour " + key.encode())):
+                place(location, key, contents)
+            session.execute(
+                update(Scan)
+                .where(Scan.source_key == key)
+                .values(
+                    state=ScanState.DONE,
+                    source_sha256=hashlib.sha256(b"grey " + key.encode()).hexdigest(),
+                    output_sha256=hashlib.sha256(b"colour " + key.encode()).hexdigest(),
+                )
+            )
+    return job_id
+
+
+def verified(engine: Engine, job: int, s3_options: S3Options) -> Verified:
+    return Verifier(engine, s3=s3_options, threads=2).verify(job)
+
+
+def test_what_is_as_recorded_is_found_so(engine: Engine, job: int, s3_options: S3Options) -> None:
+    found = verified(engine, job, s3_options)
+
+    assert (found.sources, found.outputs, found.findings) == (3, 3, [])
+    assert "each is as recorded" in found.sentence()
+
+
+def test_changed_and_extra_files_are_named(
+    engine: Engine, job: int, locations: tuple[str, str], place: Place, s3_options: S3Options
+) -> None:
+    place(locations[0], KEYS[0], b"grey box/0.pnG")  # as long as before
+    place(locations[1], KEYS[1], b"")
+    place(locations[1], "stranger.png", b"?")
+
+    findings = verified(engine, job, s3_options).findings
+
+    assert [(each.side, each.what, each.key) for each in findings] == [
+        ("source", "changed", KEYS[0]),
+        ("output", "changed", KEYS[1]),
+        ("output", "extra", "stranger.png"),
+    ]
+
+
+def test_missing_files_are_named(engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options) -> None:
+    source, destination = str(tmp_path / "in"), str(tmp_path / "out")
+    job_id = make_done_job(engine, source, destination, place)
+    Path(source, KEYS[2]).unlink()
+    Path(destination, KEYS[0]).unlink()
+
+    findings = verified(engine, job_id, s3_options).findings
+
+    assert [(each.side, each.what, each.key) for each in findings] == [
+        ("output", "missing", KEYS[0]),
+        ("source", "missing", KEYS[2]),
+    ]
+
+
+def test_an_unknown_job_is_refused(engine: Engine, s3_options: S3Options) -> None:
+    with pytest.raises(UsageError, match="job 7 is not"):
+        verified(engine, 7, s3_options)
+
+
+def test_the_command_says_it_and_exits_with_1(
+    engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
+) -> None:
+    source, destination = str(tmp_path / "in"), str(tmp_path / "out")
+    job_id = make_done_job(engine, source, destination, place)
+    database = {"PHOTOCHROM_DATABASE_URL": f"sqlite:///{tmp_path / 'photochrom.db'}"}
+
+    sound = photochrom("verify", str(job_id), folder=tmp_path, **database)
+    assert (sound.returncode, sound.stderr) == (0, "")
+
+    Path(destination, KEYS[0]).unlink()
+    unsound = photochrom("verify", str(job_id), "--json", folder=tmp_path, **database)
+    assert unsound.returncode == 1
+    assert [each["what"] for each in json.loads(unsound.stdout)["findings"]] == ["missing"]

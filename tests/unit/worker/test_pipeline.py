@@ -1,0 +1,100 @@
+"""One scan through the pipeline, between two folders, and what its row then knows."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+from skimage import data
+
+from db.queries.scans import Measured
+from tests.unit.scans.test_scan_border import FILM, PICTURE, film
+from worker.budget import ByteBudget
+from worker.errors import ScanError
+from worker.inference.client import Prediction
+from worker.inference.stand_in import stand_in_ab
+from worker.pipeline import Assignment, Pipeline
+from worker.scans import OutputOptions, ScanLimits, configure_libraries
+from worker.storage.folder import FolderStorage
+
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+def predict(lightness: NDArray[np.float32]) -> Prediction:
+    return Prediction(stand_in_ab(lightness), None, "0123456789ab", wait_ms=1.0, predict_ms=2.0)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    configure_libraries()
+    for folder in ("in", "out"):
+        (tmp_path / folder).mkdir()
+    source, destination = FolderStorage(tmp_path / "in"), FolderStorage(tmp_path / "out")
+    return Pipeline(source, destination, predict, ScanLimits(1 << 30, 10**9), ByteBudget(1 << 30), tmp_path)
+
+
+def assignment(key: str, output_key: str, format: str) -> Assignment:
+    return Assignment(
+        key, None, output_key, OutputOptions(format), digital_source_type="compositeSynthetic", made_at=NOON
+    )
+
+
+def colorize(pipeline: Pipeline, scan: Assignment) -> Measured:
+    measured = Measured()
+    pipeline.colorize_scan(scan, measured)
+    return measured
+
+
+def test_the_output_says_how_it_was_made(pipeline: Pipeline, tmp_path: Path) -> None:
+    Image.fromarray(data.camera()).save(tmp_path / "in" / "a.png")
+    measured = colorize(pipeline, assignment("a.png", "a.png.jpg", "jpeg"))
+
+    assert measured.source_sha256 is not None
+    with Image.open(tmp_path / "out" / "a.png.jpg") as image:
+        xmp = image.info["xmp"].decode()
+    for said in ("compositeSynthetic", "0123456789ab", 'SourceKey="a.png"', measured.source_sha256, "2026-07-01T12:00"):
+        assert said in xmp
+
+
+def test_a_second_try_gives_the_same_bytes(pipeline: Pipeline, tmp_path: Path) -> None:
+    Image.fromarray(data.camera()).save(tmp_path / "in" / "a.png")
+    scan = assignment("a.png", "a.png", "png")
+
+    assert colorize(pipeline, scan).output_sha256 == colorize(pipeline, scan).output_sha256
+
+
+def test_what_is_lost_is_in_the_row(pipeline: Pipeline, tmp_path: Path) -> None:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("Shelfmark", "VII b 12")
+    Image.fromarray(data.camera()).save(tmp_path / "in" / "a.png", pnginfo=texts)
+
+    assert colorize(pipeline, assignment("a.png", "a.tif", "tiff")).lost_metadata == "text Shelfmark"
+    assert colorize(pipeline, assignment("a.png", "a.png", "png")).lost_metadata is None
+
+
+def test_the_pictures_box_is_in_the_row_unless_borders_are_not_looked_for(pipeline: Pipeline, tmp_path: Path) -> None:
+    Image.fromarray(film()).save(tmp_path / "in" / "a.png")
+    scan = assignment("a.png", "a.png", "png")
+
+    found = colorize(pipeline, scan)
+    assert found.picture_left == pytest.approx(PICTURE.left, abs=4)
+    assert found.picture_top == pytest.approx(PICTURE.top, abs=4)
+    assert found.picture_width == pytest.approx(PICTURE.width, abs=8)
+    assert found.picture_height == pytest.approx(PICTURE.height, abs=8)
+    assert (found.width, found.height) == FILM[::-1]
+
+    assert colorize(replace(pipeline, find_borders=False), scan).picture_left is None
+
+
+def test_a_scan_in_colour_has_no_output(pipeline: Pipeline, tmp_path: Path) -> None:
+    Image.fromarray(data.astronaut()).save(tmp_path / "in" / "a.png")
+    scan = assignment("a.png", "a.png", "png")
+
+    with pytest.raises(ScanError, match="in colour already") as refused:
+        colorize(pipeline, scan)
+    assert refused.value.code == "already_colour"
+    assert list((tmp_path / "out").iterdir()) == []
+    assert colorize(pipeline, replace(scan, skip_colour=False)).output_sha256

@@ -1,0 +1,77 @@
+"""The picture inside the borders of a film scan: black rebates with perforations and edge print, mounts around them.
+
+Colour on a rebate is wrong, and a frame of black changes what the model makes of the picture. A box that cuts into the
+picture is worse than none, so a side is cut only where it looks as film does: lines of one black, as far as they are
+not holes or print, from the very edge on, and then, within a few lines, something else.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.scans.square import Box, Pixels
+
+_SIDE = 480  # pixels of the longer side, on which borders are looked for
+_SMALLEST = 64  # pixels; nothing is said of smaller scans
+_DEEPEST = 0.16  # of a side: the widest border
+_BLACKEST, _WHITEST = 72, 160  # levels of 255: a rebate is darker, holes, print and mounts are brighter
+_ALIKE = 14  # levels of 255 within which a rebate is one black
+_SOLID = 0.88  # of a line, that is black at the picture's edge
+_BORDER = 0.85  # of a line, that is black, hole, print or mount
+_LINES = 0.7  # of the lines outside the picture, of which that is so: print has soft edges
+_LEAST_SIDES = 3  # that have a border: photographs have dark skies, or dark floors, seldom three of them
+_EDGE = 0.04  # of a side, within which a border gives way to the picture
+_DROP = 0.35  # of a line, that is black no longer then
+_MARGIN = 0.15  # of the other sides, that a line leaves out as long as their borders are not known
+
+Levels = NDArray[np.uint8]
+
+
+def find_picture(grey: Pixels) -> Box | None:
+    """The picture's box in sRGB grey (height, width), 8 or 16 bits; None where there is no border to be sure of."""
+    height, width = grey.shape
+    if min(height, width) < _SMALLEST:
+        return None
+    small = _small(grey)
+    rows, columns = small.shape
+    top, bottom = _ends(small[:, round(_MARGIN * columns) : round((1 - _MARGIN) * columns)])
+    left, right = _ends(small[top:bottom].T)
+    top, bottom = _ends(small[:, left:right])
+    if sum((top > 0, bottom < rows, left > 0, right < columns)) < _LEAST_SIDES:
+        return None
+    return scaled(Box(left, top, right - left, bottom - top), width / columns, height / rows)
+
+
+def _small(grey: Pixels) -> Levels:
+    share = min(1.0, _SIDE / max(grey.shape))
+    size = [max(1, round(side * share)) for side in grey.shape]
+    small = cv2.resize(grey, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+    levels: Levels = small if small.dtype == np.uint8 else (small >> 8).astype(np.uint8)
+    return levels
+
+
+def _ends(lines: Levels) -> tuple[int, int]:
+    """The first line of the picture, and the one after its last."""
+    return _depth(lines), len(lines) - _depth(lines[::-1])
+
+
+def _depth(lines: Levels) -> int:
+    """How many lines from the first on are border; `lines` (lines, samples)."""
+    deepest, edge = round(_DEEPEST * len(lines)), max(2, round(_EDGE * len(lines)))
+    bright = (lines[:deepest] > _WHITEST).mean(axis=1)
+    for depth in range(deepest, 0, -1):
+        black = int(np.median(lines[depth - 1]))
+        if black > _BLACKEST:
+            continue
+        dark = (np.abs(lines[: depth + edge].astype(np.int16) - black) <= _ALIKE).mean(axis=1)
+        gives_way = dark[depth - 1] - dark[depth:].min() >= _DROP
+        if dark[depth - 1] >= _SOLID and gives_way and (dark[:depth] + bright[:depth] >= _BORDER).mean() >= _LINES:
+            return depth
+    return 0
+
+
+def scaled(box: Box, across: float, down: float) -> Box:
+    """The box in the scan's own pixels, a sample smaller on each side that was cut: the last one may be half border."""
+    left, top = int(np.ceil(box.left * across)), int(np.ceil(box.top * down))
+    right, bottom = int((box.left + box.width) * across), int((box.top + box.height) * down)
+    return Box(left, top, right - left, bottom - top)

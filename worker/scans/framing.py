@@ -1,0 +1,60 @@
+"""Colours for the picture inside a scan's film borders, none for the borders."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.scans.square import Square
+from worker.scans.upsample import Upsampler
+
+Floats = NDArray[np.float32]
+
+_FADE = 0.004  # of the picture's shorter side: a step from colour to none would show as a line
+
+
+class Rows(Protocol):
+    """Gives a*, b*, or values like them, for any rows of a scan."""
+
+    def rows(self, top: int, out: Floats) -> None:
+        """Fill `out` (2, rows, width) with the values of the rows from `top` on."""
+
+
+def upsampler_of(ab: Floats, square: Square, width: int, height: int, *, neutral: float) -> Rows:
+    """`ab` (size, size, 2) of the square at the size of the scan; around the square's picture it is `neutral`."""
+    if square.picture is None:
+        return Upsampler(ab, square.box, width, height)
+    return _Framed(ab, square, neutral)
+
+
+class _Framed:
+    """Fades to neutral within a few pixels at the picture's edge."""
+
+    def __init__(self, ab: Floats, square: Square, neutral: float) -> None:
+        assert square.picture is not None
+        self._picture, self._neutral = square.picture, neutral
+        self._inside = Upsampler(ab - np.float32(neutral), square.box, self._picture.width, self._picture.height)
+        pixels = max(1.0, _FADE * min(self._picture.width, self._picture.height))
+        self._across = _ramp(self._picture.width, pixels)
+        self._down = _ramp(self._picture.height, pixels)
+
+    def rows(self, top: int, out: Floats) -> None:
+        """See Rows."""
+        picture = self._picture
+        first = max(top, picture.top)
+        last = min(top + out.shape[1], picture.top + picture.height)
+        out.fill(self._neutral)
+        if first >= last:
+            return
+        inside = np.empty((2, last - first, picture.width), np.float32)
+        self._inside.rows(first - picture.top, inside)
+        inside *= self._down[first - picture.top : last - picture.top, None]
+        inside *= self._across
+        out[:, first - top : last - top, picture.left : picture.left + picture.width] += inside
+
+
+def _ramp(length: int, pixels: float) -> Floats:
+    """From 0 at both ends up to 1 within some pixels: (length,)."""
+    from_end = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    ramp: Floats = np.minimum(1, from_end / pixels).astype(np.float32)
+    return ramp
