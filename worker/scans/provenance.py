@@ -26,6 +26,7 @@ _PREFIXES = {
 }
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 _MOST_BYTES = 16 << 20
+_END = b"</x:xmpmeta>"
 _EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
 
 
@@ -61,11 +62,17 @@ def _parsed(packet: bytes) -> minidom.Document | None:
     if len(packet) > _MOST_BYTES or b"<!DOCTYPE" in packet:
         return None
     try:
-        document = minidom.parseString(packet.strip(b"\0 \r\n\t"))  # noqa: S318
+        document = minidom.parseString(_element(packet))  # noqa: S318
         sound = document.doctype is None and document.getElementsByTagNameNS(_RDF, "RDF")
     except (ExpatError, ValueError, RecursionError):
         return None
     return document if sound else None
+
+
+def _element(packet: bytes) -> bytes:
+    """The packet without its wrapping, in which scanners' software makes mistakes."""
+    start, end = packet.find(b"<x:xmpmeta"), packet.rfind(_END)
+    return packet[start : end + len(_END)] if 0 <= start < end else packet.strip(b"\0 \r\n\t")
 
 
 def _merge(document: minidom.Document, provenance: Provenance) -> None:

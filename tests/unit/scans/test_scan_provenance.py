@@ -115,6 +115,12 @@ def test_a_packet_that_is_none_gives_way(damaged: bytes) -> None:
     assert properties(merged)[f"{IPTC}DigitalSourceType"] == COMPOSITE
 
 
+def test_a_packet_whose_wrapping_is_damaged_is_read() -> None:
+    merged, readable = with_provenance(packet("", 'dc:source="box 7"')[1:], MADE)  # as in real scans of 2010
+    assert readable
+    assert properties(merged)["{http://purl.org/dc/elements/1.1/}source"] == "box 7"
+
+
 def test_another_source_type_can_be_said() -> None:
     asked = replace(MADE, source_type="compositeSynthetic")
     assert properties(with_provenance(None, asked)[0])[f"{IPTC}DigitalSourceType"].endswith("/compositeSynthetic")
