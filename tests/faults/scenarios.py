@@ -75,6 +75,7 @@ def database_away(world: World, seconds: float) -> str:
     """Away for so long, and connections cut at random before and after."""
     world.submit()
     world.start("scheduler", "worker-1", "worker-2")
+    world.wait_for(1)  # a process that can't reach the database at its start says so and ends
     with _connections_cut(world) as cut:
         world.wait_for(world.progress().total // 4)
     world.postgresql.stop()
