@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from worker.model.checkpoint import bundled_checkpoint_path, read_card
 from worker.model.colorizer import Colorizer
 from worker.training import evaluate as measuring
 from worker.training.commands import card_figures
@@ -77,3 +78,9 @@ def test_a_contact_sheet_shows_grey_result_and_original(photos: measuring.Photos
     contact_sheet(tmp_path / "sheet.png", photos.lightness, [photos.ab, photos.ab], columns=2, side_px=50)
     sheet = np.asarray(cv2.imread(str(tmp_path / "sheet.png")))
     assert sheet.shape == (2 * 58, 2 * (3 * 50 + 8), 3)
+
+
+def test_the_bundled_checkpoint_beats_the_tint_on_real_photos(real_photos: Path) -> None:
+    card = read_card(bundled_checkpoint_path())
+    assert card.figures["embedding own"]["r2"] > 0
+    assert card.figures["photos"] == len(list((real_photos / "eval").glob("*.jpg")))

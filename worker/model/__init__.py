@@ -1,0 +1,1 @@
+"""The fusion model: its colour space, networks, checkpoints and the colorizer that runs them."""

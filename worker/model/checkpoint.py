@@ -1,0 +1,116 @@
+"""A checkpoint: a folder with trained weights and `card.json`, their model card.
+
+No TensorFlow here: whoever only lists or checks checkpoints reads the card in milliseconds.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from worker.errors import CheckpointError
+
+NETWORK = "fusion-1"  # changes whenever older weights no longer fit network.py
+CARD_FILE = "card.json"
+BUNDLED = "first"
+
+
+@dataclass(frozen=True)
+class Card:
+    """The model card.
+
+    `files` gives each weight file's SHA-256; `id` follows from them. `embedding` says which network it is, how it was
+    trained, the side its input is scaled to (px) and the temperature its logits are divided by.
+    """
+
+    id: str
+    name: str
+    created: str  # ISO 8601, UTC
+    network: str
+    head: str  # "paper" or "vivid"
+    embedding: Mapping[str, Any]
+    files: Mapping[str, str]
+    training_mean_ab: tuple[float, float]  # CIE units: the tint baseline
+    training: Mapping[str, Any]  # data by source and licence with counts, settings, hours
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+
+
+def bundled_checkpoint_path(name: str = BUNDLED) -> Path:
+    """The folder of a checkpoint that ships with Photochrom."""
+    return Path(__file__).parent / "weights" / name
+
+
+def read_card(folder: Path) -> Card:
+    """The card of the checkpoint in `folder`.
+
+    Raises CheckpointError if the folder or the card is missing or no card, or if it is another network's.
+    """
+    path = folder / CARD_FILE
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder} is no folder; expected a checkpoint, a folder with {CARD_FILE} and its weights"
+        )
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} has no {CARD_FILE}; expected a checkpoint: give the folder that training wrote"
+        )
+    card = _parse(path)
+    if card.network != NETWORK:
+        raise CheckpointError(
+            f"{folder} is for the network {card.network!r}, this is {NETWORK!r}; train or export it anew"
+        )
+    return card
+
+
+def verify(folder: Path) -> Card:
+    """Reads the card and compares every weight file with it.
+
+    Raises CheckpointError, besides as `read_card`, for a missing file and for one whose hash is another.
+    """
+    card = read_card(folder)
+    for name, expected in card.files.items():
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} lacks {name}, which its card lists; restore the whole folder")
+        found = file_sha256(folder / name)
+        if found != expected:
+            raise CheckpointError(
+                f"{folder / name} has SHA-256 {found[:12]}..., its card says {expected[:12]}...; "
+                "the file is damaged or another's: restore the checkpoint"
+            )
+    if card.id != checkpoint_id(card.files):
+        raise CheckpointError(f"{folder} has the id {card.id} in its card, its files give {checkpoint_id(card.files)}")
+    return card
+
+
+def write_card(folder: Path, card: Card) -> None:
+    """Writes `card.json` into `folder`."""
+    text = json.dumps(asdict(card), indent=2, ensure_ascii=False)
+    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def checkpoint_id(files: Mapping[str, str]) -> str:
+    """Twelve hex digits that name a set of weight files, given by name and SHA-256."""
+    listing = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(files.items()))
+    return hashlib.sha256(listing.encode()).hexdigest()[:12]
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parse(path: Path) -> Card:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        known = {key: values[key] for key in (f.name for f in fields(Card)) if key in values}
+        mean_a, mean_b = known["training_mean_ab"]
+        card = Card(**known | {"training_mean_ab": (mean_a, mean_b), "limits": tuple(known.get("limits", ()))})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is no model card ({error}); restore the checkpoint") from None
+    if any("/" in name or "\\" in name or name.startswith(".") for name in card.files):
+        raise CheckpointError(f"{path} names weight files outside its folder; it was not written by Photochrom")
+    return card

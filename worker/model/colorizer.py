@@ -1,0 +1,117 @@
+"""The fusion model as a worker runs it. This is the only file that is TensorFlow's own."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from numpy.typing import NDArray
+
+from worker.model import checkpoint, embedding, folding, vivid, weights_io
+from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, build_network
+
+logger = logging.getLogger(__name__)
+
+SIDE_PX = 400
+Floats = NDArray[np.float32]
+
+
+class Colorizer:
+    """Predicts a*, b* for lightness, in batches of one size.
+
+    The graph is traced once, at loading, for exactly `batch_size` scans; a shorter batch is padded, so that nothing is
+    ever traced again.
+    """
+
+    def __init__(
+        self, card: checkpoint.Card, fusion: dict[str, Floats], layers: weights_io.Layers, batch_size: int, name: str
+    ) -> None:
+        self.card = card
+        self.checkpoint_id = card.id
+        self.head = card.head
+        self.batch_size = batch_size
+        self.embedding = name
+        self.device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+        self._network = build_network("vivid" if card.head == "vivid" else "paper", SIDE_PX, batch_norm=False)
+        folding.assign(self._network, fusion)
+        # As variables: constants would be copied into the graph, and folded anew at each start.
+        self._layers = [(tf.constant(kernel), tf.constant(bias)) for kernel, bias in layers]
+        self._side_px = int(card.embedding["input_px"]) if name == "bundled" else embedding.EMBEDDING_PX
+        self._temperature = float(card.embedding["temperature"]) if name == "bundled" else 1.0
+        scans = tf.TensorSpec([batch_size, SIDE_PX, SIDE_PX], tf.float32)
+        vectors = tf.TensorSpec([batch_size, EMBEDDING_CLASSES], tf.float32)
+        self._predict = tf.function(self._predict_batch, input_signature=[scans])
+        self._embed = tf.function(self._embed_batch, input_signature=[scans])
+        self._decode = tf.function(self._decode_batch, input_signature=[scans, vectors])
+        self._predict(tf.zeros(scans.shape))
+
+    @classmethod
+    def load(cls, folder: Path, batch_size: int = 8, embedding_name: str = "bundled") -> Self:
+        """Verifies the checkpoint in `folder`, builds the graph and runs it once.
+
+        `embedding_name`: `bundled`, `imagenet`, or a file of Keras weights.
+        Raises CheckpointError for a checkpoint or embedding that is missing, damaged or made for another network.
+        """
+        started = time.monotonic()
+        card = checkpoint.verify(folder)
+        shards = [name for name in card.files if name.startswith("embedding")]
+        bundled = embedding_name == "bundled"
+        layers = weights_io.read_embedding(folder, shards) if bundled else embedding.load_keras_layers(embedding_name)
+        colorizer = cls(card, weights_io.read_fusion(folder), layers, batch_size, embedding_name)
+        logger.info(
+            "checkpoint %s, embedding %s, loaded in %.1f s", card.id, embedding_name, time.monotonic() - started
+        )
+        return colorizer
+
+    def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
+        """L* (n, 400, 400), 0..100 -> a*, b* (n, 400, 400, 2), CIE units, and certainty (n,), 0..1.
+
+        The certainty is NaN for the paper head, which has none. Any n, also 0. Raises ValueError for another shape.
+        """
+        ab, certainty = self._in_batches(self._predict, lightness)
+        return ab, certainty
+
+    def embed(self, lightness: Floats) -> Floats:
+        """L* (n, 400, 400), 0..100 -> the embedding as the fusion gets it (n, 1000), 0..1. For measuring."""
+        return self._in_batches(self._embed, lightness)[0]
+
+    def decode(self, lightness: Floats, embeddings: Floats) -> tuple[Floats, Floats]:
+        """As `predict`, with other embeddings (n, 1000) in place of the scans' own. For measuring."""
+        ab, certainty = self._in_batches(self._decode, lightness, embeddings)
+        return ab, certainty
+
+    def _in_batches(self, step: Callable[..., Sequence[Any]], lightness: Floats, *others: Floats) -> list[Floats]:
+        """Runs `step` on padded batches of exactly `batch_size` and joins what it gives."""
+        if lightness.ndim != 3 or lightness.shape[1:] != (SIDE_PX, SIDE_PX):
+            raise ValueError(f"lightness of shape {lightness.shape} was given; expected (n, {SIDE_PX}, {SIDE_PX})")
+        parts = []
+        # Of no scans at all, one batch of padding still tells the shapes.
+        for start in range(0, max(len(lightness), 1), self.batch_size):
+            batch = [array[start : start + self.batch_size] for array in (lightness, *others)]
+            given = step(*(tf.constant(_padded(array, self.batch_size)) for array in batch))
+            parts.append([result.numpy()[: len(batch[0])] for result in given])
+        return [np.concatenate(results) for results in zip(*parts, strict=True)]
+
+    def _predict_batch(self, lightness: Any) -> tuple[Any, Any]:
+        return self._decode_batch(lightness, self._embed_batch(lightness)[0])
+
+    def _embed_batch(self, lightness: Any) -> tuple[Any]:
+        places = lightness[..., None]  # (batch, 400, 400, 1), 0..100
+        return (embedding.embed(places, self._layers, self._side_px, self._temperature),)  # (batch, 1000)
+
+    def _decode_batch(self, lightness: Any, embeddings: Any) -> tuple[Any, Any]:
+        output = self._network([lightness[..., None] / 50.0 - 1.0, embeddings], training=False)
+        if self.head == "paper":
+            return output * AB_SCALE, tf.fill([self.batch_size], np.float32(np.nan))
+        ab = ops.image.resize(vivid.annealed_mean(output), (SIDE_PX, SIDE_PX), interpolation="bilinear")
+        return ab, vivid.certainty(output)
+
+
+def _padded(array: Floats, batch_size: int) -> Floats:
+    """The array with zeros behind it, up to the batch size, as float32."""
+    missing = batch_size - len(array)
+    return np.pad(np.asarray(array, np.float32), [(0, missing), *[(0, 0)] * (array.ndim - 1)])

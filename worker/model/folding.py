@@ -1,0 +1,56 @@
+"""From the network as it is trained to the network as it is run: batch norms folded into their convolutions."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.errors import CheckpointError
+from worker.model.inception_resnet_v2 import fold_norm, plain_weights
+
+Floats = NDArray[np.float32]
+
+
+def fold_network(model: keras.Model) -> dict[str, Floats]:
+    """The weights of a `build_network(batch_norm=True)`, by layer, for a `build_network(batch_norm=False)`."""
+    folded: dict[str, Floats] = {}
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D) and not layer.name.startswith("fusion"):
+            pair = (
+                plain_weights(layer)
+                if layer.use_bias
+                else fold_norm(np.asarray(layer.get_weights()[0], np.float32), model.get_layer(f"{layer.name}_norm"))
+            )
+            folded[f"{layer.name}.kernel"], folded[f"{layer.name}.bias"] = pair
+    return folded | _fold_fusion(model)
+
+
+def _fold_fusion(model: keras.Model) -> dict[str, Floats]:
+    """One norm follows the sum of the fusion's two halves: both kernels are scaled, the embedding's gets the bias."""
+    norm = model.get_layer("fusion_norm")
+    of_places, _ = fold_norm(np.asarray(model.get_layer("fusion_encoder").get_weights()[0]), norm)
+    of_scan, bias = fold_norm(np.asarray(model.get_layer("fusion_embedding").get_weights()[0]), norm)
+    return {"fusion_encoder.kernel": of_places, "fusion_embedding.kernel": of_scan, "fusion_embedding.bias": bias}
+
+
+def assign(model: keras.Model, weights: Mapping[str, Floats]) -> None:
+    """Puts folded weights into a `build_network(batch_norm=False)`.
+
+    Raises CheckpointError for a layer that is missing, left over, or of another shape.
+    """
+    wanted = {_key(layer, variable): variable for layer in model.layers for variable in layer.weights}
+    odd = sorted(wanted.keys() ^ weights.keys())
+    if odd:
+        raise CheckpointError(f"the weights do not fit the network at {', '.join(odd[:3])}; train or export them anew")
+    for name, variable in wanted.items():
+        if tuple(variable.shape) != weights[name].shape:
+            raise CheckpointError(
+                f"{name} has the shape {weights[name].shape}, the network needs {tuple(variable.shape)}; "
+                "train or export it anew"
+            )
+        variable.assign(weights[name])
+
+
+def _key(layer: keras.Layer, variable: keras.Variable) -> str:
+    return f"{layer.name}.{variable.name}"

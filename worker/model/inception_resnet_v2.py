@@ -1,0 +1,141 @@
+"""InceptionResNetV2 with its batch norms folded away: a plain function of an image and a list of weights.
+
+The network is that of `keras.applications` (Szegedy et al., arXiv:1602.07261), convolution for convolution.
+Building that model takes seconds for its 782 layers, and a worker needs only its output: this function is traced in a
+fraction of the time. A test holds that both give the same logits. Sizes at the line ends are those of a 299x299 image.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+Tensor = Any  # a tensor of whichever Keras backend is in use
+Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order that they are applied
+
+LAYERS = 245  # 244 convolutions and the dense layer of the class logits
+
+
+def logits(images: Tensor, weights: Weights) -> Tensor:
+    """Images (batch, side, side, 3), -1..1, side >= 75 -> class logits (batch, 1000)."""
+    layers = iter(weights)
+    x = _stem(images, layers)  # (batch, 35, 35, 192)
+    x = _mixed_5b(x, layers)  # (batch, 35, 35, 320)
+    for _ in range(10):
+        x = _residual_block(x, layers, (1, 2, 3), scale=0.17)
+    x = _reduction(x, layers, (1, 3))  # (batch, 17, 17, 1088)
+    for _ in range(20):
+        x = _residual_block(x, layers, (1, 3), scale=0.1)
+    x = _reduction(x, layers, (2, 2, 3))  # (batch, 8, 8, 2080)
+    for _ in range(9):
+        x = _residual_block(x, layers, (1, 3), scale=0.2)
+    x = _residual_block(x, layers, (1, 3), scale=1.0, last=True)
+    x = ops.mean(_convolution(x, layers), axis=(1, 2))  # (batch, 1536)
+    kernel, bias = next(layers)
+    return ops.matmul(x, kernel) + bias  # (batch, 1000)
+
+
+def fold(model: keras.Model) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The weights of a `keras.applications` InceptionResNetV2, each batch norm folded into its convolution.
+
+    Returns kernel and bias of each layer in the order that `logits` applies them.
+    """
+    norms = [*_numbered(model, keras.layers.BatchNormalization), model.get_layer("conv_7b_bn")]
+    waiting = iter(norms)
+    folded = [
+        plain_weights(layer) if layer.use_bias else fold_norm(layer.get_weights()[0], next(waiting))
+        for layer in _convolutions(model)
+    ]
+    return [*folded, plain_weights(model.get_layer("predictions"))]
+
+
+def fold_norm(kernel: NDArray[np.float32], norm: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A kernel (..., channels) without bias and the batch norm after it -> kernel and bias that do the work of both."""
+    scale = 1 / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
+    if norm.scale:
+        scale = scale * np.asarray(norm.gamma)
+    bias = np.asarray(norm.beta) - np.asarray(norm.moving_mean) * scale
+    return np.asarray(kernel * scale, np.float32), np.asarray(bias, np.float32)
+
+
+def plain_weights(layer: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Kernel and bias of a layer that has both."""
+    kernel, bias = layer.get_weights()
+    return np.asarray(kernel, np.float32), np.asarray(bias, np.float32)
+
+
+def _convolutions(model: keras.Model) -> Iterator[Any]:
+    """The 244 convolutions in the order of the network; Keras numbers those that have no name of their own."""
+    numbered = _numbered(model, keras.layers.Conv2D)
+    yield from islice(numbered, 5 + 7)  # stem, mixed_5b
+    for family, blocks, branches, reduction in (("block35", 10, 6, 4), ("block17", 20, 4, 7), ("block8", 10, 4, 0)):
+        for block in range(1, blocks + 1):
+            yield from islice(numbered, branches)
+            yield model.get_layer(f"{family}_{block}_conv")
+        yield from islice(numbered, reduction)
+    yield model.get_layer("conv_7b")
+
+
+def _numbered(model: keras.Model, kind: Any) -> Iterator[Any]:
+    """The layers of this kind that Keras named by number (conv2d, conv2d_1, ...), in order."""
+    pattern = re.compile(r"[a-z0-9_]*?(?:2d|normalization)(?:_(\d+))?")
+    found = [
+        (int(match[1] or 0), layer)
+        for layer in model.layers
+        if isinstance(layer, kind) and (match := pattern.fullmatch(layer.name))
+    ]
+    return iter([layer for _, layer in sorted(found, key=lambda pair: pair[0])])
+
+
+def _stem(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    """(batch, 299, 299, 3) -> (batch, 35, 35, 192)."""
+    x = _convolution(x, layers, strides=2, padding="valid")  # (batch, 149, 149, 32)
+    x = _convolution(x, layers, padding="valid")  # (batch, 147, 147, 32)
+    x = _convolution(x, layers)  # (batch, 147, 147, 64)
+    x = ops.max_pool(x, 3, strides=2)  # (batch, 73, 73, 64)
+    x = _convolution(x, layers, padding="valid")  # (batch, 73, 73, 80)
+    x = _convolution(x, layers, padding="valid")  # (batch, 71, 71, 192)
+    return ops.max_pool(x, 3, strides=2)  # (batch, 35, 35, 192)
+
+
+def _mixed_5b(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    """(batch, 35, 35, 192) -> (batch, 35, 35, 320)."""
+    branches = [_branch(x, layers, depth) for depth in (1, 2, 3)]
+    pooled = ops.average_pool(x, 3, strides=1, padding="same")
+    return ops.concatenate([*branches, _convolution(pooled, layers)], axis=-1)
+
+
+def _residual_block(
+    x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], depths: Sequence[int], scale: float, last: bool = False
+) -> Tensor:
+    """x + scale * (branches of these depths, brought to x's channels); the network's last block has no ReLU."""
+    mixed = ops.concatenate([_branch(x, layers, depth) for depth in depths], axis=-1)
+    x = x + scale * _convolution(mixed, layers, relu=False)
+    return x if last else ops.relu(x)
+
+
+def _reduction(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], depths: Sequence[int]) -> Tensor:
+    """Halves the side: branches of these depths ending in stride 2, beside a pooling of stride 2."""
+    branches = [_branch(x, layers, depth, last_strides=2) for depth in depths]
+    return ops.concatenate([*branches, ops.max_pool(x, 3, strides=2)], axis=-1)
+
+
+def _branch(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], depth: int, last_strides: int = 1) -> Tensor:
+    """So many convolutions, one after the other."""
+    for _ in range(depth - 1):
+        x = _convolution(x, layers)
+    return _convolution(x, layers, strides=last_strides, padding="same" if last_strides == 1 else "valid")
+
+
+def _convolution(
+    x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], strides: int = 1, padding: str = "same", relu: bool = True
+) -> Tensor:
+    """The next convolution of the list, with its bias and ReLU."""
+    kernel, bias = next(layers)
+    x = ops.conv(x, kernel, strides=strides, padding=padding) + bias
+    return ops.relu(x) if relu else x

@@ -1,0 +1,87 @@
+"""Weights as safetensors files: the fusion in float16, the embedding in int8 with a scale per channel, in shards."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from worker.errors import CheckpointError
+
+Floats = NDArray[np.float32]
+Layers = list[tuple[Floats, Floats]]  # kernel and bias of each layer, in order
+
+FUSION_FILE = "fusion.safetensors"
+EMBEDDING_FILE = "embedding-{number}.safetensors"
+SHARD_BYTES = 40_000_000  # well under 45 MB, which hosts of repositories accept
+
+
+def quantize(kernel: Floats) -> tuple[NDArray[np.int8], Floats]:
+    """Kernel (..., channels) -> int8 of the same shape and the scale of each channel (channels,).
+
+    kernel = int8 * scale, to within half a scale; the scale is the channel's largest weight / 127.
+    """
+    largest = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    return np.round(kernel / scale).astype(np.int8), scale
+
+
+def write_fusion(folder: Path, weights: Mapping[str, Floats]) -> list[str]:
+    """Writes the fusion network's weights as float16; returns the file's name."""
+    halves = {name: np.ascontiguousarray(value, np.float16) for name, value in weights.items()}
+    _write(folder / FUSION_FILE, halves)
+    return [FUSION_FILE]
+
+
+def read_fusion(folder: Path) -> dict[str, Floats]:
+    """The fusion network's weights by layer ("encoder_1.kernel"), as float32."""
+    return {name: value.astype(np.float32) for name, value in _read(folder / FUSION_FILE).items()}
+
+
+def write_embedding(folder: Path, layers: Sequence[tuple[Floats, Floats]]) -> list[str]:
+    """Writes an embedding's layers, int8 by channel, into as many shards as needed; returns the files' names."""
+    names = []
+    for number, shard in enumerate(_shards(layers), start=1):
+        names.append(EMBEDDING_FILE.format(number=number))
+        _write(folder / names[-1], shard)
+    return names
+
+
+def read_embedding(folder: Path, names: Iterable[str]) -> Layers:
+    """Kernel and bias of each layer, in order, as float32."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in sorted(names):
+        arrays.update(_read(folder / name))
+    numbers = sorted({name.split(".")[0] for name in arrays})
+    return [
+        (arrays[f"{n}.kernel"].astype(np.float32) * arrays[f"{n}.scale"], arrays[f"{n}.bias"].astype(np.float32))
+        for n in numbers
+    ]
+
+
+def _shards(layers: Sequence[tuple[Floats, Floats]]) -> list[dict[str, NDArray[np.generic]]]:
+    shards: list[dict[str, NDArray[np.generic]]] = [{}]
+    filled = 0
+    for number, (kernel, bias) in enumerate(layers):
+        if filled + kernel.size > SHARD_BYTES:
+            shards.append({})
+            filled = 0
+        small, scale = quantize(kernel)
+        shards[-1] |= {f"{number:03}.kernel": small, f"{number:03}.scale": scale, f"{number:03}.bias": bias}
+        filled += kernel.size
+    return shards
+
+
+def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    save_file(dict(arrays), path)
+    path.chmod(0o644)  # safetensors writes for the owner alone; a checkpoint is read by other users' workers
+
+
+def _read(path: Path) -> dict[str, NDArray[np.generic]]:
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} is no readable safetensors file ({error}); restore the checkpoint") from None

@@ -1,0 +1,1 @@
+"""Training the fusion model and measuring it."""

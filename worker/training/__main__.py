@@ -1,0 +1,89 @@
+"""`python -m worker.training train|distill|export|evaluate`: `photochrom train` and `photochrom evaluate` run these."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from worker.errors import PhotochromError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; 0 done, 2 wrong use, with one line on standard error."""
+    # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from worker.training import commands
+
+    given = _parser().parse_args(arguments)
+    try:
+        getattr(commands, given.command)(given)
+    except PhotochromError as error:
+        print(f"photochrom: {error.message}", file=sys.stderr)
+        return error.exit_status
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m worker.training", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    train = commands.add_parser("train", help="train the fusion network on colour photos")
+    train.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
+    train.add_argument(
+        "--logits", nargs="+", type=Path, required=True, help=".npz of names and logits, one a classifier"
+    )
+    train.add_argument("--head", choices=["paper"], default="paper")
+    train.add_argument("--side-px", type=int, default=96, help="side of a crop, a multiple of 8")
+    train.add_argument("--zoom-px", nargs=2, type=float, default=[100.0, 420.0], help="range of a photo's short side")
+    _shared(train, batch_size=24, learning_rate=1e-3)
+    distill = commands.add_parser("distill", help="train the embedding towards a teacher's logits")
+    distill.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
+    distill.add_argument("--logits", type=Path, required=True, help=".npz of names and the teacher's logits")
+    distill.add_argument("--side-px", type=int, default=139, help="side of the images, at least 75")
+    _shared(distill, batch_size=32, learning_rate=1e-3)
+    _export(commands.add_parser("export", help="make a checkpoint of trained networks"))
+    _evaluate(commands.add_parser("evaluate", help="measure a checkpoint on colour photos"))
+    return parser
+
+
+def _shared(parser: argparse.ArgumentParser, batch_size: int, learning_rate: float) -> None:
+    parser.add_argument("--output", type=Path, required=True, help="folder for the training state")
+    parser.add_argument("--cache", type=Path, help="folder for the decoded photos (default: OUTPUT/photos)")
+    parser.add_argument("--steps", type=int, default=0, help="end after so many steps")
+    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many minutes")
+    parser.add_argument("--batch-size", type=int, default=batch_size)
+    parser.add_argument("--learning-rate", type=float, default=learning_rate)
+    parser.add_argument("--final-share", type=float, default=0.02, help="of the learning rate, at the end")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--precision", default="mixed_bfloat16", choices=["float32", "mixed_bfloat16", "mixed_float16"])
+    parser.add_argument("--start-from", type=Path, help="state of an earlier run whose weights begin this one")
+    parser.add_argument("--resume", action="store_true", help="go on with OUTPUT's own state")
+    parser.add_argument("--validate-every-minutes", type=float, default=6.0)
+
+
+def _export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, help="folder to write")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--fusion", type=Path, required=True, help="state.weights.h5 of `train`")
+    parser.add_argument("--embedding", type=Path, required=True, help="refitted.weights.h5 of `distill`")
+    parser.add_argument("--embedding-px", type=int, required=True, help="side that the embedding was trained at")
+    parser.add_argument("--temperature", type=float, default=1.0, help="its logits are divided by this")
+    parser.add_argument("--about", type=Path, required=True, help="JSON for the card: training, embedding, limits")
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, help="folder or tar of colour photos")
+    parser.add_argument("--checkpoint", type=Path, help="default: the bundled one")
+    parser.add_argument("--embedding", default="bundled", help="bundled, imagenet, or a file of Keras weights")
+    parser.add_argument(
+        "--embedding-npz", nargs="*", type=Path, default=[], help="classifiers' logits to stand in for it"
+    )
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--limit", type=int, help="only so many photos")
+    parser.add_argument("--json", type=Path, help="write every figure here")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet (PNG) here")
+    parser.add_argument("--sheet-photos", type=int, default=30)
+    parser.add_argument("--into-card", action="store_true", help="write the figures into the checkpoint's card")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

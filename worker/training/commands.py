@@ -1,0 +1,162 @@
+"""What `python -m worker.training` does, command by command."""
+
+import csv
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worker.model import inception_resnet_v2
+from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.colorizer import Colorizer
+from worker.model.embedding import ARCHITECTURE, build_classifier
+from worker.model.network import build_network
+from worker.training import distill as distilling
+from worker.training import evaluate as measuring
+from worker.training import train as training
+from worker.training.augment import Zoom
+from worker.training.classifiers import load_logits
+from worker.training.contact import contact_sheet
+from worker.training.curves import loss_curves
+from worker.training.dataset import PhotoCache, build_cache
+from worker.training.errors import TrainingError
+from worker.training.export import add_figures
+from worker.training.export import export as export_checkpoint
+from worker.training.loop import Schedule
+from worker.training.refit import refit_last_layer
+
+REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; state.weights.h5 is for --resume
+
+
+def train(given: Namespace) -> None:
+    """Trains the fusion network; the state, the settings and the loss curves go into `--output`."""
+    cache = _cache(given)
+    settings = training.Settings(
+        side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
+        seed=given.seed, mixed_precision=given.precision, schedule=_schedule(given),
+    )  # fmt: skip
+    sources = [load_logits(path, cache.names) for path in given.logits]
+    _write_settings(given.output, cache, asdict(settings))
+    _, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume)
+    loss_curves(given.output / "curves.png", history)
+
+
+def distill(given: Namespace) -> None:
+    """Trains the embedding; the state, the settings and the loss curves go into `--output`."""
+    cache = _cache(given)
+    settings = distilling.Settings(
+        side_px=given.side_px, batch_size=given.batch_size, seed=given.seed, mixed_precision=given.precision,
+        schedule=_schedule(given),
+    )  # fmt: skip
+    teacher = load_logits(given.logits, cache.names)
+    _write_settings(given.output, cache, asdict(settings))
+    model, history = distilling.distill(cache, teacher, settings, given.output, given.start_from, given.resume)
+    loss_curves(given.output / "curves.png", history)
+    print(refit_last_layer(model, cache, teacher, settings.side_px), flush=True)
+    model.save_weights(given.output / REFITTED_FILE)
+
+
+def export(given: Namespace) -> None:
+    """Writes a checkpoint folder."""
+    about: dict[str, Any] = json.loads(given.about.read_text(encoding="utf-8"))
+    network = build_network(size=None)
+    network.load_weights(given.fusion)
+    classifier = build_classifier(given.embedding_px)
+    classifier.load_weights(given.embedding)
+    described = {
+        "architecture": ARCHITECTURE,
+        **about["embedding"],
+        "input_px": given.embedding_px,
+        "temperature": given.temperature,
+    }
+    card = export_checkpoint(
+        given.checkpoint,
+        given.name,
+        network,
+        inception_resnet_v2.fold(classifier),
+        described,
+        about["training"],
+        tuple(about["limits"]),
+    )
+    print(f"checkpoint {card.id} written to {given.checkpoint}")
+
+
+def evaluate(given: Namespace) -> None:
+    """Measures a checkpoint with its own embedding, with stand-ins, with zeros and with other photos' embeddings."""
+    folder = given.checkpoint or bundled_checkpoint_path()
+    colorizer = Colorizer.load(folder, given.batch_size, given.embedding)
+    photos = measuring.load_photos(given.folder, given.limit)
+    sources = {
+        "own": "own",
+        **{path.stem: str(path) for path in given.embedding_npz},
+        "others": "others",
+        "zeros": "zeros",
+    }
+    known = measuring.baselines(photos, colorizer.card.training_mean_ab)
+    figures, results = {}, {}
+    for name, source in sources.items():
+        embeddings = measuring.embeddings_for(source, photos, colorizer)
+        figures[name], results[name] = measuring.evaluate(photos, colorizer, embeddings, known)
+    _print_table(figures)
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        _write_csv(given.json.with_suffix(".csv"), photos.names, figures)
+    if given.sheet:
+        shown = np.linspace(0, len(photos.names) - 1, min(given.sheet_photos, len(photos.names))).astype(int)
+        columns = [results[name][shown] for name in ("own", *(path.stem for path in given.embedding_npz))]
+        contact_sheet(given.sheet, photos.lightness[shown], [*columns, photos.ab[shown]])
+    if given.into_card:
+        add_figures(folder, card_figures(figures))
+
+
+def card_figures(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """What of `evaluate`'s figures goes into a card: no single photo's."""
+    first = next(iter(figures.values()))
+    models = {f"embedding {name}": values["model"] for name, values in figures.items()}
+    return {"photos": first["photos"], "grey baseline": first["grey"], "tint baseline": first["tint"], **models}
+
+
+def _print_table(figures: dict[str, dict[str, Any]]) -> None:
+    columns = {f"embedding: {name}": values["model"] for name, values in figures.items()}
+    first = next(iter(figures.values()))
+    print(measuring.table({**columns, "grey baseline": first["grey"], "tint baseline": first["tint"]}))
+
+
+def _write_csv(path: Path, names: list[str], figures: dict[str, dict[str, Any]]) -> None:
+    """One row for each photo and embedding."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["photo", "embedding", *measuring.COLUMNS, "psnr_grey", "psnr_tint"])
+        for source, values in figures.items():
+            scores = values["per_photo"]
+            for row, name in enumerate(names):
+                own = [scores["model"][column][row] for column in measuring.COLUMNS]
+                writer.writerow([name, source, *own, scores["grey"]["psnr"][row], scores["tint"]["psnr"][row]])
+
+
+def _cache(given: Namespace) -> PhotoCache:
+    cache = build_cache(given.sources, given.cache or given.output / "photos")
+    print(f"{len(cache.names)} photos ({len(cache.validation)} kept for choosing); counts: {cache.census}", flush=True)
+    return cache
+
+
+def _schedule(given: Namespace) -> Schedule:
+    if not given.steps and not given.minutes:
+        raise TrainingError("neither --steps nor --minutes was given; training needs an end: give one")
+    return Schedule(
+        given.steps,
+        given.minutes,
+        given.learning_rate,
+        given.final_share,
+        validate_every_minutes=given.validate_every_minutes,
+    )
+
+
+def _write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:
+    """What a card needs to know of a run, beside its history."""
+    output.mkdir(parents=True, exist_ok=True)
+    known = {"photos": cache.by_folder(), "left_out": cache.census, "settings": settings}
+    (output / "settings.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

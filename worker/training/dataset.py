@@ -1,0 +1,117 @@
+"""The training photos, decoded once into one memory-mapped file, so that loading costs next to nothing.
+
+A JPEG takes longer to decode than the small crop of it that a step sees. The cache holds each photo's middle at a
+short side of 256 px; the operating system keeps in memory what fits and no more.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.training.errors import TrainingError
+from worker.training.photos import Census, Pixels, colour_photos
+
+SHORT_SIDE_PX = 256
+LONG_SIDE_PX = 384
+VALIDATION_ONE_IN = 20  # photos kept for choosing, by a hash of the name, so that a longer list moves none
+
+
+@dataclass(frozen=True)
+class PhotoCache:
+    """Photos by row. `training` and `validation` are rows; no photo is in both."""
+
+    names: NDArray[np.str_]
+    shapes: NDArray[np.int64]  # (n, 2), height and width
+    offsets: NDArray[np.int64]  # (n,), where each photo begins, bytes
+    pixels: NDArray[np.uint8]  # (bytes,), memory-mapped
+    census: dict[str, int]
+
+    def photo(self, row: int) -> Pixels:
+        """(height, width, 3), RGB, 0..255."""
+        height, width = self.shapes[row]
+        start = self.offsets[row]
+        return self.pixels[start : start + height * width * 3].reshape(height, width, 3)
+
+    @property
+    def training(self) -> NDArray[np.intp]:
+        return np.flatnonzero(~self._held_back())
+
+    @property
+    def validation(self) -> NDArray[np.intp]:
+        return np.flatnonzero(self._held_back())
+
+    def by_folder(self) -> dict[str, int]:
+        """Photos by the folder that they lie in, for the model card."""
+        return dict(Counter(str(Path(str(name)).parent) for name in self.names))
+
+    def _held_back(self) -> NDArray[np.bool_]:
+        return np.array([is_validation(str(name)) for name in self.names], bool)
+
+
+def is_validation(name: str) -> bool:
+    """Whether the photo of this name is for choosing, never for training."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % VALIDATION_ONE_IN == 0
+
+
+def build_cache(sources: Sequence[Path], folder: Path) -> PhotoCache:
+    """Decodes the photos of `sources` into `folder`, or opens what is there from an earlier run.
+
+    Raises TrainingError if there is no colour photo, too few to keep one for choosing, or if the disk is full.
+    """
+    if not (folder / "index.npz").is_file():
+        try:
+            _fill(sources, folder)
+        except OSError as error:
+            raise TrainingError(
+                f"the photo cache {folder} can't be written ({error}); make room or name another"
+            ) from None
+    cache = open_cache(folder)
+    if not len(cache.validation) or not len(cache.training):
+        raise TrainingError(f"{len(cache.names)} colour photos leave none to choose by; give a hundred or more")
+    return cache
+
+
+def open_cache(folder: Path) -> PhotoCache:
+    """A cache that `build_cache` made."""
+    index: dict[str, Any] = dict(np.load(folder / "index.npz"))
+    census = dict(zip(index["reasons"].tolist(), index["counts"].tolist(), strict=True))
+    pixels = np.memmap(folder / "pixels.bin", np.uint8, mode="r")
+    return PhotoCache(index["names"], index["shapes"], index["offsets"], pixels, census)
+
+
+def _fill(sources: Sequence[Path], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    census = Census()
+    names, shapes, offsets = [], [], [0]
+    with (folder / "pixels.bin").open("wb") as file:
+        for name, photo in colour_photos(sources, census):
+            kept = shrink(photo)
+            file.write(kept.tobytes())
+            names.append(name)
+            shapes.append(kept.shape[:2])
+            offsets.append(offsets[-1] + kept.size)
+    if not names:
+        raise TrainingError(f"no colour photo found ({census}); give folders or tar files of colour photos")
+    reasons = asdict(census)
+    np.savez(
+        folder / "index.npz", names=np.array(names), shapes=np.array(shapes), offsets=np.array(offsets[:-1]),
+        reasons=np.array(list(reasons)), counts=np.array(list(reasons.values())),
+    )  # fmt: skip
+
+
+def shrink(photo: Pixels) -> Pixels:
+    """A photo's middle, its short side at most 256 px and its long side at most 384."""
+    scale = SHORT_SIDE_PX / min(photo.shape[:2])
+    if scale < 1:
+        photo = np.asarray(cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    height, width = photo.shape[:2]
+    rows, columns = min(height, LONG_SIDE_PX), min(width, LONG_SIDE_PX)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return np.ascontiguousarray(photo[top : top + rows, left : left + columns])

@@ -1,0 +1,142 @@
+"""Training the embedding by distillation: InceptionResNetV2 learns to say of a grey photo what a teacher says of it.
+
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531. No ImageNet weights and no
+labels are needed: a teacher's logits for ordinary photos are enough. The weights that come out are not ImageNet's.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from worker.model.embedding import build_classifier
+from worker.model.lab import centre_square, lightness_to_grey
+from worker.training import loop
+from worker.training.augment import Zoom, random_crop, random_tone
+from worker.training.classifiers import Logits, probabilities
+from worker.training.dataset import PhotoCache
+from worker.training.photos import Pixels, to_lab
+
+Floats = NDArray[np.float32]
+
+
+NEARLY_WHOLE = Zoom(1.0, 1.35)  # the photo's short side, as a multiple of side_px
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyperparameters of one run; they go into the model card as they are."""
+
+    side_px: int = 139
+    batch_size: int = 32
+    zoom: Zoom = NEARLY_WHOLE
+    temperature: float = 1.5  # softens both, so that the second guesses are learned too
+    seed: int = 1
+    mixed_precision: str = "mixed_bfloat16"
+    schedule: loop.Schedule = field(default_factory=loop.Schedule)
+
+
+def distill(
+    cache: PhotoCache, teacher: Logits, settings: Settings, folder: Path,
+    start_from: Path | None = None, resume: bool = False,
+) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
+    """Trains InceptionResNetV2 on the cache's training photos turned grey, towards `teacher`'s logits (n, 1000).
+
+    Returns the classifier, with averaged weights, and the history. Raises TrainingError as `loop.run`.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    with loop.precision(settings.mixed_precision):
+        model = build_classifier(settings.side_px)
+    if start_from is not None:
+        model.load_weights(start_from)
+    else:
+        _start_at_the_mean(model, teacher[cache.training])
+    model.compile(loop.adam(), loss=_divergence(settings.temperature), jit_compile=False)
+    measure = Agreement(cache, teacher, settings.side_px)
+    history = loop.run(
+        model, DistillationBatches(cache, teacher, settings), settings.schedule, folder,
+        lambda: measure(model), resume, lambda line: print(line, flush=True),
+    )  # fmt: skip
+    return model, history
+
+
+class DistillationBatches:
+    """The batch of each step: grey crops and the teacher's logits. Step k is the same in every run."""
+
+    def __init__(self, cache: PhotoCache, teacher: Logits, settings: Settings) -> None:
+        self._cache = cache
+        self._teacher = teacher
+        self._settings = settings
+        self._rows = cache.training
+        side_px = settings.side_px
+        self._zoom = Zoom(settings.zoom.smallest_px * side_px, settings.zoom.largest_px * side_px)
+
+    def __call__(self, step: int) -> loop.Batch:
+        """-> images (batch, side, side, 3), -1..1, and logits (batch, 1000)."""
+        rng = np.random.default_rng([self._settings.seed, step])
+        rows = rng.choice(self._rows, self._settings.batch_size, replace=False)
+        crops = [random_crop(self._cache.photo(row), self._settings.side_px, self._zoom, rng) for row in rows]
+        images = np.stack([_grey_image(random_tone(to_lab(crop)[..., 0], rng)) for crop in crops])
+        return images, self._teacher[rows].astype(np.float32)
+
+
+class Agreement:
+    """How well the classifier agrees with the teacher on photos kept for choosing."""
+
+    def __init__(self, cache: PhotoCache, teacher: Logits, side_px: int) -> None:
+        rows = cache.validation
+        self._images = np.stack([whole_photo(cache.photo(int(row)), side_px) for row in rows])
+        self._wanted = probabilities(teacher[rows])
+
+    def __call__(self, model: keras.Model) -> dict[str, float]:
+        """Cross-entropy (nats) and the share of photos whose first guess is among the teacher's first five."""
+        given = probabilities(predict_logits(model, self._images))
+        entropy = -(self._wanted * np.log(given + 1e-9)).sum(1).mean()
+        five = np.argsort(-self._wanted, axis=1)[:, :5]
+        return {
+            "cross_entropy": round(float(entropy), 4),
+            "in_first_five": round(float((given.argmax(1)[:, None] == five).any(1).mean()), 4),
+        }
+
+
+def predict_logits(model: keras.Model, images: Floats, batch_size: int = 32) -> Floats:
+    """Images (n, side, side, 3), -1..1 -> logits (n, 1000)."""
+    parts = [
+        np.asarray(model.predict_on_batch(images[k : k + batch_size]), np.float32)
+        for k in range(0, len(images), batch_size)
+    ]
+    return np.concatenate(parts)
+
+
+def whole_photo(photo: Pixels, side_px: int) -> Floats:
+    """A photo's centre square, turned grey, at this side: (side, side, 3), -1..1."""
+    square = cv2.resize(np.asarray(centre_square(photo)), (side_px, side_px), interpolation=cv2.INTER_AREA)
+    return _grey_image(to_lab(np.asarray(square, np.uint8))[..., 0])
+
+
+def _grey_image(lightness: Floats) -> Floats:
+    """L* (side, side), 0..100 -> (side, side, 3), -1..1, as `embedding.classifier_input` gives it to the classifier."""
+    return np.repeat(lightness_to_grey(lightness)[..., None] / np.float32(127.5) - 1, 3, axis=-1)
+
+
+def _start_at_the_mean(model: keras.Model, teacher: Logits) -> None:
+    """The untrained classifier says of every photo what the teacher says on average."""
+    kernel, bias = model.get_layer("predictions").get_weights()
+    mean = np.log(probabilities(teacher).mean(axis=0))
+    model.get_layer("predictions").set_weights([kernel * 0.1, (mean - mean.mean()).astype(bias.dtype)])
+
+
+def _divergence(temperature: float) -> Any:
+    """Cross-entropy of the softened probabilities, x temperature squared, so that the gradient keeps its size."""
+
+    def loss(wanted: Any, given: Any) -> Any:
+        target = ops.softmax(ops.cast(wanted, "float32") / temperature)
+        found = ops.log_softmax(ops.cast(given, "float32") / temperature)
+        return -(temperature**2) * ops.mean(ops.sum(target * found, axis=-1))
+
+    return loss

@@ -1,0 +1,125 @@
+"""Measuring a checkpoint on colour photos, beside the grey and the tint baseline, which know nothing.
+
+Each photo's centre square is scaled to 400x400, turned grey, colourized and compared. Figures flatter: a grey image
+scores a PSNR above 21 dB on ordinary photos and a constant tint 1 dB more, so R2, the share of the colour variance
+explained (0 for the tint, below 0 for grey), is the figure that counts.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.model.colorizer import SIDE_PX, Colorizer
+from worker.model.lab import centre_square
+from worker.training.classifiers import CLASSES, load_logits, probabilities
+from worker.training.errors import TrainingError
+from worker.training.metrics import interval, own_colourfulness, score
+from worker.training.photos import Census, colour_photos, to_lab
+
+Floats = NDArray[np.float32]
+Scores = dict[str, NDArray[np.float64]]  # by measure, one value a photo
+
+COLUMNS = ("psnr", "ssim", "ciede2000", "colourfulness")
+PAPER = {"psnr": 22.8154, "ssim": 0.9097}  # Ibraheem, Danach and Ghandour 2024, on 100 photos of their own
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos to measure on: `names`, L* (n, 400, 400), a*, b* (n, 400, 400, 2)."""
+
+    names: list[str]
+    lightness: Floats
+    ab: Floats
+    census: Census
+
+
+def load_photos(folder: Path, limit: int | None = None) -> Photos:
+    """The colour photos of a folder or tar. Raises TrainingError if there is none."""
+    census = Census()
+    names, lab = [], []
+    for name, photo in colour_photos([folder], census):
+        square = cv2.resize(np.asarray(centre_square(photo)), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+        names.append(name)
+        lab.append(to_lab(np.asarray(square, np.uint8)))
+        if len(names) == limit:
+            break
+    if not names:
+        raise TrainingError(f"{folder} has no colour photo ({census}); give a folder of colour photos")
+    stacked = np.stack(lab)
+    return Photos(names, np.ascontiguousarray(stacked[..., 0]), np.ascontiguousarray(stacked[..., 1:]), census)
+
+
+def embeddings_for(source: str, photos: Photos, colorizer: Colorizer) -> Floats:
+    """The embeddings (n, 1000) of `own` (the checkpoint's), `zeros`, `others` (other photos' own), or an .npz file."""
+    if source == "zeros":
+        return np.zeros((len(photos.names), CLASSES), np.float32)
+    if source in ("own", "others"):
+        return np.roll(colorizer.embed(photos.lightness), 0 if source == "own" else 1, axis=0)
+    return np.sqrt(probabilities(load_logits(Path(source), photos.names)))
+
+
+def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
+    """Scores of `grey` and `tint`, and the colourfulness of the `original`: the same for every model, found once."""
+    tint = np.broadcast_to(np.asarray(mean_ab, np.float32), photos.ab.shape)
+    original = [own_colourfulness(light, ab) for light, ab in zip(photos.lightness, photos.ab, strict=True)]
+    return {
+        "grey": _scores(photos, np.zeros_like(photos.ab)),
+        "tint": _scores(photos, tint),
+        "original": {"colourfulness": np.array(original)},
+    }
+
+
+def evaluate(
+    photos: Photos, colorizer: Colorizer, embeddings: Floats, known: dict[str, Scores]
+) -> tuple[dict[str, Any], Floats]:
+    """Figures of the model with these embeddings beside both baselines, and the model's a*, b* (n, 400, 400, 2).
+
+    `known` is what `baselines` found. The variance that R2 is a share of is about the checkpoint's training mean.
+    """
+    given, certainty = colorizer.decode(photos.lightness, embeddings)
+    scores = {"model": _scores(photos, given), **known}
+    variance = float(known["tint"]["error"].sum())
+    figures: dict[str, Any] = {"photos": len(photos.names), "paper": PAPER}
+    for name in ("model", "grey", "tint"):
+        figures[name] = summary(scores[name], scores["original"], variance)
+    best = np.maximum(scores["grey"]["psnr"], scores["tint"]["psnr"])
+    figures["model"]["wins"] = round(float((scores["model"]["psnr"] > best).mean()), 4)
+    means = max(figures["grey"]["psnr"], figures["tint"]["psnr"])
+    figures["model"]["psnr_above_baselines"] = round(figures["model"]["psnr"] - means, 3)
+    figures["model"]["certainty"] = None if np.isnan(certainty).all() else round(float(np.nanmean(certainty)), 4)
+    figures["per_photo"] = {name: {key: values.tolist() for key, values in scores[name].items()} for name in scores}
+    return figures, given
+
+
+def summary(scores: Scores, original: Scores, variance: float) -> dict[str, Any]:
+    """R2 over all photos, means with 95 % bootstrap intervals, median ratio of colourfulness to the original's."""
+    figures: dict[str, Any] = {"r2": round(1 - float(scores["error"].sum()) / variance, 4)}
+    for column in COLUMNS:
+        figures[column] = round(float(scores[column].mean()), 4)
+        figures[f"{column}_95"] = [round(bound, 4) for bound in interval(scores[column])]
+    ratio = scores["colourfulness"] / np.maximum(original["colourfulness"], 1e-6)
+    figures["colourfulness_ratio"] = round(float(np.median(ratio)), 4)
+    return figures
+
+
+def table(columns: dict[str, dict[str, Any]]) -> str:
+    """A table for a person: one line for each of `columns`, by name."""
+    keys = ("r2", "psnr", "ssim", "ciede2000", "colourfulness_ratio", "wins")
+    lines = [f"{'':28}" + "".join(f"{key[:12]:>14}" for key in keys)]
+    for name, figures in columns.items():
+        lines.append(f"{name:28}" + "".join(f"{figures.get(key, float('nan')):14.4f}" for key in keys))
+    lines.append(f"{'the paper, on its own photos':28}{'':14}{PAPER['psnr']:14.4f}{PAPER['ssim']:14.4f}")
+    return "\n".join(lines)
+
+
+def _scores(photos: Photos, result: Floats) -> Scores:
+    rows: Sequence[dict[str, float]] = [
+        score(lightness, wanted, given)
+        for lightness, wanted, given in zip(photos.lightness, photos.ab, result, strict=True)
+    ]
+    return {key: np.array([row[key] for row in rows]) for key in rows[0]}
