@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--logs", type=Path, help="a folder for the processes' logs")
     asked = parser.parse_args()
+    # So that a disk is unmounted and services are stopped whoever ends this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     failures = 0
     with ExitStack() as services:
         folders = [services.enter_context(service_folder()) for _ in range(4)]
