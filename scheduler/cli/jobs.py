@@ -81,7 +81,7 @@ def submit(
 
 def status(
     job: Annotated[Optional[int], typer.Argument(metavar="[JOB]", help="One job; without it, the latest.")] = None,  # noqa: UP045
-    watch: Annotated[bool, typer.Option(help="Go on until the job has ended, or Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option(help="Go on: with a job until it has ended, else until Ctrl-C.")] = False,
     json: Json = False,
 ) -> None:
     """Show how far a job is, or the latest jobs."""
