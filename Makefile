@@ -42,7 +42,7 @@ format: $(INSTALLED)
 
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes $(EXTRAS) \
-		--no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.lock
+		pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf .venv
