@@ -150,10 +150,11 @@ def test_a_record_written_twice_counts_once(engine: Engine) -> None:
     assert chunk_of(engine, message.chunk_id).failed_count == 1
 
 
-def test_a_job_paused_behind_the_dispatchers_back_is_not_dispatched(engine: Engine) -> None:
+@pytest.mark.parametrize("state", [JobState.PAUSED, JobState.CANCELLED])
+def test_a_job_stopped_behind_the_dispatchers_back_is_not_dispatched(engine: Engine, state: str) -> None:
     job_id = make_job(engine, scan_count=1)
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+        jobs.change_state(session, job_id, state, now=NOON)
 
     assert dispatch(engine, job_id) == []
 
@@ -249,14 +250,6 @@ def test_a_lease_extended_in_the_meantime_does_not_expire(engine: Engine) -> Non
 
     with session_scope(engine) as session:
         assert not leases.give_up(session, message, chunk_attempts=3, now=LATER, only_expired=True)
-
-
-def test_a_job_stopped_since_it_was_looked_at_is_not_dispatched(engine: Engine) -> None:
-    job_id = make_job(engine, scan_count=1)
-    with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
-
-    assert dispatch(engine, job_id) == []
 
 
 def test_a_paused_job_whose_last_chunk_ends_is_completed(engine: Engine) -> None:
