@@ -118,6 +118,9 @@ class Job(Base):
     state: Mapped[str] = mapped_column(String(16), default=JobState.SUBMITTING)
     scan_count: Mapped[int] = mapped_column(BigInteger, default=0)
     other_count: Mapped[int] = mapped_column(BigInteger, default=0)  # files in the listing that are no scans
+    # How far its listing is, so that the same submit can go on after a kill; see db.queries.submissions.
+    listing: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    listing_attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts submits; fences off earlier ones
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -217,6 +220,17 @@ class Worker(Base):
     children: Mapped[int] = mapped_column(Integer)
     device: Mapped[str | None] = mapped_column(Text)
     checkpoint: Mapped[str | None] = mapped_column(String(64))
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Scheduler(Base):
+    """A scheduler that is or was, and when it was last heard of."""
+
+    __tablename__ = "scheduler"
+
+    name: Mapped[str] = mapped_column(String(255), primary_key=True)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
     stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

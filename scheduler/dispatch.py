@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db.clock import utc_now
-from db.queries import chunks, workers
+from db.queries import queue, workers
 from db.queries.chunks import Message
 from db.session import read_scope, session_scope
 from worker.doorbell import Doorbell
@@ -57,14 +57,14 @@ class Dispatcher:
     def _take(self) -> list[Message]:
         now = utc_now()
         with read_scope(self._engine) as session:
-            waiting = chunks.waiting_by_job(session, now=now)
-            room = self._capacity(session) - chunks.queued_count(session)
+            waiting = queue.waiting_by_job(session, now=now)
+            room = self._capacity(session) - queue.queued_count(session)
         if not waiting or room <= 0:
             return []
         messages = []
         with session_scope(self._engine) as session:
             for job_id, count in share(room, waiting).items():
-                messages += chunks.take_for_dispatch(session, job_id, count, now=now)
+                messages += queue.take_for_dispatch(session, job_id, count, now=now)
         return messages
 
     def _capacity(self, session: Session) -> int:
@@ -80,12 +80,12 @@ class Dispatcher:
         now = utc_now()
         old = now - timedelta(seconds=self._settings.resend_seconds)
         with read_scope(self._engine) as session:
-            overdue = chunks.queued_count(session, queued_before=old)
+            overdue = queue.queued_count(session, queued_before=old)
         lost = overdue - self._doorbell.unread() if overdue else 0
         if lost <= 0:
             return 0
         with session_scope(self._engine) as session:
-            messages = chunks.take_for_resend(session, lost, queued_before=old, now=now)
+            messages = queue.take_for_resend(session, lost, queued_before=old, now=now)
         for message in messages:
             self._doorbell.ring(message.chunk_id, message.attempt)
         logger.warning("sent %d chunks again that the broker had lost", len(messages))

@@ -4,29 +4,37 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from db.clock import utc_now
+from db.clock import database_now
 from db.models import JobState, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope, session_scope
+from scheduler.present import own_checkpoint
 from scheduler.submit import Submission, Submitter, expect_a_scan, open_both
 from worker.errors import UsageError
+from worker.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
 
 STATE_FOLDER = ".photochrom"  # within the output folder; listings leave hidden folders out
 REPORT = "photochrom-report.html"
 
 
-def submit_missing(engine: Engine, asked: Submission, *, chunk_scans: int, s3: S3Options) -> int | None:
+def submit_missing(engine: Engine, asked: Submission, *, settings: Settings) -> int | None:
     """A job for every scan that is new, changed, failed or was not reached before; None when there is none.
 
     What an earlier run left unfinished is cancelled first: its done scans count, the rest is missing.
     Raises UsageError for folders that can't be used.
     """
-    now = utc_now()
     with session_scope(engine) as session:
+        now = database_now(session)
         for job in jobs.unfinished(session):
             jobs.change_state(session, job.id, JobState.CANCELLED, now=now)
-    return Submitter(engine, s3=s3, chunk_scans=chunk_scans).submit(asked).job_id
+    submitter = Submitter(
+        engine,
+        s3=settings.s3_options,
+        chunk_scans=settings.chunk_scans,
+        checkpoints=lambda: [own_checkpoint(settings)],
+    )
+    return submitter.submit(asked).job_id
 
 
 def failures(engine: Engine, job_id: int) -> list[Scan]:

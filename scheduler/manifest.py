@@ -25,7 +25,8 @@ from typing import Any, BinaryIO, TextIO
 from urllib.parse import unquote_plus
 
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
-from worker.storage import FolderLocation, S3Location, S3Options, open_storage, parse_location
+from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
+from worker.storage.folder_listing import etag_of
 
 _MAX_BYTES = 8 << 30
 _COLUMNS = {"key", "etag", "bytes", "output"}
@@ -60,6 +61,25 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
         raise UsageError(f"the manifest {where} can't be read after line {number}: {_reason(error)}") from None
     except UsageError as error:
         raise UsageError(f"the manifest {where}, line {number}: {error.message}") from None
+
+
+def manifest_version(where: str, s3: S3Options) -> str:
+    """Changes with the manifest's content; raises UsageError, ServiceUnavailable."""
+    if not where.startswith("s3://"):
+        try:
+            return etag_of(Path(where).stat())
+        except OSError as error:
+            raise UsageError(f"the manifest {where} can't be opened ({error.strerror}); check its path") from None
+    storage, name = _on_s3(where, s3)
+    try:
+        found = storage.stat(name)
+    except StorageUnavailable as error:
+        raise ServiceUnavailable(error.message) from None
+    except ScanError as error:
+        raise UsageError(error.message) from None
+    if found is None:
+        raise UsageError(f"the manifest {where} is not there; check its path")
+    return found.etag
 
 
 def _reason(error: Exception) -> str:
@@ -159,17 +179,20 @@ def _opened(where: str, s3: S3Options) -> Iterator[BinaryIO]:
 
 
 def _fetched(where: str, folder: Path, s3: S3Options) -> Path:
-    parent, name = where.rpartition("/")[::2]
-    location = parse_location(parent)
-    assert isinstance(location, S3Location)
+    storage, name = _on_s3(where, s3)
     path = folder / "manifest"
     try:
-        open_storage(location, s3=s3).fetch(name, path, etag=None, max_bytes=_MAX_BYTES)
+        storage.fetch(name, path, etag=None, max_bytes=_MAX_BYTES)
     except StorageUnavailable as error:
         raise ServiceUnavailable(error.message) from None
     except ScanError as error:
         raise UsageError(error.message) from None
     return path
+
+
+def _on_s3(where: str, s3: S3Options) -> tuple[Storage, str]:
+    parent, _, name = where.rpartition("/")
+    return open_storage(parse_location(parent), s3=s3), name
 
 
 def matches(key: str, include: Iterable[str], exclude: Iterable[str]) -> bool:

@@ -243,3 +243,9 @@ def progress(session: Session, job_id: int) -> Progress:
 def unfinished(session: Session) -> list[Job]:
     """Every job that has not ended, the oldest first."""
     return list(session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED)).order_by(Job.id)))
+
+
+def between(session: Session, source: str, destination: str) -> list[Job]:
+    """Every job from that source to that destination, the oldest first."""
+    query = select(Job).where(Job.source == source, Job.destination == destination)
+    return list(session.scalars(query.order_by(Job.id)))

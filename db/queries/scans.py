@@ -1,11 +1,10 @@
 """Scans: record what became of them, list them, and bring failed ones back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
@@ -111,10 +110,18 @@ def of_job(
     session: Session, job_id: int, *, state: str | None = None, after_id: int = 0, limit: int | None = None
 ) -> list[Scan]:
     """A job's scans in the order they were listed, from after `after_id` on."""
-    query = select(Scan).where(Scan.job_id == job_id, Scan.id > after_id).order_by(Scan.id)
-    if state:
-        query = query.where(Scan.state == state)
+    query = _of_job(job_id, state).where(Scan.id > after_id)
     return list(session.scalars(query.limit(limit) if limit else query))
+
+
+def stream(session: Session, job_id: int, *, state: str | None = None) -> Iterator[Scan]:
+    """The same, a few at a time: for a job whose scans are too many to hold."""
+    return iter(session.scalars(_of_job(job_id, state).execution_options(yield_per=1_000)))
+
+
+def _of_job(job_id: int, state: str | None) -> Select[Scan]:
+    query = select(Scan).where(Scan.job_id == job_id).order_by(Scan.id)
+    return query.where(Scan.state == state) if state else query
 
 
 def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
@@ -164,22 +171,16 @@ def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
 
 
 def done_before(
-    session: Session, *, source: str, destination: str, options: dict[str, Any], output_keys: Sequence[str]
+    session: Session, *, job_ids: Sequence[int], checkpoints: Sequence[str], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:
-    """Which of these outputs a job with this source, destination and options made, or skipped, before.
+    """Which of these outputs one of these jobs made with one of these checkpoints, or skipped.
 
     Each as (output key, ETag of the source that it was made from, bytes of the output; None where there is none).
     """
-    job_ids = [
-        job.id
-        for job in session.scalars(select(Job).where(Job.source == source, Job.destination == destination))
-        if job.options == options
-    ]
+    made = (Scan.state == ScanState.DONE) & Scan.checkpoint.in_(checkpoints)
     rows = session.execute(
         select(Scan.output_key, Scan.source_etag, Scan.output_bytes).where(
-            Scan.job_id.in_(job_ids),
-            Scan.state.in_((ScanState.DONE, ScanState.SKIPPED)),
-            Scan.output_key.in_(output_keys),
+            Scan.job_id.in_(job_ids), made | (Scan.state == ScanState.SKIPPED), Scan.output_key.in_(output_keys)
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}

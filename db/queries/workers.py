@@ -39,3 +39,8 @@ def live(session: Session, *, heard_after: datetime) -> list[Worker]:
             select(Worker).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after).order_by(Worker.name)
         )
     )
+
+
+def last_heard(session: Session) -> Worker | None:
+    """The worker that was heard of last, whether or not it has stopped since."""
+    return session.scalars(select(Worker).order_by(Worker.heartbeat_at.desc()).limit(1)).first()

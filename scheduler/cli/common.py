@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
     from sqlalchemy import Engine
 
@@ -37,3 +39,14 @@ def print_json(data: Any) -> None:
     import json
 
     print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def print_json_rows(rows: Iterable[Any]) -> None:
+    """A JSON array, a row at a time: there may be a million."""
+    import json
+
+    separator = "["
+    for row in rows:
+        print(separator, json.dumps(row, ensure_ascii=False, default=str), sep="\n", end="")
+        separator = ","
+    print("\n]" if separator == "," else "[]")

@@ -36,7 +36,7 @@ def submit(
         Optional[str],  # noqa: UP045
         typer.Option(help="Stop the job when more scans than this, N or N%, have failed."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option(help="Only list and count.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Only list and count, and say how long it would take.")] = False,
     compression: Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")] = "deflate",
     pyramid: Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")] = False,
     colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
@@ -45,6 +45,7 @@ def submit(
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
     from scheduler.cli import common
     from scheduler.cli.progress import listing
+    from scheduler.present import checkpoints_in_use
     from scheduler.submit import Submission, Submitter
 
     settings = common.settings()
@@ -66,13 +67,15 @@ def submit(
         max_failures=max_failures,
     )
     with listing(quiet=json) as progress:
+        engine = common.database(settings)
         submitter = Submitter(
-            common.database(settings),
+            engine,
             s3=settings.s3_options,
             chunk_scans=settings.chunk_scans,
+            checkpoints=lambda: checkpoints_in_use(engine, settings),
             progress=progress,
         )
-        submitted = submitter.submit(asked, dry_run=dry_run)
+        submitted = submitter.dry_run(asked) if dry_run else submitter.submit(asked)
     if json:
         common.print_json(submitted.as_dict())
     else:
@@ -122,17 +125,17 @@ def scans(
         raise UsageError(f"--state {state} is not known; expected one of {', '.join(ScanState.ALL)}")
     with read_scope(common.database(common.settings())) as session:
         job_queries.get(session, job)
-        found = scan_queries.of_job(session, job, state=state)
-    if csv is not None:
-        from scheduler.report import write_csv
+        found = scan_queries.stream(session, job, state=state)
+        if csv is not None:
+            from scheduler.report import write_csv
 
-        with csv.open("w", encoding="utf-8", newline="") as file:
-            write_csv([scan_row(scan) for scan in found], file)
-        print(f"wrote {len(found)} scans to {csv}")
-    elif json:
-        common.print_json([scan_row(scan) for scan in found])
-    else:
-        common.console().print(scans_table(found))
+            with csv.open("w", encoding="utf-8", newline="") as file:
+                count = write_csv((scan_row(scan) for scan in found), file)
+            print(f"wrote {count} scans to {csv}")
+        elif json:
+            common.print_json_rows(scan_row(scan) for scan in found)
+        else:
+            common.console().print(scans_table(found, job))
 
 
 def pause(job: JobId) -> None:

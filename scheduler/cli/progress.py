@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 from rich.console import Console
@@ -28,9 +29,10 @@ from db.models import Scan
 from db.queries import jobs
 from db.queries.jobs import Progress as JobProgress
 from db.session import read_scope
-from scheduler.submit import Submitted
+from scheduler.submission import Submitted
 
 REFRESH_SECONDS = 0.5
+TABLE_ROWS = 1_000
 
 
 @contextmanager
@@ -181,13 +183,17 @@ def scan_row(scan: Scan) -> dict[str, Any]:
     return {column.key: getattr(scan, column.key) for column in Scan.__table__.columns}
 
 
-def scans_table(found: Sequence[Scan]) -> Table:
+def scans_table(found: Iterable[Scan], job_id: int) -> Table:
+    """The first thousand: a table is laid out as a whole."""
+    rows = iter(found)
     table = Table("scan", "state", "size", "seconds", "output or reason")
-    for scan in found:
+    for scan in islice(rows, TABLE_ROWS):
         said = scan.output_key if scan.error_code is None else f"{scan.error_code}: {scan.error_message}"
         table.add_row(
             Text(printable(scan.source_key)), Text(scan.state), size_of(scan), seconds_of(scan), Text(printable(said))
         )
+    if next(rows, None) is not None:
+        table.caption = f"the first {TABLE_ROWS:,}; all of them: photochrom scans {job_id} --csv FILE"
     return table
 
 

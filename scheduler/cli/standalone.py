@@ -43,6 +43,7 @@ def demo(
         upload_samples,
         write_before_after,
     )
+    from scheduler.present import own_checkpoint
     from scheduler.report_file import write_report
     from scheduler.standalone import System
     from scheduler.submit import Submission, Submitter
@@ -55,7 +56,8 @@ def demo(
         settings = common.settings()
         s3 = settings.s3_options
         written = upload_samples(system, s3)
-        submitted = Submitter(system.engine, s3=s3, chunk_scans=4).submit(Submission(SOURCE, DESTINATION))
+        submitter = Submitter(system.engine, s3=s3, chunk_scans=4, checkpoints=lambda: [own_checkpoint(settings)])
+        submitted = submitter.submit(Submission(SOURCE, DESTINATION))
         console.print(f"{submitted.sentence()}: {SOURCE} to {DESTINATION} on {settings.s3_endpoint_url}")
         assert submitted.job_id is not None
         system.start_processes()
@@ -111,7 +113,7 @@ def run(
     check_checkpoint(settings)
     state = state_folder or output / STATE_FOLDER
     with only_one(state / "lock"), System(state, with_s3=False) as system:
-        job_id = submit_missing(system.engine, asked, chunk_scans=settings.chunk_scans, s3=s3)
+        job_id = submit_missing(system.engine, asked, settings=settings)
         if job_id is None:
             console.print(Text(f"Nothing to do: {output_folder} has every scan of {folder} already."))
             return

@@ -118,7 +118,7 @@ class World:
     def submit(self, chunk_scans: int = 8) -> None:
         os.environ.update(self._s3_environment)
         s3 = S3Options(endpoint_url=self.s3.endpoint_url, attempts=3, timeout_seconds=10)
-        submitter = Submitter(self.engine, s3=s3, chunk_scans=chunk_scans)
+        submitter = Submitter(self.engine, s3=s3, chunk_scans=chunk_scans, checkpoints=list)
         self.job_id = submitter.submit(Submission(f"s3://{self.name}/in", self.destination)).job_id or 0
 
     def start(self, *names: str) -> None:

@@ -49,8 +49,15 @@ class Storage(Protocol):
         Raises UsageError (missing bucket or folder, wrong credentials) or ServiceUnavailable (not reachable).
         """
 
-    def list(self) -> Iterator[StoredObject]:
-        """Everything under the prefix, in key order, page by page. Raises UsageError or ServiceUnavailable."""
+    @property
+    def lists_in_order(self) -> bool:
+        """Whether a listing is sure to be in the order of the keys' UTF-8 bytes, so that it can go on after one."""
+
+    def list(self, *, after: str = "") -> Iterator[StoredObject]:
+        """Everything under the prefix, in key order, page by page; where `lists_in_order`, from after a key on.
+
+        Raises UsageError or ServiceUnavailable.
+        """
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
         """Stream an object into the file `path`, which is removed again when that fails.

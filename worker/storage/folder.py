@@ -51,8 +51,12 @@ class FolderStorage:
         except OSError as error:
             raise unreadable(str(self.location.path), error) from error
 
-    def list(self) -> Iterator[StoredObject]:
-        return walk(self._root())
+    @property
+    def lists_in_order(self) -> bool:
+        return True
+
+    def list(self, *, after: str = "") -> Iterator[StoredObject]:
+        return walk(self._root(), after)
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
         source = self._path_to_read(key)

@@ -13,8 +13,10 @@ from worker.storage.locations import is_utf8
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
-def walk(root: Path) -> Iterator[StoredObject]:
+def walk(root: Path, after: str = "") -> Iterator[StoredObject]:
     """The files below `root` in the order that S3 would list their keys; holds one folder's names for each level.
+
+    Those up to the key `after` are passed over, and folders that hold no others not looked into.
 
     Raises UsageError for a folder that can't be read and for a name that is not UTF-8.
     """
@@ -24,7 +26,10 @@ def walk(root: Path) -> Iterator[StoredObject]:
         if key is None:
             levels.pop()
         elif key.endswith("/"):
-            levels.append(iter(_names(root, key)))
+            if key > after or after.startswith(key):
+                levels.append(iter(_names(root, key)))
+        elif key <= after:
+            continue
         elif (found := _listed(root, key)) is not None:
             yield found
 

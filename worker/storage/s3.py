@@ -29,6 +29,8 @@ from worker.storage.s3_upload import put
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+_DIRECTORY_BUCKET = "--x-s3"  # how the names of AWS' directory buckets end
+
 
 class S3Storage:
     """One prefix of one bucket; the client and its connections are shared by all threads of the process."""
@@ -55,11 +57,17 @@ class S3Storage:
         impatient = S3Options(self.options.endpoint_url, attempts=2, timeout_seconds=4.0, connections=1)
         within(CHECK_SECONDS, lambda: self._ask(make_client(impatient)), self._unreachable())
 
-    def list(self) -> Iterator[StoredObject]:
+    @property
+    def lists_in_order(self) -> bool:
+        """AWS says so of all buckets but its directory buckets; other servers mostly do it, and don't promise it."""
+        return self.options.endpoint_url is None and not self.location.bucket.endswith(_DIRECTORY_BUCKET)
+
+    def list(self, *, after: str = "") -> Iterator[StoredObject]:
         """Pages of 1 000 keys; "folder marker" objects, whose keys end in "/", are left out."""
-        pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.location.bucket, Prefix=self._full("")
-        )
+        asked: dict[str, Any] = {"Bucket": self.location.bucket, "Prefix": self._full("")}
+        if after:
+            asked["StartAfter"] = self._full(after)
+        pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
         try:
             for page in pages:
                 for entry in page.get("Contents", []):

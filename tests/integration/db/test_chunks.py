@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
 from db.models import ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, leases, scans
+from db.queries import chunks, jobs, leases, queue, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -18,7 +18,7 @@ LATER = NOON + timedelta(minutes=10)
 
 def dispatch(engine: Engine, job_id: int, count: int = 1, now: datetime = NOON) -> list[Message]:
     with session_scope(engine) as session:
-        return chunks.take_for_dispatch(session, job_id, count, now=now)
+        return queue.take_for_dispatch(session, job_id, count, now=now)
 
 
 def claim(engine: Engine, message: Message, worker: str = "w/1", now: datetime = NOON) -> bool:
@@ -176,7 +176,7 @@ def test_pausing_takes_chunks_back_from_the_broker(engine: Engine) -> None:
     assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
     assert not claim(engine, message)
     with read_scope(engine) as session:
-        assert chunks.waiting_by_job(session, now=NOON) == []
+        assert queue.waiting_by_job(session, now=NOON) == []
 
 
 def test_a_worker_hears_that_its_job_was_cancelled(engine: Engine) -> None:
@@ -193,7 +193,7 @@ def test_a_lost_message_is_sent_again_under_the_same_attempt(engine: Engine) -> 
     [message] = dispatch(engine, make_job(engine, scan_count=1))
 
     with session_scope(engine) as session:
-        again = chunks.take_for_resend(session, 5, queued_before=NOON + timedelta(seconds=1), now=LATER)
+        again = queue.take_for_resend(session, 5, queued_before=NOON + timedelta(seconds=1), now=LATER)
 
     assert again == [message]
 

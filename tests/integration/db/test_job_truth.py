@@ -26,7 +26,7 @@ from sqlalchemy import Engine, delete, select
 
 from db.errors import LeaseLost, UsageError
 from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
-from db.queries import chunks, jobs, leases, scans
+from db.queries import chunks, jobs, leases, queue, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -114,12 +114,12 @@ class JobTruth(RuleBasedStateMachine):
     def dispatch(self, pick: int, count: int) -> None:
         """Of any job: what made a scheduler choose it may be out of date."""
         with session_scope(self.engine) as session:
-            self.sent += chunks.take_for_dispatch(session, self._job(pick), count, now=self.now)
+            self.sent += queue.take_for_dispatch(session, self._job(pick), count, now=self.now)
 
     @rule(count=st.integers(1, 4))
     def send_again(self, count: int) -> None:
         with session_scope(self.engine) as session:
-            self.sent += chunks.take_for_resend(session, count, queued_before=self.now, now=self.now)
+            self.sent += queue.take_for_resend(session, count, queued_before=self.now, now=self.now)
 
     @rule()
     def expire(self) -> None:
@@ -260,8 +260,8 @@ class JobTruth(RuleBasedStateMachine):
         self.expire()
         for job_id in self.seen.jobs:
             with session_scope(self.engine) as session:
-                self.sent = chunks.take_for_dispatch(session, job_id, 1000, now=self.now)
-                self.sent += chunks.take_for_resend(session, 1000, queued_before=self.now, now=self.now)
+                self.sent = queue.take_for_dispatch(session, job_id, 1000, now=self.now)
+                self.sent += queue.take_for_resend(session, 1000, queued_before=self.now, now=self.now)
             for message in self.sent:
                 self._deliver(message)
         for holder in self.holders:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.migrations import upgrade
 from db.models import ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, scans
+from db.queries import chunks, jobs, queue, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
@@ -46,7 +46,7 @@ def wait_until_blocked(engine: Engine, future: "Future[object]") -> None:
 
 def leased(engine: Engine, job_id: int) -> Message:
     with session_scope(engine) as session:
-        [message] = chunks.take_for_dispatch(session, job_id, 1, now=NOON)
+        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
         chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
     return message
 
@@ -120,7 +120,7 @@ def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
     job_id = make_job(engine, scan_count=1)
 
     with session_scope(engine) as session:
-        [message] = chunks.take_for_dispatch(session, job_id, 1, now=NOON)
+        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
         cancelling = other.submit(
             transaction, engine, lambda its: jobs.change_state(its, job_id, JobState.CANCELLED, now=NOON)
         )
@@ -129,16 +129,16 @@ def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
 
     assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
     with read_scope(engine) as session:
-        assert chunks.queued_count(session) == 0
+        assert queue.queued_count(session) == 0
 
 
 def test_two_dispatchers_at_once_take_different_chunks(engine: Engine, other: ThreadPoolExecutor) -> None:
     job_id = make_job(engine, scan_count=4, chunk_scans=1)
 
     with session_scope(engine) as session:
-        first = chunks.take_for_dispatch(session, job_id, 3, now=NOON)
+        first = queue.take_for_dispatch(session, job_id, 3, now=NOON)
         second = other.submit(
-            transaction, engine, lambda its: chunks.take_for_dispatch(its, job_id, 3, now=NOON)
+            transaction, engine, lambda its: queue.take_for_dispatch(its, job_id, 3, now=NOON)
         ).result(10)
 
     assert isinstance(second, list)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from db.models import JobState, Scan
-from db.queries import chunks, jobs, leases, scans
+from db.queries import chunks, jobs, leases, queue, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.leases import complete_jobs
@@ -32,8 +32,12 @@ def folders(tmp_path: Path) -> tuple[str, str]:
     return str(tmp_path / "in"), str(tmp_path / "out")
 
 
+def submitter(engine: Engine, s3: S3Options | None = None, *, checkpoint: str = "stand-in") -> Submitter:
+    return Submitter(engine, s3=s3 or S3Options(), chunk_scans=2, checkpoints=lambda: [checkpoint])
+
+
 def submit(engine: Engine, asked: Submission, s3: S3Options | None = None) -> Submitted:
-    return Submitter(engine, s3=s3 or S3Options(), chunk_scans=2).submit(asked)
+    return submitter(engine, s3).submit(asked)
 
 
 def rows(engine: Engine, submitted: Submitted) -> list[Scan]:
@@ -45,7 +49,7 @@ def rows(engine: Engine, submitted: Submitted) -> list[Scan]:
 def fail(engine: Engine, job_id: int, count: int) -> None:
     """The first `count` scans of the job's next chunk fail."""
     with session_scope(engine) as session:
-        [message] = chunks.take_for_dispatch(session, job_id, 1, now=NOON)
+        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
         chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
         ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)][:count]
         records = [failed(each) for each in ids]
@@ -147,14 +151,14 @@ def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, 
     fail(engine, job_id, 1)
     complete_jobs(engine)
     with session_scope(engine) as session:
-        assert chunks.take_for_dispatch(session, job_id, 5, now=NOON) == []
+        assert queue.take_for_dispatch(session, job_id, 5, now=NOON) == []
         scans.retry_failed(session, job_id, now=NOON)
 
     complete_jobs(engine)
 
     with session_scope(engine) as session:
         assert jobs.get(session, job_id).state == JobState.RUNNING
-        assert len(chunks.take_for_dispatch(session, job_id, 5, now=NOON)) == 2
+        assert len(queue.take_for_dispatch(session, job_id, 5, now=NOON)) == 2
 
 
 def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tuple[str, str]) -> None:
@@ -162,7 +166,7 @@ def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tup
 
     with session_scope(engine) as session:
         jobs.set_priority(session, job_id, 7)
-        assert [row[1] for row in chunks.waiting_by_job(session, now=NOON)] == [7]
+        assert [row[1] for row in queue.waiting_by_job(session, now=NOON)] == [7]
         jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
         with pytest.raises(UsageError, match="cancelled"):
             jobs.set_priority(session, job_id, 8)

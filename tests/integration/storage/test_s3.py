@@ -8,7 +8,7 @@ import pytest
 
 from scheduler.services import S3Server
 from worker.errors import ScanError
-from worker.storage import open_storage, parse_location, s3_upload
+from worker.storage import S3Options, open_storage, parse_location, s3_upload
 from worker.storage.s3 import S3Storage
 
 ODD_KEYS = ["a b/é 日本.tif", "<script>", "=cmd()", "new\nline", "\u202ertl", "a%20b+c", "é" * 500]
@@ -59,6 +59,7 @@ def test_a_listing_goes_on_over_its_pages(storage: S3Storage, s3_server: S3Serve
         keys = [f"box/{key}" for key in expected]
         list(pool.map(lambda key: s3_server.client().put_object(Bucket=storage.location.bucket, Key=key), keys))
     assert [found.key for found in storage.list()] == expected
+    assert [found.key for found in storage.list(after="0001")] == expected[2:]
 
 
 def test_an_empty_prefix_lists_nothing(storage: S3Storage) -> None:
@@ -111,3 +112,14 @@ def test_one_storage_serves_several_threads(storage: S3Storage, scan: Path, tmp_
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(there_and_back, range(40))) == {hashlib.sha256(scan.read_bytes()).hexdigest()}
+
+
+@pytest.mark.parametrize(
+    ("bucket", "endpoint_url", "in_order"),
+    [("plates", None, True), ("plates--use1-az4--x-s3", None, False), ("plates", "http://127.0.0.1:9", False)],
+)
+def test_a_listing_is_gone_on_with_where_its_order_is_promised(
+    bucket: str, endpoint_url: str | None, in_order: bool, storage: S3Storage
+) -> None:
+    found = open_storage(parse_location(f"s3://{bucket}/in"), s3=S3Options(endpoint_url=endpoint_url))
+    assert found.lists_in_order == in_order

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from db.clock import utc_now
 from db.models import ChunkState, Scan, ScanState
-from db.queries import chunks, jobs, scans
+from db.queries import chunks, jobs, queue, scans
 from db.queries.chunks import Claim
 from db.session import read_scope, session_scope
 from scheduler.submit import Submission, Submitter
@@ -62,12 +62,12 @@ def child(engine: Engine, tmp_path: Path, database_url: str) -> Child:
 def claim(engine: Engine, child: Child, collection: Path) -> Callable[[], Claim]:
     """Claims the one chunk of the collection's job; submits it first."""
     submission = Submission(str(collection), str(collection.parent / "colour"))
-    Submitter(engine, s3=child.settings.s3_options, chunk_scans=64).submit(submission)
+    Submitter(engine, s3=child.settings.s3_options, chunk_scans=64, checkpoints=list).submit(submission)
 
     def claim() -> Claim:
         later = utc_now() + timedelta(hours=1)  # whatever pause it had is over
         with session_scope(engine) as session:
-            [message] = chunks.take_for_dispatch(session, 1, 1, now=later)
+            [message] = queue.take_for_dispatch(session, 1, 1, now=later)
             claimed = chunks.claim(session, message, worker=child.holder, lease_seconds=60, now=utc_now())
         assert claimed is not None
         return claimed

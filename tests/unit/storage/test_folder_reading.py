@@ -38,6 +38,15 @@ def test_a_listing_has_the_order_of_s3_keys(folder: Path) -> None:
     assert keys(folder) == ["a/z/1", "b.tif", "b/1", "b/2", "c"]
 
 
+def test_a_listing_goes_on_after_any_key(folder: Path) -> None:
+    whole = ["a b/1", "a/z/1", "a/z/2", "a/zz", "b.tif", "b/1", "c", "d/e/f/g", "\u00e9", "\U0001f5bc"]
+    for key in whole:
+        put(folder / key)
+    assert keys(folder) == whole
+    for number, key in enumerate(whole):
+        assert [found.key for found in FolderStorage(folder).list(after=key)] == whole[number + 1 :]
+
+
 def test_hidden_files_and_folders_are_left_out(folder: Path) -> None:
     for key in (".DS_Store", ".trash/1", "a/.photochrom-1.part", "a/1"):
         put(folder / key)

@@ -1,0 +1,87 @@
+"""The queue: which pending chunks go to the broker, and which of those that did go again.
+
+As in `chunks`, each change is one conditional UPDATE, so two schedulers can't both send a chunk.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session
+
+from db.models import Chunk, ChunkState, Job, JobState
+from db.queries.chunks import Message
+
+
+def waiting_by_job(session: Session, *, now: datetime) -> list[tuple[int, int, int, int]]:
+    """Running jobs with something to dispatch: (job id, priority, chunks that wait, chunks out), urgent first."""
+    out = func.count().filter(Chunk.state.in_((ChunkState.QUEUED, ChunkState.LEASED)))
+    waiting = func.count().filter(Chunk.state == ChunkState.PENDING, _is_due(now))
+    rows = session.execute(
+        select(Job.id, Job.priority, waiting, out)
+        .join(Chunk, Chunk.job_id == Job.id)
+        .where(Job.state == JobState.RUNNING, Chunk.state != ChunkState.DONE)
+        .group_by(Job.id, Job.priority)
+        .having(waiting > 0)
+        .order_by(Job.priority.desc(), Job.id)
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[Message]:
+    """Bring up to `count` pending chunks of the job into the state queued, under a new attempt each.
+
+    None of a job that no longer runs: its row is locked meanwhile, so that no pause or cancel falls in between
+    and leaves chunks with the broker that nobody may claim.
+    """
+    runs = select(Job.id).where(Job.id == job_id, Job.state == JobState.RUNNING).with_for_update(read=True)
+    if session.scalar(runs) is None:
+        return []
+    chosen = (
+        select(Chunk.id)
+        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, _is_due(now))
+        .order_by(Chunk.id)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.execute(
+        update(Chunk)
+        .where(Chunk.id.in_(chosen.scalar_subquery()), Chunk.state == ChunkState.PENDING)
+        .values(state=ChunkState.QUEUED, attempt=Chunk.attempt + 1, queued_at=now, not_before=None)
+        .returning(Chunk.id, Chunk.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    return sorted((Message(row[0], row[1]) for row in rows), key=lambda message: message.chunk_id)
+
+
+def queued_count(session: Session, *, queued_before: datetime | None = None) -> int:
+    """Chunks whose message is, or should be, with the broker."""
+    query = select(func.count()).where(Chunk.state == ChunkState.QUEUED)
+    if queued_before is not None:
+        query = query.where(Chunk.queued_at < queued_before)
+    return session.scalar(query) or 0
+
+
+def take_for_resend(session: Session, count: int, *, queued_before: datetime, now: datetime) -> list[Message]:
+    """Up to `count` chunks that have lain unclaimed since before `queued_before`, the oldest first.
+
+    Their attempt stays: should the first message turn up after all, only one of the two can claim.
+    """
+    chosen = (
+        select(Chunk.id)
+        .where(Chunk.state == ChunkState.QUEUED, Chunk.queued_at < queued_before)
+        .order_by(Chunk.queued_at, Chunk.id)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+    )
+    rows = session.execute(
+        update(Chunk)
+        .where(Chunk.id.in_(chosen.scalar_subquery()), Chunk.state == ChunkState.QUEUED)
+        .values(queued_at=now)
+        .returning(Chunk.id, Chunk.attempt)
+        .execution_options(synchronize_session=False)
+    )
+    return [Message(row[0], row[1]) for row in rows]
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    return Chunk.not_before.is_(None) | (Chunk.not_before <= now)

@@ -1,0 +1,91 @@
+"""Submissions: a job while its scans are being listed, which may take hours and be killed on the way.
+
+Each submit of the same thing takes the unfinished listing over under a new attempt number. What an earlier one,
+should it still run, then writes matches no row.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from db.errors import UsageError
+from db.models import Job, JobState, Scan
+from db.queries import jobs
+
+_LOCK = 0x50686F74  # any number that nothing else locks
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One attempt at listing a job's scans, and how far an earlier one came."""
+
+    job_id: int
+    attempt: int
+    before: dict[str, Any] | None  # None when this is the first
+
+
+def same_job(session: Session, same: Callable[[Job], bool]) -> Job | None:
+    """The oldest job that has not ended and of which `same` is true."""
+    return next((job for job in jobs.unfinished(session) if same(job)), None)
+
+
+def lock(session: Session) -> None:
+    """Until the end of this transaction, no other process looks for the same job, to create it itself.
+
+    On SQLite, a transaction that writes is alone anyway.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+
+
+def take_over(session: Session, job_id: int, *, name: str, priority: int) -> Listing | None:
+    """Go on with a listing as its next attempt; None when it is complete, or was cancelled."""
+    row = session.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
+        .values(listing_attempt=Job.listing_attempt + 1, name=name, priority=priority)
+        .returning(Job.listing_attempt, Job.listing)
+        .execution_options(synchronize_session=False)
+    ).first()
+    return Listing(job_id, row[0], row[1] or {}) if row else None
+
+
+def advance(session: Session, listing: Listing, position: dict[str, Any] | None) -> None:
+    """Keep how far this attempt is, in the transaction that inserts what it has listed.
+
+    Raises UsageError when the job was cancelled, or when another submit goes on with it.
+    """
+    held = (Job.id == listing.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == listing.attempt)
+    kept = update(Job).where(*held).values(listing=position).returning(Job.id)
+    if not session.scalars(kept.execution_options(synchronize_session=False)).all():
+        raise UsageError(_lost(session, listing.job_id))
+
+
+def _lost(session: Session, job_id: int) -> str:
+    job = session.get(Job, job_id)
+    if job is None or job.state == JobState.CANCELLED:
+        return f"job {job_id} was cancelled while its scans were listed; submit it again if that was wrong"
+    return f"job {job_id} is submitted by another process now, which goes on where this one was; leave it to that one"
+
+
+def start(session: Session, listing: Listing, *, other_count: int, max_failures: int | None) -> None:
+    """The listing is complete: let the dispatcher see the job. Raises UsageError as `advance`."""
+    advance(session, listing, None)
+    jobs.start(session, listing.job_id, other_count=other_count, max_failures=max_failures)
+
+
+def remove(session: Session, listing: Listing) -> None:
+    """Take the job back with all its rows, if it is still this attempt's."""
+    held = select(Job.id).where(
+        Job.id == listing.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == listing.attempt
+    )
+    if session.scalar(held.with_for_update()) is not None:
+        jobs.remove(session, listing.job_id)
+
+
+def inserted(session: Session, job_id: int, output_keys: Sequence[str]) -> set[str]:
+    """Which of these outputs the job has a scan for already."""
+    return set(session.scalars(select(Scan.output_key).where(Scan.job_id == job_id, Scan.output_key.in_(output_keys))))

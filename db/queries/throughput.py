@@ -1,0 +1,59 @@
+"""How fast scans went lately, measured from what was recorded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Job, Scan, ScanState
+
+_SCANS = 5_000  # of a job, its last ones
+_FEWEST = 16  # say something
+_JOBS = 20
+_IDLE = timedelta(seconds=60)  # a longer silence was no work: a pause, or no worker
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What the workers of that time did."""
+
+    job_id: int
+    scans: int  # that were measured
+    scans_per_second: float
+    bytes_per_second: float  # of sources
+
+
+def recent_pace(session: Session, *, format: str) -> Pace | None:
+    """The pace of the latest job with outputs of that format, or of the latest at all; None when none tells."""
+    jobs = session.scalars(select(Job).order_by(Job.id.desc()).limit(_JOBS)).all()
+    for job in sorted(jobs, key=lambda each: each.options.get("format") != format):
+        if pace := _pace(session, job.id):
+            return pace
+    return None
+
+
+def _pace(session: Session, job_id: int) -> Pace | None:
+    last = (
+        select(Scan.finished_at, Scan.source_bytes)
+        .where(Scan.job_id == job_id, Scan.state == ScanState.DONE)
+        .order_by(Scan.id.desc())
+        .limit(_SCANS)
+    )
+    rows = [(at, size or 0) for at, size in session.execute(last) if at is not None]
+    if not rows:
+        return None
+    first = min(at for at, _ in rows)
+    # Those that were recorded first were begun before: their time is not in what was measured.
+    sizes = [size for at, size in rows if at > first]
+    seconds = _busy_seconds(sorted({at for at, _ in rows}))
+    if len(sizes) < _FEWEST or seconds <= 0:
+        return None
+    return Pace(job_id, len(sizes), len(sizes) / seconds, sum(sizes) / seconds)
+
+
+def _busy_seconds(moments: Sequence[datetime]) -> float:
+    gaps = [later - earlier for earlier, later in pairwise(moments)]
+    return sum((min(gap, _IDLE) for gap in gaps), timedelta()).total_seconds()

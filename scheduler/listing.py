@@ -1,0 +1,93 @@
+"""What a submission wants of its source: listed, or read from a manifest; filtered; page by page."""
+
+from collections.abc import Callable, Iterator
+
+from db.queries.jobs import NewScan
+from scheduler.manifest import Entry, matches, read_manifest
+from scheduler.submission import Submission, Submitted
+from worker.errors import UsageError
+from worker.scans import is_scan_key, output_format, output_key
+from worker.storage import S3Options, Storage
+
+PAGE_SCANS = 4_096  # inserted at a time; a whole number of default chunks
+_SHOW_ENTRIES = 1_000
+
+# Of a page of scans, those that are still to be done.
+Missing = Callable[[list[NewScan]], list[NewScan]]
+
+
+class Lister:
+    """Counts in `submitted` what it passes on and what it leaves out; `progress` is called every 1 000 entries."""
+
+    def __init__(
+        self,
+        asked: Submission,
+        source: Storage,
+        submitted: Submitted,
+        *,
+        s3: S3Options,
+        missing: Missing,
+        progress: Callable[[Submitted], None],
+    ) -> None:
+        self._asked, self._source, self._submitted = asked, source, submitted
+        self._s3, self._missing, self._progress = s3, missing, progress
+        # The key up to which everything is listed; "" where a listing can't go on in its middle.
+        self.position = ""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a later listing may begin after `position`."""
+        return self._asked.manifest is None and self._source.lists_in_order
+
+    def pages(self, after: str = "") -> Iterator[list[NewScan]]:
+        """Raises UsageError, ServiceUnavailable."""
+        page: list[NewScan] = []
+        for number, found in enumerate(self._entries(after), 1):
+            if number % _SHOW_ENTRIES == 0:
+                self._progress(self._submitted)
+            if self._is_wanted(found):
+                page.append(NewScan(found.key, found.etag, found.bytes, _output_key(found, self._asked.format)))
+            self.position = found.key if self.goes_on else ""
+            if len(page) == PAGE_SCANS:
+                yield self._counted(page)
+                page = []
+        if page:
+            yield self._counted(page)
+
+    def _entries(self, after: str) -> Iterator[Entry]:
+        if self._asked.manifest is not None:
+            yield from read_manifest(self._asked.manifest, self._source.uri, self._s3)
+            return
+        for found in self._source.list(after=after):
+            yield Entry(found.key, found.etag, found.bytes)
+
+    def _is_wanted(self, found: Entry) -> bool:
+        if "\0" in found.key:
+            raise UsageError(f"{self._source.uri} holds the key {found.key!r}, which no database can keep; rename it")
+        if not is_scan_key(found.key):
+            self._submitted.others += 1
+            return False
+        wanted = matches(found.key, self._asked.include, self._asked.exclude)
+        self._submitted.unwanted += not wanted
+        return wanted
+
+    def _counted(self, page: list[NewScan]) -> list[NewScan]:
+        missing = self._missing(page)
+        self._submitted.present += len(page) - len(missing)
+        self._submitted.scans += len(missing)
+        self._submitted.bytes += sum(scan.source_bytes or 0 for scan in missing)
+        self._progress(self._submitted)
+        return missing
+
+
+def _output_key(found: Entry, format: str) -> str:
+    """A manifest's own output key, if it gives one; raises UsageError when that is no place for the format."""
+    own = output_key(found.key, format)
+    if found.output is None:
+        return own
+    if not is_scan_key(found.output) or output_format(found.output, "source") != output_format(own, "source"):
+        raise UsageError(
+            f"the manifest's output {found.output!r} for {found.key!r} does not end like {own!r}; "
+            "correct it, or choose its format with --format"
+        )
+    return found.output

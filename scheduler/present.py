@@ -1,0 +1,113 @@
+"""What a destination has already, so that a submission can leave it out."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.queries import jobs, scans, workers
+from db.queries.jobs import NewScan
+from db.session import read_scope
+from scheduler.submission import Submission, same_options
+from worker.errors import ScanError, ServiceUnavailable, UsageError
+from worker.inference.stand_in import StandInColorizer
+from worker.model.checkpoint import bundled_checkpoint_path, read_card
+from worker.settings import Settings
+from worker.storage import Storage, StoredObject
+
+_ASKING = 16  # objects asked for at once
+
+
+class Present:
+    """Which scans of a page are missing, as `asked` means it.
+
+    never overwrite: every output that is there is left alone. Only what has changed: an output is left alone when a
+    job with the same options made it, with one of `checkpoints`, from a source of the same ETag, and it still has the
+    bytes that it had then; a scan that such a job skipped is left alone too.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        asked: Submission,
+        source: Storage,
+        destination: Storage,
+        *,
+        is_new: bool,
+        checkpoints: Callable[[], Sequence[str]],
+    ) -> None:
+        """is_new: the destination is not there yet. checkpoints: asked for only where it matters."""
+        self._engine, self._asked, self._source = engine, asked, source
+        self._outputs: dict[str, int] = {}  # bytes, by key
+        self._checkpoints: Sequence[str] = ()
+        self._job_ids: list[int] = []
+        if not is_new and (asked.only_changed or asked.overwrite == "never"):
+            self._outputs = {found.key: found.bytes for found in destination.list()}
+        if asked.only_changed:
+            self._checkpoints = checkpoints()
+            with read_scope(engine) as session:
+                alike = jobs.between(session, source.uri, destination.uri)
+                self._job_ids = [job.id for job in alike if same_options(job.options, asked.options)]
+
+    def missing(self, page: list[NewScan]) -> list[NewScan]:
+        """Raises ServiceUnavailable, UsageError."""
+        if self._asked.overwrite == "never":
+            return [scan for scan in page if scan.output_key not in self._outputs]
+        return self._changed(page) if self._asked.only_changed else page
+
+    def _changed(self, page: list[NewScan]) -> list[NewScan]:
+        page = self._with_etags(page)
+        with read_scope(self._engine) as session:
+            done = scans.done_before(
+                session,
+                job_ids=self._job_ids,
+                checkpoints=self._checkpoints,
+                output_keys=[scan.output_key for scan in page],
+            )
+        return [
+            scan
+            for scan in page
+            if scan.source_etag is None
+            or (scan.output_key, scan.source_etag, self._outputs.get(scan.output_key)) not in done
+        ]
+
+    def _with_etags(self, page: list[NewScan]) -> list[NewScan]:
+        """A manifest need not give ETags; without one nobody knows whether a scan has changed."""
+        with ThreadPoolExecutor(_ASKING) as pool:
+            return list(pool.map(self._with_etag, page))
+
+    def _with_etag(self, scan: NewScan) -> NewScan:
+        found = self._ask(scan.source_key) if scan.source_etag is None else None
+        return replace(scan, source_etag=found.etag, source_bytes=found.bytes) if found else scan
+
+    def _ask(self, key: str) -> StoredObject | None:
+        try:
+            return self._source.stat(key)
+        except ScanError as error:
+            raise (UsageError if error.permanent else ServiceUnavailable)(error.message) from None
+
+
+def checkpoints_in_use(engine: Engine, settings: Settings) -> list[str]:
+    """The ids of those that would colour a scan now: of the workers that live, or of one that this machine is set to.
+
+    Where neither says, that of the worker that was heard of last, or else the bundled one.
+    """
+    with read_scope(engine) as session:
+        heard_after = database_now(session) - timedelta(seconds=settings.heartbeat_seconds * 4)
+        live = workers.live(session, heard_after=heard_after)
+        last = workers.last_heard(session)
+    if ids := sorted({each.checkpoint for each in live if each.checkpoint}):
+        return ids
+    if settings.checkpoint is None and last is not None and last.checkpoint:
+        return [last.checkpoint]
+    return [own_checkpoint(settings)]
+
+
+def own_checkpoint(settings: Settings) -> str:
+    """The id of the checkpoint that a worker with these settings would use; raises CheckpointError."""
+    if settings.stand_in_model_milliseconds is not None:
+        return StandInColorizer.checkpoint_id
+    return read_card(settings.checkpoint or bundled_checkpoint_path()).id

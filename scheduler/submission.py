@@ -1,0 +1,143 @@
+"""What a person asks to be submitted, and what came of it."""
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from db.queries.throughput import Pace
+from worker.errors import UsageError
+from worker.scans import FORMATS
+from worker.scans.formats import COMPRESSIONS
+
+COLOUR_SCANS = ("skip", "colourize")
+OVERWRITE = ("never", "changed", "always")
+_MAX_FAILURES = re.compile(r"[0-9]{1,9}|[0-9]{1,2}%|100%")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a person asks for. `missing_only` leaves out what an earlier job did and the destination still has."""
+
+    source: str
+    destination: str
+    format: str = "source"
+    quality: int = 95  # of JPEG outputs, 1..100
+    priority: int = 0
+    name: str | None = None
+    missing_only: bool = False
+    compression: str = "deflate"  # of TIFF outputs
+    pyramid: bool = False  # in TIFF outputs
+    colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
+    overwrite: str = "always"  # never: leave out what the destination has; changed: as missing_only
+    manifest: str | None = None  # a file, or s3://bucket/key; without it, everything under the source
+    include: tuple[str, ...] = ()  # patterns, see scheduler.manifest
+    exclude: tuple[str, ...] = ()
+    max_failures: str | None = None  # "20" or "5%": the job stops itself when more scans have failed
+
+    def __post_init__(self) -> None:
+        if self.colour_scans not in COLOUR_SCANS:
+            raise UsageError(f"--colour-scans {self.colour_scans}: expected one of {', '.join(COLOUR_SCANS)}")
+        if self.compression not in COMPRESSIONS:
+            raise UsageError(f"--compression {self.compression}: expected one of {', '.join(COMPRESSIONS)}")
+        if self.format not in FORMATS:
+            raise UsageError(f"--format {self.format}: expected one of {', '.join(FORMATS)}")
+        if self.overwrite not in OVERWRITE:
+            raise UsageError(f"--overwrite {self.overwrite}: expected one of {', '.join(OVERWRITE)}")
+        if self.missing_only and self.overwrite == "never":
+            raise UsageError("--missing-only and --overwrite never: expected one of the two")
+        if self.max_failures is not None and not _MAX_FAILURES.fullmatch(self.max_failures):
+            raise UsageError(f"--max-failures {self.max_failures}: expected a number of scans, such as 20, or 5%")
+
+    def failures_allowed(self, scan_count: int) -> int | None:
+        """How many of so many scans may fail; None for any number."""
+        if self.max_failures is None:
+            return None
+        number = int(self.max_failures.removesuffix("%"))
+        return scan_count * number // 100 if self.max_failures.endswith("%") else number
+
+    @property
+    def only_changed(self) -> bool:
+        return self.missing_only or self.overwrite == "changed"
+
+    def selection(self, manifest_version: str | None) -> dict[str, Any] | None:
+        """What chooses among the source's scans, as the job's row keeps it; None when all are meant."""
+        chosen: dict[str, Any] = {}
+        if self.manifest or self.include or self.exclude:
+            chosen = {"manifest": self.manifest, "include": list(self.include), "exclude": list(self.exclude)}
+        if self.manifest:
+            chosen["manifest_version"] = manifest_version
+        if self.only_changed or self.overwrite == "never":
+            chosen["overwrite"] = "changed" if self.only_changed else self.overwrite
+        return chosen or None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What decides how an output looks, as the job's row keeps it."""
+        return {
+            "format": self.format,
+            "quality": self.quality,
+            "compression": self.compression,
+            "pyramid": self.pyramid,
+            "colour_scans": self.colour_scans,
+        }
+
+
+def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two jobs' options make the same outputs; one that an older job's row does not have is the default."""
+    defaults = Submission("", "").options
+    return {**defaults, **one} == {**defaults, **other}
+
+
+def covers(done: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
+    """Whether a job with the selection `done` does all that `asked` selects."""
+    return done == asked or (done or {}) == {key: each for key, each in (asked or {}).items() if key != "overwrite"}
+
+
+@dataclass(slots=True)
+class Submitted:
+    """What the listing held; `job_id` None when there was nothing to do, or for a dry run."""
+
+    job_id: int | None = None
+    scans: int = 0
+    bytes: int = 0
+    others: int = 0  # files that are no scans, by their names
+    present: int = 0  # left out, as the destination has them
+    unwanted: int = 0  # left out by --include or --exclude
+    already: bool = False  # `job_id` is an earlier job that does the same and has not ended
+    resumed: bool = False  # an earlier submit was stopped on the way, and this one went on with its job
+    dry_run: bool = False
+    pace: Pace | None = None  # for a dry run: what was measured before, if anything was
+    hours: tuple[float, float] | None = None  # at that pace, by the number of scans and by bytes; the smaller first
+
+    def counts(self) -> dict[str, int]:
+        """What a listing that is stopped must not forget."""
+        return {name: getattr(self, name) for name in ("scans", "bytes", "others", "present", "unwanted")}
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def sentence(self) -> str:
+        if self.already:
+            return f"job {self.job_id} does this already; photochrom status {self.job_id}"
+        left_out = f", {self.present} left out that are done already" if self.present else ""
+        plural = "" if self.scans == 1 else "s"
+        others = f", {self.others} other files passed over" if self.others else ""
+        counted = f"{self.scans} scan{plural}, {self.bytes / 1e6:.1f} MB{left_out}{others}"
+        return f"{self._beginning()} {counted}{self._estimate() if self.dry_run else ''}"
+
+    def _beginning(self) -> str:
+        if self.dry_run:
+            return "would be"
+        if self.job_id is None:
+            return "no job is made;"
+        return f"{'went on where a submit was stopped: ' if self.resumed else ''}job {self.job_id} has"
+
+    def _estimate(self) -> str:
+        if not self.scans:
+            return ""
+        if self.pace is None or self.hours is None:
+            return "; how long it takes can't be told: no job has been measured yet"
+        least, most = (f"{each:.1f}" for each in self.hours)
+        said = least if least == most else f"{least} to {most}"
+        pace = f"{self.pace.scans_per_second:.1f} scans/s, {self.pace.bytes_per_second / 1e6:.1f} MB/s"
+        return f"; {said} hours at the pace of job {self.pace.job_id} ({pace}), as by its workers then"

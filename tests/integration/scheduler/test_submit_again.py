@@ -1,0 +1,188 @@
+"""Submits that are stopped on the way and begun again, or that find some of their work done."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from db.models import JobState, ScanState
+from db.queries import chunks, jobs, leases, queue, scans
+from db.queries.scans import Measured, ScanRecord
+from db.session import read_scope, session_scope
+from scheduler import listing
+from scheduler.submit import Interrupted, Submission, Submitted, Submitter
+from tests.rows import NOON, make_job
+from worker.errors import ServiceUnavailable, UsageError
+from worker.storage import S3Options
+
+COUNT = 10
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Submission:
+    """Ten scans, to be listed in pages of two."""
+    monkeypatch.setattr(listing, "PAGE_SCANS", 2)
+    for number in range(COUNT):
+        path = tmp_path / "in" / f"box {number % 3}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"not looked at")
+        path.with_suffix(".txt").write_text("no scan")
+    return Submission(str(tmp_path / "in"), str(tmp_path / "out"))
+
+
+def submitter(
+    engine: Engine, progress: Callable[[Submitted], None] = lambda _: None, *, checkpoint: str = "one"
+) -> Submitter:
+    return Submitter(engine, s3=S3Options(), chunk_scans=2, checkpoints=lambda: [checkpoint], progress=progress)
+
+
+def stopping_with(error: BaseException, after_scans: int) -> Callable[[Submitted], None]:
+    def progress(submitted: Submitted) -> None:
+        if submitted.scans >= after_scans:
+            raise error
+
+    return progress
+
+
+def keys(engine: Engine, job_id: int | None) -> list[str]:
+    with read_scope(engine) as session:
+        return sorted(scan.source_key for scan in scans.of_job(session, job_id or 0))
+
+
+def whole(asked: Submission) -> list[str]:
+    root = Path(asked.source)
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ServiceUnavailable("S3 is away"), RuntimeError("killed")])
+def test_a_stopped_submit_is_gone_on_with(
+    engine: Engine, asked: Submission, error: BaseException, in_order: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.storage.folder.FolderStorage.lists_in_order", in_order)
+    with pytest.raises((Interrupted, ServiceUnavailable, RuntimeError)):
+        submitter(engine, stopping_with(error, 6)).submit(asked)
+    with read_scope(engine) as session:
+        assert (jobs.get(session, 1).state, jobs.get(session, 1).scan_count) == (JobState.SUBMITTING, 4)
+
+    again = submitter(engine).submit(asked)
+
+    assert (again.job_id, again.resumed, again.scans, again.others) == (1, True, COUNT, COUNT)
+    assert keys(engine, 1) == whole(asked)
+    with read_scope(engine) as session:
+        assert (jobs.get(session, 1).state, jobs.get(session, 1).scan_count) == (JobState.RUNNING, COUNT)
+
+
+def test_a_submit_that_another_took_over_ends_and_adds_nothing(engine: Engine, asked: Submission) -> None:
+    taken: list[Submitted] = []
+
+    def take_over(submitted: Submitted) -> None:
+        if submitted.scans >= 4 and not taken:
+            taken.append(submitter(engine).submit(asked))
+
+    with pytest.raises(UsageError, match="another process"):
+        submitter(engine, take_over).submit(asked)
+
+    assert (taken[0].job_id, keys(engine, 1)) == (1, whole(asked))
+    with read_scope(engine) as session:
+        assert jobs.recent_ids(session, limit=5) == [1]
+        assert jobs.get(session, 1).state == JobState.RUNNING
+
+
+def test_a_stopped_submit_does_not_take_what_other_patterns_chose(engine: Engine, asked: Submission) -> None:
+    with pytest.raises(Interrupted, match="photochrom cancel 1"):
+        submitter(engine, stopping_with(KeyboardInterrupt(), 4)).submit(asked)
+
+    other = Submission(asked.source, asked.destination, include=("1.png",))
+
+    assert submitter(engine).submit(other).job_id == 2
+
+
+def test_a_manifest_that_was_changed_since_is_another_job(engine: Engine, asked: Submission, tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("\n".join(whole(asked)))
+    listed = Submission(asked.source, asked.destination, manifest=str(manifest))
+    with pytest.raises(Interrupted):
+        submitter(engine, stopping_with(KeyboardInterrupt(), 4)).submit(listed)
+    manifest.write_text(whole(asked)[0])
+
+    assert keys(engine, submitter(engine).submit(listed).job_id) == whole(asked)[:1]
+
+
+def test_what_leaves_no_scan_leaves_no_job(engine: Engine, asked: Submission) -> None:
+    with pytest.raises(UsageError, match="leave none"):
+        submitter(engine).submit(Submission(asked.source, asked.destination, exclude=("*",)))
+
+    with read_scope(engine) as session:
+        assert jobs.recent_ids(session, limit=5) == []
+
+
+def do_all(engine: Engine, asked: Submission, *, checkpoint: str, seconds: float = 10.0) -> None:
+    """Every pending scan is done, one each `seconds`, and its output stored."""
+    with session_scope(engine) as session:
+        at = NOON
+        for message in queue.take_for_dispatch(session, 1, 99, now=NOON):
+            chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+            for scan in chunks.pending_scans(session, message.chunk_id):
+                at += timedelta(seconds=seconds)
+                output = Path(asked.destination, scan.output_key)
+                output.parent.mkdir(parents=True, exist_ok=True)
+                output.write_bytes(b"coloured")
+                measured = Measured(output_sha256="0", output_bytes=8, checkpoint=checkpoint, source_bytes=13)
+                done = ScanRecord(scan.id, ScanState.DONE, 1, measured, "w", at)
+                leases.record(session, message, [done], lease_seconds=60, now=NOON)
+            chunks.release(session, message, not_before=None)
+        jobs.complete_finished(session, now=NOON)
+
+
+def test_only_what_another_checkpoint_coloured_or_what_changed_is_missing(engine: Engine, asked: Submission) -> None:
+    submitter(engine).submit(asked)
+    do_all(engine, asked, checkpoint="one")
+    again = Submission(asked.source, asked.destination, missing_only=True)
+    nothing = submitter(engine).submit(again)
+    Path(asked.source, whole(asked)[0]).write_bytes(b"another content")
+    Path(asked.destination, whole(asked)[1]).unlink()
+
+    changed = submitter(engine).dry_run(again)
+    other = submitter(engine, checkpoint="two").dry_run(again)
+
+    assert (nothing.job_id, nothing.present) == (None, COUNT)
+    assert (changed.scans, changed.present) == (2, COUNT - 2)
+    assert (other.scans, other.present) == (COUNT, 0)
+
+
+def test_a_manifest_without_etags_does_not_hide_a_change(engine: Engine, asked: Submission, tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("\n".join(whole(asked)))
+    again = Submission(asked.source, asked.destination, missing_only=True, manifest=str(manifest))
+    submitter(engine).submit(again)
+    do_all(engine, asked, checkpoint="one")
+    Path(asked.source, whole(asked)[0]).write_bytes(b"another content")
+
+    assert submitter(engine).dry_run(again).scans == 1
+
+
+def test_what_a_running_job_does_already_is_not_submitted_as_missing(engine: Engine, asked: Submission) -> None:
+    submitter(engine).submit(asked)
+
+    again = submitter(engine).submit(Submission(asked.source, asked.destination, missing_only=True))
+
+    assert (again.job_id, again.already) == (1, True)
+
+
+def test_a_dry_run_says_how_long_it_takes_by_what_was_measured(engine: Engine, asked: Submission) -> None:
+    before = submitter(engine).dry_run(asked)
+    job_id = make_job(engine, scan_count=101)
+    do_all(engine, asked, checkpoint="one", seconds=36)
+
+    submitted = submitter(engine).dry_run(asked)
+
+    assert (before.hours, "no job has been measured" in before.sentence()) == (None, True)
+    assert submitted.pace is not None
+    assert (submitted.pace.job_id, round(submitted.pace.scans_per_second * 36, 6)) == (job_id, 1.0)
+    assert submitted.hours == (pytest.approx(0.1), pytest.approx(0.1))
+    assert "0.1 hours" in submitted.sentence()
+    with read_scope(engine) as session:
+        assert jobs.recent_ids(session, limit=5) == [job_id]
