@@ -85,7 +85,8 @@ class ScanState:
     }
 
 
-def _one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:
+def one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:
+    """A constraint that holds a column to the states that it knows."""
     listed = ", ".join(f"'{state}'" for state in states)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
@@ -99,7 +100,7 @@ class Job(Base):
 
     __tablename__ = "job"
     __table_args__ = (
-        _one_of("state", JobState.ALL),
+        one_of("state", JobState.ALL),
         CheckConstraint(
             "(state IN ('completed', 'aborted', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"
         ),
@@ -130,7 +131,7 @@ class Chunk(Base):
 
     __tablename__ = "chunk"
     __table_args__ = (
-        _one_of("state", ChunkState.ALL),
+        one_of("state", ChunkState.ALL),
         CheckConstraint("(state = 'leased') = (lease_expires_at IS NOT NULL)", name="lease_has_an_end"),
         CheckConstraint("(state = 'leased') = (worker IS NOT NULL)", name="lease_has_a_holder"),
         CheckConstraint("(state = 'queued') = (queued_at IS NOT NULL)", name="queued_has_a_time"),
@@ -166,7 +167,7 @@ class Scan(Base):
 
     __tablename__ = "scan"
     __table_args__ = (
-        _one_of("state", ScanState.ALL),
+        one_of("state", ScanState.ALL),
         CheckConstraint("state <> 'done' OR output_sha256 IS NOT NULL", name="done_has_output"),
         CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_has_reason"),
         Index("scan_by_chunk", "chunk_id"),

@@ -12,6 +12,7 @@ from db.queries import jobs, scans, workers
 from db.queries.jobs import NewScan
 from db.session import read_scope
 from scheduler.submission import Submission, same_options
+from worker.error_codes import OF_THE_SCAN
 from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.inference.stand_in import StandInColorizer
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
@@ -26,7 +27,8 @@ class Present:
 
     never overwrite: every output that is there is left alone. Only what has changed: an output is left alone when a
     job with the same options made it, with one of `checkpoints`, from a source of the same ETag, and it still has the
-    bytes that it had then; a scan that such a job skipped is left alone too.
+    bytes that it had then; a scan that such a job skipped is left alone too. Only what is new: the same, but any job
+    with any checkpoint counts, and so does a scan that it found damaged or unfit.
     """
 
     def __init__(
@@ -44,35 +46,37 @@ class Present:
         self._outputs: dict[str, int] = {}  # bytes, by key
         self._checkpoints: Sequence[str] = ()
         self._job_ids: list[int] = []
-        if not is_new and (asked.only_changed or asked.overwrite == "never"):
+        if not is_new and (asked.only_changed or asked.overwrite != "always"):
             self._outputs = {found.key: found.bytes for found in destination.list()}
         if asked.only_changed:
             self._checkpoints = checkpoints()
+        if asked.only_changed or asked.overwrite == "new":
             with read_scope(engine) as session:
-                alike = jobs.between(session, source.uri, destination.uri)
-                self._job_ids = [job.id for job in alike if same_options(job.options, asked.options)]
+                between = jobs.between(session, source.uri, destination.uri)
+            alike = [job for job in between if asked.overwrite == "new" or same_options(job.options, asked.options)]
+            self._job_ids = [job.id for job in alike]
 
     def missing(self, page: list[NewScan]) -> list[NewScan]:
         """Raises ServiceUnavailable, UsageError."""
         if self._asked.overwrite == "never":
             return [scan for scan in page if scan.output_key not in self._outputs]
-        return self._changed(page) if self._asked.only_changed else page
+        return self._changed(page) if self._asked.only_changed or self._asked.overwrite == "new" else page
 
     def _changed(self, page: list[NewScan]) -> list[NewScan]:
         page = self._with_etags(page)
+        output_keys = [scan.output_key for scan in page]
         with read_scope(self._engine) as session:
-            done = scans.done_before(
-                session,
-                job_ids=self._job_ids,
-                checkpoints=self._checkpoints,
-                output_keys=[scan.output_key for scan in page],
-            )
-        return [
-            scan
-            for scan in page
-            if scan.source_etag is None
-            or (scan.output_key, scan.source_etag, self._outputs.get(scan.output_key)) not in done
-        ]
+            if self._asked.overwrite == "new":
+                done = scans.ended_before(session, job_ids=self._job_ids, failed=OF_THE_SCAN, output_keys=output_keys)
+            else:
+                done = scans.done_before(
+                    session, job_ids=self._job_ids, checkpoints=self._checkpoints, output_keys=output_keys
+                )
+        return [scan for scan in page if scan.source_etag is None or not self._is_done(scan, done)]
+
+    def _is_done(self, scan: NewScan, done: set[tuple[str, str | None, int | None]]) -> bool:
+        sizes = (self._outputs.get(scan.output_key), -1)
+        return any((scan.output_key, scan.source_etag, size) in done for size in sizes)
 
     def _with_etags(self, page: list[NewScan]) -> list[NewScan]:
         """A manifest need not give ETags; without one nobody knows whether a scan has changed."""

@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from db.queries.throughput import Pace
+from scheduler.words import counted
 from worker.errors import UsageError
 from worker.scans import FORMATS
 from worker.scans.formats import COMPRESSIONS
 
 COLOUR_SCANS = ("skip", "colourize")
-OVERWRITE = ("never", "changed", "always")
+OVERWRITE = ("never", "new", "changed", "always")
 _MAX_FAILURES = re.compile(r"[0-9]{1,9}|[0-9]{1,2}%|100%")
 
 
@@ -28,7 +29,9 @@ class Submission:
     compression: str = "deflate"  # of TIFF outputs
     pyramid: bool = False  # in TIFF outputs
     colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
-    overwrite: str = "always"  # never: leave out what the destination has; changed: as missing_only
+    # never: leave out what the destination has; changed: as missing_only; new: as that, whatever the options and the
+    # checkpoint were, and scans as well that can't be done until their file changes
+    overwrite: str = "always"
     manifest: str | None = None  # a file, or s3://bucket/key; without it, everything under the source
     include: tuple[str, ...] = ()  # patterns, see scheduler.manifest
     exclude: tuple[str, ...] = ()
@@ -43,8 +46,8 @@ class Submission:
             raise UsageError(f"--format {self.format}: expected one of {', '.join(FORMATS)}")
         if self.overwrite not in OVERWRITE:
             raise UsageError(f"--overwrite {self.overwrite}: expected one of {', '.join(OVERWRITE)}")
-        if self.missing_only and self.overwrite == "never":
-            raise UsageError("--missing-only and --overwrite never: expected one of the two")
+        if self.missing_only and self.overwrite in ("never", "new"):
+            raise UsageError(f"--missing-only and --overwrite {self.overwrite}: expected one of the two")
         if self.max_failures is not None and not _MAX_FAILURES.fullmatch(self.max_failures):
             raise UsageError(f"--max-failures {self.max_failures}: expected a number of scans, such as 20, or 5%")
 
@@ -66,7 +69,7 @@ class Submission:
             chosen = {"manifest": self.manifest, "include": list(self.include), "exclude": list(self.exclude)}
         if self.manifest:
             chosen["manifest_version"] = manifest_version
-        if self.only_changed or self.overwrite == "never":
+        if self.only_changed or self.overwrite != "always":
             chosen["overwrite"] = "changed" if self.only_changed else self.overwrite
         return chosen or None
 
@@ -120,10 +123,9 @@ class Submitted:
         if self.already:
             return f"job {self.job_id} does this already; photochrom status {self.job_id}"
         left_out = f", {self.present} left out that are done already" if self.present else ""
-        plural = "" if self.scans == 1 else "s"
-        others = f", {self.others} other files passed over" if self.others else ""
-        counted = f"{self.scans} scan{plural}, {self.bytes / 1e6:.1f} MB{left_out}{others}"
-        return f"{self._beginning()} {counted}{self._estimate() if self.dry_run else ''}"
+        others = f", {counted(self.others, 'other file')} passed over" if self.others else ""
+        found = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{left_out}{others}"
+        return f"{self._beginning()} {found}{self._estimate() if self.dry_run else ''}"
 
     def _beginning(self) -> str:
         if self.dry_run:

@@ -70,6 +70,9 @@ ERROR_CODES = {
     ),
 }
 
+# The scan itself is at fault: as long as it is the same file, another job would fare no better.
+OF_THE_SCAN = frozenset({"empty", "name_too_long", "too_large", "truncated", "unreadable", "unsafe_key", "unsupported"})
+
 
 def is_skipped(code: str) -> bool:
     """Whether a scan with this code is skipped rather than failed."""

@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import db.schedule_models  # noqa: F401  its tables are the schema's too
 from db.models import Base
 from db.session import session_scope
 

@@ -1,10 +1,10 @@
 """Scans: record what became of them, list them, and bring failed ones back."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, case, func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
@@ -181,6 +181,25 @@ def done_before(
     rows = session.execute(
         select(Scan.output_key, Scan.source_etag, Scan.output_bytes).where(
             Scan.job_id.in_(job_ids), made | (Scan.state == ScanState.SKIPPED), Scan.output_key.in_(output_keys)
+        )
+    )
+    return {(row[0], row[1], row[2]) for row in rows}
+
+
+def ended_before(
+    session: Session, *, job_ids: Sequence[int], failed: Collection[str], output_keys: Sequence[str]
+) -> set[tuple[str, str | None, int | None]]:
+    """Which of these outputs one of these jobs made, skipped, or failed to make with one of the codes `failed`.
+
+    As `done_before`; a failed scan has no output, whatever lies there now: its bytes are -1.
+    """
+    unfit = (Scan.state == ScanState.FAILED) & Scan.error_code.in_(failed)
+    size = case((Scan.state == ScanState.FAILED, -1), else_=Scan.output_bytes)
+    rows = session.execute(
+        select(Scan.output_key, Scan.source_etag, size).where(
+            Scan.job_id.in_(job_ids),
+            Scan.state.in_((ScanState.DONE, ScanState.SKIPPED)) | unfit,
+            Scan.output_key.in_(output_keys),
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}

@@ -7,9 +7,10 @@ from typing import Annotated, Optional
 
 import typer
 
+from scheduler.cli import options
+from scheduler.cli.options import JobId, Json
+
 PANEL = "Jobs"
-JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -18,28 +19,22 @@ def add_to(app: typer.Typer) -> None:
 
 
 def submit(
-    source: Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder.")],
-    destination: Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder, apart from the source.")],
-    format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
-    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    source: options.Source,
+    destination: options.Destination,
+    format: options.Format = "source",
+    quality: options.Quality = 95,
+    priority: options.Priority = 0,
     name: Annotated[Optional[str], typer.Option(help="A name for people.")] = None,  # noqa: UP045
     missing_only: Annotated[bool, typer.Option(help="Leave out what is there and unchanged.")] = False,
-    overwrite: Annotated[str, typer.Option(help="Outputs that are there: never, changed or always.")] = "always",
-    manifest: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Only scans that this file or s3:// object lists: CSV, JSON lines or S3 Inventory."),
-    ] = None,
-    include: Annotated[Optional[list[str]], typer.Option(help="Only keys like this; may be repeated.")] = None,  # noqa: UP045
-    exclude: Annotated[Optional[list[str]], typer.Option(help="No keys like this; may be repeated.")] = None,  # noqa: UP045
-    max_failures: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Stop the job when more scans than this, N or N%, have failed."),
-    ] = None,
+    overwrite: Annotated[str, typer.Option(help="Outputs that are there: never, new, changed or always.")] = "always",
+    manifest: options.Manifest = None,
+    include: options.Include = None,
+    exclude: options.Exclude = None,
+    max_failures: options.MaxFailures = None,
     dry_run: Annotated[bool, typer.Option(help="Only list and count, and say how long it would take.")] = False,
-    compression: Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")] = "deflate",
-    pyramid: Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")] = False,
-    colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
+    compression: options.Compression = "deflate",
+    pyramid: options.Pyramid = False,
+    colour_scans: options.ColourScans = "skip",
     json: Json = False,
 ) -> None:
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
@@ -109,7 +104,7 @@ def status(
 def scans(
     job: JobId,
     state: Annotated[Optional[str], typer.Option(help="pending, done, failed or skipped.")] = None,  # noqa: UP045
-    csv: Annotated[Optional[Path], typer.Option(help="Write every column to this CSV file.")] = None,  # noqa: UP045
+    csv: options.Csv = None,
     json: Json = False,
 ) -> None:
     """List a job's scans and what became of each."""

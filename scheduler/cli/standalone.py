@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from scheduler.cli import options
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -77,11 +79,11 @@ def demo(
 def run(
     folder: Annotated[str, typer.Argument(help="A folder of scans; nothing in it is changed.")],
     output_folder: Annotated[str, typer.Argument(help="A folder apart; made if it is not there.")],
-    format: Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")] = "source",
-    quality: Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")] = 95,
-    compression: Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")] = "deflate",
-    pyramid: Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")] = False,
-    colour_scans: Annotated[str, typer.Option(help="Already in colour: skip or colourize.")] = "skip",
+    format: options.Format = "source",
+    quality: options.Quality = 95,
+    compression: options.Compression = "deflate",
+    pyramid: options.Pyramid = False,
+    colour_scans: options.ColourScans = "skip",
     state_folder: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="For the job database and logs; by default .photochrom in the output folder."),

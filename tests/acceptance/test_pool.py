@@ -3,10 +3,8 @@
 import hashlib
 import json
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,7 +12,6 @@ import numpy as np
 import pytest
 
 from scheduler.services import S3Server, ValkeyServer
-from tests.acceptance.command import clean_environment, photochrom
 
 SCAN_COUNT = 48
 HOSTILE_KEYS = ["<script>alert(1)</script>.png", "=cmd('x').png", "a\u202egnp.png", "é ü 漢字/n 1.png"]
@@ -30,32 +27,6 @@ def settings(valkey: ValkeyServer, s3_server: S3Server, postgresql_url: str) -> 
         "PHOTOCHROM_CHUNK_SCANS": "4",
         "PHOTOCHROM_CHILDREN": "1",
     }
-
-
-@pytest.fixture
-def command(settings: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    return lambda *arguments: photochrom(*arguments, folder=tmp_path, timeout_seconds=120, **settings)
-
-
-@pytest.fixture
-def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Starts `photochrom scheduler` or `photochrom worker`; each is told to end, and must, at the end of the test."""
-    with ExitStack() as running:
-
-        def start(name: str) -> subprocess.Popen[bytes]:
-            log = running.enter_context((tmp_path / f"{name}.log").open("ab"))
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "scheduler", name],
-                cwd=tmp_path,
-                env=clean_environment(**settings),
-                stdout=log,
-                stderr=log,
-            )
-            running.callback(process.wait, 60)
-            running.callback(process.terminate)
-            return process
-
-        yield start
 
 
 @pytest.fixture

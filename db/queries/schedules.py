@@ -1,0 +1,212 @@
+"""Schedules and their firings: who fires, who lists, and what came of it.
+
+As with chunks, each change is one conditional UPDATE whose row count is checked: of two schedulers, one fires.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.errors import LeaseLost, UsageError
+from db.models import Job, JobState
+from db.schedule_models import Firing, FiringState, Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The right to list for a firing, as long as its lease lasts and nobody has a later attempt."""
+
+    firing_id: int
+    attempt: int
+    schedule: Schedule
+
+
+def add(
+    session: Session,
+    *,
+    name: str,
+    source: str,
+    destination: str,
+    options: dict[str, Any],
+    cron: str,
+    timezone: str,
+    next_due_at: datetime,
+    now: datetime,
+) -> Schedule:
+    """Raises UsageError when there is one of that name."""
+    schedule = Schedule(
+        name=name,
+        source=source,
+        destination=destination,
+        options=options,
+        cron=cron,
+        timezone=timezone,
+        enabled=True,
+        next_due_at=next_due_at,
+        created_at=now,
+    )
+    session.add(schedule)
+    try:
+        session.flush()
+    except IntegrityError:
+        raise UsageError(f"there is a schedule {name!r} already; remove it first, or choose another name") from None
+    return schedule
+
+
+def named(session: Session, name: str, *, lock: bool = False) -> Schedule:
+    """Raises UsageError when there is none; `lock` keeps others from changing it until the transaction ends."""
+    query = select(Schedule).where(Schedule.name == name)
+    found = session.scalar(query.with_for_update() if lock else query)
+    if found is None:
+        raise UsageError(f"there is no schedule {name!r}; photochrom schedule list has those that there are")
+    return found
+
+
+def listed(session: Session) -> list[Schedule]:
+    return list(session.scalars(select(Schedule).order_by(Schedule.name)))
+
+
+def enabled(session: Session) -> list[Schedule]:
+    return list(session.scalars(select(Schedule).where(Schedule.enabled).order_by(Schedule.id)))
+
+
+def fire(
+    session: Session, schedule: Schedule, *, next_due_at: datetime, now: datetime, lease_seconds: float
+) -> Listing | None:
+    """Move the schedule on from its `next_due_at`, which is due, to the one given; None when that is done already.
+
+    Returns None as well when an earlier job of the schedule is still going, which the firing's row says.
+    """
+    fired = session.scalars(
+        update(Schedule)
+        .where(Schedule.id == schedule.id, Schedule.enabled, Schedule.next_due_at == schedule.next_due_at)
+        .values(next_due_at=next_due_at)
+        .returning(Schedule.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if not fired:
+        return None
+    due_at, going = schedule.next_due_at, _going(session, schedule.id)
+    if going is None:
+        return _begin(session, schedule, due_at=due_at, now=now, lease_seconds=lease_seconds)
+    session.add(
+        Firing(
+            schedule_id=schedule.id,
+            due_at=due_at,
+            fired_at=now,
+            state=FiringState.STILL_GOING,
+            job_id=going.job_id,
+            message=_still_going(going),
+        )
+    )
+    return None
+
+
+def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: float) -> Listing:
+    """Raises UsageError when there is no such schedule, or an earlier job of it is still going."""
+    schedule = named(session, name, lock=True)
+    if going := _going(session, schedule.id):
+        raise UsageError(f"the schedule {name!r} is not run: {_still_going(going)}")
+    return _begin(session, schedule, due_at=None, now=now, lease_seconds=lease_seconds)
+
+
+def _begin(
+    session: Session, schedule: Schedule, *, due_at: datetime | None, now: datetime, lease_seconds: float
+) -> Listing:
+    firing = Firing(
+        schedule_id=schedule.id,
+        due_at=due_at,
+        fired_at=now,
+        state=FiringState.LISTING,
+        attempt=1,
+        lease_expires_at=now + timedelta(seconds=lease_seconds),
+    )
+    session.add(firing)
+    session.flush()
+    return Listing(firing.id, firing.attempt, schedule)
+
+
+def _going(session: Session, schedule_id: int) -> Firing | None:
+    """The latest firing that still lists, or whose job has not ended."""
+    unfinished = select(Job.id).where(Job.id == Firing.job_id, Job.state.not_in(JobState.ENDED)).exists()
+    return session.scalar(
+        select(Firing)
+        .where(Firing.schedule_id == schedule_id, or_(Firing.state == FiringState.LISTING, unfinished))
+        .order_by(Firing.id.desc())
+        .limit(1)
+    )
+
+
+def _still_going(going: Firing) -> str:
+    return f"job {going.job_id} has not ended" if going.job_id else "its source is still being listed"
+
+
+def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[Listing]:
+    """Listings whose scheduler fell silent, or that are to be tried again: now this one's, under a new attempt."""
+    taken = session.execute(
+        update(Firing)
+        .where(Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now)
+        .values(attempt=Firing.attempt + 1, lease_expires_at=now + timedelta(seconds=lease_seconds))
+        .returning(Firing.id, Firing.attempt, Firing.schedule_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return [Listing(row.id, row.attempt, session.get_one(Schedule, row.schedule_id)) for row in taken]
+
+
+def extend(session: Session, listing: Listing, *, lease_seconds: float, now: datetime) -> None:
+    """Raises LeaseLost when another scheduler lists by now."""
+    _change(session, listing, lease_expires_at=now + timedelta(seconds=lease_seconds))
+
+
+def put_off(session: Session, listing: Listing, message: str, *, until: datetime) -> None:
+    """List again from `until` on; raises LeaseLost."""
+    _change(session, listing, message=message, lease_expires_at=until)
+
+
+def finish(session: Session, listing: Listing, state: str, *, job_id: int | None, message: str | None) -> None:
+    """Raises LeaseLost when another scheduler lists by now."""
+    _change(session, listing, state=state, job_id=job_id, message=message, lease_expires_at=None)
+
+
+def _change(session: Session, listing: Listing, **values: object) -> None:
+    held: tuple[ColumnElement[bool], ...] = (
+        Firing.id == listing.firing_id,
+        Firing.attempt == listing.attempt,
+        Firing.state == FiringState.LISTING,
+    )
+    statement = update(Firing).where(*held).values(**values).returning(Firing.id)
+    if not session.scalars(statement.execution_options(synchronize_session=False)).all():
+        raise LeaseLost(f"firing {listing.firing_id} of {listing.schedule.name!r} is another scheduler's by now")
+
+
+def set_enabled(session: Session, name: str, next_due_at: datetime | None) -> None:
+    """Enable with its next time, or disable with None; raises UsageError when there is no such schedule."""
+    schedule = named(session, name, lock=True)
+    schedule.enabled, schedule.next_due_at = next_due_at is not None, next_due_at
+
+
+def remove(session: Session, name: str) -> None:
+    """With its history; the jobs that it made stay. Raises UsageError when there is no such schedule."""
+    session.delete(named(session, name, lock=True))
+
+
+def history(session: Session, schedule_id: int, *, limit: int) -> list[tuple[Firing, Job | None]]:
+    """The latest firings with their jobs, newest first."""
+    rows = session.execute(
+        select(Firing, Job)
+        .outerjoin(Job, Job.id == Firing.job_id)
+        .where(Firing.schedule_id == schedule_id)
+        .order_by(Firing.id.desc())
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def latest(session: Session) -> dict[int, Firing]:
+    """Each schedule's latest firing, by the schedule's id."""
+    newest = select(func.max(Firing.id)).group_by(Firing.schedule_id)
+    return {firing.schedule_id: firing for firing in session.scalars(select(Firing).where(Firing.id.in_(newest)))}

@@ -1,0 +1,58 @@
+"""The tables of nightly jobs: schedules, and what became of each of their firings."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.models import Base, BigKey, UtcDateTime, one_of
+
+
+class FiringState:
+    LISTING = "listing"  # a scheduler lists the source, until lease_expires_at; then another may
+    SUBMITTED = "submitted"  # it made job_id
+    NOTHING_NEW = "nothing_new"  # every scan has its output already; no job was made
+    STILL_GOING = "still_going"  # the job of an earlier firing, job_id, had not ended; none was made
+    FAILED = "failed"  # message says why; the next one is tried as usual
+    ALL = (LISTING, SUBMITTED, NOTHING_NEW, STILL_GOING, FAILED)
+
+
+class Schedule(Base):
+    """A collection to be submitted again and again, for what is new and changed in it."""
+
+    __tablename__ = "schedule"
+    __table_args__ = (CheckConstraint("enabled = (next_due_at IS NOT NULL)", name="enabled_has_a_time"),)
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    source: Mapped[str] = mapped_column(Text)
+    destination: Mapped[str] = mapped_column(Text)
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # of submit, by the names of scheduler.submit.Submission
+    cron: Mapped[str] = mapped_column(Text)  # five fields, as Debian's cron reads them
+    timezone: Mapped[str] = mapped_column(Text)  # of the IANA database: Europe/Rome
+    enabled: Mapped[bool] = mapped_column(default=True)
+    next_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # who moves it on has fired
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Firing(Base):
+    """One time that a schedule was due, or was run by hand."""
+
+    __tablename__ = "firing"
+    __table_args__ = (
+        one_of("state", FiringState.ALL),
+        CheckConstraint("(state = 'listing') = (lease_expires_at IS NOT NULL)", name="listing_has_an_end"),
+        Index("firing_by_schedule", "schedule_id", "id"),
+        Index("firing_by_state", "state", "lease_expires_at"),
+    )
+
+    id: Mapped[int] = mapped_column(BigKey, primary_key=True)
+    schedule_id: Mapped[int] = mapped_column(ForeignKey("schedule.id", ondelete="CASCADE"))
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # NULL for one by hand
+    fired_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    state: Mapped[str] = mapped_column(String(16), default=FiringState.LISTING)
+    attempt: Mapped[int] = mapped_column(Integer, default=1)  # counts those who listed; fences off earlier ones
+    lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
+    message: Mapped[str | None] = mapped_column(Text)

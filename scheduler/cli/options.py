@@ -1,0 +1,29 @@
+"""The options of submit, which other commands share."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+JobId = Annotated[int, typer.Argument(metavar="JOB", help="The job's number.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+Source = Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder.")]
+Destination = Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder, apart from the source.")]
+Format = Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")]
+Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")]
+Priority = Annotated[int, typer.Option(help="Higher goes first.")]
+Manifest = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Only scans that this file or s3:// object lists: CSV, JSON lines or S3 Inventory."),
+]
+Include = Annotated[Optional[list[str]], typer.Option(help="Only keys like this; may be repeated.")]  # noqa: UP045
+Exclude = Annotated[Optional[list[str]], typer.Option(help="No keys like this; may be repeated.")]  # noqa: UP045
+MaxFailures = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Stop the job when more scans than this, N or N%, have failed."),
+]
+Compression = Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")]
+Pyramid = Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")]
+ColourScans = Annotated[str, typer.Option(help="Already in colour: skip or colourize.")]
+Csv = Annotated[Optional[Path], typer.Option(help="Write every column to this CSV file.")]  # noqa: UP045

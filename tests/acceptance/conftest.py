@@ -1,0 +1,37 @@
+"""A running system, by the `settings` that a test module gives as a fixture."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.command import clean_environment, photochrom
+
+
+@pytest.fixture
+def command(settings: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return lambda *arguments: photochrom(*arguments, folder=tmp_path, timeout_seconds=120, **settings)
+
+
+@pytest.fixture
+def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
+    """Starts `photochrom scheduler` or `photochrom worker`; each is told to end, and must, at the end of the test."""
+    with ExitStack() as running:
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            log = running.enter_context((tmp_path / f"{name}.log").open("ab"))
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "scheduler", name],
+                cwd=tmp_path,
+                env=clean_environment(**settings),
+                stdout=log,
+                stderr=log,
+            )
+            running.callback(process.wait, 60)
+            running.callback(process.terminate)
+            return process
+
+        yield start

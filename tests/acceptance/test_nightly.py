@@ -1,0 +1,84 @@
+"""A nightly job as an archive has it: a prefix that grows, a schedule, and a scheduler that fires by itself."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+from sqlalchemy import update
+
+from db.clock import utc_now
+from db.models import Job
+from db.schedule_models import Schedule
+from db.session import make_engine, read_scope, session_scope
+from scheduler.services import S3Server, ValkeyServer
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def settings(valkey: ValkeyServer, s3_server: S3Server, sqlite_url: str) -> dict[str, str]:
+    return {
+        **s3_server.environment(),
+        "PHOTOCHROM_BROKER_URL": valkey.url,
+        "PHOTOCHROM_DATABASE_URL": sqlite_url,
+        "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "25",
+        "PHOTOCHROM_BATCH_SIZE": "1",  # so that the model's time is in proportion to the scans
+        "PHOTOCHROM_CHILDREN": "2",
+        "PHOTOCHROM_SCHEDULER_ROUND_SECONDS": "0.2",
+        "PHOTOCHROM_RECORD_SECONDS": "0.5",
+    }
+
+
+def add_scans(s3: S3Server, bucket: str, prefix: str, numbers: range) -> None:
+    small = np.random.default_rng(1).integers(0, 256, (60, 80), dtype=np.uint8)
+    body = bytes(cv2.imencode(".png", small)[1])
+    for number in numbers:
+        s3.client().put_object(Bucket=bucket, Key=f"{prefix}/{number:04}.png", Body=body)
+
+
+def wait_for_job(database_url: str, number: int) -> Job:
+    deadline = time.monotonic() + 120
+    while True:
+        with read_scope(make_engine(database_url)) as session:
+            job = session.get(Job, number)
+        if job is not None and job.finished_at is not None:
+            return job
+        assert time.monotonic() < deadline, job
+        time.sleep(0.2)
+
+
+def seconds(job: Job) -> float:
+    assert job.finished_at is not None
+    return (job.finished_at - job.created_at).total_seconds()
+
+
+def test_ten_new_scans_among_two_hundred_are_done_in_the_time_of_ten(
+    command: Command, start: Callable[[str], object], s3_server: S3Server, bucket: str, sqlite_url: str
+) -> None:
+    add_scans(s3_server, bucket, "plates", range(190))
+    add_scans(s3_server, bucket, "ten", range(10))
+    command("db", "upgrade")
+    for process in ("scheduler", "worker"):
+        start(process)
+    night = ("--cron", "0 1 * * *", "--timezone", "Europe/Rome")
+    added = command("schedule", "add", "plates", f"s3://{bucket}/plates", f"s3://{bucket}/colour", *night)
+    assert added.returncode == 0, added.stderr
+    command("schedule", "run", "plates")
+    first = wait_for_job(sqlite_url, 1)
+    command("submit", f"s3://{bucket}/ten", f"s3://{bucket}/elsewhere")
+    ten = wait_for_job(sqlite_url, 2)
+    add_scans(s3_server, bucket, "plates", range(190, 200))
+
+    with session_scope(make_engine(sqlite_url)) as session:  # it is one o'clock
+        session.execute(update(Schedule).values(next_due_at=utc_now()))
+    nightly = wait_for_job(sqlite_url, 3)
+
+    print(f"190 scans: {seconds(first):.1f} s; 10 scans: {seconds(ten):.1f} s; 10 new of 200: {seconds(nightly):.1f} s")
+    assert nightly.scan_count == 10
+    assert seconds(nightly) < 2 * seconds(ten) + 1 < seconds(first)
+    [by_itself, by_hand] = json.loads(command("schedule", "history", "plates", "--json").stdout)
+    assert (by_itself["job_id"], by_itself["state"], by_hand["due_at"]) == (3, "submitted", None)

@@ -1,0 +1,298 @@
+"""Nightly jobs over simulated days: what is due, once, whatever happens to the schedulers and to the clock."""
+
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from db.clock import utc_now
+from db.models import Job, JobState
+from db.queries import chunks, jobs, leases, queue, scans, schedules
+from db.queries.scans import Measured, ScanRecord
+from db.schedule_models import Firing, FiringState
+from db.session import read_scope, session_scope
+from scheduler import firing
+from scheduler.leases import complete_jobs
+from scheduler.schedules import Beat
+from scheduler.submit import Submission
+from worker.app import make_app
+from worker.errors import ServiceUnavailable, UsageError
+from worker.settings import Settings
+from worker.storage import S3Options
+
+SPRING = datetime(2026, 3, 27, 12, tzinfo=UTC)  # a Friday; on Sunday at 02:00 Rome's clocks go to 03:00
+STEP = timedelta(hours=1)
+
+
+class AtOnce(Executor):
+    """Lists within the tick that fires, so that a simulated moment holds it all."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        fn(*args, **kwargs)
+        return Future()
+
+
+class World:
+    """Two folders, a job database, and a clock that is set by hand."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self.engine, self.folder, self.time = engine, folder, SPRING
+        (folder / "in").mkdir()
+        (folder / "out").mkdir()
+
+    def now(self) -> datetime:
+        return self.time
+
+    def add(self, *keys: str) -> None:
+        for key in keys:
+            (self.folder / "in" / key).write_text(f"{key} at {self.time}")
+
+    def schedule(self, cron: str = "0 1 * * *", **options: Any) -> None:
+        asked = Submission(str(self.folder / "in"), str(self.folder / "out"), overwrite="new", **options)
+        with session_scope(self.engine) as session:
+            firing.new_schedule(
+                session, "plates", asked, cron=cron, timezone="Europe/Rome", s3=S3Options(), now=self.time
+            )
+
+    def scheduler(self) -> Beat:
+        settings = Settings(s3_attempts=1)
+        return Beat(make_app(settings), self.engine, settings, AtOnce(), now=self.now)
+
+    def pass_time(self, until: datetime, *beats: Beat) -> None:
+        """With these schedulers, and workers that end every job within a step."""
+        while self.time < until:
+            self.time += STEP
+            for beat in beats:
+                beat.round()
+            self.work()
+
+    def work(self, *, failing: str = "") -> None:
+        for job_id in self._running():
+            self._work(job_id, failing)
+        complete_jobs(self.engine)
+
+    def _running(self) -> list[int]:
+        with read_scope(self.engine) as session:
+            return [job.id for job in jobs.unfinished(session)]
+
+    def _work(self, job_id: int, failing: str) -> None:
+        with session_scope(self.engine) as session:
+            for message in queue.take_for_dispatch(session, job_id, 9, now=self.time):
+                chunks.claim(session, message, worker="w/1", lease_seconds=60, now=self.time)
+                records = [self._done(scan, failing) for scan in chunks.pending_scans(session, message.chunk_id)]
+                leases.record(session, message, records, lease_seconds=60, now=self.time)
+                chunks.release(session, message, not_before=None)
+
+    def _done(self, scan: Any, failing: str) -> ScanRecord:
+        if scan.source_key == failing:
+            what: dict[str, Any] = {"state": "failed", "error_code": "truncated", "measured": Measured()}
+        else:
+            (self.folder / "out" / scan.output_key).write_text("colour")
+            what = {"state": "done", "measured": Measured(output_bytes=6, output_sha256="0" * 64)}
+        return ScanRecord(scan_id=scan.id, attempts=1, worker="w", finished_at=self.time, **what)
+
+    def history(self) -> list[tuple[str, str, list[str]]]:
+        """(when it fired, what it came to, the keys of its job), oldest first."""
+        with read_scope(self.engine) as session:
+            found = schedules.history(session, schedules.named(session, "plates").id, limit=99)
+            return [
+                (
+                    f"{firing.fired_at:%d %H:%M}",
+                    firing.state,
+                    sorted(scan.source_key for scan in scans.of_job(session, job.id)) if job else [],
+                )
+                for firing, job in reversed(found)
+            ]
+
+
+@pytest.fixture
+def world(engine: Engine, tmp_path: Path) -> World:
+    return World(engine, tmp_path)
+
+
+def at(day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 3, day, hour, minute, tzinfo=UTC)
+
+
+def test_three_days_with_two_schedulers_a_restart_and_summer_time(world: World) -> None:
+    world.add("a.tif", "b.tif")
+    world.schedule()
+    world.pass_time(at(28, 12), world.scheduler(), world.scheduler())
+    world.add("c.tif")
+    world.time = at(29, 5)  # nobody was there at 01:00; in between, the clocks went forward
+    again = world.scheduler(), world.scheduler()
+    world.add("a.tif")  # another file of that name
+    world.pass_time(at(30, 12), *again)
+
+    assert world.history() == [
+        ("28 00:00", FiringState.SUBMITTED, ["a.tif", "b.tif"]),  # 01:00 CET
+        ("29 06:00", FiringState.SUBMITTED, ["a.tif", "c.tif"]),  # made up for, once
+        ("29 23:00", FiringState.NOTHING_NEW, []),  # 01:00 CEST
+    ]
+
+
+def test_a_week_away_is_made_up_for_once(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    world.time = SPRING + timedelta(days=7)
+
+    world.pass_time(world.time + timedelta(hours=6), world.scheduler())
+
+    assert len(world.history()) == 1
+
+
+def test_a_clock_that_is_set_back_fires_nothing_again(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    beat = world.scheduler()
+    world.pass_time(at(28, 2), beat)
+    world.time = at(27, 23)
+
+    world.pass_time(at(28, 2), beat)
+
+    assert len(world.history()) == 1
+
+
+def test_a_run_that_still_goes_is_not_started_twice(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    world.time = at(28, 2)
+    world.scheduler().round()
+    world.add("b.tif")
+    world.time = at(29, 2)
+    world.scheduler().round()
+    with pytest.raises(UsageError, match="has not ended"), session_scope(world.engine) as session:
+        schedules.fire_by_hand(session, "plates", now=world.time, lease_seconds=60)
+    world.work()
+
+    world.pass_time(at(30, 2), world.scheduler())
+
+    assert [(state, keys) for _, state, keys in world.history()] == [
+        (FiringState.SUBMITTED, ["a.tif"]),
+        (FiringState.STILL_GOING, ["a.tif"]),
+        (FiringState.SUBMITTED, ["b.tif"]),
+    ]
+
+
+def test_a_damaged_scan_is_tried_again_only_once_it_has_changed(world: World) -> None:
+    world.add("a.tif", "bad.tif")
+    world.schedule()
+    world.time = at(28, 2)
+    world.scheduler().round()
+    world.work(failing="bad.tif")
+    world.pass_time(at(29, 12), world.scheduler())
+    world.add("bad.tif")
+
+    world.pass_time(at(30, 12), world.scheduler())
+
+    assert [keys for _, _, keys in world.history()] == [["a.tif", "bad.tif"], [], ["bad.tif"]]
+
+
+def test_a_listing_whose_scheduler_was_killed_is_another_s(world: World) -> None:
+    world.add("a.tif", "b.tif")
+    world.schedule()
+    world.time = at(28, 2)
+    with session_scope(world.engine) as session:  # a scheduler fires, begins its job, and is gone
+        [due] = schedules.enabled(session)
+        listing = schedules.fire(session, due, next_due_at=at(29, 0), now=world.time, lease_seconds=120)
+        assert listing is not None
+    with pytest.raises(RuntimeError):
+        firing.list_and_submit(world.engine, listing, Settings(), now=world.now, progress=killed)
+
+    world.scheduler().round()
+    assert world.history() == [("28 02:00", FiringState.LISTING, [])]
+    world.pass_time(at(28, 4), world.scheduler())
+
+    assert world.history() == [("28 02:00", FiringState.SUBMITTED, ["a.tif", "b.tif"])]
+    with read_scope(world.engine) as session:
+        assert len(session.scalars(select(Job)).all()) == 1
+
+
+def killed(_: object) -> None:
+    raise RuntimeError
+
+
+def test_a_store_that_is_away_is_asked_again_that_night(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add("a.tif")
+    world.schedule()
+    away = lambda *_, **__: (_ for _ in ()).throw(ServiceUnavailable("the store is away"))  # noqa: E731
+    with monkeypatch.context() as patched:
+        patched.setattr("scheduler.firing.Submitter.submit", away)
+        world.pass_time(at(28, 0, 30), world.scheduler())
+    assert world.history() == [("28 00:00", FiringState.LISTING, [])]
+
+    world.pass_time(at(28, 2), world.scheduler())
+
+    assert world.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif"])]
+
+
+def test_a_folder_that_is_gone_is_said_and_the_next_night_is_tried(world: World) -> None:
+    world.schedule()
+    (world.folder / "in").rmdir()
+    world.pass_time(at(28, 12), world.scheduler())
+    (world.folder / "in").mkdir()
+    world.add("a.tif")
+    world.pass_time(at(29, 12), world.scheduler())
+
+    assert [state for _, state, _ in world.history()] == [FiringState.FAILED, FiringState.SUBMITTED]
+
+
+def test_a_disabled_schedule_is_not_fired_and_an_enabled_one_is(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    with session_scope(world.engine) as session:
+        schedules.set_enabled(session, "plates", None)
+    world.pass_time(at(28, 12), world.scheduler())
+    assert world.history() == []
+    with session_scope(world.engine) as session:
+        schedules.set_enabled(session, "plates", at(29, 0))
+
+    world.pass_time(at(29, 12), world.scheduler())
+
+    assert len(world.history()) == 1
+
+
+def test_schedules_keep_to_their_own_times(world: World) -> None:
+    world.add("a.tif")
+    world.schedule(cron="0 1 * * *")
+    with session_scope(world.engine) as session:
+        asked = Submission(str(world.folder / "in"), str(world.folder / "elsewhere"), overwrite="new")
+        firing.new_schedule(session, "hourly", asked, cron="0 * * * *", timezone="UTC", s3=S3Options(), now=SPRING)
+
+    world.pass_time(at(28, 12), world.scheduler())
+
+    assert len(world.history()) == 1
+    with read_scope(world.engine) as session:
+        assert len(schedules.history(session, schedules.named(session, "hourly").id, limit=99)) == 24
+
+
+def test_a_name_is_given_once(world: World) -> None:
+    world.schedule()
+
+    with pytest.raises(UsageError, match="already"):
+        world.schedule()
+
+
+def test_removing_a_schedule_leaves_its_jobs(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    world.pass_time(at(28, 12), world.scheduler())
+
+    with session_scope(world.engine) as session:
+        schedules.remove(session, "plates")
+
+    with read_scope(world.engine) as session:
+        assert session.scalar(select(func.count()).select_from(Firing)) == 0
+        assert jobs.get(session, 1).state == JobState.COMPLETED
+
+
+def test_the_clock_is_the_real_one_unless_it_is_set(world: World) -> None:
+    settings = Settings()
+    beat = Beat(make_app(settings), world.engine, settings, AtOnce())
+
+    assert beat.tick() > 0
+    assert abs(beat._now() - utc_now()) < timedelta(minutes=1)
