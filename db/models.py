@@ -111,7 +111,7 @@ class Job(Base):
     name: Mapped[str] = mapped_column(Text)
     source: Mapped[str] = mapped_column(Text)  # s3://bucket/prefix or a folder
     destination: Mapped[str] = mapped_column(Text)
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, compression, pyramid, colour_scans
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, compression, pyramid, ...
     # The manifest and patterns that chose among the source's scans; None when all were meant.
     selection: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     max_failures: Mapped[int | None] = mapped_column(BigInteger)  # more failed scans, and the job is aborted
@@ -124,6 +124,7 @@ class Job(Base):
     listing_attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts submits; fences off earlier ones
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its destination became a whole BagIt bag
 
 
 class Chunk(Base):
@@ -193,6 +194,7 @@ class Scan(Base):
     width: Mapped[int | None] = mapped_column(Integer)
     height: Mapped[int | None] = mapped_column(Integer)
     bit_depth: Mapped[int | None] = mapped_column(Integer)
+    pages: Mapped[int | None] = mapped_column(Integer)  # size, depth and picture are the first one's
     picture_left: Mapped[int | None] = mapped_column(Integer)  # where the picture lies within film borders, in pixels;
     picture_top: Mapped[int | None] = mapped_column(Integer)  # NULL where none were found
     picture_width: Mapped[int | None] = mapped_column(Integer)

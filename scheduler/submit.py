@@ -18,6 +18,7 @@ from scheduler.present import Present
 from scheduler.submission import Submission, Submitted, covers, same_options
 from worker.errors import PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key
+from worker.scans.formats import scan_extensions
 from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
 
 __all__ = ["PAGE_SCANS", "Submission", "Submitted", "Submitter", "expect_a_scan", "open_both"]
@@ -219,5 +220,5 @@ def expect_a_scan(source: Storage) -> None:
 def _no_scan(source: Storage, others: int) -> UsageError:
     found = f"{others} files, none of them a scan" if others else "nothing"
     return UsageError(
-        f"{source.uri} holds {found}; expected files that end in .jpg, .jpeg, .png, .tif or .tiff; check the location"
+        f"{source.uri} holds {found}; expected files that end in {', '.join(scan_extensions())}; check the location"
     )

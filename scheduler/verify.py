@@ -1,5 +1,6 @@
 """`photochrom verify`: both stores read again, and each file's SHA-256 held against its row."""
 
+import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from db.models import Job, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope
 from scheduler.folder_run import REPORT
+from scheduler.submission import Submission
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable
 from worker.storage import S3Options, Storage, open_storage, parse_location
 
@@ -53,6 +55,35 @@ class Verified:
             if any(finding.what == what for finding in self.findings)
         )
         return f"{read}: {counts}"
+
+
+def remedies(job: Job, verified: Verified) -> list[str]:
+    """What a person can do about the findings, a sentence each."""
+    found = {(finding.side, finding.what) for finding in verified.findings}
+    again = " ".join(["photochrom submit", shlex.quote(job.source), shlex.quote(job.destination), *_options(job)])
+    said = []
+    if ("source", "missing") in found:
+        said.append("Put the missing sources back; their outputs can't be made again without them.")
+    if ("source", "changed") in found:
+        said.append(f"Put changed sources back, or colourize them as they are now: {again} --missing-only")
+    if ("output", "changed") in found:
+        said.append(f"Move the changed outputs away, then make them again: {again} --missing-only")
+    elif ("output", "missing") in found:
+        said.append(f"Make the missing outputs again: {again} --missing-only")
+    if ("output", "extra") in found:
+        said.append("Move the extra files away, or leave them: no job made them, and none will replace them.")
+    return said
+
+
+def _options(job: Job) -> list[str]:
+    """The options of the submit that made the job, as far as they are not the usual ones."""
+    usual = Submission("", "").options
+    words = []
+    for name, value in job.options.items():
+        if value != usual.get(name):
+            option = "--" + name.replace("_", "-")
+            words.append(option if value is True else f"{option} {value}")
+    return words
 
 
 class Verifier:

@@ -53,8 +53,8 @@ ERROR_CODES = {
         permanent=False,
     ),
     "too_large": ErrorCode(
-        "The source has more bytes or pixels than the settings allow.",
-        "Raise `PHOTOCHROM_MAX_SCAN_BYTES` or `PHOTOCHROM_MAX_SCAN_PIXELS`, then `photochrom retry`.",
+        "The source has more bytes, pixels or pages than the settings allow.",
+        "Raise the setting that the message names, such as `PHOTOCHROM_MAX_SCAN_PIXELS`, then `photochrom retry`.",
     ),
     "truncated": ErrorCode("The source ends before its pixels do.", "Copy or scan it again."),
     "unreadable": ErrorCode("The source is damaged.", "Copy or scan it again."),

@@ -2,12 +2,13 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from db.queries.scans import Measured
 from worker.budget import ByteBudget
 from worker.errors import ScanError
 from worker.inference.client import Prediction
-from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe
+from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe_pages
+from worker.scans.pages import PageWriter
 from worker.scans.provenance import Provenance
 from worker.scans.toning import COLOURED_SHARE, coloured_share
 from worker.storage import Storage
@@ -52,24 +54,61 @@ class Pipeline:
         with tempfile.TemporaryDirectory(prefix="photochrom-scan-", dir=self.scratch_folder) as folder:
             source, output = Path(folder, "source"), Path(folder, "output")
             self._fetch(scan, source, measured)
-            header = self._probe(scan, source, measured)
+            headers = self._probe(scan, source, measured)
             if scan.skip_colour:
-                _refuse_colour(source, scan.source_key, header)
-            with self.budget.holding(header.decoded_bytes):
-                opened, square = self._open(scan, source, header, measured)
-                prediction = self._predict(square, measured)
-                self._compose(opened, square, prediction, scan, output, measured)
+                self._refuse_colour(source, scan.source_key, headers)
+            if len(headers) == 1:
+                self._colorize_page(scan, source, headers[0], output, measured)
+            else:
+                self._colorize_pages(scan, source, headers, output, measured)
             self._store(scan, output, measured)
+
+    def _colorize_pages(
+        self, scan: Assignment, source: Path, headers: tuple[ScanHeader, ...], output: Path, measured: Measured
+    ) -> None:
+        """One page after the other into one TIFF; the row's picture is the first page's, its colourfulness the mean."""
+        if scan.output.format != "tiff":
+            found = f"{scan.source_key} has {len(headers)} pages, which a {scan.output.format.upper()} can't hold"
+            raise ScanError("unsupported", f"{found}; expected --format tiff", permanent=True)
+        pages, all_measured = PageWriter(scan.source_key, output, headers), []
+        as_page = replace(scan, output=replace(scan.output, is_page=True))
+        for header in headers:
+            part, of_page = output.with_name("page"), Measured(source_sha256=measured.source_sha256)
+            self._colorize_page(as_page, source, header, part, of_page)
+            pages.add(part)
+            all_measured.append(of_page)
+        _add_up(measured, all_measured)
+
+    def _colorize_page(
+        self, scan: Assignment, source: Path, header: ScanHeader, output: Path, measured: Measured
+    ) -> None:
+        with self.budget.holding(header.decoded_bytes):
+            opened, square = self._open(scan, source, header, measured)
+            prediction = self._predict(square, measured)
+            self._compose(opened, square, prediction, scan, output, measured)
+            opened.discard()
+
+    def _refuse_colour(self, path: Path, key: str, headers: tuple[ScanHeader, ...]) -> None:
+        """One page in colour is enough: it would lose its own."""
+        for number, header in enumerate(headers, 1):
+            with self.budget.holding(header.decoded_bytes):
+                share = coloured_share(path, key, header.format, header.page)
+            if share >= COLOURED_SHARE:
+                what = key if len(headers) == 1 else f"page {number} of {key}"
+                message = f"{what} is in colour already, {share:.0%} of it; expected grey, or --colour-scans colourize"
+                raise ScanError("already_colour", message, permanent=True)
 
     def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
         with _timed(measured, "fetch_ms"):
             got = self.source.fetch(scan.source_key, path, etag=scan.source_etag, max_bytes=self.limits.max_bytes)
         measured.source_bytes, measured.source_sha256 = got.bytes, got.sha256
 
-    def _probe(self, scan: Assignment, path: Path, measured: Measured) -> ScanHeader:
-        header = probe(path, scan.source_key, self.limits)
-        measured.width, measured.height, measured.bit_depth = header.width, header.height, header.bit_depth
-        return header
+    def _probe(self, scan: Assignment, path: Path, measured: Measured) -> tuple[ScanHeader, ...]:
+        headers = probe_pages(path, scan.source_key, self.limits)
+        first = headers[0]
+        measured.width, measured.height, measured.bit_depth = first.width, first.height, first.bit_depth
+        measured.pages = len(headers)
+        return headers
 
     def _open(self, scan: Assignment, path: Path, header: ScanHeader, measured: Measured) -> tuple[Scan, Square]:
         with _timed(measured, "open_ms"):
@@ -118,11 +157,17 @@ def _provenance(scan: Assignment, prediction: Prediction, measured: Measured) ->
     )
 
 
-def _refuse_colour(path: Path, key: str, header: ScanHeader) -> None:
-    share = coloured_share(path, key, header.format)
-    if share >= COLOURED_SHARE:
-        message = f"{key} is in colour already, {share:.0%} of it; expected grey, or --colour-scans colourize"
-        raise ScanError("already_colour", message, permanent=True)
+def _add_up(whole: Measured, pages: Sequence[Measured]) -> None:
+    """What is known of a scan's pages, as the scan's."""
+    first = pages[0]
+    for name in ("picture_left", "picture_top", "picture_width", "picture_height", "checkpoint"):
+        setattr(whole, name, getattr(first, name))
+    for name in ("open_ms", "wait_ms", "predict_ms", "compose_ms"):
+        setattr(whole, name, sum(getattr(page, name) for page in pages))
+    for name in ("colourfulness", "certainty"):
+        known = [value for page in pages if (value := getattr(page, name)) is not None]
+        setattr(whole, name, fmean(known) if known else None)
+    whole.lost_metadata = "; ".join(dict.fromkeys(page.lost_metadata for page in pages if page.lost_metadata)) or None
 
 
 @contextmanager

@@ -60,7 +60,11 @@ class Settings(BaseSettings):
     )
     max_scan_bytes: Annotated[int, Field(ge=1)] = Field(4 << 30, description="A larger file is refused: too_large.")
     max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
-        1_000_000_000, description="A scan of more pixels is refused before it is decoded: too_large."
+        1_000_000_000,
+        description="A scan of more pixels, of all its pages, is refused before it is decoded: too_large.",
+    )
+    max_scan_pages: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        1_000, description="A TIFF of more pages is refused: too_large."
     )
     model_timeout_seconds: Seconds = Field(
         120.0, description="Longest wait for a prediction, a model server's restart included."

@@ -72,7 +72,9 @@ class Child:
             slots=settings.threads_per_child,
             timeout_seconds=settings.model_timeout_seconds,
         )
-        self.limits = ScanLimits(max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels)
+        self.limits = ScanLimits(
+            max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels, max_pages=settings.max_scan_pages
+        )
         self._storages: dict[str, Storage] = {}
 
     def storage(self, uri: str) -> Storage:

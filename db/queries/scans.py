@@ -26,6 +26,7 @@ class Measured:
     width: int | None = None
     height: int | None = None
     bit_depth: int | None = None
+    pages: int | None = None
     picture_left: int | None = None
     picture_top: int | None = None
     picture_width: int | None = None

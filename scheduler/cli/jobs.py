@@ -206,17 +206,24 @@ def report(
 
 
 def verify(job: JobId, json: Json = False) -> None:
-    """Read a job's sources and outputs again: report what is changed, missing or extra."""
+    """Read a job's sources and outputs again: report what is changed, missing or extra, and what to do."""
+    from db.queries import jobs
+    from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import printable
-    from scheduler.verify import Verifier
+    from scheduler.verify import Verifier, remedies
 
     settings = common.settings()
-    verified = Verifier(common.database(settings), s3=settings.s3_options).verify(job)
+    engine = common.database(settings)
+    verified = Verifier(engine, s3=settings.s3_options).verify(job)
     if json:
         common.print_json(verified.as_dict())
     else:
         for finding in verified.findings:
             print(printable(f"{finding.what} {finding.side}: {finding.key} {finding.detail}".rstrip()))
         print(verified.sentence())
+        with read_scope(engine) as session:
+            sentences = remedies(jobs.get(session, job), verified)
+        for sentence in sentences:
+            print(printable(sentence))
     raise typer.Exit(1 if verified.findings else 0)

@@ -10,7 +10,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 Source = Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder.")]
 Destination = Annotated[str, typer.Argument(help="s3://bucket/prefix or a folder, apart from the source.")]
-Format = Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png or tiff.")]
+Format = Annotated[str, typer.Option(help="Of the outputs: source, jpeg, png, tiff or jp2 (JPEG 2000 without loss).")]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="Of JPEG outputs.")]
 Priority = Annotated[int, typer.Option(help="Higher goes first.")]
 Manifest = Annotated[

@@ -1,5 +1,6 @@
 """What a person may ask of outputs, from the command line into the files, and the files held against their rows."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def test_a_compressed_pyramid_with_its_provenance_that_verifies(collection: Path
     verified = photochrom("verify", "1", folder=tmp_path, **database)
     assert (verified.returncode, verified.stderr) == (0, "")
     assert "1 sources and 1 outputs" in verified.stdout
+
+    (output / "grey.png.tif").unlink()
+    missing = photochrom("verify", "1", folder=tmp_path, **database)
+    assert (missing.returncode, missing.stderr) == (1, "")
+    _, said = missing.stdout.splitlines()[-1].split("Make the missing outputs again: photochrom ")
+    assert "--compression lzw --pyramid --missing-only" in said
+    again = photochrom(*shlex.split(said), folder=tmp_path, **database)
+    assert again.stdout == "job 2 has 1 scan, 0.1 MB\n", again.stderr
 
 
 def test_an_unknown_compression_is_refused(collection: Path, tmp_path: Path) -> None:

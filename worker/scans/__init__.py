@@ -19,7 +19,7 @@ from worker.scans.formats import FORMATS, OutputOptions, content_type, is_scan_k
 if TYPE_CHECKING:
     from worker.scans.composing import Composed, compose
     from worker.scans.libraries import configure_libraries
-    from worker.scans.opening import Scan, ScanHeader, ScanLimits, open_scan, probe
+    from worker.scans.opening import Scan, ScanHeader, ScanLimits, open_scan, probe, probe_pages
     from worker.scans.square import SQUARE_SIZE, Box, Square
 
 __all__ = [
@@ -40,12 +40,13 @@ __all__ = [
     "output_format",
     "output_key",
     "probe",
+    "probe_pages",
 ]
 
 _HOMES = {
     "composing": ("Composed", "compose"),
     "libraries": ("configure_libraries",),
-    "opening": ("Scan", "ScanHeader", "ScanLimits", "open_scan", "probe"),
+    "opening": ("Scan", "ScanHeader", "ScanLimits", "open_scan", "probe", "probe_pages"),
     "square": ("SQUARE_SIZE", "Box", "Square"),
 }
 

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from worker.scans import jpeg_segments, photoshop, png_chunks
+from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks
 from worker.scans.metadata import Metadata
 from worker.scans.photoshop import Resource
-from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, add_to_tiff, exif_block, long, short
+from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, add_to_tiff, exif_block, fraction, long, short
 
 # What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.
 _IN_EXIF = {
@@ -15,13 +15,15 @@ _IN_EXIF = {
 }
 _COLOUR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003  # of the EXIF directory
 _SRGB = 1
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
 _BYTES = 1, 7  # TIFF's BYTE and UNDEFINED
 
 
 def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height: int) -> tuple[str, ...]:
     """Put metadata into an output of `width` x `height` pixels; returns what it could not take, in words."""
     metadata = replace(metadata, exif=_fitting(metadata.exif, width, height), lost=list(metadata.lost))
-    {"jpeg": _add_to_jpeg, "png": _add_to_png, "tiff": _add_to_tiff}[format](path, metadata)
+    add = {"jpeg": _add_to_jpeg, "png": _add_to_png, "tiff": _add_to_tiff, "jp2": _add_to_jp2, "webp": _add_to_webp}
+    add[format](path, metadata)
     return tuple(metadata.lost)
 
 
@@ -65,6 +67,30 @@ def _add_to_png(path: Path, metadata: Metadata) -> None:
         metadata.lost.append("Photoshop resources")
     chunks += [png_chunks.text_chunk(keyword, text) for keyword, text in metadata.texts]
     png_chunks.add_chunks(path, chunks)
+
+
+def _add_to_jp2(path: Path, metadata: Metadata) -> None:
+    """As ExifTool does it: EXIF with all of TIFF's tags, IPTC and Photoshop's resources in boxes of their own."""
+    blocks = {
+        jp2_boxes.EXIF: exif_block(metadata.exif) if metadata.exif else b"",
+        jp2_boxes.IPTC: metadata.iptc or b"",
+        jp2_boxes.PHOTOSHOP: photoshop.pack_resources(metadata.resources),
+        jp2_boxes.XMP: metadata.xmp or b"",
+    }
+    metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
+    jp2_boxes.add_uuids(path, {kind: content for kind, content in blocks.items() if content})
+
+
+def _add_to_webp(path: Path, metadata: Metadata) -> None:
+    exif = _without_strange_tags(metadata)
+    if metadata.per_millimetre != jpeg_segments.UNKNOWN_RESOLUTION:  # for which a WebP has no other place
+        across, down = (fraction(round(each * 25_400), 1000) for each in metadata.per_millimetre)
+        exif.main |= {_X_RESOLUTION: across, _Y_RESOLUTION: down, _RESOLUTION_UNIT: short(_INCH)}
+    blocks = [(webp_chunks.EXIF, exif_block(exif) if exif else b""), (webp_chunks.XMP, metadata.xmp or b"")]
+    metadata.lost += ["IPTC"] if metadata.iptc else []
+    metadata.lost += ["Photoshop resources"] if metadata.resources else []
+    metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
+    webp_chunks.add_chunks(path, [(kind, content) for kind, content in blocks if content])
 
 
 def _add_to_tiff(path: Path, metadata: Metadata) -> None:

@@ -21,7 +21,7 @@ from worker.scans.writing import write_image
 
 _STRIP_PIXELS = 1 << 16  # a strip's a*, b*, index and colours then stay in a core's cache
 
-_MOST_JPEG_PIXELS = 65_500  # of a side; libjpeg's own limit
+_MOST_PIXELS = {"jpeg": 65_500, "webp": 16_383}  # of a side: libjpeg's own limit, and RFC 9649's
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,11 @@ def compose(
     """
     if ab.shape != (*square.lightness.shape, 2) or not np.isfinite(ab).all():
         raise ValueError(f"ab has shape {ab.shape}; expected finite numbers {(*square.lightness.shape, 2)}")
-    if options.format == "jpeg" and max(scan.width, scan.height) > _MOST_JPEG_PIXELS:
-        message = f"{scan.key} has {scan.width:,} x {scan.height:,} pixels; a JPEG holds {_MOST_JPEG_PIXELS:,} a side"
-        raise ScanError("unsupported", f"{message}: expected --format png or tiff", permanent=True)
+    most = _MOST_PIXELS.get(options.format, 1 << 31)
+    if max(scan.width, scan.height) > most:
+        holds = f"a {options.format.upper()} holds {most:,} a side"
+        message = f"{scan.key} has {scan.width:,} x {scan.height:,} pixels; {holds}: expected --format png or tiff"
+        raise ScanError("unsupported", message, permanent=True)
     bands = 4 if scan.header.has_alpha and options.format != "jpeg" else 3
     shape = Shape(scan.width, scan.height, bands, 8 if options.format == "jpeg" else scan.bit_depth)
     rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))

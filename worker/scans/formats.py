@@ -4,11 +4,20 @@ from dataclasses import dataclass
 
 from worker.errors import UsageError
 
-FORMATS = ("source", "jpeg", "png", "tiff")
+FORMATS = ("source", "jpeg", "png", "tiff", "jp2")
 COMPRESSIONS = ("deflate", "lzw", "none")  # of TIFF outputs, each without loss
 
-_EXTENSIONS = {"jpeg": ("jpg", "jpeg"), "png": ("png",), "tiff": ("tif", "tiff")}  # the canonical one first
+# Of outputs, the canonical one first. A WebP is only ever the output of a WebP.
+_EXTENSIONS = {
+    "jpeg": ("jpg", "jpeg"),
+    "png": ("png",),
+    "tiff": ("tif", "tiff"),
+    "jp2": ("jp2", "jpx", "jpf"),
+    "webp": ("webp",),
+}
+_CODESTREAMS = ("j2k", "j2c", "jpc")  # JPEG 2000 without its container, in which an output says what it is
 _FORMAT_OF = {extension: name for name, extensions in _EXTENSIONS.items() for extension in extensions}
+_FORMAT_OF.update(dict.fromkeys(_CODESTREAMS, "jp2"))
 _MAGIC = (
     (b"\xff\xd8\xff", "jpeg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -16,12 +25,16 @@ _MAGIC = (
     (b"MM\x00*", "tiff"),
     (b"II+\x00", "tiff"),  # BigTIFF
     (b"MM\x00+", "tiff"),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
+    (b"\xff\x4f\xff\x51", "jp2"),  # a codestream
 )
+FIRST_BYTES = 12  # what tells formats apart
+EXPECTED = "a JPEG, PNG, TIFF, JPEG 2000 or WebP file"
 
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """How a colour image is written: `format` is jpeg, png or tiff.
+    """How a colour image is written: `format` is jpeg, png, tiff, jp2 or webp; the last two without loss.
 
     `quality`, 1..100, counts for JPEG alone; `compression` and `pyramid` (tiles, and smaller copies, as image servers
     like them) for TIFF.
@@ -31,14 +44,20 @@ class OutputOptions:
     quality: int = 95
     compression: str = "deflate"
     pyramid: bool = False
+    is_page: bool = False  # of a TIFF of several, so that a pyramid's smaller copies lie below it, not behind it
 
     def __post_init__(self) -> None:
         if self.format not in _EXTENSIONS:
-            raise UsageError(f"output format {self.format!r}: expected jpeg, png or tiff")
+            raise UsageError(f"output format {self.format!r}: expected one of {', '.join(_EXTENSIONS)}")
         if not 1 <= self.quality <= 100:
             raise UsageError(f"quality {self.quality}: expected 1 to 100")
         if self.compression not in COMPRESSIONS:
             raise UsageError(f"--compression {self.compression}: expected one of {', '.join(COMPRESSIONS)}")
+
+
+def scan_extensions() -> list[str]:
+    """Every extension that is taken for a scan's."""
+    return sorted(_FORMAT_OF)
 
 
 def is_scan_key(key: str) -> bool:
@@ -47,14 +66,14 @@ def is_scan_key(key: str) -> bool:
 
 
 def output_format(key: str, format: str) -> str:
-    """The format (jpeg, png, tiff) of a scan's output; `source` is the one that its key's extension names.
+    """The format (jpeg, png, tiff, jp2, webp) of a scan's output; `source` is the one that its key's extension names.
 
     Raises UsageError for an unknown format, and for a key that is no scan's.
     """
     if format not in FORMATS:
         raise UsageError(f"--format {format}: expected one of {', '.join(FORMATS)}")
     if not is_scan_key(key):
-        raise UsageError(f"{key} has no scan's extension; expected one of {', '.join(sorted(_FORMAT_OF))}")
+        raise UsageError(f"{key} has no scan's extension; expected one of {', '.join(scan_extensions())}")
     return _FORMAT_OF[_extension(key)] if format == "source" else format
 
 
@@ -66,7 +85,7 @@ def output_key(key: str, format: str) -> str:
     """
     name = output_format(key, format)
     stem, _, extension = key.rpartition(".")
-    if _FORMAT_OF[extension.lower()] == name and not is_scan_key(stem):
+    if extension.lower() in _EXTENSIONS[name] and not is_scan_key(stem):
         return key
     return f"{key}.{_EXTENSIONS[name][0]}"
 
@@ -77,7 +96,9 @@ def content_type(key: str) -> str:
 
 
 def format_of_content(first_bytes: bytes) -> str | None:
-    """What a file is by its first 8 bytes, whatever its name says; None for anything but jpeg, png and tiff."""
+    """What a file is by its FIRST_BYTES, whatever its name says; None for what is no scan's format."""
+    if first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP":
+        return "webp"
     return next((name for magic, name in _MAGIC if first_bytes.startswith(magic)), None)
 
 

@@ -25,31 +25,29 @@ def output_bit_depth(image: pyvips.Image, key: str) -> int:
 def to_grey(image: pyvips.Image, key: str) -> pyvips.Image:
     """sRGB grey with the lightness of `image`, 8 or 16 bits, lazily: one band, or two where the scan has alpha.
 
-    Raises ScanError for kinds of colour that have no known meaning.
+    Floats must have been checked. Raises ScanError for kinds of colour that have no known meaning.
     """
     depth = output_bit_depth(image, key)
     if image.format == "float":
-        image = _integers(image, key)
+        image = _integers(image)
     if not image.hasalpha():
         return _grey_of(image, depth, key)
     grey = _grey_of(image[: image.bands - 1], depth, key)
     return grey.bandjoin(image[image.bands - 1].cast(grey.format))
 
 
-def _integers(image: pyvips.Image, key: str) -> pyvips.Image:
+def check_floats(image: pyvips.Image, key: str) -> None:
+    """Refuse samples beyond 0..1, in one pass over the pixels; raises ScanError unsupported."""
+    low, high, total = image.stats().numpy()[0, :3]  # over all bands
+    if not (low >= 0 and high <= 1) or np.isnan(total):
+        raise _unsupported(f"{key} holds floats from {low:g} to {high:g}; expected 0 to 1")
+
+
+def _integers(image: pyvips.Image) -> pyvips.Image:
     """Floats 0..1, which ImageMagick, GIMP and scikit-image write with sRGB's curve, as 16-bit samples."""
-    samples: NDArray[np.float32] = image.numpy()
-    if not ((samples >= 0) & (samples <= 1)).all():
-        found = f"floats from {samples.min():g} to {samples.max():g}"
-        raise _unsupported(f"{key} holds {found}; expected 0 to 1")
-    integers = np.rint(samples * 65535).astype(np.uint16)
-    result = pyvips.Image.new_from_memory(integers, image.width, image.height, image.bands, "ushort")
     colour_bands = image.bands - image.hasalpha()
-    result = result.copy(interpretation="rgb16" if colour_bands == 3 else "grey16")
-    for name in (_PROFILE, "orientation"):
-        if image.get_typeof(name):
-            result.set_type(image.get_typeof(name), name, image.get(name))
-    return result
+    integers = (image * 65535).rint().cast("ushort")
+    return integers.copy(interpretation="rgb16" if colour_bands == 3 else "grey16")
 
 
 def _grey_of(image: pyvips.Image, depth: int, key: str) -> pyvips.Image:

@@ -5,11 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import cv2
+import imagecodecs
 import pyvips
 
 from worker.errors import ScanError
 
-_LOADERS = ("VipsForeignLoadJpegFile", "VipsForeignLoadPngFile", "VipsForeignLoadTiffFile", "VipsForeignLoadTiffSource")
+_LOADERS = (
+    "VipsForeignLoadJpegFile",
+    "VipsForeignLoadPngFile",
+    "VipsForeignLoadTiffFile",
+    "VipsForeignLoadTiffSource",
+    "VipsForeignLoadWebpFile",
+    "VipsForeignLoadVipsFile",  # of scans that are turned: only for files of our own
+)
 
 
 def configure_libraries(threads: int = 1) -> None:
@@ -19,7 +27,7 @@ def configure_libraries(threads: int = 1) -> None:
     forks must not open a scan.
 
     `threads` is what each of them may use for one scan. Children are as many as cores, so one is right for
-    them. Decoders other than those of jpeg, png and tiff can't be reached afterwards, by any file.
+    them. Decoders other than those of scans' formats can't be reached afterwards, by any file.
     """
     # What libvips warns of, an odd tag or a padding byte, is common in sound scans and names scratch files.
     logging.getLogger("pyvips").setLevel(logging.ERROR)
@@ -37,7 +45,7 @@ def writing(key: str) -> Iterator[None]:
     """Turn what libvips and the disk say while an output is written into a ScanError that may pass."""
     try:
         yield
-    except (pyvips.Error, OSError) as error:
+    except (pyvips.Error, imagecodecs.Jpeg2kError, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else last_line(error)
         message = f"the output of {key} could not be written ({reason}); is the scratch disk full?"
         raise ScanError("unwritable", message, permanent=False) from None

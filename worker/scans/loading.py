@@ -8,34 +8,62 @@ from pathlib import Path
 import pyvips
 
 from worker.errors import ScanError
+from worker.scans import jp2_reading
 from worker.scans.libraries import last_line
+from worker.scans.planes import load_planes
 from worker.scans.structure import Structure, read_structure
+from worker.scans.tiff_tags import TagsError
 
-_LOAD = {"jpeg": pyvips.Image.jpegload, "png": pyvips.Image.pngload, "tiff": pyvips.Image.tiffload}
+_LOAD = {
+    "jpeg": pyvips.Image.jpegload,
+    "png": pyvips.Image.pngload,
+    "tiff": pyvips.Image.tiffload,
+    "webp": pyvips.Image.webpload,
+}
 
 # How libvips and the libraries under it speak of sound files that they have no decoder for.
 _UNSUPPORTED = re.compile(r"out of range|unsupported|not supported|not implemented|not configured", re.IGNORECASE)
 
 
-def load(path: Path, key: str, format: str, **options: object) -> pyvips.Image:
+def load(path: Path, key: str, format: str, page: int = 0, **options: object) -> pyvips.Image:
     """The scan as libvips sees it: nothing but its header is read yet, its pixels come from top to bottom, once.
 
-    The loader is the one of `format`, never one that libvips would choose; `options` are that loader's.
+    The loader is the one of `format`, never one that libvips would choose; `options` are that loader's. A JPEG 2000,
+    and a TIFF with its channels in tiles of their own, are first written anew beside the scan.
     Raises ScanError.
     """
     with reading(path, key, format):
         # `error` fails on what is cut short or corrupt, not on mere warnings, which many a sound file earns.
-        return _LOAD[format](str(path), access="sequential", fail_on="error", **options)
+        how = {"access": "sequential", "fail_on": "error", **options}
+        if format == "jp2":
+            unpacked = pyvips.Image.tiffload(str(jp2_reading.unpack(path, key)), **how)
+            return jp2_reading.read_header(path, key).dress(unpacked)
+        if format == "tiff":
+            if page in read_structure(path, format).planes:
+                return load_planes(path, page)
+            how["page"] = page
+        return _LOAD[format](str(path), **how)
 
 
-def check_structure(path: Path, key: str, format: str) -> None:
-    """Refuse what is cut short, and what has several pages, before anything is decoded."""
+def load_header(path: Path, key: str, format: str, page: int = 0) -> pyvips.Image:
+    """An image of which only the header is to be asked: nothing is decoded for it. Raises ScanError."""
+    if format == "jp2":
+        with reading(path, key, format):
+            return jp2_reading.read_header(path, key).image()
+    return load(path, key, format, page)
+
+
+def check_structure(path: Path, key: str, format: str, *, max_pages: int) -> tuple[int, ...]:
+    """The file's pages; refuses what is cut short, and what has too many, before anything is decoded."""
     structure = read_structure(path, format)
     if format != "jpeg" and structure.is_cut:  # a JPEG may hide its end before foreign bytes: decoding will tell
         raise _truncated(key, format, structure)
-    if structure.pages > 1:
-        message = f"{key} has {structure.pages} pages; expected one (split it into files of one page each)"
-        raise ScanError("unsupported", message, permanent=True)
+    if len(structure.pages) > max_pages:
+        message = (
+            f"{key} has {len(structure.pages):,} pages; expected at most {max_pages:,} (PHOTOCHROM_MAX_SCAN_PAGES)"
+        )
+        raise ScanError("too_large", message, permanent=True)
+    return structure.pages
 
 
 @contextmanager
@@ -43,7 +71,7 @@ def reading(path: Path, key: str, format: str) -> Iterator[None]:
     """Turn what libvips raises while a scan is read into a ScanError: truncated or unreadable."""
     try:
         yield
-    except pyvips.Error as error:
+    except (pyvips.Error, TagsError) as error:
         structure = read_structure(path, format)
         if structure.is_cut:
             raise _truncated(key, format, structure) from None

@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.scans import jpeg_segments, photoshop, png_chunks
+from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, read_exif
 
@@ -20,6 +20,8 @@ _STRUCTURE = {
 }
 _XMP, _IPTC, _RESOURCES = 700, 33723, 34377
 _MORE_PIXELS = {330, 37724}  # other pages and Photoshop's layers: offsets that nothing else could hold
+_RESOLUTION, _RESOLUTION_UNIT, _INCH, _FRACTION = (282, 283), 296, 2, 5
+_UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
 _IPTC_TEXT, _EXIF_TEXTS = "iptc", ("exif", "APP1")
 
 
@@ -36,10 +38,13 @@ class Metadata:
     lost: list[str] = field(default_factory=list)
 
 
-def read_metadata(path: Path, format: str) -> Metadata:
-    """What a jpeg, png or tiff file says; what can't be read of it is in `lost`."""
+def read_metadata(path: Path, format: str, page: int = 0) -> Metadata:
+    """What a scan's file, or a TIFF's page, says; what can't be read of it is in `lost`."""
     metadata = Metadata()
-    {"jpeg": _read_jpeg, "png": _read_png, "tiff": _read_tiff}[format](path, metadata)
+    if format == "tiff":
+        _read_tiff(path, metadata, page)
+    else:
+        {"jpeg": _read_jpeg, "png": _read_png, "jp2": _read_jp2, "webp": _read_webp}[format](path, metadata)
     return metadata
 
 
@@ -80,10 +85,29 @@ def _read_png(path: Path, metadata: Metadata) -> None:
             _lose(metadata, f"PNG profile {name}")
 
 
-def _read_tiff(path: Path, metadata: Metadata) -> None:
+def _read_jp2(path: Path, metadata: Metadata) -> None:
+    boxes = jp2_boxes.read_boxes(path)
+    metadata.xmp = boxes.uuids.get(jp2_boxes.XMP)
+    _take_resources(boxes.uuids.get(jp2_boxes.PHOTOSHOP, b""), metadata)
+    metadata.iptc = boxes.uuids.get(jp2_boxes.IPTC) or metadata.iptc
+    if jp2_boxes.EXIF in boxes.uuids:
+        _take_exif(boxes.uuids[jp2_boxes.EXIF].removeprefix(jpeg_segments.EXIF), metadata)
+    for kind in boxes.others:
+        _lose(metadata, f"JPEG 2000 box {kind}")
+
+
+def _read_webp(path: Path, metadata: Metadata) -> None:
+    for kind, content in webp_chunks.read_chunks(path):
+        if kind == webp_chunks.XMP:
+            metadata.xmp = content
+        else:
+            _take_exif(content.removeprefix(jpeg_segments.EXIF), metadata)
+
+
+def _read_tiff(path: Path, metadata: Metadata, page: int) -> None:
     try:
         with path.open("rb") as file:
-            exif = read_exif(file)
+            exif = read_exif(file, page)
     except TagsError:
         _lose(metadata, "TIFF tags (damaged)")
         return
@@ -105,6 +129,17 @@ def _take_exif(block: bytes, metadata: Metadata) -> None:
         return
     exif.main = {tag: value for tag, value in exif.main.items() if tag not in _STRUCTURE}
     metadata.exif = exif
+    metadata.per_millimetre = _resolution(exif.main) or metadata.per_millimetre
+
+
+def _resolution(main: Tags) -> tuple[float, float] | None:
+    """Pixels per millimetre across and down, where the tags say so."""
+    unit = _UNIT_MILLIMETRES.get(main[_RESOLUTION_UNIT].number() if _RESOLUTION_UNIT in main else _INCH)
+    parts = [main[tag].numbers()[:2] for tag in _RESOLUTION if tag in main and main[tag].kind == _FRACTION]
+    if unit is None or len(parts) < len(_RESOLUTION) or not all(len(each) == 2 and all(each) for each in parts):
+        return None
+    across, down = (above / below / unit for above, below in parts)
+    return (across, down) if max(across, down) < jpeg_segments.MOST_PER_MILLIMETRE else None
 
 
 def _take_iptc(profile: bytes | None, metadata: Metadata) -> None:

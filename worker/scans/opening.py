@@ -8,10 +8,11 @@ import numpy as np
 import pyvips
 
 from worker.errors import ScanError
+from worker.scans import jp2_reading
 from worker.scans.border import find_picture, scaled
-from worker.scans.formats import format_of_content
-from worker.scans.grey import output_bit_depth, to_grey
-from worker.scans.loading import check_structure, load, reading
+from worker.scans.formats import EXPECTED, FIRST_BYTES, format_of_content
+from worker.scans.grey import check_floats, output_bit_depth, to_grey
+from worker.scans.loading import check_structure, load, load_header, reading
 from worker.scans.square import SQUARE_SIZE, Box, Pixels, Square, box_in_square, fit, make_square
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
@@ -22,10 +23,11 @@ _STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the s
 
 @dataclass(frozen=True, slots=True)
 class ScanLimits:
-    """The largest file, and the most pixels, that are opened at all."""
+    """The largest file, and the most pixels (of all its pages) and pages, that are opened at all."""
 
     max_bytes: int
     max_pixels: int
+    max_pages: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +37,25 @@ class ScanHeader:
     `decoded_bytes` estimates the memory that the scan takes from being opened until its output is written.
     """
 
-    format: str  # jpeg, png or tiff
+    format: str  # jpeg, png, tiff, jp2 or webp
     width: int
     height: int
     bit_depth: int  # of the output: 8 or 16
     has_alpha: bool
     is_held: bool  # its grey is decoded once and kept; otherwise it is streamed from the file when needed
     decoded_bytes: int
+    page: int = 0  # of a TIFF, as they lie in the file
 
 
 class Scan:
-    """An open scan: its header, and its pixels as sRGB grey of its own lightness, upright."""
+    """An open scan, or one of its pages: its header, and its pixels as sRGB grey of its own lightness, upright."""
 
     def __init__(self, key: str, path: Path, header: ScanHeader) -> None:
         self.key, self.path, self.header = key, path, header
         self.width, self.height = header.width, header.height
         self.bit_depth, self.format = header.bit_depth, header.format
         self.decoded_bytes = header.decoded_bytes
+        self._floats_checked = False
         self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
 
     def square(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> Square:
@@ -94,10 +98,15 @@ class Scan:
             for top in range(0, len(block), rows):
                 yield block[top : top + rows]
 
+    def discard(self) -> None:
+        """Remove what was written beside the scan while this page of it was read."""
+        for path in self.path.parent.glob(f"{self.path.name}.{self.header.page}.*"):
+            path.unlink()
+
     def header_image(self) -> pyvips.Image:
         """The scan's header as an upright image whose pixels are not to be read: for its resolution."""
         with reading(self.path, self.key, self.format):
-            return load(self.path, self.key, self.format).autorot()
+            return load_header(self.path, self.key, self.format, self.header.page).autorot()
 
     def _blocks(self, rows: int) -> Iterator[Pixels]:
         """Blocks of whole strips, decoded as they are asked for."""
@@ -116,29 +125,69 @@ class Scan:
             return _array(image.write_to_memory(), image)
 
     def _image(self) -> pyvips.Image:
-        image = to_grey(load(self.path, self.key, self.format), self.key)
+        image = self._load()
+        if image.format == "float" and not self._floats_checked:
+            check_floats(image, self.key)
+            self._floats_checked, image = True, self._load()
+        grey = to_grey(image, self.key)
         # Turning needs any row at any time; a file gives them from top to bottom.
-        return image.copy_memory().autorot() if _is_turned(image) else image
+        return self._any_row_of(grey).autorot() if _is_turned(image) else grey
+
+    def _load(self) -> pyvips.Image:
+        return load(self.path, self.key, self.format, self.header.page)
+
+    def _any_row_of(self, grey: pyvips.Image) -> pyvips.Image:
+        """The same image in memory, or where it is too large for that, in the scratch folder."""
+        if self.header.is_held:
+            return grey.copy_memory()
+        path = self.path.with_name(f"{self.path.name}.{self.header.page}.grey.v")
+        if not path.exists():
+            part = path.with_name(path.name + ".part.v")
+            grey.vipssave(str(part))
+            part.replace(path)
+        return pyvips.Image.vipsload(str(path))
 
 
 def probe(path: Path, key: str, limits: ScanLimits) -> ScanHeader:
-    """What the file says of itself, nothing decoded.
+    """What the file says of itself, or of its first page, nothing decoded; raises ScanError as `probe_pages` does."""
+    return probe_pages(path, key, limits)[0]
 
-    Raises ScanError: empty, too_large, truncated, unsupported (not a scan's format, several pages, unknown kinds of
-    samples) or unreadable.
+
+def probe_pages(path: Path, key: str, limits: ScanLimits) -> tuple[ScanHeader, ...]:
+    """What the file says of each of its pages, nothing decoded; one page, but for TIFFs.
+
+    Raises ScanError: empty, too_large, truncated, unsupported (not a scan's format, unknown kinds of samples) or
+    unreadable.
     """
     _check_bytes(path, key, limits)
     format = _format_of(path, key)
-    check_structure(path, key, format)
-    image = load(path, key, format)
-    if image.width * image.height > limits.max_pixels:
-        found = f"{image.width:,} x {image.height:,} pixels, {image.width * image.height:,} in all"
-        raise ScanError("too_large", f"{key} has {found}; expected at most {limits.max_pixels:,}", permanent=True)
-    return _header_of(image, key, format)
+    numbers = check_structure(path, key, format, max_pages=limits.max_pages)
+    headers: list[ScanHeader] = []
+    pixels = 0
+    for number in numbers:
+        image = load_header(path, key, format, number)
+        pixels += image.width * image.height
+        if pixels > limits.max_pixels:
+            raise _too_many_pixels(key, image, pixels, len(headers), limits)
+        if image.get_typeof("n-pages") and format == "webp" and image.get("n-pages") > 1:
+            message = f"{key} is a WebP of {image.get('n-pages')} frames; expected one"
+            raise ScanError("unsupported", message, permanent=True)
+        headers.append(_header_of(image, path, key, format, number))
+    return tuple(headers)
+
+
+def _too_many_pixels(key: str, image: pyvips.Image, pixels: int, before: int, limits: ScanLimits) -> ScanError:
+    found = f"{image.width:,} x {image.height:,} pixels, {pixels:,} in all"
+    if before:
+        found = f"{pixels:,} pixels in its first {before + 1:,} pages"
+    message = f"{key} has {found}; expected at most {limits.max_pixels:,} (PHOTOCHROM_MAX_SCAN_PIXELS)"
+    return ScanError("too_large", message, permanent=True)
 
 
 def open_scan(path: Path, key: str, limits: ScanLimits) -> Scan:
-    """Open the scan at `path`, which must stay there until its output is written; messages name `key` alone.
+    """Open the scan, or its first page, at `path`, which must stay there until its output is written.
+
+    Messages name `key` alone.
 
     Raises ScanError as `probe` does, and where the pixels turn out to be cut short (truncated) or damaged
     (unreadable).
@@ -149,28 +198,29 @@ def open_scan(path: Path, key: str, limits: ScanLimits) -> Scan:
 def _check_bytes(path: Path, key: str, limits: ScanLimits) -> None:
     size = path.stat().st_size
     if size == 0:
-        raise ScanError("empty", f"{key} has 0 bytes; expected a JPEG, PNG or TIFF file", permanent=True)
+        raise ScanError("empty", f"{key} has 0 bytes; expected {EXPECTED}", permanent=True)
     if size > limits.max_bytes:
-        message = f"{key} has {size:,} bytes; expected at most {limits.max_bytes:,}"
+        message = f"{key} has {size:,} bytes; expected at most {limits.max_bytes:,} (PHOTOCHROM_MAX_SCAN_BYTES)"
         raise ScanError("too_large", message, permanent=True)
 
 
 def _format_of(path: Path, key: str) -> str:
     with path.open("rb") as file:
-        first = file.read(8)
+        first = file.read(FIRST_BYTES)
     format = format_of_content(first)
     if format is None:
-        message = f"{key} begins with the bytes {first.hex(' ')}; expected a JPEG, PNG or TIFF file"
+        message = f"{key} begins with the bytes {first[:8].hex(' ')}; expected {EXPECTED}"
         raise ScanError("unsupported", message, permanent=True)
     return format
 
 
-def _header_of(image: pyvips.Image, key: str, format: str) -> ScanHeader:
+def _header_of(image: pyvips.Image, path: Path, key: str, format: str, page: int) -> ScanHeader:
     depth, alpha = output_bit_depth(image, key), image.hasalpha()
     upright = image.autorot()
     sample_bytes = image.width * image.height * depth // 8
     grey_bytes, colour_bytes = sample_bytes * (1 + alpha), sample_bytes * (3 + alpha)
     held = [part for part in (grey_bytes, colour_bytes) if part <= HELD_BYTES]
+    beside = jp2_reading.decoding_bytes(path, key) if format == "jp2" else _whole_bytes(image, format)
     return ScanHeader(
         format=format,
         width=upright.width,
@@ -178,15 +228,17 @@ def _header_of(image: pyvips.Image, key: str, format: str) -> ScanHeader:
         bit_depth=depth,
         has_alpha=bool(alpha),
         is_held=grey_bytes <= HELD_BYTES,
-        decoded_bytes=sum(held) + _whole_bytes(image) + _STRIP_BYTES,
+        decoded_bytes=sum(held) + beside + _STRIP_BYTES,
+        page=page,
     )
 
 
-def _whole_bytes(image: pyvips.Image) -> int:
+def _whole_bytes(image: pyvips.Image, format: str) -> int:
     """What decoding takes beside its result, where it can't go from top to bottom."""
     sample_bytes = {"uchar": 1, "ushort": 2, "float": 4}[image.format]
     in_passes = any(image.get_typeof(name) and image.get(name) for name in ("interlaced", "jpeg-multiscan"))
-    copies = in_passes + _is_turned(image) + (image.format == "float")
+    held_turned = _is_turned(image) and image.width * image.height * sample_bytes <= HELD_BYTES
+    copies = (in_passes or format == "webp") + held_turned
     return int(image.width * image.height * image.bands * sample_bytes * copies)
 
 

@@ -64,7 +64,7 @@ class PixelStream:
         self._source = pyvips.SourceCustom()
         self._strips = strips
         self._strip_bytes = rows * shape.row_bytes
-        self._header = _header(shape, rows)
+        self._header = tiff_header(shape, rows)
         self._size = len(self._header) + shape.bytes
         self._place = 0
         self._number, self._strip = -1, memoryview(b"")
@@ -113,8 +113,11 @@ class PixelStream:
         return self._place
 
 
-def _header(shape: Shape, rows: int) -> bytes:
-    """All of the TIFF before its pixels; strips lie one behind the other right after it."""
+def tiff_header(shape: Shape, rows: int) -> bytes:
+    """All of an uncompressed TIFF before its pixels; strips of `rows` lie one behind the other right after it.
+
+    One or two bands are grey, three or four RGB; an even number has alpha.
+    """
     strip_starts = range(0, shape.bytes, rows * shape.row_bytes)
     strip_bytes = [min(rows * shape.row_bytes, shape.bytes - start) for start in strip_starts]
     entries: list[tuple[int, int, list[int]]] = [
@@ -122,14 +125,14 @@ def _header(shape: Shape, rows: int) -> bytes:
         (257, 4, [shape.height]),
         (258, 3, [shape.bit_depth] * shape.bands),
         (259, 3, [1]),  # uncompressed
-        (262, 3, [2]),  # RGB
+        (262, 3, [2 if shape.bands > 2 else 1]),  # RGB, or grey whose 0 is black
         (273, 16, list(strip_starts)),
         (277, 3, [shape.bands]),
         (278, 4, [rows]),
         (279, 4, strip_bytes),
         (284, 3, [1]),  # channels side by side
     ]
-    if shape.bands > 3:
+    if shape.bands % 2 == 0:
         entries.append((338, 3, [2]))  # alpha, colours not multiplied by it
     values_at = _DIRECTORY + 8 + 20 * len(entries) + 8
     pixels_at = values_at + sum(_value_bytes(kind, values) for _, kind, values in entries)

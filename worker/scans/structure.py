@@ -2,7 +2,7 @@
 
 libvips' messages differ between decoders and its error buffer is shared by all threads, so whether a file is cut
 short is read from the file itself. PNG: ISO/IEC 15948, 5.3; TIFF: TIFF 6.0, section 2; BigTIFF: libtiff's design
-note.
+note; WebP: RFC 9649, 2.3; JPEG 2000: see jp2_boxes.
 """
 
 import os
@@ -14,10 +14,13 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.scans.jp2_boxes import read_boxes
+
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TYPE_CODES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8"}
 _SUBFILE_TYPE, _OFFSETS, _COUNTS = 254, (273, 324), (279, 325)  # of strips, of tiles
-_WANTED = (_SUBFILE_TYPE, *_OFFSETS, *_COUNTS)
+_SAMPLES, _PLANAR, _TILE_WIDTH, _SEPARATE = 277, 284, 322, 2
+_WANTED = (_SUBFILE_TYPE, *_OFFSETS, *_COUNTS, _SAMPLES, _PLANAR, _TILE_WIDTH)
 _MOST_PAGES = 100_000  # more is a loop, or hostile
 _MOST_CHUNKS = 10_000_000
 _MOST_VALUE_BYTES = 1 << 28
@@ -28,11 +31,16 @@ _END_OF_JPEG = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """`expected_bytes` is the least that a whole file would have, as far as it says; `pages` leaves out thumbnails."""
+    """`expected_bytes` is the least that a whole file would have, as far as it says.
+
+    `pages` are a TIFF's, numbered as they lie in the file; smaller copies of a page are none. `planes` are those of
+    them that keep each channel in tiles of its own.
+    """
 
     size_bytes: int
     expected_bytes: int
-    pages: int = 1
+    pages: tuple[int, ...] = (0,)
+    planes: frozenset[int] = frozenset()
 
     @property
     def is_cut(self) -> bool:
@@ -40,13 +48,14 @@ class Structure:
 
 
 def read_structure(path: Path, format: str) -> Structure:
-    """The structure of a jpeg, png or tiff file."""
+    """The structure of a file of any format that scans have."""
     size = path.stat().st_size
+    if format == "jp2":
+        return Structure(size, read_boxes(path).end)
+    read = {"jpeg": _jpeg_structure, "png": _png_structure, "tiff": _tiff_structure, "webp": _webp_structure}[format]
     with path.open("rb") as file:
-        if format == "jpeg":
-            return _jpeg_structure(file, size)
         try:
-            return _png_structure(file, size) if format == "png" else _tiff_structure(file, size)
+            return read(file, size)
         except _Beyond as beyond:
             return Structure(size, beyond.end)
 
@@ -69,16 +78,24 @@ def _png_structure(file: BinaryIO, size: int) -> Structure:
     return Structure(size, at)
 
 
+def _webp_structure(file: BinaryIO, size: int) -> Structure:
+    return Structure(size, 8 + int(struct.unpack("<I", _read(file, size, 4, 4))[0]))
+
+
 def _tiff_structure(file: BinaryIO, size: int) -> Structure:
     tiff = _Tiff(file, size)
-    expected, pages, seen = 0, 0, set[int]()
+    expected, pages, planes, seen = 0, list[int](), set[int](), set[int]()
     offset = tiff.first_directory
     while offset and offset not in seen and len(seen) < _MOST_PAGES:
+        directory = tiff.directory(offset)
+        if not directory.is_reduced:
+            pages.append(len(seen))
+        if directory.is_planar_in_tiles:
+            planes.add(len(seen))
         seen.add(offset)
-        reduced, end, offset = tiff.directory(offset)
-        pages += not reduced
-        expected = max(expected, end)
-    return Structure(size, expected, max(1, pages))
+        offset = directory.after
+        expected = max(expected, directory.pixels_end)
+    return Structure(size, expected, tuple(pages) or (0,), frozenset(planes))
 
 
 def _read(file: BinaryIO, size: int, at: int, length: int) -> bytes:
@@ -95,6 +112,16 @@ class _Beyond(Exception):
         self.end = end
 
 
+@dataclass(frozen=True, slots=True)
+class _Directory:
+    """A page: is it a smaller copy of another one; the byte after its pixels; the next directory, 0 for none."""
+
+    is_reduced: bool
+    is_planar_in_tiles: bool
+    pixels_end: int
+    after: int
+
+
 class _Tiff:
     """Just enough of a TIFF reader to walk its directories."""
 
@@ -106,8 +133,8 @@ class _Tiff:
         self._word = "Q" if self._big else "I"  # of an offset
         self.first_directory = self._number(self._word, 8 if self._big else 4)
 
-    def directory(self, at: int) -> tuple[bool, int, int]:
-        """Is it a reduced copy of another page; the last byte of its pixels; the next directory, 0 for none."""
+    def directory(self, at: int) -> _Directory:
+        """The directory that begins at the byte `at`."""
         count_code, entry_bytes = ("Q", 20) if self._big else ("H", 12)
         start = at + struct.calcsize("<" + count_code)
         end = start + self._number(count_code, at) * entry_bytes
@@ -121,8 +148,10 @@ class _Tiff:
                 raise _Beyond(where + length)
             if tag in _WANTED:
                 values[tag] = self._values(entry, where, length)
-        reduced = bool(int(values.get(_SUBFILE_TYPE, _NONE)[0]) & 1)
-        return reduced, _pixels_end(values), self._number(self._word, end)
+        first = {tag: int(numbers[0]) for tag, numbers in values.items()}
+        planar = first.get(_PLANAR) == _SEPARATE and first.get(_SAMPLES, 1) > 1 and _TILE_WIDTH in first
+        reduced = bool(first.get(_SUBFILE_TYPE, 0) & 1)
+        return _Directory(reduced, planar, _pixels_end(values), self._number(self._word, end))
 
     def _place(self, entry: bytes, at: int) -> tuple[int, int]:
         """Where a directory entry's values begin, and their bytes: inside it when they fit."""

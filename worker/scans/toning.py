@@ -27,13 +27,13 @@ _SIDE = 192  # pixels; averaged so far, JPEG's blocks and a sensor's noise are g
 Labs = NDArray[np.floating[Any]]
 
 
-def coloured_share(path: Path, key: str, format: str) -> float:
+def coloured_share(path: Path, key: str, format: str, page: int = 0) -> float:
     """The share of the scan's pixels, 0..1, that have a colour of their own; 0 for grey files.
 
     Raises ScanError: truncated, unreadable.
     """
     with reading(path, key, format):
-        image = load(path, key, format)
+        image = load(path, key, format, page)
         if image.bands < 3:
             return 0.0
         if format == "jpeg" and min(image.width, image.height) >= 8 * _SIDE:

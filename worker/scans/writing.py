@@ -6,7 +6,8 @@ import pyvips
 
 from worker.scans.carrying import add_metadata
 from worker.scans.formats import OutputOptions
-from worker.scans.jpeg_segments import MOST_XMP_BYTES
+from worker.scans.jp2_writing import save_jp2
+from worker.scans.jpeg_segments import MOST_XMP_BYTES, UNKNOWN_RESOLUTION
 from worker.scans.libraries import writing
 from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
@@ -23,7 +24,9 @@ def write_image(
 
     Raises ScanError: unwritable.
     """
-    header, metadata = scan.header_image(), read_metadata(scan.path, scan.format)
+    header, metadata = scan.header_image(), read_metadata(scan.path, scan.format, scan.header.page)
+    if (header.xres, header.yres) == UNKNOWN_RESOLUTION:  # a JPEG 2000 or WebP may say it in its EXIF alone
+        header = header.copy(xres=metadata.per_millimetre[0], yres=metadata.per_millimetre[1])
     metadata.per_millimetre = (header.xres, header.yres)
     if provenance:
         _say_provenance(metadata, provenance, options.format)
@@ -54,6 +57,11 @@ def _save(image: pyvips.Image, options: OutputOptions, path: str) -> None:
         image.jpegsave(path, Q=options.quality, subsample_mode="off", profile="srgb", keep="icc")
     elif options.format == "png":
         image.pngsave(path, compression=2, filter="up", profile="srgb", keep="icc")
+    elif options.format == "webp":
+        image.webpsave(path, lossless=True, exact=True, effort=2, profile="srgb", keep="icc")
+    elif options.format == "jp2":
+        resolution = (image.xres, image.yres)
+        save_jp2(image, Path(path), resolution if resolution != UNKNOWN_RESOLUTION else None)
     else:
         image.tiffsave(
             path,
@@ -64,6 +72,7 @@ def _save(image: pyvips.Image, options: OutputOptions, path: str) -> None:
             tile_width=_TILE,
             tile_height=_TILE,
             pyramid=options.pyramid,
+            subifd=options.pyramid and options.is_page,
             profile="srgb",
             keep="icc",
             bigtiff=_is_huge(image),

@@ -1,7 +1,6 @@
 """Scans made by writers that are not ours (Pillow, tifffile), and outputs read back by readers that are not ours."""
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,12 +37,9 @@ def opened(tmp_path: Path) -> Opener:
 
 
 @pytest.fixture
-def photos() -> Path:
-    """Real scans, where this machine has them."""
-    here = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", Path(__file__).parents[4] / "shared" / "photos")) / "scans"
-    if not here.is_dir():
-        pytest.skip(f"no real scans in {here}; set PHOTOCHROM_TEST_PHOTOS to the folder of scans/")
-    return here
+def real_scans(photos: Path) -> Path:
+    """The folder of the real scans, where this machine has them."""
+    return photos / "scans"
 
 
 def ramp(height: int = 60, width: int = 90, bits: int = 8) -> Array:

@@ -81,9 +81,9 @@ def test_an_empty_frame_has_no_picture(level: int) -> None:
     assert find_picture(np.full((3, 400), level, np.uint8)) is None
 
 
-def test_real_film_scans_have_theirs_found(photos: Path) -> None:
+def test_real_film_scans_have_theirs_found(real_scans: Path) -> None:
     boxes = []
-    for path in sorted(photos.glob("*.jpg")):
+    for path in sorted(real_scans.glob("*.jpg")):
         grey = np.asarray(Image.open(path).convert("L"))
         box = find_picture(grey)
         boxes.append(box)

@@ -247,8 +247,8 @@ def test_output_options_say_what_they_take() -> None:
             OutputOptions(**options)  # type: ignore[arg-type]
 
 
-def test_real_scans_keep_their_lightness(photos: Path, tmp_path: Path) -> None:
-    for path in sorted(photos.glob("*.jpg"))[::20]:
+def test_real_scans_keep_their_lightness(real_scans: Path, tmp_path: Path) -> None:
+    for path in sorted(real_scans.glob("*.jpg"))[::20]:
         scan = opening.open_scan(path, path.name, opening.ScanLimits(1 << 30, 10**9))
         output, _ = write_colour(scan, tmp_path, "png")
         off = np.abs(lab_of(output)[..., 0] - lightness_of_grey(grey_of(scan)))

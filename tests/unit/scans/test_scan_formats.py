@@ -35,6 +35,10 @@ def test_an_output_lies_beside_its_scan_and_can_be_read_as_a_scan(key: str, form
         ("a.tif.jpg", "source", "a.tif.jpg.jpg"),
         ("a.b.jpg", "source", "a.b.jpg"),
         ("a.tif/b.jpg", "png", "a.tif/b.jpg.png"),
+        ("a.jp2", "source", "a.jp2"),
+        ("a.tif", "jp2", "a.tif.jp2"),
+        ("a.j2k", "source", "a.j2k.jp2"),
+        ("a.webp", "source", "a.webp"),
     ],
 )
 def test_an_output_key_names_its_format(key: str, format: str, expected: str) -> None:
@@ -47,7 +51,7 @@ def test_only_known_extensions_are_scans() -> None:
 
 
 def test_an_unknown_format_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="source, jpeg, png, tiff"):
+    with pytest.raises(UsageError, match="source, jpeg, png, tiff, jp2"):
         output_key("a.jpg", "gif")
 
 

@@ -1,4 +1,4 @@
-"""Kinds of files that archives hold, made by writers that are not ours: Pillow, tifffile and OpenCV."""
+"""Kinds of files that archives hold, made by writers that are not ours: Pillow, tifffile, imagecodecs and OpenCV."""
 
 import io
 import itertools
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cv2
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -29,7 +30,7 @@ class Variant:
 
 
 def all_variants() -> list[Variant]:
-    return [*_tifffile(), *_pillow_tiff(), *_png(), *_jpeg(), *_opencv(), *_refused()]
+    return [*_tifffile(), *_pillow_tiff(), *_png(), *_jpeg(), *_jp2(), *_webp(), *_opencv(), *_refused()]
 
 
 def _tifffile() -> Iterator[Variant]:
@@ -44,10 +45,7 @@ def _tifffile() -> Iterator[Variant]:
         rgb = np.stack([grey] * 3, axis=2 if planar == "contig" else 0)
         data = tiff_bytes(rgb, photometric="rgb", planarconfig=planar, **how)
         name = f"tiff rgb {grey.dtype} {layout} {planar}"
-        if (layout, planar) == ("tiles", "separate"):  # libvips has no reader for these
-            yield Variant(name, data, code="unsupported")
-        else:
-            yield Variant(name, data, grey)
+        yield Variant(name, data, grey)
     for grey, order in itertools.product(greys, "<>"):
         inverted = np.iinfo(grey.dtype).max - grey
         yield Variant(
@@ -66,6 +64,15 @@ def _tifffile() -> Iterator[Variant]:
             byteorder=order,
         )  # fmt: skip
         yield Variant(f"tiff {grey.dtype} alpha {order}", with_alpha, grey)
+    for grey, is_inverted, compression in itertools.product(greys, (False, True), (None, "zlib")):
+        full = np.iinfo(grey.dtype).max
+        data = tiff_bytes(
+            np.stack([full - grey if is_inverted else grey, np.full_like(grey, full)]), tile=(16, 32),
+            photometric="miniswhite" if is_inverted else "minisblack", planarconfig="separate",
+            extrasamples=["unassalpha"], compression=compression,
+        )  # fmt: skip
+        white = " white is zero" if is_inverted else ""
+        yield Variant(f"tiff {grey.dtype} alpha tiles separate {compression}{white}", data, grey)
     floats = (GREY16 / 65535).astype(np.float32)
     yield Variant("tiff float", tiff_bytes(floats), GREY16)
     yield Variant("tiff float rgb", tiff_bytes(np.dstack([floats] * 3), photometric="rgb"), GREY16, within=1)
@@ -115,8 +122,42 @@ def _jpeg() -> Iterator[Variant]:
     yield Variant("jpeg restart markers", restarts, GREY8, within=2)
 
 
+def _jp2() -> Iterator[Variant]:
+    rgb, opaque = np.dstack([GREY8] * 3), np.full_like(GREY8, 255)
+    lossless = {"irreversible": False}
+    for name, pixels, options in (
+        ("grey", GREY8, lossless),
+        ("grey in tiles", GREY8, {"tile_size": (40, 24), **lossless}),
+        ("grey in tiles of an odd place", GREY8, {"tile_size": (40, 24), "offset": (3, 5), "tile_offset": (1, 2)}),
+        ("rgb", rgb, lossless),
+        ("rgba", np.dstack([rgb, opaque]), lossless),
+        ("grey alpha", np.dstack([GREY8, opaque]), lossless),
+        ("in layers by resolution", GREY8, {"progression": "RLCP", "num_resolutions": 3}),
+        ("in precincts", GREY8, {"precinct_size": (32, 32), "codeblock_size": (16, 16)}),
+        ("a codestream", GREY8, {"no_jp2": True}),
+    ):
+        yield Variant(f"jp2 {name}", pillow_bytes(Image.fromarray(pixels), "JPEG2000", **options), GREY8)
+    lossy = pillow_bytes(GREY8, "JPEG2000", irreversible=True, quality_mode="dB", quality_layers=[30, 60])
+    yield Variant("jp2 with loss in layers", lossy, GREY8, within=2)
+    yield Variant("jp2 16", pillow_bytes(GREY16, "JPEG2000"), GREY16)
+    yield Variant("jp2 16 rgb", imagecodecs.jpeg2k_encode(np.dstack([GREY16] * 3), reversible=True), GREY16)
+    for bits in (4, 10, 12):
+        levels = GREY16 >> (16 - bits)
+        kind, most = (np.uint8, 255) if bits <= 8 else (np.uint16, 65535)
+        data = imagecodecs.jpeg2k_encode(levels.astype(kind), reversible=True, bitspersample=bits)
+        spread = np.rint(levels / ((1 << bits) - 1) * most).astype(kind)
+        yield Variant(f"jp2 {bits} bits", data, spread)
+
+
+def _webp() -> Iterator[Variant]:
+    rgb, opaque = np.dstack([GREY8] * 3), np.full_like(GREY8, 255)
+    yield Variant("webp", pillow_bytes(rgb, "WEBP", quality=100), GREY8, within=4)
+    yield Variant("webp without loss", pillow_bytes(rgb, "WEBP", lossless=True), GREY8)
+    yield Variant("webp rgba", pillow_bytes(np.dstack([rgb, opaque]), "WEBP", lossless=True), GREY8)
+
+
 def _opencv() -> Iterator[Variant]:
-    for extension, grey in itertools.product(("png", "tiff"), (GREY8, GREY16)):
+    for extension, grey in itertools.product(("png", "tiff", "jp2"), (GREY8, GREY16)):
         for name, pixels in (("grey", grey), ("rgb", cv2.merge([grey] * 3))):
             yield Variant(f"opencv {extension} {name} {grey.dtype}", _encoded(extension, pixels), grey)
     yield Variant("opencv jpeg", _encoded("jpg", GREY8, cv2.IMWRITE_JPEG_QUALITY, 100), GREY8, within=2)
@@ -129,7 +170,7 @@ def _encoded(extension: str, pixels: NDArray[Any], *options: int) -> bytes:
 
 
 def _refused() -> Iterator[Variant]:
-    for format in ("GIF", "BMP", "WEBP", "JPEG2000", "PPM", "TGA", "PDF", "ICO"):
+    for format in ("GIF", "BMP", "PPM", "TGA", "PDF", "ICO"):
         yield Variant(f"a {format}", pillow_bytes(GREY8, format), code="unsupported")
     odd = {
         "32-bit integers": tiff_bytes(GREY16.astype(np.uint32)),
@@ -137,11 +178,16 @@ def _refused() -> Iterator[Variant]:
         "doubles": tiff_bytes(GREY16 / 65535),
         "floats beyond 1": tiff_bytes(GREY16.astype(np.float32)),
         "complex": tiff_bytes(GREY16.astype(np.complex64)),
-        "two pages": tiff_bytes(np.stack([GREY8] * 2), photometric="minisblack"),
         "five channels": tiff_bytes(np.zeros((9, 9, 5), np.uint8), photometric="minisblack", planarconfig="contig"),
     }
     yield from (Variant(f"tiff of {name}", data, code="unsupported") for name, data in odd.items())
-    whole = {"jpeg": pillow_bytes(GREY8, "JPEG"), "png": pillow_bytes(GREY8, "PNG"), "tiff": tiff_bytes(GREY8)}
+    signed = imagecodecs.jpeg2k_encode(GREY8.astype(np.int8), reversible=True)
+    yield Variant("a jp2 of signed samples", signed, code="unsupported")
+    frames = [Image.fromarray(GREY8), Image.fromarray(255 - GREY8)]
+    moving = pillow_bytes(frames[0], "WEBP", save_all=True, append_images=frames[1:])
+    yield Variant("a webp of two frames", moving, code="unsupported")
+    whole = {name: pillow_bytes(GREY8, name.upper()) for name in ("jpeg", "png", "webp")}
+    whole |= {"tiff": tiff_bytes(GREY8), "jp2": pillow_bytes(GREY8, "JPEG2000", tile_size=(40, 24))}
     for name, data in whole.items():
         yield Variant(f"half a {name}", data[: len(data) // 2], code="truncated")
     yield Variant("nothing", b"", code="empty")

@@ -1,6 +1,5 @@
 """Small photographs made on the spot: nothing here needs the photos that training uses."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -40,12 +39,6 @@ def cache(photo_folder: Path, tmp_path: Path) -> PhotoCache:
 
 
 @pytest.fixture(scope="session")
-def real_photos() -> Path:
+def real_photos(photos: Path) -> Path:
     """The folder of real photographs that the figures are measured on, where there is one."""
-    beside = Path(__file__).parents[4] / "shared" / "photos"
-    folder = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", beside))
-    if not (folder / "eval").is_dir():
-        pytest.skip(
-            f"needs real photographs: {folder / 'eval'} is missing; name their folder in PHOTOCHROM_TEST_PHOTOS"
-        )
-    return folder
+    return photos

@@ -1,0 +1,175 @@
+"""The boxes of a JPEG 2000 file: what stands around its codestream. (ISO/IEC 15444-1, annex I.)
+
+EXIF, IPTC and XMP lie in `uuid` boxes: XMP's is ISO 16684-3's, the others are those that ExifTool and Photoshop use.
+"""
+
+import shutil
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from worker.scans.jpeg_segments import MOST_PER_MILLIMETRE
+
+SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+CODESTREAM = b"\xff\x4f\xff\x51"
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+EXIF = b"JpgTiffExif->JP2"
+IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+PHOTOSHOP = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
+
+SRGB, GREY, SYCC, CMYK = 16, 17, 18, 12  # enumerated colour spaces
+_ALPHA, _PREMULTIPLIED_ALPHA = 1, 2  # kinds of channels; 0 is a colour
+_MOST_BOXES = 10_000
+_MOST_BYTES = 16 << 20  # of a box that is read; a codestream is not
+_CODESTREAM_TO_THE_END = struct.pack(">I4s", 0, b"jp2c")
+_FILE_TYPE = b"jp2 \0\0\0\0jp2 "
+
+
+@dataclass(slots=True)
+class Boxes:
+    """What a file's boxes say. `end` is the least that a whole file would have, in bytes."""
+
+    codestream_at: int = 0
+    codestream_end: int = 0
+    end: int = 0
+    colour_space: int | None = None
+    profile: bytes | None = None
+    has_palette: bool = False
+    alpha_channels: tuple[int, ...] | None = None  # None where the file says nothing of channels
+    per_millimetre: tuple[float, float] | None = None
+    uuids: dict[bytes, bytes] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)  # kinds of boxes that say something else
+
+
+def read_boxes(path: Path) -> Boxes:
+    """The boxes of a JP2 file, or of a bare codestream; as far as it is whole."""
+    boxes, size = Boxes(), path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(4) == CODESTREAM:
+            boxes.codestream_end = boxes.end = size
+            return boxes
+        for kind, start, end in _walk(file, 0, size):
+            boxes.end = max(boxes.end, end)
+            if kind == b"jp2c" and not boxes.codestream_end:
+                boxes.codestream_at, boxes.codestream_end = start, end
+            elif end <= size and end - start <= _MOST_BYTES:
+                _take(boxes, kind, file, start, end)
+    return boxes
+
+
+def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, first byte of the content, and end of each box; the last one's end may lie beyond the file."""
+    for _ in range(_MOST_BOXES):
+        if start + 8 > end:
+            return
+        file.seek(start)
+        head = file.read(min(16, end - start))
+        length, kind = struct.unpack(">I4s", head[:8])
+        content = start + 8
+        if length == 1 and len(head) == 16:
+            length, content = int.from_bytes(head[8:], "big"), start + 16
+        stop = end if length == 0 else start + length
+        if stop < content:
+            return
+        yield kind, content, stop
+        start = stop
+
+
+def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int) -> None:
+    if kind in (b"jp2h", b"res "):
+        for inner, first, last in _walk(file, start, end):
+            if last <= end:
+                _take(boxes, inner, file, first, last)
+        return
+    file.seek(start)
+    content = file.read(end - start)
+    if kind == b"colr":
+        _take_colour(boxes, content)
+    elif kind == b"pclr":
+        boxes.has_palette = True
+    elif kind == b"cdef":
+        boxes.alpha_channels = _alpha_channels(content)
+    elif kind == b"resc" or (kind == b"resd" and boxes.per_millimetre is None):
+        boxes.per_millimetre = _resolution(content)
+    elif kind == b"uuid" and content[:16] in (XMP, EXIF, IPTC, PHOTOSHOP):
+        boxes.uuids.setdefault(content[:16], content[16:])
+    elif kind not in (b"jP  ", b"ftyp", b"ihdr", b"bpcc", b"cmap", b"rreq", b"free"):
+        boxes.others.append(kind.decode("latin-1").strip())
+
+
+def _take_colour(boxes: Boxes, content: bytes) -> None:
+    """A reader goes by the first colour box that it understands."""
+    if boxes.colour_space is not None or boxes.profile is not None:
+        return
+    if content[:1] == b"\1" and len(content) >= 7:
+        boxes.colour_space = int.from_bytes(content[3:7], "big")
+    elif content[:1] in (b"\2", b"\3"):
+        boxes.profile = content[3:]
+
+
+def _alpha_channels(content: bytes) -> tuple[int, ...]:
+    entries = struct.iter_unpack(">HHH", content[2 : 2 + (len(content) - 2) // 6 * 6])
+    return tuple(channel for channel, kind, _ in entries if kind in (_ALPHA, _PREMULTIPLIED_ALPHA))
+
+
+def _resolution(content: bytes) -> tuple[float, float] | None:
+    """Across and down, in pixels per millimetre. (I.5.3.7.)"""
+    if len(content) < 10:
+        return None
+    down, down_by, across, across_by, down_power, across_power = struct.unpack(">HHHHbb", content[:10])
+    if not (down and down_by and across and across_by):
+        return None
+    found = across / across_by * 10.0 ** (across_power - 3), down / down_by * 10.0 ** (down_power - 3)
+    return found if max(found) < MOST_PER_MILLIMETRE else None
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), kind) + content
+
+
+def head_of(
+    width: int,
+    height: int,
+    bands: int,
+    bit_depth: int,
+    *,
+    profile: bytes,
+    per_millimetre: tuple[float, float] | None,
+) -> bytes:
+    """Everything before the codestream of an sRGB image, RGB or RGBA; the codestream goes on to the file's end."""
+    inner = box(b"ihdr", struct.pack(">IIHBBBB", height, width, bands, bit_depth - 1, 7, 0, 0))
+    # Readers of the plainest kind go by the first of them, and know no profiles.
+    inner += box(b"colr", struct.pack(">BBBI", 1, 0, 0, SRGB)) + box(b"colr", b"\2\0\0" + profile)
+    if bands == 4:
+        channels = [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, _ALPHA, 0)]
+        inner += box(b"cdef", struct.pack(">H12H", 4, *(number for channel in channels for number in channel)))
+    if per_millimetre:
+        inner += box(b"res ", box(b"resc", _packed_resolution(per_millimetre)))
+    return SIGNATURE + box(b"ftyp", _FILE_TYPE) + box(b"jp2h", inner) + _CODESTREAM_TO_THE_END
+
+
+def add_uuids(path: Path, uuids: dict[bytes, bytes]) -> None:
+    """Put `uuid` boxes into a file of ours, before its codestream."""
+    if not uuids:
+        return
+    new = path.with_name(path.name + ".new")
+    at = read_boxes(path).codestream_at - len(_CODESTREAM_TO_THE_END)
+    with path.open("rb") as old, new.open("wb") as file:
+        file.write(old.read(at))
+        file.write(b"".join(box(b"uuid", kind + content) for kind, content in uuids.items()))
+        shutil.copyfileobj(old, file, 1 << 20)
+    new.replace(path)
+
+
+def _packed_resolution(per_millimetre: tuple[float, float]) -> bytes:
+    across, down = (round(each * 10_000) for each in per_millimetre)  # of 10 metres
+    parts, powers = [], []
+    for number in (down, across):
+        power = 0
+        while number > 0xFFFF:
+            number, power = round(number / 10), power + 1
+        parts += [max(1, number), 10]
+        powers.append(power)
+    return struct.pack(">HHHHbb", *parts, *powers)

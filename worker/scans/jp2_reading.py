@@ -1,0 +1,269 @@
+"""JPEG 2000 scans: what their headers say, and their pixels, tile by tile, as an uncompressed TIFF beside them.
+
+libvips' wheel has no decoder for them; OpenJPEG, by way of imagecodecs, decodes a codestream in memory, which a tile
+is (see jp2_codestream). From the TIFF on, a JPEG 2000 scan is one like any other.
+"""
+
+import io
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from worker.errors import ScanError
+from worker.scans import jp2_boxes
+from worker.scans.jp2_boxes import Boxes
+from worker.scans.jp2_codestream import (
+    COD,
+    SOD,
+    Codestream,
+    CodestreamCut,
+    CodestreamError,
+    read_codestream,
+    tile_alone,
+    tile_parts,
+)
+from worker.scans.jpeg_segments import EXIF
+from worker.scans.square import Pixels
+from worker.scans.stream import Shape, tiff_header
+from worker.scans.tiff_tags import TagsError, read_exif
+
+_COC = 0xFF53
+_MOST_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out
+_MOST_PACKETS = 1 << 20  # of a component: what the decoder plans for, whether there are any or not
+_ROWS = 64  # of a strip of the TIFF
+_PROFILE = "icc-profile-data"
+_ORIENTATION, _LAST_ORIENTATION = 274, 8
+_KNOWN_SPACES = (None, jp2_boxes.SRGB, jp2_boxes.GREY, jp2_boxes.CMYK)
+
+
+@dataclass(frozen=True, slots=True)
+class Jp2Header:
+    """A file's boxes and its codestream's header; `bands` with alpha, `bit_depth` 8 or 16, `bits` those in use."""
+
+    boxes: Boxes
+    stream: Codestream
+    bands: int
+    bits: int
+    interpretation: str
+
+    @property
+    def bit_depth(self) -> int:
+        return 8 if self.bits <= 8 else 16
+
+    @property
+    def tile_samples(self) -> int:
+        """Samples of the largest tile, all of which are in memory at once."""
+        tile = self.stream.grid.tile(0)
+        width = min(self.stream.grid.tile_width, self.stream.grid.width)
+        height = min(self.stream.grid.tile_height, self.stream.grid.height)
+        return max(tile.width * tile.height, width * height) * self.bands
+
+    def image(self) -> pyvips.Image:
+        """An image like the scan, black: for its size, kind, profile and resolution."""
+        grid = self.stream.grid
+        black = pyvips.Image.black(grid.width, grid.height, bands=self.bands)
+        return self.dress(black.cast("uchar" if self.bit_depth == 8 else "ushort"))
+
+    def dress(self, image: pyvips.Image) -> pyvips.Image:
+        """The image with the scan's kind of colour, profile and resolution."""
+        across, down = self.boxes.per_millimetre or (1.0, 1.0)
+        image = image.copy(interpretation=self.interpretation, xres=across, yres=down)
+        if image.get_typeof(_PROFILE):
+            image.remove(_PROFILE)
+        if orientation := self._orientation():
+            image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+        if self.boxes.profile:
+            image.set_type(pyvips.GValue.blob_type, _PROFILE, self.boxes.profile)
+        return image
+
+    def _orientation(self) -> int:
+        """As EXIF has it, 1..8; 0 where it says nothing."""
+        try:
+            tags = read_exif(io.BytesIO(self.boxes.uuids.get(jp2_boxes.EXIF, b"").removeprefix(EXIF))).main
+        except TagsError:
+            return 0
+        said = tags[_ORIENTATION].number() if _ORIENTATION in tags else 0
+        return said if said <= _LAST_ORIENTATION else 0
+
+
+def read_header(path: Path, key: str) -> Jp2Header:
+    """Raises ScanError: unreadable, truncated, or unsupported for kinds of samples that have no known meaning."""
+    boxes = jp2_boxes.read_boxes(path)
+    with path.open("rb") as file, _codestream_errors(path, key):
+        stream = read_codestream(file, boxes.codestream_at, min(boxes.codestream_end, path.stat().st_size))
+    found = set(stream.depths)
+    bits = stream.depths[0]
+    if len(found) > 1 or not 0 < bits <= 16:
+        raise _unsupported(key, f"samples of {', '.join(map(str, sorted(found)))} bits (below 0: signed)")
+    if stream.steps != {(1, 1)}:
+        raise _unsupported(key, "components of different sizes")
+    if not stream.is_divisible and stream.grid.across * stream.grid.down > 1:
+        raise _unsupported(key, "the packet headers of all tiles in one place")
+    if boxes.has_palette:
+        raise _unsupported(key, "a palette")
+    return Jp2Header(boxes, stream, len(stream.depths), bits, _interpretation(boxes, len(stream.depths), bits, key))
+
+
+def _interpretation(boxes: Boxes, bands: int, bits: int, key: str) -> str:
+    """libvips' name of the kind of colour. Without a word on channels, the second or fourth one is alpha."""
+    if boxes.colour_space not in _KNOWN_SPACES:
+        raise _unsupported(key, f"the colour space {boxes.colour_space}")
+    is_cmyk = boxes.colour_space == jp2_boxes.CMYK or (boxes.profile or b"")[16:20] == b"CMYK"
+    if is_cmyk and bands == 4 and bits == 8:
+        return "cmyk"
+    colours = {1: 1, 2: 1, 3: 3, 4: 3}.get(bands)
+    last_alone = (None, ()) if bands in (1, 3) else (None, (bands - 1,))
+    if colours is None or is_cmyk or boxes.alpha_channels not in last_alone:
+        raise _unsupported(key, f"{bands} channels that are neither grey nor RGB")
+    greys, rgbs = ("b-w", "grey16"), ("srgb", "rgb16")
+    return (greys if colours == 1 else rgbs)[bits > 8]
+
+
+def _unsupported(key: str, found: str) -> ScanError:
+    message = f"{key} has {found}; expected a JPEG 2000 of grey or RGB, 1 to 16 bits"
+    return ScanError("unsupported", message, permanent=True)
+
+
+def decoding_bytes(path: Path, key: str) -> int:
+    """The memory that unpacking takes at its height: a row of tiles, and a tile in the decoder."""
+    header = read_header(path, key)
+    row = header.stream.grid.width * header.stream.grid.tile_height * header.bands * header.bit_depth // 8
+    whole = header.stream.grid.width * header.stream.grid.height * header.bands * header.bit_depth // 8
+    return min(row, whole) + header.tile_samples * (4 + 2 * header.bit_depth // 8)
+
+
+def unpack(path: Path, key: str) -> Path:
+    """The scan's pixels as an uncompressed TIFF beside it, made at the first call.
+
+    Raises ScanError: truncated, unreadable, or too_large for tiles that are too much at once.
+    """
+    target = path.with_name(path.name + ".unpacked")
+    if not target.exists():
+        part = target.with_name(target.name + ".part")
+        _unpack(path, key, part)
+        part.replace(target)
+    return target
+
+
+def _unpack(path: Path, key: str, target: Path) -> None:
+    header = read_header(path, key)
+    if header.tile_samples > _MOST_TILE_SAMPLES:
+        found = f"{key} is coded in one piece of {header.tile_samples:,} samples"
+        message = f"{found}; expected at most {_MOST_TILE_SAMPLES:,}: convert it to a TIFF, or to JPEG 2000 in tiles"
+        raise ScanError("too_large", message, permanent=True)
+    grid = header.stream.grid
+    with target.open("wb") as file, _codestream_errors(path, key):
+        file.write(tiff_header(Shape(grid.width, grid.height, header.bands, header.bit_depth), _ROWS))
+        for rows in _rows_of_tiles(path, header):
+            file.write(rows.data)
+
+
+def _rows_of_tiles(path: Path, header: Jp2Header) -> Iterator[Pixels]:
+    """The pixels from top to bottom, as many rows at once as a tile has."""
+    grid = header.stream.grid
+    for row, tiles in enumerate(_tiles(path, header)):
+        box = grid.place(row * grid.across)
+        pixels = np.empty((box.height, grid.width, header.bands), np.uint8 if header.bit_depth == 8 else np.uint16)
+        for column, data in enumerate(tiles):
+            place = grid.place(row * grid.across + column)
+            tile = _decoded(data, (place.height, place.width, header.bands), header)
+            pixels[:, place.left : place.left + place.width] = tile
+        yield pixels
+
+
+def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
+    """The tiles' codestreams, row by row."""
+    stream, end = header.stream, min(header.boxes.codestream_end, path.stat().st_size)
+    parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    with path.open("rb") as file:
+        _check_coding(stream.segments, header)
+        for number, start, stop in tile_parts(file, stream, end):
+            _check_coding(_segments_of_part(file, start, stop), header)
+            parts[number].append((start, stop))
+        for row in range(stream.grid.down):
+            numbers = range(row * stream.grid.across, (row + 1) * stream.grid.across)
+            missing = [number for number in numbers if not parts.get(number)]
+            if missing:
+                raise CodestreamError(f"lacks tile {missing[0]}")
+            yield (tile_alone(file, stream, number, parts[number]) for number in numbers)
+
+
+def _segments_of_part(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    """Markers and contents of a tile-part's header."""
+    at = start + 12
+    while at + 4 <= stop:
+        file.seek(at)
+        marker, length = struct.unpack(">HH", file.read(4))
+        if marker == SOD:
+            return
+        yield marker, file.read(min(max(0, length - 2), stop - at))
+        at += 2 + length
+    raise CodestreamError("is damaged within a tile")
+
+
+def _check_coding(segments: Iterable[tuple[int, bytes]], header: Jp2Header) -> None:
+    """Refuse what would make the decoder plan for millions of packets: precincts of a few pixels, countless layers."""
+    layers = 1
+    for marker, content in segments:
+        if marker == COD and len(content) >= 10:
+            layers = int.from_bytes(content[2:4], "big")
+            style = content[0], content[5:]
+        elif marker == _COC and len(content) >= 7:
+            wide = 2 if header.bands > 256 else 1
+            style = content[wide], content[wide + 1 :]
+        else:
+            continue
+        if layers * _precincts(*style, header) > _MOST_PACKETS:
+            raise CodestreamError("is coded in more packets than a scan can have")
+
+
+def _precincts(flags: int, style: bytes, header: Jp2Header) -> int:
+    """How many precincts a tile's component has. (B.6.)"""
+    grid, levels = header.stream.grid, style[0]
+    width, height = min(grid.tile_width, grid.width), min(grid.tile_height, grid.height)
+    if not flags & 1:
+        return 33 * (1 + width // (1 << 15)) * (1 + height // (1 << 15))
+    total = 0
+    for level, sizes in enumerate(style[5 : 6 + levels]):
+        scale = max(0, levels - level)
+        across, down = width >> scale >> (sizes & 15), height >> scale >> (sizes >> 4)
+        total += (across + 2) * (down + 2)
+    return total
+
+
+def _decoded(data: bytes, shape: tuple[int, int, int], header: Jp2Header) -> Pixels:
+    """A tile's pixels, of 8 or 16 bits."""
+    try:
+        tile: NDArray[Any] = imagecodecs.jpeg2k_decode(data, numthreads=1)
+    except (imagecodecs.Jpeg2kError, ValueError, MemoryError) as error:
+        raise CodestreamError(f"can't be decoded ({error})") from None
+    if tile.size != shape[0] * shape[1] * shape[2] or tile.dtype not in (np.uint8, np.uint16):
+        raise CodestreamError(f"decodes to {tile.dtype} {tile.shape}")
+    tile, whole, most = tile.reshape(shape), (1 << header.bits) - 1, (1 << header.bit_depth) - 1
+    pixels: Pixels = tile
+    if whole != most:
+        levels = (np.arange(whole + 1, dtype=np.uint64) * most + whole // 2) // whole
+        pixels = levels.astype(np.uint8 if header.bit_depth == 8 else np.uint16)[np.minimum(tile, whole)]
+    return pixels
+
+
+@contextmanager
+def _codestream_errors(path: Path, key: str) -> Iterator[None]:
+    """Turn CodestreamErrors into ScanErrors."""
+    try:
+        yield
+    except CodestreamCut:
+        message = f"{key} ends after {path.stat().st_size:,} bytes; expected a whole JPEG 2000"
+        raise ScanError("truncated", message, permanent=True) from None
+    except CodestreamError as error:
+        message = f"{key} is damaged (its codestream {error}); expected a whole JPEG 2000"
+        raise ScanError("unreadable", message, permanent=True) from None

@@ -1,0 +1,34 @@
+"""Several pages in one TIFF: each is written alone, then joined to those before it: one is worked on at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from worker.scans.libraries import writing
+from worker.scans.opening import ScanHeader
+from worker.scans.tiff_tags import add_page, begin_tiff, long, shorts
+
+_SUBFILE_TYPE, _PAGE_NUMBER, _ONE_OF_SEVERAL = 254, 297, 2
+_CLASSIC_BYTES = 3 << 30  # a classic TIFF ends at 4 GB
+
+
+class PageWriter:
+    """Joins the colour images of a scan's pages, each a TIFF of one page, to the one TIFF `path`."""
+
+    def __init__(self, key: str, path: Path, headers: Sequence[ScanHeader]) -> None:
+        self._key, self._path, self._pages = key, path, len(headers)
+        self._is_big = sum(map(_colour_bytes, headers)) > _CLASSIC_BYTES
+        self._added = 0
+
+    def add(self, part: Path) -> None:
+        """Join the next page, whose file is removed. Raises ScanError unwritable."""
+        with writing(self._key):
+            if not self._added:
+                begin_tiff(self._path, part, big=self._is_big)
+            number = shorts(self._added, self._pages)
+            add_page(self._path, part, {_SUBFILE_TYPE: long(_ONE_OF_SEVERAL), _PAGE_NUMBER: number})
+            self._added += 1
+            part.unlink()
+
+
+def _colour_bytes(header: ScanHeader) -> int:
+    return header.width * header.height * (3 + header.has_alpha) * header.bit_depth // 8

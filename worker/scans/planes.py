@@ -1,0 +1,66 @@
+"""TIFFs whose channels lie apart in tiles of their own, which libvips has no reader for, as one page for each channel.
+
+A copy of the file gets directories at its end that speak of one channel each: no pixel is decoded, none moved.
+"""
+
+import shutil
+import struct
+from pathlib import Path
+
+import pyvips
+
+from worker.scans.tiff_tags import Tags, TagsError, long8, read_exif, replace_pages, short
+
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339
+_TILES = 324, 325  # offsets, bytes
+_KEPT = {254, 256, 257, 259, 274, 282, 283, 296, 317, 322, 323, 347}  # what each channel shares with the others
+_PROFILE_TAG, _PROFILE = 34675, "icc-profile-data"
+_RGB, _CMYK, _GREYS = 2, 5, (0, 1)
+_MOST_CHANNELS = 5
+_KINDS = {(_RGB, 8): "srgb", (_RGB, 16): "rgb16", (_RGB, 32): "srgb", (_CMYK, 8): "cmyk"}
+
+
+def load_planes(path: Path, page: int) -> pyvips.Image:
+    """The page with its channels side by side; raises pyvips.Error, TagsError."""
+    try:
+        return _load_planes(path, page)
+    except (LookupError, struct.error) as error:
+        raise TagsError(f"a tag is missing, or not what it should be: {error}") from None
+
+
+def _load_planes(path: Path, page: int) -> pyvips.Image:
+    with path.open("rb") as file:
+        main = read_exif(file, page).main
+    count, photometric = main[_SAMPLES].number(), main[_PHOTOMETRIC].number()
+    depth = main[_BITS].number() if _BITS in main else 1
+    kind = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if photometric in _GREYS else None)
+    if kind is None or not 1 < count <= _MOST_CHANNELS:
+        raise pyvips.Error(
+            f"unsupported: {count} channels of {depth} bits and kind {photometric} in tiles of their own"
+        )
+    target = path.with_name(f"{path.name}.{page}.planes")
+    if not target.exists():
+        part = target.with_name(target.name + ".part")
+        shutil.copyfile(path, part)
+        replace_pages(part, [_plane(main, channel, count) for channel in range(count)])
+        part.replace(target)
+    loaded = [pyvips.Image.tiffload(str(target), page=n, access="sequential", fail_on="error") for n in range(count)]
+    image = loaded[0].bandjoin(loaded[1:]).copy(interpretation=kind)
+    if _PROFILE_TAG in main:
+        image.set_type(pyvips.GValue.blob_type, _PROFILE, main[_PROFILE_TAG].data)
+    return image
+
+
+def _plane(main: Tags, channel: int, count: int) -> Tags:
+    """The directory of one channel."""
+    plane = {tag: value for tag, value in main.items() if tag in _KEPT}
+    inverted = channel == 0 and main[_PHOTOMETRIC].number() == 0
+    plane |= {_PHOTOMETRIC: short(0 if inverted else 1), _SAMPLES: short(1), _PLANAR: short(1)}
+    for tag in (_BITS, _FORMAT):
+        if tag in main:
+            plane[tag] = short(main[tag].numbers()[channel if main[tag].count > channel else 0])
+    for tag in _TILES:
+        numbers = main[tag].numbers()
+        tiles = len(numbers) // count
+        plane[tag] = long8(*numbers[channel * tiles :][:tiles])
+    return plane
