@@ -38,6 +38,13 @@ class Settings(BaseSettings):
     s3_timeout_seconds: Seconds = Field(30.0, description="Longest wait for S3 to answer.")
 
     checkpoint: Path | None = Field(None, description="Folder of a checkpoint; unset means the bundled one.")
+    embedding: str | None = Field(
+        None,
+        description="The embedding: bundled, compact, imagenet, or a file of weights; unset: the checkpoint's best.",
+    )
+    head: Literal["paper", "vivid"] | None = Field(
+        None, description="The network's head: paper or vivid; unset means the checkpoint's own choice."
+    )
     batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(8, description="Scans in one device batch.")
     batch_wait_milliseconds: PauseSeconds = Field(
         20.0, description="Longest wait for a batch to fill while more scans may come."

@@ -63,6 +63,8 @@ class Supervisor:
             checkpoint=settings.checkpoint or bundled_checkpoint_path(),
             batch_size=settings.batch_size,
             batch_wait_milliseconds=settings.batch_wait_milliseconds,
+            embedding=settings.embedding,
+            head=settings.head,
             stand_in_milliseconds=settings.stand_in_model_milliseconds,
         )
         self._celery: subprocess.Popen[bytes] | None = None
@@ -93,10 +95,12 @@ class Supervisor:
         self._celery = self._start_celery()
         self._about = about
         logger.info(
-            "worker %s: %d children, checkpoint %s on %s",
+            "worker %s: %d children, checkpoint %s, head %s, embedding %s on %s",
             self.name,
             self._settings.children,
             about.checkpoint_id,
+            about.head,
+            about.embedding,
             about.device,
         )
 

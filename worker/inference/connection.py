@@ -34,6 +34,7 @@ class ServerInfo:
 
     checkpoint_id: str
     head: str
+    embedding: str
     device: str
     batch_size: int
     pid: int
@@ -46,6 +47,7 @@ class ServerInfo:
         return cls(
             checkpoint_id=str(message.get("checkpoint_id")),
             head=str(message.get("head")),
+            embedding=str(message.get("embedding")),
             device=str(message.get("device")),
             batch_size=whole_number(message, "batch_size", 1, 1 << 20),
             pid=whole_number(message, "pid", 1, 1 << 40),

@@ -34,6 +34,8 @@ class ModelServerProcess:
         checkpoint: Path | None,
         batch_size: int,
         batch_wait_milliseconds: float,
+        embedding: str | None = None,
+        head: str | None = None,
         stand_in_milliseconds: float | None = None,
         environment: Mapping[str, str] | None = None,
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.inference.server"),
@@ -44,6 +46,10 @@ class ModelServerProcess:
         self._command += ["--batch-wait-milliseconds", str(batch_wait_milliseconds)]
         if checkpoint is not None:
             self._command += ["--checkpoint", str(checkpoint)]
+        if embedding is not None:
+            self._command += ["--embedding", embedding]
+        if head is not None:
+            self._command += ["--head", head]
         if stand_in_milliseconds is not None:
             self._command += ["--stand-in-milliseconds", str(stand_in_milliseconds)]
         self._process: subprocess.Popen[bytes] | None = None

@@ -41,9 +41,14 @@ class Model(Protocol):
     """What the server asks of `Colorizer`, and of its stand-in."""
 
     checkpoint_id: str
-    head: str
+    embedding: str
     device: str
     batch_size: int
+
+    @property
+    def head(self) -> str:
+        """`paper`, `vivid`, or a stand-in's own."""
+        ...
 
     def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
         """(n, 400, 400), 0..100 -> a, b (n, 400, 400, 2) and certainty (n,), NaN where there is none."""
@@ -70,6 +75,7 @@ class ModelServer:
         self._info: Message = {
             "checkpoint_id": model.checkpoint_id,
             "head": model.head,
+            "embedding": model.embedding,
             "device": model.device,
             "pid": os.getpid(),
         }
@@ -162,18 +168,18 @@ def _remove_stale(path: Path) -> None:
             raise UsageError(f"a model server is already listening on {path}; stop it or give another --socket")
 
 
-def load_model(checkpoint: Path | None, stand_in_milliseconds: float | None, batch_size: int) -> Model:
+def load_model(arguments: argparse.Namespace, batch_size: int) -> Model:
     """The fusion model on its device, warm, or its stand-in; raises CheckpointError."""
-    if stand_in_milliseconds is not None:
-        return StandInColorizer(stand_in_milliseconds, batch_size)
-    if checkpoint is None:
+    if arguments.stand_in_milliseconds is not None:
+        return StandInColorizer(arguments.stand_in_milliseconds, batch_size)
+    if arguments.checkpoint is None:
         raise CheckpointError("no checkpoint was given; expected --checkpoint FOLDER")
     # Its own notes on the machine are no news to whoever reads our log; its errors come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
     from worker.model.colorizer import Colorizer
 
-    return Colorizer.load(checkpoint, batch_size=batch_size)
+    return Colorizer.load(arguments.checkpoint, batch_size, arguments.embedding, arguments.head)
 
 
 def load_largest(load: LoadModel, batch_size: int) -> Model:
@@ -192,6 +198,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker.inference.server", description="Photochrom's model server")
     parser.add_argument("--socket", type=Path, required=True, help="path of the Unix socket to listen on")
     parser.add_argument("--checkpoint", type=Path, help="folder of the checkpoint")
+    parser.add_argument("--embedding", help="bundled, compact, imagenet, or a file; default: the checkpoint's best")
+    parser.add_argument("--head", choices=["paper", "vivid"], help="default: the checkpoint's choice")
     parser.add_argument("--batch-size", type=int, default=8, help="scans in one device batch")
     parser.add_argument("--batch-wait-milliseconds", type=float, default=20.0, help="longest wait for a batch to fill")
     parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stand-in that takes so long a batch")
@@ -203,7 +211,7 @@ def main() -> int:
     arguments = parse()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s model server %(levelname)s %(message)s")
     end_with_parent(arguments.parent)
-    load = partial(load_model, arguments.checkpoint, arguments.stand_in_milliseconds)
+    load = partial(load_model, arguments)
     try:
         model = load_largest(load, arguments.batch_size)
         listener = listen(arguments.socket)

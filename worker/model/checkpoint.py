@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from worker.errors import CheckpointError
 
@@ -21,8 +21,9 @@ BUNDLED = "first"
 class Card:
     """The model card.
 
-    `files` gives each weight file's SHA-256; `id` follows from them. `embedding` says which network it is, how it was
-    trained, the side its input is scaled to (px) and the temperature its logits are divided by.
+    `files` gives each weight file's SHA-256; `id` follows from them. `embeddings` says of each, by name, which network
+    it is, how it was trained, its files, the side its input is scaled to (px) and the temperature that its logits are
+    divided by; `embedding` names the one that colours best. `heads` are those trained, `head` the one to use.
     """
 
     id: str
@@ -30,12 +31,24 @@ class Card:
     created: str  # ISO 8601, UTC
     network: str
     head: str  # "paper" or "vivid"
-    embedding: Mapping[str, Any]
+    heads: tuple[str, ...]
+    embedding: str
+    embeddings: Mapping[str, Mapping[str, Any]]
     files: Mapping[str, str]
     training_mean_ab: tuple[float, float]  # CIE units: the tint baseline
     training: Mapping[str, Any]  # data by source and licence with counts, settings, hours
     figures: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
+    annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; 0.38 is Zhang et al.'s
+
+    def variant(self, head: str, embedding: str, fingerprint: str) -> str:
+        """The id that scans are recorded with: the card's, and what else than its own choices coloured them."""
+        parts = [self.id]
+        if head != self.head:
+            parts.append(head)
+        if embedding != self.embedding:
+            parts.append(embedding if embedding in self.embeddings else f"embedding-{fingerprint}")
+        return "-".join(parts)
 
 
 def bundled_checkpoint_path(name: str = BUNDLED) -> Path:
@@ -85,6 +98,16 @@ def verify(folder: Path) -> Card:
     return card
 
 
+def head_of(card: Card, wanted: str | None) -> Literal["paper", "vivid"]:
+    """The head to use; raises CheckpointError for one that the checkpoint does not have."""
+    head = wanted or card.head
+    if head not in card.heads:
+        raise CheckpointError(
+            f"the checkpoint {card.name} has no head {head!r}; expected one of {', '.join(card.heads)}"
+        )
+    return "vivid" if head == "vivid" else "paper"
+
+
 def write_card(folder: Path, card: Card) -> None:
     """Writes `card.json` into `folder`."""
     text = json.dumps(asdict(card), indent=2, ensure_ascii=False)
@@ -108,7 +131,10 @@ def _parse(path: Path) -> Card:
         values = json.loads(path.read_text(encoding="utf-8"))
         known = {key: values[key] for key in (f.name for f in fields(Card)) if key in values}
         mean_a, mean_b = known["training_mean_ab"]
-        card = Card(**known | {"training_mean_ab": (mean_a, mean_b), "limits": tuple(known.get("limits", ()))})
+        lists = {"heads": tuple(known["heads"]), "limits": tuple(known.get("limits", ()))}
+        card = Card(**known | lists | {"training_mean_ab": (mean_a, mean_b)})
+        if card.head not in card.heads or card.embedding not in card.embeddings:
+            raise ValueError("its head or embedding is none of those it lists")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no model card ({error}); restore the checkpoint") from None
     if any("/" in name or "\\" in name or name.startswith(".") for name in card.files):

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,8 +12,9 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from worker.model import checkpoint, embedding, folding, vivid, weights_io
-from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, build_network
+from worker.model import checkpoint, folding, vivid, weights_io
+from worker.model.embedding import Embedding, load_embedding
+from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, Head, build_network
 
 logger = logging.getLogger(__name__)
 
@@ -28,20 +30,20 @@ class Colorizer:
     """
 
     def __init__(
-        self, card: checkpoint.Card, fusion: dict[str, Floats], layers: weights_io.Layers, batch_size: int, name: str
-    ) -> None:
+        self, card: checkpoint.Card, fusion: dict[str, Floats], embedding: Embedding, batch_size: int,
+        head: Head | None = None,
+    ) -> None:  # fmt: skip
         self.card = card
-        self.checkpoint_id = card.id
-        self.head = card.head
+        self.head: Head = head or checkpoint.head_of(card, None)
+        self.checkpoint_id = card.variant(self.head, embedding.name, embedding.fingerprint)
         self.batch_size = batch_size
-        self.embedding = name
+        self.embedding = embedding.name
         self.device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-        self._network = build_network("vivid" if card.head == "vivid" else "paper", SIDE_PX, batch_norm=False)
-        folding.assign(self._network, fusion)
+        self._network = build_network(self.head, SIDE_PX, batch_norm=False)
+        folding.assign(self._network, folding.for_head(fusion, self.head))
         # As variables: constants would be copied into the graph, and folded anew at each start.
-        self._layers = [(tf.constant(kernel), tf.constant(bias)) for kernel, bias in layers]
-        self._side_px = int(card.embedding["input_px"]) if name == "bundled" else embedding.EMBEDDING_PX
-        self._temperature = float(card.embedding["temperature"]) if name == "bundled" else 1.0
+        layers = [(tf.constant(kernel), tf.constant(bias)) for kernel, bias in embedding.layers]
+        self._embedding = replace(embedding, layers=layers)
         scans = tf.TensorSpec([batch_size, SIDE_PX, SIDE_PX], tf.float32)
         vectors = tf.TensorSpec([batch_size, EMBEDDING_CLASSES], tf.float32)
         self._predict = tf.function(self._predict_batch, input_signature=[scans])
@@ -50,21 +52,24 @@ class Colorizer:
         self._predict(tf.zeros(scans.shape))
 
     @classmethod
-    def load(cls, folder: Path, batch_size: int = 8, embedding_name: str = "bundled") -> Self:
+    def load(
+        cls, folder: Path, batch_size: int = 8, embedding_name: str | None = None, head: str | None = None
+    ) -> Self:
         """Verifies the checkpoint in `folder`, builds the graph and runs it once.
 
-        `embedding_name`: `bundled`, `imagenet`, or a file of Keras weights.
+        `embedding_name`: one of the card's `embeddings`, `imagenet`, or a file of Keras weights; `head`: one of the
+        card's `heads`; without them, what the card says is best.
         Raises CheckpointError for a checkpoint or embedding that is missing, damaged or made for another network.
         """
         started = time.monotonic()
         card = checkpoint.verify(folder)
-        shards = [name for name in card.files if name.startswith("embedding")]
-        bundled = embedding_name == "bundled"
-        layers = weights_io.read_embedding(folder, shards) if bundled else embedding.load_keras_layers(embedding_name)
-        colorizer = cls(card, weights_io.read_fusion(folder), layers, batch_size, embedding_name)
+        chosen = checkpoint.head_of(card, head)
+        embedding = load_embedding(embedding_name, folder, card)
+        colorizer = cls(card, weights_io.read_fusion(folder), embedding, batch_size, chosen)
         logger.info(
-            "checkpoint %s, embedding %s, loaded in %.1f s", card.id, embedding_name, time.monotonic() - started
-        )
+            "checkpoint %s, head %s, embedding %s, loaded in %.1f s",
+            card.id, chosen, embedding.name, time.monotonic() - started,
+        )  # fmt: skip
         return colorizer
 
     def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
@@ -100,14 +105,14 @@ class Colorizer:
         return self._decode_batch(lightness, self._embed_batch(lightness)[0])
 
     def _embed_batch(self, lightness: Any) -> tuple[Any]:
-        places = lightness[..., None]  # (batch, 400, 400, 1), 0..100
-        return (embedding.embed(places, self._layers, self._side_px, self._temperature),)  # (batch, 1000)
+        return (self._embedding(lightness[..., None]),)  # (batch, 1000)
 
     def _decode_batch(self, lightness: Any, embeddings: Any) -> tuple[Any, Any]:
         output = self._network([lightness[..., None] / 50.0 - 1.0, embeddings], training=False)
         if self.head == "paper":
             return output * AB_SCALE, tf.fill([self.batch_size], np.float32(np.nan))
-        ab = ops.image.resize(vivid.annealed_mean(output), (SIDE_PX, SIDE_PX), interpolation="bilinear")
+        colours = vivid.annealed_mean(output, self.card.annealing_temperature)  # (batch, 100, 100, 2)
+        ab = ops.image.resize(colours, (SIDE_PX, SIDE_PX), interpolation="bilinear")
         return ab, vivid.certainty(output)
 
 

@@ -1,33 +1,70 @@
-"""The embedding: InceptionResNetV2's 1000 ImageNet class probabilities for a scan.
+"""The embedding: the 1000 ImageNet class probabilities that a classifier gives for a scan.
 
-Where its weights come from is a choice by name: `bundled` (those of the checkpoint), `imagenet` (Keras' own, fetched
-once and cached by Keras where the machine can), or a file of Keras weights of `keras.applications`' InceptionResNetV2.
+Which classifier is a choice by name: `bundled`, the checkpoint's own InceptionResNetV2; `compact`, the checkpoint's
+small one, if it has one; `imagenet`, InceptionResNetV2 with Keras' own weights, fetched once and cached by Keras where
+the machine can; or a file of Keras weights of `keras.applications`' InceptionResNetV2.
 The fusion network gets the square roots of the probabilities: vectors of length 1 in which the second and third guess
 still count, and whose scale is the same for every classifier, so that weights can be exchanged.
 """
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from worker.errors import CheckpointError
-from worker.model import inception_resnet_v2
+from worker.model import compact, inception_resnet_v2, weights_io
+from worker.model.checkpoint import Card
 from worker.model.weights_io import Layers
 
 Tensor = Any
 
 EMBEDDING_PX = 299  # the side that InceptionResNetV2 was made for
-ARCHITECTURE = "inception_resnet_v2"
+LOGITS = {"inception_resnet_v2": inception_resnet_v2.logits, "compact": compact.logits}  # by architecture
 
 
-def embed(lightness: Tensor, layers: Layers, side_px: int = EMBEDDING_PX, temperature: float = 1.0) -> Tensor:
-    """L* (batch, side, side, 1), 0..100 -> square roots of class probabilities (batch, 1000), 0..1, length 1."""
-    grey = lightness_to_grey(lightness)
-    resized = ops.image.resize(grey, (side_px, side_px), antialias=True)  # (batch, 299, 299, 1), 0..255
-    scores = inception_resnet_v2.logits(classifier_input(resized), layers)  # (batch, 1000)
-    return ops.sqrt(ops.softmax(scores / temperature))
+@dataclass(frozen=True)
+class Embedding:
+    """A classifier ready to run: the side of its input, px, and what its logits are divided by."""
+
+    name: str
+    architecture: str
+    layers: Layers
+    side_px: int = EMBEDDING_PX
+    temperature: float = 1.0
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hex digits that tell these weights from others of the same name."""
+        digest = hashlib.sha256()
+        for kernel, bias in self.layers:
+            digest.update(np.ascontiguousarray(kernel).tobytes())
+            digest.update(np.ascontiguousarray(bias).tobytes())
+        return digest.hexdigest()[:8]
+
+    def __call__(self, lightness: Tensor) -> Tensor:
+        """L* (batch, side, side, 1), 0..100 -> square roots of class probabilities (batch, 1000), 0..1, length 1."""
+        grey = lightness_to_grey(lightness)
+        resized = ops.image.resize(grey, (self.side_px, self.side_px), antialias=True)  # (batch, 299, 299, 1), 0..255
+        scores = LOGITS[self.architecture](classifier_input(resized), self.layers)  # (batch, 1000)
+        return ops.sqrt(ops.softmax(scores / self.temperature))
+
+
+def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:
+    """The embedding of this name; of none, the one that the checkpoint in `folder` names as its best.
+
+    Raises CheckpointError for an embedding that is missing, damaged or can't be fetched.
+    """
+    name = name or card.embedding
+    if name not in card.embeddings:
+        return Embedding(name, "inception_resnet_v2", load_keras_layers(name, card))
+    about = card.embeddings[name]
+    layers = weights_io.read_embedding(folder, about["files"])
+    return Embedding(name, about["architecture"], layers, int(about["input_px"]), float(about["temperature"]))
 
 
 def classifier_input(grey: Tensor) -> Tensor:
@@ -52,7 +89,7 @@ def build_classifier(side_px: int = EMBEDDING_PX, weights: str | None = None) ->
     )
 
 
-def load_keras_layers(source: str) -> Layers:
+def load_keras_layers(source: str, card: Card) -> Layers:
     """The layers of `imagenet` or of a file of Keras weights, batch norms folded in.
 
     Raises CheckpointError if the weights can't be fetched or do not fit.
@@ -60,22 +97,23 @@ def load_keras_layers(source: str) -> Layers:
     try:
         if source == "imagenet":
             return inception_resnet_v2.fold(build_classifier(weights="imagenet"))
-        return inception_resnet_v2.fold(_from_file(Path(source)))
+        return inception_resnet_v2.fold(_from_file(Path(source), card))
     except CheckpointError:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"the embedding {source!r} can't be had ({reason}); give 'bundled', 'imagenet' where the machine reaches "
-            "the internet, or a file of Keras weights of InceptionResNetV2"
-        ) from None
+        raise CheckpointError(f"the embedding {source!r} can't be had ({reason}); give {_choices(card)}") from None
 
 
-def _from_file(path: Path) -> keras.Model:
+def _choices(card: Card) -> str:
+    """What can be given instead, for an error message."""
+    own = ", ".join(repr(name) for name in card.embeddings)
+    return f"{own}, 'imagenet' where the machine reaches the internet, or a file of Keras weights of InceptionResNetV2"
+
+
+def _from_file(path: Path, card: Card) -> keras.Model:
     if not path.is_file():
-        raise CheckpointError(
-            f"the embedding {str(path)!r} is no file; give 'bundled', 'imagenet' or a file of Keras weights"
-        )
+        raise CheckpointError(f"the embedding {str(path)!r} is neither a name nor a file; give {_choices(card)}")
     model = build_classifier()
     model.load_weights(path)
     return model

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from worker.errors import CheckpointError
 from worker.model.inception_resnet_v2 import fold_norm, plain_weights
+from worker.model.network import HEAD_LAYERS, Head
 
 Floats = NDArray[np.float32]
 
@@ -32,6 +33,12 @@ def _fold_fusion(model: keras.Model) -> dict[str, Floats]:
     of_places, _ = fold_norm(np.asarray(model.get_layer("fusion_encoder").get_weights()[0]), norm)
     of_scan, bias = fold_norm(np.asarray(model.get_layer("fusion_embedding").get_weights()[0]), norm)
     return {"fusion_encoder.kernel": of_places, "fusion_embedding.kernel": of_scan, "fusion_embedding.bias": bias}
+
+
+def for_head(weights: Mapping[str, Floats], head: Head) -> dict[str, Floats]:
+    """The weights without those of the heads that are not used."""
+    others = {name for other, names in HEAD_LAYERS.items() if other != head for name in names}
+    return {name: value for name, value in weights.items() if name.split(".")[0] not in others}
 
 
 def assign(model: keras.Model, weights: Mapping[str, Floats]) -> None:

@@ -15,8 +15,10 @@ from keras import layers
 from worker.model.bins import AB_BIN_CENTRES
 
 Head = Literal["paper", "vivid"]
+Heads = Literal["paper", "vivid", "both"]
 
 HEADS: tuple[Head, ...] = ("paper", "vivid")
+HEAD_LAYERS: dict[Head, tuple[str, ...]] = {"paper": ("decoder_4", "head_paper"), "vivid": ("head_vivid",)}  # their own
 EMBEDDING_CLASSES = 1000
 ENCODER_STAGES = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1))  # channels, stride
 FUSION_CHANNELS = 256
@@ -28,29 +30,31 @@ AB_SCALE = 128.0  # a and b in CIE units = AB_SCALE x the network's output
 TRAINING_MEAN_AB = (1.6, 7.7)  # mean a, b of the training photos: where an untrained network starts
 
 
-def build_network(head: Head = "paper", size: int | None = 400, batch_norm: bool = True) -> keras.Model:
+def build_network(head: Heads = "paper", size: int | None = 400, batch_norm: bool = True) -> keras.Model:
     """The whole fusion network.
 
     Inputs: `lightness` (batch, size, size, 1), L* / 50 - 1, in -1..1; `embedding` (batch, 1000), the square roots
     of the class probabilities (a vector of length 1), or zeros where nothing is known.
     Output: `paper`: a, b / 128 (batch, size, size, 2), -1..1; `vivid`: logits of the 313 ab bins
-    (batch, size / 4, size / 4, 313), for `annealed_mean`.
+    (batch, size / 4, size / 4, 313), for `annealed_mean`; `both`: a list of the two, for training them on one decoder.
     `size` None leaves the side open. `batch_norm` False builds the network that folded weights are for.
     Raises ValueError for an unknown head or a size that is not a multiple of 8.
     """
-    if head not in HEADS:
-        raise ValueError(f"unknown head {head!r}; expected one of {', '.join(HEADS)}")
+    if head not in (*HEADS, "both"):
+        raise ValueError(f"unknown head {head!r}; expected one of {', '.join(HEADS)}, or both")
     if size is not None and size % 8:
         raise ValueError(f"a side of {size} px was given; expected a multiple of 8, for three halvings")
     lightness = keras.Input((size, size, 1), name="lightness")
     embedding = keras.Input((EMBEDDING_CLASSES,), name="embedding")
     encoded = encoder(lightness, batch_norm)  # (batch, 50, 50, 256)
     fused = fusion(encoded, embedding, batch_norm)  # (batch, 50, 50, 256)
-    if head == "paper":
-        output = paper_head(decoder(fused, batch_norm), batch_norm)  # (batch, 400, 400, 2)
-    else:
-        output = vivid_head(decoder(fused, batch_norm))  # (batch, 100, 100, 313)
-    return keras.Model([lightness, embedding], output, name=f"fusion_{head}")
+    features = decoder(fused, batch_norm)  # (batch, 100, 100, 64)
+    outputs = []
+    if head in ("paper", "both"):
+        outputs.append(paper_head(features, batch_norm))  # (batch, 400, 400, 2)
+    if head in ("vivid", "both"):
+        outputs.append(vivid_head(features))  # (batch, 100, 100, 313)
+    return keras.Model([lightness, embedding], outputs if head == "both" else outputs[0], name=f"fusion_{head}")
 
 
 def encoder(lightness: keras.KerasTensor, batch_norm: bool = True) -> keras.KerasTensor:

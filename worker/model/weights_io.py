@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 Layers = list[tuple[Floats, Floats]]  # kernel and bias of each layer, in order
 
 FUSION_FILE = "fusion.safetensors"
-EMBEDDING_FILE = "embedding-{number}.safetensors"
+EMBEDDING_FILE = "embedding-{name}-{number}.safetensors"
 SHARD_BYTES = 40_000_000  # well under 45 MB, which hosts of repositories accept
 
 
@@ -41,11 +41,11 @@ def read_fusion(folder: Path) -> dict[str, Floats]:
     return {name: value.astype(np.float32) for name, value in _read(folder / FUSION_FILE).items()}
 
 
-def write_embedding(folder: Path, layers: Sequence[tuple[Floats, Floats]]) -> list[str]:
+def write_embedding(folder: Path, name: str, layers: Sequence[tuple[Floats, Floats]]) -> list[str]:
     """Writes an embedding's layers, int8 by channel, into as many shards as needed; returns the files' names."""
     names = []
     for number, shard in enumerate(_shards(layers), start=1):
-        names.append(EMBEDDING_FILE.format(number=number))
+        names.append(EMBEDDING_FILE.format(name=name, number=number))
         _write(folder / names[-1], shard)
     return names
 

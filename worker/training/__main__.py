@@ -31,13 +31,20 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--logits", nargs="+", type=Path, required=True, help=".npz of names and logits, one a classifier"
     )
-    train.add_argument("--head", choices=["paper"], default="paper")
+    train.add_argument(
+        "--unmet-logits", nargs="*", type=Path, default=[], help="the same of classifiers to measure with only"
+    )
+    train.add_argument("--head", choices=["paper", "vivid", "both"], default="both")
+    train.add_argument(
+        "--weight", nargs="*", default=[], metavar="FOLDER=TIMES", help="how often an epoch sees a folder's photos"
+    )
     train.add_argument("--side-px", type=int, default=96, help="side of a crop, a multiple of 8")
     train.add_argument("--zoom-px", nargs=2, type=float, default=[100.0, 420.0], help="range of a photo's short side")
     _shared(train, batch_size=24, learning_rate=1e-3)
     distill = commands.add_parser("distill", help="train the embedding towards a teacher's logits")
     distill.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
     distill.add_argument("--logits", type=Path, required=True, help=".npz of names and the teacher's logits")
+    distill.add_argument("--architecture", choices=["inception_resnet_v2", "compact"], default="inception_resnet_v2")
     distill.add_argument("--side-px", type=int, default=139, help="side of the images, at least 75")
     _shared(distill, batch_size=32, learning_rate=1e-3)
     _export(commands.add_parser("export", help="make a checkpoint of trained networks"))
@@ -64,16 +71,19 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="folder to write")
     parser.add_argument("--name", required=True)
     parser.add_argument("--fusion", type=Path, required=True, help="state.weights.h5 of `train`")
-    parser.add_argument("--embedding", type=Path, required=True, help="refitted.weights.h5 of `distill`")
-    parser.add_argument("--embedding-px", type=int, required=True, help="side that the embedding was trained at")
-    parser.add_argument("--temperature", type=float, default=1.0, help="its logits are divided by this")
-    parser.add_argument("--about", type=Path, required=True, help="JSON for the card: training, embedding, limits")
+    parser.add_argument("--heads", choices=["paper", "vivid", "both"], default="both", help="those that were trained")
+    parser.add_argument("--head", choices=["paper", "vivid"], help="the one to use unless told otherwise")
+    parser.add_argument("--embedding", type=Path, help="refitted.weights.h5 of `distill`: InceptionResNetV2")
+    parser.add_argument("--compact", type=Path, help="the same of `distill --architecture compact`")
+    parser.add_argument("--best", choices=["bundled", "compact"], help="the one to use unless told otherwise")
+    parser.add_argument("--about", type=Path, required=True, help="JSON for the card: training, embeddings, limits")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder or tar of colour photos")
     parser.add_argument("--checkpoint", type=Path, help="default: the bundled one")
-    parser.add_argument("--embedding", default="bundled", help="bundled, imagenet, or a file of Keras weights")
+    parser.add_argument("--embedding", help="bundled, compact, imagenet, or a file of Keras weights")
+    parser.add_argument("--head", choices=["paper", "vivid"], help="default: the card's")
     parser.add_argument(
         "--embedding-npz", nargs="*", type=Path, default=[], help="classifiers' logits to stand in for it"
     )

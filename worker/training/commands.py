@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from worker.model import inception_resnet_v2
+from worker.model import compact, inception_resnet_v2
 from worker.model.checkpoint import bundled_checkpoint_path
 from worker.model.colorizer import Colorizer
-from worker.model.embedding import ARCHITECTURE, build_classifier
 from worker.model.network import build_network
 from worker.training import distill as distilling
 from worker.training import evaluate as measuring
@@ -23,7 +22,7 @@ from worker.training.contact import contact_sheet
 from worker.training.curves import loss_curves
 from worker.training.dataset import PhotoCache, build_cache
 from worker.training.errors import TrainingError
-from worker.training.export import add_figures
+from worker.training.export import TrainedEmbedding, add_figures
 from worker.training.export import export as export_checkpoint
 from worker.training.loop import Schedule
 from worker.training.refit import refit_last_layer
@@ -37,19 +36,36 @@ def train(given: Namespace) -> None:
     settings = training.Settings(
         side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
         seed=given.seed, mixed_precision=given.precision, schedule=_schedule(given),
+        weights=_folder_weights(given.weight, cache),
     )  # fmt: skip
     sources = [load_logits(path, cache.names) for path in given.logits]
+    unmet = [load_logits(path, cache.names) for path in given.unmet_logits]
     _write_settings(given.output, cache, asdict(settings))
-    _, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume)
+    _, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume, unmet)
     loss_curves(given.output / "curves.png", history)
+
+
+def _folder_weights(given: list[str], cache: PhotoCache) -> dict[str, int]:
+    """`FOLDER=TIMES` as a mapping; raises TrainingError for another form or a folder that no photo is from."""
+    known = cache.by_folder()
+    weights = {}
+    for pair in given:
+        folder, _, times = pair.partition("=")
+        if folder not in known or not times.isdigit() or not int(times):
+            raise TrainingError(
+                f"--weight {pair!r} was given; expected FOLDER=TIMES, a whole number from 1 on and one of the folders "
+                f"{', '.join(sorted(known))}"
+            )
+        weights[folder] = int(times)
+    return weights
 
 
 def distill(given: Namespace) -> None:
     """Trains the embedding; the state, the settings and the loss curves go into `--output`."""
     cache = _cache(given)
     settings = distilling.Settings(
-        side_px=given.side_px, batch_size=given.batch_size, seed=given.seed, mixed_precision=given.precision,
-        schedule=_schedule(given),
+        architecture=given.architecture, side_px=given.side_px, batch_size=given.batch_size, seed=given.seed,
+        mixed_precision=given.precision, schedule=_schedule(given),
     )  # fmt: skip
     teacher = load_logits(given.logits, cache.names)
     _write_settings(given.output, cache, asdict(settings))
@@ -60,34 +76,34 @@ def distill(given: Namespace) -> None:
 
 
 def export(given: Namespace) -> None:
-    """Writes a checkpoint folder."""
+    """Writes a checkpoint folder; each embedding is described in the JSON of `--about` under its name."""
     about: dict[str, Any] = json.loads(given.about.read_text(encoding="utf-8"))
-    network = build_network(size=None)
+    network = build_network(given.heads, size=None)
     network.load_weights(given.fusion)
-    classifier = build_classifier(given.embedding_px)
-    classifier.load_weights(given.embedding)
-    described = {
-        "architecture": ARCHITECTURE,
-        **about["embedding"],
-        "input_px": given.embedding_px,
-        "temperature": given.temperature,
+    embeddings = {
+        name: _trained(name, weights, about["embeddings"][name])
+        for name, weights in (("bundled", given.embedding), ("compact", given.compact))
+        if weights is not None
     }
     card = export_checkpoint(
-        given.checkpoint,
-        given.name,
-        network,
-        inception_resnet_v2.fold(classifier),
-        described,
-        about["training"],
-        tuple(about["limits"]),
-    )
+        given.checkpoint, given.name, network, embeddings, about["training"], tuple(about["limits"]),
+        given.head, given.best,
+    )  # fmt: skip
     print(f"checkpoint {card.id} written to {given.checkpoint}")
+
+
+def _trained(name: str, weights: Path, about: dict[str, Any]) -> TrainedEmbedding:
+    architecture = "compact" if name == "compact" else "inception_resnet_v2"
+    classifier = distilling.BUILDERS[architecture](about["input_px"])
+    classifier.load_weights(weights)
+    folded = compact.fold(classifier) if architecture == "compact" else inception_resnet_v2.fold(classifier)
+    return TrainedEmbedding(folded, {"architecture": architecture, **about})
 
 
 def evaluate(given: Namespace) -> None:
     """Measures a checkpoint with its own embedding, with stand-ins, with zeros and with other photos' embeddings."""
     folder = given.checkpoint or bundled_checkpoint_path()
-    colorizer = Colorizer.load(folder, given.batch_size, given.embedding)
+    colorizer = Colorizer.load(folder, given.batch_size, given.embedding, given.head)
     photos = measuring.load_photos(given.folder, given.limit)
     sources = {
         "own": "own",

@@ -6,7 +6,7 @@ short side of 256 px; the operating system keeps in memory what fits and no more
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,10 @@ class PhotoCache:
     def by_folder(self) -> dict[str, int]:
         """Photos by the folder that they lie in, for the model card."""
         return dict(Counter(str(Path(str(name)).parent) for name in self.names))
+
+    def weights(self, rows: NDArray[np.intp], of_folders: Mapping[str, int]) -> NDArray[np.intp]:
+        """How often each of these photos counts (n,): its folder's weight, 1 for a folder without one."""
+        return np.array([of_folders.get(str(Path(str(self.names[row])).parent), 1) for row in rows], np.intp)
 
     def _held_back(self) -> NDArray[np.bool_]:
         return np.array([is_validation(str(name)) for name in self.names], bool)

@@ -1,4 +1,4 @@
-"""Training the embedding by distillation: InceptionResNetV2 learns to say of a grey photo what a teacher says of it.
+"""Training an embedding by distillation: a classifier learns to say of a grey photo what a teacher says of it.
 
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531. No ImageNet weights and no
 labels are needed: a teacher's logits for ordinary photos are enough. The weights that come out are not ImageNet's.
@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.model import compact
 from worker.model.embedding import build_classifier
 from worker.model.lab import centre_square, lightness_to_grey
 from worker.training import loop
@@ -25,6 +26,7 @@ from worker.training.photos import Pixels, to_lab
 Floats = NDArray[np.float32]
 
 
+BUILDERS = {"inception_resnet_v2": build_classifier, "compact": compact.build_compact}  # by architecture
 NEARLY_WHOLE = Zoom(1.0, 1.35)  # the photo's short side, as a multiple of side_px
 
 
@@ -32,6 +34,7 @@ NEARLY_WHOLE = Zoom(1.0, 1.35)  # the photo's short side, as a multiple of side_
 class Settings:
     """Hyperparameters of one run; they go into the model card as they are."""
 
+    architecture: str = "inception_resnet_v2"
     side_px: int = 139
     batch_size: int = 32
     zoom: Zoom = NEARLY_WHOLE
@@ -45,13 +48,13 @@ def distill(
     cache: PhotoCache, teacher: Logits, settings: Settings, folder: Path,
     start_from: Path | None = None, resume: bool = False,
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
-    """Trains InceptionResNetV2 on the cache's training photos turned grey, towards `teacher`'s logits (n, 1000).
+    """Trains a classifier on the cache's training photos turned grey, towards `teacher`'s logits (n, 1000).
 
     Returns the classifier, with averaged weights, and the history. Raises TrainingError as `loop.run`.
     """
     keras.utils.set_random_seed(settings.seed)
     with loop.precision(settings.mixed_precision):
-        model = build_classifier(settings.side_px)
+        model = BUILDERS[settings.architecture](settings.side_px)
     if start_from is not None:
         model.load_weights(start_from)
     else:

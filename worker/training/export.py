@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,36 +12,49 @@ import keras
 
 from worker.model import checkpoint, weights_io
 from worker.model.folding import fold_network
-from worker.model.network import TRAINING_MEAN_AB
+from worker.model.network import HEADS, TRAINING_MEAN_AB
+
+
+@dataclass(frozen=True)
+class TrainedEmbedding:
+    """A classifier's folded layers, and its description for the card: architecture, weights, input_px, temperature."""
+
+    layers: weights_io.Layers
+    about: Mapping[str, Any]
 
 
 def export(
     folder: Path,
     name: str,
     network: keras.Model,
-    layers: weights_io.Layers,
-    embedding: Mapping[str, Any],
+    embeddings: Mapping[str, TrainedEmbedding],
     training: Mapping[str, Any],
     limits: tuple[str, ...] = (),
+    head: str | None = None,
+    embedding: str | None = None,
 ) -> checkpoint.Card:
-    """Writes the checkpoint `folder`: the network's weights, the embedding's and the card.
+    """Writes the checkpoint `folder`: the network's weights, the embeddings' and the card.
 
-    `network` is a `build_network(batch_norm=True)`, `layers` a folded embedding, described by `embedding`
-    (architecture, origin, input_px, temperature). A checkpoint already there is replaced whole, at the end.
+    `network` is a `build_network(batch_norm=True)`; `head` and `embedding` are those that workers use unless told
+    otherwise, the first ones without them. A checkpoint already there is replaced whole, at the end.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    heads = HEADS if network.name == "fusion_both" else (network.name.removeprefix("fusion_"),)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as made:
         new = Path(made) / "new"
         new.mkdir()
-        names = weights_io.write_fusion(new, fold_network(network)) + weights_io.write_embedding(new, layers)
+        shards = {key: weights_io.write_embedding(new, key, one.layers) for key, one in embeddings.items()}
+        names = weights_io.write_fusion(new, fold_network(network)) + [n for key in shards for n in shards[key]]
         files = {file: checkpoint.file_sha256(new / file) for file in names}
         card = checkpoint.Card(
             id=checkpoint.checkpoint_id(files),
             name=name,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             network=checkpoint.NETWORK,
-            head=network.name.removeprefix("fusion_"),
-            embedding=dict(embedding),
+            head=head or heads[0],
+            heads=heads,
+            embedding=embedding or next(iter(embeddings)),
+            embeddings={key: {**one.about, "files": shards[key]} for key, one in embeddings.items()},
             files=files,
             training_mean_ab=TRAINING_MEAN_AB,
             training=dict(training),

@@ -91,7 +91,8 @@ def run(
         if progress >= 1:
             break
         model.optimizer.learning_rate.assign(schedule.rate(step, progress))
-        losses.append(float(np.asarray(model.train_on_batch(inputs, targets))))
+        # Of a network with two heads Keras gives the sum first, then each head's.
+        losses.append(float(np.ravel(np.asarray(model.train_on_batch(inputs, targets)))[0]))
         step += 1
         if not math.isfinite(losses[-1]):
             raise TrainingError(

@@ -32,7 +32,7 @@ class Refit:
 
 
 def refit_last_layer(model: keras.Model, cache: PhotoCache, teacher: Logits, side_px: int) -> Refit:
-    """Sets the layer `predictions` of a trained InceptionResNetV2, if that betters it; the temperature goes with it."""
+    """Sets the layer `predictions` of a trained classifier, if that betters it; the temperature goes with it."""
     pooled = keras.Model(model.input, model.get_layer("avg_pool").output)
     train, hold = (_features(pooled, cache, rows, side_px) for rows in (cache.training, cache.validation))
     mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-3

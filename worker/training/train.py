@@ -1,6 +1,6 @@
 """Training the fusion network: encoder, fusion, decoder and head, with classifiers' words in the embedding's place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,22 @@ from keras import ops
 from numpy.typing import NDArray
 
 from worker.model.lab import centre_square
-from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Head, build_network
+from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
+from worker.model.vivid import annealed_mean
 from worker.training import loop
 from worker.training.augment import Zoom, random_crop, random_tone
 from worker.training.classifiers import CLASSES, Logits, probabilities, varied
 from worker.training.dataset import PhotoCache
 from worker.training.photos import to_lab
-from worker.training.start import start_at_least_squares
+from worker.training.soft_colours import SoftColours, bin_prior
+from worker.training.start import start_at_least_squares, start_at_prior
 
 Floats = NDArray[np.float32]
 
 LOSS_SCALE = 100.0  # so that the tint's loss is about 1
-VALIDATION_SIDE_PX = 256
-VALIDATION_PHOTOS = 96
-
+VIVID_SHARE = 0.5  # weight of the bins' cross-entropy, nats, beside the paper head's loss, where both are trained
+VALIDATION_SIDE_PX = 192
+VALIDATION_PHOTOS = 160
 
 ALL_SIZES = Zoom(100.0, 420.0)  # from the whole photo in a crop to its size in use
 
@@ -37,7 +39,8 @@ class Settings:
     side_px: int = 96
     batch_size: int = 24
     zoom: Zoom = ALL_SIZES
-    head: Head = "paper"
+    head: Heads = "paper"
+    weights: Mapping[str, int] = field(default_factory=dict)  # times that a folder's photos are seen in an epoch
     seed: int = 1
     mixed_precision: str = "mixed_bfloat16"  # or "float32", "mixed_float16"
     schedule: loop.Schedule = field(default_factory=loop.Schedule)
@@ -45,27 +48,38 @@ class Settings:
 
 def train(
     cache: PhotoCache, sources: Sequence[Logits], settings: Settings, folder: Path,
-    start_from: Path | None = None, resume: bool = False,
+    start_from: Path | None = None, resume: bool = False, unmet: Sequence[Logits] = (),
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
     """Trains on the cache's training photos; `sources` are classifiers' logits, one row for each photo.
 
-    `start_from` is an earlier run's folder whose weights begin this one; `resume` goes on with `folder`'s own.
+    `unmet` are those of classifiers that it is only measured with. `start_from` is an earlier run's folder whose
+    weights begin this one; `resume` goes on with `folder`'s own.
     Returns the network, with averaged weights, and the history. Raises TrainingError as `loop.run`.
     """
     keras.utils.set_random_seed(settings.seed)
     with loop.precision(settings.mixed_precision):
         model = build_network(settings.head, size=None)
+    soft_colours = None if settings.head == "paper" else SoftColours(bin_prior(cache))
     if start_from is not None:
         model.load_weights(start_from)
-    elif settings.head == "paper":
-        start_at_least_squares(model, cache, sources)
-    model.compile(loop.adam(), loss=colour_loss, jit_compile=False)
-    batches = FusionBatches(cache, sources, settings)
-    measure = Validation(cache, sources)
+    else:
+        _start(model, cache, sources, soft_colours)
+    losses = {"paper": colour_loss, "vivid": bin_loss, "both": [colour_loss, bin_loss]}
+    weights = {"both": [1.0, VIVID_SHARE]}
+    model.compile(loop.adam(), loss=losses[settings.head], loss_weights=weights.get(settings.head), jit_compile=False)
+    batches = FusionBatches(cache, sources, settings, soft_colours)
+    measure = Validation(cache, [*sources, *unmet], settings.weights)
     history = loop.run(
         model, batches, settings.schedule, folder, lambda: measure(model), resume, lambda line: print(line, flush=True)
     )
     return model, history
+
+
+def _start(model: keras.Model, cache: PhotoCache, sources: Sequence[Logits], soft_colours: SoftColours | None) -> None:
+    if soft_colours is None or len(model.outputs) > 1:
+        start_at_least_squares(model, cache, sources)
+    if soft_colours is not None:
+        start_at_prior(model, soft_colours.prior)
 
 
 def colour_loss(wanted: Any, given: Any) -> Any:
@@ -73,21 +87,37 @@ def colour_loss(wanted: Any, given: Any) -> Any:
     return LOSS_SCALE * ops.mean(ops.square(ops.cast(wanted, "float32") - ops.cast(given, "float32")))
 
 
+def bin_loss(wanted: Any, given: Any) -> Any:
+    """Cross-entropy of bin logits (batch, h, w, 313) with weighted soft colours of the same shape, nats a place."""
+    log_probabilities = ops.log_softmax(ops.cast(given, "float32"), axis=-1)
+    return -ops.mean(ops.sum(ops.cast(wanted, "float32") * log_probabilities, axis=-1))
+
+
 class FusionBatches:
     """The batch of each step: crops' lightness and embeddings, and their colours. Step k is the same in every run."""
 
-    def __init__(self, cache: PhotoCache, sources: Sequence[Logits], settings: Settings) -> None:
+    def __init__(
+        self, cache: PhotoCache, sources: Sequence[Logits], settings: Settings, soft_colours: SoftColours | None = None
+    ) -> None:
         self._cache = cache
         self._sources = sources
         self._settings = settings
-        self._rows = cache.training
+        self._soft_colours = soft_colours
+        rows = cache.training
+        self._rows = np.repeat(rows, cache.weights(rows, settings.weights))
 
     def __call__(self, step: int) -> loop.Batch:
-        """-> lightness (batch, side, side, 1), -1..1, embedding (batch, 1000); a, b / 128 (batch, side, side, 2)."""
+        """-> lightness (batch, side, side, 1), -1..1, embedding (batch, 1000); what the heads should answer.
+
+        `paper`: a, b / 128 (batch, side, side, 2); `vivid`: soft colours (batch, side / 4, side / 4, 313).
+        """
         rng = np.random.default_rng([self._settings.seed, step])
         examples = [self._example(row, rng) for row in self._photos(step)]
         lightness, embeddings, ab = (np.stack(part) for part in zip(*examples, strict=True))
-        return [lightness, embeddings], ab
+        if self._soft_colours is None:
+            return [lightness, embeddings], ab
+        soft = self._soft_colours(ab * np.float32(AB_SCALE))
+        return [lightness, embeddings], soft if self._settings.head == "vivid" else [ab, soft]
 
     def _example(self, row: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
         lab = to_lab(random_crop(self._cache.photo(row), self._settings.side_px, self._settings.zoom, rng))
@@ -110,12 +140,19 @@ class FusionBatches:
 
 
 class Validation:
-    """R2 on photos kept for choosing, with each classifier's word and with none; and PSNR is left to `evaluate`."""
+    """R2 on photos kept for choosing, with each classifier's word and with none; and PSNR is left to `evaluate`.
 
-    def __init__(self, cache: PhotoCache, sources: Sequence[Logits], photos: int = VALIDATION_PHOTOS) -> None:
+    Folders count as they do in training. A network of two heads is measured by its paper head.
+    """
+
+    def __init__(
+        self, cache: PhotoCache, sources: Sequence[Logits], weights: Mapping[str, int] | None = None,
+        photos: int = VALIDATION_PHOTOS,
+    ) -> None:  # fmt: skip
         rows = np.random.default_rng(0).permutation(cache.validation)[:photos]
         lab = np.stack([_square(cache, int(row)) for row in rows])
         self._lightness, self._ab = lab[..., :1] / 50 - 1, lab[..., 1:]
+        self._weights = cache.weights(rows, weights or {}).astype(np.float64)
         self._embeddings = [np.sqrt(probabilities(logits[rows])) for logits in sources]
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
@@ -123,12 +160,23 @@ class Validation:
         return known | {"r2_zeros": self._r2(model, np.zeros((len(self._ab), CLASSES), np.float32))}
 
     def _r2(self, model: keras.Model, embeddings: Floats) -> float:
-        found = [
-            np.asarray(model.predict_on_batch([self._lightness[k : k + 8], embeddings[k : k + 8]]), np.float32)
-            for k in range(0, len(self._ab), 8)
-        ]
-        error = np.square(self._ab - AB_SCALE * np.concatenate(found)).sum()
-        return round(float(1 - error / np.square(self._ab - np.asarray(TRAINING_MEAN_AB, np.float32)).sum()), 4)
+        found = np.concatenate(
+            [colours_of(model, self._lightness[k : k + 8], embeddings[k : k + 8]) for k in range(0, len(self._ab), 8)]
+        )
+        of_tint = np.square(self._ab - np.asarray(TRAINING_MEAN_AB, np.float32)).mean((1, 2, 3))
+        error = np.square(self._ab - found).mean((1, 2, 3))
+        return round(float(1 - self._weights @ error / (self._weights @ of_tint)), 4)
+
+
+def colours_of(model: keras.Model, lightness: Floats, embeddings: Floats) -> Floats:
+    """a*, b* (batch, side, side, 2), CIE units, by whichever heads the network in training has."""
+    given = model.predict_on_batch([lightness, embeddings])
+    given = np.asarray(given[0] if isinstance(given, list) else given, np.float32)
+    if given.shape[-1] == 2:
+        return given * np.float32(AB_SCALE)
+    side = lightness.shape[1]
+    ab = np.asarray(annealed_mean(given, 1.0))
+    return np.stack([cv2.resize(one, (side, side), interpolation=cv2.INTER_LINEAR) for one in ab])
 
 
 def _square(cache: PhotoCache, row: int) -> Floats:

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from worker.model import inception_resnet_v2
+from worker.model import compact, inception_resnet_v2
 from worker.model.embedding import build_classifier
 from worker.model.network import build_network
 from worker.model.weights_io import Layers
-from worker.training.export import export
+from worker.training.export import TrainedEmbedding, export
 
 SMALLEST_PX = 75  # InceptionResNetV2 takes no smaller image
 
@@ -36,6 +36,11 @@ def classifier_layers(classifier: keras.Model) -> Layers:
 def checkpoint_folder(classifier_layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained checkpoint; tests that change it copy it first."""
     folder = tmp_path_factory.mktemp("checkpoints") / "untrained"
-    embedding = {"architecture": "inception_resnet_v2", "input_px": SMALLEST_PX, "temperature": 1.0}
-    export(folder, "untrained", build_network("paper", 32), classifier_layers, embedding, {}, ("untrained",))
+    about = {"architecture": "inception_resnet_v2", "input_px": SMALLEST_PX, "temperature": 1.0}
+    small = {"architecture": "compact", "input_px": 32, "temperature": 1.0}
+    embeddings = {
+        "bundled": TrainedEmbedding(classifier_layers, about),
+        "compact": TrainedEmbedding(compact.fold(compact.build_compact(32)), small),
+    }
+    export(folder, "untrained", build_network("both", 32), embeddings, {}, ("untrained",))
     return folder

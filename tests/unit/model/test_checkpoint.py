@@ -22,7 +22,9 @@ def folder(tmp_path: Path) -> Path:
         created="2024-08-01T00:00:00+00:00",
         network=checkpoint.NETWORK,
         head="paper",
-        embedding={"input_px": 299, "temperature": 1.0},
+        heads=("paper",),
+        embedding="bundled",
+        embeddings={"bundled": {"input_px": 299, "temperature": 1.0, "files": []}},
         files=files,
         training_mean_ab=(1.6, 7.7),
         training={},
@@ -72,6 +74,23 @@ def test_a_damaged_card_is_one_line(folder: Path, text: str) -> None:
     with pytest.raises(CheckpointError, match=r"card\.json is no model card") as caught:
         checkpoint.read_card(folder)
     assert "\n" not in caught.value.message
+
+
+def test_a_head_that_was_not_trained_is_refused(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="tiny has no head 'vivid'; expected one of paper"):
+        checkpoint.head_of(checkpoint.read_card(folder), "vivid")
+
+
+def test_what_coloured_a_scan_is_told_where_it_is_not_the_cards_own_choice(folder: Path) -> None:
+    card = checkpoint.read_card(folder)
+    assert card.variant("paper", "bundled", "aaaaaaaa") == card.id
+    assert card.variant("vivid", "imagenet", "aaaaaaaa") == f"{card.id}-vivid-embedding-aaaaaaaa"
+
+
+def test_a_card_whose_choice_is_not_in_its_list_is_refused(folder: Path) -> None:
+    change(folder, lambda values: values.update(embedding="compact"))
+    with pytest.raises(CheckpointError, match=r"card\.json is no model card"):
+        checkpoint.read_card(folder)
 
 
 def test_a_card_cannot_name_files_outside_its_folder(folder: Path) -> None:

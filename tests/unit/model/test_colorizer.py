@@ -58,6 +58,14 @@ def test_the_worker_learns_the_checkpoints_name(colorizer: Colorizer, checkpoint
     assert (colorizer.head, colorizer.embedding, colorizer.batch_size) == ("paper", "bundled", 2)
 
 
+def test_the_other_head_and_embedding_can_be_asked_for(checkpoint_folder: Path, colorizer: Colorizer) -> None:
+    other = Colorizer.load(checkpoint_folder, 1, "compact", "vivid")
+    ab, certainty = other.predict(lightness(1))
+    assert ab.shape == (1, 400, 400, 2)
+    assert 0 <= certainty[0] <= 1
+    assert other.checkpoint_id == f"{colorizer.checkpoint_id}-vivid-compact"
+
+
 def test_a_damaged_checkpoint_is_not_loaded(checkpoint_folder: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(checkpoint_folder, damaged)

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from worker.errors import CheckpointError
-from worker.model.folding import assign, fold_network
-from worker.model.network import Head, build_network
+from worker.model.folding import assign, fold_network, for_head
+from worker.model.network import HEADS, Head, build_network
 
 
 def shaken(model: keras.Model) -> keras.Model:
@@ -25,6 +25,12 @@ def test_a_folded_network_gives_what_the_trained_one_gave(head: Head) -> None:
     rng = np.random.default_rng(1)
     inputs = [rng.uniform(-1, 1, (2, 32, 32, 1)).astype("f"), rng.random((2, 1000)).astype("f")]
     np.testing.assert_allclose(np.asarray(folded(inputs)), np.asarray(trained(inputs, training=False)), atol=1e-4)
+
+
+def test_two_heads_trained_together_serve_one_by_one() -> None:
+    weights = fold_network(build_network("both", 32))
+    for head in HEADS:
+        assign(build_network(head, 32, batch_norm=False), for_head(weights, head))
 
 
 def test_weights_of_another_network_are_refused() -> None:

@@ -18,7 +18,7 @@ def test_an_embedding_in_shards_comes_back_in_order(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(weights_io, "SHARD_BYTES", 250)
     rng = np.random.default_rng(0)
     layers = [(rng.normal(size=(10, 10)).astype("f"), np.full(10, n, np.float32)) for n in range(12)]
-    names = weights_io.write_embedding(tmp_path, layers)
+    names = weights_io.write_embedding(tmp_path, "bundled", layers)
     found = weights_io.read_embedding(tmp_path, names)
     assert len(names) == 6
     assert [bias[0] for _, bias in found] == list(range(12))

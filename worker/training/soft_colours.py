@@ -1,0 +1,60 @@
+"""What the vivid head is trained towards: the soft code of each place's colour, weighted so that rare colours count."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.model.bins import AB_BIN_CENTRES, SOFT_NEIGHBOURS, class_weights, soft_encode
+from worker.training.dataset import PhotoCache
+from worker.training.photos import to_lab
+
+Floats = NDArray[np.float32]
+
+REACH = 128  # the table covers whole a* and b* of -128..127
+PLACE_PX = 4  # the head answers once for each 4x4 px
+PRIOR_PX = 32  # a photo's share of the prior is taken from this side
+
+
+class _Table:
+    """The soft code of every whole a*, b*: its ten bins and their shares. Finding them anew costs too much."""
+
+    def __init__(self) -> None:
+        axis = np.arange(-REACH, REACH, dtype=np.float32)
+        code = soft_encode(np.stack(np.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2))
+        order = np.argsort(-code, axis=1)[:, :SOFT_NEIGHBOURS]
+        self.bins = order  # (65536, 10), the nearest first
+        self.shares = np.take_along_axis(code, order, axis=1)
+
+    def rows(self, ab: Floats) -> NDArray[np.intp]:
+        """a*, b* (n, 2), CIE units -> rows of the table."""
+        whole = np.clip(np.rint(ab), -REACH, REACH - 1).astype(np.intp) + REACH
+        return np.asarray(whole[:, 0] * 2 * REACH + whole[:, 1], np.intp)
+
+
+class SoftColours:
+    """Colours -> soft codes, each x the class weight of its nearest bin (Zhang et al. 2016, eq. 2 and 3)."""
+
+    def __init__(self, prior: Floats) -> None:
+        self.prior = prior
+        self._table = _Table()
+        self._shares = self._table.shares * class_weights(prior)[self._table.bins[:, :1]]
+
+    def __call__(self, ab: Floats) -> Floats:
+        """a*, b* (batch, side, side, 2), CIE units -> (batch, side / 4, side / 4, 313)."""
+        batch, height, width, _ = ab.shape
+        places = ab.reshape(batch, height // PLACE_PX, PLACE_PX, width // PLACE_PX, PLACE_PX, 2).mean((2, 4))
+        rows = self._table.rows(places.reshape(-1, 2))
+        code = np.zeros((len(rows), len(AB_BIN_CENTRES)), np.float32)
+        np.put_along_axis(code, self._table.bins[rows], self._shares[rows], axis=1)
+        return code.reshape(*places.shape[:3], -1)
+
+
+def bin_prior(cache: PhotoCache) -> Floats:
+    """The share of each bin in the training photos (313,), 1 in sum."""
+    table = _Table()
+    counts = np.zeros(len(AB_BIN_CENTRES), np.float64)
+    for row in cache.training:
+        small = cv2.resize(cache.photo(int(row)), (PRIOR_PX, PRIOR_PX), interpolation=cv2.INTER_AREA)
+        rows = table.rows(to_lab(np.asarray(small, np.uint8))[..., 1:].reshape(-1, 2))
+        np.add.at(counts, table.bins[rows], table.shares[rows])
+    return np.asarray(counts / counts.sum(), np.float32)
