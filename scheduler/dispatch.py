@@ -68,7 +68,7 @@ class Dispatcher:
         return messages
 
     def _capacity(self, session: Session) -> int:
-        heard_after = utc_now() - timedelta(seconds=self._settings.heartbeat_seconds * 4)
+        heard_after = utc_now() - timedelta(seconds=self._settings.silent_seconds)
         return workers.live_children(session, heard_after=heard_after) * self._settings.queue_chunks_per_child
 
     def _resend(self) -> int:

@@ -22,7 +22,12 @@ def expire(engine: Engine, *, chunk_attempts: int) -> int:
             gone = leases.give_up(session, message, chunk_attempts=chunk_attempts, now=now, only_expired=True)
         if gone:
             count += 1
-            logger.warning("chunk %d: the lease of attempt %d expired", message.chunk_id, message.attempt)
+            logger.warning(
+                "chunk %d: the lease of attempt %d expired",
+                message.chunk_id,
+                message.attempt,
+                extra={"chunk": message.chunk_id},
+            )
     return count
 
 
@@ -30,8 +35,8 @@ def complete_jobs(engine: Engine) -> list[int]:
     """Returns the jobs that this call completed. Those that failed too often are aborted first."""
     with session_scope(engine) as session:
         for job_id in jobs.abort_failing(session, now=utc_now()):
-            logger.warning("job %d is aborted: more of its scans failed than it allows", job_id)
+            logger.warning("job %d is aborted: more of its scans failed than it allows", job_id, extra={"job": job_id})
         completed = jobs.complete_finished(session, now=utc_now())
     for job_id in completed:
-        logger.info("job %d is completed", job_id)
+        logger.info("job %d is completed", job_id, extra={"job": job_id})
     return completed

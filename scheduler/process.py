@@ -11,10 +11,14 @@ from db.migrations import check_up_to_date
 from db.session import make_engine
 from scheduler import leases
 from scheduler.dispatch import Dispatcher
+from scheduler.metrics import SchedulerMetrics
 from scheduler.schedules import Beat
+from scheduler.watched import Watched
 from worker.app import CONNECT_SECONDS, make_app
 from worker.doorbell import Doorbell
 from worker.errors import ServiceUnavailable
+from worker.health import Health
+from worker.metrics_server import MetricsServer
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,28 +34,44 @@ def run_scheduler(settings: Settings) -> None:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    engine = make_engine(settings.database_url.get_secret_value())
+    engine = make_engine(settings.database)
     check_up_to_date(engine)
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
     doorbell = Doorbell(app)
     doorbell.unread()
+    health = Health("no round has ended", notify_socket=settings.notify_socket)
+    watched = Watched(engine, doorbell, settings)
     dispatcher = Dispatcher(engine, doorbell, settings)
-    logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
-    with ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as executor:
+    with (
+        MetricsServer(settings.metrics_address, settings.metrics_port, watched.metrics.registry, health),
+        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as executor,
+    ):
+        logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
         beat = Beat(app, engine, settings, executor)
         while not stopping.wait(settings.scheduler_round_seconds):
-            try:
-                run_round(engine, dispatcher, beat, settings)
-            except ServiceUnavailable as error:
-                logger.warning("%s; trying again", error)
+            health.turn(_round(engine, dispatcher, beat, settings, watched))
         logger.info("the scheduler stops")
         beat.stop()
 
 
-def run_round(engine: Engine, dispatcher: Dispatcher, beat: Beat, settings: Settings) -> None:
+def _round(engine: Engine, dispatcher: Dispatcher, beat: Beat, settings: Settings, watched: Watched) -> str:
+    """One round, timed; what was amiss."""
+    try:
+        with watched.metrics.round():
+            run_round(engine, dispatcher, beat, settings, watched.metrics)
+            watched.look()
+    except ServiceUnavailable as error:
+        logger.warning("%s; trying again", error)
+        return error.message
+    return ""
+
+
+def run_round(
+    engine: Engine, dispatcher: Dispatcher, beat: Beat, settings: Settings, metrics: SchedulerMetrics
+) -> None:
     """Raises ServiceUnavailable; whatever was left undone is done in a later round."""
-    leases.expire(engine, chunk_attempts=settings.chunk_attempts)
-    leases.complete_jobs(engine)
+    metrics.expired.inc(leases.expire(engine, chunk_attempts=settings.chunk_attempts))
+    metrics.completed.inc(len(leases.complete_jobs(engine)))
     # Before the dispatcher: schedules don't need the broker.
     beat.round()
-    dispatcher.round()
+    metrics.messages.inc(dispatcher.round())

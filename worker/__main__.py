@@ -14,7 +14,7 @@ def main() -> int:
         # Celery's app is made of the settings when it is imported, and may refuse them.
         from worker.supervisor import run_worker
 
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         if settings.end_with_parent:
             end_with_parent()
         run_worker(settings)

@@ -1,11 +1,13 @@
 """The Celery app: queue, transport and limits. The broker is only a doorbell; the job database is the truth."""
 
 import ssl
+import warnings
 from typing import Any
 from urllib.parse import urlsplit
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.exceptions import SecurityWarning
+from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init
 
 from worker.errors import UsageError
 from worker.logs import configure_logging
@@ -43,6 +45,9 @@ def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
+        worker_enable_remote_control=settings.celery_remote_control,
+        # What Flower shows of chunks; a message for each, which the broker does not keep.
+        worker_send_task_events=True,
         task_time_limit=settings.hard_time_limit_seconds,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -81,9 +86,16 @@ def _transport_options(scheme: str, settings: Settings, answer_seconds: float) -
     }
 
 
+@celeryd_init.connect
+def _run_as_root_without_a_sermon(**_: object) -> None:
+    # It warns of pickle, which is not accepted here; photochrom doctor says what root means.
+    warnings.simplefilter("ignore", SecurityWarning)
+
+
 @setup_logging.connect
 def _log_like_every_process(**_: object) -> None:
-    configure_logging(load_settings().log_level)
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
 
 
 @worker_init.connect

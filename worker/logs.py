@@ -1,13 +1,63 @@
-"""One log format for every process, to standard error."""
+"""One log for every process, to standard error: lines for people, or JSON for machines."""
 
+import json
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_IDS = ("worker", "job", "chunk", "scan")
+_context: ContextVar[dict[str, int | str]] = ContextVar("photochrom_log_context", default={})  # noqa: B039 - never changed
 
 
-def configure_logging(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+def configure_logging(level: str, log_format: str = "text") -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter(_TEXT))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
     # One line a request or a chunk is for debugging; ours say what matters.
     for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     # libvips warns of what it mends; what it can't read becomes the scan's own error.
     logging.getLogger("pyvips").setLevel(logging.ERROR)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+@contextmanager
+def log_context(**ids: int | str) -> Iterator[None]:
+    """Every JSON line that this thread logs in the block names these: job, chunk, scan, worker."""
+    token = _context.set({**_context.get(), **ids})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def json_of(line: bytes) -> bytes:
+    """A line of another process as JSON, unless it is already: libraries write to standard error by themselves."""
+    if line.startswith(b"{") or not line.strip():
+        return line
+    said = {"level": "INFO", "logger": "standard error", "message": line.decode(errors="replace").rstrip()}
+    return json.dumps(said, ensure_ascii=False).encode() + b"\n"
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: time (UTC), level, logger, process, message, what the context and `extra` name, exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(record.created))}.{int(record.msecs):03}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": record.getMessage(),
+        }
+        line |= _context.get()
+        line |= {name: getattr(record, name) for name in _IDS if hasattr(record, name)}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)

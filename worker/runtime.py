@@ -87,6 +87,10 @@ class Runtime:
     def model_socket(self) -> Path:
         return self.folder / "model.sock"
 
+    @property
+    def tally_socket(self) -> Path:
+        return self.folder / "tally.sock"
+
     def drain(self, reason: str = "") -> None:
         """Tell the children to finish what they have in hand and hand back the rest.
 

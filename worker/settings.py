@@ -12,6 +12,7 @@ from pydantic import DirectoryPath, Field, SecretStr, ValidationError, model_val
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
+from worker.settings_errors import refuse_unknown, sentence
 from worker.storage import S3Options
 
 # Up to a week, which is longer than anything here waits, and finite.
@@ -19,13 +20,16 @@ Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]
 PauseSeconds = Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)]
 
 
+PREFIX = "PHOTOCHROM_"
+
+
 class Settings(BaseSettings):
     """One field is one variable: `lease_seconds` is PHOTOCHROM_LEASE_SECONDS."""
 
-    model_config = SettingsConfigDict(env_prefix="PHOTOCHROM_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
 
-    database_url: SecretStr = Field(
-        SecretStr("sqlite:///photochrom.db"), description="SQLAlchemy URL of the job database."
+    database_url: SecretStr | None = Field(
+        None, description="The job database: postgresql://user:password@host/database or sqlite:////path/file.db."
     )
     broker_url: SecretStr = Field(
         SecretStr("redis://127.0.0.1:6379/0"), description="Celery broker: redis://, rediss:// or amqp://."
@@ -121,8 +125,40 @@ class Settings(BaseSettings):
         False, description="A scheduler or worker that `photochrom run` started ends with it, however it ends."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="DEBUG, INFO, WARNING or ERROR."
+        "INFO", description="What is logged: this, and what is worse."
     )
+
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or one JSON object a line, with job, chunk and scan ids."
+    )
+    metrics_port: Annotated[int | None, Field(ge=1, le=65535)] = Field(
+        None, description="Where a worker or scheduler serves /metrics, /live and /ready; unset means nowhere."
+    )
+    metrics_address: Annotated[str, Field(min_length=1)] = Field(
+        "127.0.0.1", description="The address it listens on; 0.0.0.0 for every network that the machine is in."
+    )
+    celery_remote_control: bool = Field(
+        True, description="Whether workers obey Celery's remote control, which Flower uses and everyone at the broker."
+    )
+    notify_socket: str | None = Field(
+        None, validation_alias="NOTIFY_SOCKET", description="Set by systemd: told when the process is ready and lives."
+    )
+
+    @property
+    def database(self) -> str:
+        """The job database's URL, with its password; raises UsageError when none is set."""
+        if self.database_url is None:
+            # No file in the folder of the day: a job that went into one would never be found again.
+            raise UsageError(
+                "PHOTOCHROM_DATABASE_URL is not set; expected postgresql://user:password@host/database "
+                "or sqlite:////path/to/photochrom.db"
+            )
+        return self.database_url.get_secret_value()
+
+    @property
+    def silent_seconds(self) -> float:
+        """A worker that has not been heard of for so long takes nothing, as far as anybody knows."""
+        return self.heartbeat_seconds * 4
 
     @property
     def s3_options(self) -> S3Options:
@@ -152,14 +188,9 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """The environment's settings; raises UsageError, one line without any value that may be secret."""
+    refuse_unknown(os.environ, Settings.model_fields, prefix=PREFIX)
     try:
         return Settings()
     except ValidationError as error:
-        raise UsageError("; ".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
-
-
-def _sentence(problem: object) -> str:
-    assert isinstance(problem, dict)
-    where = "_".join(str(part) for part in problem["loc"]).upper()
-    said = str(problem["msg"]).removeprefix("Value error, ")
-    return f"PHOTOCHROM_{where}: {said}" if where else f"PHOTOCHROM_* settings: {said}"
+        problems = error.errors(include_url=False)
+        raise UsageError("; ".join(sentence(problem, Settings, prefix=PREFIX) for problem in problems)) from None

@@ -20,11 +20,18 @@ from db.session import make_engine, read_scope, session_scope
 from worker.app import CONNECT_SECONDS, make_app
 from worker.doorbell import Doorbell
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
+from worker.health import Health
+from worker.inference.client import stats
 from worker.inference.connection import ServerInfo
 from worker.inference.process import ModelServerProcess
+from worker.logs import json_of
+from worker.metrics import WorkerMetrics
+from worker.metrics_server import MetricsServer
 from worker.model.checkpoint import bundled_checkpoint_path, verify
 from worker.runtime import Runtime, lives, machine_name, worker_lives
 from worker.settings import Settings
+from worker.statistics import Statistics
+from worker.tally import TallyListener
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +39,7 @@ MODEL_READY_SECONDS = 300
 WATCH_SECONDS = 0.2
 COLD_SECONDS = 2.0  # for Celery's cold shutdown, and for SIGKILL to take effect
 MODEL_STOP_SECONDS = 2.0
+STATS_SECONDS = 1.0  # for the model server to give its counters
 CELERY_PAUSE_SECONDS = 2.0
 CELERY_ENDS, CELERY_ENDS_SECONDS = 10, 600.0  # more ends than this in so long a time are no accident
 
@@ -43,10 +51,12 @@ def run_worker(settings: Settings) -> None:
     """
     if settings.stand_in_model_milliseconds is None:
         verify(settings.checkpoint or bundled_checkpoint_path())
-    check_up_to_date(make_engine(settings.database_url.get_secret_value()))
+    check_up_to_date(make_engine(settings.database))
     Doorbell(make_app(settings, answer_seconds=CONNECT_SECONDS)).unread()
     with Runtime.of_new_worker() as runtime:
-        Supervisor(settings, runtime).run()
+        supervisor = Supervisor(settings, runtime)
+        with supervisor.metrics_server(), supervisor.tally_listener():
+            supervisor.run()
 
 
 class Supervisor:
@@ -55,7 +65,7 @@ class Supervisor:
 
     def __init__(self, settings: Settings, runtime: Runtime) -> None:
         self._settings = settings
-        self._engine: Engine = make_engine(settings.database_url.get_secret_value())
+        self._engine: Engine = make_engine(settings.database)
         self._stopping = threading.Event()
         self._runtime = runtime
         self._model_server = ModelServerProcess(
@@ -66,16 +76,30 @@ class Supervisor:
             embedding=settings.embedding,
             head=settings.head,
             stand_in_milliseconds=settings.stand_in_model_milliseconds,
+            log_format=settings.log_format,
+            say=lambda line: os.write(2, json_of(line) if settings.log_format == "json" else line),
         )
         self._celery: subprocess.Popen[bytes] | None = None
         # What to register with the first heartbeat: the database may be away when the model is ready.
         self._about: ServerInfo | None = None
         self._celery_ended_at: float | None = None
         self._celery_ends: list[float] = []
+        self._health = Health("its model is loading", notify_socket=settings.notify_socket)
+        self._metrics = WorkerMetrics()
+        self._statistics = Statistics(self._metrics)
+        self._model_restarts = 0
 
     @property
     def name(self) -> str:
         return self._runtime.worker_name
+
+    def metrics_server(self) -> MetricsServer:
+        """Raises UsageError."""
+        settings = self._settings
+        return MetricsServer(settings.metrics_address, settings.metrics_port, self._metrics.registry, self._health)
+
+    def tally_listener(self) -> TallyListener:
+        return TallyListener(self._runtime.tally_socket, self._statistics.count)
 
     def run(self) -> None:
         """Run until SIGTERM or SIGINT. Raises CheckpointError, ServiceUnavailable, or UsageError if it can't go on."""
@@ -94,6 +118,7 @@ class Supervisor:
             return
         self._celery = self._start_celery()
         self._about = about
+        self._metrics.describe(self.name, about, self._settings.children)
         logger.info(
             "worker %s: %d children, checkpoint %s, head %s, embedding %s on %s",
             self.name,
@@ -108,6 +133,7 @@ class Supervisor:
         """The model server's words about itself, None when the worker is told to stop before it is ready."""
         deadline = time.monotonic() + MODEL_READY_SECONDS
         while not self._stopping.is_set():
+            self._health.turn()
             try:
                 return self._model_server.wait_ready(timeout_seconds=0.5)
             except ServiceUnavailable:
@@ -133,13 +159,14 @@ class Supervisor:
     def _watch(self) -> None:
         beat_at = 0.0
         while not self._stopping.wait(WATCH_SECONDS):
+            self._health.turn()
             self._model_server.poll()
             if self._runtime.is_draining():
                 raise UsageError(self._runtime.drain_reason())
             self._keep_celery_running()
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + self._settings.heartbeat_seconds
-                self._beat()
+                self._health.turn("; ".join(filter(None, (self._ask_model(), self._celery_problem(), self._beat()))))
 
     def _keep_celery_running(self) -> None:
         """Start Celery again when it ended: it may lose its footing when a broker dies at the wrong moment.
@@ -159,17 +186,35 @@ class Supervisor:
         elif now >= self._celery_ended_at + CELERY_PAUSE_SECONDS:
             self._celery_ended_at = None
             self._celery = self._start_celery()
+            self._metrics.celery_restarts.inc()
 
-    def _beat(self) -> None:
+    def _celery_problem(self) -> str:
+        return "" if self._celery and self._celery.poll() is None else "its Celery is being started again"
+
+    def _ask_model(self) -> str:
+        """Take the model server's counters; why there are none, if so."""
+        self._metrics.model_restarts.inc(self._model_server.restarts - self._model_restarts)
+        self._model_restarts = self._model_server.restarts
+        try:
+            self._statistics.ask_model(lambda: stats(self._runtime.model_socket, STATS_SECONDS))
+        except ServiceUnavailable as error:
+            return error.message
+        return ""
+
+    def _beat(self) -> str:
+        """Say in the job database that this worker lives, and what it did; why that could not be said, if so."""
         try:
             with session_scope(self._engine) as session:
                 if self._about is not None:
                     self._register(session, self._about)
-                workers.beat(session, self.name, now=utc_now())
+                workers.beat(session, self.name, now=utc_now(), statistics=self._statistics.columns())
             self._about = None
             self._give_up_leases_of_the_dead()
         except DatabaseUnavailable as error:
             logger.warning("%s; trying again", error)
+            self._metrics.heartbeat_failures.inc()
+            return error.message
+        return ""
 
     def _register(self, session: Session, about: ServerInfo) -> None:
         now = utc_now()
@@ -198,7 +243,11 @@ class Supervisor:
             lost = [(message, True) for message in chunks.held_by(session, own)]
             lost += [(message, False) for message in chunks.held_by(session, orphans)]
         for message, child_died in lost:
-            logger.warning("chunk %d: the %s that held it died", message.chunk_id, "child" if child_died else "worker")
+            who = "child" if child_died else "worker"
+            logger.warning(
+                "chunk %d: the %s that held it died", message.chunk_id, who, extra={"chunk": message.chunk_id}
+            )
+            self._metrics.dead_leases.inc()
             with session_scope(self._engine) as session:
                 leases.give_up(
                     session,
@@ -213,6 +262,8 @@ class Supervisor:
         deadline = time.monotonic() + self._settings.drain_seconds
         if not self._runtime.is_draining():
             self._runtime.drain()
+        self._metrics.draining.set(1)
+        self._health.turn("it is draining")
         try:
             if self._celery:
                 logger.info("worker %s stops: what is in hand is finished, the rest handed back", self.name)
@@ -233,6 +284,7 @@ class Supervisor:
             if celery.poll() is None:
                 celery.send_signal(number)
             while celery.poll() is None and time.monotonic() < until:
+                self._health.turn()
                 # Children that drain still need predictions.
                 with suppress(CheckpointError):
                     self._model_server.poll()
@@ -243,4 +295,5 @@ class Supervisor:
         with session_scope(self._engine) as session:
             for message in chunks.held_by(session, chunks.holders(session, prefix=f"{self.name}/")):
                 chunks.release(session, message, not_before=None)
+            workers.beat(session, self.name, now=utc_now(), statistics=self._statistics.columns())
             workers.stop(session, self.name, now=utc_now())

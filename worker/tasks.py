@@ -16,19 +16,22 @@ from db.clock import utc_now
 from db.models import Job, Scan, ScanState
 from db.queries import chunks, leases
 from db.queries.chunks import Claim, Message
-from db.queries.scans import ScanRecord
+from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
+from worker import tally
 from worker.app import COLORIZE_CHUNK, app
 from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
 from worker.error_codes import is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, UsageError
 from worker.inference.client import PredictionClient
+from worker.logs import log_context
 from worker.pipeline import Assignment, Pipeline
 from worker.runtime import Runtime
 from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
 from worker.settings import Settings, load_settings
 from worker.storage import Storage, open_storage, parse_location
+from worker.tally import Tally
 
 KEPT_STORAGES = 16  # each holds a pool of connections
 
@@ -56,6 +59,18 @@ def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
     )
 
 
+def _tally(record: ScanRecord) -> Tally:
+    measured = record.measured
+    return Tally(
+        state=record.state,
+        code=record.error_code or "",
+        pixels=(measured.width or 0) * (measured.height or 0),
+        source_bytes=measured.source_bytes or 0,
+        output_bytes=measured.output_bytes or 0,
+        stage_ms=tuple(getattr(measured, f"{stage}_ms") for stage in tally.STAGES),
+    )
+
+
 class Child:
     """What one child process keeps from chunk to chunk. Made after the fork: nothing in it may cross one."""
 
@@ -64,7 +79,7 @@ class Child:
         self.settings = settings
         self.runtime = Runtime.of_this_worker(settings)
         self.holder = self.runtime.holder()
-        self.engine: Engine = make_engine(settings.database_url.get_secret_value())
+        self.engine: Engine = make_engine(settings.database)
         self.pool = ThreadPoolExecutor(settings.threads_per_child, thread_name_prefix="scan")
         self.budget = ByteBudget(settings.in_flight_bytes)
         self.model = PredictionClient(
@@ -114,7 +129,8 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
         logger.debug("chunk %d, attempt %d is not to be had: an old or double message", chunk_id, attempt)
         return
     try:
-        Delivery(task.child, claim).run()
+        with log_context(worker=task.child.runtime.worker_name, job=claim.job.id, chunk=chunk_id):
+            Delivery(task.child, claim).run()
     except LeaseLost as error:
         logger.warning("%s; dropped what was left of it", error)
     except UsageError as error:
@@ -162,14 +178,18 @@ class Delivery:
         pipeline = self._child.pipeline(self._claim.job)
         Carrier(
             self._child.pool,
-            colorize=lambda scan, measured: pipeline.colorize_scan(
-                _assignment(scan, self._claim.job, self._settings), measured
-            ),
+            colorize=partial(self._colorize, pipeline),
             record=lambda outcomes: self._patiently(partial(self._record, outcomes)),
             stopping=self._is_stopping,
             in_hand=self._settings.threads_per_child,
             record_seconds=self._settings.record_seconds,
         ).carry(pending)
+
+    def _colorize(self, pipeline: Pipeline, scan: Scan, measured: Measured) -> None:
+        """In a thread of the pool, which does not inherit what log lines are to name."""
+        worker = self._child.runtime.worker_name
+        with log_context(worker=worker, job=scan.job_id, chunk=scan.chunk_id, scan=scan.id):
+            pipeline.colorize_scan(_assignment(scan, self._claim.job, self._settings), measured)
 
     def _pending_scans(self) -> list[Scan]:
         with read_scope(self._child.engine) as session:
@@ -181,8 +201,14 @@ class Delivery:
     def _record(self, outcomes: list[Outcome]) -> bool:
         now = utc_now()
         records = [self._decide(outcome, now) for outcome in outcomes]
+        lease_seconds = self._settings.lease_seconds
         with session_scope(self._child.engine) as session:
-            return leases.record(session, self._message, records, lease_seconds=self._settings.lease_seconds, now=now)
+            runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
+        tally.send(self._child.runtime.tally_socket, [_tally(record) for record in records])
+        for record in records:
+            if record.state == ScanState.FAILED:
+                logger.info("%s: %s", record.error_code, record.error_message, extra={"scan": record.scan_id})
+        return runs
 
     def _decide(self, outcome: Outcome, now: datetime) -> ScanRecord:
         """Done; skipped or failed for good; or pending again, after a pause that doubles with each try."""

@@ -28,12 +28,22 @@ def current_revision(engine: Engine) -> str | None:
 
 def check_up_to_date(engine: Engine) -> None:
     """Raises UsageError for a database that this version's code doesn't fit; DatabaseUnavailable."""
+    _expect_file(engine)
     current, head = current_revision(engine), _history().get_current_head()
     if current == head:
         return
     _expect_known_revision(engine, current)
     found = f"is at revision {current}" if current else "has no Photochrom tables"
     raise UsageError(f"the database {address(engine)} {found}, expected revision {head}; run: photochrom db upgrade")
+
+
+def _expect_file(engine: Engine) -> None:
+    """SQLite would make an empty file of a path that was mistyped."""
+    if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
+        raise UsageError(
+            f"there is no database {address(engine)}; photochrom db upgrade makes one, "
+            "if PHOTOCHROM_DATABASE_URL is as you mean it"
+        )
 
 
 def _expect_known_revision(engine: Engine, current: str | None) -> None:

@@ -1,5 +1,6 @@
 """Workers: heartbeats, and how much they can take."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import func, select, update
@@ -12,8 +13,9 @@ def register(session: Session, worker: Worker) -> None:
     session.merge(worker)
 
 
-def beat(session: Session, name: str, *, now: datetime) -> None:
-    session.execute(update(Worker).where(Worker.name == name).values(heartbeat_at=now))
+def beat(session: Session, name: str, *, now: datetime, statistics: Mapping[str, float | None] | None = None) -> None:
+    """The worker lives; `statistics` are columns of its row."""
+    session.execute(update(Worker).where(Worker.name == name).values(heartbeat_at=now, **(statistics or {})))
 
 
 def stop(session: Session, name: str, *, now: datetime) -> None:
@@ -44,3 +46,12 @@ def live(session: Session, *, heard_after: datetime) -> list[Worker]:
 def last_heard(session: Session) -> Worker | None:
     """The worker that was heard of last, whether or not it has stopped since."""
     return session.scalars(select(Worker).order_by(Worker.heartbeat_at.desc()).limit(1)).first()
+
+
+def recent(session: Session, *, heard_after: datetime) -> list[Worker]:
+    """Every worker that has been heard of since, stopped or not, the latest to start first."""
+    return list(
+        session.scalars(
+            select(Worker).where(Worker.heartbeat_at >= heard_after).order_by(Worker.started_at.desc(), Worker.name)
+        )
+    )

@@ -24,7 +24,7 @@ def database(of: Settings) -> Engine:
     from db.migrations import check_up_to_date
     from db.session import make_engine
 
-    engine = make_engine(of.database_url.get_secret_value())
+    engine = make_engine(of.database)
     check_up_to_date(engine)
     return engine
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from scheduler.cli import options
 from scheduler.cli.options import JobId, Json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from worker.settings import Settings
 
 PANEL = "Jobs"
 
@@ -80,15 +85,20 @@ def submit(
 def status(
     job: Annotated[Optional[int], typer.Argument(metavar="[JOB]", help="One job; without it, the latest.")] = None,  # noqa: UP045
     watch: Annotated[bool, typer.Option(help="Go on: with a job until it has ended, else until Ctrl-C.")] = False,
+    workers: Annotated[bool, typer.Option("--workers", help="The workers instead, and what each did of late.")] = False,
     json: Json = False,
 ) -> None:
-    """Show how far a job is, or the latest jobs."""
+    """Show how far a job is, or the latest jobs, or the workers."""
     from db.queries import jobs
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import job_rows, jobs_table, watch_jobs
 
-    engine = common.database(common.settings())
+    settings = common.settings()
+    engine = common.database(settings)
+    if workers:
+        _status_of_workers(engine, settings, json=json)
+        return
     if watch:
         watch_jobs(engine, job)
         return
@@ -99,6 +109,26 @@ def status(
         common.print_json(job_rows(found))
     else:
         common.console().print(jobs_table(found))
+
+
+def _status_of_workers(engine: Engine, settings: Settings, *, json: bool) -> None:
+    from datetime import timedelta
+
+    from db.clock import utc_now
+    from db.queries import workers
+    from db.session import read_scope
+    from scheduler.cli import common
+    from scheduler.cli.operator_tables import print_workers, worker_rows
+
+    now = utc_now()
+    with read_scope(engine) as session:
+        found = workers.recent(session, heard_after=now - timedelta(hours=1))
+    if json:
+        common.print_json(worker_rows(found, now=now, silent_seconds=settings.silent_seconds))
+    elif found:
+        print_workers(common.console(), found, now=now, silent_seconds=settings.silent_seconds)
+    else:
+        print("no worker has been heard of for an hour; start one: photochrom worker")
 
 
 def scans(

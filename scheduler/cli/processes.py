@@ -30,7 +30,7 @@ def scheduler() -> None:
     from worker.parent import end_with_parent
 
     settings = common.settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     if settings.end_with_parent:
         end_with_parent()
     run_scheduler(settings)
@@ -44,6 +44,6 @@ def upgrade() -> None:
     from db.session import address, make_engine
     from scheduler.cli import common
 
-    engine = make_engine(common.settings().database_url.get_secret_value())
+    engine = make_engine(common.settings().database)
     migrate(engine)
     print(f"{address(engine)} is at revision {current_revision(engine)}")

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -25,3 +27,18 @@ def photochrom(
         timeout=timeout_seconds,
         check=False,
     )
+
+
+@contextmanager
+def photochrom_process(
+    name: str, folder: Path, environment: dict[str, str], *, prefix: Sequence[str] = ()
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`photochrom scheduler` or `photochrom worker`, its output in `folder`/NAME.log; it must end when told to."""
+    with (folder / f"{name}.log").open("ab") as log:
+        command = [*prefix, sys.executable, "-P", "-m", "scheduler", name]
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)

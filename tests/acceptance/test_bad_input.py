@@ -95,11 +95,23 @@ def test_an_unknown_format(run: Run, scans: Path, tmp_path: Path) -> None:
 
 
 def test_a_database_that_is_not_migrated(run: Run, scans: Path, tmp_path: Path) -> None:
+    (tmp_path / "fresh.db").touch()
     fresh = f"sqlite:///{tmp_path}/fresh.db"
 
     expect_refusal(
         run("submit", scans, tmp_path / "out", PHOTOCHROM_DATABASE_URL=fresh), 2, "no Photochrom tables", "db upgrade"
     )
+
+
+def test_a_database_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> None:
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=f"sqlite:///{tmp_path}/typo.db"), 2, "typo.db", "db upgrade")
+    expect_refusal(photochrom("status", folder=tmp_path), 2, "PHOTOCHROM_DATABASE_URL is not set", "postgresql://")
+    assert not list(tmp_path.glob("typo.db*")) + list(tmp_path.glob("photochrom.db*"))
+
+
+def test_a_setting_that_is_misspelt(run: Run) -> None:
+    expect_refusal(run("status", PHOTOCHROM_LEASE_SECOND="60"), 2, "PHOTOCHROM_LEASE_SECONDS?")
+    expect_refusal(run("worker", PHOTOCHROM_COLOUR_OF_THE_SHED="red"), 2, "no setting", "photochrom settings")
 
 
 @pytest.mark.parametrize("command", [["status"], ["scheduler"], ["worker"], ["submit", "scans", "out"]])
@@ -204,7 +216,7 @@ def test_urls_that_are_none(run: Run) -> None:
 
 
 def test_a_setting_that_is_out_of_range(run: Run) -> None:
-    expect_refusal(run("status", PHOTOCHROM_BATCH_SIZE="zero"), 2, "PHOTOCHROM_BATCH_SIZE")
+    expect_refusal(run("status", PHOTOCHROM_BATCH_SIZE="zero"), 2, "PHOTOCHROM_BATCH_SIZE is 'zero'", "a whole number")
     expect_refusal(run("status", PHOTOCHROM_LEASE_SECONDS="1"), 2, "three times record_seconds")
 
 

@@ -60,8 +60,9 @@ def test_only_the_settings_read_the_environment() -> None:
         if {"os.getenv", "os.environ"} & set(names_used(path))
     }
 
-    # The first three pass it on to processes that they start; the others set what TensorFlow reads.
+    # The first looks for misspelt names, three pass it on to what they start, the others set what TensorFlow reads.
     assert readers <= {
+        "worker/settings.py",
         "worker/supervisor.py",
         "scheduler/standalone.py",
         "scheduler/services/service.py",

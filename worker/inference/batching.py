@@ -44,7 +44,7 @@ class Stats:
     failed: int  # scans that failed
     batch_size: int  # the largest batch, after any halving
     busy_seconds: float  # the device's time in predict
-    fill: float  # mean share of a batch's places that held a scan, 0..1
+    places: int  # places for scans in the batches, held or not
     queue_length: int  # scans that wait for their batch to begin
 
 
@@ -139,8 +139,9 @@ class Batcher:
     def stats(self) -> Stats:
         with self._changed:
             queue_length = sum(len(batch.scans) for batch in self._filling)
-            fill = self._scans / max(1, self._places)
-            return Stats(self._batches, self._scans, self._failed, self._size, self._busy_seconds, fill, queue_length)
+            return Stats(
+                self._batches, self._scans, self._failed, self._size, self._busy_seconds, self._places, queue_length
+            )
 
     def healthy(self, failures: int = 16) -> bool:
         """False once the last `failures` predictions all failed: it is the device, then, not the scans."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from worker.errors import CheckpointError, ServiceUnavailable
@@ -24,6 +24,8 @@ class ModelServerProcess:
     """One model server in a process of its own, in the hands of one thread of the worker's parent.
 
     environment: its environment variables; None means this process' own.
+    say: takes each line that the server writes to standard error. Not by sys.stderr: the worker's parent forks, and
+        a child must not inherit that lock held.
     command: what to run instead of `python -m worker.inference.server`, for tests.
     """
 
@@ -37,13 +39,15 @@ class ModelServerProcess:
         embedding: str | None = None,
         head: str | None = None,
         stand_in_milliseconds: float | None = None,
+        log_format: str = "text",
         environment: Mapping[str, str] | None = None,
+        say: Callable[[bytes], object] = lambda line: os.write(2, line),
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.inference.server"),
     ) -> None:
         self.socket_path = os.fspath(socket_path)
-        self._environment = environment
+        self._environment, self._say = environment, say
         self._command = [*command, "--socket", self.socket_path, "--batch-size", str(batch_size)]
-        self._command += ["--batch-wait-milliseconds", str(batch_wait_milliseconds)]
+        self._command += ["--batch-wait-milliseconds", str(batch_wait_milliseconds), "--log-format", log_format]
         if checkpoint is not None:
             self._command += ["--checkpoint", str(checkpoint)]
         if embedding is not None:
@@ -73,7 +77,7 @@ class ModelServerProcess:
             env=None if self._environment is None else dict(self._environment),
             start_new_session=True,
         )
-        self._errors = _ErrorStream(self._process)
+        self._errors = _ErrorStream(self._process, self._say)
         self._started, self._start_again_at = time.monotonic(), 0.0
 
     def poll(self) -> None:
@@ -133,9 +137,10 @@ class ModelServerProcess:
 
 
 class _ErrorStream:
-    """Passes a process' standard error on to ours as it comes, and remembers its last line."""
+    """Passes a process' standard error on as it comes, and remembers its last line."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], say: Callable[[bytes], object]) -> None:
+        self._say = say
         assert process.stderr is not None
         self._stream = process.stderr
         self._last = b""
@@ -151,5 +156,4 @@ class _ErrorStream:
         with self._stream:
             for line in self._stream:
                 self._last = line if line.strip() else self._last
-                # Not sys.stderr: the worker's parent forks, and a child must not inherit that lock held.
-                os.write(2, line)
+                self._say(line)

@@ -28,6 +28,7 @@ from worker.inference.batching import Batcher
 from worker.inference.handler import Handler
 from worker.inference.protocol import Message
 from worker.inference.stand_in import StandInColorizer
+from worker.logs import configure_logging
 from worker.parent import end_with_parent
 
 logger = logging.getLogger("worker.inference.server")
@@ -203,13 +204,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=8, help="scans in one device batch")
     parser.add_argument("--batch-wait-milliseconds", type=float, default=20.0, help="longest wait for a batch to fill")
     parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stand-in that takes so long a batch")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of what it says")
     parser.add_argument("--parent", type=int, help="process id of the parent, to end with it")
     return parser.parse_args(arguments)
 
 
 def main() -> int:
     arguments = parse()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s model server %(levelname)s %(message)s")
+    configure_logging("INFO", arguments.log_format)
     end_with_parent(arguments.parent)
     load = partial(load_model, arguments)
     try:

@@ -243,4 +243,4 @@ def test_counters_tell_fill_and_busy_time() -> None:
         result.result(SOON)
     stats = batcher.stats()
     batcher.close()
-    assert (stats.batches, stats.scans, stats.fill, stats.busy_seconds) == (1, 3, 0.75, 0.5)
+    assert (stats.batches, stats.scans, stats.places, stats.busy_seconds) == (1, 3, 4, 0.5)

@@ -1,0 +1,94 @@
+"""Workers, settings and the doctor's findings as people see them in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from db.models import Worker
+from scheduler.doctor.finding import Finding, State
+from worker.settings_reference import Setting
+
+_MARKS = {State.FINE: ("fine ", "green"), State.NOTE: ("note ", "yellow"), State.WRONG: ("WRONG", "bold red")}
+_STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")
+
+
+def print_finding(console: Console, finding: Finding) -> None:
+    mark, style = _MARKS[finding.state]
+    console.print(Text.assemble((mark, style), f"  {finding.what}: {finding.said}"), soft_wrap=True)
+    if finding.do:
+        console.print(Text(f"       -> {finding.do}"), soft_wrap=True)
+
+
+def settings_table(rows: Sequence[Setting]) -> Table:
+    table = Table("variable", "value", "default", "meaning")
+    for row in rows:
+        changed = "bold" if row.value != row.default and row.value else ""
+        table.add_row(Text(row.variable, changed), Text(row.value, changed), Text(row.default), Text(row.meaning))
+    return table
+
+
+def worker_state(worker: Worker, *, now: datetime, silent_seconds: float) -> str:
+    """at work; silent: not heard of for too long, and lost unless it comes back; stopped: in order."""
+    if worker.stopped_at is not None:
+        return "stopped"
+    return "at work" if worker.heartbeat_at >= now - timedelta(seconds=silent_seconds) else "silent"
+
+
+def worker_rows(workers: Sequence[Worker], *, now: datetime, silent_seconds: float) -> list[dict[str, Any]]:
+    return [
+        {column.key: getattr(worker, column.key) for column in Worker.__table__.columns}
+        | {"state": worker_state(worker, now=now, silent_seconds=silent_seconds)}
+        for worker in workers
+    ]
+
+
+def print_workers(console: Console, workers: Sequence[Worker], *, now: datetime, silent_seconds: float) -> None:
+    """A few lines each: twelve figures a worker would fill no terminal's width."""
+    for worker in workers:
+        state = worker_state(worker, now=now, silent_seconds=silent_seconds)
+        heard = (now - worker.heartbeat_at).total_seconds()
+        console.print(Text.assemble((worker.name, "bold"), f"  {state}, heard of {heard:.0f} s ago"), soft_wrap=True)
+        for line in (_what_it_is(worker), _what_it_did(worker), _stages(worker)):
+            console.print(Text(f"  {line}"), soft_wrap=True)
+    at_work = [each for each in workers if worker_state(each, now=now, silent_seconds=silent_seconds) == "at work"]
+    scans = sum(worker.scans_per_second or 0.0 for worker in at_work)
+    megapixels = sum(worker.megapixels_per_second or 0.0 for worker in at_work)
+    console.print(f"{len(at_work)} at work: {scans:.1f} scans/s, {megapixels:.1f} MP/s", highlight=False)
+
+
+def _what_it_is(worker: Worker) -> str:
+    return (
+        f"{worker.device}, checkpoint {worker.checkpoint}, {worker.children} children; since its start "
+        f"{worker.ended_scans:,} scans, {worker.failed_scans:,} of them failed"
+    )
+
+
+def _what_it_did(worker: Worker) -> str:
+    return (
+        f"last minute: {_number(worker.scans_per_second)} scans/s, {_number(worker.megapixels_per_second)} MP/s; "
+        f"device busy {_share(worker.device_busy_share)}, batches full {_share(worker.batch_fill)}, "
+        f"{_whole(worker.model_queue_length)} scans wait for it"
+    )
+
+
+def _stages(worker: Worker) -> str:
+    means = (f"{stage.removesuffix('_ms')} {_whole(getattr(worker, stage))}" for stage in _STAGES)
+    return f"ms a scan: {', '.join(means)}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _whole(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"

@@ -1,0 +1,28 @@
+"""`photochrom doctor`: looks at everything that a worker or scheduler on this machine needs, and says what to do."""
+
+from collections.abc import Iterator
+
+from scheduler.doctor import machine, model, services, stores
+from scheduler.doctor.finding import Finding, State, guarded
+from worker.settings import Settings
+
+__all__ = ["Finding", "State", "exit_status", "look"]
+
+
+def look(settings: Settings, *, source: str | None, destination: str | None, with_model: bool) -> Iterator[Finding]:
+    """Every finding, as it is made; raises nothing that a service, a file or a setting can be blamed for."""
+    yield from guarded("database", lambda: services.database(settings))
+    yield from guarded("broker", lambda: services.broker(settings))
+    yield from guarded("source", lambda: stores.source(settings, source))
+    yield from guarded("destination", lambda: stores.destination(settings, destination))
+    yield from guarded("machine", lambda: machine.look(settings))
+    yield from guarded("checkpoint", lambda: model.checkpoint(settings))
+    if with_model:
+        yield from guarded("device", lambda: model.device(settings))
+
+
+def exit_status(findings: list[Finding]) -> int:
+    """0 nothing is wrong, 1 something is, 3 a service can't be reached."""
+    if any(finding.unreachable for finding in findings):
+        return 3
+    return 1 if any(finding.state == State.WRONG for finding in findings) else 0

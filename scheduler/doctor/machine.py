@@ -1,0 +1,86 @@
+"""This machine: cores, memory, scratch space, files, user."""
+
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from scheduler.doctor.finding import Finding, State
+from worker.settings import Settings
+
+_SCRATCH_BYTES = 2 << 30
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def look(settings: Settings) -> Iterator[Finding]:
+    yield _cores(settings)
+    yield _memory(settings)
+    yield _scratch(settings)
+    yield _files(settings)
+    if os.geteuid() == 0:
+        do = "give it a user of its own: image decoders read files from outside"
+        yield Finding("user", State.NOTE, "this is root", do)
+
+
+def cores() -> float:
+    """Those that this process may use: of the machine, and of its container."""
+    count = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
+    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
+    return min(count, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else count
+
+
+def memory_bytes() -> int:
+    """What this process may use: of the machine, and of its container."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _read(_CGROUP / "memory.max")
+    return min(machine, int(limit)) if limit.isdigit() else machine
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _cores(settings: Settings) -> Finding:
+    said = f"{settings.children} children for {cores():g} cores"
+    if settings.children > 2 * cores():
+        return Finding("cores", State.NOTE, said, f"set PHOTOCHROM_CHILDREN={max(1, round(cores()))}")
+    return Finding("cores", State.FINE, said)
+
+
+def _memory(settings: Settings) -> Finding:
+    needed, there = settings.children * settings.in_flight_bytes, memory_bytes()
+    said = f"children may hold {needed / 1e9:.1f} GB of scans, of {there / 1e9:.1f} GB of memory"
+    if needed > 0.8 * there:
+        fits = int(0.5 * there / settings.children) >> 20 << 20
+        do = f"set PHOTOCHROM_IN_FLIGHT_BYTES={fits}, or fewer PHOTOCHROM_CHILDREN"
+        return Finding("memory", State.NOTE, said, do)
+    return Finding("memory", State.FINE, said)
+
+
+def _scratch(settings: Settings) -> Finding:
+    folder = settings.scratch_folder
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"photochrom")
+    except OSError as error:
+        do = "set PHOTOCHROM_SCRATCH_FOLDER to a folder that can be written"
+        return Finding("scratch", State.WRONG, f"{folder} can't be written ({error.strerror})", do)
+    free = shutil.disk_usage(folder).free
+    said = f"{folder} has {free / 1e9:.1f} GB free; every scan in hand lies there, and its output"
+    if free < _SCRATCH_BYTES:
+        return Finding("scratch", State.WRONG, said, "set PHOTOCHROM_SCRATCH_FOLDER to a disk with room")
+    return Finding("scratch", State.FINE, said)
+
+
+def _files(settings: Settings) -> Finding:
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = 64 + settings.threads_per_child * 12
+    said = f"a process may open {limit} files"
+    if limit < needed:
+        return Finding("files", State.WRONG, f"{said}, a child needs {needed}", f"ulimit -n {max(1024, needed)}")
+    return Finding("files", State.FINE, said)

@@ -1,0 +1,90 @@
+"""The scheduler's metrics: what it did, and what the job database says of the backlog and the pool.
+
+docs/metrics.md says what each is for; a test compares the two.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from db.queries.backlog import Backlog
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class SchedulerMetrics:
+    """Of two schedulers each counts what itself did; both say the same of the backlog."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._of_rounds()
+        self._of_the_backlog()
+
+    def _of_rounds(self) -> None:
+        own = self.registry
+        self.round_seconds = Histogram(
+            "photochrom_scheduler_round_seconds", "Time of one round.", buckets=_SECONDS, registry=own
+        )
+        self.round_failures = Counter(
+            "photochrom_scheduler_round_failures", "Rounds that a service cut short by being away.", registry=own
+        )
+        self.last_round = Gauge(
+            "photochrom_scheduler_last_round_timestamp_seconds",
+            "When the last whole round ended, Unix time.",
+            registry=own,
+        )
+        self.messages = Counter(
+            "photochrom_messages_sent", "Chunks sent to the broker, those sent again too.", registry=own
+        )
+        self.expired = Counter(
+            "photochrom_leases_expired", "Leases taken back that ended without a word.", registry=own
+        )
+        self.completed = Counter("photochrom_jobs_completed", "Jobs with nothing left to do.", registry=own)
+
+    def _of_the_backlog(self) -> None:
+        own = self.registry
+        self.jobs = Gauge("photochrom_jobs", "Jobs that have not ended.", ["state"], registry=own)
+        self.chunks = Gauge("photochrom_chunks", "Chunks of running jobs that are not done.", ["state"], registry=own)
+        self.pending = Gauge(
+            "photochrom_pending_scans", "Scans of running jobs that are not coloured yet.", registry=own
+        )
+        self.unread = Gauge(
+            "photochrom_broker_messages", "Chunks at the broker that no worker has taken.", registry=own
+        )
+        self.workers = Gauge("photochrom_workers", "Workers that were heard of of late.", registry=own)
+        self.children = Gauge("photochrom_children", "Children of those workers.", registry=own)
+
+    @contextmanager
+    def round(self) -> Iterator[None]:
+        """Time one round; one that raises counts as failed."""
+        try:
+            with self.round_seconds.time():
+                yield
+        except Exception:
+            self.round_failures.inc()
+            raise
+        self.last_round.set(time.time())
+
+    def show(self, found: Backlog, unread: int) -> None:
+        """What waits and who works now."""
+        for state, count in found.jobs.items():
+            self.jobs.labels(state).set(count)
+        for state, count in found.chunks.items():
+            self.chunks.labels(state).set(count)
+        self.pending.set(found.pending_scans)
+        self.unread.set(unread)
+        self.workers.set(found.workers)
+        self.children.set(found.children)

@@ -1,0 +1,34 @@
+"""The backlog, as the scheduler's metrics show it."""
+
+import time
+from datetime import timedelta
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.queries.backlog import backlog
+from db.session import read_scope
+from scheduler.metrics import SchedulerMetrics
+from worker.doorbell import Doorbell
+from worker.settings import Settings
+
+LOOK_SECONDS = 10.0
+
+
+class Watched:
+    """Looks now and then, and only where somebody can ask for what it saw."""
+
+    def __init__(self, engine: Engine, doorbell: Doorbell, settings: Settings) -> None:
+        self._engine, self._doorbell, self._settings = engine, doorbell, settings
+        self._look_at = 0.0
+        self.metrics = SchedulerMetrics()
+
+    def look(self) -> None:
+        """Raises ServiceUnavailable."""
+        if self._settings.metrics_port is None or time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_SECONDS
+        with read_scope(self._engine) as session:
+            heard_after = database_now(session) - timedelta(seconds=self._settings.silent_seconds)
+            found = backlog(session, heard_after=heard_after)
+        self.metrics.show(found, self._doorbell.unread())

@@ -1,0 +1,137 @@
+"""What an operator sees of a running pool: metrics, health, `status --workers`, JSON logs, the doctor."""
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from scheduler.services import S3Server, ValkeyServer
+from scheduler.services.service import free_port
+from tests.acceptance.command import clean_environment, photochrom, photochrom_process
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+SCANS = 12
+
+
+@pytest.fixture
+def settings(valkey: ValkeyServer, s3_server: S3Server, bucket: str, postgresql_url: str) -> dict[str, str]:
+    noise = np.random.default_rng(7)
+    for number in range(SCANS):
+        scan = cv2.imencode(".png", noise.integers(0, 256, (60, 80), dtype=np.uint8))[1]
+        s3_server.client().put_object(Bucket=bucket, Key=f"in/{number}.png", Body=bytes(scan))
+    s3_server.client().put_object(Bucket=bucket, Key="in/torn.png", Body=bytes(scan)[:900])
+    return {
+        **s3_server.environment(),
+        "PHOTOCHROM_BROKER_URL": valkey.url,
+        "PHOTOCHROM_DATABASE_URL": postgresql_url,
+        "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "50",
+        "PHOTOCHROM_CHILDREN": "1",
+        "PHOTOCHROM_RECORD_SECONDS": "0.5",
+        "PHOTOCHROM_HEARTBEAT_SECONDS": "0.5",
+        "PHOTOCHROM_LOG_FORMAT": "json",
+    }
+
+
+@pytest.fixture
+def command(settings: dict[str, str], tmp_path: Path) -> Command:
+    return lambda *arguments, **more: photochrom(*arguments, folder=tmp_path, **{**settings, **more})
+
+
+@pytest.fixture
+def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Path) -> Iterator[dict[str, int]]:
+    """Where a scheduler and a worker that have finished a job serve their metrics."""
+    command("db", "upgrade")
+    command("submit", f"s3://{bucket}/in", f"s3://{bucket}/out")
+    with ExitStack() as running:
+        ports = {name: free_port() for name in ("scheduler", "worker")}
+        for name, port in ports.items():
+            environment = clean_environment(**settings, PHOTOCHROM_METRICS_PORT=str(port))
+            running.enter_context(photochrom_process(name, tmp_path, environment))
+        wait_until(lambda: json.loads(command("status", "1", "--json").stdout)[0]["state"] == "completed")
+        time.sleep(1.5)  # a heartbeat, and a look at the backlog
+        yield ports
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def metrics(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return str(answer.read().decode())
+
+
+def test_an_operator_sees_what_the_pool_did(
+    ports: dict[str, int], command: Command, settings: dict[str, str], tmp_path: Path
+) -> None:
+    exposed = metrics(ports["worker"])
+    assert f'photochrom_scans_total{{state="done"}} {SCANS}.0' in exposed
+    assert 'photochrom_scan_errors_total{code="truncated"} 1.0' in exposed
+    assert f'photochrom_stage_seconds_count{{stage="store"}} {SCANS}.0' in exposed
+    assert 'device="stand-in"' in exposed
+    assert "photochrom_workers 1.0" in metrics(ports["scheduler"])
+    check_with_promtool(exposed + metrics(ports["scheduler"]))
+
+    [worker] = json.loads(command("status", "--workers", "--json").stdout)
+    assert (worker["ended_scans"], worker["failed_scans"], worker["state"]) == (SCANS + 1, 1, "at work")
+    assert 0 < worker["device_busy_share"] < 1
+    assert 0 < worker["batch_fill"] <= 1
+    assert all(worker[f"{stage}_ms"] >= 0 for stage in ("fetch", "open", "wait", "predict", "compose", "store"))
+    assert "device busy" in command("status", "--workers").stdout
+    for port in ports.values():
+        assert command("health", PHOTOCHROM_METRICS_PORT=str(port)).stdout == "ok\n"
+
+    lines = [json.loads(line) for line in (tmp_path / "worker.log").read_text().splitlines() if line.startswith("{")]
+    [torn] = [line for line in lines if "torn.png" in line["message"]]
+    assert {torn["job"], torn["chunk"]} == {1}
+    assert torn["scan"] > 0
+    assert torn["worker"] == worker["name"]
+    assert not any("superuser" in line["message"] for line in lines)
+
+
+def check_with_promtool(exposed: str) -> None:
+    """Prometheus' own linter, where Debian's package prometheus is installed."""
+    if shutil.which("promtool"):
+        ours = "".join(line + "\n" for line in exposed.splitlines() if "photochrom_" in line)
+        checked = subprocess.run(["promtool", "check", "metrics"], input=ours, capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_doctor_finds_nothing_wrong_where_nothing_is(command: Command, bucket: str, s3_server: S3Server) -> None:
+    command("db", "upgrade")
+    where = ("--source", f"s3://{bucket}/in", "--destination", f"s3://{bucket}/out")
+
+    looked = command("doctor", *where, "--json")
+
+    found = {(each["what"], each["said"]): each["state"] for each in json.loads(looked.stdout)}
+    wrong = {what for (what, _), state in found.items() if state == "wrong"}
+    assert wrong == {"checkpoint"}, found  # a stand-in is no model
+    assert {"database", "broker", "source", "destination", "scratch", "device"} <= {what for what, _ in found}
+    left = s3_server.client().list_objects_v2(Bucket=bucket, Prefix="out/")
+    assert "Contents" not in left
+
+
+def test_the_doctor_names_what_is_away_and_what_to_do(command: Command, bucket: str) -> None:
+    looked = command(
+        "doctor",
+        "--no-model",
+        *("--source", "s3://no-such-bucket/in"),
+        PHOTOCHROM_BROKER_URL="redis://:hunter2@127.0.0.1:9/0",
+        PHOTOCHROM_CHILDREN="500",
+    )
+
+    assert looked.returncode == 3
+    for said in ("127.0.0.1:9", "run: photochrom db upgrade", "no-such-bucket", "set PHOTOCHROM_CHILDREN="):
+        assert said in looked.stdout
+    assert "hunter2" not in looked.stdout + looked.stderr

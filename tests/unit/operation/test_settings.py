@@ -1,0 +1,85 @@
+"""Settings that are wrong are refused in a sentence; the reference is the class's own."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.errors import UsageError
+from worker.settings import Settings, load_settings
+from worker.settings_reference import as_markdown, described
+
+REFERENCE = Path(__file__).parents[3] / "docs" / "settings.md"
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as refused:
+        load_settings()
+    return refused.value.message
+
+
+def test_a_misspelt_name_is_refused_with_the_nearest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, PHOTOCHROM_LEASE_SECOND="60", photochrom_batchsize="4")
+
+    assert "PHOTOCHROM_LEASE_SECOND is no setting; did you mean PHOTOCHROM_LEASE_SECONDS?" in message
+    assert "did you mean PHOTOCHROM_BATCH_SIZE?" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PHOTOCHROM_SCHEDULER_SERVICE_HOST", "10.0.0.7"),
+        ("PHOTOCHROM_SCHEDULER_PORT", "tcp://10.0.0.7:9808"),
+        ("PHOTOCHROM_SCHEDULER_PORT_9808_TCP_ADDR", "10.0.0.7"),
+        ("PHOTOCHROM_TEST_PHOTOS", "/photos"),
+    ],
+)
+def test_what_kubernetes_and_the_tests_set_is_none_of_them(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("BATCH_SIZE", "zero", "is 'zero'; expected a whole number"),
+        ("BATCH_SIZE", "0", "is '0'; expected at least 1"),
+        ("METRICS_PORT", "65536", "is '65536'; expected at most 65535"),
+        ("LEASE_SECONDS", "nan", "expected a finite number"),
+        ("LOG_LEVEL", "loud", "expected 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
+        ("FIND_FILM_BORDERS", "maybe", "expected true or false"),
+        ("SCRATCH_FOLDER", "/nowhere", "expected a folder that is there"),
+        ("QUEUE", "", "expected at least one character"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, expected: str
+) -> None:
+    message = refusal(monkeypatch, **{f"PHOTOCHROM_{name}": value})
+
+    assert message.startswith(f"PHOTOCHROM_{name} ")
+    assert expected in message
+    assert "should" not in message.lower()  # pydantic's own wording
+
+
+def test_an_unset_database_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PHOTOCHROM_DATABASE_URL", raising=False)
+
+    with pytest.raises(UsageError, match="PHOTOCHROM_DATABASE_URL is not set; expected postgresql://"):
+        _ = load_settings().database
+
+
+def test_the_reference_is_what_the_class_says() -> None:
+    assert REFERENCE.read_text(encoding="utf-8") == as_markdown(Settings), (
+        "docs/settings.md is old; run: photochrom settings --markdown > docs/settings.md"
+    )
+
+
+def test_secrets_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOCHROM_DATABASE_URL", "postgresql://clerk:hunter2@host/db")
+
+    assert "hunter2" not in str(described(Settings, load_settings()))

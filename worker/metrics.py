@@ -1,0 +1,108 @@
+"""A worker's metrics: of its scans, as its children tell of them, and of its device, as its model server does.
+
+docs/metrics.md says what each is for; a test compares the two.
+"""
+
+from importlib.metadata import version
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from worker.inference.connection import ServerInfo
+from worker.tally import STAGES, Tally
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class WorkerMetrics:
+    """Counted from the worker's start on, whatever becomes of its children and model servers meanwhile."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._of_scans()
+        self._of_the_device()
+        self._of_the_worker()
+
+    def _of_scans(self) -> None:
+        own = self.registry
+        self.scans = Counter(
+            "photochrom_scans",
+            "Scans recorded: done, failed, skipped, or pending (tried again).",
+            ["state"],
+            registry=own,
+        )
+        for state in ("done", "failed", "skipped", "pending"):
+            self.scans.labels(state)
+        self.errors = Counter(
+            "photochrom_scan_errors", "Errors of scans, those that passed too.", ["code"], registry=own
+        )
+        self.pixels = Counter("photochrom_pixels", "Pixels of the scans done, at their full size.", registry=own)
+        self.source_bytes = Counter("photochrom_source_bytes", "Bytes of scans read from their sources.", registry=own)
+        self.output_bytes = Counter("photochrom_output_bytes", "Bytes of outputs stored.", registry=own)
+        self.stages = Histogram(
+            "photochrom_stage_seconds", "Time of one scan in each stage.", ["stage"], buckets=_SECONDS, registry=own
+        )
+        for stage in STAGES:
+            self.stages.labels(stage)
+
+    def _of_the_device(self) -> None:
+        own = self.registry
+        self.busy = Counter("photochrom_device_busy_seconds", "Time that the device has predicted.", registry=own)
+        self.batches = Counter("photochrom_batches", "Batches that the device has predicted.", registry=own)
+        self.batched = Counter("photochrom_batched_scans", "Scans in those batches.", registry=own)
+        self.places = Counter("photochrom_batch_places", "Places for scans in those batches.", registry=own)
+        self.model_failures = Counter(
+            "photochrom_model_failures", "Scans that the model could not colour.", registry=own
+        )
+        self.batch_size = Gauge(
+            "photochrom_batch_size", "Places in the largest batch, after any halving.", registry=own
+        )
+        self.queue = Gauge("photochrom_model_queue_scans", "Scans that wait for their batch to begin.", registry=own)
+        self.model_up = Gauge("photochrom_model_server_up", "1 while the model server answers, else 0.", registry=own)
+        self.model_restarts = Counter(
+            "photochrom_model_server_restarts", "Times that the model server was started again.", registry=own
+        )
+
+    def _of_the_worker(self) -> None:
+        own = self.registry
+        self.info = Gauge(
+            "photochrom_worker_info", "Always 1.", ["worker", "version", "checkpoint", "device"], registry=own
+        )
+        self.children = Gauge("photochrom_worker_children", "Children of this worker.", registry=own)
+        self.draining = Gauge("photochrom_worker_draining", "1 once it takes nothing more, else 0.", registry=own)
+        self.celery_restarts = Counter(
+            "photochrom_celery_restarts", "Times that Celery was started again.", registry=own
+        )
+        self.dead_leases = Counter(
+            "photochrom_dead_leases", "Leases ended because their holder on this machine had died.", registry=own
+        )
+        self.heartbeat_failures = Counter(
+            "photochrom_heartbeat_failures", "Heartbeats that did not reach the job database.", registry=own
+        )
+
+    def describe(self, worker: str, about: ServerInfo, children: int) -> None:
+        self.info.labels(worker, version("photochrom"), about.checkpoint_id, about.device).set(1)
+        self.children.set(children)
+
+    def count(self, tally: Tally) -> None:
+        """Count one scan that a child has recorded."""
+        self.scans.labels(tally.state).inc()
+        if tally.code:
+            self.errors.labels(tally.code).inc()
+        if tally.state == "done":
+            self.pixels.inc(tally.pixels)
+        self.source_bytes.inc(tally.source_bytes)
+        self.output_bytes.inc(tally.output_bytes)
+        for stage, milliseconds in zip(STAGES, tally.stage_ms, strict=True):
+            if milliseconds is not None:
+                self.stages.labels(stage).observe(milliseconds / 1000)

@@ -1,0 +1,68 @@
+"""What is wrong with a setting, in a sentence for a person, and names that no setting has."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, SecretStr
+
+from worker.errors import UsageError
+
+# Kubernetes gives every pod such variables for each Service in its namespace, also for one called photochrom-...
+_OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT\w*)$|_PORT(_\d+_(TCP|UDP)\w*)?$")
+# The suite's own: where photographs lie that are too many for the repository.
+_OF_THE_TESTS = "TEST_"
+
+_EXPECTED = {
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "bool_parsing": "true or false",
+    "path_not_directory": "a folder that is there",
+    "string_too_short": "at least one character",
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "{expected}",
+}
+
+
+def refuse_unknown(environment: Mapping[str, str], fields: Iterable[str], *, prefix: str) -> None:
+    """Raises UsageError for a variable that looks like a setting and is none: its value would count for nothing."""
+    known = {name.upper() for name in fields}
+    unknown = [name for name in environment if _is_unknown(name, environment[name], known, prefix)]
+    if unknown:
+        raise UsageError("; ".join(_unknown(name, known, prefix) for name in sorted(unknown)))
+
+
+def sentence(problem: Any, model: type[BaseModel], *, prefix: str) -> str:
+    """One of pydantic's problems: which variable, what it is (unless that is a secret), and what was expected."""
+    if not problem["loc"]:
+        return f"{prefix}* settings: {str(problem['msg']).removeprefix('Value error, ')}"
+    field = str(problem["loc"][0])
+    words = _EXPECTED.get(problem["type"])
+    if words is None:
+        return f"{prefix}{field.upper()}: {problem['msg']}"
+    given = "can't be that" if _is_secret(model, field) else f"is {str(problem['input'])[:60]!r}"
+    return f"{prefix}{field.upper()} {given}; expected {words.format(**problem.get('ctx', {}))}"
+
+
+def _is_unknown(name: str, value: str, known: set[str], prefix: str) -> bool:
+    own = name.upper().removeprefix(prefix)
+    if not name.upper().startswith(prefix) or own in known or own.startswith(_OF_THE_TESTS):
+        return False
+    return not (_OF_KUBERNETES.search(own) and re.match(r"tcp://|udp://|\d|[0-9a-f:.]+$", value))
+
+
+def _unknown(name: str, known: set[str], prefix: str) -> str:
+    near = difflib.get_close_matches(name.upper().removeprefix(prefix), known, n=1, cutoff=0.5)
+    meant = f"did you mean {prefix}{near[0]}?" if near else "photochrom settings lists those that there are"
+    return f"{name} is no setting; {meant}"
+
+
+def _is_secret(model: type[BaseModel], field: str) -> bool:
+    annotation = model.model_fields[field].annotation
+    return annotation is SecretStr or SecretStr in get_args(annotation)

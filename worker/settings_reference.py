@@ -1,0 +1,101 @@
+"""Every setting, from the settings class: what docs/settings.md and `photochrom settings` say."""
+
+import types
+from dataclasses import dataclass
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from worker.settings import PREFIX, Settings
+
+_HEAD = """\
+# Settings
+
+Every setting is an environment variable. All processes of a pool take the same ones; a name that begins with
+`PHOTOCHROM_` and is none of these is refused, so that a slip of the pen does not go unnoticed. `photochrom settings`
+shows what is in force here. S3's credentials and region are the usual `AWS_*` variables, which boto3 reads itself.
+
+This page is made from [worker/settings.py](../worker/settings.py) by `photochrom settings --markdown`.
+
+| variable | default | expected | meaning |
+|---|---|---|---|
+"""
+_KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text", SecretStr: "text, secret"}
+# What it is on this machine stands in no page.
+_OF_THE_MACHINE = {"children": "as many as cores", "scratch_folder": "the usual temporary folder"}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    variable: str
+    value: str  # of now; empty when it is not set
+    default: str
+    expected: str
+    meaning: str
+
+
+def described(model: type[Settings], of: Settings | None = None) -> list[Setting]:
+    """Every setting that people set, in the order of the class; with the values of `of`."""
+    return [
+        Setting(
+            f"{PREFIX}{name}".upper(),
+            "" if of is None else _shown(getattr(of, name)),
+            _default(name, field),
+            _expected(field),
+            str(field.description),
+        )
+        for name, field in model.model_fields.items()
+        if "Set by" not in str(field.description)
+    ]
+
+
+def as_markdown(model: type[Settings]) -> str:
+    rows = [
+        f"| `{each.variable}` | {each.default and f'`{each.default}`'} | {each.expected} | {each.meaning} |\n"
+        for each in described(model)
+    ]
+    return _HEAD + "".join(rows)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "***" if isinstance(value, SecretStr) else str(value)
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    if field.default is PydanticUndefined or field.default is None:
+        return ""
+    if name in _OF_THE_MACHINE:
+        return _OF_THE_MACHINE[name]
+    if isinstance(field.default, SecretStr):
+        return field.default.get_secret_value()
+    return _shown(field.default)
+
+
+def _expected(field: FieldInfo) -> str:
+    kind = _kind(field.annotation)
+    limits = [_limit(each) for each in field.metadata]
+    return ", ".join([kind, *filter(None, limits)])
+
+
+def _kind(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(str(each) for each in get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return _kind(next(each for each in get_args(annotation) if each is not type(None)))
+    if hasattr(annotation, "__metadata__"):
+        return _kind(get_args(annotation)[0])
+    return _KINDS.get(annotation, "a path")
+
+
+def _limit(metadata: Any) -> str:
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    given = {name: getattr(metadata, name, None) for name in words}
+    return ", ".join(f"{words[name]} {limit:g}" for name, limit in given.items() if limit is not None)

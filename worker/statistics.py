@@ -1,0 +1,97 @@
+"""A worker's figures of the last minute, for its row in the job database and `photochrom status --workers`."""
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
+
+from worker.metrics import WorkerMetrics
+from worker.tally import STAGES, Tally
+
+WINDOW_SECONDS = 60.0
+
+# The model server's counters, as it calls them, and ours.
+_COUNTED = {
+    "busy_seconds": "busy",
+    "batches": "batches",
+    "scans": "batched",
+    "places": "places",
+    "failed": "model_failures",
+}
+
+
+class Statistics:
+    """Adds up what the children and the model server say; any thread may call any method."""
+
+    def __init__(self, metrics: WorkerMetrics, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._metrics, self._clock = metrics, clock
+        self._lock = threading.Lock()
+        self._sums: dict[str, float] = defaultdict(float)
+        self._last: Mapping[str, float] = {}
+        self._queue_length: int | None = None
+        self._marks: deque[tuple[float, Mapping[str, float]]] = deque([(clock(), {})])
+
+    def count(self, tally: Tally) -> None:
+        """A scan that a child has recorded."""
+        self._metrics.count(tally)
+        with self._lock:
+            self._sums["ended"] += tally.state != "pending"
+            self._sums["failed"] += tally.state == "failed"
+            if tally.state != "done":
+                return
+            self._sums["done"] += 1
+            self._sums["pixels"] += tally.pixels
+            for stage, milliseconds in zip(STAGES, tally.stage_ms, strict=True):
+                self._sums[stage] += milliseconds or 0.0
+
+    def ask_model(self, ask: Callable[[], Mapping[str, float]]) -> None:
+        """Take the model server's counters, which begin again with each server; raises what `ask` raises."""
+        try:
+            stats = ask()
+        except Exception:
+            self._metrics.model_up.set(0)
+            self._queue_length = None
+            raise
+        self._metrics.model_up.set(1)
+        self._metrics.batch_size.set(stats["batch_size"])
+        self._metrics.queue.set(stats["queue_length"])
+        begun_again = stats["batches"] < self._last.get("batches", 0)
+        before = {} if begun_again else self._last
+        with self._lock:
+            self._queue_length = int(stats["queue_length"])
+            for theirs, ours in _COUNTED.items():
+                grown = max(0.0, stats[theirs] - before.get(theirs, 0.0))
+                self._sums[ours] += grown
+                getattr(self._metrics, ours).inc(grown)
+            self._last = stats
+
+    def columns(self) -> dict[str, float | None]:
+        """Columns of the worker's row; the rates are of the time since the call that was a minute ago."""
+        with self._lock:
+            now, sums = self._clock(), defaultdict(float, self._sums)
+            while len(self._marks) > 1 and self._marks[1][0] <= now - WINDOW_SECONDS:
+                self._marks.popleft()
+            began, before = self._marks[0]
+            self._marks.append((now, sums))
+            queue_length = self._queue_length
+        seconds, grown = now - began, {name: sums[name] - before.get(name, 0.0) for name in sums}
+        return {
+            "ended_scans": int(sums["ended"]),
+            "failed_scans": int(sums["failed"]),
+            "model_queue_length": queue_length,
+            **_rates(grown, seconds),
+            **{f"{stage}_ms": _ratio(grown.get(stage, 0.0), grown.get("done", 0)) for stage in STAGES},
+        }
+
+
+def _rates(grown: Mapping[str, float], seconds: float) -> dict[str, float | None]:
+    return {
+        "device_busy_share": _ratio(grown.get("busy", 0.0), seconds),
+        "batch_fill": _ratio(grown.get("batched", 0), grown.get("places", 0)),
+        "scans_per_second": _ratio(grown.get("done", 0), seconds),
+        "megapixels_per_second": _ratio(grown.get("pixels", 0) / 1e6, seconds),
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
