@@ -100,7 +100,7 @@ def checkpoints_in_use(engine: Engine, settings: Settings) -> list[str]:
     Where neither says, that of the worker that was heard of last, or else the bundled one.
     """
     with read_scope(engine) as session:
-        heard_after = database_now(session) - timedelta(seconds=settings.heartbeat_seconds * 4)
+        heard_after = database_now(session) - timedelta(seconds=settings.silent_seconds)
         live = workers.live(session, heard_after=heard_after)
         last = workers.last_heard(session)
     if ids := sorted({each.checkpoint for each in live if each.checkpoint}):

@@ -114,14 +114,14 @@ def status(
 def _status_of_workers(engine: Engine, settings: Settings, *, json: bool) -> None:
     from datetime import timedelta
 
-    from db.clock import utc_now
+    from db.clock import database_now
     from db.queries import workers
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.operator_tables import print_workers, worker_rows
 
-    now = utc_now()
     with read_scope(engine) as session:
+        now = database_now(session)
         found = workers.recent(session, heard_after=now - timedelta(hours=1))
     if json:
         common.print_json(worker_rows(found, now=now, silent_seconds=settings.silent_seconds))

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from db.clock import utc_now
+from db.clock import database_now, utc_now
 from db.migrations import check_up_to_date, current_revision
 from db.models import Worker
-from db.queries import workers
+from db.queries import schedulers, workers
 from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
 from worker.app import CONNECT_SECONDS, make_app
@@ -30,9 +30,12 @@ def database(settings: Settings) -> Iterator[Finding]:
     _try_to_write(engine)
     yield Finding("database", State.FINE, "can be written")
     with read_scope(engine) as session:
+        now = database_now(session)
         if engine.dialect.name == "postgresql":
-            yield clock("database", session.execute(select(func.clock_timestamp())).scalar_one())
-        yield _pool(session, settings)
+            yield clock("database", now)
+        heard_after = now - timedelta(seconds=settings.silent_seconds)
+        yield _schedulers(session, heard_after)
+        yield _workers(session, heard_after)
 
 
 def _try_to_write(engine: Engine) -> None:
@@ -51,8 +54,15 @@ def _try_to_write(engine: Engine) -> None:
         return
 
 
-def _pool(session: Session, settings: Settings) -> Finding:
-    live = workers.live(session, heard_after=utc_now() - timedelta(seconds=settings.silent_seconds))
+def _schedulers(session: Session, heard_after: datetime) -> Finding:
+    last = schedulers.last_heard(session)
+    if last is None or last.stopped_at is not None or last.heartbeat_at < heard_after:
+        return Finding("scheduler", State.NOTE, "none has been heard of of late", "start one: photochrom scheduler")
+    return Finding("scheduler", State.FINE, f"{last.name} is at work")
+
+
+def _workers(session: Session, heard_after: datetime) -> Finding:
+    live = workers.live(session, heard_after=heard_after)
     if not live:
         return Finding("workers", State.NOTE, "none has been heard of of late", "start one: photochrom worker")
     said = f"{len(live)} at work, with {sum(worker.children for worker in live)} children"
