@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     TypeDecorator,
+    text,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -155,12 +156,16 @@ class Chunk(Base):
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     worker: Mapped[str | None] = mapped_column(Text)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it was first leased
     scan_count: Mapped[int] = mapped_column(Integer)
     # Kept with each record, so that a job's progress is a sum over chunks, not over a million scans.
     done_count: Mapped[int] = mapped_column(Integer, default=0)
     failed_count: Mapped[int] = mapped_column(Integer, default=0)
     skipped_count: Mapped[int] = mapped_column(Integer, default=0)
     recorded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+_TO_REVIEW = text("review_weight IS NOT NULL")
 
 
 class Scan(Base):
@@ -173,7 +178,11 @@ class Scan(Base):
         CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_has_reason"),
         Index("scan_by_chunk", "chunk_id"),
         Index("scan_by_job_state", "job_id", "state", "id"),
-        Index("scan_output", "job_id", "output_key", unique=True),
+        # By key first: what was done before is asked for by key, over the jobs of years.
+        Index("scan_output", "output_key", "job_id", unique=True),
+        Index("scan_by_source_key", "source_key"),
+        Index("scan_to_review", "job_id", "review_weight", postgresql_where=_TO_REVIEW, sqlite_where=_TO_REVIEW),
+        Index("scan_to_review_first", "review_weight", postgresql_where=_TO_REVIEW, sqlite_where=_TO_REVIEW),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -211,7 +220,31 @@ class Scan(Base):
     store_ms: Mapped[float | None]
     colourfulness: Mapped[float | None]  # Hasler and Suesstrunk 2003, of the output
     certainty: Mapped[float | None]  # 0..1, from a head that gives one
+    clipped_share: Mapped[float | None]  # 0..1, of the output: pure black or white, where no colour can be
+    review_weight: Mapped[float | None]  # the higher, the sooner a person should look; NULL when none need
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Tally(Base):
+    """How many of a chunk's scans a worker ended in an hour.
+
+    Written with every record, from the scans' rows, so that the views sum over these and not over a million scans.
+    """
+
+    __tablename__ = "tally"
+    __table_args__ = (Index("tally_by_job", "job_id", "hour"), Index("tally_by_hour", "hour"))
+
+    chunk_id: Mapped[int] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
+    hour: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)  # its beginning
+    worker: Mapped[str] = mapped_column(Text, primary_key=True)  # "" where none had the scan to its end
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
+    done_count: Mapped[int] = mapped_column(Integer)
+    failed_count: Mapped[int] = mapped_column(Integer)
+    skipped_count: Mapped[int] = mapped_column(Integer)
+    pixels: Mapped[int] = mapped_column(BigInteger)  # of the scans that are done
+    source_bytes: Mapped[int] = mapped_column(BigInteger)
+    first_at: Mapped[datetime] = mapped_column(UtcDateTime)  # when the first of these scans ended, and the last
+    last_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Worker(Base):

@@ -4,3 +4,10 @@
 def counted(count: int, noun: str) -> str:
     """`1 scan`, `2 scans`, `12,345 scans`; the noun's plural must be its singular and an s."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def pace(scans_per_second: float) -> str:
+    """In scans a second, or a minute where that is less than one."""
+    if scans_per_second >= 1:
+        return f"{scans_per_second:.1f} scans/s"
+    return f"{scans_per_second * 60:.1f} scans/min"

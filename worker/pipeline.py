@@ -137,7 +137,7 @@ class Pipeline:
         provenance = _provenance(scan, prediction, measured)
         with _timed(measured, "compose_ms"):
             composed = compose(opened, square, prediction.ab, scan.output, path, provenance)
-        measured.colourfulness = composed.colourfulness
+        measured.colourfulness, measured.clipped_share = composed.colourfulness, composed.clipped_share
         measured.lost_metadata = "; ".join(composed.lost) or None
 
     def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:

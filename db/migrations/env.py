@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import db.schedule_models  # noqa: F401  its tables are the schema's too
+import db.review_models
+import db.schedule_models  # noqa: F401  their tables are the schema's too
 from db.models import Base
 from db.session import session_scope
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, ScalarSelect, Update, case, func, insert, select, update
+from sqlalchemy import CursorResult, ScalarSelect, Update, case, func, insert, literal, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime
+from db.queries import tallies
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ def claim(session: Session, message: Message, *, worker: str, lease_seconds: flo
             state=ChunkState.LEASED,
             worker=worker,
             queued_at=None,
+            started_at=func.coalesce(Chunk.started_at, literal(now, UtcDateTime())),
             lease_expires_at=now + timedelta(seconds=lease_seconds),
         ),
     )
@@ -99,6 +101,7 @@ def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime) -> Non
         )
         .execution_options(synchronize_session=False)
     )
+    tallies.count(session, chunk_ids)
 
 
 def release(session: Session, message: Message, *, not_before: datetime | None) -> None:

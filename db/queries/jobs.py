@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import column, delete, func, insert, select, table, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime
 from db.queries import bulk
 
 # From which states a person may bring a job into each state.
@@ -19,6 +19,17 @@ ALLOWED = {
     JobState.RUNNING: (JobState.PAUSED,),
     JobState.CANCELLED: JobState.AFTER[JobState.CANCELLED],
 }
+
+
+_PROGRESS = table(
+    "job_progress",
+    column("job_id"),
+    column("done"),
+    column("failed"),
+    column("skipped"),
+    column("started_at", UtcDateTime()),
+    column("scans_per_second"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +50,8 @@ class Progress:
     done: int
     failed: int
     skipped: int
-    leased_chunks: int
-    last_record_at: datetime | None
+    started_at: datetime | None  # when a worker first had one of its chunks
+    scans_per_second: float | None  # while workers were at it; None before the first record
 
     @property
     def total(self) -> int:
@@ -132,8 +143,8 @@ def start(session: Session, job_id: int, *, other_count: int, max_failures: int 
 
 def remove(session: Session, job_id: int) -> None:
     """Take back a job whose submission failed half-way, with all its rows."""
-    for table, column in ((Scan, Scan.job_id), (Chunk, Chunk.job_id), (Job, Job.id)):
-        session.execute(delete(table).where(column == job_id))
+    for rows, owner in ((Scan, Scan.job_id), (Chunk, Chunk.job_id), (Job, Job.id)):
+        session.execute(delete(rows).where(owner == job_id))
 
 
 def get(session: Session, job_id: int) -> Job:
@@ -226,18 +237,10 @@ def recent_ids(session: Session, *, limit: int) -> list[int]:
 
 
 def progress(session: Session, job_id: int) -> Progress:
-    """A sum over the job's chunks, so cheap for a million scans; raises UsageError when there is no such job."""
+    """A row of the view job_progress, so cheap for a million scans; raises UsageError when there is no such job."""
     job = get(session, job_id)
-    done, failed, skipped, leased, last = session.execute(
-        select(
-            func.coalesce(func.sum(Chunk.done_count), 0),
-            func.coalesce(func.sum(Chunk.failed_count), 0),
-            func.coalesce(func.sum(Chunk.skipped_count), 0),
-            func.count().filter(Chunk.state == ChunkState.LEASED),
-            func.max(Chunk.recorded_at),
-        ).where(Chunk.job_id == job_id)
-    ).one()
-    return Progress(job, int(done), int(failed), int(skipped), leased, last)
+    row = session.execute(select(_PROGRESS).where(_PROGRESS.c.job_id == job_id)).one()
+    return Progress(job, int(row.done), int(row.failed), int(row.skipped), row.started_at, row.scans_per_second)
 
 
 def unfinished(session: Session) -> list[Job]:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import UsageError
 from db.models import Chunk, Job, JobState, Scan, ScanState
-from db.queries import chunks, jobs
+from db.queries import chunks, doubts, jobs
 
 
 @dataclass(slots=True)
@@ -41,6 +41,7 @@ class Measured:
     store_ms: float | None = None
     colourfulness: float | None = None
     certainty: float | None = None
+    clipped_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def _row(record: ScanRecord) -> dict[str, object]:
         "finished_at": record.finished_at if ended else None,
         "error_code": record.error_code,
         "error_message": record.error_message,
+        "review_weight": doubts.weight(record.measured) if record.state == ScanState.DONE else None,
         **measured,
     }
 

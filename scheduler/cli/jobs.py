@@ -84,7 +84,7 @@ def submit(
 
 def status(
     job: Annotated[Optional[int], typer.Argument(metavar="[JOB]", help="One job; without it, the latest.")] = None,  # noqa: UP045
-    watch: Annotated[bool, typer.Option(help="Go on: with a job until it has ended, else until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option(help="Go on until the job, or every job, has ended.")] = False,
     workers: Annotated[bool, typer.Option("--workers", help="The workers instead, and what each did of late.")] = False,
     json: Json = False,
 ) -> None:
@@ -92,16 +92,20 @@ def status(
     from db.queries import jobs
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import job_rows, jobs_table, watch_jobs
+    from scheduler.cli.progress import job_rows, jobs_table
+    from scheduler.cli.watching import watch_jobs
+    from worker.errors import UsageError
 
     settings = common.settings()
     engine = common.database(settings)
     if workers:
         _status_of_workers(engine, settings, json=json)
         return
+    if watch and json:
+        raise UsageError("--watch and --json: expected one of the two; watching prints lines where it is piped")
     if watch:
-        watch_jobs(engine, job)
-        return
+        failed = sum(each.failed for each in watch_jobs(engine, job))
+        raise typer.Exit(1 if failed and job is not None else 0)
     with read_scope(engine) as session:
         ids = [job] if job is not None else jobs.recent_ids(session, limit=20)
         found = [jobs.progress(session, each) for each in ids]
@@ -144,6 +148,7 @@ def scans(
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import scan_row, scans_table
+    from scheduler.words import counted
     from worker.errors import UsageError
 
     if state is not None and state not in ScanState.ALL:
@@ -156,7 +161,7 @@ def scans(
 
             with csv.open("w", encoding="utf-8", newline="") as file:
                 count = write_csv((scan_row(scan) for scan in found), file)
-            print(f"wrote {count} scans to {csv}")
+            print(f"wrote {counted(count, 'scan')} to {csv}")
         elif json:
             common.print_json_rows(scan_row(scan) for scan in found)
         else:
@@ -204,10 +209,11 @@ def retry(
     from db.queries import scans as scan_queries
     from db.session import session_scope
     from scheduler.cli import common
+    from scheduler.words import counted
 
     with session_scope(common.database(common.settings())) as session:
         count = scan_queries.retry_failed(session, job, code=code, now=utc_now())
-    print(f"{count} scans of job {job} will be tried again")
+    print(f"{counted(count, 'scan')} of job {job} will be tried again")
 
 
 def priority(job: JobId, number: Annotated[int, typer.Argument(help="Higher goes first.")]) -> None:

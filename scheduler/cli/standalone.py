@@ -35,7 +35,7 @@ def demo(
     from rich.text import Text
 
     from scheduler.cli import common
-    from scheduler.cli.progress import follow
+    from scheduler.cli.watching import follow
     from scheduler.demo import (
         DESTINATION,
         SOURCE,
@@ -93,11 +93,13 @@ def run(
     from rich.text import Text
 
     from scheduler.cli import common
-    from scheduler.cli.progress import follow, printable
+    from scheduler.cli.progress import printable
+    from scheduler.cli.watching import follow
     from scheduler.folder_run import REPORT, STATE_FOLDER, check_folders, failures, submit_missing
     from scheduler.report_file import write_report
     from scheduler.standalone import System, only_one
     from scheduler.submit import Submission
+    from scheduler.words import counted
 
     console, settings = common.console(), common.settings()
     s3 = settings.s3_options
@@ -124,10 +126,14 @@ def run(
         write_report(system.engine, job_id, output / REPORT, s3=s3, settings=settings)
         failed = failures(system.engine, job_id)
     if found.skipped:
-        console.print(f"{found.skipped} scans were skipped: they are in colour already")
+        console.print(f"skipped: {counted(found.skipped, 'scan')}, in colour already")
     for scan in failed:
         console.print(Text(printable(f"failed: {scan.source_key}: {scan.error_message}")))
-    console.print(Text(f"{found.done} scans are in {output_folder}, {found.failed} failed; report: {output / REPORT}"))
+    console.print(
+        Text(
+            f"done: {counted(found.done, 'scan')}, in {output_folder}; {found.failed} failed; report: {output / REPORT}"
+        )
+    )
     raise typer.Exit(1 if failed else 0)
 
 

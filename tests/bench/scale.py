@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from sqlalchemy import Engine, text
 
@@ -20,6 +21,7 @@ from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
 from scheduler.dispatch import Dispatcher
 from scheduler.submit import PAGE_SCANS
+from tests.bench import views
 from tests.conftest import service_folder
 from tests.services import PostgreSQLServer
 from worker.settings import Settings
@@ -138,6 +140,9 @@ def measure(engine: Engine, count: int) -> int:
     watch.time("resume", 5, lambda: change(engine, JobState.RUNNING), tries=1)
     watch.time(f"retry {count // 2 // FAILED_EVERY:,} failed scans", 5, lambda: retry(engine), tries=1)
     watch.time("cancel", 5, lambda: change(engine, JobState.CANCELLED), tries=1)
+    views.end_every_scan(engine)
+    for what, query in views.questions():
+        watch.time(what, 0.3, reading(partial(views.ask, query)))
     return watch.late
 
 

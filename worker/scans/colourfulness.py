@@ -20,6 +20,12 @@ class Colourfulness:
         first = -top % self._every
         self._rows.append(strip[first :: self._every, :: self._every, :3].copy())
 
+    def clipped_share(self) -> float:
+        """The share of samples, 0..1, that are pure black or pure white: no colour fits there."""
+        pixels = np.concatenate(self._rows)
+        whole = (1 << 8 * pixels.itemsize) - 1
+        return float(((pixels == 0).all(axis=2) | (pixels == whole).all(axis=2)).mean())
+
     def value(self) -> float:
         """M3 of the paper, for samples scaled to 0..255."""
         pixels = np.concatenate(self._rows)

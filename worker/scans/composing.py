@@ -34,6 +34,7 @@ class Composed:
     colourfulness: float
     bytes: int
     lost: tuple[str, ...] = ()  # metadata that the output can't carry, in words
+    clipped_share: float = 0.0  # 0..1, pure black or white
 
 
 def compose(
@@ -76,7 +77,16 @@ def compose(
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Composed(scan.width, scan.height, shape.bit_depth, colourfulness.value(), path.stat().st_size, lost)
+    written = path.stat().st_size
+    return Composed(
+        scan.width,
+        scan.height,
+        shape.bit_depth,
+        colourfulness.value(),
+        written,
+        lost,
+        colourfulness.clipped_share(),
+    )
 
 
 def _painted_strips(

@@ -1,0 +1,139 @@
+"""Jobs while they go on: a bar for one, a table that is drawn again, or lines where nobody watches a screen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from sqlalchemy import Engine
+
+from db.queries import jobs
+from db.queries.jobs import Progress as JobProgress
+from db.session import read_scope
+from scheduler.cli.progress import duration, jobs_table, seconds_left
+from scheduler.words import counted, pace
+
+REFRESH_SECONDS = 0.5
+WATCH_SECONDS = 1.0
+LATEST = 20  # jobs in the table
+
+
+class JobBar:
+    """A live bar of one job: scans done, scans per second, time left."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[said]}"),
+            console=console,
+        )
+        self._task: TaskID | None = None
+        self._began = time.monotonic()
+        self._moved: tuple[float, int] | None = None  # since when, and how many scans had ended by then
+
+    def __enter__(self) -> JobBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, job: JobProgress) -> None:
+        ended = job.total - job.pending
+        if self._task is None:
+            self._task = self._progress.add_task("", total=job.total)
+        if self._moved is None or ended <= self._moved[1]:
+            # Until a scan has ended under our eyes: starting up is not counted.
+            self._moved = (time.monotonic(), ended)
+        description = f"job {job.job.id}" + (f", [red]{job.failed} failed[/red]" if job.failed else "")
+        self._progress.update(self._task, completed=ended, description=description, said=self._said(job, ended))
+
+    def _said(self, job: JobProgress, ended: int) -> str:
+        assert self._moved is not None
+        since, before = self._moved
+        gone = duration(time.monotonic() - self._began)
+        if ended == before:
+            return f"in {gone}" if job.ended else f"{gone} so far, waiting for the worker"
+        per_second = (ended - before) / max(1e-3, time.monotonic() - since)
+        if job.ended:
+            return f"{pace(per_second)}, in {gone}"
+        return f"{pace(per_second)}, {duration(job.pending / per_second)} left"
+
+
+def follow(engine: Engine, job_id: int, console: Console, *, check: Callable[[], None] = lambda: None) -> JobProgress:
+    """Show a job's bar until it has ended; `check` is called at each look and may raise."""
+    with JobBar(console) as bar:
+        while True:
+            check()
+            with read_scope(engine) as session:
+                found = jobs.progress(session, job_id)
+            bar.show(found)
+            if found.ended:
+                return found
+            time.sleep(REFRESH_SECONDS)
+
+
+def watch_jobs(engine: Engine, job_id: int | None) -> Sequence[JobProgress]:
+    """Show one job, or all that go on, until none does; returns them as they are then.
+
+    On a terminal a table that is drawn again and again, elsewhere a line for each change.
+    """
+    console = Console()
+    look = _Look(engine, job_id)
+    if not console.is_terminal:
+        return _print_changes(look)
+    with Live(console=console, refresh_per_second=2) as live:
+        while True:
+            found = look()
+            live.update(jobs_table(found), refresh=True)
+            if look.over:
+                return found
+            time.sleep(WATCH_SECONDS)
+
+
+class _Look:
+    """The jobs to show: the one that is asked for, or those that went on at the first look or began since."""
+
+    def __init__(self, engine: Engine, job_id: int | None) -> None:
+        self._engine = engine
+        self._ids = set() if job_id is None else {job_id}
+        self._all = job_id is None
+        self.over = False
+
+    def __call__(self) -> list[JobProgress]:
+        with read_scope(self._engine) as session:
+            if self._all:
+                self._ids |= {job.id for job in jobs.unfinished(session)}
+            ids = sorted(self._ids, reverse=True)[:LATEST] or jobs.recent_ids(session, limit=LATEST)
+            found = [jobs.progress(session, each) for each in ids]
+        self.over = all(each.ended for each in found)
+        return found
+
+
+def _print_changes(look: _Look) -> list[JobProgress]:
+    said: dict[int, str] = {}
+    while True:
+        found = look()
+        for each in sorted(found, key=lambda job: job.job.id):
+            line = _line(each)
+            if said.get(each.job.id) != line:
+                print(line, flush=True)
+                said[each.job.id] = line
+        if look.over:
+            return found
+        time.sleep(WATCH_SECONDS)
+
+
+def _line(job: JobProgress) -> str:
+    ended = job.total - job.pending
+    parts = [f"{ended:,} of {counted(job.total, 'scan')}"]
+    parts += [f"{count:,} {name}" for count, name in ((job.failed, "failed"), (job.skipped, "skipped")) if count]
+    parts += [pace(job.scans_per_second)] if job.scans_per_second else []
+    left = seconds_left(job)
+    parts += [f"{duration(left)} left"] if left is not None else []
+    return f"job {job.job.id} {job.job.state}: {', '.join(parts)}"

@@ -1,0 +1,180 @@
+"""The views say what the rows say, on both databases; docs/queries.md says what they are."""
+
+import random
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from db.models import Scan
+from db.queries import chunks, doubts, jobs, leases, queue, scans
+from db.queries.scans import Measured, ScanRecord
+from db.session import read_scope, session_scope
+from tests.rows import NOON, make_job
+
+PAGE = (Path(__file__).parents[3] / "docs" / "queries.md").read_text()
+VIEWS = re.findall(r"^### (\w+):", PAGE, re.M)
+QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.S)
+
+DONE = Measured(width=4000, height=3000, output_sha256="f", source_bytes=1000, colourfulness=30.0)
+
+
+def work(engine: Engine, job_id: int, *, after: timedelta, worker: str = "w", failed: int = 0) -> None:
+    """One chunk is claimed and, a minute later, ended; the first `failed` of its scans fail."""
+    at = NOON + after
+    with session_scope(engine) as session:
+        [message] = queue.take_for_dispatch(session, job_id, 1, now=at)
+        chunks.claim(session, message, worker=f"{worker}/7", lease_seconds=600, now=at)
+        records = [
+            _record(scan.id, worker, at + timedelta(minutes=1), fails=number < failed)
+            for number, scan in enumerate(chunks.pending_scans(session, message.chunk_id))
+        ]
+        leases.record(session, message, records, lease_seconds=600, now=at + timedelta(minutes=1))
+        chunks.release(session, message, not_before=None)
+
+
+def _record(scan_id: int, worker: str, at: object, *, fails: bool) -> ScanRecord:
+    what = (
+        {"state": "failed", "error_code": "truncated", "error_message": "it ends early", "measured": Measured()}
+        if fails
+        else {"state": "done", "measured": DONE}
+    )
+    return ScanRecord(scan_id=scan_id, attempts=1, worker=worker, finished_at=at, **what)
+
+
+def ask(engine: Engine, query: str) -> list[dict[str, object]]:
+    with read_scope(engine) as session:
+        return [dict(row) for row in session.execute(text(query)).mappings()]
+
+
+@pytest.fixture
+def worked(engine: Engine) -> Engine:
+    """Ten scans in five chunks; four chunks are worked on over two hours with a pause, by two workers."""
+    job_id = make_job(engine, scan_count=10, chunk_scans=2)
+    work(engine, job_id, after=timedelta(minutes=0), failed=1)
+    work(engine, job_id, after=timedelta(minutes=1))
+    work(engine, job_id, after=timedelta(minutes=90))
+    work(engine, job_id, after=timedelta(minutes=91), worker="other", failed=2)
+    return engine
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_has_the_columns_that_its_page_names(engine: Engine, view: str) -> None:
+    section = PAGE.split(f"### {view}:")[1].split("###")[0]
+    named = [name for row in re.findall(r"^\| (`.*?) \|", section, re.M) for name in re.findall(r"`(\w+)`", row)]
+
+    assert sorted(column["name"] for column in inspect(engine).get_columns(view)) == sorted(named)
+
+
+def test_every_view_is_on_the_page(engine: Engine) -> None:
+    assert sorted(inspect(engine).get_view_names()) == sorted(VIEWS)
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=[re.sub(r"\W+", "-", query)[:40] for query in QUERIES])
+def test_a_ready_query_runs(worked: Engine, query: str) -> None:
+    with read_scope(worked) as session:
+        session.execute(text(query.replace("box 1/0012.tif", "box/1.jpg"))).all()
+
+
+def test_progress_counts_and_leaves_idle_time_out_of_the_pace(worked: Engine) -> None:
+    [row] = ask(worked, "SELECT * FROM job_progress")
+
+    assert [row[name] for name in ("scans", "done", "failed", "skipped", "pending")] == [10, 5, 3, 0, 2]
+    assert row["busy_seconds"] == pytest.approx(3 * 60, abs=0.01)  # 12:00 to 12:02, and 13:31 to 13:32
+    assert row["scans_per_second"] == pytest.approx(8 / 180)
+    assert row["megapixels"] == pytest.approx(60)
+
+
+def test_failures_are_counted_by_code_with_an_example(worked: Engine) -> None:
+    [row] = ask(worked, "SELECT job_id, error_code, scans, example_key, example_message FROM job_failures")
+
+    assert list(row.values()) == [1, "truncated", 3, "box/0.jpg", "it ends early"]
+
+
+def test_throughput_is_told_by_the_hour(worked: Engine) -> None:
+    rows = ask(worked, "SELECT done, failed, workers FROM throughput_by_hour ORDER BY hour")
+
+    assert [tuple(row.values()) for row in rows] == [(3, 1, 1), (2, 2, 2)]
+
+
+def test_throughput_follows_a_retry(worked: Engine) -> None:
+    with session_scope(worked) as session:
+        scans.retry_failed(session, 1, now=NOON)
+
+    assert ask(worked, "SELECT sum(failed) AS failed, sum(done) AS done FROM throughput_by_hour") == [
+        {"failed": 0, "done": 5}
+    ]
+
+
+def test_a_scan_s_history_is_over_all_jobs(worked: Engine) -> None:
+    make_job(worked, scan_count=3, now=NOON + timedelta(days=1))
+
+    rows = ask(
+        worked, "SELECT job_id, state FROM scan_history WHERE source_key = 'box/0.jpg' ORDER BY submitted_at DESC"
+    )
+
+    assert [tuple(row.values()) for row in rows] == [(2, "pending"), (1, "failed")]
+
+
+def test_a_worker_s_activity_is_its_own(worked: Engine) -> None:
+    from db.models import Worker
+    from db.queries import workers
+
+    with session_scope(worked) as session:
+        for name in ("w", "other", "idle"):
+            workers.register(session, Worker(name=name, children=1, started_at=NOON, heartbeat_at=NOON))
+        [message] = queue.take_for_dispatch(session, 1, 1, now=NOON)
+        chunks.claim(session, message, worker="w/7", lease_seconds=600, now=NOON)
+
+    rows = ask(worked, "SELECT worker, done, failed, chunks_held FROM worker_activity ORDER BY worker")
+    assert [tuple(row.values()) for row in rows] == [("idle", 0, 0, 0), ("other", 0, 2, 0), ("w", 5, 1, 1)]
+
+
+def test_the_queue_has_exactly_what_weighs_and_says_why(engine: Engine) -> None:
+    """The limits stand twice, in Python and in the view: over random outputs, both must say the same."""
+    job_id, dice = make_job(engine, scan_count=300), random.Random(7)
+    measured = [_random(dice) for _ in range(300)]
+    with session_scope(engine) as session:
+        ids = [scan.id for scan in scans.of_job(session, job_id)]
+        records = [ScanRecord(each, "done", 1, what, "w", NOON) for each, what in zip(ids, measured, strict=True)]
+        scans.record(session, records)
+
+    found = {row["scan_id"]: row for row in ask(engine, "SELECT scan_id, reasons, weight FROM review_queue")}
+
+    weights = {each: doubts.weight(what) for each, what in zip(ids, measured, strict=True)}
+    assert {each: row["weight"] for each, row in found.items()} == {
+        each: pytest.approx(weight) for each, weight in weights.items() if weight is not None
+    }
+    assert 0 < len(found) < 300
+    assert all(row["reasons"] for row in found.values())
+
+
+def _random(dice: random.Random) -> Measured:
+    def maybe(value: float) -> float | None:
+        return None if dice.random() < 0.3 else value
+
+    return Measured(
+        width=dice.choice([150, 200, 900, 4000]),
+        height=dice.choice([100, 200, 300, 4000]),
+        picture_width=dice.choice([None, 80]),
+        colourfulness=maybe(dice.choice([0.0, 14.9, 15.0, 60.0])),
+        certainty=maybe(dice.choice([0.0, 0.29, 0.3, 0.9])),
+        clipped_share=maybe(dice.choice([0.0, 0.25, 0.26, 1.0])),
+        output_sha256="f",
+    )
+
+
+def test_status_tells_what_the_view_tells(worked: Engine) -> None:
+    with read_scope(worked) as session:
+        found = jobs.progress(session, 1)
+
+    assert (found.done, found.failed, found.pending) == (5, 3, 2)
+    assert found.scans_per_second == pytest.approx(8 / 180)
+    assert found.started_at == NOON
+
+
+def test_a_scan_has_no_weight_until_it_is_done(worked: Engine) -> None:
+    with read_scope(worked) as session:
+        assert {scan.review_weight for scan in session.query(Scan)} == {None}

@@ -1,0 +1,79 @@
+"""`photochrom status --watch` and the bar, as they look where they are piped and on a screen."""
+
+import io
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rich.console import Console
+from sqlalchemy import Engine
+
+from db.models import JobState
+from db.queries import jobs
+from db.session import read_scope, session_scope
+from scheduler.cli import watching
+from scheduler.leases import complete_jobs
+from tests.integration.db.test_views import work
+from tests.rows import NOON, make_job
+
+
+@pytest.fixture
+def engine(sqlite_url: str) -> Engine:
+    from db.migrations import upgrade
+    from db.session import make_engine
+
+    made = make_engine(sqlite_url)
+    upgrade(made)
+    return made
+
+
+def test_watching_prints_a_line_for_each_change_and_ends_with_the_last_job(
+    engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = make_job(engine, scan_count=2, chunk_scans=1), make_job(engine, scan_count=1)
+    steps: Iterator[Callable[[], None]] = iter(
+        [lambda: work(engine, first, after=timedelta()), lambda: None, lambda: end(engine)]
+    )
+    monkeypatch.setattr("scheduler.cli.watching.time.sleep", lambda _: next(steps)())
+
+    watching.watch_jobs(engine, None)
+
+    assert capsys.readouterr().out.splitlines() == [
+        "job 1 running: 0 of 2 scans",
+        "job 2 running: 0 of 1 scan",
+        "job 1 running: 1 of 2 scans, 1.0 scans/min, 0:01:00 left",
+        "job 1 cancelled: 1 of 2 scans, 1.0 scans/min",
+        "job 2 cancelled: 0 of 1 scan",
+    ]
+
+
+def end(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        for job in jobs.unfinished(session):
+            jobs.change_state(session, job.id, JobState.CANCELLED, now=NOON)
+
+
+def test_watching_where_nothing_goes_on_ends_at_once(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+    watching.watch_jobs(engine, None)
+
+    assert capsys.readouterr().out == ""
+
+
+def test_the_bar_says_what_it_counts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id, clock = make_job(engine, scan_count=3, chunk_scans=1), iter(range(0, 1000, 10))
+    monkeypatch.setattr("scheduler.cli.watching.time.monotonic", lambda: float(next(clock)))
+    bar = watching.JobBar(Console(file=io.StringIO()))
+
+    def shown() -> Any:
+        with read_scope(engine) as session:
+            bar.show(jobs.progress(session, job_id))
+        return bar._progress.tasks[0].fields["said"]
+
+    assert shown() == "0:00:20 so far, waiting for the worker"
+    work(engine, job_id, after=timedelta())
+    assert shown() == "2.0 scans/min, 0:01:00 left"
+    for minute in (1, 2):
+        work(engine, job_id, after=timedelta(minutes=minute))
+    complete_jobs(engine)
+    assert shown() == "3.6 scans/min, in 0:00:50"
