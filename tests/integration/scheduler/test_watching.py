@@ -32,9 +32,12 @@ def test_watching_prints_a_line_for_each_change_and_ends_with_the_last_job(
     engine: Engine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = make_job(engine, scan_count=2, chunk_scans=1), make_job(engine, scan_count=1)
-    steps: Iterator[Callable[[], None]] = iter(
-        [lambda: work(engine, first, after=timedelta()), lambda: None, lambda: end(engine)]
-    )
+    changes: list[Callable[[], None]] = [
+        lambda: work(engine, first, after=timedelta()),
+        lambda: None,
+        lambda: end(engine),
+    ]
+    steps = iter(changes)
     monkeypatch.setattr("scheduler.cli.watching.time.sleep", lambda _: next(steps)())
 
     watching.watch_jobs(engine, None)
