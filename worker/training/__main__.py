@@ -29,7 +29,16 @@ def _parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train the fusion network on colour photos")
     train.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
     train.add_argument(
-        "--logits", nargs="+", type=Path, required=True, help=".npz of names and logits, one a classifier"
+        "--embedding", nargs="*", default=[],
+        help="what the fusion is trained with: bundled, compact, imagenet or a file (default: all of --checkpoint's)",
+    )  # fmt: skip
+    train.add_argument("--checkpoint", type=Path, help="whose embeddings are used (default: the bundled one)")
+    train.add_argument(
+        "--logits", nargs="*", type=Path, default=[],
+        help=".npz of names and logits, one a classifier, in place of the embeddings' own",
+    )  # fmt: skip
+    train.add_argument(
+        "--licence", nargs="*", default=[], metavar="FOLDER=LICENCE", help="of a folder's photos, for the model card"
     )
     train.add_argument(
         "--unmet-logits", nargs="*", type=Path, default=[], help="the same of classifiers to measure with only"

@@ -24,25 +24,46 @@ from worker.training.dataset import PhotoCache, build_cache
 from worker.training.errors import TrainingError
 from worker.training.export import TrainedEmbedding, add_figures
 from worker.training.export import export as export_checkpoint
+from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
 from worker.training.loop import Schedule
+from worker.training.own_logits import own_logits
 from worker.training.refit import refit_last_layer
 
 REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; state.weights.h5 is for --resume
 
 
 def train(given: Namespace) -> None:
-    """Trains the fusion network; the state, the settings and the loss curves go into `--output`."""
+    """Trains the fusion network; state, settings, loss curves, contact sheet and a checkpoint go into `--output`."""
     cache = _cache(given)
     settings = training.Settings(
         side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
         seed=given.seed, mixed_precision=given.precision, schedule=_schedule(given),
         weights=_folder_weights(given.weight, cache),
     )  # fmt: skip
+    licences = _licences(given.licence, cache)
+    embeddings = base_embeddings(given.embedding, given.checkpoint or bundled_checkpoint_path())
     sources = [load_logits(path, cache.names) for path in given.logits]
+    if not sources:
+        folder = given.cache or given.output / "photos"
+        sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
     unmet = [load_logits(path, cache.names) for path in given.unmet_logits]
     _write_settings(given.output, cache, asdict(settings))
-    _, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume, unmet)
+    model, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume, unmet)
     loss_curves(given.output / "curves.png", history)
+    card = write_checkpoint(given.output / "checkpoint", model, embeddings, given.output, licences)
+    write_sheet(given.output / "contact.png", given.output / "checkpoint", cache)
+    print(f"checkpoint {card.id} written to {given.output / 'checkpoint'}; look at {given.output / 'contact.png'}")
+
+
+def _licences(given: list[str], cache: PhotoCache) -> dict[str, str]:
+    """`FOLDER=LICENCE` as a mapping; raises TrainingError for a folder that no photo is from."""
+    pairs = dict(pair.partition("=")[::2] for pair in given)
+    if odd := sorted(pairs.keys() - cache.by_folder().keys()):
+        raise TrainingError(
+            f"--licence names {', '.join(odd)}; expected FOLDER=LICENCE with one of the folders "
+            f"{', '.join(sorted(cache.by_folder()))}"
+        )
+    return pairs
 
 
 def _folder_weights(given: list[str], cache: PhotoCache) -> dict[str, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from worker.model.lab import centre_square
+from worker.model.lab import centre_square, lab_to_rgb
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
 from worker.model.vivid import annealed_mean
 from worker.training import loop
@@ -140,7 +140,7 @@ class FusionBatches:
 
 
 class Validation:
-    """R2 on photos kept for choosing, with each classifier's word and with none; and PSNR is left to `evaluate`.
+    """R2 on photos kept for choosing, with each classifier's word and with none; PSNR above grey with the first's.
 
     Folders count as they do in training. A network of two heads is measured by its paper head.
     """
@@ -151,18 +151,33 @@ class Validation:
     ) -> None:  # fmt: skip
         rows = np.random.default_rng(0).permutation(cache.validation)[:photos]
         lab = np.stack([_square(cache, int(row)) for row in rows])
-        self._lightness, self._ab = lab[..., :1] / 50 - 1, lab[..., 1:]
+        self._lightness, self._ab = np.asarray(lab[..., :1] / 50 - 1, np.float32), lab[..., 1:]
         self._weights = cache.weights(rows, weights or {}).astype(np.float64)
         self._embeddings = [np.sqrt(probabilities(logits[rows])) for logits in sources]
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
-        known = {f"r2_{n}": self._r2(model, given) for n, given in enumerate(self._embeddings, start=1)}
-        return known | {"r2_zeros": self._r2(model, np.zeros((len(self._ab), CLASSES), np.float32))}
+        found = [self._colours(model, given) for given in self._embeddings]
+        known = {f"r2_{n}": self._r2(one) for n, one in enumerate(found, start=1)}
+        without = self._r2(self._colours(model, np.zeros((len(self._ab), CLASSES), np.float32)))
+        return known | {"r2_zeros": without, "psnr_above_grey": self._psnr_above_grey(found[0])}
 
-    def _r2(self, model: keras.Model, embeddings: Floats) -> float:
-        found = np.concatenate(
-            [colours_of(model, self._lightness[k : k + 8], embeddings[k : k + 8]) for k in range(0, len(self._ab), 8)]
-        )
+    def _colours(self, model: keras.Model, embeddings: Floats) -> Floats:
+        parts = [
+            colours_of(model, self._lightness[k : k + 8], embeddings[k : k + 8]) for k in range(0, len(self._ab), 8)
+        ]
+        return np.concatenate(parts)
+
+    def _psnr_above_grey(self, found: Floats) -> float:
+        """dB, the photos' mean."""
+        differences = []
+        for lightness, wanted, given in zip(50 * (self._lightness + 1), self._ab, found, strict=True):
+            original, result, grey = (
+                lab_to_rgb(np.concatenate([lightness, ab], -1)) for ab in (wanted, given, np.zeros_like(given))
+            )
+            differences.append(10 * np.log10(np.square(grey - original).mean() / np.square(result - original).mean()))
+        return round(float(np.mean(differences)), 3)
+
+    def _r2(self, found: Floats) -> float:
         of_tint = np.square(self._ab - np.asarray(TRAINING_MEAN_AB, np.float32)).mean((1, 2, 3))
         error = np.square(self._ab - found).mean((1, 2, 3))
         return round(float(1 - self._weights @ error / (self._weights @ of_tint)), 4)

@@ -4,34 +4,74 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.unit.training.conftest import colour_photo, write_photo
+from worker.model import compact
+from worker.model.checkpoint import verify
+from worker.model.network import build_network
 from worker.training.__main__ import main
-from worker.training.dataset import build_cache
+from worker.training.export import TrainedEmbedding, export
 
 
-@pytest.fixture
-def logits_file(photo_folder: Path, tmp_path: Path) -> Path:
-    names = build_cache([photo_folder], tmp_path / "cache").names
-    logits = np.random.default_rng(0).normal(size=(len(names), 1000)).astype(np.float16)
-    np.savez(tmp_path / "logits.npz", names=names, logits=logits)
-    return tmp_path / "logits.npz"
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty photos, and a checkpoint with the small embedding alone: InceptionResNetV2 takes its time."""
+    folder = tmp_path_factory.mktemp("training")
+    for number in range(40):
+        write_photo(folder / "photos" / "hues" / f"{number:02}.png", colour_photo(number))
+    about = {"architecture": "compact", "input_px": 32, "temperature": 1.0}
+    embedding = TrainedEmbedding(compact.fold(compact.build_compact(32)), about)
+    export(folder / "base", "base", build_network("both", 32), {"compact": embedding}, {})
+    return folder
 
 
-def test_train_leaves_state_settings_and_curves(photo_folder: Path, logits_file: Path, tmp_path: Path) -> None:
-    command = ["train", str(photo_folder), "--logits", str(logits_file), "--output", str(tmp_path / "run")]
-    assert (
-        main([*command, "--cache", str(tmp_path / "cache"), "--steps", "2", "--side-px", "16", "--batch-size", "2"])
-        == 0
-    )
-    made = {path.name for path in (tmp_path / "run").iterdir()}
-    assert {"state.weights.h5", "history.json", "settings.json", "curves.png"} <= made
-    assert json.loads((tmp_path / "run" / "settings.json").read_text())["photos"] == {"hues": 40}
+@pytest.fixture(scope="module")
+def run(folder: Path) -> Path:
+    """What a run of two steps leaves."""
+    assert main([*train(folder, "run"), "--steps", "2", "--licence", "hues=CC0"]) == 0
+    return folder / "run"
 
 
-def test_training_without_an_end_is_refused(
-    photo_folder: Path, logits_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["train", str(photo_folder), "--logits", str(logits_file), "--output", str(tmp_path / "run")]
-    assert main(command) == 2
+def train(folder: Path, output: str) -> list[str]:
+    command = ["train", str(folder / "photos"), "--checkpoint", str(folder / "base"), "--output", str(folder / output)]
+    return [*command, "--cache", str(folder / "cache"), "--side-px", "16", "--batch-size", "2"]
+
+
+def test_train_leaves_state_settings_and_pictures(run: Path) -> None:
+    made = {path.name for path in run.iterdir()}
+    assert {"state.weights.h5", "history.json", "settings.json", "curves.png", "contact.png", "checkpoint"} <= made
+    assert json.loads((run / "settings.json").read_text())["photos"] == {"hues": 40}
+
+
+def test_train_ends_with_a_checkpoint_and_its_card(run: Path) -> None:
+    card = verify(run / "checkpoint")
+    assert card.heads == ("paper", "vivid")
+    assert card.embeddings["compact"]["input_px"] == 32
+    assert card.training["data"] == [{"source": "hues", "licence": "CC0", "photos": 40}]
+    assert card.training["validation"]["step"] == 2
+
+
+def test_what_the_embedding_says_of_the_photos_is_computed_once(run: Path) -> None:
+    (file,) = (run.parent / "cache").glob("logits-*.npz")
+    with np.load(file) as kept:
+        powers = np.exp(kept["logits"].astype(np.float64))
+    np.testing.assert_allclose(powers.sum(1), 1, rtol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--weight=hues=x", "'hues=x' was given; expected FOLDER=TIMES"),
+        ("--licence=huse=CC0", "names huse; expected FOLDER=LICENCE"),
+        ("--embedding=best", "'best' is neither a name nor a file; give 'compact', 'imagenet'"),
+    ],
+)
+def test_a_wrong_option_is_refused(folder: Path, option: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*train(folder, "refused"), "--steps", "1", option]) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_training_without_an_end_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(train(folder, "endless")) == 2
     assert "neither --steps nor --minutes was given" in capsys.readouterr().err
 
 

@@ -1,0 +1,80 @@
+"""What a training run leaves for its users: a checkpoint with its card, and a contact sheet to look at."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import keras
+import numpy as np
+
+from worker.model import checkpoint
+from worker.model.colorizer import SIDE_PX, Colorizer
+from worker.model.embedding import Embedding, load_embedding
+from worker.model.lab import centre_square
+from worker.training.contact import contact_sheet
+from worker.training.dataset import PhotoCache
+from worker.training.export import TrainedEmbedding, export
+from worker.training.photos import to_lab
+
+SHEET_PHOTOS = 12
+BASE_NAMES = ("bundled", "compact")  # what a card may call an embedding of its own
+LIMITS = (
+    "Colours are guesses from grey, not findings about the past.",
+    "Photographs unlike those in training data come out worse; measure with `photochrom evaluate` on your own.",
+)
+
+
+def write_checkpoint(
+    folder: Path, model: keras.Model, embeddings: Sequence[Embedding], run: Path, licences: Mapping[str, str]
+) -> checkpoint.Card:
+    """Writes the checkpoint `folder` of a run whose settings and history lie in `run`.
+
+    Embeddings with weights from elsewhere (imagenet, a file) go along as the checkpoint's own, `bundled`.
+    """
+    known: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    history: list[dict[str, float]] = json.loads((run / "history.json").read_text(encoding="utf-8"))
+    data = [
+        {"source": source, "licence": licences.get(source, "not given"), "photos": count}
+        for source, count in sorted(known["photos"].items())
+    ]
+    training = {
+        "data": data, "left_out": known["left_out"], "settings": known["settings"], "validation": history[-1],
+    }  # fmt: skip
+    kept = {_name(one): TrainedEmbedding(one.layers, _about(one)) for one in embeddings}
+    return export(folder, run.name, model, kept, training, LIMITS)
+
+
+def base_embeddings(names: Sequence[str], folder: Path) -> list[Embedding]:
+    """The embeddings of these names, or all of the checkpoint in `folder`, its best first.
+
+    Raises CheckpointError as `load_embedding`.
+    """
+    card = checkpoint.verify(folder)
+    wanted = names or sorted(card.embeddings, key=lambda name: name != card.embedding)
+    return [load_embedding(name, folder, card) for name in wanted]
+
+
+def write_sheet(path: Path, folder: Path, cache: PhotoCache) -> None:
+    """A PNG of photos kept from training: grey, by each head of the checkpoint in `folder`, and the original."""
+    rows = np.random.default_rng(1).permutation(cache.validation)[:SHEET_PHOTOS]
+    squares = [cv2.resize(np.asarray(centre_square(cache.photo(int(row)))), (SIDE_PX, SIDE_PX)) for row in rows]
+    lab = np.stack([to_lab(np.asarray(square, np.uint8)) for square in squares])
+    lightness = np.ascontiguousarray(lab[..., 0])
+    card = checkpoint.read_card(folder)
+    results = [Colorizer.load(folder, 4, head=head).predict(lightness)[0] for head in card.heads]
+    contact_sheet(path, lightness, [*results, lab[..., 1:]], columns=2)
+
+
+def _name(embedding: Embedding) -> str:
+    return embedding.name if embedding.name in BASE_NAMES else "bundled"
+
+
+def _about(embedding: Embedding) -> dict[str, Any]:
+    return {
+        "architecture": embedding.architecture,
+        "weights": embedding.name,
+        "input_px": embedding.side_px,
+        "temperature": embedding.temperature,
+    }
