@@ -43,6 +43,11 @@ format: $(INSTALLED)
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes $(EXTRAS) \
 		pyproject.toml --output-file requirements.lock
+	for device in cpu gpu; do \
+		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+			--constraint requirements.lock --extra postgresql $$(test $$device = cpu || echo --extra gpu) \
+			pyproject.toml --output-file deploy/requirements-$$device.lock; \
+	done
 
 clean:
 	rm -rf .venv

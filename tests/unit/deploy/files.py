@@ -1,0 +1,37 @@
+"""The files of deploy/, as the tests read them."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from worker.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+DEPLOY = ROOT / "deploy"
+DRAIN_SECONDS = float(Settings.model_fields["drain_seconds"].default)
+# A worker that is told to stop is out within its drain; the machine under it may be slow.
+MARGIN_SECONDS = 10
+
+
+def documents(name: str) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all((DEPLOY / name).read_text("utf-8")) if each]
+
+
+def seconds(text: str) -> float:
+    """As compose and systemd write them: 45s, 45, 2m."""
+    number, unit = re.fullmatch(r"(\d+)(s|m|)", text).groups()  # type: ignore[union-attr]
+    return float(number) * (60 if unit == "m" else 1)
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program of this environment, or of Debian's; the test is skipped without one."""
+    beside = Path(sys.executable).with_name(name)
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        pytest.skip(f"no {name}; install Debian's package {package}")
+    return found

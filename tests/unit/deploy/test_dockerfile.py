@@ -1,0 +1,54 @@
+"""The Dockerfile passes hadolint; its images are not root's and hold the versions that the tests ran with."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.deploy.files import DEPLOY, ROOT, program
+
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text("utf-8")
+STAGES = {stage.split()[2]: stage for stage in re.split(r"(?m)^FROM ", DOCKERFILE)[1:]}
+
+
+def test_hadolint_finds_nothing() -> None:
+    hadolint = program("hadolint", "none: it is in the development dependencies")
+
+    checked = subprocess.run([hadolint, DEPLOY / "Dockerfile"], capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("target", ["cpu", "gpu"])
+def test_an_image_runs_as_a_user_of_its_own(target: str) -> None:
+    assert STAGES[target].rstrip().splitlines()[-1].startswith("USER 10001") or "\nUSER 10001:10001" in STAGES[target]
+
+
+def test_what_is_copied_is_there_and_let_through() -> None:
+    let_through = set(re.findall(r"(?m)^!(\S+)", (ROOT / ".dockerignore").read_text("utf-8")))
+    for names in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", DOCKERFILE):
+        for name in names.split():
+            assert (ROOT / name).exists()
+            assert name in {"deploy/requirements-cpu.lock", "deploy/requirements-gpu.lock"} or name in let_through
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_an_image_has_the_versions_that_the_tests_ran_with(device: str) -> None:
+    tested, built = (
+        dict(re.findall(r"(?m)^([\w.-]+)==([^ ;]+)", path.read_text("utf-8")))
+        for path in (ROOT / "requirements.lock", DEPLOY / f"requirements-{device}.lock")
+    )
+    assert {name: version for name, version in built.items() if name in tested} == {
+        name: version for name, version in tested.items() if name in built
+    }
+    assert "psycopg" in built
+    assert "pytest" not in built
+
+
+def test_an_image_lacks_nothing_that_photochrom_asks_for() -> None:
+    code = "from importlib.metadata import requires; print('\\n'.join(requires('photochrom')))"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    needed = {re.match(r"[\w-]+", line).group().lower() for line in asked.splitlines() if "extra" not in line}  # type: ignore[union-attr]
+    lock = (DEPLOY / "requirements-cpu.lock").read_text("utf-8")
+    assert needed <= set(re.findall(r"(?m)^([\w-]+)(?:\[.*?\])?==", lock))

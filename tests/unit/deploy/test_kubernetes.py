@@ -1,0 +1,89 @@
+"""The Kubernetes manifests hold up to Kubernetes' and KEDA's own schemas, and to how a worker stops."""
+
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
+
+from tests.unit.deploy.files import DEPLOY, DRAIN_SECONDS, MARGIN_SECONDS, documents
+
+KUSTOMIZATION = documents("kubernetes/kustomization.yaml")[0]
+MANIFESTS = [each for name in KUSTOMIZATION["resources"] for each in documents(f"kubernetes/{name}")]
+OF_KEDA = {"ScaledObject": ScaledObject, "TriggerAuthentication": TriggerAuthentication}
+WORKLOADS = [each for each in MANIFESTS if each["kind"] in ("Deployment", "Job")]
+
+
+def named(manifest: dict[str, Any]) -> str:
+    return f"{manifest['kind']}/{manifest['metadata']['name']}"
+
+
+def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    return dict(manifest["spec"]["template"]["spec"])
+
+
+def worker() -> dict[str, Any]:
+    return next(each for each in WORKLOADS if each["metadata"]["name"] == "photochrom-worker")
+
+
+@pytest.mark.parametrize("manifest", [each for each in MANIFESTS if each["kind"] not in OF_KEDA], ids=named)
+@pytest.mark.parametrize("version", ["1.30", "1.34"])
+def test_kubernetes_takes_it(manifest: dict[str, Any], version: str) -> None:
+    kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("manifest", [each for each in MANIFESTS if each["kind"] in OF_KEDA], ids=named)
+def test_keda_takes_it(manifest: dict[str, Any]) -> None:
+    model = OF_KEDA[manifest["kind"]].model_validate(manifest)
+
+    # What it does not know it leaves out.
+    assert model.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True) == manifest
+
+
+def test_every_manifest_is_applied() -> None:
+    others = {"kustomization.yaml"}
+    assert {path.name for path in (DEPLOY / "kubernetes").glob("*.yaml")} - others == set(KUSTOMIZATION["resources"])
+
+
+@pytest.mark.parametrize("manifest", WORKLOADS, ids=named)
+def test_nothing_runs_as_root_or_takes_kubernetes_variables_for_settings(manifest: dict[str, Any]) -> None:
+    pod = pod_of(manifest)
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["enableServiceLinks"] is False
+    for container in pod["containers"]:
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+        assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert {"requests", "limits"} <= set(container["resources"])
+
+
+def test_a_worker_pod_has_time_to_drain_a_model_time_to_load_and_one_gpu() -> None:
+    pod = pod_of(worker())
+    settings = next(each for each in MANIFESTS if each["kind"] == "ConfigMap")["data"]
+    drain = float(settings.get("PHOTOCHROM_DRAIN_SECONDS", DRAIN_SECONDS))
+    [container] = pod["containers"]
+    probe = container["startupProbe"]
+
+    assert pod["terminationGracePeriodSeconds"] >= drain + MARGIN_SECONDS
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 300
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "replicas" not in worker()["spec"]  # KEDA's, which applying again must not undo
+
+
+def test_machines_can_be_drained_while_a_job_runs() -> None:
+    budgets = {
+        each["spec"]["selector"]["matchLabels"]["app.kubernetes.io/component"]: each["spec"]
+        for each in MANIFESTS
+        if each["kind"] == "PodDisruptionBudget"
+    }
+    for manifest in (each for each in WORKLOADS if each["kind"] == "Deployment"):
+        component = manifest["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+        budget = budgets[component]
+        assert budget.get("maxUnavailable") == 1 or budget["minAvailable"] < manifest["spec"]["replicas"]
+
+
+def test_workers_go_to_zero_and_come_back() -> None:
+    scaled = next(each for each in MANIFESTS if each["kind"] == "ScaledObject")["spec"]
+
+    assert scaled["scaleTargetRef"]["name"] == worker()["metadata"]["name"]
+    assert scaled["minReplicaCount"] == 0
+    assert scaled["triggers"][0]["metadata"]["activationTargetQueryValue"] == "0"

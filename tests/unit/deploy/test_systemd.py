@@ -1,0 +1,48 @@
+"""systemd takes the units, they are locked up well, and a worker has time to drain."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.deploy.files import DEPLOY, DRAIN_SECONDS, MARGIN_SECONDS, program, seconds
+
+UNITS = ("photochrom-scheduler.service", "photochrom-worker@.service")
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> dict[str, Path]:
+    """The units as they lie on a machine: the program where it is here, and one worker of the template."""
+    installed = {}
+    for name in UNITS:
+        path = tmp_path / name.replace("@", "@0")
+        unit = (DEPLOY / "systemd" / name).read_text("utf-8")
+        path.write_text(unit.replace("/opt/photochrom/bin/photochrom", sys.executable))
+        installed[name] = path
+    return installed
+
+
+def test_systemd_takes_them(units: dict[str, Path]) -> None:
+    verified = subprocess.run(
+        [program("systemd-analyze", "systemd"), "verify", *units.values()], capture_output=True, text=True
+    )
+
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_they_are_locked_up(units: dict[str, Path]) -> None:
+    for path in units.values():
+        command = [program("systemd-analyze", "systemd"), "security", "--offline=true", "--threshold=40", path]
+        rated = subprocess.run(command, capture_output=True, text=True)
+        if "unrecognized option" in rated.stderr or "Unknown" in rated.stderr:
+            pytest.skip("this systemd-analyze can't rate units that are not loaded")
+        assert rated.returncode == 0, rated.stdout[-200:]
+
+
+def test_a_worker_has_time_to_drain_and_its_children_are_its_own_to_stop() -> None:
+    lines = (DEPLOY / "systemd" / "photochrom-worker@.service").read_text("utf-8").splitlines()
+    said = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    assert seconds(said["TimeoutStopSec"]) >= DRAIN_SECONDS + MARGIN_SECONDS
+    assert said["KillMode"] == "mixed"
+    assert said["RestartPreventExitStatus"] == "2"

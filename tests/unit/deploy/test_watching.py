@@ -1,0 +1,85 @@
+"""Prometheus takes its configuration and rules, alerts go off when they should, and every query asks for what there is."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+from prometheus_client import generate_latest
+
+from db.queries.backlog import Backlog
+from scheduler.metrics import SchedulerMetrics
+from tests.unit.deploy.files import DEPLOY, ROOT, documents, program
+from worker.metrics import WorkerMetrics
+
+DASHBOARD = json.loads((DEPLOY / "grafana" / "photochrom.json").read_text("utf-8"))
+RULES = [rule for group in documents("prometheus/alerts.yml")[0]["groups"] for rule in group["rules"]]
+QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+
+
+def promtool(*arguments: str | Path) -> None:
+    ran = subprocess.run([program("promtool", "prometheus"), *arguments], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def exposed() -> set[str]:
+    scheduler = SchedulerMetrics()
+    scheduler.show(Backlog({"running": 1}, {"queued": 2}, 3, 4, 5), 6)
+    worker = WorkerMetrics()
+    text = (generate_latest(worker.registry) + generate_latest(scheduler.registry)).decode()
+    described = set(re.findall(r"(?m)^# TYPE (\S+)", text))
+    return described | set(re.findall(r"(?m)^(photochrom_\w+)", text))
+
+
+def documented_queries() -> list[str]:
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    return re.findall(
+        r"(?m)^\|[^|]*\| `([^`]+)`[^|]*\|$", page.partition("## To size a pool")[2].partition("## Live")[0]
+    )
+
+
+def test_prometheus_takes_its_configuration_and_rules() -> None:
+    promtool("check", "config", "--lint=all", "--lint-fatal", DEPLOY / "prometheus" / "prometheus.yml")
+
+
+def test_alerts_go_off_when_they_should_and_not_when_they_should_not() -> None:
+    promtool("test", "rules", DEPLOY / "prometheus" / "alerts.test.yml")
+
+
+def test_every_alert_is_tried_and_says_what_to_do() -> None:
+    tried = (DEPLOY / "prometheus" / "alerts.test.yml").read_text("utf-8")
+    for rule in RULES:
+        assert rule["alert"] in tried
+        assert set(rule["annotations"]) == {"summary", "action"}
+        assert rule["labels"]["severity"] in ("critical", "warning")
+
+
+def test_every_query_of_dashboard_and_page_is_one(tmp_path: Path) -> None:
+    assert len(QUERIES) > 15
+    assert len(documented_queries()) == 6
+    rules = [{"record": f"query:{number}", "expr": expr} for number, expr in enumerate(QUERIES + documented_queries())]
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "queries", "rules": rules}]}))
+    promtool("check", "rules", "--lint=none", tmp_path / "rules.yml")
+
+
+def test_every_query_asks_for_what_there_is() -> None:
+    asked = {name for query in QUERIES + documented_queries() for name in re.findall(r"photochrom_\w+", query)}
+    asked |= {name for rule in RULES for name in re.findall(r"photochrom_\w+", rule["expr"])}
+    assert asked <= exposed()
+
+
+def test_panels_have_titles_and_do_not_overlap() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        assert panel["title"]
+        assert panel["description"]
+        place = panel["gridPos"]
+        cells = {
+            (column, row)
+            for column in range(place["x"], place["x"] + place["w"])
+            for row in range(place["y"], place["y"] + place["h"])
+        }
+        assert not taken & cells
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
