@@ -1,4 +1,4 @@
-"""Prometheus takes its configuration and rules, alerts go off when they should, and every query asks for what there is."""
+"""Prometheus takes configuration and rules, alerts go off when they should, queries ask for what there is."""
 
 import json
 import re
