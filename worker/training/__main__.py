@@ -85,6 +85,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--embedding", type=Path, help="refitted.weights.h5 of `distill`: InceptionResNetV2")
     parser.add_argument("--compact", type=Path, help="the same of `distill --architecture compact`")
     parser.add_argument("--best", choices=["bundled", "compact"], help="the one to use unless told otherwise")
+    parser.add_argument("--annealing-temperature", type=float, default=0.38, help="of the vivid head's colours, 0 to 1")
     parser.add_argument("--about", type=Path, required=True, help="JSON for the card: training, embeddings, limits")
 
 

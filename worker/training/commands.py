@@ -42,7 +42,8 @@ def train(given: Namespace) -> None:
     )  # fmt: skip
     licences = _licences(given.licence, cache)
     embeddings = base_embeddings(given.embedding, given.checkpoint or bundled_checkpoint_path())
-    sources = [load_logits(path, cache.names) for path in given.logits]
+    known = {path: load_logits(path, cache.names) for path in given.logits}
+    sources = [known[path] for path in given.logits]  # one that is named twice is met twice as often
     if not sources:
         folder = given.cache or given.output / "photos"
         sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
@@ -108,7 +109,7 @@ def export(given: Namespace) -> None:
     }
     card = export_checkpoint(
         given.checkpoint, given.name, network, embeddings, about["training"], tuple(about["limits"]),
-        given.head, given.best,
+        given.head, given.best, given.annealing_temperature,
     )  # fmt: skip
     print(f"checkpoint {card.id} written to {given.checkpoint}")
 

@@ -13,6 +13,7 @@ import keras
 from worker.model import checkpoint, weights_io
 from worker.model.folding import fold_network
 from worker.model.network import HEADS, TRAINING_MEAN_AB
+from worker.model.vivid import ANNEALING_TEMPERATURE
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def export(
     limits: tuple[str, ...] = (),
     head: str | None = None,
     embedding: str | None = None,
+    annealing_temperature: float = ANNEALING_TEMPERATURE,
 ) -> checkpoint.Card:
     """Writes the checkpoint `folder`: the network's weights, the embeddings' and the card.
 
@@ -59,6 +61,7 @@ def export(
             training_mean_ab=TRAINING_MEAN_AB,
             training=dict(training),
             limits=limits,
+            annealing_temperature=annealing_temperature,
         )
         checkpoint.write_card(new, card)
         _swap(new, folder, Path(made) / "old")

@@ -140,7 +140,7 @@ class FusionBatches:
 
 
 class Validation:
-    """R2 on photos kept for choosing, with each classifier's word and with none; PSNR above grey with the first's.
+    """R2 on photos kept for choosing, with each different classifier's word and with none; PSNR above grey, the first's.
 
     Folders count as they do in training. A network of two heads is measured by its paper head.
     """
@@ -153,7 +153,8 @@ class Validation:
         lab = np.stack([_square(cache, int(row)) for row in rows])
         self._lightness, self._ab = np.asarray(lab[..., :1] / 50 - 1, np.float32), lab[..., 1:]
         self._weights = cache.weights(rows, weights or {}).astype(np.float64)
-        self._embeddings = [np.sqrt(probabilities(logits[rows])) for logits in sources]
+        different = {id(logits): logits for logits in sources}.values()
+        self._embeddings = [np.sqrt(probabilities(logits[rows])) for logits in different]
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
         found = [self._colours(model, given) for given in self._embeddings]
