@@ -1,13 +1,14 @@
 """Keeps the broker's queue shallow: a few chunks for each child of the live workers, urgent jobs first."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from itertools import groupby
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from db.clock import utc_now
+from db.clock import database_now
 from db.queries import queue, workers
 from db.queries.chunks import Message
 from db.session import read_scope, session_scope
@@ -16,18 +17,20 @@ from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# (job id, priority, chunks that wait, chunks out)
+# (job id, priority, chunks that wait, chunks out), the most urgent first
 Waiting = tuple[int, int, int, int]
 
 
-def share(room: int, jobs: list[Waiting]) -> dict[int, int]:
-    """How many chunks of each job to dispatch into `room` places.
+def share(places: int, jobs: list[Waiting], queued: Sequence[tuple[int, int]] = ()) -> dict[int, int]:
+    """How many chunks of each job to dispatch, where `places` chunks may be with the broker, and `queued` are.
 
-    A more urgent job takes all it can use; jobs of equal priority even out what each has out.
+    queued: (priority, chunks) of each job. A more urgent job takes all the places that it can use, also those of less
+    urgent chunks that are queued; jobs of equal priority even out what each has out.
     """
     shares: dict[int, int] = {}
-    for _, group in groupby(jobs, key=lambda job: job[1]):
+    for priority, group in groupby(jobs, key=lambda job: job[1]):
         equals = list(group)
+        room = places - sum(shares.values()) - sum(count for other, count in queued if other >= priority)
         while room > 0:
             usable = [job for job in equals if shares.get(job[0], 0) < job[2]]
             if not usable:
@@ -55,20 +58,27 @@ class Dispatcher:
         return len(messages) + self._resend()
 
     def _take(self) -> list[Message]:
-        now = utc_now()
         with read_scope(self._engine) as session:
+            now = database_now(session)
             waiting = queue.waiting_by_job(session, now=now)
-            room = self._capacity(session) - queue.queued_count(session)
-        if not waiting or room <= 0:
+            queued = queue.queued_by_job(session)
+            places = self._places(session, now)
+        shares = share(places, waiting, queued)
+        if not shares:
             return []
+        too_many = sum(shares.values()) + sum(count for _, count in queued) - places
+        most_urgent = waiting[0][1]
         messages = []
         with session_scope(self._engine) as session:
-            for job_id, count in share(room, waiting).items():
+            if too_many > 0:
+                queue.take_back(session, too_many, below_priority=most_urgent)
+            for job_id, count in shares.items():
                 messages += queue.take_for_dispatch(session, job_id, count, now=now)
         return messages
 
-    def _capacity(self, session: Session) -> int:
-        heard_after = utc_now() - timedelta(seconds=self._settings.silent_seconds)
+    def _places(self, session: Session, now: datetime) -> int:
+        """How many chunks may be with the broker."""
+        heard_after = now - timedelta(seconds=self._settings.silent_seconds)
         return workers.live_children(session, heard_after=heard_after) * self._settings.queue_chunks_per_child
 
     def _resend(self) -> int:
@@ -77,9 +87,9 @@ class Dispatcher:
         What lies unread accounts for as many queued chunks; only if more are queued for longer than it
         takes to send them has the broker lost some.
         """
-        now = utc_now()
-        old = now - timedelta(seconds=self._settings.resend_seconds)
         with read_scope(self._engine) as session:
+            now = database_now(session)
+            old = now - timedelta(seconds=self._settings.resend_seconds)
             overdue = queue.queued_count(session, queued_before=old)
         lost = overdue - self._doorbell.unread() if overdue else 0
         if lost <= 0:

@@ -4,7 +4,7 @@ import logging
 
 from sqlalchemy import Engine
 
-from db.clock import utc_now
+from db.clock import database_now
 from db.queries import chunks, jobs, leases
 from db.session import read_scope, session_scope
 
@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 
 def expire(engine: Engine, *, chunk_attempts: int) -> int:
     """Take back every expired lease, one transaction each; returns how many."""
-    now = utc_now()
     with read_scope(engine) as session:
+        now = database_now(session)
         expired = chunks.expired(session, now=now)
     count = 0
     for message in expired:
@@ -34,9 +34,10 @@ def expire(engine: Engine, *, chunk_attempts: int) -> int:
 def complete_jobs(engine: Engine) -> list[int]:
     """Returns the jobs that this call completed. Those that failed too often are aborted first."""
     with session_scope(engine) as session:
-        for job_id in jobs.abort_failing(session, now=utc_now()):
+        now = database_now(session)
+        for job_id in jobs.abort_failing(session, now=now):
             logger.warning("job %d is aborted: more of its scans failed than it allows", job_id, extra={"job": job_id})
-        completed = jobs.complete_finished(session, now=utc_now())
+        completed = jobs.complete_finished(session, now=now)
     for job_id in completed:
         logger.info("job %d is completed", job_id, extra={"job": job_id})
     return completed

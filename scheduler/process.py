@@ -11,6 +11,7 @@ from db.migrations import check_up_to_date
 from db.session import make_engine
 from scheduler import leases
 from scheduler.dispatch import Dispatcher
+from scheduler.heart import Heart
 from scheduler.metrics import SchedulerMetrics
 from scheduler.schedules import Beat
 from scheduler.watched import Watched
@@ -19,6 +20,7 @@ from worker.doorbell import Doorbell
 from worker.errors import ServiceUnavailable
 from worker.health import Health
 from worker.metrics_server import MetricsServer
+from worker.patience import wait_for
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -29,34 +31,41 @@ LISTINGS_AT_ONCE = 2  # of nightly jobs; others wait their turn
 def run_scheduler(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT.
 
-    Raises at its start when a service can't be reached or the database is not migrated.
+    While the database or the broker is away at the start, it waits for them. Raises UsageError when the database is not
+    migrated.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     engine = make_engine(settings.database)
-    check_up_to_date(engine)
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
     doorbell = Doorbell(app)
-    doorbell.unread()
     health = Health("no round has ended", notify_socket=settings.notify_socket)
     watched = Watched(engine, doorbell, settings)
-    dispatcher = Dispatcher(engine, doorbell, settings)
+    dispatcher, heart = Dispatcher(engine, doorbell, settings), Heart(engine, settings.heartbeat_seconds)
     with (
         MetricsServer(settings.metrics_address, settings.metrics_port, watched.metrics.registry, health),
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as executor,
     ):
+        wait_for(lambda: check_up_to_date(engine), stopping, health.turn)
+        wait_for(doorbell.unread, stopping, health.turn)
+        if stopping.is_set():
+            return
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
         beat = Beat(app, engine, settings, executor)
         while not stopping.wait(settings.scheduler_round_seconds):
-            health.turn(_round(engine, dispatcher, beat, settings, watched))
+            health.turn(_round(engine, dispatcher, beat, settings, watched, heart))
         logger.info("the scheduler stops")
         beat.stop()
+    heart.stop()
 
 
-def _round(engine: Engine, dispatcher: Dispatcher, beat: Beat, settings: Settings, watched: Watched) -> str:
+def _round(
+    engine: Engine, dispatcher: Dispatcher, beat: Beat, settings: Settings, watched: Watched, heart: Heart
+) -> str:
     """One round, timed; what was amiss."""
     try:
+        heart.beat()
         with watched.metrics.round():
             run_round(engine, dispatcher, beat, settings, watched.metrics)
             watched.look()

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 class ErrorCode:
     """`permanent`: it would come again on every try; None where that differs from case to case.
 
-    `skips`: the scan is left alone on purpose, `skipped` rather than `failed`.
+    `skips`: the scan is left alone on purpose, `skipped` rather than `failed`. `outage`: a service is to blame, not the
+    scan, and may be away for an hour: PHOTOCHROM_OUTAGE_ATTEMPTS counts.
     """
 
     meaning: str
     remedy: str
     permanent: bool | None = True
     skips: bool = False
+    outage: bool = False
 
 
 ERROR_CODES = {
@@ -27,20 +29,34 @@ ERROR_CODES = {
     ),
     "archived": ErrorCode("The source lies in cold storage.", "Restore it there, then `photochrom retry`."),
     "credentials": ErrorCode(
-        "The worker has no credentials for the store, or wrong ones.", "Correct them on that worker.", permanent=False
+        "The worker has no credentials for the store, or wrong ones.",
+        "Correct them on that worker.",
+        permanent=False,
+        outage=True,
     ),
     "denied": ErrorCode("The store doesn't let the worker read or write.", "Grant access, then `photochrom retry`."),
     "destination_missing": ErrorCode("The destination's bucket is gone.", "Create it, then `photochrom retry`."),
-    "disk_full": ErrorCode("A disk had no room for the source or its output.", "Make room.", permanent=False),
+    "disk_full": ErrorCode(
+        "A disk had no room for the source or its output.", "Make room.", permanent=False, outage=True
+    ),
     "empty": ErrorCode("The source has 0 bytes.", "Scan or copy it again."),
     "internal": ErrorCode("A fault in Photochrom; the worker's log has it all.", "Report it.", permanent=False),
+    "lease_ended": ErrorCode(
+        "The worker could not say that it lives for so long that another may have had the scan; nothing was stored.",
+        "See why that worker could not reach the job database.",
+        permanent=False,
+        outage=True,
+    ),
     "model_failed": ErrorCode(
         "The model could not colour the scan: the device failed, or gave no numbers.",
         "See the worker's log, then `photochrom retry`.",
         permanent=None,
     ),
     "model_unavailable": ErrorCode(
-        "The worker's model server didn't answer.", "See the worker's log; it is started again.", permanent=False
+        "The worker's model server didn't answer.",
+        "See the worker's log; it is started again.",
+        permanent=False,
+        outage=True,
     ),
     "name_taken": ErrorCode("A file lies where a folder must, or a folder where the output must.", "Move it."),
     "name_too_long": ErrorCode("The store can't hold so long a key.", "Choose a shorter destination or key."),
@@ -51,6 +67,7 @@ ERROR_CODES = {
         "The store failed in a way that may pass: a timeout, throttling, a broken connection.",
         "`photochrom retry` once the store answers.",
         permanent=False,
+        outage=True,
     ),
     "too_large": ErrorCode(
         "The source has more bytes, pixels or pages than the settings allow.",
@@ -79,6 +96,11 @@ def is_skipped(code: str) -> bool:
     return code in ERROR_CODES and ERROR_CODES[code].skips
 
 
+def is_outage(code: str) -> bool:
+    """Whether a service, not the scan, is to blame for it."""
+    return code in ERROR_CODES and ERROR_CODES[code].outage
+
+
 def as_markdown() -> str:
     """docs/error-codes.md."""
     rows = [
@@ -90,7 +112,9 @@ def as_markdown() -> str:
             "# Error codes",
             "",
             "What `error_code` in a scan's row means; `error_message` beside it is about that scan. Codes are stable.",
-            "A scan whose error may pass is tried again, `PHOTOCHROM_SCAN_ATTEMPTS` times in all.",
+            "A scan whose error may pass is tried again after ever longer pauses, `PHOTOCHROM_SCAN_ATTEMPTS` times in",
+            "all; where a service is away, `PHOTOCHROM_OUTAGE_ATTEMPTS` times, over an hour by default. Then it has",
+            "failed with the last reason, and `photochrom retry` begins anew.",
             "",
             "| code | means | the scan is | what to do |",
             "|---|---|---|---|",
@@ -103,6 +127,8 @@ def as_markdown() -> str:
 def _ends(entry: ErrorCode) -> str:
     if entry.skips:
         return "skipped"
+    if entry.outage:
+        return "tried again for an hour, then failed"
     return {True: "failed at once", False: "tried again, then failed", None: "failed, or tried again"}[entry.permanent]
 
 

@@ -48,6 +48,7 @@ class Pipeline:
     budget: ByteBudget
     scratch_folder: Path
     find_borders: bool = True  # show the model the picture alone, and leave film borders neutral
+    still_held: Callable[[], bool] = lambda: True  # whether no other worker can have begun with the scan
 
     def colorize_scan(self, scan: Assignment, measured: Measured) -> None:
         """Colourize one scan and store the result whole, filling `measured` on the way; raises ScanError."""
@@ -61,6 +62,10 @@ class Pipeline:
                 self._colorize_page(scan, source, headers[0], output, measured)
             else:
                 self._colorize_pages(scan, source, headers, output, measured)
+            if not self.still_held():
+                # Another's output may be there by now, and be recorded with its hash.
+                said = f"{scan.source_key} was not stored: its lease ended while it was coloured"
+                raise ScanError("lease_ended", said, permanent=False)
             self._store(scan, output, measured)
 
     def _colorize_pages(

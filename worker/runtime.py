@@ -1,15 +1,17 @@
 """The folder that the processes of one worker share: the model server's socket, and the sign to drain."""
 
 import os
-import shutil
 import socket
 import tempfile
 import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UsageError
+from worker.leftovers import own_folder
 from worker.settings import Settings
 
 
@@ -57,31 +59,39 @@ class Runtime:
 
     worker_name: str
     folder: Path
+    scratch_folder: Path
 
     @classmethod
-    def of_new_worker(cls) -> "Runtime":
+    @contextmanager
+    def of_new_worker(cls, scratch_folder: Path) -> "Iterator[Runtime]":
+        """For the block; what it leaves behind when it is killed, the next worker on this machine removes.
+
+        scratch_folder: where the worker's own lies, in which children keep the scans that they work on.
+        """
         name = f"{machine_name()}{uuid.uuid4().hex[:6]}-{os.getpid()}"
-        return cls(name, Path(tempfile.mkdtemp(prefix="photochrom-worker-", dir=_short_folder())))
+        with (
+            own_folder("photochrom-worker-", Path(_short_folder() or tempfile.gettempdir())) as folder,
+            own_folder("photochrom-scratch-", scratch_folder) as scratch,
+        ):
+            yield cls(name, folder, scratch)
 
     @classmethod
     def of_this_worker(cls, settings: Settings) -> "Runtime":
         """The runtime that the worker's supervisor made and told its children of."""
         if settings.worker_name is None or settings.runtime_folder is None:
             raise UsageError("Celery was started by itself; start it with: photochrom worker")
-        return cls(settings.worker_name, settings.runtime_folder)
-
-    def __enter__(self) -> "Runtime":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        return cls(settings.worker_name, settings.runtime_folder, settings.scratch_folder)
 
     def holder(self) -> str:
         """This process as the holder of a lease."""
         return f"{self.worker_name}/{os.getpid()}"
 
     def environment(self) -> dict[str, str]:
-        return {"PHOTOCHROM_WORKER_NAME": self.worker_name, "PHOTOCHROM_RUNTIME_FOLDER": str(self.folder)}
+        return {
+            "PHOTOCHROM_WORKER_NAME": self.worker_name,
+            "PHOTOCHROM_RUNTIME_FOLDER": str(self.folder),
+            "PHOTOCHROM_SCRATCH_FOLDER": str(self.scratch_folder),
+        }
 
     @property
     def model_socket(self) -> Path:

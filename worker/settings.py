@@ -94,14 +94,20 @@ class Settings(BaseSettings):
     lease_seconds: Seconds = Field(
         120.0, description="A chunk whose worker has not recorded anything for so long goes to another."
     )
-    record_seconds: Seconds = Field(5.0, description="Results are recorded, and the lease extended, at least so often.")
+    record_seconds: Seconds = Field(
+        2.0, description="Results are recorded, the lease extended, and a pause or cancel heard of, at least so often."
+    )
     chunk_attempts: Annotated[int, Field(ge=1)] = Field(
         3, description="Leases that a chunk may lose before its scans fail as worker_killed."
     )
     scan_attempts: Annotated[int, Field(ge=1)] = Field(6, description="Tries of a scan after failures that may pass.")
+    outage_attempts: Annotated[int, Field(ge=1)] = Field(
+        10, description="Tries of a scan while a service is away: the store, its credentials, a disk, the model server."
+    )
     retry_pause_seconds: PauseSeconds = Field(
         15.0, description="Pause before a scan's second try; doubled for each further one."
     )
+    longest_retry_pause_seconds: PauseSeconds = Field(900.0, description="The longest that such a pause grows.")
     soft_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
         3_000, description="A child that has held a chunk so long hands the rest back."
     )
@@ -115,7 +121,16 @@ class Settings(BaseSettings):
         25.0, description="A stopping worker is out within so long; what is not finished by then goes to others."
     )
 
-    heartbeat_seconds: Seconds = Field(5.0, description="How often a worker says that it lives.")
+    model_batch_seconds: Seconds = Field(
+        60.0, description="A model server that takes longer for one batch hangs: it is killed and started again."
+    )
+    stop_notice: str | None = Field(
+        None,
+        description="Where a worker sees that its machine will be taken away, and drains: aws, gcp, a URL or a file.",
+    )
+    stop_notice_seconds: Seconds = Field(5.0, description="How often a worker looks there.")
+
+    heartbeat_seconds: Seconds = Field(5.0, description="How often a worker, and a scheduler, says that it lives.")
     scheduler_round_seconds: Seconds = Field(1.0, description="Pause between dispatch rounds.")
     queue_chunks_per_child: Annotated[int, Field(ge=1)] = Field(
         2, description="Chunks kept in the broker for each child of the live workers."

@@ -3,8 +3,6 @@
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -12,12 +10,13 @@ from contextlib import suppress
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from db.clock import utc_now
+from db.clock import database_now
 from db.migrations import check_up_to_date
 from db.models import Worker
 from db.queries import chunks, leases, workers
 from db.session import make_engine, read_scope, session_scope
 from worker.app import CONNECT_SECONDS, make_app
+from worker.celery_process import CeleryProcess
 from worker.doorbell import Doorbell
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.health import Health
@@ -28,33 +27,35 @@ from worker.logs import json_of
 from worker.metrics import WorkerMetrics
 from worker.metrics_server import MetricsServer
 from worker.model.checkpoint import bundled_checkpoint_path, verify
+from worker.patience import wait_for
 from worker.runtime import Runtime, lives, machine_name, worker_lives
 from worker.settings import Settings
 from worker.statistics import Statistics
+from worker.stop_notice import StopNotice
 from worker.tally import TallyListener
 
 logger = logging.getLogger(__name__)
 
+LOADING = "its model is loading"
 MODEL_READY_SECONDS = 300
 WATCH_SECONDS = 0.2
-COLD_SECONDS = 2.0  # for Celery's cold shutdown, and for SIGKILL to take effect
 MODEL_STOP_SECONDS = 2.0
 STATS_SECONDS = 1.0  # for the model server to give its counters
-CELERY_PAUSE_SECONDS = 2.0
-CELERY_ENDS, CELERY_ENDS_SECONDS = 10, 600.0  # more ends than this in so long a time are no accident
 
 
 def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT.
 
-    Raises CheckpointError, ServiceUnavailable or UsageError, before anything is begun where that can be told.
+    While the database or the broker is away at the start, it waits for them. Raises CheckpointError, ServiceUnavailable
+    or UsageError, before anything is begun where that can be told.
     """
     if settings.stand_in_model_milliseconds is None:
         verify(settings.checkpoint or bundled_checkpoint_path())
-    check_up_to_date(make_engine(settings.database))
-    Doorbell(make_app(settings, answer_seconds=CONNECT_SECONDS)).unread()
-    with Runtime.of_new_worker() as runtime:
-        supervisor = Supervisor(settings, runtime)
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    with Runtime.of_new_worker(settings.scratch_folder) as runtime:
+        supervisor = Supervisor(settings, runtime, stopping)
         with supervisor.metrics_server(), supervisor.tally_listener():
             supervisor.run()
 
@@ -63,10 +64,10 @@ class Supervisor:
     """One worker. The parent of its model server and of Celery, and itself neither: it never loads TensorFlow,
     and never forks a process that has threads."""
 
-    def __init__(self, settings: Settings, runtime: Runtime) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime, stopping: threading.Event) -> None:
         self._settings = settings
         self._engine: Engine = make_engine(settings.database)
-        self._stopping = threading.Event()
+        self._stopping = stopping
         self._runtime = runtime
         self._model_server = ModelServerProcess(
             runtime.model_socket,
@@ -78,13 +79,19 @@ class Supervisor:
             stand_in_milliseconds=settings.stand_in_model_milliseconds,
             log_format=settings.log_format,
             say=lambda line: os.write(2, json_of(line) if settings.log_format == "json" else line),
+            hangs_after_seconds=settings.model_batch_seconds,
+            ready_seconds=MODEL_READY_SECONDS,
         )
-        self._celery: subprocess.Popen[bytes] | None = None
+        self._celery = CeleryProcess(
+            runtime.worker_name,
+            queue=settings.queue,
+            children=settings.children,
+            log_level=settings.log_level,
+            environment=runtime.environment(),
+        )
         # What to register with the first heartbeat: the database may be away when the model is ready.
         self._about: ServerInfo | None = None
-        self._celery_ended_at: float | None = None
-        self._celery_ends: list[float] = []
-        self._health = Health("its model is loading", notify_socket=settings.notify_socket)
+        self._health = Health(LOADING, notify_socket=settings.notify_socket)
         self._metrics = WorkerMetrics()
         self._statistics = Statistics(self._metrics)
         self._model_restarts = 0
@@ -102,21 +109,28 @@ class Supervisor:
         return TallyListener(self._runtime.tally_socket, self._statistics.count)
 
     def run(self) -> None:
-        """Run until SIGTERM or SIGINT. Raises CheckpointError, ServiceUnavailable, or UsageError if it can't go on."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+        """Run until told to stop. Raises CheckpointError, ServiceUnavailable, or UsageError if it can't go on."""
+        if self._settings.stop_notice is not None:
+            StopNotice(self._settings.stop_notice, self._settings.stop_notice_seconds, self._heed).start()
         try:
             self._start()
             self._watch()
         finally:
             self._stop()
 
+    def _heed(self, notice: str) -> None:
+        logger.warning("this machine will be taken away (%s): the worker stops as at SIGTERM", notice)
+        self._stopping.set()
+
     def _start(self) -> None:
+        self._wait_for_services()
+        if self._stopping.is_set():
+            return
         self._model_server.start()
         about = self._wait_for_model()
         if about is None:
             return
-        self._celery = self._start_celery()
+        self._celery.start()
         self._about = about
         self._metrics.describe(self.name, about, self._settings.children)
         logger.info(
@@ -128,6 +142,12 @@ class Supervisor:
             about.embedding,
             about.device,
         )
+
+    def _wait_for_services(self) -> None:
+        wait_for(lambda: check_up_to_date(self._engine), self._stopping, self._health.turn)
+        doorbell = Doorbell(make_app(self._settings, answer_seconds=CONNECT_SECONDS))
+        wait_for(doorbell.unread, self._stopping, self._health.turn)
+        self._health.turn(LOADING)
 
     def _wait_for_model(self) -> ServerInfo | None:
         """The model server's words about itself, None when the worker is told to stop before it is ready."""
@@ -141,21 +161,6 @@ class Supervisor:
                     raise
         return None
 
-    def _start_celery(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [
-                # -P, and no --app: nothing is imported from the folder that the worker was started in.
-                *(sys.executable, "-P", "-c", "from worker.app import app; import sys; app.worker_main(sys.argv[1:])"),
-                *("--quiet", "worker"),
-                *("--pool", "prefork", "--concurrency", str(self._settings.children)),
-                *("--hostname", f"celery@{self.name}", "--queues", self._settings.queue),
-                *("--without-gossip", "--without-mingle", "--loglevel", self._settings.log_level),
-            ],
-            env={**os.environ, **self._runtime.environment()},
-            # Ctrl-C reaches the whole foreground group; only this process decides what it means.
-            start_new_session=True,
-        )
-
     def _watch(self) -> None:
         beat_at = 0.0
         while not self._stopping.wait(WATCH_SECONDS):
@@ -163,33 +168,13 @@ class Supervisor:
             self._model_server.poll()
             if self._runtime.is_draining():
                 raise UsageError(self._runtime.drain_reason())
-            self._keep_celery_running()
+            self._metrics.celery_restarts.inc(self._celery.keep_running())
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + self._settings.heartbeat_seconds
                 self._health.turn("; ".join(filter(None, (self._ask_model(), self._celery_problem(), self._beat()))))
 
-    def _keep_celery_running(self) -> None:
-        """Start Celery again when it ended: it may lose its footing when a broker dies at the wrong moment.
-
-        Raises ServiceUnavailable when it ends again and again.
-        """
-        if self._celery is None or self._celery.poll() is None:
-            return
-        now = time.monotonic()
-        if self._celery_ended_at is None:
-            self._celery_ends.append(now)
-            recent = [each for each in self._celery_ends if each > now - CELERY_ENDS_SECONDS]
-            if len(recent) > CELERY_ENDS:
-                raise ServiceUnavailable(f"Celery ended {len(recent)} times by itself; see its log above")
-            logger.warning("Celery ended with status %d; it is started again", self._celery.returncode)
-            self._celery_ended_at = now
-        elif now >= self._celery_ended_at + CELERY_PAUSE_SECONDS:
-            self._celery_ended_at = None
-            self._celery = self._start_celery()
-            self._metrics.celery_restarts.inc()
-
     def _celery_problem(self) -> str:
-        return "" if self._celery and self._celery.poll() is None else "its Celery is being started again"
+        return "" if self._celery.runs else "its Celery is being started again"
 
     def _ask_model(self) -> str:
         """Take the model server's counters; why there are none, if so."""
@@ -207,7 +192,7 @@ class Supervisor:
             with session_scope(self._engine) as session:
                 if self._about is not None:
                     self._register(session, self._about)
-                workers.beat(session, self.name, now=utc_now(), statistics=self._statistics.columns())
+                workers.beat(session, self.name, now=database_now(session), statistics=self._statistics.columns())
             self._about = None
             self._give_up_leases_of_the_dead()
         except DatabaseUnavailable as error:
@@ -217,7 +202,7 @@ class Supervisor:
         return ""
 
     def _register(self, session: Session, about: ServerInfo) -> None:
-        now = utc_now()
+        now = database_now(session)
         workers.register(
             session,
             Worker(
@@ -253,7 +238,7 @@ class Supervisor:
                     session,
                     message,
                     chunk_attempts=self._settings.chunk_attempts,
-                    now=utc_now(),
+                    now=database_now(session),
                     child_died=child_died,
                 )
 
@@ -265,35 +250,26 @@ class Supervisor:
         self._metrics.draining.set(1)
         self._health.turn("it is draining")
         try:
-            if self._celery:
+            if self._celery.was_started:
                 logger.info("worker %s stops: what is in hand is finished, the rest handed back", self.name)
-                self._stop_celery(self._celery, deadline - MODEL_STOP_SECONDS)
+                self._celery.stop(deadline - MODEL_STOP_SECONDS, self._while_celery_ends)
                 self._sign_off()
         except DatabaseUnavailable as error:
             logger.warning("%s; the leases that are left will expire", error)
         finally:
             self._model_server.stop(kill_after_seconds=MODEL_STOP_SECONDS)
 
-    def _stop_celery(self, celery: subprocess.Popen[bytes], deadline: float) -> None:
-        """A warm shutdown, in which the draining children end; near the deadline a cold one; at last SIGKILL."""
-        for number, until in (
-            (signal.SIGTERM, deadline - 2 * COLD_SECONDS),
-            (signal.SIGQUIT, deadline - COLD_SECONDS),
-            (signal.SIGKILL, deadline),
-        ):
-            if celery.poll() is None:
-                celery.send_signal(number)
-            while celery.poll() is None and time.monotonic() < until:
-                self._health.turn()
-                # Children that drain still need predictions.
-                with suppress(CheckpointError):
-                    self._model_server.poll()
-                time.sleep(WATCH_SECONDS)
+    def _while_celery_ends(self) -> None:
+        self._health.turn()
+        # Children that drain still need predictions.
+        with suppress(CheckpointError):
+            self._model_server.poll()
 
     def _sign_off(self) -> None:
         """Hand back what children held that did not end in time: nobody is to blame, and nobody has to wait."""
         with session_scope(self._engine) as session:
             for message in chunks.held_by(session, chunks.holders(session, prefix=f"{self.name}/")):
                 chunks.release(session, message, not_before=None)
-            workers.beat(session, self.name, now=utc_now(), statistics=self._statistics.columns())
-            workers.stop(session, self.name, now=utc_now())
+            now = database_now(session)
+            workers.beat(session, self.name, now=now, statistics=self._statistics.columns())
+            workers.stop(session, self.name, now=now)

@@ -12,7 +12,7 @@ from celery import Task
 from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from db.clock import utc_now
+from db.clock import database_now
 from db.models import Job, Scan, ScanState
 from db.queries import chunks, leases
 from db.queries.chunks import Claim, Message
@@ -22,8 +22,8 @@ from worker import tally
 from worker.app import COLORIZE_CHUNK, app
 from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
-from worker.error_codes import is_skipped
-from worker.errors import DatabaseUnavailable, LeaseLost, UsageError
+from worker.error_codes import is_outage, is_skipped
+from worker.errors import DatabaseUnavailable, LeaseLost, ScanError, UsageError
 from worker.inference.client import PredictionClient
 from worker.logs import log_context
 from worker.pipeline import Assignment, Pipeline
@@ -99,7 +99,7 @@ class Child:
             self._storages[uri] = open_storage(parse_location(uri), s3=self.settings.s3_options)
         return self._storages[uri]
 
-    def pipeline(self, job: Job) -> Pipeline:
+    def pipeline(self, job: Job, *, still_held: Callable[[], bool] = lambda: True) -> Pipeline:
         return Pipeline(
             source=self.storage(job.source),
             destination=self.storage(job.destination),
@@ -108,6 +108,7 @@ class Child:
             budget=self.budget,
             scratch_folder=self.settings.scratch_folder,
             find_borders=self.settings.find_film_borders,
+            still_held=still_held,
         )
 
 
@@ -124,13 +125,14 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
         logger.error("dropped a message that does not name a chunk and an attempt by numbers")
         return
     message = Message(chunk_id, attempt)
+    asked_at = time.monotonic()
     claim = _claim(task.child, message)
     if claim is None:
         logger.debug("chunk %d, attempt %d is not to be had: an old or double message", chunk_id, attempt)
         return
     try:
         with log_context(worker=task.child.runtime.worker_name, job=claim.job.id, chunk=chunk_id):
-            Delivery(task.child, claim).run()
+            Delivery(task.child, claim, asked_at).run()
     except LeaseLost as error:
         logger.warning("%s; dropped what was left of it", error)
     except UsageError as error:
@@ -140,20 +142,22 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
 
 def _claim(child: Child, message: Message) -> Claim | None:
     with session_scope(child.engine) as session:
-        return chunks.claim(
-            session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=utc_now()
-        )
+        now = database_now(session)
+        return chunks.claim(session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=now)
 
 
 class Delivery:
-    """One claimed chunk on its way through a child."""
+    """One claimed chunk on its way through a child; `asked_at` is when its claim began, by time.monotonic()."""
 
-    def __init__(self, child: Child, claim: Claim) -> None:
+    def __init__(self, child: Child, claim: Claim, asked_at: float) -> None:
         self._child = child
         self._settings = child.settings
         self._claim = claim
         self._message = Message(claim.chunk_id, claim.attempt)
         self._next_try: datetime | None = None
+        self._pause_seconds = 0.0  # of the whole chunk, when it is handed back
+        self._outages = 0  # scans in a row that failed because a service did
+        self._held_until = asked_at + self._settings.lease_seconds  # by time.monotonic(), at the earliest
         # Not Celery's soft limit: its exception could fall between a commit and the words that it happened.
         self._hand_back_at = time.monotonic() + child.settings.soft_time_limit_seconds
 
@@ -168,14 +172,14 @@ class Delivery:
         except LeaseLost:
             raise
         except Exception:
-            self._next_try = utc_now() + timedelta(seconds=self._settings.retry_pause_seconds)
+            self._pause_seconds = self._settings.retry_pause_seconds
             self._patiently(self._release)
             raise
         self._patiently(self._release)
 
     def _carry(self) -> None:
         pending = self._patiently(self._pending_scans)
-        pipeline = self._child.pipeline(self._claim.job)
+        pipeline = self._child.pipeline(self._claim.job, still_held=self._is_still_held)
         Carrier(
             self._child.pool,
             colorize=partial(self._colorize, pipeline),
@@ -186,24 +190,42 @@ class Delivery:
         ).carry(pending)
 
     def _colorize(self, pipeline: Pipeline, scan: Scan, measured: Measured) -> None:
-        """In a thread of the pool, which does not inherit what log lines are to name."""
+        """In a thread of the pool, which does not inherit what log lines are to name.
+
+        Several are at it: a count that is lost between two of them costs one more try.
+        """
         worker = self._child.runtime.worker_name
         with log_context(worker=worker, job=scan.job_id, chunk=scan.chunk_id, scan=scan.id):
-            pipeline.colorize_scan(_assignment(scan, self._claim.job, self._settings), measured)
+            try:
+                pipeline.colorize_scan(_assignment(scan, self._claim.job, self._settings), measured)
+            except ScanError as error:
+                self._outages = self._outages + 1 if is_outage(error.code) else 0
+                raise
+            self._outages = 0
 
     def _pending_scans(self) -> list[Scan]:
         with read_scope(self._child.engine) as session:
             return chunks.pending_scans(session, self._claim.chunk_id)
 
     def _is_stopping(self) -> bool:
-        return self._child.runtime.is_draining() or time.monotonic() >= self._hand_back_at
+        return (
+            self._child.runtime.is_draining()
+            or time.monotonic() >= self._hand_back_at
+            # The rest would fare no better: it keeps its tries, and waits as long as those that failed.
+            or self._outages >= 2 * self._settings.threads_per_child
+        )
+
+    def _is_still_held(self) -> bool:
+        """Whether nobody else can have the chunk yet, whatever became of the database or of this process."""
+        return time.monotonic() < self._held_until
 
     def _record(self, outcomes: list[Outcome]) -> bool:
-        now = utc_now()
-        records = [self._decide(outcome, now) for outcome in outcomes]
-        lease_seconds = self._settings.lease_seconds
+        asked_at, lease_seconds = time.monotonic(), self._settings.lease_seconds
         with session_scope(self._child.engine) as session:
+            now = database_now(session)
+            records = [self._decide(outcome, now) for outcome in outcomes]
             runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
+        self._held_until = asked_at + lease_seconds
         tally.send(self._child.runtime.tally_socket, [_tally(record) for record in records])
         for record in records:
             if record.state == ScanState.FAILED:
@@ -216,12 +238,12 @@ class Delivery:
         state = ScanState.DONE
         if error is not None:
             tries = outcome.scan.attempts + 1
-            last = error.permanent or tries >= self._settings.scan_attempts
+            limit = self._settings.outage_attempts if is_outage(error.code) else self._settings.scan_attempts
+            last = error.permanent or tries >= limit
             ended = ScanState.SKIPPED if is_skipped(error.code) else ScanState.FAILED
             state = ended if last else ScanState.PENDING
             if not last:
-                pause = timedelta(seconds=self._settings.retry_pause_seconds * 2 ** (tries - 1))
-                self._next_try = max(self._next_try or now, now + pause)
+                self._next_try = max(self._next_try or now, now + self._pause_after(tries))
         return ScanRecord(
             scan_id=outcome.scan.id,
             state=state,
@@ -232,6 +254,10 @@ class Delivery:
             error_code=error.code if error else None,
             error_message=error.message if error else None,
         )
+
+    def _pause_after(self, tries: int) -> timedelta:
+        doubled = self._settings.retry_pause_seconds * 2 ** min(tries - 1, 32)
+        return timedelta(seconds=min(doubled, self._settings.longest_retry_pause_seconds))
 
     def _patiently(self, write: Callable[[], T]) -> T:
         """Try a write again while the database is away, as long as a lease could last."""
@@ -246,4 +272,6 @@ class Delivery:
 
     def _release(self) -> None:
         with session_scope(self._child.engine) as session:
+            if self._pause_seconds:
+                self._next_try = database_now(session) + timedelta(seconds=self._pause_seconds)
             chunks.release(session, self._message, not_before=self._next_try)

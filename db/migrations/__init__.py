@@ -6,18 +6,27 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from db.errors import UsageError
-from db.session import address, read_scope
+from db.session import address, make_engine, read_scope
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
     """Bring the database to `revision`, in one transaction; raises DatabaseUnavailable."""
     _expect_known_revision(engine, current_revision(engine))
     config = _config()
-    config.attributes["engine"] = engine
+    config.attributes["engine"] = _without_cascades(engine)
     command.upgrade(config, revision)
+
+
+def _without_cascades(engine: Engine) -> Engine:
+    """SQLite changes a table by making it anew, and dropping the old one would take all rows along that refer to it."""
+    if engine.dialect.name != "sqlite":
+        return engine
+    own = make_engine(engine.url.render_as_string(hide_password=False))
+    event.listen(own, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys = OFF"))
+    return own
 
 
 def current_revision(engine: Engine) -> str | None:

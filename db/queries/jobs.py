@@ -243,6 +243,16 @@ def progress(session: Session, job_id: int) -> Progress:
     return Progress(job, int(row.done), int(row.failed), int(row.skipped), row.started_at, row.scans_per_second)
 
 
+def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datetime | None]:
+    """How many of its chunks must not be tried again yet, after failures that may pass; and when the first may."""
+    row = session.execute(
+        select(func.count(), func.min(Chunk.not_before)).where(
+            Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, Chunk.not_before > now
+        )
+    ).one()
+    return row[0], row[1]
+
+
 def unfinished(session: Session) -> list[Job]:
     """Every job that has not ended, the oldest first."""
     return list(session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED)).order_by(Job.id)))

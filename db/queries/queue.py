@@ -53,6 +53,40 @@ def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetim
     return sorted((Message(row[0], row[1]) for row in rows), key=lambda message: message.chunk_id)
 
 
+def queued_by_job(session: Session) -> list[tuple[int, int]]:
+    """(priority, chunks with the broker) of each job that has some."""
+    rows = session.execute(
+        select(Job.priority, func.count())
+        .join(Chunk, Chunk.job_id == Job.id)
+        .where(Chunk.state == ChunkState.QUEUED)
+        .group_by(Job.id, Job.priority)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def take_back(session: Session, count: int, *, below_priority: int) -> int:
+    """Bring up to `count` queued chunks of less urgent jobs back to pending, the least urgent and newest first.
+
+    Returns how many. Their messages, should they arrive, claim nothing.
+    """
+    chosen = (
+        select(Chunk.id)
+        .join(Job, Job.id == Chunk.job_id)
+        .where(Chunk.state == ChunkState.QUEUED, Job.priority < below_priority)
+        .order_by(Job.priority, Chunk.id.desc())
+        .limit(count)
+        .with_for_update(of=Chunk, skip_locked=True)
+    )
+    taken = session.scalars(
+        update(Chunk)
+        .where(Chunk.id.in_(chosen.scalar_subquery()), Chunk.state == ChunkState.QUEUED)
+        .values(state=ChunkState.PENDING, queued_at=None)
+        .returning(Chunk.id)
+        .execution_options(synchronize_session=False)
+    )
+    return len(taken.all())
+
+
 def queued_count(session: Session, *, queued_before: datetime | None = None) -> int:
     """Chunks whose message is, or should be, with the broker."""
     query = select(func.count()).where(Chunk.state == ChunkState.QUEUED)

@@ -94,6 +94,7 @@ def status(
     from scheduler.cli import common
     from scheduler.cli.progress import job_rows, jobs_table
     from scheduler.cli.watching import watch_jobs
+    from scheduler.unserved import unserved
     from worker.errors import UsageError
 
     settings = common.settings()
@@ -104,15 +105,16 @@ def status(
     if watch and json:
         raise UsageError("--watch and --json: expected one of the two; watching prints lines where it is piped")
     if watch:
-        failed = sum(each.failed for each in watch_jobs(engine, job))
+        failed = sum(each.failed for each in watch_jobs(engine, job, silent_seconds=settings.silent_seconds))
         raise typer.Exit(1 if failed and job is not None else 0)
     with read_scope(engine) as session:
         ids = [job] if job is not None else jobs.recent_ids(session, limit=20)
         found = [jobs.progress(session, each) for each in ids]
+        hints = unserved(session, found, silent_seconds=settings.silent_seconds)
     if json:
-        common.print_json(job_rows(found))
+        common.print_json(job_rows(found, hints))
     else:
-        common.console().print(jobs_table(found))
+        common.console().print(jobs_table(found, hints))
 
 
 def _status_of_workers(engine: Engine, settings: Settings, *, json: bool) -> None:
@@ -190,13 +192,13 @@ def cancel(job: JobId) -> None:
 
 
 def _change(job: int, state: str) -> None:
-    from db.clock import utc_now
+    from db.clock import database_now
     from db.queries import jobs
     from db.session import session_scope
     from scheduler.cli import common
 
     with session_scope(common.database(common.settings())) as session:
-        jobs.change_state(session, job, state, now=utc_now())
+        jobs.change_state(session, job, state, now=database_now(session))
     print(f"job {job} is {state}")
 
 
@@ -205,14 +207,14 @@ def retry(
     code: Annotated[Optional[str], typer.Option(help="Only scans that failed with this code.")] = None,  # noqa: UP045
 ) -> None:
     """Try a job's failed scans again."""
-    from db.clock import utc_now
+    from db.clock import database_now
     from db.queries import scans as scan_queries
     from db.session import session_scope
     from scheduler.cli import common
     from scheduler.words import counted
 
     with session_scope(common.database(common.settings())) as session:
-        count = scan_queries.retry_failed(session, job, code=code, now=utc_now())
+        count = scan_queries.retry_failed(session, job, code=code, now=database_now(session))
     print(f"{counted(count, 'scan')} of job {job} will be tried again")
 
 

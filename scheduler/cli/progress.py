@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.progress import (
     Progress,
     SpinnerColumn,
@@ -40,7 +40,8 @@ def listing(*, quiet: bool) -> Iterator[Callable[[Submitted], None]]:
         yield show
 
 
-def job_rows(found: Sequence[JobProgress]) -> list[dict[str, Any]]:
+def job_rows(found: Sequence[JobProgress], hints: Sequence[str]) -> list[dict[str, Any]]:
+    """`hints`: why those that have not ended don't go on."""
     return [
         {
             "job": each.job.id,
@@ -59,12 +60,14 @@ def job_rows(found: Sequence[JobProgress]) -> list[dict[str, Any]]:
             "seconds_left": seconds_left(each),
             "created_at": each.job.created_at,
             "finished_at": each.job.finished_at,
+            "hints": [] if each.ended else list(hints),
         }
         for each in found
     ]
 
 
-def jobs_table(found: Sequence[JobProgress]) -> Table:
+def jobs_table(found: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:
+    """`hints` stand below the table."""
     table = Table("job", "state", "scans", "done", "failed", "pace", "left")
     table.add_column("source\ndestination", overflow="fold")
     for each in found:
@@ -79,7 +82,7 @@ def jobs_table(found: Sequence[JobProgress]) -> Table:
             "" if left is None else duration(left),
             Text(f"{printable(each.job.source)}\n{printable(each.job.destination)}"),
         )
-    return table
+    return Group(table, *(Text(hint) for hint in hints))
 
 
 def seconds_left(job: JobProgress) -> float | None:

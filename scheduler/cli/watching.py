@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 
@@ -14,6 +15,7 @@ from db.queries import jobs
 from db.queries.jobs import Progress as JobProgress
 from db.session import read_scope
 from scheduler.cli.progress import duration, jobs_table, seconds_left
+from scheduler.unserved import unserved
 from scheduler.words import counted, pace
 
 REFRESH_SECONDS = 0.5
@@ -78,19 +80,19 @@ def follow(engine: Engine, job_id: int, console: Console, *, check: Callable[[],
             time.sleep(REFRESH_SECONDS)
 
 
-def watch_jobs(engine: Engine, job_id: int | None) -> Sequence[JobProgress]:
+def watch_jobs(engine: Engine, job_id: int | None, *, silent_seconds: float) -> Sequence[JobProgress]:
     """Show one job, or all that go on, until none does; returns them as they are then.
 
     On a terminal a table that is drawn again and again, elsewhere a line for each change.
     """
     console = Console()
-    look = _Look(engine, job_id)
+    look = _Look(engine, job_id, silent_seconds)
     if not console.is_terminal:
         return _print_changes(look)
     with Live(console=console, refresh_per_second=2) as live:
         while True:
             found = look()
-            live.update(jobs_table(found), refresh=True)
+            live.update(jobs_table(found, look.hints), refresh=True)
             if look.over:
                 return found
             time.sleep(WATCH_SECONDS)
@@ -99,8 +101,9 @@ def watch_jobs(engine: Engine, job_id: int | None) -> Sequence[JobProgress]:
 class _Look:
     """The jobs to show: the one that is asked for, or those that went on at the first look or began since."""
 
-    def __init__(self, engine: Engine, job_id: int | None) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, job_id: int | None, silent_seconds: float) -> None:
+        self._engine, self._silent_seconds = engine, silent_seconds
+        self.hints: list[str] = []  # why they don't go on, at the last look
         self._ids = set() if job_id is None else {job_id}
         self._all = job_id is None
         self.over = False
@@ -111,14 +114,19 @@ class _Look:
                 self._ids |= {job.id for job in jobs.unfinished(session)}
             ids = sorted(self._ids, reverse=True)[:LATEST] or jobs.recent_ids(session, limit=LATEST)
             found = [jobs.progress(session, each) for each in ids]
+            self.hints = unserved(session, found, silent_seconds=self._silent_seconds)
         self.over = all(each.ended for each in found)
         return found
 
 
 def _print_changes(look: _Look) -> list[JobProgress]:
     said: dict[int, str] = {}
+    hinted = 0
     while True:
         found = look()
+        if len(look.hints) != hinted:  # their words change with every second
+            print(*look.hints, sep="\n", end="\n" if look.hints else "", file=sys.stderr, flush=True)
+        hinted = len(look.hints)
         for each in sorted(found, key=lambda job: job.job.id):
             line = _line(each)
             if said.get(each.job.id) != line:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scheduler.services import S3Server, ValkeyServer
 from tests.conftest import service_folder
-from tests.faults import scenarios
+from tests.faults import control, scenarios
 from tests.faults.collection import Collection
 from tests.faults.world import World
 from tests.services import PostgreSQLServer
@@ -30,6 +30,9 @@ SCENARIOS: dict[str, Callable[[World], str]] = {
     "kill -9 of the model server, 10 times": lambda world: scenarios.model_servers_killed(world, 10),
     "credentials withdrawn": scenarios.credentials_withdrawn,
     "disk full at the destination": lambda world: on_a_small_disk(world),
+    "an urgent job behind a long queue": control.urgent_job_first,
+    "two jobs of equal priority": control.equal_jobs_share,
+    "pause, resume, priority, cancel": control.control_is_quick,
 }
 
 

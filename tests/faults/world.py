@@ -9,11 +9,14 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from sqlalchemy import select, text
 
+from db.clock import database_now
 from db.migrations import upgrade
 from db.models import Chunk, ChunkState, Scan, ScanState
 from db.queries import jobs
@@ -35,6 +38,23 @@ CREATE FUNCTION log_done() RETURNS trigger AS
 CREATE TRIGGER log_done AFTER UPDATE OF state ON scan FOR EACH ROW WHEN (NEW.state = 'done')
   EXECUTE FUNCTION log_done();
 """
+# When which chunk came into which state, and a job into its.
+_LOG_STATES = """
+CREATE TABLE state_log (at timestamptz, job_id bigint, chunk_id bigint, was text, state text);
+CREATE FUNCTION log_chunk() RETURNS trigger AS
+  'BEGIN INSERT INTO state_log VALUES (clock_timestamp(), NEW.job_id, NEW.id, OLD.state, NEW.state); RETURN NEW; END'
+  LANGUAGE plpgsql;
+CREATE TRIGGER log_chunk AFTER UPDATE OF state ON chunk FOR EACH ROW WHEN (NEW.state <> OLD.state)
+  EXECUTE FUNCTION log_chunk();
+"""
+
+
+class Change(NamedTuple):
+    at: datetime
+    job_id: int
+    chunk_id: int
+    was: str
+    state: str
 
 
 class World:
@@ -71,6 +91,7 @@ class World:
         upgrade(self.engine)
         with session_scope(self.engine) as session:
             session.execute(text(_COUNT_DONE))
+            session.execute(text(_LOG_STATES))
         self.s3.client().create_bucket(Bucket=self.name)
         self.collection.put(self.s3.client(), self.name, "in")
         return self
@@ -116,10 +137,41 @@ class World:
         self._settings.update(settings)
 
     def submit(self, chunk_scans: int = 8) -> None:
+        self.job_id = self.submit_also(self.destination, chunk_scans=chunk_scans)
+
+    def submit_also(
+        self, destination: str, *, chunk_scans: int = 8, priority: int = 0, include: tuple[str, ...] = ()
+    ) -> int:
+        """One more job over the same scans, or those that the patterns leave; its number."""
         os.environ.update(self._s3_environment)
         s3 = S3Options(endpoint_url=self.s3.endpoint_url, attempts=3, timeout_seconds=10)
         submitter = Submitter(self.engine, s3=s3, chunk_scans=chunk_scans, checkpoints=list)
-        self.job_id = submitter.submit(Submission(f"s3://{self.name}/in", self.destination)).job_id or 0
+        asked = Submission(f"s3://{self.name}/in", destination, priority=priority, include=include)
+        return submitter.submit(asked).job_id or 0
+
+    def changes(self) -> list[Change]:
+        """Every change of a chunk's state, as it came."""
+        with read_scope(self.engine) as session:
+            return [Change(*row) for row in session.execute(text("SELECT * FROM state_log ORDER BY at")).all()]
+
+    def ended(self, job_id: int) -> bool:
+        with read_scope(self.engine) as session:
+            return jobs.progress(session, job_id).ended
+
+    def out(self, job_id: int) -> int:
+        """How many of the job's chunks are in workers' hands."""
+        with read_scope(self.engine) as session:
+            leased = (Chunk.job_id == job_id, Chunk.state == ChunkState.LEASED)
+            return len(session.scalars(select(Chunk.id).where(*leased)).all())
+
+    def queued(self) -> set[int]:
+        """Jobs that have chunks with the broker."""
+        with read_scope(self.engine) as session:
+            return set(session.scalars(select(Chunk.job_id).where(Chunk.state == ChunkState.QUEUED)))
+
+    def now(self) -> datetime:
+        with read_scope(self.engine) as session:
+            return database_now(session)
 
     def start(self, *names: str) -> None:
         """Start `scheduler`, or `worker` with anything after it, again too."""

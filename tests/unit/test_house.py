@@ -63,7 +63,7 @@ def test_only_the_settings_read_the_environment() -> None:
     # The first looks for misspelt names, three pass it on to what they start, the others set what TensorFlow reads.
     assert readers <= {
         "worker/settings.py",
-        "worker/supervisor.py",
+        "worker/celery_process.py",
         "scheduler/standalone.py",
         "scheduler/services/service.py",
         "worker/inference/server.py",

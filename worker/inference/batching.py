@@ -46,6 +46,7 @@ class Stats:
     busy_seconds: float  # the device's time in predict
     places: int  # places for scans in the batches, held or not
     queue_length: int  # scans that wait for their batch to begin
+    predicting_seconds: float  # how long the batch on the device is there by now; 0 when there is none
 
 
 @dataclass(slots=True)
@@ -98,6 +99,7 @@ class Batcher:
         self._batches = self._scans = self._failed = self._places = 0
         self._busy_seconds = 0.0
         self._failed_in_a_row = 0
+        self._predicting_since: float | None = None
         self._delivery = ThreadPoolExecutor(1, "delivery")
         self._device = threading.Thread(target=self._run, name="device", daemon=True)
         self._device.start()
@@ -139,8 +141,17 @@ class Batcher:
     def stats(self) -> Stats:
         with self._changed:
             queue_length = sum(len(batch.scans) for batch in self._filling)
+            since = self._predicting_since
+            predicting = 0.0 if since is None else self._clock() - since
             return Stats(
-                self._batches, self._scans, self._failed, self._size, self._busy_seconds, self._places, queue_length
+                self._batches,
+                self._scans,
+                self._failed,
+                self._size,
+                self._busy_seconds,
+                self._places,
+                queue_length,
+                predicting,
             )
 
     def healthy(self, failures: int = 16) -> bool:
@@ -225,7 +236,7 @@ class Batcher:
 
     def _predict_piece(self, scans: list[_Scan], lightness: Floats) -> Exception | None:
         """One call of predict; its error without the traceback, which would hold on to device memory."""
-        began = self._clock()
+        began = self._predicting_since = self._clock()
         for scan in scans:
             scan.on_device(True)
         try:
@@ -235,6 +246,7 @@ class Batcher:
         except Exception as error:
             return error.with_traceback(None)
         finally:
+            self._predicting_since = None
             for scan in scans:
                 scan.on_device(False)
         self._count(len(scans), self._clock() - began)

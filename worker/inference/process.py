@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from worker.errors import CheckpointError, ServiceUnavailable
-from worker.inference.client import hello
+from worker.inference.client import hello, stats
 from worker.inference.connection import ServerInfo
 
 logger = logging.getLogger(__name__)
@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 _WRONG_USE = 2
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
 _LIVED_WELL_SECONDS = 30.0
+_LOOK_EVERY_SECONDS, _LOOK_SECONDS = 2.0, 1.0
 
 
 class ModelServerProcess:
@@ -26,6 +27,9 @@ class ModelServerProcess:
     environment: its environment variables; None means this process' own.
     say: takes each line that the server writes to standard error. Not by sys.stderr: the worker's parent forks, and
         a child must not inherit that lock held.
+    hangs_after_seconds: a server is killed, and started again, when a batch is on its device for so long, or when it
+        does not answer for so long.
+    ready_seconds: the same for one that has not answered yet, as it loads its model.
     command: what to run instead of `python -m worker.inference.server`, for tests.
     """
 
@@ -40,12 +44,15 @@ class ModelServerProcess:
         head: str | None = None,
         stand_in_milliseconds: float | None = None,
         log_format: str = "text",
+        hangs_after_seconds: float = 60.0,
+        ready_seconds: float = 300.0,
         environment: Mapping[str, str] | None = None,
         say: Callable[[bytes], object] = lambda line: os.write(2, line),
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.inference.server"),
     ) -> None:
         self.socket_path = os.fspath(socket_path)
         self._environment, self._say = environment, say
+        self._hangs_after_seconds, self._ready_seconds = hangs_after_seconds, ready_seconds
         self._command = [*command, "--socket", self.socket_path, "--batch-size", str(batch_size)]
         self._command += ["--batch-wait-milliseconds", str(batch_wait_milliseconds), "--log-format", log_format]
         if checkpoint is not None:
@@ -59,6 +66,9 @@ class ModelServerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: _ErrorStream | None = None
         self._started = self._start_again_at = 0.0
+        self._looked = 0.0
+        self._is_ready = False
+        self._silent_since: float | None = None
         self._pause_seconds = _FIRST_PAUSE_SECONDS
         self.restarts = 0
 
@@ -79,17 +89,41 @@ class ModelServerProcess:
         )
         self._errors = _ErrorStream(self._process, self._say)
         self._started, self._start_again_at = time.monotonic(), 0.0
+        self._looked, self._is_ready, self._silent_since = self._started, False, None
 
     def poll(self) -> None:
-        """Start it again if it has died, after a pause that grows; to be called about every second.
+        """Start it again if it has died, after a pause that grows, and end it if it hangs.
+
+        To be called about every second; it may take a second itself, when the server does not answer.
 
         Raises CheckpointError, with the server's own words, if it can't run with this checkpoint.
         """
         if self._process is not None and self._process.poll() is not None:
             self._bury(self._process.returncode)
+        elif self._process is not None and time.monotonic() >= self._looked + _LOOK_EVERY_SECONDS:
+            self._end_if_it_hangs(self._process)
         if self._process is None and time.monotonic() >= self._start_again_at:
             self.restarts += 1
             self.start()
+
+    def _end_if_it_hangs(self, process: "subprocess.Popen[bytes]") -> None:
+        asked_at = time.monotonic()
+        busy_seconds = 0.0
+        try:
+            busy_seconds = stats(self.socket_path, _LOOK_SECONDS)["predicting_seconds"]
+            self._is_ready, self._silent_since = True, None
+        except ServiceUnavailable:
+            # From the first question without an answer on: this process may have been held up itself before.
+            self._silent_since = self._silent_since or asked_at
+        self._looked = time.monotonic()
+        silent_seconds = self._looked - (self._silent_since or self._looked)
+        patience = self._hangs_after_seconds if self._is_ready else self._ready_seconds
+        if busy_seconds > self._hangs_after_seconds:
+            logger.error("the model server has had a batch on its device for %.0f s: it is killed", busy_seconds)
+            process.kill()
+        elif silent_seconds > patience:
+            logger.error("the model server has not answered for %.0f s: it is killed", silent_seconds)
+            process.kill()
 
     def wait_ready(self, timeout_seconds: float) -> ServerInfo:
         """Wait until it answers; raises CheckpointError, ServiceUnavailable after `timeout_seconds`."""
@@ -97,7 +131,9 @@ class ModelServerProcess:
         while True:
             self.poll()
             try:
-                return hello(self.socket_path, 1.0)
+                info = hello(self.socket_path, 1.0)
+                self._is_ready = True
+                return info
             except ServiceUnavailable:
                 if time.monotonic() >= deadline:
                     raise ServiceUnavailable(f"the model server was not ready within {timeout_seconds:g} s") from None

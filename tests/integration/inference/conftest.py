@@ -31,7 +31,12 @@ def start_server(socket_path: Path, tmp_path: Path) -> Iterator[StartServer]:
             batch_size=batch_size,
             batch_wait_milliseconds=20,
             stand_in_milliseconds=milliseconds,
-            environment={**os.environ, "BATCHES_FILE": str(tmp_path / "batches")},
+            hangs_after_seconds=2,
+            environment={
+                **os.environ,
+                "BATCHES_FILE": str(tmp_path / "batches"),
+                "HUNG_FILE": str(tmp_path / "hung"),
+            },
             command=(sys.executable, *([str(HERE / "odd_server.py")] if odd else ["-m", "worker.inference.server"])),
         )
         started.append(server)

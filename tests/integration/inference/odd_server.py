@@ -1,6 +1,7 @@
 """The model server with a stand-in that does what the scan asks for: server.py's own arguments.
 
-A scan of lightness 66 everywhere kills the process in its batch; one of 77 makes predict raise; one of 88 needs
+A scan of lightness 66 everywhere kills the process in its batch; one of 77 makes predict raise; one of 55 makes the
+first server that sees it hang, and no later one, which finds the file HUNG_FILE; one of 88 needs
 more memory than a device with room for batches of two has, until the model is loaded for one. Each batch
 is written to BATCHES_FILE, as its scans' first values, before it is predicted.
 """
@@ -8,6 +9,7 @@ is written to BATCHES_FILE, as its scans' first values, before it is predicted.
 import os
 import signal
 import sys
+import time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ class OddColorizer(stand_in.StandInColorizer):
             print(*levels, file=file)
         if 66 in levels:
             os.kill(os.getpid(), signal.SIGKILL)
+        if 55 in levels and not os.path.exists(os.environ["HUNG_FILE"]):
+            open(os.environ["HUNG_FILE"], "w").close()
+            time.sleep(600)
         if 77 in levels:
             raise RuntimeError("CUDA_ERROR_LAUNCH_FAILED")
         if 88 in levels and self.batch_size > 1:

@@ -87,6 +87,29 @@ def test_a_lost_device_ends_the_server_and_the_next_one_goes_on(start_server: St
     assert all(isinstance(error, ScanError) and not error.permanent for error in errors)
 
 
+def test_a_server_whose_device_hangs_is_replaced_and_the_scan_is_predicted(
+    start_server: StartServer, socket_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_server(odd=True)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    with Watched(server):
+        assert np.array_equal(client.predict(a_scan(55)).ab, stand_in_ab(a_scan(55)))
+    client.close()
+    assert server.restarts == 1
+    assert "has had a batch on its device" in caplog.text
+
+
+def test_a_server_that_is_frozen_is_replaced(start_server: StartServer, socket_path: Path) -> None:
+    server = start_server()
+    assert server.pid
+    os.kill(server.pid, signal.SIGSTOP)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    with Watched(server):
+        assert np.array_equal(client.predict(a_scan(5)).ab, stand_in_ab(a_scan(5)))
+    client.close()
+    assert server.restarts == 1
+
+
 def test_a_model_too_large_for_the_device_is_loaded_for_smaller_batches(
     start_server: StartServer, socket_path: Path
 ) -> None:

@@ -1,17 +1,18 @@
 """The dispatcher against a real broker: how much it sends, and what it sends again."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import Engine, update
 
-from db.clock import utc_now
+from db.clock import database_now, utc_now
 from db.models import Chunk, Worker
-from db.queries import chunks, workers
+from db.queries import chunks, jobs, queue, workers
 from db.queries.chunks import Message
 from db.session import session_scope
 from scheduler.dispatch import Dispatcher
+from scheduler.leases import expire
 from scheduler.services import ValkeyServer
 from tests.rows import make_job
 from worker.app import make_app
@@ -116,3 +117,54 @@ def test_a_more_urgent_job_goes_first(engine: Engine, dispatcher: Dispatcher) ->
     with session_scope(engine) as session:
         queued = [each.job_id for each in session.query(Chunk).filter_by(state="queued")]
     assert queued == [urgent, urgent]
+
+
+def queued_jobs(engine: Engine) -> list[int]:
+    with session_scope(engine) as session:
+        return [each.job_id for each in session.query(Chunk).filter_by(state="queued").order_by(Chunk.id)]
+
+
+def test_a_more_urgent_job_does_not_wait_behind_what_is_queued(engine: Engine, dispatcher: Dispatcher) -> None:
+    long = make_job(engine, scan_count=50, chunk_scans=1)
+    start_worker(engine, children=2)
+    dispatcher.round()
+    urgent = make_job(engine, scan_count=3, chunk_scans=1, priority=9)
+
+    sent = dispatcher.round()
+
+    assert (sent, queued_jobs(engine)) == (3, [long, urgent, urgent, urgent])
+    with session_scope(engine) as session:  # the messages of the others are old now
+        claims = [
+            chunks.claim(session, Message(number, 1), worker=f"w/{number}", lease_seconds=60, now=utc_now())
+            for number in range(1, 5)
+        ]
+    assert [claim is not None for claim in claims] == [True, False, False, False]
+
+
+def test_a_job_whose_priority_is_raised_does_not_wait_either(engine: Engine, dispatcher: Dispatcher) -> None:
+    make_job(engine, scan_count=50, chunk_scans=1)
+    other = make_job(engine, scan_count=50, chunk_scans=1)
+    start_worker(engine, children=2)
+    dispatcher.round()
+    with session_scope(engine) as session:
+        jobs.set_priority(session, other, 1)
+
+    dispatcher.round()
+
+    assert queued_jobs(engine) == [other] * 4
+
+
+def test_a_machine_whose_clock_is_wrong_takes_no_lease_that_lives(
+    engine: Engine, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has no clock but this machine's")
+    job_id = make_job(engine, scan_count=2, chunk_scans=1)
+    start_worker(engine, children=2)
+    with session_scope(engine) as session:
+        [message] = queue.take_for_dispatch(session, job_id, 1, now=database_now(session))
+        chunks.claim(session, message, worker="w/1", lease_seconds=60, now=database_now(session))
+    monkeypatch.setattr("db.clock.utc_now", lambda: datetime.now(UTC) + timedelta(days=1))
+
+    assert expire(engine, chunk_attempts=3) == 0
+    assert dispatcher.round() == 1  # and its workers have not fallen silent

@@ -40,9 +40,11 @@ def test_watching_prints_a_line_for_each_change_and_ends_with_the_last_job(
     steps = iter(changes)
     monkeypatch.setattr("scheduler.cli.watching.time.sleep", lambda _: next(steps)())
 
-    watching.watch_jobs(engine, None)
+    watching.watch_jobs(engine, None, silent_seconds=20)
 
-    assert capsys.readouterr().out.splitlines() == [
+    said = capsys.readouterr()
+    assert [line.partition(" (")[0] for line in said.err.splitlines()] == ["no scheduler lives", "no worker lives"]
+    assert said.out.splitlines() == [
         "job 1 running: 0 of 2 scans",
         "job 2 running: 0 of 1 scan",
         "job 1 running: 1 of 2 scans, 1.0 scans/min, 0:01:00 left",
@@ -58,7 +60,7 @@ def end(engine: Engine) -> None:
 
 
 def test_watching_where_nothing_goes_on_ends_at_once(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
-    watching.watch_jobs(engine, None)
+    watching.watch_jobs(engine, None, silent_seconds=20)
 
     assert capsys.readouterr().out == ""
 

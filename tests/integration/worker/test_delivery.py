@@ -43,7 +43,7 @@ def collection(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def child(engine: Engine, tmp_path: Path, database_url: str) -> Child:
-    runtime = Runtime("host-1", tmp_path / "runtime")
+    runtime = Runtime("host-1", tmp_path / "runtime", tmp_path)
     runtime.folder.mkdir()
     child = Child(
         Settings(
@@ -51,7 +51,10 @@ def child(engine: Engine, tmp_path: Path, database_url: str) -> Child:
             worker_name=runtime.worker_name,
             runtime_folder=runtime.folder,
             scan_attempts=2,
+            outage_attempts=4,
             retry_pause_seconds=10,
+            longest_retry_pause_seconds=25,
+            threads_per_child=1,
         )
     )
     child.model.predict = predict  # type: ignore[method-assign,assignment]
@@ -83,7 +86,7 @@ def rows(engine: Engine) -> list[Scan]:
 def test_every_scan_is_coloured_stored_and_recorded(
     engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
 ) -> None:
-    Delivery(child, claim()).run()
+    Delivery(child, claim(), time.monotonic()).run()
 
     assert {(row.state, row.width, row.height, row.bit_depth, row.worker) for row in rows(engine)} == {
         (ScanState.DONE, 40, 30, 8, "host-1")
@@ -98,33 +101,71 @@ def test_a_bad_scan_fails_at_once_and_the_rest_of_its_chunk_is_done(
     content = (collection / "2.png").read_bytes()
     (collection / "2.png").write_bytes(content[:-20])
     claimed = claim()
-    Delivery(child, claimed).run()
+    Delivery(child, claimed, time.monotonic()).run()
 
     assert [(row.state, row.error_code) for row in rows(engine)][:2] == [(ScanState.DONE, None)] * 2
     assert rows(engine)[2].error_code in ("source_changed", "truncated")
     assert chunk_of(engine, 1).state == ChunkState.DONE
 
 
+def fail_with(child: Child, code: str) -> None:
+    def fail(_: NDArray[np.float32]) -> Prediction:
+        raise ScanError(code, "as it says", permanent=False)
+
+    child.model.predict = fail  # type: ignore[method-assign,assignment]
+
+
 def test_a_passing_failure_is_tried_again_after_a_pause_and_fails_with_the_last_reason(
     engine: Engine, child: Child, claim: Callable[[], Claim]
 ) -> None:
-    def away(_: NDArray[np.float32]) -> Prediction:
-        raise ScanError("model_unavailable", "no model server answers", permanent=False)
-
-    child.model.predict = away  # type: ignore[method-assign,assignment]
+    fail_with(child, "internal")
     before = utc_now()
-    Delivery(child, claim()).run()
+    Delivery(child, claim(), time.monotonic()).run()
     first, pause = rows(engine)[0], chunk_of(engine, 1).not_before
-    Delivery(child, claim()).run()
+    fail_with(child, "model_failed")
+    Delivery(child, claim(), time.monotonic()).run()
 
-    assert (first.state, first.attempts, first.error_code) == (ScanState.PENDING, 1, "model_unavailable")
+    assert (first.state, first.attempts, first.error_code) == (ScanState.PENDING, 1, "internal")
     assert pause is not None
     assert pause >= before + timedelta(seconds=10)
     assert {(row.state, row.attempts, row.error_code) for row in rows(engine)} == {
-        (ScanState.FAILED, 2, "model_unavailable")
+        (ScanState.FAILED, 2, "model_failed")
     }
     with read_scope(engine) as session:
         assert jobs.progress(session, 1).failed == 4
+
+
+def test_an_outage_is_waited_out_with_growing_pauses_and_costs_few_scans_their_tries(
+    engine: Engine, child: Child, claim: Callable[[], Claim]
+) -> None:
+    """The store stays away: two scans of four are tried ever later, until they fail; the others keep their tries."""
+    fail_with(child, "storage_unavailable")
+    pauses = []
+    for _ in range(4):
+        before = utc_now()
+        Delivery(child, claim(), time.monotonic()).run()
+        not_before = chunk_of(engine, 1).not_before
+        pauses.append(round((not_before - before).total_seconds()) if not_before else None)
+
+    assert pauses == [10, 20, 25, None]
+    assert [(row.state, row.attempts, row.error_code) for row in rows(engine)] == [
+        (ScanState.FAILED, 4, "storage_unavailable"),
+        (ScanState.FAILED, 4, "storage_unavailable"),
+        (ScanState.PENDING, 0, None),
+        (ScanState.PENDING, 0, None),
+    ]
+
+
+def test_a_child_that_was_frozen_past_its_lease_stores_nothing(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    Delivery(child, claim(), time.monotonic() - child.settings.lease_seconds).run()
+
+    assert list((collection.parent / "colour").iterdir()) == []
+    assert {(row.state, row.error_code) for row in rows(engine)} == {
+        (ScanState.PENDING, "lease_ended"),
+        (ScanState.PENDING, None),
+    }
 
 
 def test_a_draining_worker_hands_back_what_it_has_not_begun(
@@ -133,7 +174,7 @@ def test_a_draining_worker_hands_back_what_it_has_not_begun(
     claimed = claim()
     child.runtime.drain()
 
-    Delivery(child, claimed).run()
+    Delivery(child, claimed, time.monotonic()).run()
 
     assert {row.state for row in rows(engine)} == {ScanState.PENDING}
     assert chunk_of(engine, 1).state == ChunkState.PENDING
@@ -147,7 +188,7 @@ def test_a_chunk_held_too_long_is_handed_back_with_what_is_done_recorded(
         return predict(lightness)
 
     child.model.predict = slow  # type: ignore[method-assign,assignment]
-    delivery = Delivery(child, claim())
+    delivery = Delivery(child, claim(), time.monotonic())
     delivery._hand_back_at = 0.0
     delivery.run()
 
@@ -157,13 +198,13 @@ def test_a_chunk_held_too_long_is_handed_back_with_what_is_done_recorded(
 def test_a_worker_that_cannot_work_for_a_job_hands_its_chunk_back(
     engine: Engine, child: Child, claim: Callable[[], Claim], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise UsageError("no AWS profile")
 
     monkeypatch.setattr(child, "pipeline", refuse)
 
     with pytest.raises(UsageError):
-        Delivery(child, claim()).run()
+        Delivery(child, claim(), time.monotonic()).run()
 
     chunk = chunk_of(engine, 1)
     assert (chunk.state, chunk.lost_leases) == (ChunkState.PENDING, 0)
@@ -174,7 +215,8 @@ def test_a_destination_that_is_not_mounted_is_not_made(
 ) -> None:
     shutil.rmtree(collection.parent / "colour")
 
-    Delivery(child, claim()).run()
+    Delivery(child, claim(), time.monotonic()).run()
 
-    assert {(row.state, row.error_code) for row in rows(engine)} == {(ScanState.PENDING, "storage_unavailable")}
+    assert {row.state for row in rows(engine)} == {ScanState.PENDING}
+    assert rows(engine)[0].error_code == "storage_unavailable"
     assert not (collection.parent / "colour").exists()

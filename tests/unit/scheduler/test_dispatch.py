@@ -18,3 +18,12 @@ def test_no_room_sends_nothing() -> None:
 
 def test_room_is_not_given_to_a_job_that_has_nothing_waiting() -> None:
     assert share(10, [(1, 0, 2, 0), (2, 0, 1, 0)]) == {1: 2, 2: 1}
+
+
+def test_an_urgent_job_takes_the_places_of_less_urgent_chunks_that_are_queued() -> None:
+    assert share(4, [(2, 9, 3, 0), (1, 0, 100, 4)], [(0, 4)]) == {2: 3}
+
+
+def test_a_job_takes_no_place_of_one_as_urgent_or_more() -> None:
+    assert share(4, [(2, 0, 3, 0)], [(0, 3), (9, 1)]) == {}
+    assert share(4, [(3, 9, 9, 0), (2, 5, 9, 0)], [(9, 2), (0, 2)]) == {3: 2}

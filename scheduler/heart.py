@@ -1,0 +1,36 @@
+"""A scheduler's heartbeats."""
+
+import os
+import time
+import uuid
+from contextlib import suppress
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.queries import schedulers
+from db.session import session_scope
+from worker.errors import DatabaseUnavailable
+from worker.runtime import machine_name
+
+
+class Heart:
+    """Says in the job database that this scheduler lives, so that `photochrom status` can say when none does."""
+
+    def __init__(self, engine: Engine, every_seconds: float) -> None:
+        self._engine, self._every_seconds = engine, every_seconds
+        self._name = f"{machine_name()}{uuid.uuid4().hex[:6]}-{os.getpid()}"
+        self._next = 0.0
+
+    def beat(self) -> None:
+        """Once in a while; raises DatabaseUnavailable."""
+        if time.monotonic() < self._next:
+            return
+        with session_scope(self._engine) as session:
+            schedulers.beat(session, self._name, now=database_now(session))
+        self._next = time.monotonic() + self._every_seconds
+
+    def stop(self) -> None:
+        """It has stopped in order, and is not missed."""
+        with suppress(DatabaseUnavailable), session_scope(self._engine) as session:
+            schedulers.stop(session, self._name, now=database_now(session))

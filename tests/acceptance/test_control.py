@@ -1,0 +1,27 @@
+"""Urgent jobs, jobs that share, and commands that act while workers are busy, over few scans."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scheduler.services import S3Server, ValkeyServer
+from tests.faults import control
+from tests.faults.collection import Collection
+from tests.faults.world import World
+from tests.services import PostgreSQLServer
+
+
+@pytest.mark.parametrize("scan_count", [280])
+@pytest.mark.parametrize("scenario", [control.urgent_job_first, control.equal_jobs_share, control.control_is_quick])
+def test_people_are_in_charge(
+    scenario: Callable[[World], str],
+    scan_count: int,
+    valkey: ValkeyServer,
+    s3_server: S3Server,
+    postgresql_server: PostgreSQLServer,
+    tmp_path: Path,
+) -> None:
+    collection = Collection.make(scan_count, tmp_path)
+    with World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server) as world:
+        scenario(world)

@@ -1,0 +1,120 @@
+"""People in charge of a busy pool: how soon what they ask for happens. Real processes, with the settings' defaults.
+
+Each returns what it measured, as a sentence.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from db.clock import database_now
+from db.models import ChunkState, JobState
+from db.queries import jobs
+from db.session import session_scope
+from tests.faults.world import Change, World
+
+MOST_SECONDS = 5.0
+ROUND_SECONDS = 1.0  # the scheduler's
+# Chunks that take longer than what is measured, were they not interrupted.
+SLOW = {
+    "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "500",
+    "PHOTOCHROM_RECORD_SECONDS": "2",
+    "PHOTOCHROM_SCHEDULER_ROUND_SECONDS": str(ROUND_SECONDS),
+}
+
+
+def urgent_job_first(world: World) -> str:
+    """A small urgent job comes while a long one fills the queue; it starts within one chunk's time."""
+    world.change(**SLOW)
+    long = world.submit_also(world.destination)
+    world.start("scheduler", "worker-1", "worker-2")
+    world.wait(lambda: len(leases(world.changes(), long)) >= 4, 60)
+    urgent = world.submit_also(f"{world.destination}-urgent", priority=9, include=("box 0/*", "box 1/*"))
+    submitted = world.now()
+    world.wait(lambda: world.ended(urgent), 120)
+    changes = world.changes()
+    one_chunk = max(chunk_seconds(changes))
+    first, *_, last = leases(changes, urgent)
+    started = (first.at - submitted).total_seconds()
+    assert started <= one_chunk + ROUND_SECONDS, f"started after {started:.1f} s, a chunk takes {one_chunk:.1f} s"
+    others = [each for each in leases(changes, long) if first.at < each.at < last.at]
+    assert not others, "chunks of the long job were begun before the urgent one's"
+    return f"it started after {max(0.0, started):.1f} s; a chunk takes {one_chunk:.1f} s"
+
+
+def equal_jobs_share(world: World) -> str:
+    world.change(**SLOW)
+    pair = [world.submit_also(world.destination)]
+    world.start("scheduler", "worker-1", "worker-2")
+    world.wait(lambda: len(leases(world.changes(), pair[0])) >= 4, 60)
+    pair.append(world.submit_also(f"{world.destination}-other"))
+    began = world.now()
+    world.wait(lambda: len(leases(world.changes(), pair[1])) >= 8, 120)
+    counts = Counter(each.job_id for each in leases(world.changes()) if each.at > began)
+    first, second = (counts[job] for job in pair)
+    # The second has nothing out at first, the first up to three chunks for each of two children.
+    assert 8 <= second <= first + 7, counts
+    assert first >= 2, counts
+    return f"chunks begun from then on: {first} of the older job, {second} of the newer"
+
+
+def control_is_quick(world: World) -> str:
+    """Pause, resume, priority and cancel, while both workers are in chunks of sixteen seconds."""
+    world.change(**SLOW)
+    first = world.submit_also(world.destination, chunk_scans=128)
+    world.start("scheduler", "worker-1", "worker-2")
+    world.wait(lambda: world.out(first) == 2, 60)
+    paused = _seconds_until_let_go(world, first, JobState.PAUSED)
+    resumed_at = _change(world, first, JobState.RUNNING)
+    world.wait(lambda: len(leases(world.changes(), first, resumed_at)) == 2, 30)
+    resumed = (leases(world.changes(), first, resumed_at)[0].at - resumed_at).total_seconds()
+    other = world.submit_also(f"{world.destination}-other", chunk_scans=8)
+    raised = _seconds_until_first_in_line(world, other)
+    cancelled = _seconds_until_let_go(world, first, JobState.CANCELLED)
+    measured = {"pause": paused, "resume": resumed, "priority": raised, "cancel": cancelled}
+    assert all(seconds <= MOST_SECONDS for seconds in measured.values()), measured
+    return ", ".join(f"{what} {seconds:.1f} s" for what, seconds in measured.items())
+
+
+def _seconds_until_let_go(world: World, job_id: int, state: str) -> float:
+    """From the command until no worker has a chunk of the job in its hands."""
+    at = _change(world, job_id, state)
+    world.wait(lambda: world.out(job_id) == 0, 30, every=0.05)
+    let_go = [each for each in world.changes() if each.job_id == job_id and each.was == ChunkState.LEASED]
+    return max(timedelta(), let_go[-1].at - at).total_seconds()
+
+
+def _seconds_until_first_in_line(world: World, job_id: int) -> float:
+    """From the command until the job's chunks are with the broker, and no less urgent ones."""
+    with session_scope(world.engine) as session:
+        jobs.set_priority(session, job_id, 5)
+        at = database_now(session)
+    world.wait(lambda: world.queued() == {job_id}, 30, every=0.05)
+    return (world.now() - at).total_seconds()
+
+
+def _change(world: World, job_id: int, state: str) -> datetime:
+    with session_scope(world.engine) as session:
+        jobs.change_state(session, job_id, state, now=database_now(session))
+        return database_now(session)
+
+
+def leases(changes: Sequence[Change], job_id: int | None = None, after: datetime | None = None) -> list[Change]:
+    """Chunks that a worker began."""
+    return [
+        each
+        for each in changes
+        if each.state == ChunkState.LEASED and job_id in (None, each.job_id) and (after is None or each.at > after)
+    ]
+
+
+def chunk_seconds(changes: Sequence[Change]) -> list[float]:
+    """How long each chunk was in a worker's hands."""
+    began: dict[int, datetime] = {}
+    took = []
+    for each in changes:
+        if each.state == ChunkState.LEASED:
+            began[each.chunk_id] = each.at
+        elif each.chunk_id in began:
+            took.append((each.at - began.pop(each.chunk_id)).total_seconds())
+    return took

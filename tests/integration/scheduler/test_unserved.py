@@ -1,0 +1,72 @@
+"""What `photochrom status` says of jobs that nobody serves."""
+
+from datetime import timedelta
+
+from sqlalchemy import Engine, update
+
+from db.clock import database_now
+from db.models import Chunk, Scheduler, Worker
+from db.queries import jobs, schedulers, workers
+from db.session import session_scope
+from scheduler.unserved import unserved
+from tests.rows import make_job
+
+
+def hints(engine: Engine, job_id: int) -> list[str]:
+    with session_scope(engine) as session:
+        return unserved(session, [jobs.progress(session, job_id)], silent_seconds=20)
+
+
+def start_both(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        now = database_now(session)
+        workers.register(session, Worker(name="w", children=1, started_at=now, heartbeat_at=now))
+        schedulers.beat(session, "s", now=now)
+
+
+def test_nobody_was_ever_there(engine: Engine) -> None:
+    said = hints(engine, make_job(engine, scan_count=1))
+
+    assert said == [
+        "no scheduler lives (none was ever heard of); start: photochrom scheduler",
+        "no worker lives (none was ever heard of); start: photochrom worker",
+    ]
+
+
+def test_while_both_live_there_is_nothing_to_say(engine: Engine) -> None:
+    start_both(engine)
+
+    assert hints(engine, make_job(engine, scan_count=1)) == []
+
+
+def test_who_fell_silent_is_missed_with_the_time_of_the_last_word(engine: Engine) -> None:
+    start_both(engine)
+    with session_scope(engine) as session:
+        before = database_now(session) - timedelta(minutes=5)
+        for table in (Worker, Scheduler):
+            session.execute(update(table).values(heartbeat_at=before))
+
+    said = hints(engine, make_job(engine, scan_count=1))
+
+    assert [f"nothing heard since {before:%Y-%m-%d %H:%M:%S} UTC, 5 min ago" in each for each in said] == [True, True]
+
+
+def test_who_stopped_in_order_does_not_live(engine: Engine) -> None:
+    start_both(engine)
+    with session_scope(engine) as session:
+        schedulers.stop(session, "s", now=database_now(session))
+        workers.stop(session, "w", now=database_now(session))
+
+    assert len(hints(engine, make_job(engine, scan_count=1))) == 2
+
+
+def test_chunks_that_wait_for_another_try_are_told(engine: Engine) -> None:
+    start_both(engine)
+    job_id = make_job(engine, scan_count=3, chunk_scans=1)
+    with session_scope(engine) as session:
+        later = database_now(session) + timedelta(seconds=30)
+        session.execute(update(Chunk).where(Chunk.id < 3).values(not_before=later))
+
+    [said] = hints(engine, job_id)
+
+    assert f"job {job_id}: 2 chunks waiting, the first for 30 s more" in said

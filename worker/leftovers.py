@@ -1,0 +1,44 @@
+"""Folders that end with their process, and those that a kill -9 left behind."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_LOCK = "in-use"
+
+
+@contextmanager
+def own_folder(prefix: str, parent: Path) -> Iterator[Path]:
+    """A new folder for this process alone, removed at the end; those of processes that were killed are removed first.
+
+    It is marked by a lock, which ends with this process however that ends, and which children don't inherit. A process
+    id would not do: it may be another process' by now, or one of another container.
+    """
+    sweep(prefix, parent)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    try:
+        with (folder / f"{_LOCK}.new").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # Only now in its place, so that nobody finds it there without its lock.
+            (folder / f"{_LOCK}.new").rename(folder / _LOCK)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(prefix: str, parent: Path) -> None:
+    """Remove the folders of processes that are gone; other users' are left alone."""
+    for folder in parent.glob(f"{prefix}*"):
+        with suppress(OSError):
+            if folder.lstat().st_uid == os.getuid() and _is_left_behind(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_left_behind(folder: Path) -> bool:
+    with (folder / _LOCK).open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return True
