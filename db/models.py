@@ -106,6 +106,7 @@ class Job(Base):
             "(state IN ('completed', 'aborted', 'cancelled')) = (finished_at IS NOT NULL)", name="ended_has_a_time"
         ),
         Index("job_by_state", "state", "priority"),
+        Index("job_by_report", "report_due_at"),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -126,6 +127,8 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its destination became a whole BagIt bag
+    report_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when a scheduler next tries to write it
+    report_key: Mapped[str | None] = mapped_column(Text)  # where the latest lies in the destination
 
 
 class Chunk(Base):

@@ -15,7 +15,6 @@ from worker.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
 
 STATE_FOLDER = ".photochrom"  # within the output folder; listings leave hidden folders out
-REPORT = "photochrom-report.html"
 
 
 def submit_missing(engine: Engine, asked: Submission, *, settings: Settings) -> int | None:

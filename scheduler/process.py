@@ -1,4 +1,4 @@
-"""The scheduler's loop: leases, completed jobs, schedules, dispatch, once a round. Two at once are safe."""
+"""The scheduler's loop: leases, completed jobs, schedules, reports, dispatch, once a round. Two at once are safe."""
 
 import logging
 import signal
@@ -13,6 +13,7 @@ from scheduler import leases
 from scheduler.dispatch import Dispatcher
 from scheduler.heart import Heart
 from scheduler.metrics import SchedulerMetrics
+from scheduler.reports import Reporter
 from scheduler.schedules import Beat
 from scheduler.watched import Watched
 from worker.app import CONNECT_SECONDS, make_app
@@ -45,29 +46,37 @@ def run_scheduler(settings: Settings) -> None:
     dispatcher, heart = Dispatcher(engine, doorbell, settings), Heart(engine, settings.heartbeat_seconds)
     with (
         MetricsServer(settings.metrics_address, settings.metrics_port, watched.metrics.registry, health),
-        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as executor,
+        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
+        ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
     ):
         wait_for(lambda: check_up_to_date(engine), stopping, health.turn)
         wait_for(doorbell.unread, stopping, health.turn)
         if stopping.is_set():
             return
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
-        beat = Beat(app, engine, settings, executor)
+        beat = Beat(app, engine, settings, listing)
+        reporter = Reporter(engine, settings, reporting)
         while not stopping.wait(settings.scheduler_round_seconds):
-            health.turn(_round(engine, dispatcher, beat, settings, watched, heart))
+            health.turn(_round(engine, dispatcher, beat, reporter, settings, watched, heart))
         logger.info("the scheduler stops")
         beat.stop()
     heart.stop()
 
 
 def _round(
-    engine: Engine, dispatcher: Dispatcher, beat: Beat, settings: Settings, watched: Watched, heart: Heart
+    engine: Engine,
+    dispatcher: Dispatcher,
+    beat: Beat,
+    reporter: Reporter,
+    settings: Settings,
+    watched: Watched,
+    heart: Heart,
 ) -> str:
     """One round, timed; what was amiss."""
     try:
         heart.beat()
         with watched.metrics.round():
-            run_round(engine, dispatcher, beat, settings, watched.metrics)
+            run_round(engine, dispatcher, beat, reporter, settings, watched.metrics)
             watched.look()
     except ServiceUnavailable as error:
         logger.warning("%s; trying again", error)
@@ -76,11 +85,17 @@ def _round(
 
 
 def run_round(
-    engine: Engine, dispatcher: Dispatcher, beat: Beat, settings: Settings, metrics: SchedulerMetrics
+    engine: Engine,
+    dispatcher: Dispatcher,
+    beat: Beat,
+    reporter: Reporter,
+    settings: Settings,
+    metrics: SchedulerMetrics,
 ) -> None:
     """Raises ServiceUnavailable; whatever was left undone is done in a later round."""
     metrics.expired.inc(leases.expire(engine, chunk_attempts=settings.chunk_attempts))
     metrics.completed.inc(len(leases.complete_jobs(engine)))
-    # Before the dispatcher: schedules don't need the broker.
+    # Before the dispatcher: schedules and reports don't need the broker.
     beat.round()
+    reporter.round()
     metrics.messages.inc(dispatcher.round())

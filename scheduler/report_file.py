@@ -1,10 +1,12 @@
-"""Writes a job's report to a file."""
+"""Writes a job's report: to a file, or into the job's destination, where each job has one of its own."""
 
+import tempfile
 from pathlib import Path
 
 from sqlalchemy import Engine
 
-from db.clock import utc_now
+from db.clock import database_now
+from db.models import Job
 from db.queries import jobs
 from db.session import read_scope
 from scheduler.report.build import build_report
@@ -13,6 +15,13 @@ from scheduler.report.page import render_report
 from worker.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
 
+REPORTS = "photochrom-reports/"  # within a destination
+
+
+def report_key(job: Job) -> str:
+    """By date and number, so that no other job's report is replaced, and the folder lists them in order."""
+    return f"{REPORTS}{job.created_at:%Y-%m-%d}-job-{job.id}.html"
+
 
 def write_report(engine: Engine, job_id: int, path: Path, *, s3: S3Options, settings: Settings) -> None:
     """One HTML file at `path`; raises UsageError when there is no such job."""
@@ -20,5 +29,21 @@ def write_report(engine: Engine, job_id: int, path: Path, *, s3: S3Options, sett
         job = jobs.get(session, job_id)
         source, destination = (open_storage(parse_location(uri), s3=s3) for uri in (job.source, job.destination))
         facts = settings_facts(settings)
-        data = build_report(session, job_id, source, destination, now=utc_now(), settings=facts)
+        data = build_report(session, job_id, source, destination, now=database_now(session), settings=facts)
     path.write_text(render_report(data), encoding="utf-8")
+
+
+def store_report(engine: Engine, job_id: int, settings: Settings) -> str:
+    """Write it into the job's destination; returns its key there. Raises PhotochromError.
+
+    A job that went on and ended again gets its report anew, in place of the one before.
+    """
+    with read_scope(engine) as session:
+        job = jobs.get(session, job_id)
+    key = report_key(job)
+    destination = open_storage(parse_location(job.destination), s3=settings.s3_options)
+    with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder:
+        path = Path(folder, "report.html")
+        write_report(engine, job_id, path, s3=settings.s3_options, settings=settings)
+        destination.store(path, key, content_type="text/html; charset=utf-8")
+    return key

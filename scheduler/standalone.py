@@ -20,6 +20,7 @@ from worker.errors import ServiceUnavailable, UsageError
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 40
+_OWN_REPORT = {"PHOTOCHROM_WRITE_REPORTS": "false"}  # whoever started the system writes it, and says where
 RESTARTS = 5
 
 
@@ -120,7 +121,7 @@ class System:
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "scheduler", name],
-                env={**os.environ, **self.environment(), "PHOTOCHROM_END_WITH_PARENT": "true"},
+                env={**os.environ, **self.environment(), "PHOTOCHROM_END_WITH_PARENT": "true", **_OWN_REPORT},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from db.models import Job, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope
-from scheduler.folder_run import REPORT
+from scheduler.report_file import REPORTS
 from scheduler.submission import Submission
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable
 from worker.storage import S3Options, Storage, open_storage, parse_location
@@ -137,7 +137,9 @@ class Verifier:
         for some in _batches((found.key for found in destination.list()), PAGE_SCANS):
             with read_scope(self._engine) as session:
                 known = scans.outputs_at(session, job.destination, some)
-            yield from (Finding("output", "extra", key) for key in some if key not in known and key != REPORT)
+            yield from (
+                Finding("output", "extra", key) for key in some if key not in known and not key.startswith(REPORTS)
+            )
 
 
 def _check(scan: Scan, source: Storage, destination: Storage, folder: str) -> tuple[int, list[Finding]]:

@@ -136,6 +136,9 @@ class Settings(BaseSettings):
         2, description="Chunks kept in the broker for each child of the live workers."
     )
     resend_seconds: Seconds = Field(10.0, description="A chunk that the broker has lost is sent again after so long.")
+    write_reports: bool = Field(
+        True, description="Whether the scheduler writes each job's report into its destination when it ends."
+    )
     end_with_parent: bool = Field(
         False, description="A scheduler or worker that `photochrom run` started ends with it, however it ends."
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import column, delete, func, insert, select, table, update
@@ -12,6 +12,8 @@ from sqlalchemy.orm import Session
 from db.errors import UsageError
 from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime
 from db.queries import bulk
+
+STOPPED_JOB_SETTLES = timedelta(seconds=30)
 
 # From which states a person may bring a job into each state.
 ALLOWED = {
@@ -164,13 +166,18 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     changed = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state.in_(ALLOWED[state]))
-        .values(state=state, finished_at=finished_at)
+        .values(state=state, finished_at=finished_at, report_due_at=_report_due(finished_at))
         .returning(Job.id)
     ).all()
     if not changed:
         found = get(session, job_id).state
         raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
     _take_back_queued(session, job_id)
+
+
+def _report_due(stopped_at: datetime | None) -> datetime | None:
+    """A while after a job was stopped, when what workers still had in hand has ended too."""
+    return stopped_at + STOPPED_JOB_SETTLES if stopped_at else None
 
 
 def _take_back_queued(session: Session, job_id: int) -> None:
@@ -197,7 +204,7 @@ def complete_finished(session: Session, *, now: datetime) -> list[int]:
         session.scalars(
             update(Job)
             .where(Job.id.in_(going), ~unfinished)
-            .values(state=JobState.COMPLETED, finished_at=now)
+            .values(state=JobState.COMPLETED, finished_at=now, report_due_at=now)
             .returning(Job.id)
             .execution_options(synchronize_session=False)
         )
@@ -214,7 +221,7 @@ def abort_failing(session: Session, *, now: datetime) -> list[int]:
     aborted = session.scalars(
         update(Job)
         .where(Job.id.in_(job_ids), failed > Job.max_failures)
-        .values(state=JobState.ABORTED, finished_at=now)
+        .values(state=JobState.ABORTED, finished_at=now, report_due_at=_report_due(now))
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     ).all()

@@ -92,7 +92,7 @@ def status(
     from db.queries import jobs
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import job_rows, jobs_table
+    from scheduler.cli.progress import job_rows, jobs_table, printable, report_of
     from scheduler.cli.watching import watch_jobs
     from scheduler.unserved import unserved
     from worker.errors import UsageError
@@ -115,6 +115,8 @@ def status(
         common.print_json(job_rows(found, hints))
     else:
         common.console().print(jobs_table(found, hints))
+        if job is not None and (report := report_of(found[0])):
+            print(printable(f"report: {report}"))
 
 
 def _status_of_workers(engine: Engine, settings: Settings, *, json: bool) -> None:

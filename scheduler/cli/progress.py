@@ -60,10 +60,16 @@ def job_rows(found: Sequence[JobProgress], hints: Sequence[str]) -> list[dict[st
             "seconds_left": seconds_left(each),
             "created_at": each.job.created_at,
             "finished_at": each.job.finished_at,
+            "report": report_of(each),
             "hints": [] if each.ended else list(hints),
         }
         for each in found
     ]
+
+
+def report_of(job: JobProgress) -> str | None:
+    """Where the scheduler put the job's report."""
+    return f"{job.job.destination}/{job.job.report_key}" if job.job.report_key else None
 
 
 def jobs_table(found: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:

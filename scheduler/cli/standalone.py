@@ -95,8 +95,8 @@ def run(
     from scheduler.cli import common
     from scheduler.cli.progress import printable
     from scheduler.cli.watching import follow
-    from scheduler.folder_run import REPORT, STATE_FOLDER, check_folders, failures, submit_missing
-    from scheduler.report_file import write_report
+    from scheduler.folder_run import STATE_FOLDER, check_folders, failures, submit_missing
+    from scheduler.report_file import store_report
     from scheduler.standalone import System, only_one
     from scheduler.submit import Submission
     from scheduler.words import counted
@@ -123,16 +123,14 @@ def run(
             return
         system.start_processes()
         found = follow(system.engine, job_id, console, check=system.check)
-        write_report(system.engine, job_id, output / REPORT, s3=s3, settings=settings)
+        report = output / store_report(system.engine, job_id, settings)
         failed = failures(system.engine, job_id)
     if found.skipped:
         console.print(f"skipped: {counted(found.skipped, 'scan')}, in colour already")
     for scan in failed:
         console.print(Text(printable(f"failed: {scan.source_key}: {scan.error_message}")))
     console.print(
-        Text(
-            f"done: {counted(found.done, 'scan')}, in {output_folder}; {found.failed} failed; report: {output / REPORT}"
-        )
+        Text(f"done: {counted(found.done, 'scan')}, in {output_folder}; {found.failed} failed; report: {report}")
     )
     raise typer.Exit(1 if failed else 0)
 

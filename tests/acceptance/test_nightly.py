@@ -80,5 +80,7 @@ def test_ten_new_scans_among_two_hundred_are_done_in_the_time_of_ten(
     print(f"190 scans: {seconds(first):.1f} s; 10 scans: {seconds(ten):.1f} s; 10 new of 200: {seconds(nightly):.1f} s")
     assert nightly.scan_count == 10
     assert seconds(nightly) < 2 * seconds(ten) + 1 < seconds(first)
+    report = f"colour/photochrom-reports/{nightly.created_at:%Y-%m-%d}-job-3.html"
+    s3_server.client().get_waiter("object_exists").wait(Bucket=bucket, Key=report, WaiterConfig={"Delay": 1})
     [by_itself, by_hand] = json.loads(command("schedule", "history", "plates", "--json").stdout)
     assert (by_itself["job_id"], by_itself["state"], by_hand["due_at"]) == (3, "submitted", None)

@@ -1,7 +1,5 @@
 """Nightly jobs over simulated days: what is due, once, whatever happens to the schedulers and to the clock."""
 
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from scheduler import firing
 from scheduler.leases import complete_jobs
 from scheduler.schedules import Beat
 from scheduler.submit import Submission
+from tests.at_once import AtOnce
 from worker.app import make_app
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings import Settings
@@ -26,14 +25,6 @@ from worker.storage import S3Options
 
 SPRING = datetime(2026, 3, 27, 12, tzinfo=UTC)  # a Friday; on Sunday at 02:00 Rome's clocks go to 03:00
 STEP = timedelta(hours=1)
-
-
-class AtOnce(Executor):
-    """Lists within the tick that fires, so that a simulated moment holds it all."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        fn(*args, **kwargs)
-        return Future()
 
 
 class World:

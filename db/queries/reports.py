@@ -1,0 +1,30 @@
+"""Which job's report is to be written, and by whom."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from db.models import Job, JobState
+
+GIVE_UP_AFTER = timedelta(days=1)  # since the job's end
+
+
+def claim(session: Session, *, now: datetime, until: datetime) -> int | None:
+    """An ended job whose report is due: nobody else claims it before `until`, when it is due again."""
+    due = (
+        select(Job.id)
+        .where(Job.report_due_at <= now, Job.state.in_(JobState.ENDED), Job.finished_at > now - GIVE_UP_AFTER)
+        .order_by(Job.report_due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = update(Job).where(Job.id == due.scalar_subquery()).values(report_due_at=until).returning(Job.id)
+    return session.scalar(claimed.execution_options(synchronize_session=False))
+
+
+def written(session: Session, job_id: int, key: str, *, claimed_until: datetime) -> None:
+    """Note where the report lies. Should the job have ended again meanwhile, its next report is due all the same."""
+    session.execute(update(Job).where(Job.id == job_id).values(report_key=key))
+    mine = (Job.id == job_id, Job.report_due_at == claimed_until)
+    session.execute(update(Job).where(*mine).values(report_due_at=None).execution_options(synchronize_session=False))

@@ -1,0 +1,47 @@
+"""Reports by themselves: as soon as a job has ended, into its destination."""
+
+import logging
+from concurrent.futures import Executor, Future
+from datetime import datetime, timedelta
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.errors import PhotochromError
+from db.queries import reports
+from db.session import session_scope
+from scheduler.report_file import store_report
+from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+AGAIN_AFTER = timedelta(minutes=5)  # while a store is away, or after a scheduler that was killed at it
+
+
+class Reporter:
+    """Writes one report at a time: it may hold many pictures. Of several schedulers, the one that claims it."""
+
+    def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
+        self._engine, self._settings, self._executor = engine, settings, executor
+        self._writing: Future[None] | None = None
+
+    def round(self) -> None:
+        """Begin a report if one is due. Raises ServiceUnavailable."""
+        if not self._settings.write_reports or (self._writing and not self._writing.done()):
+            return
+        with session_scope(self._engine) as session:
+            now = database_now(session)
+            job_id = reports.claim(session, now=now, until=now + AGAIN_AFTER)
+        if job_id is not None:
+            self._writing = self._executor.submit(self._write, job_id, now + AGAIN_AFTER)
+
+    def _write(self, job_id: int, claimed_until: datetime) -> None:
+        try:
+            key = store_report(self._engine, job_id, self._settings)
+            with session_scope(self._engine) as session:
+                reports.written(session, job_id, key, claimed_until=claimed_until)
+            logger.info("the report of job %d is in its destination: %s", job_id, key)
+        except PhotochromError as error:
+            logger.warning("the report of job %d is tried again: %s", job_id, error)
+        except Exception:
+            logger.exception("the report of job %d met an unexpected error; it is tried again", job_id)

@@ -1,0 +1,111 @@
+"""Each job's report is written when it ends, once, where its outputs are."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from db.clock import utc_now
+from db.models import Job, JobState
+from db.queries import jobs, scans
+from db.queries.jobs import NewScan
+from db.session import read_scope, session_scope
+from scheduler.leases import complete_jobs
+from scheduler.reports import Reporter
+from tests.at_once import AtOnce
+from tests.integration.db.test_views import work
+from worker.settings import Settings
+
+
+@pytest.fixture
+def job(engine: Engine, tmp_path: Path) -> int:
+    """Two scans between two folders."""
+    for name in ("in", "out"):
+        (tmp_path / name).mkdir()
+    with session_scope(engine) as session:
+        places = {"source": str(tmp_path / "in"), "destination": str(tmp_path / "out")}
+        options = {"format": "source", "quality": 95}
+        job_id = jobs.create(session, name="box", **places, options=options, priority=0, now=utc_now())
+        listed = [NewScan(f"{number}.png", None, None, f"{number}.png") for number in range(2)]
+        jobs.add_scans(session, job_id, listed, chunk_scans=2)
+        jobs.start(session, job_id, other_count=0)
+    return job_id
+
+
+def reporter(engine: Engine) -> Reporter:
+    return Reporter(engine, Settings(), AtOnce())
+
+
+def reports(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "out" / "photochrom-reports").glob("*"))
+
+
+def end(engine: Engine, job: int, **how: int) -> None:
+    work(engine, job, after=timedelta(), **how)  # type: ignore[arg-type]
+    complete_jobs(engine)
+
+
+def test_a_job_that_ends_gets_its_report_once(engine: Engine, job: int, tmp_path: Path) -> None:
+    reporter(engine).round()
+    assert reports(tmp_path) == []
+    end(engine, job)
+
+    for each in (reporter(engine), reporter(engine)):
+        each.round()
+
+    [written] = reports(tmp_path)
+    assert written.name == f"{utc_now():%Y-%m-%d}-job-{job}.html"
+    assert "All <b>2</b> scans are in colour" in written.read_text()
+    with read_scope(engine) as session:
+        found = jobs.get(session, job)
+        assert (found.report_due_at, found.report_key) == (None, f"photochrom-reports/{written.name}")
+
+
+def test_a_job_that_is_retried_gets_it_anew(engine: Engine, job: int, tmp_path: Path) -> None:
+    end(engine, job, failed=1)
+    reporter(engine).round()
+    with session_scope(engine) as session:
+        scans.retry_failed(session, job, now=utc_now())
+    end(engine, job)
+
+    reporter(engine).round()
+
+    [written] = reports(tmp_path)
+    assert "All <b>2</b> scans are in colour" in written.read_text()
+
+
+def test_a_report_is_tried_again_when_its_store_is_there_again(engine: Engine, job: int, tmp_path: Path) -> None:
+    (tmp_path / "out").rename(tmp_path / "away")
+    end(engine, job)
+    reporter(engine).round()
+    (tmp_path / "away").rename(tmp_path / "out")
+    reporter(engine).round()
+    assert reports(tmp_path) == []
+    with session_scope(engine) as session:  # five minutes later
+        session.execute(update(Job).values(report_due_at=utc_now()))
+
+    reporter(engine).round()
+
+    assert len(reports(tmp_path)) == 1
+
+
+def test_a_cancelled_job_has_its_report_after_its_workers_settled(engine: Engine, job: int, tmp_path: Path) -> None:
+    with session_scope(engine) as session:
+        jobs.change_state(session, job, JobState.CANCELLED, now=utc_now())
+    reporter(engine).round()
+    assert reports(tmp_path) == []
+    with session_scope(engine) as session:
+        session.execute(update(Job).values(report_due_at=utc_now()))
+
+    reporter(engine).round()
+
+    assert "0</b> of 2 scans" in reports(tmp_path)[0].read_text()
+
+
+def test_reports_can_be_turned_off(engine: Engine, job: int, tmp_path: Path) -> None:
+    end(engine, job)
+
+    Reporter(engine, Settings(write_reports=False), AtOnce()).round()
+
+    assert reports(tmp_path) == []
