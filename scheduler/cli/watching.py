@@ -48,7 +48,7 @@ class JobBar:
     def show(self, job: JobProgress) -> None:
         ended = job.total - job.pending
         if self._task is None:
-            self._task = self._progress.add_task("", total=job.total)
+            self._task = self._progress.add_task("", total=job.total, said="")
         if self._moved is None or ended <= self._moved[1]:
             # Until a scan has ended under our eyes: starting up is not counted.
             self._moved = (time.monotonic(), ended)
