@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from db.queries.jobs import NewScan
+from scheduler.bag import PAYLOAD, check_key
 from scheduler.manifest import Entry, matches, read_manifest
 from scheduler.submission import Submission, Submitted
 from worker.errors import UsageError
@@ -46,7 +47,7 @@ class Lister:
             if number % _SHOW_ENTRIES == 0:
                 self._progress(self._submitted)
             if self._is_wanted(found):
-                page.append(NewScan(found.key, found.etag, found.bytes, _output_key(found, self._asked.format)))
+                page.append(NewScan(found.key, found.etag, found.bytes, self._output_key(found)))
             self.position = found.key if self.goes_on else ""
             if len(page) == PAGE_SCANS:
                 yield self._counted(page)
@@ -70,6 +71,14 @@ class Lister:
         wanted = matches(found.key, self._asked.include, self._asked.exclude)
         self._submitted.unwanted += not wanted
         return wanted
+
+    def _output_key(self, found: Entry) -> str:
+        """In a bag, all outputs lie in its data/."""
+        key = _output_key(found, self._asked.format)
+        if not self._asked.bag:
+            return key
+        check_key(key)
+        return PAYLOAD + key
 
     def _counted(self, page: list[NewScan]) -> list[NewScan]:
         missing = self._missing(page)

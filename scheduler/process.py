@@ -1,9 +1,11 @@
-"""The scheduler's loop: leases, completed jobs, schedules, reports, dispatch, once a round. Two at once are safe."""
+"""The scheduler's loop: leases, completed jobs, schedules, reports, bags, dispatch, once a round. Two at once are safe."""
 
 import logging
 import signal
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from sqlalchemy import Engine
 
@@ -15,6 +17,7 @@ from scheduler.heart import Heart
 from scheduler.metrics import SchedulerMetrics
 from scheduler.reports import Reporter
 from scheduler.schedules import Beat
+from scheduler.sealing import Sealing
 from scheduler.watched import Watched
 from worker.app import CONNECT_SECONDS, make_app
 from worker.doorbell import Doorbell
@@ -27,6 +30,12 @@ from worker.settings import Settings
 logger = logging.getLogger(__name__)
 
 LISTINGS_AT_ONCE = 2  # of nightly jobs; others wait their turn
+
+
+class Rounds(Protocol):
+    """Something that is looked after once a round."""
+
+    def round(self) -> object: ...
 
 
 def run_scheduler(settings: Settings) -> None:
@@ -48,6 +57,7 @@ def run_scheduler(settings: Settings) -> None:
         MetricsServer(settings.metrics_address, settings.metrics_port, watched.metrics.registry, health),
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
         ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
+        ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
     ):
         wait_for(lambda: check_up_to_date(engine), stopping, health.turn)
         wait_for(doorbell.unread, stopping, health.turn)
@@ -55,19 +65,20 @@ def run_scheduler(settings: Settings) -> None:
             return
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
         beat = Beat(app, engine, settings, listing)
-        reporter = Reporter(engine, settings, reporting)
+        sealing = Sealing(engine, settings, alone)
+        beside = (beat, Reporter(engine, settings, reporting), sealing)
         while not stopping.wait(settings.scheduler_round_seconds):
-            health.turn(_round(engine, dispatcher, beat, reporter, settings, watched, heart))
+            health.turn(_round(engine, dispatcher, beside, settings, watched, heart))
         logger.info("the scheduler stops")
         beat.stop()
+        sealing.stop()
     heart.stop()
 
 
 def _round(
     engine: Engine,
     dispatcher: Dispatcher,
-    beat: Beat,
-    reporter: Reporter,
+    beside: Sequence[Rounds],
     settings: Settings,
     watched: Watched,
     heart: Heart,
@@ -76,7 +87,7 @@ def _round(
     try:
         heart.beat()
         with watched.metrics.round():
-            run_round(engine, dispatcher, beat, reporter, settings, watched.metrics)
+            run_round(engine, dispatcher, beside, settings, watched.metrics)
             watched.look()
     except ServiceUnavailable as error:
         logger.warning("%s; trying again", error)
@@ -87,15 +98,14 @@ def _round(
 def run_round(
     engine: Engine,
     dispatcher: Dispatcher,
-    beat: Beat,
-    reporter: Reporter,
+    beside: Sequence[Rounds],
     settings: Settings,
     metrics: SchedulerMetrics,
 ) -> None:
     """Raises ServiceUnavailable; whatever was left undone is done in a later round."""
     metrics.expired.inc(leases.expire(engine, chunk_attempts=settings.chunk_attempts))
     metrics.completed.inc(len(leases.complete_jobs(engine)))
-    # Before the dispatcher: schedules and reports don't need the broker.
-    beat.round()
-    reporter.round()
+    # Before the dispatcher: schedules, reports and bags don't need the broker.
+    for each in beside:
+        each.round()
     metrics.messages.inc(dispatcher.round())

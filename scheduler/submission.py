@@ -28,6 +28,8 @@ class Submission:
     missing_only: bool = False
     compression: str = "deflate"  # of TIFF outputs
     pyramid: bool = False  # in TIFF outputs
+    label: str | None = None  # a small visible mark
+    bag: bool = False  # the destination becomes a BagIt bag
     colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
     # never: leave out what the destination has; changed: as missing_only; new: as that, whatever the options and the
     # checkpoint were, and scans as well that can't be done until their file changes
@@ -46,6 +48,10 @@ class Submission:
             raise UsageError(f"--format {self.format}: expected one of {', '.join(FORMATS)}")
         if self.overwrite not in OVERWRITE:
             raise UsageError(f"--overwrite {self.overwrite}: expected one of {', '.join(OVERWRITE)}")
+        if self.label is not None:
+            from worker.scans.label import check_label  # which loads a font
+
+            check_label(self.label)
         if self.missing_only and self.overwrite in ("never", "new"):
             raise UsageError(f"--missing-only and --overwrite {self.overwrite}: expected one of the two")
         if self.max_failures is not None and not _MAX_FAILURES.fullmatch(self.max_failures):
@@ -82,6 +88,8 @@ class Submission:
             "compression": self.compression,
             "pyramid": self.pyramid,
             "colour_scans": self.colour_scans,
+            "label": self.label,
+            "bag": self.bag,
         }
 
 

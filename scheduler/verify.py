@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from db.models import Job, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope
+from scheduler.bag import TAG_FILES
 from scheduler.report_file import REPORTS
 from scheduler.submission import Submission
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable
@@ -82,7 +83,7 @@ def _options(job: Job) -> list[str]:
     for name, value in job.options.items():
         if value != usual.get(name):
             option = "--" + name.replace("_", "-")
-            words.append(option if value is True else f"{option} {value}")
+            words.append(option if value is True else f"{option} {shlex.quote(str(value))}")
     return words
 
 
@@ -137,8 +138,9 @@ class Verifier:
         for some in _batches((found.key for found in destination.list()), PAGE_SCANS):
             with read_scope(self._engine) as session:
                 known = scans.outputs_at(session, job.destination, some)
+            expected = {*known, *(TAG_FILES if job.options.get("bag") else ())}
             yield from (
-                Finding("output", "extra", key) for key in some if key not in known and not key.startswith(REPORTS)
+                Finding("output", "extra", key) for key in some if key not in expected and not key.startswith(REPORTS)
             )
 
 

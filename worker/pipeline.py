@@ -169,7 +169,7 @@ def _add_up(whole: Measured, pages: Sequence[Measured]) -> None:
         setattr(whole, name, getattr(first, name))
     for name in ("open_ms", "wait_ms", "predict_ms", "compose_ms"):
         setattr(whole, name, sum(getattr(page, name) for page in pages))
-    for name in ("colourfulness", "certainty"):
+    for name in ("colourfulness", "clipped_share", "certainty"):
         known = [value for page in pages if (value := getattr(page, name)) is not None]
         setattr(whole, name, fmean(known) if known else None)
     whole.lost_metadata = "; ".join(dict.fromkeys(page.lost_metadata for page in pages if page.lost_metadata)) or None

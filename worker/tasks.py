@@ -46,6 +46,7 @@ def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
         int(job.options["quality"]),
         job.options.get("compression", "deflate"),
         job.options.get("pyramid", False),
+        job.options.get("label"),
     )
     skip_colour = job.options.get("colour_scans") != "colourize"
     return Assignment(

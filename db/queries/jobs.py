@@ -260,6 +260,25 @@ def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datet
     return row[0], row[1]
 
 
+def note_sealed(session: Session, job_id: int, *, now: datetime) -> None:
+    """Its destination is a whole bag now."""
+    session.execute(update(Job).where(Job.id == job_id, Job.state == JobState.COMPLETED).values(sealed_at=now))
+
+
+def to_seal(session: Session) -> list[int]:
+    """Completed jobs whose destination is to be a bag and is not yet, the oldest first."""
+    waiting = select(Job.id).where(
+        Job.state == JobState.COMPLETED, Job.sealed_at.is_(None), Job.options["bag"].as_boolean().is_(True)
+    )
+    return list(session.scalars(waiting.order_by(Job.id)))
+
+
+def last_with_a_bag(session: Session) -> int | None:
+    """The latest completed job whose destination is a bag, or is to be one."""
+    made = select(func.max(Job.id)).where(Job.state == JobState.COMPLETED, Job.options["bag"].as_boolean().is_(True))
+    return session.scalar(made)
+
+
 def unfinished(session: Session) -> list[Job]:
     """Every job that has not ended, the oldest first."""
     return list(session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED)).order_by(Job.id)))

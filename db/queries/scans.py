@@ -165,7 +165,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         chunks.reopen(session, chunk_ids)
         chunks.recount(session, chunk_ids, now=now)
     if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
-        job.state, job.finished_at = JobState.RUNNING, None
+        job.state, job.finished_at, job.sealed_at = JobState.RUNNING, None, None
     return brought_back
 
 
@@ -206,6 +206,41 @@ def ended_before(
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What was stored under a key last."""
+
+    bytes: int
+    sha256: str
+
+
+def outputs_in(session: Session, destination: str, keys: Sequence[str]) -> dict[str, Output]:
+    """What jobs with this destination stored under these keys; of several, the last to be done."""
+    rows = session.execute(
+        select(Scan.output_key, Scan.output_bytes, Scan.output_sha256)
+        .join(Job, Job.id == Scan.job_id)
+        .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
+        .order_by(Scan.finished_at, Scan.id)
+    )
+    return {key: Output(size or 0, sha256 or "") for key, size, sha256 in rows}
+
+
+def count_outputs_in(session: Session, destination: str, folder: str) -> int:
+    """How many keys that begin with `folder` jobs with this destination have done."""
+    return int(
+        session.scalar(
+            select(func.count(Scan.output_key.distinct()))
+            .join(Job, Job.id == Scan.job_id)
+            .where(
+                Job.destination == destination,
+                Scan.state == ScanState.DONE,
+                Scan.output_key.startswith(folder, autoescape=True),
+            )
+        )
+        or 0
+    )
 
 
 def outputs_at(session: Session, destination: str, keys: Sequence[str]) -> set[str]:

@@ -19,7 +19,7 @@ PANEL = "Jobs"
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (submit, status, scans, pause, resume, cancel, retry, priority, report, verify):
+    for command in (submit, status, scans, pause, resume, cancel, retry, priority, report, verify, bag):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -40,6 +40,8 @@ def submit(
     compression: options.Compression = "deflate",
     pyramid: options.Pyramid = False,
     colour_scans: options.ColourScans = "skip",
+    label: options.Label = None,
+    bag: options.Bag = False,
     json: Json = False,
 ) -> None:
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
@@ -60,6 +62,8 @@ def submit(
         compression=compression,
         pyramid=pyramid,
         colour_scans=colour_scans,
+        label=label,
+        bag=bag,
         overwrite=overwrite,
         manifest=manifest,
         include=tuple(include or ()),
@@ -243,6 +247,15 @@ def report(
     path = output or Path(f"photochrom-job-{job}.html")
     write_report(common.database(settings), job, path, s3=settings.s3_options, settings=settings)
     print(f"wrote {path}")
+
+
+def bag(job: JobId) -> None:
+    """Seal the destination of a completed job as a BagIt bag; a scheduler does it by itself for jobs with --bag."""
+    from scheduler.bag import Sealer
+    from scheduler.cli import common
+
+    settings = common.settings()
+    print(Sealer(common.database(settings), s3=settings.s3_options).seal(job).sentence())
 
 
 def verify(job: JobId, json: Json = False) -> None:

@@ -26,4 +26,9 @@ MaxFailures = Annotated[
 Compression = Annotated[str, typer.Option(help="Of TIFF outputs: deflate, lzw or none.")]
 Pyramid = Annotated[bool, typer.Option(help="TIFF outputs in tiles, with smaller copies.")]
 ColourScans = Annotated[str, typer.Option(help="Already in colour: skip or colourize.")]
+Label = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="Stamp this text, small, into a corner of each output."),
+]
+Bag = Annotated[bool, typer.Option(help="Make the destination a BagIt bag (RFC 8493), outputs in its data/.")]
 Csv = Annotated[Optional[Path], typer.Option(help="Write every column to this CSV file.")]  # noqa: UP045

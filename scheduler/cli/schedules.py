@@ -39,6 +39,8 @@ def add(
     compression: options.Compression = "deflate",
     pyramid: options.Pyramid = False,
     colour_scans: options.ColourScans = "skip",
+    label: options.Label = None,
+    bag: options.Bag = False,
 ) -> None:
     """Submit SOURCE again and again: each time what is new or changed since, and never what is done."""
     from db.clock import database_now
@@ -62,6 +64,8 @@ def add(
         compression=compression,
         pyramid=pyramid,
         colour_scans=colour_scans,
+        label=label,
+        bag=bag,
     )
     engine = common.database(settings)
     with session_scope(engine) as session:

@@ -84,6 +84,8 @@ def run(
     compression: options.Compression = "deflate",
     pyramid: options.Pyramid = False,
     colour_scans: options.ColourScans = "skip",
+    label: options.Label = None,
+    bag: options.Bag = False,
     state_folder: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="For the job database and logs; by default .photochrom in the output folder."),
@@ -92,6 +94,7 @@ def run(
     """Colourize a folder on this machine. Run it again to go on after a stop, or for what is new."""
     from rich.text import Text
 
+    from scheduler.bag import Sealer, seal_last
     from scheduler.cli import common
     from scheduler.cli.progress import printable
     from scheduler.cli.watching import follow
@@ -112,6 +115,8 @@ def run(
         compression=compression,
         pyramid=pyramid,
         colour_scans=colour_scans,
+        label=label,
+        bag=bag,
     )
     output = check_folders(asked, s3)
     check_checkpoint(settings)
@@ -120,6 +125,8 @@ def run(
         job_id = submit_missing(system.engine, asked, settings=settings)
         if job_id is None:
             console.print(Text(f"Nothing to do: {output_folder} has every scan of {folder} already."))
+            if bag:
+                console.print(Text(seal_last(system.engine, s3).sentence()))
             return
         system.start_processes()
         found = follow(system.engine, job_id, console, check=system.check)
@@ -132,6 +139,8 @@ def run(
     console.print(
         Text(f"done: {counted(found.done, 'scan')}, in {output_folder}; {found.failed} failed; report: {report}")
     )
+    if bag:
+        console.print(Text(Sealer(system.engine, s3=s3).seal(job_id).sentence()))
     raise typer.Exit(1 if failed else 0)
 
 

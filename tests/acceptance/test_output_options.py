@@ -3,6 +3,8 @@
 import shlex
 from pathlib import Path
 
+import bagit
+import numpy as np
 import pytest
 import tifffile
 from PIL import Image
@@ -53,3 +55,37 @@ def test_an_unknown_compression_is_refused(collection: Path, tmp_path: Path) -> 
     assert refused.returncode == 2
     assert "expected one of deflate, lzw, none" in refused.stderr
     assert not (tmp_path / "colour").exists()
+
+
+def test_a_bag_is_valid_and_grows_with_the_next_run(collection: Path, tmp_path: Path) -> None:
+    def run() -> str:
+        ran = photochrom("run", collection, "colour", "--bag", folder=tmp_path, **STAND_IN)
+        assert (ran.returncode, ran.stderr) == (0, "")
+        return ran.stdout.splitlines()[-1]
+
+    assert "is a bag of 1 file, " in run()
+    assert bagit.Bag(str(tmp_path / "colour")).validate()
+    Image.fromarray(data.coins()).save(collection / "new.png")
+    assert "is a bag of 2 files" in run()
+    bag = bagit.Bag(str(tmp_path / "colour"))
+    assert bag.validate()
+    assert sorted(bag.payload_files()) == ["data/grey.png", "data/new.png"]
+    assert "is a bag of 2 files" in run()
+
+
+def test_a_key_that_bags_can_not_name_alike_is_refused(collection: Path, tmp_path: Path) -> None:
+    (collection / "grey.png").rename(collection / "100%.png")
+    refused = photochrom("run", collection, "colour", "--bag", folder=tmp_path, **STAND_IN)
+    assert refused.returncode == 2
+    assert "the key '100%.png' holds a %" in refused.stderr
+
+
+def test_a_label_is_stamped_and_a_text_without_letters_refused(collection: Path, tmp_path: Path) -> None:
+    refused = photochrom("run", collection, "colour", "--label", "\u4e00", folder=tmp_path, **STAND_IN)
+    assert (refused.returncode, "there is no shape for" in refused.stderr) == (2, True)
+    for name, label in (("plain", ()), ("labelled", ("--label", "Colourized"))):
+        assert photochrom("run", collection, name, *label, folder=tmp_path, **STAND_IN).returncode == 0
+    plain, labelled = (np.asarray(Image.open(tmp_path / name / "grey.png")) for name in ("plain", "labelled"))
+    differs = np.argwhere((plain != labelled).any(axis=2))
+    assert differs.min() > 380  # of 512
+    assert len(differs) < 0.01 * plain[..., 0].size

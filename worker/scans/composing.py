@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from worker.errors import ScanError
 from worker.scans.colourfulness import Colourfulness
 from worker.scans.formats import OutputOptions
+from worker.scans.label import Label
 from worker.scans.opening import HELD_BYTES, Scan
 from worker.scans.painting import Painter, painter_of
 from worker.scans.provenance import Provenance
-from worker.scans.square import Pixels, Square
+from worker.scans.square import Box, Pixels, Square
 from worker.scans.stream import PixelStream, Shape, image_of
 from worker.scans.writing import write_image
 
@@ -66,7 +67,8 @@ def compose(
     held = shape.bytes <= HELD_BYTES
     canvas = shape.room(scan.height if held else rows)
     rooms = (canvas[top : top + rows] for top in range(0, scan.height, rows)) if held else repeat(canvas)
-    strips = _painted_strips(scan, painter, rows, rooms, colourfulness)
+    label = Label(options.label, square.picture or Box(0, 0, scan.width, scan.height)) if options.label else None
+    strips = _painted_strips(scan, painter, rows, rooms, colourfulness, label)
     try:
         if held:
             deque(strips, maxlen=0)
@@ -77,6 +79,8 @@ def compose(
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    if label and not label.fits:
+        lost = (*lost, "label (there is no room for it)")
     written = path.stat().st_size
     return Composed(
         scan.width,
@@ -90,7 +94,7 @@ def compose(
 
 
 def _painted_strips(
-    scan: Scan, painter: Painter, rows: int, rooms: Iterable[Pixels], colourfulness: Colourfulness
+    scan: Scan, painter: Painter, rows: int, rooms: Iterable[Pixels], colourfulness: Colourfulness, label: Label | None
 ) -> Iterator[Pixels]:
     """The colours strip by strip, each in its room (rows, width, 3 or 4)."""
     top = 0
@@ -102,6 +106,8 @@ def _painted_strips(
         elif strip.shape[2] == 2:
             _expect_opaque(scan, strip[..., 1])
         colourfulness.add(top, colours)
+        if label:
+            label.stamp(top, colours)
         yield colours
         top += len(strip)
 

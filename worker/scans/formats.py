@@ -44,6 +44,7 @@ class OutputOptions:
     quality: int = 95
     compression: str = "deflate"
     pyramid: bool = False
+    label: str | None = None  # a small visible mark
     is_page: bool = False  # of a TIFF of several, so that a pyramid's smaller copies lie below it, not behind it
 
     def __post_init__(self) -> None:

@@ -1,0 +1,194 @@
+"""A job's destination sealed as a BagIt bag (RFC 8493): outputs in data/, and what they must be in files beside it.
+
+Hashes come from the rows, where the workers wrote them as they stored each output, so nothing is read again;
+`photochrom verify` does that. Sealing again writes the same, so a seal that was cut off is simply made anew.
+"""
+
+import hashlib
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.models import Job, JobState
+from db.queries import jobs, scans
+from db.queries.scans import Output
+from db.session import read_scope, session_scope
+from scheduler.words import counted
+from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
+from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
+
+PAYLOAD = "data/"
+DECLARATION, INFO = "bagit.txt", "bag-info.txt"
+MANIFEST, TAG_MANIFEST = "manifest-sha256.txt", "tagmanifest-sha256.txt"
+TAG_FILES = (MANIFEST, INFO, TAG_MANIFEST, DECLARATION)  # as they are written: without the last one it is no bag yet
+_DECLARED = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
+_ASKED_AT_ONCE = 1_000
+_NAMED = 3  # of the files that are not as they should be
+_UNSAFE = "%\r\n"
+
+
+def check_key(key: str) -> None:
+    """Raises UsageError for a key that BagIt's programs read in different ways: RFC 8493 has these letters escaped,
+    and the most used library does not undo it."""
+    if any(letter in key for letter in _UNSAFE):
+        raise UsageError(f"--bag: the key {key!r} holds a %, or ends a line; rename it, or leave it out with --exclude")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What is in the bag."""
+
+    uri: str
+    files: int
+    bytes: int
+
+    def sentence(self) -> str:
+        return f"{self.uri} is a bag of {counted(self.files, 'file')}, {self.bytes / 1e6:.1f} MB"
+
+
+class Sealer:
+    """Seals destinations of jobs of one database; gives up, with ServiceUnavailable, once `stopping()` says so."""
+
+    def __init__(self, engine: Engine, *, s3: S3Options, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._engine, self._s3, self._stopping = engine, s3, stopping
+
+    def seal(self, job_id: int) -> Sealed:
+        """Write the bag's own files, and note it in the job's row.
+
+        Raises UsageError for a job that makes no bag or has not ended, and where what lies in data/ is not what the
+        jobs with this destination put there; ServiceUnavailable.
+        """
+        with read_scope(self._engine) as session:
+            job = jobs.get(session, job_id)
+            others = [each.id for each in jobs.unfinished(session) if each.destination == job.destination]
+        _expect_ended(job, others)
+        destination = self._open(job.destination)
+        with tempfile.TemporaryDirectory(prefix="photochrom-bag-") as folder:
+            sealed = self._write_manifest(job, Path(folder, MANIFEST))
+            self._store_all(job, sealed, destination, Path(folder))
+        _check(job.destination)
+        with session_scope(self._engine) as session:
+            jobs.note_sealed(session, job_id, now=database_now(session))
+        return sealed
+
+    def _open(self, uri: str) -> Storage:
+        storage = open_storage(parse_location(uri), s3=self._s3)
+        storage.check()
+        return storage
+
+    def _write_manifest(self, job: Job, path: Path) -> Sealed:
+        """A line for each file in data/, held against the rows."""
+        files, size, wrong = 0, 0, list[str]()
+        payload = open_storage(parse_location(f"{job.destination}/{PAYLOAD}"), s3=self._s3)
+        if isinstance(parse_location(job.destination), FolderLocation):
+            payload.check()
+        with path.open("w", encoding="utf-8", newline="") as manifest:
+            for some in _batches(((found.key, found.bytes) for found in payload.list()), _ASKED_AT_ONCE):
+                if self._stopping():
+                    raise ServiceUnavailable(f"{job.destination} was not sealed: the scheduler stops")
+                with read_scope(self._engine) as session:
+                    known = scans.outputs_in(session, job.destination, [PAYLOAD + key for key, _ in some])
+                for key, found_bytes in some:
+                    output = known.get(PAYLOAD + key)
+                    if output is None or output.bytes != found_bytes:
+                        wrong.append(f"{PAYLOAD}{key} {_what_is_wrong(output, found_bytes)}")
+                        continue
+                    manifest.write(f"{output.sha256}  {PAYLOAD}{key}\n")
+                    files, size = files + 1, size + found_bytes
+        with read_scope(self._engine) as session:
+            missing = scans.count_outputs_in(session, job.destination, PAYLOAD) - files - len(wrong)
+        if missing > 0:
+            wrong.append(f"{counted(missing, 'output')} missing")
+        if wrong:
+            more = f", and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
+            raise UsageError(f"{job.destination} can't be sealed: {', '.join(wrong[:_NAMED])}{more}; {_REMEDY}")
+        return Sealed(job.destination, files, size)
+
+    def _store_all(self, job: Job, sealed: Sealed, destination: Storage, folder: Path) -> None:
+        _write(folder / INFO, _info(job, sealed))
+        _write(folder / DECLARATION, _DECLARED)
+        listed = (DECLARATION, INFO, MANIFEST)
+        _write(folder / TAG_MANIFEST, "".join(f"{_sha256(folder / name)}  {name}\n" for name in listed))
+        try:
+            for name in TAG_FILES:
+                destination.store(folder / name, name, content_type="text/plain; charset=utf-8")
+        except StorageUnavailable as error:
+            raise ServiceUnavailable(error.message) from None
+        except ScanError as error:
+            raise UsageError(f"{job.destination} can't be sealed: {error.message}") from None
+
+
+_REMEDY = "photochrom verify JOB names every such file, and what to do"
+
+
+def _expect_ended(job: Job, unfinished: list[int]) -> None:
+    if not job.options.get("bag"):
+        raise UsageError(f"job {job.id} makes no bag; expected one that was submitted with --bag")
+    if job.state != JobState.COMPLETED:
+        raise UsageError(f"job {job.id} is {job.state}; a bag is sealed when its job is completed")
+    if unfinished:
+        still = f"job {unfinished[0]} still writes into {job.destination}"
+        raise UsageError(f"{still}; the bag is sealed when that has ended")
+
+
+def _what_is_wrong(output: Output | None, found_bytes: int) -> str:
+    if output is None:
+        return "is no output of any job"
+    return f"has {found_bytes} bytes, not the {output.bytes} that were stored"
+
+
+def _info(job: Job, sealed: Sealed) -> str:
+    assert job.finished_at is not None
+    said = {
+        "Bag-Software-Agent": f"Photochrom {version('photochrom')}",
+        "Bagging-Date": job.finished_at.date().isoformat(),
+        "External-Description": f"Scans of {job.source}, colourized by machine; no originals",
+        "Internal-Sender-Identifier": f"job {job.id}",
+        "Payload-Oxum": f"{sealed.bytes}.{sealed.files}",
+    }
+    return "".join(f"{name}: {' '.join(text.split())}\n" for name, text in said.items())
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_bytes(text.encode())
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check(destination: str) -> None:
+    """In a folder, by the `bagit` library: is every file there, and none that the manifest does not name?"""
+    location = parse_location(destination)
+    if not isinstance(location, FolderLocation):
+        return
+    import bagit
+
+    logging.getLogger("bagit").setLevel(logging.CRITICAL)
+    try:
+        bagit.Bag(str(location.path)).validate(completeness_only=True)
+    except bagit.BagError as error:
+        raise UsageError(f"{destination} is no whole bag ({' '.join(str(error).split())}); {_REMEDY}") from None
+
+
+def _batches(found: Iterable[tuple[str, int]], size: int) -> Iterator[list[tuple[str, int]]]:
+    left = iter(found)
+    while batch := list(islice(left, size)):
+        yield batch
+
+
+def seal_last(engine: Engine, s3: S3Options) -> Sealed:
+    """Seal the destination of the last completed job that makes a bag, again if need be; raises as `Sealer.seal`."""
+    with read_scope(engine) as session:
+        job_id = jobs.last_with_a_bag(session)
+    if job_id is None:
+        raise UsageError("no job has made a bag here; expected one that was run with --bag: name a new output folder")
+    return Sealer(engine, s3=s3).seal(job_id)

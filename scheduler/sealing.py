@@ -1,0 +1,63 @@
+"""The scheduler's bags: sealed soon after their jobs are completed, beside the loop, and tried again where need be."""
+
+import logging
+import threading
+import time
+from concurrent.futures import Executor, Future
+
+from sqlalchemy import Engine
+
+from db.queries import jobs
+from db.session import read_scope
+from scheduler.bag import Sealer
+from worker.errors import PhotochromError
+from worker.settings import Settings
+from worker.storage import S3Options
+
+AGAIN_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class Sealing:
+    """Call `round` often, and `stop` before the executor ends. Two schedulers at once write the same bag."""
+
+    def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
+        self._engine, self._executor = engine, executor
+        self._s3: S3Options = settings.s3_options
+        self._stopping = threading.Event()
+        self._under_way: Future[None] | None = None
+        self._not_before: dict[int, float] = {}  # by job: time.monotonic() of the next try
+        self._said: dict[int, str] = {}
+
+    def round(self) -> None:
+        """Begin to seal what waits for it; raises ServiceUnavailable."""
+        if self._under_way is not None and not self._under_way.done():
+            return
+        with read_scope(self._engine) as session:
+            waiting = [each for each in jobs.to_seal(session) if time.monotonic() >= self._not_before.get(each, 0)]
+        if waiting:
+            self._under_way = self._executor.submit(self._seal_all, waiting)
+
+    def stop(self) -> None:
+        """A seal that is under way is given up; the next scheduler makes it anew."""
+        self._stopping.set()
+
+    def _seal_all(self, job_ids: list[int]) -> None:
+        for job_id in job_ids:
+            if self._stopping.is_set():
+                return
+            try:
+                sealed = Sealer(self._engine, s3=self._s3, stopping=self._stopping.is_set).seal(job_id)
+                logger.info("job %d: %s", job_id, sealed.sentence())
+            except PhotochromError as error:
+                self._put_off(job_id, error.message)
+            except Exception:
+                logger.exception("job %d could not be sealed", job_id)
+                self._put_off(job_id, "")
+
+    def _put_off(self, job_id: int, why: str) -> None:
+        self._not_before[job_id] = time.monotonic() + AGAIN_SECONDS
+        if why and self._said.get(job_id) != why:
+            self._said[job_id] = why
+            logger.warning("job %d: %s", job_id, why)

@@ -1,0 +1,194 @@
+"""Destinations sealed as BagIt bags, in a folder and on S3, checked byte for byte by the `bagit` library."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import bagit
+import pytest
+from sqlalchemy import Engine, select, update
+
+from db.migrations import upgrade
+from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.queries import chunks, jobs
+from db.queries.jobs import NewScan
+from db.queries.scans import retry_failed
+from db.session import make_engine, read_scope, session_scope
+from scheduler.bag import TAG_FILES, Sealer
+from scheduler.sealing import Sealing
+from tests.rows import NOON
+from worker.errors import UsageError
+from worker.settings import Settings
+from worker.storage import S3Options, open_storage, parse_location
+
+KEYS = ("data/box/0.png", "data/box/1.png", "data/ä b.png")
+Place = Callable[[str, bytes], None]  # key, contents
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    engine = make_engine(f"sqlite:///{tmp_path / 'photochrom.db'}")
+    upgrade(engine)
+    return engine
+
+
+@pytest.fixture(params=["folder", "s3"])
+def destination(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "s3":
+        return f"s3://{request.getfixturevalue('bucket')}/out"
+    (tmp_path / "out").mkdir()
+    return str(tmp_path / "out")
+
+
+@pytest.fixture
+def place(destination: str, tmp_path: Path, s3_options: S3Options) -> Place:
+    def place(key: str, contents: bytes) -> None:
+        path = tmp_path / "placed"
+        path.write_bytes(contents)
+        open_storage(parse_location(destination), s3=s3_options).store(path, key, content_type="image/png")
+
+    return place
+
+
+def make_job(engine: Engine, destination: str, place: Place, keys: tuple[str, ...] = KEYS, version: str = "") -> int:
+    """A completed job with --bag, whose outputs are there; one more scan failed."""
+    with session_scope(engine) as session:
+        job_id = jobs.create(
+            session, name="test", source="/in", destination=destination, options={"bag": True}, priority=0, now=NOON
+        )
+        jobs.add_scans(
+            session, job_id, [NewScan(key, None, 1, key) for key in (*keys, "data/failed.png")], chunk_scans=9
+        )
+        for key in keys:
+            contents = f"colour {key}{version}".encode()
+            place(key, contents)
+            session.execute(
+                update(Scan)
+                .where(Scan.job_id == job_id, Scan.output_key == key)
+                .values(
+                    state=ScanState.DONE,
+                    output_bytes=len(contents),
+                    output_sha256=hashlib.sha256(contents).hexdigest(),
+                    finished_at=NOON,
+                )
+            )
+        session.execute(
+            update(Scan)
+            .where(Scan.job_id == job_id, Scan.state == ScanState.PENDING)
+            .values(state=ScanState.FAILED, error_code="truncated", finished_at=NOON)
+        )
+        chunk_ids = list(session.scalars(select(Chunk.id).where(Chunk.job_id == job_id)))
+        chunks.recount(session, chunk_ids, now=NOON)
+        session.execute(update(Job).where(Job.id == job_id).values(state=JobState.COMPLETED, finished_at=NOON))
+    return job_id
+
+
+def as_bag(destination: str, folder: Path, s3_options: S3Options) -> bagit.Bag:
+    """The destination, downloaded from S3 if it lies there."""
+    if destination.startswith("s3:"):
+        storage = open_storage(parse_location(destination), s3=s3_options)
+        for found in storage.list():
+            (folder / found.key).parent.mkdir(parents=True, exist_ok=True)
+            storage.fetch(found.key, folder / found.key, etag=None, max_bytes=1 << 20)
+        destination = str(folder)
+    return bagit.Bag(destination)
+
+
+def sealed_at(engine: Engine, job_id: int) -> object:
+    with read_scope(engine) as session:
+        return session.scalar(select(Job.sealed_at).where(Job.id == job_id))
+
+
+def test_a_sealed_destination_is_a_valid_bag(
+    engine: Engine, destination: str, place: Place, tmp_path: Path, s3_options: S3Options
+) -> None:
+    job_id = make_job(engine, destination, place)
+    sealed = Sealer(engine, s3=s3_options).seal(job_id)
+
+    assert sealed.files == 3
+    bag = as_bag(destination, tmp_path / "bag", s3_options)
+    assert bag.validate()
+    assert sorted(bag.payload_files()) == sorted(KEYS)
+    assert bag.info["Payload-Oxum"] == f"{sealed.bytes}.3"
+    assert "no originals" in bag.info["External-Description"]
+    assert sealed_at(engine, job_id) is not None
+
+
+def test_a_seal_that_was_cut_off_is_made_anew(
+    engine: Engine, destination: str, place: Place, tmp_path: Path, s3_options: S3Options
+) -> None:
+    job_id = make_job(engine, destination, place)
+    place("manifest-sha256.txt", b"cut o")
+    place("bagit.txt", b"")
+    Sealer(engine, s3=s3_options).seal(job_id)
+    Sealer(engine, s3=s3_options).seal(job_id)
+    assert as_bag(destination, tmp_path / "bag", s3_options).validate()
+
+
+def test_a_later_job_joins_the_bag(
+    engine: Engine, destination: str, place: Place, tmp_path: Path, s3_options: S3Options
+) -> None:
+    Sealer(engine, s3=s3_options).seal(make_job(engine, destination, place))
+    later = make_job(engine, destination, place, keys=(KEYS[0], "data/new.png"), version=" again")
+    assert Sealer(engine, s3=s3_options).seal(later).files == 4
+    assert as_bag(destination, tmp_path / "bag", s3_options).validate()
+
+
+@pytest.mark.parametrize(
+    ("key", "contents", "said"),
+    [
+        (KEYS[1], b"shorter", "has 7 bytes, not the 21 that were stored"),
+        ("data/stranger.png", b"?", "data/stranger.png is no output of any job"),
+    ],
+)
+def test_what_is_not_as_recorded_is_not_sealed(
+    key: str, contents: bytes, said: str, engine: Engine, destination: str, place: Place, s3_options: S3Options
+) -> None:
+    job_id = make_job(engine, destination, place)
+    place(key, contents)
+    with pytest.raises(UsageError, match=said):
+        Sealer(engine, s3=s3_options).seal(job_id)
+    assert sealed_at(engine, job_id) is None
+    assert not {each.key for each in open_storage(parse_location(destination), s3=s3_options).list()} & set(TAG_FILES)
+
+
+def test_a_missing_output_is_not_sealed_over(engine: Engine, tmp_path: Path, s3_options: S3Options) -> None:
+    (tmp_path / "out").mkdir()
+
+    def place(key: str, contents: bytes) -> None:
+        (tmp_path / "out" / key).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / key).write_bytes(contents)
+
+    job_id = make_job(engine, str(tmp_path / "out"), place)
+    (tmp_path / "out" / KEYS[0]).unlink()
+    with pytest.raises(UsageError, match="1 output missing; photochrom verify"):
+        Sealer(engine, s3=s3_options).seal(job_id)
+
+
+def test_only_a_completed_job_with_a_bag_is_sealed(
+    engine: Engine, destination: str, place: Place, s3_options: S3Options
+) -> None:
+    job_id = make_job(engine, destination, place)
+    with session_scope(engine) as session:
+        retry_failed(session, job_id, now=NOON)
+    with pytest.raises(UsageError, match="is running; a bag is sealed when its job is completed"):
+        Sealer(engine, s3=s3_options).seal(job_id)
+    later = make_job(engine, destination, place)
+    with pytest.raises(UsageError, match=f"job {job_id} still writes into"):
+        Sealer(engine, s3=s3_options).seal(later)
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == later).values(options={}))
+    with pytest.raises(UsageError, match="makes no bag"):
+        Sealer(engine, s3=s3_options).seal(later)
+
+
+def test_the_scheduler_seals_what_is_completed(
+    engine: Engine, destination: str, place: Place, tmp_path: Path, s3_options: S3Options
+) -> None:
+    job_id = make_job(engine, destination, place)
+    settings = Settings(s3_endpoint_url=s3_options.endpoint_url)
+    with ThreadPoolExecutor(1) as executor:
+        Sealing(engine, settings, executor).round()
+    assert sealed_at(engine, job_id) is not None
+    assert as_bag(destination, tmp_path / "bag", s3_options).validate()
