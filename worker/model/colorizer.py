@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from worker.model import checkpoint, folding, vivid, weights_io
 from worker.model.embedding import Embedding, load_embedding
-from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, Head, build_network
+from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, ENCODED_SHAPE, Head, build_network, halves
 
 logger = logging.getLogger(__name__)
 
@@ -39,16 +39,19 @@ class Colorizer:
         self.batch_size = batch_size
         self.embedding = embedding.name
         self.device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-        self._network = build_network(self.head, SIDE_PX, batch_norm=False)
-        folding.assign(self._network, folding.for_head(fusion, self.head))
+        network = build_network(self.head, SIDE_PX, batch_norm=False)
+        folding.assign(network, folding.for_head(fusion, self.head))
+        self._encoder, self._decoder = halves(network)
         # As variables: constants would be copied into the graph, and folded anew at each start.
         layers = [(tf.constant(kernel), tf.constant(bias)) for kernel, bias in embedding.layers]
         self._embedding = replace(embedding, layers=layers)
         scans = tf.TensorSpec([batch_size, SIDE_PX, SIDE_PX], tf.float32)
+        encoded = tf.TensorSpec([batch_size, *ENCODED_SHAPE], tf.float32)
         vectors = tf.TensorSpec([batch_size, EMBEDDING_CLASSES], tf.float32)
         self._predict = tf.function(self._predict_batch, input_signature=[scans])
         self._embed = tf.function(self._embed_batch, input_signature=[scans])
-        self._decode = tf.function(self._decode_batch, input_signature=[scans, vectors])
+        self._encode = tf.function(self._encode_batch, input_signature=[scans])
+        self._decode = tf.function(self._decode_batch, input_signature=[encoded, vectors])
         self._predict(tf.zeros(scans.shape))
 
     @classmethod
@@ -77,43 +80,54 @@ class Colorizer:
 
         The certainty is NaN for the paper head, which has none. Any n, also 0. Raises ValueError for another shape.
         """
-        ab, certainty = self._in_batches(self._predict, lightness)
+        ab, certainty = self._in_batches(self._predict, _scans(lightness))
         return ab, certainty
 
     def embed(self, lightness: Floats) -> Floats:
         """L* (n, 400, 400), 0..100 -> the embedding as the fusion gets it (n, 1000), 0..1. For measuring."""
-        return self._in_batches(self._embed, lightness)[0]
+        return self._in_batches(self._embed, _scans(lightness))[0]
 
-    def decode(self, lightness: Floats, embeddings: Floats) -> tuple[Floats, Floats]:
-        """As `predict`, with other embeddings (n, 1000) in place of the scans' own. For measuring."""
-        ab, certainty = self._in_batches(self._decode, lightness, embeddings)
+    def encode(self, lightness: Floats) -> Floats:
+        """L* (n, 400, 400), 0..100 -> what the encoder sees (n, 50, 50, 256), for `decode`. For measuring."""
+        return self._in_batches(self._encode, _scans(lightness))[0]
+
+    def decode(self, encoded: Floats, embeddings: Floats) -> tuple[Floats, Floats]:
+        """As `predict`, of scans encoded before, with these embeddings (n, 1000) in place of their own."""
+        ab, certainty = self._in_batches(self._decode, encoded, embeddings)
         return ab, certainty
 
-    def _in_batches(self, step: Callable[..., Sequence[Any]], lightness: Floats, *others: Floats) -> list[Floats]:
+    def _in_batches(self, step: Callable[..., Sequence[Any]], *given: Floats) -> list[Floats]:
         """Runs `step` on padded batches of exactly `batch_size` and joins what it gives."""
-        if lightness.ndim != 3 or lightness.shape[1:] != (SIDE_PX, SIDE_PX):
-            raise ValueError(f"lightness of shape {lightness.shape} was given; expected (n, {SIDE_PX}, {SIDE_PX})")
         parts = []
         # Of no scans at all, one batch of padding still tells the shapes.
-        for start in range(0, max(len(lightness), 1), self.batch_size):
-            batch = [array[start : start + self.batch_size] for array in (lightness, *others)]
-            given = step(*(tf.constant(_padded(array, self.batch_size)) for array in batch))
-            parts.append([result.numpy()[: len(batch[0])] for result in given])
+        for start in range(0, max(len(given[0]), 1), self.batch_size):
+            batch = [array[start : start + self.batch_size] for array in given]
+            results = step(*(tf.constant(_padded(array, self.batch_size)) for array in batch))
+            parts.append([result.numpy()[: len(batch[0])] for result in results])
         return [np.concatenate(results) for results in zip(*parts, strict=True)]
 
     def _predict_batch(self, lightness: Any) -> tuple[Any, Any]:
-        return self._decode_batch(lightness, self._embed_batch(lightness)[0])
+        return self._decode_batch(self._encode_batch(lightness)[0], self._embed_batch(lightness)[0])
 
     def _embed_batch(self, lightness: Any) -> tuple[Any]:
         return (self._embedding(lightness[..., None]),)  # (batch, 1000)
 
-    def _decode_batch(self, lightness: Any, embeddings: Any) -> tuple[Any, Any]:
-        output = self._network([lightness[..., None] / 50.0 - 1.0, embeddings], training=False)
+    def _encode_batch(self, lightness: Any) -> tuple[Any]:
+        return (self._encoder(lightness[..., None] / 50.0 - 1.0, training=False),)  # (batch, 50, 50, 256)
+
+    def _decode_batch(self, encoded: Any, embeddings: Any) -> tuple[Any, Any]:
+        output = self._decoder([encoded, embeddings], training=False)
         if self.head == "paper":
             return output * AB_SCALE, tf.fill([self.batch_size], np.float32(np.nan))
         colours = vivid.annealed_mean(output, self.card.annealing_temperature)  # (batch, 100, 100, 2)
         ab = ops.image.resize(colours, (SIDE_PX, SIDE_PX), interpolation="bilinear")
         return ab, vivid.certainty(output)
+
+
+def _scans(lightness: Floats) -> Floats:
+    if lightness.ndim != 3 or lightness.shape[1:] != (SIDE_PX, SIDE_PX):
+        raise ValueError(f"lightness of shape {lightness.shape} was given; expected (n, {SIDE_PX}, {SIDE_PX})")
+    return lightness
 
 
 def _padded(array: Floats, batch_size: int) -> Floats:

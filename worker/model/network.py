@@ -22,6 +22,7 @@ HEAD_LAYERS: dict[Head, tuple[str, ...]] = {"paper": ("decoder_4", "head_paper")
 EMBEDDING_CLASSES = 1000
 ENCODER_STAGES = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1))  # channels, stride
 FUSION_CHANNELS = 256
+ENCODED_SHAPE = (50, 50, FUSION_CHANNELS)  # what a 400x400 scan is before its embedding joins
 # Adam moves each weight by about the learning rate whatever its gradient, so what a layer's inputs are scaled by sets
 # how far its output moves in one step: a, b / 128 are small and must move little, an embedding of length 1 must count.
 HEAD_INPUT_SCALE = 0.1
@@ -55,6 +56,16 @@ def build_network(head: Heads = "paper", size: int | None = 400, batch_norm: boo
     if head in ("vivid", "both"):
         outputs.append(vivid_head(features))  # (batch, 100, 100, 313)
     return keras.Model([lightness, embedding], outputs if head == "both" else outputs[0], name=f"fusion_{head}")
+
+
+def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """A `build_network` cut where the embedding joins: one scan can be decoded with many embeddings.
+
+    Lightness (batch, 400, 400, 1) -> (batch, 50, 50, 256); and that, with an embedding -> the head's output.
+    """
+    lightness, embedding = model.inputs
+    places = model.get_layer("fusion_encoder").output
+    return keras.Model(lightness, places), keras.Model([places, embedding], model.output)
 
 
 def encoder(lightness: keras.KerasTensor, batch_norm: bool = True) -> keras.KerasTensor:

@@ -1,33 +1,30 @@
 """What `python -m worker.training` does, command by command."""
 
-import csv
 import json
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from worker.model import compact, inception_resnet_v2
 from worker.model.checkpoint import bundled_checkpoint_path
-from worker.model.colorizer import Colorizer
 from worker.model.network import build_network
 from worker.training import distill as distilling
-from worker.training import evaluate as measuring
 from worker.training import train as training
 from worker.training.augment import Zoom
 from worker.training.classifiers import load_logits
-from worker.training.contact import contact_sheet
 from worker.training.curves import loss_curves
 from worker.training.dataset import PhotoCache, build_cache
 from worker.training.errors import TrainingError
-from worker.training.export import TrainedEmbedding, add_figures
+from worker.training.evaluate_command import evaluate
+from worker.training.export import TrainedEmbedding
 from worker.training.export import export as export_checkpoint
 from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
 from worker.training.loop import Schedule
 from worker.training.own_logits import own_logits
 from worker.training.refit import refit_last_layer
+
+__all__ = ["distill", "evaluate", "export", "train"]
 
 REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; state.weights.h5 is for --resume
 
@@ -120,59 +117,6 @@ def _trained(name: str, weights: Path, about: dict[str, Any]) -> TrainedEmbeddin
     classifier.load_weights(weights)
     folded = compact.fold(classifier) if architecture == "compact" else inception_resnet_v2.fold(classifier)
     return TrainedEmbedding(folded, {"architecture": architecture, **about})
-
-
-def evaluate(given: Namespace) -> None:
-    """Measures a checkpoint with its own embedding, with stand-ins, with zeros and with other photos' embeddings."""
-    folder = given.checkpoint or bundled_checkpoint_path()
-    colorizer = Colorizer.load(folder, given.batch_size, given.embedding, given.head)
-    photos = measuring.load_photos(given.folder, given.limit)
-    sources = {
-        "own": "own",
-        **{path.stem: str(path) for path in given.embedding_npz},
-        "others": "others",
-        "zeros": "zeros",
-    }
-    known = measuring.baselines(photos, colorizer.card.training_mean_ab)
-    figures, results = {}, {}
-    for name, source in sources.items():
-        embeddings = measuring.embeddings_for(source, photos, colorizer)
-        figures[name], results[name] = measuring.evaluate(photos, colorizer, embeddings, known)
-    _print_table(figures)
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        _write_csv(given.json.with_suffix(".csv"), photos.names, figures)
-    if given.sheet:
-        shown = np.linspace(0, len(photos.names) - 1, min(given.sheet_photos, len(photos.names))).astype(int)
-        columns = [results[name][shown] for name in ("own", *(path.stem for path in given.embedding_npz))]
-        contact_sheet(given.sheet, photos.lightness[shown], [*columns, photos.ab[shown]])
-    if given.into_card:
-        add_figures(folder, card_figures(figures))
-
-
-def card_figures(figures: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """What of `evaluate`'s figures goes into a card: no single photo's."""
-    first = next(iter(figures.values()))
-    models = {f"embedding {name}": values["model"] for name, values in figures.items()}
-    return {"photos": first["photos"], "grey baseline": first["grey"], "tint baseline": first["tint"], **models}
-
-
-def _print_table(figures: dict[str, dict[str, Any]]) -> None:
-    columns = {f"embedding: {name}": values["model"] for name, values in figures.items()}
-    first = next(iter(figures.values()))
-    print(measuring.table({**columns, "grey baseline": first["grey"], "tint baseline": first["tint"]}))
-
-
-def _write_csv(path: Path, names: list[str], figures: dict[str, dict[str, Any]]) -> None:
-    """One row for each photo and embedding."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["photo", "embedding", *measuring.COLUMNS, "psnr_grey", "psnr_tint"])
-        for source, values in figures.items():
-            scores = values["per_photo"]
-            for row, name in enumerate(names):
-                own = [scores["model"][column][row] for column in measuring.COLUMNS]
-                writer.writerow([name, source, *own, scores["grey"]["psnr"][row], scores["tint"]["psnr"][row]])
 
 
 def _cache(given: Namespace) -> PhotoCache:

@@ -6,6 +6,7 @@ explained (0 for the tint, below 0 for grey), is the figure that counts.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,13 +76,14 @@ def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
 
 
 def evaluate(
-    photos: Photos, colorizer: Colorizer, embeddings: Floats, known: dict[str, Scores]
+    photos: Photos, colorizer: Colorizer, encoded: Floats, embeddings: Floats, known: dict[str, Scores]
 ) -> tuple[dict[str, Any], Floats]:
     """Figures of the model with these embeddings beside both baselines, and the model's a*, b* (n, 400, 400, 2).
 
-    `known` is what `baselines` found. The variance that R2 is a share of is about the checkpoint's training mean.
+    `encoded` is what the colorizer's `encode` gives of the photos, `known` what `baselines` found. The variance that
+    R2 is a share of is about the checkpoint's training mean.
     """
-    given, certainty = colorizer.decode(photos.lightness, embeddings)
+    given, certainty = colorizer.decode(encoded, embeddings)
     scores = {"model": _scores(photos, given), **known}
     variance = float(known["tint"]["error"].sum())
     figures: dict[str, Any] = {"photos": len(photos.names), "paper": PAPER}
@@ -110,16 +112,14 @@ def summary(scores: Scores, original: Scores, variance: float) -> dict[str, Any]
 def table(columns: dict[str, dict[str, Any]]) -> str:
     """A table for a person: one line for each of `columns`, by name."""
     keys = ("r2", "psnr", "ssim", "ciede2000", "colourfulness_ratio", "wins")
-    lines = [f"{'':28}" + "".join(f"{key[:12]:>14}" for key in keys)]
+    lines = [f"{'':36}" + "".join(f"{key[:12]:>14}" for key in keys)]
     for name, figures in columns.items():
-        lines.append(f"{name:28}" + "".join(f"{figures.get(key, float('nan')):14.4f}" for key in keys))
-    lines.append(f"{'the paper, on its own photos':28}{'':14}{PAPER['psnr']:14.4f}{PAPER['ssim']:14.4f}")
+        lines.append(f"{name:36}" + "".join(f"{figures.get(key, float('nan')):14.4f}" for key in keys))
+    lines.append(f"{'the paper, on its own photos':36}{'':14}{PAPER['psnr']:14.4f}{PAPER['ssim']:14.4f}")
     return "\n".join(lines)
 
 
 def _scores(photos: Photos, result: Floats) -> Scores:
-    rows: Sequence[dict[str, float]] = [
-        score(lightness, wanted, given)
-        for lightness, wanted, given in zip(photos.lightness, photos.ab, result, strict=True)
-    ]
+    with ThreadPoolExecutor() as pool:
+        rows = list(pool.map(score, photos.lightness, photos.ab, result))
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}

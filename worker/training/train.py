@@ -140,7 +140,7 @@ class FusionBatches:
 
 
 class Validation:
-    """R2 on photos kept for choosing, with each different classifier's word and with none; PSNR above grey, the first's.
+    """R2 on photos kept for choosing, with each classifier's word and with none; PSNR above grey with the first's.
 
     Folders count as they do in training. A network of two heads is measured by its paper head.
     """

@@ -44,7 +44,7 @@ def test_batches_of_every_size_use_the_one_graph(colorizer: Colorizer) -> None:
 def test_decoding_a_scans_own_embedding_is_predicting(colorizer: Colorizer) -> None:
     scans = lightness(1)
     expected, _ = colorizer.predict(scans)
-    given, _ = colorizer.decode(scans, colorizer.embed(scans))
+    given, _ = colorizer.decode(colorizer.encode(scans), colorizer.embed(scans))
     np.testing.assert_allclose(given, expected, atol=0.01)
 
 

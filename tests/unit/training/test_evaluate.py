@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
 from worker.model.colorizer import Colorizer
 from worker.training import evaluate as measuring
-from worker.training.commands import card_figures
 from worker.training.contact import contact_sheet
 from worker.training.errors import TrainingError
+from worker.training.evaluate_command import card_figures
 
 MEAN = (1.6, 7.7)
 
@@ -29,13 +29,13 @@ class FakeColorizer:
     def embed(self, lightness: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.repeat(np.arange(len(lightness), dtype=np.float32)[:, None], 1000, axis=1)
 
-    def decode(self, lightness: NDArray[np.float32], _: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        given = np.broadcast_to(np.asarray(self._ab, np.float32), (*lightness.shape, 2))
-        return given, np.full(len(lightness), np.nan, np.float32)
+    def decode(self, encoded: NDArray[np.float32], _: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        given = np.broadcast_to(np.asarray(self._ab, np.float32), (len(encoded), 400, 400, 2))
+        return given, np.full(len(encoded), np.nan, np.float32)
 
 
 @pytest.fixture
-def photos(photo_folder: Path) -> measuring.Photos:
+def few(photo_folder: Path) -> measuring.Photos:
     return measuring.load_photos(photo_folder, limit=4)
 
 
@@ -43,28 +43,29 @@ def colorizer(ab: tuple[float, float]) -> Colorizer:
     return cast(Colorizer, FakeColorizer(ab))
 
 
-def test_the_tint_explains_nothing_and_grey_less(photos: measuring.Photos) -> None:
-    figures, _ = measuring.evaluate(
-        photos, colorizer(MEAN), np.zeros((4, 1000), np.float32), measuring.baselines(photos, MEAN)
-    )
+def measure(few: measuring.Photos, ab: tuple[float, float]) -> tuple[dict[str, Any], Any]:
+    encoded, embeddings = np.zeros((4, 2, 2, 1), np.float32), np.zeros((4, 1000), np.float32)
+    return measuring.evaluate(few, colorizer(ab), encoded, embeddings, measuring.baselines(few, MEAN))
+
+
+def test_the_tint_explains_nothing_and_grey_less(few: measuring.Photos) -> None:
+    figures, _ = measure(few, MEAN)
     assert figures["model"]["r2"] == pytest.approx(0, abs=1e-4)
     assert figures["tint"]["r2"] == pytest.approx(0, abs=1e-4)
     assert figures["grey"]["colourfulness_ratio"] == pytest.approx(0, abs=0.05)
     assert figures["model"]["wins"] == 0
 
 
-def test_figures_are_json_and_the_card_gets_no_single_photos(photos: measuring.Photos) -> None:
-    figures, _ = measuring.evaluate(
-        photos, colorizer((0, 0)), np.zeros((4, 1000), np.float32), measuring.baselines(photos, MEAN)
-    )
+def test_figures_are_json_and_the_card_gets_no_single_photos(few: measuring.Photos) -> None:
+    figures, _ = measure(few, (0, 0))
     json.dumps(figures, allow_nan=False)
-    assert "per_photo" not in json.dumps(card_figures({"own": figures}))
+    assert "per_photo" not in json.dumps(card_figures({"paper head, own": figures}))
     assert "embedding: own" in measuring.table({"embedding: own": figures["model"]})
 
 
-def test_others_embeddings_are_never_a_photos_own(photos: measuring.Photos) -> None:
-    own = measuring.embeddings_for("own", photos, colorizer(MEAN))
-    others = measuring.embeddings_for("others", photos, colorizer(MEAN))
+def test_others_embeddings_are_never_a_photos_own(few: measuring.Photos) -> None:
+    own = measuring.embeddings_for("own", few, colorizer(MEAN))
+    others = measuring.embeddings_for("others", few, colorizer(MEAN))
     assert sorted(own[:, 0]) == sorted(others[:, 0])
     assert (own[:, 0] != others[:, 0]).all()
 
@@ -74,13 +75,14 @@ def test_a_folder_without_colour_photos_is_refused(tmp_path: Path) -> None:
         measuring.load_photos(tmp_path)
 
 
-def test_a_contact_sheet_shows_grey_result_and_original(photos: measuring.Photos, tmp_path: Path) -> None:
-    contact_sheet(tmp_path / "sheet.png", photos.lightness, [photos.ab, photos.ab], columns=2, side_px=50)
+def test_a_contact_sheet_shows_grey_result_and_original(few: measuring.Photos, tmp_path: Path) -> None:
+    contact_sheet(tmp_path / "sheet.png", few.lightness, [few.ab, few.ab], columns=2, side_px=50)
     sheet = np.asarray(cv2.imread(str(tmp_path / "sheet.png")))
     assert sheet.shape == (2 * 58, 2 * (3 * 50 + 8), 3)
 
 
 def test_the_bundled_checkpoint_beats_the_tint_on_real_photos(real_photos: Path) -> None:
     card = read_card(bundled_checkpoint_path())
-    assert card.figures["embedding own"]["r2"] > 0
+    best = card.figures[f"{card.head} head, embedding {card.embedding}"]
+    assert best["r2"] > 0
     assert card.figures["photos"] == len(list((real_photos / "eval").glob("*.jpg")))

@@ -1,0 +1,99 @@
+"""`photochrom evaluate`: every head with every embedding, and with those that it should do worse with."""
+
+import csv
+import json
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worker.model import checkpoint
+from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.colorizer import Colorizer
+from worker.training import evaluate as measuring
+from worker.training.contact import contact_sheet
+from worker.training.evaluate import Floats, Photos
+from worker.training.export import add_figures
+
+Figures = dict[str, dict[str, Any]]
+
+
+def evaluate(given: Namespace) -> None:
+    """Measures a checkpoint with its own embeddings, with stand-ins, with zeros and with other photos' embeddings."""
+    folder = given.checkpoint or bundled_checkpoint_path()
+    card = checkpoint.verify(folder)
+    photos = measuring.load_photos(given.folder, given.limit)
+    known = measuring.baselines(photos, card.training_mean_ab)
+    best = checkpoint.head_of(card, given.head)
+    heads = [best] if given.head else [best, *(head for head in card.heads if head != best)]
+    figures: Figures = {}
+    results: dict[str, Floats] = {}
+    encoded: Floats | None = None
+    for head in heads:
+        colorizer = Colorizer.load(folder, given.batch_size, given.embedding, head)
+        # The heads share an encoder, so its work is done once.
+        encoded = colorizer.encode(photos.lightness) if encoded is None else encoded
+        for name, embeddings in _embeddings(given, photos, colorizer, head == best):
+            row = f"{head} head, embedding {name}"
+            figures[row], result = measuring.evaluate(photos, colorizer, encoded, embeddings, known)
+            print(measuring.table({row: figures[row]["model"]}).splitlines()[1], flush=True)
+            if name not in ("others", "zeros"):
+                results[row] = result[_shown(given, photos)]
+    _print_table(figures)
+    if given.json:
+        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        _write_csv(given.json.with_suffix(".csv"), photos.names, figures)
+    if given.sheet:
+        shown = _shown(given, photos)
+        contact_sheet(given.sheet, photos.lightness[shown], [*results.values(), photos.ab[shown]], columns=2)
+        print(f"{given.sheet}: grey; {'; '.join(results)}; the original")
+    if given.into_card:
+        add_figures(folder, card_figures(figures))
+
+
+def card_figures(figures: Figures) -> dict[str, Any]:
+    """What of `evaluate`'s figures goes into a card: no single photo's."""
+    first = next(iter(figures.values()))
+    models = {name: values["model"] for name, values in figures.items()}
+    return {"photos": first["photos"], "grey baseline": first["grey"], "tint baseline": first["tint"], **models}
+
+
+def _embeddings(
+    given: Namespace, photos: Photos, colorizer: Colorizer, all_of_them: bool
+) -> Iterator[tuple[str, Floats]]:
+    """The embeddings to measure with, by name; for the second head only those that are asked for in earnest."""
+    yield colorizer.embedding, colorizer.embed(photos.lightness)
+    if all_of_them and not given.embedding:
+        for name in colorizer.card.embeddings:
+            if name != colorizer.embedding:
+                folder = given.checkpoint or bundled_checkpoint_path()
+                yield name, Colorizer.load(folder, given.batch_size, name, colorizer.head).embed(photos.lightness)
+    for path in given.embedding_npz:
+        yield path.stem, measuring.embeddings_for(str(path), photos, colorizer)
+    for name in ("others", "zeros") if all_of_them else ():
+        yield name, measuring.embeddings_for(name, photos, colorizer)
+
+
+def _shown(given: Namespace, photos: Photos) -> Any:
+    count = len(photos.names)
+    return np.linspace(0, count - 1, min(given.sheet_photos, count)).astype(int)
+
+
+def _print_table(figures: Figures) -> None:
+    first = next(iter(figures.values()))
+    columns = {name: values["model"] for name, values in figures.items()}
+    print(measuring.table({**columns, "grey baseline": first["grey"], "tint baseline": first["tint"]}))
+
+
+def _write_csv(path: Path, names: list[str], figures: Figures) -> None:
+    """One row for each photo, head and embedding."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["photo", "model", *measuring.COLUMNS, "psnr_grey", "psnr_tint"])
+        for source, values in figures.items():
+            scores = values["per_photo"]
+            for row, name in enumerate(names):
+                own = [scores["model"][column][row] for column in measuring.COLUMNS]
+                writer.writerow([name, source, *own, scores["grey"]["psnr"][row], scores["tint"]["psnr"][row]])
