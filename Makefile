@@ -8,13 +8,14 @@ INSTALLED := .venv/.installed
 SOURCES := db worker scheduler tests
 EXTRAS := --extra postgresql --extra standalone --extra dev
 
-.PHONY: demo test faults scale check format lock clean help
+.PHONY: demo test faults scale report check format lock clean help
 
 help:
 	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
 	@echo 'make test    install into .venv, then check the code and run every test'
 	@echo 'make faults  break a running system in every way, over 500 scans each (half an hour)'
 	@echo 'make scale   a million scans in the job database, and how long everything takes then'
+	@echo 'make report  the report of a job of 10 000 scans: its size, its time, and the picture of it in README'
 	@echo 'make check   ruff and mypy alone'
 	@echo 'make format  put the code into shape'
 	@echo 'make lock    choose the newest versions for requirements.lock'
@@ -30,6 +31,9 @@ faults: $(INSTALLED)
 
 scale: $(INSTALLED)
 	$(BIN)/python -m tests.bench.scale
+
+report: $(INSTALLED)
+	$(BIN)/python -m tests.bench.report --picture docs/report.jpg
 
 check: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)

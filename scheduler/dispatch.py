@@ -60,7 +60,7 @@ class Dispatcher:
     def _take(self) -> list[Message]:
         with read_scope(self._engine) as session:
             now = database_now(session)
-            waiting = queue.waiting_by_job(session, now=now)
+            waiting = queue.waiting_by_job(session, now=now, heard_after=self._heard_after(now))
             queued = queue.queued_by_job(session)
             places = self._places(session, now)
         shares = share(places, waiting, queued)
@@ -78,8 +78,12 @@ class Dispatcher:
 
     def _places(self, session: Session, now: datetime) -> int:
         """How many chunks may be with the broker."""
-        heard_after = now - timedelta(seconds=self._settings.silent_seconds)
-        return workers.live_children(session, heard_after=heard_after) * self._settings.queue_chunks_per_child
+        return (
+            workers.live_children(session, heard_after=self._heard_after(now)) * self._settings.queue_chunks_per_child
+        )
+
+    def _heard_after(self, now: datetime) -> datetime:
+        return now - timedelta(seconds=self._settings.silent_seconds)
 
     def _resend(self) -> int:
         """Ring again for chunks that the broker no longer has.

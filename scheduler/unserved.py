@@ -1,5 +1,6 @@
 """What a job waits for while nobody serves it, in sentences for a person."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -21,7 +22,9 @@ def unserved(session: Session, found: list[Progress], *, silent_seconds: float) 
     said = [sentence for job in found if not job.ended and (sentence := _waits(session, job.job.id, now))]
     if scheduler is None or scheduler.stopped_at or scheduler.heartbeat_at < now - silence:
         said.append(f"no scheduler lives ({_since(scheduler, now)}); start: photochrom scheduler")
-    if not workers.live(session, heard_after=now - silence):
+    live = workers.live(session, heard_after=now - silence)
+    said += [sentence for job in found if not job.ended and live and (sentence := _unmet(job, live))]
+    if not live:
         said.append(f"no worker lives ({_since(worker, now)}); start: photochrom worker")
     return said
 
@@ -34,6 +37,13 @@ def _waits(session: Session, job_id: int, now: datetime) -> str:
         f"job {job_id}: {counted(count, 'chunk')} waiting, the first for {_duration(first - now)} more, "
         f"after failures that may pass; which: photochrom scans {job_id} --state pending"
     )
+
+
+def _unmet(job: Progress, live: Sequence[Worker]) -> str:
+    wanted = job.job.options.get("checkpoint")
+    if not wanted or wanted in {each.checkpoint for each in live}:
+        return ""
+    return f"job {job.job.id} waits for a worker with the checkpoint {wanted}: set PHOTOCHROM_CHECKPOINT, and start one"
 
 
 def _since(found: Scheduler | Worker | None, now: datetime) -> str:

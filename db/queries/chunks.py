@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, ScalarSelect, Update, case, func, insert, literal, select, update
+from sqlalchemy import CursorResult, ScalarSelect, Update, case, func, insert, literal, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime
+from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime, Worker
 from db.queries import tallies
+
+# The checkpoint that a job is to be coloured with, where it is not left to the workers.
+WANTED_CHECKPOINT = Job.options["checkpoint"].as_string()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,13 @@ class Claim:
 
 
 def claim(session: Session, message: Message, *, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
-    """Take the lease, or None when the message is stale: claimed before, sent again since, or its job stopped."""
-    job_runs = select(Job.id).where(Job.id == Chunk.job_id, Job.state == JobState.RUNNING).exists()
+    """Take the lease, or None when the message is stale: claimed before, sent again since, or its job stopped.
+
+    None as well when the job is meant for another checkpoint than the worker's: it is sent again, until it meets one.
+    """
+    own = select(Worker.checkpoint).where(Worker.name == worker.rpartition("/")[0]).scalar_subquery()
+    meant = or_(WANTED_CHECKPOINT.is_(None), own == WANTED_CHECKPOINT)
+    job_runs = select(Job.id).where(Job.id == Chunk.job_id, Job.state == JobState.RUNNING, meant).exists()
     taken = _changes_one(
         session,
         update(Chunk)

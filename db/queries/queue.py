@@ -5,26 +5,38 @@ As in `chunks`, each change is one conditional UPDATE, so two schedulers can't b
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, ChunkState, Job, JobState
-from db.queries.chunks import Message
+from db.models import Chunk, ChunkState, Job, JobState, Worker
+from db.queries.chunks import WANTED_CHECKPOINT, Message
 
 
-def waiting_by_job(session: Session, *, now: datetime) -> list[tuple[int, int, int, int]]:
-    """Running jobs with something to dispatch: (job id, priority, chunks that wait, chunks out), urgent first."""
+def waiting_by_job(
+    session: Session, *, now: datetime, heard_after: datetime | None = None
+) -> list[tuple[int, int, int, int]]:
+    """Running jobs with something to dispatch: (job id, priority, chunks that wait, chunks out), urgent first.
+
+    heard_after: leave out jobs that are meant for a checkpoint of which no worker has been heard since.
+    """
     out = func.count().filter(Chunk.state.in_((ChunkState.QUEUED, ChunkState.LEASED)))
     waiting = func.count().filter(Chunk.state == ChunkState.PENDING, _is_due(now))
     rows = session.execute(
         select(Job.id, Job.priority, waiting, out)
         .join(Chunk, Chunk.job_id == Job.id)
-        .where(Job.state == JobState.RUNNING, Chunk.state != ChunkState.DONE)
+        .where(Job.state == JobState.RUNNING, Chunk.state != ChunkState.DONE, *_served(heard_after))
         .group_by(Job.id, Job.priority)
         .having(waiting > 0)
         .order_by(Job.priority.desc(), Job.id)
     )
     return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def _served(heard_after: datetime | None) -> list[ColumnElement[bool]]:
+    if heard_after is None:
+        return []
+    live = select(Worker.checkpoint).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after)
+    return [or_(WANTED_CHECKPOINT.is_(None), WANTED_CHECKPOINT.in_(live))]
 
 
 def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[Message]:

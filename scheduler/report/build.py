@@ -40,6 +40,7 @@ def build_report(
     scans = collect.measured(session, job_id)
     totals = collect.totals(session, job, scans)
     distribution, median = collect.colourfulness(scans)
+    certainty, median_certainty = collect.certainty(scans)
     return ReportData(
         job=collect.job_facts(job),
         totals=totals,
@@ -47,6 +48,8 @@ def build_report(
         throughput=collect.throughput(scans, job.created_at, totals.seconds),
         colourfulness=distribution,
         median_colourfulness=median,
+        certainty=certainty,
+        median_certainty=median_certainty,
         reasons=collect.reasons(session, job_id),
         pairs=_pairs(session, choose(scans), source, destination),
         facts=(*_provenance(session, job), *settings),

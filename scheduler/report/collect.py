@@ -20,6 +20,7 @@ MESSAGE_LETTERS = 400
 THROUGHPUT_BINS = 60
 COLOURFULNESS_BIN = 5.0
 COLOURFULNESS_BINS = 24  # up to 120; Hasler and Suesstrunk call 109 extremely colourful
+CERTAINTY_BINS = 20
 
 Measured = npt.NDArray[np.void]  # one record a scan: the columns of report_queries.MEASURED, NaN where nothing is known
 
@@ -80,10 +81,18 @@ def throughput(scans: Measured, created_at: datetime, seconds: float) -> Bins:
 
 def colourfulness(scans: Measured) -> tuple[Bins, float | None]:
     """The distribution and its median."""
-    values = _known(scans["colourfulness"])
-    index = (values // COLOURFULNESS_BIN).clip(0, COLOURFULNESS_BINS - 1).astype(np.int64)
-    counts = tuple(np.bincount(index, minlength=COLOURFULNESS_BINS).tolist())
-    return Bins(COLOURFULNESS_BIN, counts), float(np.median(values)) if len(values) else None
+    return _distribution(_known(scans["colourfulness"]), COLOURFULNESS_BIN, COLOURFULNESS_BINS)
+
+
+def certainty(scans: Measured) -> tuple[Bins, float | None]:
+    """The distribution over 0..1 and its median."""
+    return _distribution(_known(scans["certainty"]), 1 / CERTAINTY_BINS, CERTAINTY_BINS)
+
+
+def _distribution(values: npt.NDArray[np.float64], width: float, bins: int) -> tuple[Bins, float | None]:
+    index = (values // width).clip(0, bins - 1).astype(np.int64)
+    counts = tuple(np.bincount(index, minlength=bins).tolist())
+    return Bins(width, counts), float(np.median(values)) if len(values) else None
 
 
 def reasons(session: Session, job_id: int) -> tuple[Reason, ...]:

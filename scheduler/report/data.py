@@ -47,7 +47,7 @@ class StageTiming:
 class Bins:
     """Counts of scans; counts[i] lies in i * width .. (i + 1) * width, the last one also holds what is above."""
 
-    width: float  # seconds for the throughput, colourfulness for its distribution
+    width: float  # seconds for the throughput, the unit of what is distributed else
     counts: tuple[int, ...]
 
 
@@ -109,6 +109,8 @@ class ReportData:
     throughput: Bins
     colourfulness: Bins
     median_colourfulness: float | None
+    certainty: Bins  # none where no head gave any
+    median_certainty: float | None
     reasons: tuple[Reason, ...]
     pairs: tuple[Pair, ...]
     facts: tuple[Fact, ...]  # checkpoint, workers, settings

@@ -7,15 +7,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from db.queries.doubts import NEARLY_GREY_BELOW, UNCERTAIN_BELOW
 from scheduler.report.data import Bins, Pair, Picture, ReportData
 from scheduler.report.groups import GROUPS
 from scheduler.report.plain_text import shortened, visible, without_key
-from scheduler.report.plots import colourfulness_plot, throughput_plot
+from scheduler.report.plots import certainty_plot, colourfulness_plot, throughput_plot
 
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTION_LETTERS = 160
-NEARLY_GREY = 15  # "slightly colourful" begins here: Hasler and Suesstrunk 2003
-
 OPEN_PROBLEMS = 12  # a longer list is folded at first
 
 # What a stage is, for people who have not read the design.
@@ -52,8 +51,11 @@ def render_report(data: ReportData) -> str:
         throughput=throughput_plot(data.throughput) if any(data.throughput.counts) else None,
         peak=max(data.throughput.counts, default=0) / data.throughput.width,
         colours=colourfulness_plot(data.colourfulness) if any(data.colourfulness.counts) else None,
-        nearly_grey=_below(data.colourfulness, NEARLY_GREY),
-        nearly_grey_limit=NEARLY_GREY,
+        certainty=certainty_plot(data.certainty) if any(data.certainty.counts) else None,
+        uncertain=_below(data.certainty, UNCERTAIN_BELOW),
+        uncertain_limit=UNCERTAIN_BELOW,
+        nearly_grey=_below(data.colourfulness, NEARLY_GREY_BELOW),
+        nearly_grey_limit=NEARLY_GREY_BELOW,
         open_problems=OPEN_PROBLEMS,
         stage_words=STAGE_WORDS,
         style=(TEMPLATES / "report.css").read_text("utf-8"),
@@ -107,4 +109,4 @@ def frame_ratio(pair: Pair) -> str:
 
 
 def _below(bins: Bins, limit: float) -> int:
-    return sum(count for index, count in enumerate(bins.counts) if (index + 1) * bins.width <= limit)
+    return sum(count for index, count in enumerate(bins.counts) if (index + 1) * bins.width <= limit + 1e-9)

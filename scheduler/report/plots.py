@@ -86,6 +86,19 @@ def colourfulness_plot(bins: Bins) -> Plot:
     return _plot(draw)
 
 
+def certainty_plot(bins: Bins) -> Plot:
+    """How many scans have which certainty, in percent."""
+
+    def draw(axes: Axes, width: float) -> None:
+        lefts = [100 * index * bins.width for index in range(len(bins.counts))]
+        axes.bar(lefts, bins.counts, width=90 * bins.width, align="edge", color=TEAL, alpha=0.85)
+        axes.set(xlim=(0, 100), xlabel="certainty, %", ylabel="scans")
+        axes.locator_params(axis="y", nbins=4, integer=True)
+        axes.locator_params(axis="x", nbins=10 if width > 5 else 5)
+
+    return _plot(draw)
+
+
 def _plot(draw: Callable[[Axes, float], None]) -> Plot:
     return Plot(wide=_svg(draw, WIDE), narrow=_svg(draw, NARROW))
 

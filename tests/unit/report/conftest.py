@@ -100,6 +100,8 @@ def data() -> ReportData:
         throughput=Bins(1.0, (0,)),  # plots take a while, so there are none here
         colourfulness=Bins(5.0, (0,)),
         median_colourfulness=7.0,
+        certainty=Bins(0.05, (0,)),
+        median_certainty=None,
         reasons=(),
         pairs=(pair("1.png"),),
         facts=(Fact("Checkpoint", "photochrom-1"),),

@@ -1,0 +1,48 @@
+"""A real browser for tests: Chromium from the machine's packages, driven by Playwright."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Browser, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PHONE, DESKTOP = (360, 740), (1280, 860)
+
+
+def chromium() -> str | None:
+    """Where the browser is; None on a machine without one."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+@contextmanager
+def running(path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        # As root, and in containers, Chromium's own sandbox can't work; the pages are the project's own.
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def screenshot(report: Path, picture: Path) -> None:
+    """What a desktop and a phone show of a report, side by side."""
+    path = chromium()
+    assert path, "no Chromium here; apt-get install chromium"
+    shots = []
+    with running(path) as browser:
+        for number, (width, height) in enumerate((DESKTOP, PHONE)):
+            page = browser.new_page(viewport={"width": width, "height": height * 3}, device_scale_factor=1)
+            page.goto(report.as_uri())
+            shot = picture.with_suffix(f".{number}.png")
+            page.screenshot(path=shot)
+            shots.append(Image.open(shot).convert("RGB"))
+            shot.unlink()
+    gap = 24
+    sheet = Image.new("RGB", (sum(shot.width for shot in shots) + 3 * gap, shots[0].height + 2 * gap), "#d8d2c6")
+    sheet.paste(shots[0], (gap, gap))
+    sheet.paste(shots[1], (2 * gap + shots[0].width, gap))
+    sheet.resize((sheet.width * 2 // 3, sheet.height * 2 // 3), Image.Resampling.LANCZOS).save(picture, quality=82)

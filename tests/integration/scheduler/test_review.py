@@ -1,0 +1,142 @@
+"""A person looks at what is doubtful, and what they say of it is kept and followed."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from db.models import ScanState, Worker
+from db.queries import chunks, jobs, leases, queue, reviews, scans, workers
+from db.queries.reviews import By
+from db.queries.scans import Measured, ScanRecord
+from db.review_models import Verdict
+from db.session import read_scope, session_scope
+from scheduler.unserved import unserved
+from tests.acceptance.command import photochrom
+from tests.rows import NOON, make_job, scan_states
+
+ADA = By("ada", NOON, "sky is green")
+
+
+@pytest.fixture
+def job(engine: Engine) -> int:
+    return make_doubtful_job(engine)
+
+
+def make_doubtful_job(engine: Engine) -> int:
+    """box/0.jpg to box/3.jpg: all is well, then nearly grey, greyer still, and one that failed."""
+    job_id = make_job(engine, scan_count=4)
+    register(engine, "w", "first")
+    with session_scope(engine) as session:
+        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
+        chunks.claim(session, message, worker="w/7", lease_seconds=60, now=NOON)
+        found = chunks.pending_scans(session, message.chunk_id)
+        records = [done(scan.id, colour) for scan, colour in zip(found, (40.0, 9.0, 3.0), strict=False)]
+        records.append(
+            ScanRecord(found[3].id, ScanState.FAILED, 1, Measured(), "w", NOON, "truncated", "it ends early")
+        )
+        leases.record(session, message, records, lease_seconds=60, now=NOON)
+        chunks.release(session, message, not_before=None)
+    return job_id
+
+
+def register(engine: Engine, name: str, checkpoint: str) -> None:
+    with session_scope(engine) as session:
+        worker = Worker(name=name, children=1, checkpoint=checkpoint, started_at=NOON, heartbeat_at=NOON)
+        workers.register(session, worker)
+
+
+def done(scan_id: int, colourfulness: float) -> ScanRecord:
+    measured = Measured(width=4000, height=3000, colourfulness=colourfulness, output_sha256="f")
+    return ScanRecord(scan_id, ScanState.DONE, 1, measured, "w", NOON)
+
+
+def queued(engine: Engine, job_id: int) -> list[tuple[str, str]]:
+    with read_scope(engine) as session:
+        return [(row["source_key"], row["reasons"]) for row in reviews.queue(session, job_id, limit=9)]
+
+
+def decide(engine: Engine, job_id: int, key: str, verdict: str) -> None:
+    with session_scope(engine) as session:
+        reviews.decide(session, reviews.outputs(session, job_id, [key]), verdict, ADA)
+
+
+def redo(engine: Engine, job_id: int, key: str, **options: str) -> int:
+    with session_scope(engine) as session:
+        found = reviews.outputs(session, job_id, [key])
+        return reviews.redo(session, jobs.get(session, job_id), found, ADA, options=options, chunk_scans=64)
+
+
+def test_the_most_doubtful_come_first_and_the_good_and_the_failed_not_at_all(engine: Engine, job: int) -> None:
+    assert queued(engine, job) == [("box/2.jpg", "nearly grey"), ("box/1.jpg", "nearly grey")]
+
+
+def test_what_is_reviewed_leaves_the_queue_and_is_kept_with_who_and_when(engine: Engine, job: int) -> None:
+    decide(engine, job, "box/2.jpg", Verdict.REJECTED)
+    decide(engine, job, "box/1.jpg", Verdict.ACCEPTED)
+    decide(engine, job, "box/2.jpg", Verdict.ACCEPTED)
+
+    assert queued(engine, job) == []
+    with read_scope(engine) as session:
+        said = [(key, of.verdict, of.reviewed_by, of.note) for of, key in reviews.verdicts(session, job)]
+    assert said == [("box/2.jpg", "accepted", "ada", "sky is green"), ("box/1.jpg", "accepted", "ada", "sky is green")]
+
+
+def test_a_redo_is_a_job_of_its_own_for_the_same_outputs(engine: Engine, job: int) -> None:
+    again = redo(engine, job, "box/2.jpg")
+
+    with read_scope(engine) as session:
+        [scan] = scans.of_job(session, again)
+        [(verdict, _)] = reviews.verdicts(session, job)
+        made = jobs.get(session, again)
+    assert (scan.source_key, scan.output_key, scan.source_etag) == ("box/2.jpg", "box/2.jpg", "etag-2")
+    assert (verdict.verdict, verdict.redo_job_id) == (Verdict.REDONE, again)
+    assert (made.state, made.destination) == ("running", "s3://scans/out")
+    assert queued(engine, job) == [("box/1.jpg", "nearly grey")]
+
+
+def test_a_redo_with_another_checkpoint_waits_for_a_worker_that_has_it(engine: Engine, job: int) -> None:
+    again = redo(engine, job, "box/2.jpg", checkpoint="vivid")
+    with session_scope(engine) as session:
+        waiting = queue.waiting_by_job(session, now=NOON, heard_after=NOON - timedelta(seconds=20))
+        [message] = queue.take_for_dispatch(session, again, 1, now=NOON)
+        assert waiting == []
+        assert chunks.claim(session, message, worker="w/7", lease_seconds=60, now=NOON) is None
+    register(engine, "v", "vivid")
+
+    with session_scope(engine) as session:
+        assert chunks.claim(session, message, worker="v/7", lease_seconds=60, now=NOON)
+        assert scan_states(engine, again) == [ScanState.PENDING]
+
+
+def test_status_says_which_checkpoint_a_job_waits_for(engine: Engine, job: int) -> None:
+    again = redo(engine, job, "box/2.jpg", checkpoint="vivid")
+
+    with read_scope(engine) as session:
+        hints = unserved(session, [jobs.progress(session, again)], silent_seconds=1e9)
+
+    assert any(f"job {again} waits for a worker with the checkpoint vivid" in hint for hint in hints)
+
+
+def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(sqlite_url: str, tmp_path: Path) -> None:
+    from db.migrations import upgrade
+    from db.session import make_engine
+
+    engine = make_engine(sqlite_url)
+    upgrade(engine)
+    job_id = make_doubtful_job(engine)
+
+    def review(*arguments: str) -> tuple[int, str]:
+        said = photochrom("review", str(job_id), *arguments, folder=tmp_path, PHOTOCHROM_DATABASE_URL=sqlite_url)
+        return said.returncode, said.stdout + said.stderr
+
+    assert "2 of 2; then: photochrom review 1 accept|reject|redo KEY..." in review()[1]
+    assert review("accept", "box/1.jpg", "--by", "ada") == (0, "1 output accepted by ada\n")
+    assert review("redo", "box/2.jpg", "--checkpoint", "vivid") == (
+        0,
+        "job 2 makes 1 output anew; photochrom status 2\n",
+    )
+    assert review()[1] == "nothing of job 1 needs a look\n"
+    assert "redone by job 2" in review("--reviewed")[1]
+    assert review("accept", "box/3.jpg")[0] == review("praise", "box/1.jpg")[0] == review("reject")[0] == 2
