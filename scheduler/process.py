@@ -1,4 +1,4 @@
-"""The scheduler's loop: leases, completed jobs, schedules, reports, bags, dispatch, once a round. Two at once are safe."""
+"""The scheduler's loop: leases, jobs, schedules, reports, bags, dispatch, once a round. Two at once are safe."""
 
 import logging
 import signal
