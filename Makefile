@@ -8,12 +8,13 @@ INSTALLED := .venv/.installed
 SOURCES := db worker scheduler tests
 EXTRAS := --extra postgresql --extra standalone --extra dev
 
-.PHONY: demo test faults scale report check format lock clean help
+.PHONY: demo test faults fuzz scale report check format lock clean help
 
 help:
 	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
 	@echo 'make test    install into .venv, then check the code and run every test'
 	@echo 'make faults  break a running system in every way, over 500 scans each (half an hour)'
+	@echo 'make fuzz    5 000 hostile files through a real worker'
 	@echo 'make scale   a million scans in the job database, and how long everything takes then'
 	@echo 'make report  the report of a job of 10 000 scans: its size, its time, and the picture of it in README'
 	@echo 'make check   ruff and mypy alone'
@@ -28,6 +29,9 @@ test: check
 
 faults: $(INSTALLED)
 	$(BIN)/python -m tests.faults
+
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz
 
 scale: $(INSTALLED)
 	$(BIN)/python -m tests.bench.scale

@@ -9,6 +9,8 @@ import pyvips
 from scheduler.report.data import Picture
 from scheduler.report.plain_text import without_credentials, without_key
 from worker.errors import PhotochromError
+from worker.scans.formats import FIRST_BYTES, format_of_content
+from worker.scans.loading import load
 
 THUMBNAIL_PIXELS = 420  # the longer side
 # 48 thumbnails of this size, in base64, are 3.2 MB of the report's 5 MB, whatever the scans look like.
@@ -41,9 +43,20 @@ def picture(storage: Fetches, key: str, path: Path, *, etag: str | None = None) 
         path.unlink(missing_ok=True)
 
 
+def _small(path: Path) -> pyvips.Image:
+    how = {"height": THUMBNAIL_PIXELS, "size": "down"}
+    with path.open("rb") as file:
+        if format_of_content(file.read(FIRST_BYTES)) != "jp2":
+            return pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, **how)
+    try:
+        return load(path, path.name, "jp2").thumbnail_image(THUMBNAIL_PIXELS, **how).copy_memory()
+    finally:
+        path.with_name(path.name + ".unpacked").unlink(missing_ok=True)
+
+
 def thumbnail(path: Path) -> Picture:
     """An sRGB JPEG of at most THUMBNAIL_PIXELS and THUMBNAIL_BYTES, without metadata. Raises pyvips.Error."""
-    image = pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, height=THUMBNAIL_PIXELS, size="down")
+    image = _small(path)
     if image.hasalpha():
         image = image.flatten(background=[255])
     image = image.colourspace("srgb" if image.bands > 2 else "b-w").copy_memory()

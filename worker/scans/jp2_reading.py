@@ -38,6 +38,7 @@ from worker.scans.tiff_tags import TagsError, read_exif
 
 _COC = 0xFF53
 _MOST_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out
+_MOST_PIXELS = 10_000_000  # of a side: libvips' own limit
 _MOST_PACKETS = 1 << 20  # of a component: what the decoder plans for, whether there are any or not
 _ROWS = 64  # of a strip of the TIFF
 _PROFILE = "icc-profile-data"
@@ -96,10 +97,13 @@ class Jp2Header:
 
 
 def read_header(path: Path, key: str) -> Jp2Header:
-    """Raises ScanError: unreadable, truncated, or unsupported for kinds of samples that have no known meaning."""
+    """Raises ScanError: unreadable, truncated, too_large, or unsupported for samples without a known meaning."""
     boxes = jp2_boxes.read_boxes(path)
     with path.open("rb") as file, _codestream_errors(path, key):
         stream = read_codestream(file, boxes.codestream_at, min(boxes.codestream_end, path.stat().st_size))
+    if max(stream.grid.width, stream.grid.height) > _MOST_PIXELS:
+        message = f"{key} has {stream.grid.width:,} x {stream.grid.height:,} pixels; expected {_MOST_PIXELS:,} a side"
+        raise ScanError("too_large", message, permanent=True)
     found = set(stream.depths)
     bits = stream.depths[0]
     if len(found) > 1 or not 0 < bits <= 16:

@@ -208,3 +208,9 @@ def test_a_thumbnail_of_any_image_is_a_small_8_bit_jpeg(
     assert len(content) <= THUMBNAIL_BYTES
     assert Image.open(io.BytesIO(content)).mode in ("L", "RGB")
     assert max(Image.open(io.BytesIO(content)).size) == THUMBNAIL_PIXELS
+
+
+def test_a_jpeg_2000_has_a_thumbnail_too_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    Image.fromarray(np.full((500, 900), 40_000, np.uint16)).save(tmp_path / "a.jp2")
+    assert thumbnail(tmp_path / "a.jp2").width == THUMBNAIL_PIXELS
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jp2"]

@@ -170,3 +170,22 @@ def _png_of_bits(levels: NDArray[np.uint8], bits: int) -> bytes:
         rows += b"\0" + int(packed, 2).to_bytes(len(packed) // 8, "big")
     head = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["uint16", "float"])
+def test_a_turned_scan_too_large_to_hold_is_read_alike(
+    orientation: int, kind: str, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = GREY16 if kind == "uint16" else (GREY16 / 65535).astype(np.float32)
+    data = tiff_bytes(pixels, extratags=[(274, 3, 1, orientation, True)])
+    held = opened(data)
+    expected = grey_of(held)
+    monkeypatch.setattr("worker.scans.opening.HELD_BYTES", 1)
+    streamed = opened(data)
+
+    assert (held.header.is_held, streamed.header.is_held) == (True, False)
+    np.testing.assert_array_equal(grey_of(streamed), expected)
+    np.testing.assert_allclose(streamed.square().lightness, held.square().lightness, atol=1.5)
+    streamed.discard()
+    assert [path.name for path in streamed.path.parent.iterdir()] == ["source"]

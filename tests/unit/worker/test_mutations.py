@@ -1,15 +1,12 @@
 """Hostile files through the pipeline: each ends done or with a code, and a scan that failed has no output."""
 
-import struct
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from db.queries.scans import Measured
-from tests.unit.scans.test_scan_carrying import FORMATS, _scan
-from tests.unit.scans.variants import all_variants
+from tests.fuzz.files import hostile_files
 from tests.unit.worker.test_pipeline import assignment, predict
 from worker.budget import ByteBudget
 from worker.error_codes import ERROR_CODES
@@ -19,29 +16,7 @@ from worker.scans import ScanLimits, configure_libraries
 from worker.storage.folder import FolderStorage
 
 FILES = 400
-
-
-def mutated(data: bytes, dice: np.random.Generator, others: list[bytes]) -> bytes:
-    """Flipped bits, hostile numbers, a cut, another file's head, or a piece twice."""
-    file = bytearray(data)
-    for _ in range(int(dice.integers(1, 4))):
-        place = int(dice.integers(0, len(file))) if file else 0
-        match int(dice.integers(0, 5)):
-            case 0:
-                for at in dice.integers(0, max(1, len(file)), 8):
-                    file[at : at + 1] = bytes([int(dice.integers(0, 256))])
-            case 1:
-                number = (0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFF)[int(dice.integers(0, 5))]
-                file[place : place + 4] = struct.pack("<>"[int(dice.integers(0, 2))] + "I", number)
-            case 2:
-                del file[place:]
-            case 3:
-                other = others[int(dice.integers(0, len(others)))]
-                head = int(dice.integers(1, 64))
-                file[:head] = other[:head]
-            case _:
-                file[place:place] = file[place : place + int(dice.integers(1, 500))]
-    return bytes(file)
+FORMATS = ("jpeg", "png", "tiff", "jp2", "webp")
 
 
 def carry_mutations(folder: Path, files: int, seed: int) -> Counter[str]:
@@ -57,11 +32,10 @@ def carry_mutations(folder: Path, files: int, seed: int) -> Counter[str]:
         ByteBudget(1 << 30),
         folder,
     )
-    sound = [variant.data for variant in all_variants() if variant.code is None] + [_scan(name) for name in FORMATS] * 9
-    dice, ends = np.random.default_rng(seed), Counter[str]()
-    for number in range(files):
-        (folder / "in" / "a.tif").write_bytes(mutated(sound[number % len(sound)], dice, sound))
-        format = FORMATS[number % 3]
+    ends = Counter[str]()
+    for number, (_, data) in enumerate(hostile_files(files, seed)):
+        (folder / "in" / "a.tif").write_bytes(data)
+        format = FORMATS[number % len(FORMATS)]
         output = folder / "out" / f"{number}.{format}"
         try:
             pipeline.colorize_scan(assignment("a.tif", output.name, format), Measured())

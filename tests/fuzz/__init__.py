@@ -1,0 +1,1 @@
+"""Hostile files through a real scheduler and a real worker: `make fuzz`."""

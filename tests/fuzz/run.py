@@ -1,0 +1,140 @@
+"""One run: files into folders, a job for each output format, and everything that must hold afterwards."""
+
+import hashlib
+import os
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from PIL import Image
+from sqlalchemy import func, select
+
+from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.queries import jobs
+from db.session import read_scope
+from scheduler.standalone import System
+from scheduler.submit import Submission, Submitter
+from tests.fuzz.files import bombs, hostile_files
+from worker.error_codes import ERROR_CODES
+from worker.settings import load_settings
+
+FORMATS = ("source", "tiff", "jpeg", "png", "jp2")
+# What speaks of us and not of the file.
+_OURS = {"internal", "worker_killed", "unwritable", "model_failed", "model_unavailable", "disk_full", "source_changed"}
+SCAN_SECONDS = 60.0  # no scan of so few pixels may take longer
+_SETTINGS = {
+    "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "1",
+    "PHOTOCHROM_MAX_SCAN_PIXELS": "50000000",
+    "PHOTOCHROM_SOFT_TIME_LIMIT_SECONDS": "300",
+    "PHOTOCHROM_HARD_TIME_LIMIT_SECONDS": "400",
+    "PHOTOCHROM_VISIBILITY_TIMEOUT_SECONDS": "500",
+}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How many scans ended how, and what must not be."""
+
+    ends: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    slowest_seconds: float = 0.0
+    most_bytes: int = 0  # resident, of the worker with its children, above what it took at its start
+    seconds: float = 0.0
+
+
+def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float) -> Outcome:
+    """Carry `files` hostile files and a few bombs through a scheduler and a worker of their own, in `folder`."""
+    outcome, began = Outcome(), time.monotonic()
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    _write(folder, files, seed)
+    os.environ.update(_SETTINGS, PHOTOCHROM_SCRATCH_FOLDER=str(scratch))
+    with System(folder / "state", with_s3=False) as system:
+        job_ids = [_submit(system, folder, format) for format in FORMATS]
+        system.start_processes()
+        _wait(system, job_ids, outcome, began + limit_seconds)
+        _judge(system, folder, outcome)
+    if left := list(scratch.iterdir()):
+        outcome.faults.append(f"{len(left)} files are left in the scratch folder")
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _write(folder: Path, files: int, seed: int) -> None:
+    for format in FORMATS:
+        (folder / "in" / format).mkdir(parents=True)
+    for number, (extension, data) in enumerate([*bombs(), *hostile_files(files, seed)]):
+        path = folder / "in" / FORMATS[number % len(FORMATS)] / f"{number:05}.{extension}"
+        path.write_bytes(data)
+
+
+def _submit(system: System, folder: Path, format: str) -> int:
+    settings = load_settings()
+    submitter = Submitter(
+        system.engine, s3=settings.s3_options, chunk_scans=settings.chunk_scans, checkpoints=lambda: []
+    )
+    job_id = submitter.submit(Submission(str(folder / "in" / format), str(folder / "out" / format), format)).job_id
+    assert job_id is not None
+    return job_id
+
+
+def _wait(system: System, job_ids: list[int], outcome: Outcome, deadline: float) -> None:
+    idle: int | None = None
+    while time.monotonic() < deadline:
+        system.check()
+        with read_scope(system.engine) as session:
+            found = [jobs.progress(session, job_id) for job_id in job_ids]
+        if all(each.job.state == JobState.COMPLETED for each in found):
+            return
+        resident = _resident()
+        if idle is None and any(each.done + each.failed for each in found):
+            idle = resident
+        outcome.most_bytes = max(outcome.most_bytes, resident - (idle or resident))
+        time.sleep(0.2)
+    outcome.faults.append("it did not end in time")
+
+
+def _resident() -> int:
+    """Bytes of the worker's processes; a page that several share is counted with each."""
+    total = 0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss if "scheduler" not in process.cmdline()[-1:] else 0
+    return total
+
+
+def _judge(system: System, folder: Path, outcome: Outcome) -> None:
+    with read_scope(system.engine) as session:
+        rows = session.execute(select(Scan, Job.options).join(Job, Job.id == Scan.job_id)).all()
+        lost = session.scalar(select(func.sum(Chunk.lost_leases + Chunk.killed_children)))
+    if lost:
+        outcome.faults.append(f"{lost} leases were lost: a child died")
+    kept = set[Path]()
+    for scan, options in rows:
+        output = folder / "out" / options["format"] / scan.output_key
+        outcome.ends[scan.error_code or scan.state] += 1
+        stages = (scan.fetch_ms, scan.open_ms, scan.wait_ms, scan.predict_ms, scan.compose_ms, scan.store_ms)
+        outcome.slowest_seconds = max(outcome.slowest_seconds, sum(ms or 0 for ms in stages) / 1000)
+        if scan.state == ScanState.DONE:
+            kept.add(output)
+        outcome.faults += [f"{options['format']}/{scan.source_key} {fault}" for fault in _faults(scan, output)]
+    strangers = {path for path in (folder / "out").rglob("*") if path.is_file()} - kept
+    outcome.faults += [f"{path.name} lies there without a scan that is done" for path in sorted(strangers)]
+    if outcome.slowest_seconds > SCAN_SECONDS:
+        outcome.faults.append(f"a scan took {outcome.slowest_seconds:.0f} s")
+
+
+def _faults(scan: Scan, output: Path) -> list[str]:
+    if scan.state == ScanState.DONE:
+        if hashlib.sha256(output.read_bytes()).hexdigest() != scan.output_sha256:
+            return ["has another output than its row says"]
+        with Image.open(output) as image:
+            image.load()
+            return [] if image.size == (scan.width, scan.height) else [f"came out as {image.size}"]
+    said = scan.error_message or ""
+    faults = ["has no code that is known"] if scan.error_code not in ERROR_CODES else []
+    faults += [f"ended as {scan.error_code}: {said}"] if scan.error_code in _OURS or scan.state == "pending" else []
+    return faults + (["says it in several lines"] if "\n" in said or not said else [])
