@@ -18,7 +18,7 @@ from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import BaseSchedule, schedstate
 from sqlalchemy import Engine
 
-from db.errors import LeaseLost, PhotochromError
+from db.errors import LeaseLost, PhotochromError, UsageError
 from db.queries import schedules
 from db.queries.schedules import Listing
 from db.schedule_models import Schedule
@@ -96,7 +96,13 @@ class Beat(Scheduler):  # type: ignore[misc]
         """Fire: of all schedulers that find the entry due, the one whose UPDATE comes first."""
         schedule: Schedule = entry.kwargs["row"]
         now = self._time
-        following = next_due(schedule.cron, schedule.timezone, after=now)
+        try:
+            following = next_due(schedule.cron, schedule.timezone, after=now)
+        except UsageError as error:  # its row was changed by hand, or its time zone is gone
+            logger.error("schedule %r is disabled: %s", schedule.name, error)
+            with session_scope(self._engine) as session:
+                schedules.set_enabled(session, schedule.name, None)
+            return
         with session_scope(self._engine) as session:
             listing = schedules.fire(
                 session, schedule, next_due_at=following, now=now, lease_seconds=firing.LEASE_SECONDS

@@ -55,3 +55,9 @@ def recent(session: Session, *, heard_after: datetime) -> list[Worker]:
             select(Worker).where(Worker.heartbeat_at >= heard_after).order_by(Worker.started_at.desc(), Worker.name)
         )
     )
+
+
+def known(session: Session, checkpoint: str) -> bool:
+    """Whether any worker that has not stopped has this checkpoint."""
+    query = select(Worker.name).where(Worker.checkpoint == checkpoint, Worker.stopped_at.is_(None))
+    return session.scalar(query.limit(1)) is not None

@@ -90,13 +90,14 @@ def _decide(
 
 
 def _redo(session: Any, settings: Settings, job_id: int, found: Sequence[Any], who: By, checkpoint: str | None) -> str:
-    from db.queries import jobs, reviews
+    from db.queries import jobs, reviews, workers
     from scheduler.words import counted
 
     options = {"checkpoint": checkpoint} if checkpoint else {}
     job = jobs.get(session, job_id)
     made = reviews.redo(session, job, found, who, options=options, chunk_scans=settings.chunk_scans)
-    return f"job {made} makes {counted(len(found), 'output')} anew; photochrom status {made}"
+    waits = "" if checkpoint is None or workers.known(session, checkpoint) else ", once a worker has that checkpoint"
+    return f"job {made} makes {counted(len(found), 'output')} anew{waits}; photochrom status {made}"
 
 
 def _list_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:

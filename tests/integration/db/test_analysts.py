@@ -25,6 +25,7 @@ def test_an_analyst_reads_and_cannot_write(postgresql_url: str) -> None:
 
     with as_analyst.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM scan JOIN chunk ON chunk.id = scan.chunk_id")) == 2
+        assert connection.scalar(text("SELECT scans FROM job_progress")) == 2
     for statement in ("UPDATE scan SET state = 'done'", "DELETE FROM job", "CREATE TABLE mine (id int)"):
         with as_analyst.connect() as connection, pytest.raises(ProgrammingError, match="permission denied"):
             connection.execute(text(statement))

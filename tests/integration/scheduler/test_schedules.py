@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 
 from db.clock import utc_now
 from db.models import Job, JobState
 from db.queries import chunks, jobs, leases, queue, scans, schedules
 from db.queries.scans import Measured, ScanRecord
-from db.schedule_models import Firing, FiringState
+from db.schedule_models import Firing, FiringState, Schedule
 from db.session import read_scope, session_scope
 from scheduler import firing
 from scheduler.leases import complete_jobs
@@ -230,6 +230,21 @@ def test_a_folder_that_is_gone_is_said_and_the_next_night_is_tried(world: World)
     world.pass_time(at(29, 12), world.scheduler())
 
     assert [state for _, state, _ in world.history()] == [FiringState.FAILED, FiringState.SUBMITTED]
+
+
+def test_a_row_that_says_no_time_is_disabled_and_the_others_go_on(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    with session_scope(world.engine) as session:
+        asked = Submission(str(world.folder / "in"), str(world.folder / "elsewhere"), overwrite="new")
+        firing.new_schedule(session, "spoilt", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), now=SPRING)
+        session.execute(update(Schedule).where(Schedule.name == "spoilt").values(timezone="Atlantis/Capital"))
+
+    world.pass_time(at(28, 12), world.scheduler())
+
+    assert len(world.history()) == 1
+    with read_scope(world.engine) as session:
+        assert not schedules.named(session, "spoilt").enabled
 
 
 def test_a_disabled_schedule_is_not_fired_and_an_enabled_one_is(world: World) -> None:
