@@ -15,13 +15,18 @@ def clean_environment(**settings: str) -> dict[str, str]:
 
 
 def photochrom(
-    *arguments: str | Path, folder: Path, timeout_seconds: float = 60, **settings: str
+    *arguments: str | Path,
+    folder: Path,
+    timeout_seconds: float = 60,
+    prefix: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+    **settings: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in `folder` to its end."""
+    """Run a command in `folder` to its end: in `environment`, or this process' with `settings`."""
     return subprocess.run(
-        [sys.executable, "-P", "-m", "scheduler", *map(str, arguments)],
+        [*prefix, sys.executable, "-P", "-m", "scheduler", *map(str, arguments)],
         cwd=folder,
-        env=clean_environment(**settings),
+        env=environment or clean_environment(**settings),
         capture_output=True,
         text=True,
         timeout=timeout_seconds,

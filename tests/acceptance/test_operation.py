@@ -3,11 +3,13 @@
 import json
 import shutil
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,12 +54,42 @@ def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Pat
     command("submit", f"s3://{bucket}/in", f"s3://{bucket}/out")
     with ExitStack() as running:
         ports = {name: free_port() for name in ("scheduler", "worker")}
+        flower = free_port()
+        running.enter_context(start_flower(flower, tmp_path, clean_environment(**settings)))
         for name, port in ports.items():
             environment = clean_environment(**settings, PHOTOCHROM_METRICS_PORT=str(port))
             running.enter_context(photochrom_process(name, tmp_path, environment))
         wait_until(lambda: json.loads(command("status", "1", "--json").stdout)[0]["state"] == "completed")
         time.sleep(1.5)  # a heartbeat, and a look at the backlog
-        yield ports
+        yield {**ports, "flower": flower}
+
+
+@contextmanager
+def start_flower(port: int, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """As docs/operate.md says, but for the API's door, which is closed without a password."""
+    command = [sys.executable, "-P", "-m", "celery", "--app", "worker.app", "flower"]
+    with (folder / "flower.log").open("ab") as log:
+        flower = subprocess.Popen(
+            [*command, "--address=127.0.0.1", f"--port={port}"],
+            cwd=folder,
+            env={**environment, "FLOWER_UNAUTHENTICATED_API": "true"},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        wait_until(lambda: ask(port, "api/workers") is not None)
+        yield
+    finally:
+        flower.terminate()
+        flower.wait(20)
+
+
+def ask(port: int, path: str) -> Any:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=5) as answer:
+            return json.loads(answer.read())
+    except OSError:
+        return None
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
@@ -89,7 +121,10 @@ def test_an_operator_sees_what_the_pool_did(
     assert 0 < worker["batch_fill"] <= 1
     assert all(worker[f"{stage}_ms"] >= 0 for stage in ("fetch", "open", "wait", "predict", "compose", "store"))
     assert "device busy" in command("status", "--workers").stdout
-    for port in ports.values():
+    tasks = ask(ports["flower"], "api/tasks").values()
+    assert [(task["name"], task["state"]) for task in tasks] == [("photochrom.colorize_chunk", "SUCCESS")]
+    assert f"celery@{worker['name']}" in ask(ports["flower"], "api/workers?refresh=1")
+    for port in (ports["scheduler"], ports["worker"]):
         assert command("health", PHOTOCHROM_METRICS_PORT=str(port)).stdout == "ok\n"
 
     lines = [json.loads(line) for line in (tmp_path / "worker.log").read_text().splitlines() if line.startswith("{")]
