@@ -121,7 +121,7 @@ class System:
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-P", "-m", "scheduler", name],
-                env={**os.environ, **self.environment(), "PHOTOCHROM_END_WITH_PARENT": "true", **_OWN_REPORT},
+                env=_inherited() | self.environment() | {"PHOTOCHROM_END_WITH_PARENT": "true", **_OWN_REPORT},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -147,6 +147,11 @@ class System:
                 process.wait(STOP_SECONDS)
             process.kill()
             process.wait()
+
+
+def _inherited() -> dict[str, str]:
+    """Without the port for metrics: the two processes can't share one, and a container's image sets it for one."""
+    return {name: value for name, value in os.environ.items() if name.upper() != "PHOTOCHROM_METRICS_PORT"}
 
 
 @contextmanager
