@@ -57,7 +57,7 @@ def settings(
     from dataclasses import asdict
 
     from scheduler.cli import common
-    from scheduler.cli.operator_tables import settings_table
+    from scheduler.cli.operator_tables import print_settings
     from worker.settings import Settings
     from worker.settings_reference import as_markdown, described
 
@@ -68,4 +68,4 @@ def settings(
     if json:
         common.print_json([asdict(row) for row in rows])
     else:
-        common.console().print(settings_table(rows))
+        print_settings(common.console(), rows)

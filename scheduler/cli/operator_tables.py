@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from db.models import Worker
@@ -25,12 +24,13 @@ def print_finding(console: Console, finding: Finding) -> None:
         console.print(Text(f"       -> {finding.do}"), soft_wrap=True)
 
 
-def settings_table(rows: Sequence[Setting]) -> Table:
-    table = Table("variable", "value", "default", "meaning")
+def print_settings(console: Console, rows: Sequence[Setting]) -> None:
+    """Two lines each, what was changed in bold: names and meanings are too long for a table."""
     for row in rows:
-        changed = "bold" if row.value != row.default and row.value else ""
-        table.add_row(Text(row.variable, changed), Text(row.value, changed), Text(row.default), Text(row.meaning))
-    return table
+        style = "bold" if row.value and row.value != row.default else ""
+        default = f"  (default: {row.default})" if row.default and row.value != row.default else ""
+        console.print(Text.assemble((f"{row.variable}={row.value}", style), default), soft_wrap=True)
+        console.print(Text(f"    {row.meaning}", "dim"), soft_wrap=True)
 
 
 def worker_state(worker: Worker, *, now: datetime, silent_seconds: float) -> str:
