@@ -48,6 +48,7 @@ def machine(valkey: ValkeyServer, s3_server: S3Server, bucket: str, postgresql_u
         "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "2000",
         "PHOTOCHROM_CHILDREN": "1",
         "PHOTOCHROM_CHUNK_SCANS": "1",
+        "PHOTOCHROM_END_WITH_PARENT": "true",  # however a test ends
     }
     pool = {"PHOTOCHROM_BROKER_URL": valkey.url, "PHOTOCHROM_DATABASE_URL": postgresql_url}
     return Machine(tmp_path, places, settings, pool)
