@@ -40,6 +40,9 @@ def machine(valkey: ValkeyServer, s3_server: S3Server, bucket: str, postgresql_u
         "https://s3.example.org": s3_server.endpoint_url,
         **{f"{name}=...": f"{name}={value}" for name, value in s3_server.environment().items()},
         "s3://archive-colour/": f"s3://{bucket}/colour/",
+        "box/0012.tif": "0.png",
+        "box/0013.tif": "1.png",
+        "--checkpoint ID": "--checkpoint stand-in",
         "s3://archive/": f"s3://{bucket}/archive/",
         **{str(port): str(free_port()) for port in (9808, 9809)},
     }
