@@ -52,7 +52,7 @@ class JobState:
         SUBMITTING: (),
         RUNNING: (SUBMITTING, PAUSED, COMPLETED, ABORTED),  # from the last two by `retry`
         PAUSED: (RUNNING,),
-        COMPLETED: (RUNNING,),
+        COMPLETED: (RUNNING, PAUSED),  # what was leased at a pause may have been the last
         ABORTED: (RUNNING,),
         CANCELLED: (SUBMITTING, RUNNING, PAUSED),
     }

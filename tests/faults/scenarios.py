@@ -74,19 +74,28 @@ def broker_lost(world: World, times: int) -> str:
 def database_away(world: World, seconds: float) -> str:
     """Away for so long, and connections cut at random before and after."""
     world.submit()
+    world.postgresql.stop()
     world.start("scheduler", "worker-1", "worker-2")
-    world.wait_for(1)  # a process that can't reach the database at its start says so and ends
+    time.sleep(5)  # they start without a database, and wait for it
+    _start_again(world)
     with _connections_cut(world) as cut:
         world.wait_for(world.progress().total // 4)
     world.postgresql.stop()
+    world.kill("worker-2")
+    world.start("worker-2")
     time.sleep(seconds)
-    world.postgresql.start()
-    world.engine.dispose()
+    _start_again(world)
     with _connections_cut(world, cut):
         world.wait_for(world.progress().total // 2)
     world.wait_until_completed()
     world.check()
-    return f"{seconds:g} s away, {cut[0]} connections cut, device work {world.device_work():.2f}"
+    return f"away at the start and {seconds:g} s later, {cut[0]} cuts, device work {world.device_work():.2f}"
+
+
+def _start_again(world: World) -> None:
+    world.postgresql.start()
+    world.engine.dispose()
+    assert not any(world.ends(name) for name in ("scheduler", "worker-1", "worker-2"))
 
 
 @contextmanager
@@ -237,6 +246,7 @@ def credentials_withdrawn(world: World) -> str:
 
 def disk_full(world: World, fill: Callable[[], object], empty: Callable[[], object]) -> str:
     """The destination is a folder on a small disk, which `fill` fills and `empty` empties again."""
+    world.change(PHOTOCHROM_OUTAGE_ATTEMPTS="3", PHOTOCHROM_LONGEST_RETRY_PAUSE_SECONDS="1")  # by default an hour
     world.submit()
     world.start("scheduler", "worker-1")
     world.wait_for(world.progress().total // 4)

@@ -127,6 +127,7 @@ class World:
                 "PHOTOCHROM_SCHEDULER_ROUND_SECONDS": "0.2",
                 "PHOTOCHROM_RESEND_SECONDS": "3",
                 "PHOTOCHROM_RETRY_PAUSE_SECONDS": "0.5",
+                "PHOTOCHROM_LONGEST_RETRY_PAUSE_SECONDS": "4",
                 "PHOTOCHROM_SCRATCH_FOLDER": str(self.folder),
                 **self._settings,
             }
