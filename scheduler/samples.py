@@ -99,15 +99,15 @@ def rgb_pixels(path: Path) -> npt.NDArray[np.uint8]:
 def _write(recipe: _Recipe, folder: Path) -> Sample:
     scan = folder / SCANS / recipe.key
     original = (folder / ORIGINALS / recipe.key).with_suffix(".png")
-    photograph = _crop(pyvips.Image.new_from_file(str(_photograph(recipe.photograph))), recipe)
-    _save(_grey(photograph, recipe.bit_depth), scan)
+    picture = _crop(pyvips.Image.new_from_file(str(photograph(recipe.photograph))), recipe)
+    _save(_grey(picture, recipe.bit_depth), scan)
     if recipe.truncated:
         content = scan.read_bytes()
         scan.write_bytes(content[: len(content) // 3])
         return Sample(recipe.key, None, planted_failure=True)
-    if photograph.bands < 3:
+    if picture.bands < 3:
         return Sample(recipe.key, None)
-    _save(photograph, original)
+    _save(picture, original)
     return Sample(recipe.key, original)
 
 
@@ -145,7 +145,8 @@ def _save(image: pyvips.Image, path: Path) -> None:
     image.write_to_file(str(path), **options[path.suffix])
 
 
-def _photograph(name: str) -> Path:
+def photograph(name: str) -> Path:
+    """Where a photograph of scikit-image or scikit-learn lies; raises UsageError."""
     # Found without importing either package, which takes a second.
     for package, inside in (("skimage", "data"), ("sklearn", "datasets/images")):
         spec = find_spec(package)

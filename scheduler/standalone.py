@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class System:
         self.s3: S3Server | None = S3Server(folder / "s3") if with_s3 else None
         self._valkey = ValkeyServer(folder / "valkey")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._kinds: dict[str, tuple[str, Mapping[str, str]]] = {}  # by name: what it is, and its own settings
         self._restarts = 0
         self._interrupted = False
         self._open = ExitStack()
@@ -87,13 +88,25 @@ class System:
         }
 
     def adopt(self) -> None:
-        """Give this process the same settings, so that its own storage, as boto3 opens it, is this system's."""
+        """Give this process the same settings until the end, so that its own storage, as boto3 opens it, is this one's.
+
+        Another system after this one must not find the files of one that is gone.
+        """
+        before = {name: os.environ.get(name) for name in self.environment()}
         os.environ.update(self.environment())
+        self._open.callback(_give_back, before)
 
     def start_processes(self) -> None:
         """Start the scheduler and the worker."""
-        for name in ("scheduler", "worker"):
-            self._processes[name] = self._start(name)
+        for kind in ("scheduler", "worker"):
+            self.start(kind)
+
+    def start(self, kind: str, name: str | None = None, settings: Mapping[str, str] | None = None) -> int:
+        """Start a scheduler or a worker, with settings of its own where given; its process id."""
+        name = name or kind
+        self._kinds[name] = kind, settings or {}
+        self._processes[name] = self._start(name)
+        return self._processes[name].pid
 
     def check(self) -> None:
         """Start what was killed again, services as often as it takes, processes a few times; nothing is lost by it.
@@ -117,11 +130,14 @@ class System:
                 )
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
+        kind, settings = self._kinds[name]
         self._log(name).parent.mkdir(exist_ok=True)
         with self._log(name).open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "scheduler", name],
-                env=_inherited() | self.environment() | {"PHOTOCHROM_END_WITH_PARENT": "true", **_OWN_REPORT},
+                [sys.executable, "-P", "-m", "scheduler", kind],
+                env=_inherited()
+                | self.environment()
+                | {**settings, "PHOTOCHROM_END_WITH_PARENT": "true", **_OWN_REPORT},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -137,11 +153,9 @@ class System:
         return lines[-1].removeprefix("photochrom: ") if lines else "it said nothing"
 
     def _stop_processes(self) -> None:
-        # The worker first: what it hands back, a scheduler may still see.
-        for name in ("worker", "scheduler"):
-            process = self._processes.pop(name, None)
-            if process is None:
-                continue
+        # Workers first: what they hand back, a scheduler may still see.
+        for name in sorted(self._processes, key=lambda name: self._kinds[name][0] == "scheduler"):
+            process = self._processes.pop(name)
             process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
@@ -152,6 +166,14 @@ class System:
 def _inherited() -> dict[str, str]:
     """Without the port for metrics: the two processes can't share one, and a container's image sets it for one."""
     return {name: value for name, value in os.environ.items() if name.upper() != "PHOTOCHROM_METRICS_PORT"}
+
+
+def _give_back(environment: Mapping[str, str | None]) -> None:
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager

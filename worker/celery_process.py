@@ -19,9 +19,9 @@ _LOOK_SECONDS = 0.2
 
 
 class CeleryProcess:
-    """One Celery worker with its prefork children; `environment` is added to this process' own."""
+    """One Celery worker with its prefork children; the environment of its start is added to this process' own."""
 
-    def __init__(self, name: str, *, queue: str, children: int, log_level: str, environment: Mapping[str, str]) -> None:
+    def __init__(self, name: str, *, queue: str, children: int, log_level: str) -> None:
         self._command = [
             # -P, and no --app: nothing is imported from the folder that the worker was started in.
             *(sys.executable, "-P", "-c", "from worker.app import app; import sys; app.worker_main(sys.argv[1:])"),
@@ -30,7 +30,7 @@ class CeleryProcess:
             *("--hostname", f"celery@{name}", "--queues", queue),
             *("--without-gossip", "--without-mingle", "--loglevel", log_level),
         ]
-        self._environment = environment
+        self._environment: Mapping[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._ended_at: float | None = None
         self._ends: list[float] = []
@@ -43,7 +43,11 @@ class CeleryProcess:
     def runs(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
+    def start(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._start()
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
             self._command,
             env={**os.environ, **self._environment},
@@ -63,7 +67,7 @@ class CeleryProcess:
             self._note_end(now, self._process.returncode)
         elif now >= self._ended_at + _PAUSE_SECONDS:
             self._ended_at = None
-            self.start()
+            self._start()
             return True
         return False
 

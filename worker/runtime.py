@@ -93,9 +93,9 @@ class Runtime:
             "PHOTOCHROM_SCRATCH_FOLDER": str(self.scratch_folder),
         }
 
-    @property
-    def model_socket(self) -> Path:
-        return self.folder / "model.sock"
+    def model_socket(self, number: int = 0) -> Path:
+        """Of the worker's model server of that number."""
+        return self.folder / (f"model-{number}.sock" if number else "model.sock")
 
     @property
     def tally_socket(self) -> Path:

@@ -12,6 +12,7 @@ from pydantic import DirectoryPath, Field, SecretStr, ValidationError, model_val
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
+from worker.inference import CPU_BATCH_SIZE
 from worker.settings_errors import refuse_unknown, sentence
 from worker.storage import S3Options
 
@@ -21,6 +22,8 @@ PauseSeconds = Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)]
 
 
 PREFIX = "PHOTOCHROM_"
+
+LEAST_THREADS, MOST_THREADS = 4, 256  # of a child
 
 
 class Settings(BaseSettings):
@@ -49,7 +52,16 @@ class Settings(BaseSettings):
     head: Literal["paper", "vivid"] | None = Field(
         None, description="The network's head: paper or vivid; unset means the checkpoint's own choice."
     )
-    batch_size: Annotated[int, Field(ge=1, le=1024)] = Field(8, description="Scans in one device batch.")
+    devices: str | None = Field(
+        None,
+        description="GPUs, such as 0,1: a model server for each; unset: CUDA_VISIBLE_DEVICES, or all that there are.",
+    )
+    cuda_visible_devices: str | None = Field(
+        None, validation_alias="CUDA_VISIBLE_DEVICES", description="Set by whoever shares out a machine's GPUs."
+    )
+    batch_size: Annotated[int | None, Field(ge=1, le=1024)] = Field(
+        None, description="Scans in one device batch; unset: 8 on a CPU, on a GPU what is found to be fastest."
+    )
     batch_wait_milliseconds: PauseSeconds = Field(
         20.0, description="Longest wait for a batch to fill while more scans may come."
     )
@@ -63,8 +75,10 @@ class Settings(BaseSettings):
     children: Annotated[int, Field(ge=1, le=1024)] = Field(
         os.cpu_count() or 1, description="Celery children of one worker."
     )
-    threads_per_child: Annotated[int, Field(ge=1, le=256)] = Field(
-        4, description="Scans that one child has in hand at once."
+    model_servers: Annotated[int, Field(ge=1)] = Field(1, description="Set by `photochrom worker` for its children.")
+    threads_per_child: Annotated[int | None, Field(ge=1, le=256)] = Field(
+        None,
+        description="Scans that one child has in hand at once; unset: twice the batch over all children, at least 4.",
     )
     in_flight_bytes: Annotated[int, Field(ge=1)] = Field(
         1 << 30, description="Decoded bytes of scans that one child holds at once; a larger scan goes alone."
@@ -173,6 +187,16 @@ class Settings(BaseSettings):
             )
         return self.database_url.get_secret_value()
 
+    def threads_for(self, batch_size: int | None = None, devices: int = 1) -> int:
+        """Scans that a child has in hand: while one batch is on a device, the children must be filling the next.
+
+        With as many in hand as fit one batch, a device stands still half of the time: docs/performance.md.
+        """
+        if self.threads_per_child is not None:
+            return self.threads_per_child
+        batch = batch_size or self.batch_size or CPU_BATCH_SIZE
+        return min(MOST_THREADS, max(LEAST_THREADS, -(-2 * batch * devices // self.children)))
+
     @property
     def silent_seconds(self) -> float:
         """A worker that has not been heard of for so long takes nothing, as far as anybody knows."""
@@ -185,7 +209,7 @@ class Settings(BaseSettings):
             endpoint_url=self.s3_endpoint_url,
             attempts=self.s3_attempts,
             timeout_seconds=self.s3_timeout_seconds,
-            connections=self.threads_per_child * 2,
+            connections=self.threads_for() * 2,
         )
 
     @model_validator(mode="after")

@@ -29,6 +29,7 @@ class Statistics:
         self._sums: dict[str, float] = defaultdict(float)
         self._last: Mapping[str, float] = {}
         self._queue_length: int | None = None
+        self._devices = 1
         self._marks: deque[tuple[float, Mapping[str, float]]] = deque([(clock(), {})])
 
     def count(self, tally: Tally) -> None:
@@ -44,8 +45,9 @@ class Statistics:
             for stage, milliseconds in zip(STAGES, tally.stage_ms, strict=True):
                 self._sums[stage] += milliseconds or 0.0
 
-    def ask_model(self, ask: Callable[[], Mapping[str, float]]) -> None:
-        """Take the model server's counters, which begin again with each server; raises what `ask` raises."""
+    def ask_model(self, ask: Callable[[], Mapping[str, float]], devices: int = 1) -> None:
+        """Take the model servers' counters, which may begin again; raises what `ask` raises."""
+        self._devices = devices
         try:
             stats = ask()
         except Exception:
@@ -79,14 +81,14 @@ class Statistics:
             "ended_scans": int(sums["ended"]),
             "failed_scans": int(sums["failed"]),
             "model_queue_length": queue_length,
-            **_rates(grown, seconds),
+            **_rates(grown, seconds, self._devices),
             **{f"{stage}_ms": _ratio(grown.get(stage, 0.0), grown.get("done", 0)) for stage in STAGES},
         }
 
 
-def _rates(grown: Mapping[str, float], seconds: float) -> dict[str, float | None]:
+def _rates(grown: Mapping[str, float], seconds: float, devices: int) -> dict[str, float | None]:
     return {
-        "device_busy_share": _ratio(grown.get("busy", 0.0), seconds),
+        "device_busy_share": _ratio(grown.get("busy", 0.0), seconds * devices),
         "batch_fill": _ratio(grown.get("batched", 0), grown.get("places", 0)),
         "scans_per_second": _ratio(grown.get("done", 0), seconds),
         "megapixels_per_second": _ratio(grown.get("pixels", 0) / 1e6, seconds),

@@ -20,9 +20,10 @@ from worker.celery_process import CeleryProcess
 from worker.doorbell import Doorbell
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.health import Health
-from worker.inference.client import stats
 from worker.inference.connection import ServerInfo
+from worker.inference.devices import devices_of
 from worker.inference.process import ModelServerProcess
+from worker.inference.servers import ModelServers
 from worker.logs import json_of
 from worker.metrics import WorkerMetrics
 from worker.metrics_server import MetricsServer
@@ -69,25 +70,21 @@ class Supervisor:
         self._engine: Engine = make_engine(settings.database)
         self._stopping = stopping
         self._runtime = runtime
-        self._model_server = ModelServerProcess(
-            runtime.model_socket,
-            checkpoint=settings.checkpoint or bundled_checkpoint_path(),
-            batch_size=settings.batch_size,
-            batch_wait_milliseconds=settings.batch_wait_milliseconds,
-            embedding=settings.embedding,
-            head=settings.head,
-            stand_in_milliseconds=settings.stand_in_model_milliseconds,
-            log_format=settings.log_format,
-            say=lambda line: os.write(2, json_of(line) if settings.log_format == "json" else line),
-            hangs_after_seconds=settings.model_batch_seconds,
-            ready_seconds=MODEL_READY_SECONDS,
+        devices = devices_of(settings.devices, settings.cuda_visible_devices)
+        if len(devices) > settings.children:
+            raise UsageError(
+                f"there are {len(devices)} devices for {settings.children} children; "
+                "expected a child for each at least: set PHOTOCHROM_CHILDREN, or PHOTOCHROM_DEVICES"
+            )
+        self._models = ModelServers(
+            [self._model_server(number, device) for number, device in enumerate(devices)],
+            only_on_gpus=settings.devices is None,
         )
         self._celery = CeleryProcess(
             runtime.worker_name,
             queue=settings.queue,
             children=settings.children,
             log_level=settings.log_level,
-            environment=runtime.environment(),
         )
         # What to register with the first heartbeat: the database may be away when the model is ready.
         self._about: ServerInfo | None = None
@@ -95,6 +92,23 @@ class Supervisor:
         self._metrics = WorkerMetrics()
         self._statistics = Statistics(self._metrics)
         self._model_restarts = 0
+
+    def _model_server(self, number: int, device: str | None) -> ModelServerProcess:
+        settings = self._settings
+        return ModelServerProcess(
+            self._runtime.model_socket(number),
+            checkpoint=settings.checkpoint or bundled_checkpoint_path(),
+            batch_size=settings.batch_size,
+            batch_wait_milliseconds=settings.batch_wait_milliseconds,
+            embedding=settings.embedding,
+            head=settings.head,
+            stand_in_milliseconds=settings.stand_in_model_milliseconds,
+            log_format=settings.log_format,
+            environment=None if device is None else {**os.environ, "CUDA_VISIBLE_DEVICES": device},
+            say=lambda line: os.write(2, json_of(line) if settings.log_format == "json" else line),
+            hangs_after_seconds=settings.model_batch_seconds,
+            ready_seconds=MODEL_READY_SECONDS,
+        )
 
     @property
     def name(self) -> str:
@@ -126,21 +140,31 @@ class Supervisor:
         self._wait_for_services()
         if self._stopping.is_set():
             return
-        self._model_server.start()
+        self._models.start()
         about = self._wait_for_model()
         if about is None:
             return
-        self._celery.start()
+        threads = self._settings.threads_for(about.batch_size, len(self._models))
+        self._celery.start(
+            {
+                **self._runtime.environment(),
+                "PHOTOCHROM_MODEL_SERVERS": str(len(self._models)),
+                "PHOTOCHROM_THREADS_PER_CHILD": str(threads),
+            }
+        )
         self._about = about
         self._metrics.describe(self.name, about, self._settings.children)
         logger.info(
-            "worker %s: %d children, checkpoint %s, head %s, embedding %s on %s",
+            "worker %s: %d children of %d threads, checkpoint %s, head %s, embedding %s on %d x %s, batches of %d",
             self.name,
             self._settings.children,
+            threads,
             about.checkpoint_id,
             about.head,
             about.embedding,
+            len(self._models),
             about.device,
+            about.batch_size,
         )
 
     def _wait_for_services(self) -> None:
@@ -155,7 +179,7 @@ class Supervisor:
         while not self._stopping.is_set():
             self._health.turn()
             try:
-                return self._model_server.wait_ready(timeout_seconds=0.5)
+                return self._models.wait_ready(timeout_seconds=0.5)
             except ServiceUnavailable:
                 if time.monotonic() >= deadline:
                     raise
@@ -165,7 +189,7 @@ class Supervisor:
         beat_at = 0.0
         while not self._stopping.wait(WATCH_SECONDS):
             self._health.turn()
-            self._model_server.poll()
+            self._models.poll()
             if self._runtime.is_draining():
                 raise UsageError(self._runtime.drain_reason())
             self._metrics.celery_restarts.inc(self._celery.keep_running())
@@ -178,10 +202,10 @@ class Supervisor:
 
     def _ask_model(self) -> str:
         """Take the model server's counters; why there are none, if so."""
-        self._metrics.model_restarts.inc(self._model_server.restarts - self._model_restarts)
-        self._model_restarts = self._model_server.restarts
+        self._metrics.model_restarts.inc(self._models.restarts - self._model_restarts)
+        self._model_restarts = self._models.restarts
         try:
-            self._statistics.ask_model(lambda: stats(self._runtime.model_socket, STATS_SECONDS))
+            self._statistics.ask_model(lambda: self._models.counters(STATS_SECONDS), devices=len(self._models))
         except ServiceUnavailable as error:
             return error.message
         return ""
@@ -257,13 +281,13 @@ class Supervisor:
         except DatabaseUnavailable as error:
             logger.warning("%s; the leases that are left will expire", error)
         finally:
-            self._model_server.stop(kill_after_seconds=MODEL_STOP_SECONDS)
+            self._models.stop(kill_after_seconds=MODEL_STOP_SECONDS)
 
     def _while_celery_ends(self) -> None:
         self._health.turn()
         # Children that drain still need predictions.
         with suppress(CheckpointError):
-            self._model_server.poll()
+            self._models.poll()
 
     def _sign_off(self) -> None:
         """Hand back what children held that did not end in time: nobody is to blame, and nobody has to wait."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TypeVar
 
+from billiard.process import current_process
 from celery import Task
 from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -72,6 +73,11 @@ def _tally(record: ScanRecord) -> Tally:
     )
 
 
+def _number_of_this_child() -> int:
+    """Celery's own, 0 for the first of its children; a child that takes another's place takes its number."""
+    return int(getattr(current_process(), "index", 0))
+
+
 class Child:
     """What one child process keeps from chunk to chunk. Made after the fork: nothing in it may cross one."""
 
@@ -81,11 +87,11 @@ class Child:
         self.runtime = Runtime.of_this_worker(settings)
         self.holder = self.runtime.holder()
         self.engine: Engine = make_engine(settings.database)
-        self.pool = ThreadPoolExecutor(settings.threads_per_child, thread_name_prefix="scan")
+        self.pool = ThreadPoolExecutor(settings.threads_for(), thread_name_prefix="scan")
         self.budget = ByteBudget(settings.in_flight_bytes)
         self.model = PredictionClient(
-            self.runtime.model_socket,
-            slots=settings.threads_per_child,
+            self.runtime.model_socket(_number_of_this_child() % settings.model_servers),
+            slots=settings.threads_for(),
             timeout_seconds=settings.model_timeout_seconds,
         )
         self.limits = ScanLimits(
@@ -186,7 +192,7 @@ class Delivery:
             colorize=partial(self._colorize, pipeline),
             record=lambda outcomes: self._patiently(partial(self._record, outcomes)),
             stopping=self._is_stopping,
-            in_hand=self._settings.threads_per_child,
+            in_hand=self._settings.threads_for(),
             record_seconds=self._settings.record_seconds,
         ).carry(pending)
 
@@ -213,7 +219,7 @@ class Delivery:
             self._child.runtime.is_draining()
             or time.monotonic() >= self._hand_back_at
             # The rest would fare no better: it keeps its tries, and waits as long as those that failed.
-            or self._outages >= 2 * self._settings.threads_per_child
+            or self._outages >= 2 * self._settings.threads_for()
         )
 
     def _is_still_held(self) -> bool:

@@ -9,7 +9,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from scheduler.cli import jobs, models, operator, processes, review, schedules, standalone
+from scheduler.cli import bench, jobs, models, operator, processes, review, schedules, standalone
 from worker.errors import PhotochromError
 
 WRONG_USE, INTERRUPTED = 2, 130
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (standalone, jobs, schedules, review, processes, operator, models):
+for commands in (standalone, jobs, schedules, review, processes, operator, models, bench):
     commands.add_to(app)
 
 

@@ -79,7 +79,7 @@ def _scratch(settings: Settings) -> Finding:
 
 def _files(settings: Settings) -> Finding:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = 64 + settings.threads_per_child * 12
+    needed = 64 + settings.threads_for() * 12
     said = f"a process may open {limit} files"
     if limit < needed:
         return Finding("files", State.WRONG, f"{said}, a child needs {needed}", f"ulimit -n {max(1024, needed)}")

@@ -60,13 +60,16 @@ def test_only_the_settings_read_the_environment() -> None:
         if {"os.getenv", "os.environ"} & set(names_used(path))
     }
 
-    # The first looks for misspelt names, three pass it on to what they start, the others set what TensorFlow reads.
+    # The first looks for misspelt names, five pass it on to what they start, the others set what TensorFlow reads.
     assert readers <= {
         "worker/settings.py",
         "worker/celery_process.py",
+        "worker/supervisor.py",
         "scheduler/standalone.py",
+        "scheduler/bench/probe.py",
         "scheduler/services/service.py",
         "worker/inference/server.py",
+        "worker/bench/model.py",
         "worker/training/__main__.py",
     }
 
@@ -77,7 +80,9 @@ def names_used(path: Path) -> Iterator[str]:
             yield f"{node.value.id}.{node.attr}"
 
 
-@pytest.mark.parametrize("module", ["scheduler.cli", "scheduler.process", "worker.tasks", "worker.supervisor"])
+@pytest.mark.parametrize(
+    "module", ["scheduler.cli", "scheduler.process", "scheduler.bench.worker", "worker.tasks", "worker.supervisor"]
+)
 def test_tensorflow_is_not_loaded_by(module: str) -> None:
     code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
 

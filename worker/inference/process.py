@@ -38,7 +38,7 @@ class ModelServerProcess:
         socket_path: str | os.PathLike[str],
         *,
         checkpoint: Path | None,
-        batch_size: int,
+        batch_size: int | None,
         batch_wait_milliseconds: float,
         embedding: str | None = None,
         head: str | None = None,
@@ -53,8 +53,10 @@ class ModelServerProcess:
         self.socket_path = os.fspath(socket_path)
         self._environment, self._say = environment, say
         self._hangs_after_seconds, self._ready_seconds = hangs_after_seconds, ready_seconds
-        self._command = [*command, "--socket", self.socket_path, "--batch-size", str(batch_size)]
+        self._command = [*command, "--socket", self.socket_path]
         self._command += ["--batch-wait-milliseconds", str(batch_wait_milliseconds), "--log-format", log_format]
+        if batch_size is not None:
+            self._command += ["--batch-size", str(batch_size)]
         if checkpoint is not None:
             self._command += ["--checkpoint", str(checkpoint)]
         if embedding is not None:

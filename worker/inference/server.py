@@ -15,10 +15,8 @@ import socket
 import stat
 import sys
 import threading
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +25,7 @@ from worker.errors import CheckpointError, PhotochromError, UsageError
 from worker.inference.batching import Batcher
 from worker.inference.handler import Handler
 from worker.inference.protocol import Message
+from worker.inference.sizing import LoadModel, Model, is_out_of_memory, load_fastest, load_largest
 from worker.inference.stand_in import StandInColorizer
 from worker.logs import configure_logging
 from worker.parent import end_with_parent
@@ -36,27 +35,6 @@ logger = logging.getLogger("worker.inference.server")
 Floats = NDArray[np.float32]
 
 _LOOK_SECONDS = 0.5
-
-
-class Model(Protocol):
-    """What the server asks of `Colorizer`, and of its stand-in."""
-
-    checkpoint_id: str
-    embedding: str
-    device: str
-    batch_size: int
-
-    @property
-    def head(self) -> str:
-        """`paper`, `vivid`, or a stand-in's own."""
-        ...
-
-    def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
-        """(n, 400, 400), 0..100 -> a, b (n, 400, 400, 2) and certainty (n,), NaN where there is none."""
-        ...
-
-
-LoadModel = Callable[[int], Model]  # by batch size
 
 
 class ModelServer:
@@ -132,12 +110,6 @@ class ModelServer:
             self._batcher.set_possible(sum(handler.slot_count for handler in self._handlers))
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device's error says that the batch was too large; by name, so that no TensorFlow is needed here."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"MemoryError", "ResourceExhaustedError"}) or "RESOURCE_EXHAUSTED" in str(error)
-
-
 def listen(path: Path) -> socket.socket:
     """A Unix socket that only this user can reach; raises UsageError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -183,25 +155,13 @@ def load_model(arguments: argparse.Namespace, batch_size: int) -> Model:
     return Colorizer.load(arguments.checkpoint, batch_size, arguments.embedding, arguments.head)
 
 
-def load_largest(load: LoadModel, batch_size: int) -> Model:
-    """The model with batches of `batch_size`, or of the first half of a half of it that the device has room for."""
-    while True:
-        try:
-            return load(batch_size)
-        except Exception as error:
-            if batch_size == 1 or not is_out_of_memory(error):
-                raise
-        batch_size //= 2
-        logger.warning("the device ran out of memory: trying batches of %d scans", batch_size)
-
-
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker.inference.server", description="Photochrom's model server")
     parser.add_argument("--socket", type=Path, required=True, help="path of the Unix socket to listen on")
     parser.add_argument("--checkpoint", type=Path, help="folder of the checkpoint")
     parser.add_argument("--embedding", help="bundled, compact, imagenet, or a file; default: the checkpoint's best")
     parser.add_argument("--head", choices=["paper", "vivid"], help="default: the checkpoint's choice")
-    parser.add_argument("--batch-size", type=int, default=8, help="scans in one device batch")
+    parser.add_argument("--batch-size", type=int, help="scans in one device batch; default: what is fastest here")
     parser.add_argument("--batch-wait-milliseconds", type=float, default=20.0, help="longest wait for a batch to fill")
     parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stand-in that takes so long a batch")
     parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of what it says")
@@ -215,7 +175,7 @@ def main() -> int:
     end_with_parent(arguments.parent)
     load = partial(load_model, arguments)
     try:
-        model = load_largest(load, arguments.batch_size)
+        model = load_largest(load, arguments.batch_size) if arguments.batch_size else load_fastest(load)
         listener = listen(arguments.socket)
     except PhotochromError as error:
         print(error.message, file=sys.stderr)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -23,15 +23,15 @@ Floats = NDArray[np.float32]
 
 
 class Colorizer:
-    """Predicts a*, b* for lightness, in batches of one size.
+    """Predicts a*, b* for lightness, in batches of fixed sizes.
 
-    The graph is traced once, at loading, for exactly `batch_size` scans; a shorter batch is padded, so that nothing is
-    ever traced again.
+    The graph is traced at loading, for exactly `batch_size` scans and for each of `sizes`; a batch is padded to the
+    smallest that holds it, so that nothing is ever traced again.
     """
 
     def __init__(
         self, card: checkpoint.Card, fusion: dict[str, Floats], embedding: Embedding, batch_size: int,
-        head: Head | None = None,
+        head: Head | None = None, sizes: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self.card = card
         self.head: Head = head or checkpoint.head_of(card, None)
@@ -48,17 +48,21 @@ class Colorizer:
         scans = tf.TensorSpec([batch_size, SIDE_PX, SIDE_PX], tf.float32)
         encoded = tf.TensorSpec([batch_size, *ENCODED_SHAPE], tf.float32)
         vectors = tf.TensorSpec([batch_size, EMBEDDING_CLASSES], tf.float32)
-        self._predict = tf.function(self._predict_batch, input_signature=[scans])
-        self._embed = tf.function(self._embed_batch, input_signature=[scans])
-        self._encode = tf.function(self._encode_batch, input_signature=[scans])
-        self._decode = tf.function(self._decode_batch, input_signature=[encoded, vectors])
-        self._predict(tf.zeros(scans.shape))
+        self._predict: dict[int, Any] = {size: self._traced(size) for size in sorted({batch_size, *sizes})}
+        self._embed = {batch_size: tf.function(self._embed_batch, input_signature=[scans])}
+        self._encode = {batch_size: tf.function(self._encode_batch, input_signature=[scans])}
+        self._decode = {batch_size: tf.function(self._decode_batch, input_signature=[encoded, vectors])}
 
     @classmethod
     def load(
-        cls, folder: Path, batch_size: int = 8, embedding_name: str | None = None, head: str | None = None
+        cls,
+        folder: Path,
+        batch_size: int = 8,
+        embedding_name: str | None = None,
+        head: str | None = None,
+        sizes: Sequence[int] = (),
     ) -> Self:
-        """Verifies the checkpoint in `folder`, builds the graph and runs it once.
+        """Verifies the checkpoint in `folder`, builds the graph and runs it once for each size of a batch.
 
         `embedding_name`: one of the card's `embeddings`, `imagenet`, or a file of Keras weights; `head`: one of the
         card's `heads`; without them, what the card says is best.
@@ -68,7 +72,7 @@ class Colorizer:
         card = checkpoint.verify(folder)
         chosen = checkpoint.head_of(card, head)
         embedding = load_embedding(embedding_name, folder, card)
-        colorizer = cls(card, weights_io.read_fusion(folder), embedding, batch_size, chosen)
+        colorizer = cls(card, weights_io.read_fusion(folder), embedding, batch_size, chosen, sizes)
         logger.info(
             "checkpoint %s, head %s, embedding %s, loaded in %.1f s",
             card.id, chosen, embedding.name, time.monotonic() - started,
@@ -96,14 +100,31 @@ class Colorizer:
         ab, certainty = self._in_batches(self._decode, encoded, embeddings)
         return ab, certainty
 
-    def _in_batches(self, step: Callable[..., Sequence[Any]], *given: Floats) -> list[Floats]:
-        """Runs `step` on padded batches of exactly `batch_size` and joins what it gives."""
-        parts = []
+    def operations(self, size: int) -> int:
+        """Floating-point operations of one batch of `size`, one of those traced, as TensorFlow counts its graph's."""
+        from tensorflow.compat.v1 import profiler
+
+        options = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation()).with_empty_output()
+        graph = self._predict[size].get_concrete_function().graph
+        return int(profiler.profile(graph, options=options.build()).total_float_ops)
+
+    def _traced(self, size: int) -> Any:
+        signature = [tf.TensorSpec([size, SIDE_PX, SIDE_PX], tf.float32)]
+        step = tf.function(self._predict_batch, input_signature=signature)
+        step(tf.zeros(signature[0].shape))
+        return step
+
+    def _in_batches(self, steps: Mapping[int, Callable[..., Sequence[Any]]], *given: Floats) -> list[Floats]:
+        """Runs `steps`, by the size of their batch in ascending order, on padded batches and joins what they give."""
+        parts: list[list[Floats]] = []
+        start, count = 0, len(given[0])
         # Of no scans at all, one batch of padding still tells the shapes.
-        for start in range(0, max(len(given[0]), 1), self.batch_size):
-            batch = [array[start : start + self.batch_size] for array in given]
-            results = step(*(tf.constant(_padded(array, self.batch_size)) for array in batch))
+        while start < count or not parts:
+            size = next((size for size in steps if size >= count - start), max(steps))
+            batch = [array[start : start + size] for array in given]
+            results = steps[size](*(tf.constant(_padded(array, size)) for array in batch))
             parts.append([result.numpy()[: len(batch[0])] for result in results])
+            start += size
         return [np.concatenate(results) for results in zip(*parts, strict=True)]
 
     def _predict_batch(self, lightness: Any) -> tuple[Any, Any]:
@@ -118,7 +139,7 @@ class Colorizer:
     def _decode_batch(self, encoded: Any, embeddings: Any) -> tuple[Any, Any]:
         output = self._decoder([encoded, embeddings], training=False)
         if self.head == "paper":
-            return output * AB_SCALE, tf.fill([self.batch_size], np.float32(np.nan))
+            return output * AB_SCALE, tf.fill([encoded.shape[0]], np.float32(np.nan))
         colours = vivid.annealed_mean(output, self.card.annealing_temperature)  # (batch, 100, 100, 2)
         ab = ops.image.resize(colours, (SIDE_PX, SIDE_PX), interpolation="bilinear")
         return ab, vivid.certainty(output)

@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
-from worker.inference.server import is_out_of_memory, listen, load_largest
+from worker.inference.devices import devices_of
+from worker.inference.server import listen
+from worker.inference.sizing import Floats, is_out_of_memory, load_fastest, load_largest
 from worker.inference.stand_in import StandInColorizer
 
 
@@ -27,6 +29,51 @@ def test_a_device_without_room_for_one_scan_is_an_error() -> None:
 
     with pytest.raises(ResourceExhaustedError):
         load_largest(load, 4)
+
+
+class Gpu(StandInColorizer):
+    """Each batch takes 10 ms and 1 ms a scan, by a clock of its own; from 64 scans on, a scan takes 2 ms."""
+
+    device = "GPU"
+    now = 0.0
+
+    def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
+        Gpu.now += 0.01 + len(lightness) * (0.001 if len(lightness) < 64 else 0.002)
+        return super().predict(lightness[:0])
+
+
+def test_a_gpus_batch_is_doubled_while_that_is_faster() -> None:
+    assert load_fastest(lambda size: Gpu(0, size), lambda: Gpu.now).batch_size == 32
+
+
+def test_a_gpus_batch_is_no_larger_than_there_is_room_for() -> None:
+    def load(batch_size: int) -> Gpu:
+        if batch_size > 16:
+            raise ResourceExhaustedError
+        return Gpu(0, batch_size)
+
+    assert load_fastest(load, lambda: Gpu.now).batch_size == 16
+
+
+def test_a_cpu_is_not_searched() -> None:
+    sizes: list[int] = []
+
+    def load(batch_size: int) -> StandInColorizer:
+        sizes.append(batch_size)
+        return StandInColorizer(0, batch_size)
+
+    assert load_fastest(load).batch_size == 8
+    assert sizes == [8]
+
+
+def test_every_gpu_that_there_is_gets_a_model_server_unless_told_otherwise() -> None:
+    found = [Path(f"/dev/nvidia{number}") for number in (10, 2, 0)]
+    assert devices_of(None, None, found) == ["0", "2", "10"]
+    assert devices_of(None, "GPU-8f,1", found) == ["GPU-8f", "1"]
+    assert devices_of("1, 3", "0", found) == ["1", "3"]
+    assert devices_of(None, "", found) == devices_of(None, None, found[:1]) == devices_of(None, None, []) == [None]
+    with pytest.raises(UsageError, match="names a device twice"):
+        devices_of("0,0", None)
 
 
 def test_out_of_memory_is_known_by_name_or_words() -> None:

@@ -83,3 +83,13 @@ def test_secrets_are_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOCHROM_DATABASE_URL", "postgresql://clerk:hunter2@host/db")
 
     assert "hunter2" not in str(described(Settings, load_settings()))
+
+
+@pytest.mark.parametrize(
+    ("children", "batch_size", "devices", "threads"), [(2, 8, 1, 8), (16, 8, 1, 4), (3, 16, 2, 22), (1, 1024, 1, 256)]
+)
+def test_children_have_two_batches_in_hand_between_them(
+    children: int, batch_size: int, devices: int, threads: int
+) -> None:
+    assert Settings(children=children).threads_for(batch_size, devices) == threads
+    assert Settings(children=children, threads_per_child=7).threads_for(batch_size, devices) == 7

@@ -1,0 +1,47 @@
+"""Figures of the bench: a name, a number, what it must be and what it aims at."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure; those with `must` are what a change may not make worse than that."""
+
+    part: str
+    name: str
+    value: float
+    unit: str = ""  # "": a ratio; "%": a share, 0..1; else as it says
+    must: float | None = None
+    aim: float | None = None
+    lower_is_better: bool = False
+    detail: str = ""
+
+    def holds(self, limit: float | None) -> bool:
+        """Whether it is at least as good as `limit`."""
+        return limit is None or (self.value <= limit if self.lower_is_better else self.value >= limit)
+
+    def in_words(self, value: float | None) -> str:
+        if value is None:
+            return ""
+        if self.unit == "%":
+            return f"{value:.1%}"
+        return f"{value:,.3g} {self.unit}".strip() if abs(value) < 1000 else f"{value:,.0f} {self.unit}".strip()
+
+
+def figures_table(figures: Sequence[Figure]) -> Table:
+    table = Table("part", "figure", "measured", "must", "aim", "made of")
+    for each in figures:
+        style = "" if each.must is None else "green" if each.holds(each.must) else "bold red"
+        table.add_row(
+            each.part,
+            each.name,
+            Text(each.in_words(each.value), style),
+            each.in_words(each.must),
+            each.in_words(each.aim),
+            Text(each.detail),
+        )
+    return table

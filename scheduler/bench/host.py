@@ -1,0 +1,76 @@
+"""How many scans the host can feed a device that costs nothing, beside what working on them costs alone."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from scheduler.bench.figures import Figure
+from scheduler.bench.making import make_scans
+from scheduler.bench.pool import Pool
+from scheduler.bench.probe import Probe
+from scheduler.bench.rates import Line, Sum, ratio
+from scheduler.bench.sizes import Bench
+
+_DIFFERENT_SCANS = 12
+_CHUNK_SCANS = 32
+_BATCH_MILLISECONDS = 2
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    paths = make_scans(bench.folder / "made", _DIFFERENT_SCANS, bench.sizes.megapixels)
+    stand_in = {
+        "PHOTOCHROM_CHILDREN": str(bench.cores),
+        "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": str(_BATCH_MILLISECONDS),
+    }
+    line, alone, together = Line(), Sum(), Sum()
+    with Pool(bench.folder / "host", chunk_scans=_CHUNK_SCANS) as pool, ExitStack() as probes:
+        own = [probes.enter_context(Probe("worker.bench.host")) for _ in range(bench.cores)]
+        for probe in own:
+            probe.ask("take", paths=[str(path.resolve()) for path in paths])
+        pool.put(paths, bench.sizes.host_scans)
+        pool.start_worker("worker", stand_in)
+        outputs = pool.submit()
+        outputs.wait_for(bench.cores * 2)
+        used, served, began = pool.cpu_seconds("worker"), pool.services_cpu_seconds(), outputs.count()
+        others = 0.0
+        while outputs.count() < max(2, outputs.expected - bench.cores * _CHUNK_SCANS // 2):
+            bench.say(f"host: {outputs.count()} of {outputs.expected} scans")
+            outputs.follow(line, bench.sizes.turn_seconds)
+            pool.hold_still("worker")
+            before = pool.services_cpu_seconds()
+            alone.add(own[0].ask("all_of_it", seconds=bench.sizes.turn_seconds / 2))
+            together.add(_at_once(own, bench.sizes.turn_seconds / 2))
+            others += pool.services_cpu_seconds() - before
+            pool.let_go_on("worker")
+        scans = outputs.count() - began
+        used, served = pool.cpu_seconds("worker") - used, pool.services_cpu_seconds() - served - others
+        outputs.wait_for(outputs.expected)
+    yield from _figures(bench, line.per_second(), alone, together, used / scans, served / scans)
+
+
+def _at_once(probes: list[Probe], seconds: float) -> dict[str, float]:
+    """All of them at the same time: their scans together."""
+    for probe in probes:
+        probe.begin("all_of_it", seconds=seconds)
+    turns = [probe.answer() for probe in probes]
+    pace = sum(turn["scans"] / turn["seconds"] for turn in turns)
+    longest = max(turn["seconds"] for turn in turns)
+    return {"scans": pace * longest, "seconds": longest, "cpu_seconds": sum(turn["cpu_seconds"] for turn in turns)}
+
+
+def _figures(bench: Bench, fed: float, alone: Sum, together: Sum, used: float, served: float) -> Iterator[Figure]:
+    cost = alone.seconds / alone.scans
+    what = f"{bench.sizes.megapixels:g}-megapixel JPEGs"
+    yield Figure(
+        "host", "scans fed per second / (cores / cost of one scan's host work)", ratio(fed, bench.cores / cost),
+        must=0.8, aim=0.95, detail=f"{fed:.1f}/s; {cost * 1000:.0f} ms a scan alone, {bench.cores} cores; {what}",
+    )  # fmt: skip
+    yield Figure(
+        "host", "scans fed per second / a process a core that does host work alone", ratio(fed, together.per_second),
+        detail=f"{fed:.1f}/s; {together.per_second:.1f}/s",
+    )  # fmt: skip
+    cpu = (alone.cpu_seconds + together.cpu_seconds) / (alone.scans + together.scans)
+    yield Figure(
+        "host", "processor time of host work alone / of the worker", ratio(cpu, used),
+        detail=f"{cpu * 1000:.1f} ms of {used * 1000:.1f} ms a scan; S3 server, broker and scheduler on the same "
+        f"cores: {served * 1000:.1f} ms",
+    )  # fmt: skip

@@ -1,0 +1,31 @@
+"""The machine that was measured, in words."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from scheduler.doctor.machine import cores, memory_bytes
+
+_PACKAGES = ("photochrom", "tensorflow", "celery", "pyvips", "numpy", "opencv-python-headless")
+
+
+def described() -> dict[str, object]:
+    """Processor, cores, memory, system, versions, and how busy it is already."""
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gib": round(memory_bytes() / (1 << 30), 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _PACKAGES},
+        "load_before": round(os.getloadavg()[0], 2),  # processes that want a core, without ours
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,47 @@
+"""Scans to measure with: grey photographs with the grain of film, made of those that the standalone packages ship."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from scheduler.samples import photograph, rgb_pixels
+
+_PHOTOGRAPHS = ("china.jpg", "flower.jpg", "astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+_GRAIN = 4.0  # of 255: without it, an enlargement is easier to encode than any scan
+_QUALITY = 90
+_WIDE = 4 / 3
+
+
+def make_scans(folder: Path, count: int, megapixels: float) -> list[Path]:
+    """Grey JPEGs of so many megapixels; the same bytes every time. Raises UsageError without the photographs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for number in range(count):
+        path = folder / f"{number:04}.jpg"
+        grey = _picture(number, megapixels)
+        cv2.imwrite(str(path), grey.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+        paths.append(path)
+    return paths
+
+
+def make_tiff(path: Path, megapixels: float) -> Path:
+    """A grey TIFF of 16 bits, not compressed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grey = (_picture(0, megapixels) * 257).astype(np.uint16)
+    cv2.imwrite(str(path), grey, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
+    return path
+
+
+def _picture(number: int, megapixels: float) -> NDArray[np.float32]:
+    """(height, width), 0..255."""
+    grey = cv2.cvtColor(rgb_pixels(photograph(_PHOTOGRAPHS[number % len(_PHOTOGRAPHS)])), cv2.COLOR_RGB2GRAY)
+    height = max(1, round((megapixels * 1e6 / _WIDE) ** 0.5))
+    width = max(1, round(height * _WIDE))
+    large = cv2.resize(grey, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    random = np.random.default_rng(number)
+    for rows in np.array_split(large, max(1, height // 512)):
+        rows += random.standard_normal(rows.shape, np.float32) * _GRAIN
+    clipped: NDArray[np.float32] = np.clip(large, 0, 255, out=large)
+    return clipped

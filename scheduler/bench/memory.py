@@ -1,0 +1,61 @@
+"""A worker's resident memory: after many scans, and while a very large one passes through."""
+
+import time
+from collections.abc import Iterator
+
+from scheduler.bench.figures import Figure
+from scheduler.bench.making import make_scans, make_tiff
+from scheduler.bench.pool import Outputs, Pool
+from scheduler.bench.rates import middle, ratio
+from scheduler.bench.sizes import Bench
+
+_MB = 1e6
+_CHUNK_SCANS = 32
+_LOOK_SECONDS = 0.05
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    count = bench.sizes.memory_scans
+    paths = make_scans(bench.folder / "made", 12, bench.sizes.megapixels)
+    with Pool(bench.folder / "memory", chunk_scans=_CHUNK_SCANS) as pool:
+        pool.put(paths, count)
+        settings = {"PHOTOCHROM_CHILDREN": str(bench.cores), "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "2"}
+        pool.start_worker("worker", settings)
+        outputs = pool.submit()
+        early = _around(bench, pool, outputs, count // 10)
+        late = _around(bench, pool, outputs, count - count // 10)
+        outputs.wait_for(count)
+        yield Figure(
+            "memory", f"resident memory after {count:,} scans, against after {count // 10:,}",
+            ratio(late, early) - 1, "%", must=0.03, aim=0.0, lower_is_better=True,
+            detail=f"{early / _MB:.0f} and {late / _MB:.0f} MB: supervisor, Celery, {bench.cores} children, stand-in",
+        )  # fmt: skip
+        yield from _large(bench, pool)
+
+
+def _around(bench: Bench, pool: Pool, outputs: Outputs, count: int) -> float:
+    """The middle of what is seen while `count` of the outputs, and a tenth of them more, come: bytes."""
+    seen, upto = [], count + max(1, outputs.expected // 10)
+    outputs.wait_for(count)
+    while outputs.count() < min(upto, outputs.expected):
+        bench.say(f"memory: {outputs.count()} of {outputs.expected} scans")
+        seen.append(pool.memory_bytes("worker"))
+        time.sleep(_LOOK_SECONDS)
+    return middle(seen) or pool.memory_bytes("worker")
+
+
+def _large(bench: Bench, pool: Pool) -> Iterator[Figure]:
+    megapixels = bench.sizes.large_megapixels
+    pool.put([make_tiff(bench.folder / "made" / "large.tif", megapixels)], 1)
+    before = most = pool.memory_bytes("worker")
+    outputs = pool.submit(only=["*.tif"])
+    deadline = time.monotonic() + 600
+    while outputs.count() < 1 and time.monotonic() < deadline:
+        bench.say(f"memory: a TIFF of {megapixels:g} megapixels")
+        most = max(most, pool.memory_bytes("worker"))
+        time.sleep(_LOOK_SECONDS)
+    outputs.wait_for(1, seconds=1)
+    yield Figure(
+        "memory", f"resident memory while a {megapixels:g}-megapixel 16-bit TIFF passes", (most - before) / _MB, "MB",
+        must=800.0, aim=300.0, lower_is_better=True, detail=f"{before / _MB:.0f} and {most / _MB:.0f} MB",
+    )  # fmt: skip

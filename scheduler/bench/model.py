@@ -1,0 +1,76 @@
+"""The bare network at several batch sizes, beside a large matrix product on the same cores."""
+
+from collections.abc import Iterator
+
+from scheduler.bench.figures import Figure
+from scheduler.bench.probe import Probe
+from scheduler.bench.rates import Sum, ratio
+from scheduler.bench.sizes import Bench
+from worker.model.checkpoint import bundled_checkpoint_path
+
+_SIDE = 2048
+
+# What TensorFlow can be told by its environment; each is measured beside the model as it is.
+VARIANTS = {
+    "without oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "0"},
+    "XLA (auto-clustering)": {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"},
+    "1 thread in an operation": {"TF_NUM_INTRAOP_THREADS": "1"},
+    "4 threads in an operation": {"TF_NUM_INTRAOP_THREADS": "4"},
+    "1 operation at once": {"TF_NUM_INTEROP_THREADS": "1"},
+}
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    with Probe("worker.bench.model") as model:
+        about = load(model, bench, bench.sizes.batch_sizes)
+        yield from _batch_sizes(bench, model, about["gflop_per_scan"])
+    if bench.variants:
+        yield from _variants(bench)
+
+
+def load(model: Probe, bench: Bench, sizes: tuple[int, ...]) -> dict[str, float]:
+    """Load the settings' checkpoint into it; what it says of it."""
+    settings = bench.settings
+    bench.say("loading the model")
+    answer: dict[str, float] = model.ask(
+        "load",
+        checkpoint=str((settings.checkpoint or bundled_checkpoint_path()).resolve()),
+        embedding=settings.embedding,
+        head=settings.head,
+        sizes=list(sizes),
+    )
+    return answer
+
+
+def _batch_sizes(bench: Bench, model: Probe, gflop: float) -> Iterator[Figure]:
+    sums = {size: Sum() for size in bench.sizes.batch_sizes}
+    product = Sum()
+    for _ in range(bench.sizes.turns):
+        for size, taken in sums.items():
+            bench.say(f"model: batches of {size}")
+            taken.add(model.ask("predict", batch=size, seconds=bench.sizes.turn_seconds / len(sums)))
+            product.add(model.ask("multiply", side=_SIDE, seconds=bench.sizes.turn_seconds / len(sums) / 4))
+    for size, taken in sums.items():
+        reached = taken.per_second * gflop
+        yield Figure("model", f"scans per second in batches of {size}", taken.per_second, "/s")
+        yield Figure(
+            "model",
+            f"GFLOP/s in batches of {size} / of a matrix product",
+            ratio(reached, product.per_second),
+            detail=f"{reached:.0f} of {product.per_second:.0f} GFLOP/s; {gflop:.1f} GFLOP a scan",
+        )
+
+
+def _variants(bench: Bench) -> Iterator[Figure]:
+    size = bench.batch_size
+    with Probe("worker.bench.model") as as_it_is:
+        load(as_it_is, bench, (size,))
+        for name, environment in VARIANTS.items():
+            with Probe("worker.bench.model", environment) as other:
+                load(other, bench, (size,))
+                sums = Sum(), Sum()
+                for _ in range(bench.sizes.turns):
+                    bench.say(f"model: {name}")
+                    for probe, taken in zip((as_it_is, other), sums, strict=True):
+                        taken.add(probe.ask("predict", batch=size, seconds=bench.sizes.turn_seconds / 4))
+            yield Figure("model", f"{name} / as it is", ratio(sums[1].per_second, sums[0].per_second))

@@ -1,0 +1,65 @@
+"""A part of the bench in a process of its own, asked a line at a time: see worker.bench."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any, Self
+
+from worker.errors import ServiceUnavailable
+
+_STOP_SECONDS = 5.0
+
+
+class Probe:
+    """`python -m MODULE`, as a context manager; `environment` comes on top of this process' own."""
+
+    def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
+        self._module = module
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", module],
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def ask(self, do: str, **asked: Any) -> Any:
+        """Its answer; raises ServiceUnavailable with its error."""
+        self.begin(do, **asked)
+        return self.answer()
+
+    def begin(self, do: str, **asked: Any) -> None:
+        """Ask, and go on: several probes then work at once."""
+        assert self._process.stdin is not None
+        try:
+            print(json.dumps({"do": do, **asked}), file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            raise self._ended() from None
+
+    def answer(self) -> Any:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise self._ended()
+        said = json.loads(line)
+        if isinstance(said, dict) and "error" in said:
+            raise ServiceUnavailable(f"{self._module}: {said['error']}")
+        return said
+
+    def _ended(self) -> ServiceUnavailable:
+        return ServiceUnavailable(f"{self._module} ended; run it by hand to see why: python -m {self._module}")

@@ -1,0 +1,135 @@
+"""Enqueueing, dispatching and recording, without pixels."""
+
+import csv
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine, inspect
+
+from db.clock import utc_now
+from db.migrations import upgrade
+from db.models import ScanState, Worker
+from db.queries import chunks, leases, workers
+from db.queries.chunks import Message
+from db.queries.scans import Measured, ScanRecord
+from db.session import make_engine, read_scope, session_scope
+from scheduler.bench.figures import Figure
+from scheduler.bench.sizes import Bench
+from scheduler.dispatch import Dispatcher
+from scheduler.submit import Submission, Submitter
+from worker.errors import UsageError
+from worker.settings import Settings
+from worker.tally import STAGES
+
+_CHUNK_SCANS = 64
+_SUBMIT_SECONDS = 20.0, 5.0  # for 100 000 scans: at most, and aimed at
+_RECORDED_CHUNKS = 400
+_LEASE_SECONDS = 600.0
+
+
+class CollectingDoorbell:
+    """Keeps what would go to the broker, whose part is not what is measured here."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def ring(self, chunk_id: int, attempt: int) -> None:
+        self.messages.append(Message(chunk_id, attempt))
+
+    def unread(self) -> int:
+        return len(self.messages)
+
+
+def measure(bench: Bench) -> Iterator[Figure]:
+    folder = bench.folder / "rows"
+    (folder / "in").mkdir(parents=True)
+    manifest = _write_manifest(folder / "manifest.csv", bench.sizes.rows)
+    urls = {"SQLite": f"sqlite:///{(folder / 'photochrom.db').resolve()}"}
+    if bench.postgresql_url:
+        urls["PostgreSQL"] = bench.postgresql_url
+    for database, url in urls.items():
+        bench.say(f"rows: {database}")
+        engine = make_engine(url)
+        try:
+            _expect_empty(engine)
+            upgrade(engine)
+            yield from _measure(bench, engine, database, folder, manifest)
+        finally:
+            engine.dispose()
+
+
+def _expect_empty(engine: Engine) -> None:
+    if tables := inspect(engine).get_table_names():
+        raise UsageError(f"the bench's PostgreSQL database holds {len(tables)} tables already; expected an empty one")
+
+
+def _write_manifest(path: Path, count: int) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["key", "etag", "bytes"])
+        for number in range(count):
+            key = f"collection/box-{number // 1000:05}/{number:09}.tif"
+            rows.writerow([key, hashlib.md5(key.encode(), usedforsecurity=False).hexdigest(), 40_000_000])
+    return path
+
+
+def _measure(bench: Bench, engine: Engine, database: str, folder: Path, manifest: Path) -> Iterator[Figure]:
+    settings, count = bench.settings, bench.sizes.rows
+    began = time.perf_counter()
+    submitter = Submitter(engine, s3=settings.s3_options, chunk_scans=_CHUNK_SCANS, checkpoints=lambda: [])
+    submitter.submit(Submission(str(folder / "in"), str(folder / "out"), manifest=str(manifest)))
+    seconds = time.perf_counter() - began
+    must, aim = (limit * count / 100_000 for limit in _SUBMIT_SECONDS)
+    yield Figure(
+        "rows", f"submit {count:,} scans from a manifest, {database}", seconds, "s", must=must, aim=aim,
+        lower_is_better=True, detail=f"{count / seconds:,.0f} scans/s",
+    )  # fmt: skip
+    doorbell = CollectingDoorbell()
+    began = time.perf_counter()
+    _dispatch(engine, settings, doorbell, chunk_count=-(-count // _CHUNK_SCANS))
+    seconds = time.perf_counter() - began
+    yield Figure("rows", f"dispatch, {database}", len(doorbell.messages) * _CHUNK_SCANS / seconds, "scans/s")
+    some = doorbell.messages[:_RECORDED_CHUNKS]
+    began = time.perf_counter()
+    recorded = sum(_record(engine, message) for message in some)
+    seconds = time.perf_counter() - began
+    said = "claim, read, record, release: four transactions a chunk, one writer"
+    yield Figure("rows", f"record, {database}", recorded / seconds, "scans/s", detail=said)
+
+
+def _dispatch(engine: Engine, settings: Settings, doorbell: CollectingDoorbell, chunk_count: int) -> None:
+    now = utc_now()
+    with session_scope(engine) as session:
+        worker = Worker(name="bench", children=32, started_at=now, heartbeat_at=now, device=None, checkpoint=None)
+        workers.register(session, worker)
+    while len(doorbell.messages) < chunk_count:
+        before = len(doorbell.messages)
+        Dispatcher(engine, doorbell, settings).round()  # type: ignore[arg-type]
+        for message in doorbell.messages[before:]:
+            _claim(engine, message)  # as children would, which makes room for more
+        if len(doorbell.messages) == before:
+            return
+
+
+def _claim(engine: Engine, message: Message) -> None:
+    with session_scope(engine) as session:
+        chunks.claim(session, message, worker="bench/1", lease_seconds=_LEASE_SECONDS, now=utc_now())
+
+
+def _record(engine: Engine, message: Message) -> int:
+    """What a child does to the rows of one chunk after its claim."""
+    now = utc_now()
+    with read_scope(engine) as session:
+        scans = chunks.pending_scans(session, message.chunk_id)
+    measured = Measured(source_bytes=1, source_sha256="0" * 64, output_bytes=1, output_sha256="0" * 64)
+    for name in ("width", "height", "bit_depth", "pages", *(f"{stage}_ms" for stage in STAGES)):
+        setattr(measured, name, 1)
+    measured.checkpoint = "bench"
+    records = [ScanRecord(scan.id, ScanState.DONE, 1, measured, "bench/1", now) for scan in scans]
+    with session_scope(engine) as session:
+        leases.record(session, message, records, lease_seconds=_LEASE_SECONDS, now=now)
+    with session_scope(engine) as session:
+        chunks.release(session, message, not_before=None)
+    return len(records)

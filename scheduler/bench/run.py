@@ -1,0 +1,34 @@
+"""The parts of the bench, one after the other."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from scheduler.bench.figures import Figure
+from scheduler.bench.sizes import Bench, Sizes
+from scheduler.doctor.machine import cores
+from worker.errors import UsageError
+from worker.settings import Settings
+
+PARTS = ("model", "worker", "host", "boundaries", "scale", "rows", "compose", "memory")
+
+
+def run(
+    parts: Sequence[str],
+    sizes: Sizes,
+    settings: Settings,
+    *,
+    say: Callable[[str], None],
+    folder: Path | None = None,
+    postgresql_url: str | None = None,
+    variants: bool = False,
+) -> Iterator[Figure]:
+    """Figures as they are measured; raises UsageError for an unknown part, ServiceUnavailable."""
+    if unknown := set(parts) - set(PARTS):
+        raise UsageError(f"{', '.join(sorted(unknown))}: expected of {', '.join(PARTS)}")
+    for part in parts:
+        # A folder for each: what one leaves behind must not be in the way of the next, nor of the disk.
+        with tempfile.TemporaryDirectory(prefix="photochrom-bench-", dir=folder) as own:
+            bench = Bench(Path(own), sizes, settings, max(1, round(cores())), say, postgresql_url, variants)
+            yield from import_module(f"scheduler.bench.{part}").measure(bench)

@@ -1,0 +1,42 @@
+"""How large a bench is: the defaults take about half an hour on two cores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.inference import CPU_BATCH_SIZE
+from worker.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    scans: int = 96  # that pass through a worker with the model
+    host_scans: int = 512  # that pass through one with the stand-in
+    memory_scans: int = 2_000
+    rows: int = 100_000  # scans without pixels
+    megapixels: float = 1.0
+    compose_megapixels: float = 12.0
+    large_megapixels: float = 100.0  # of the TIFF
+    turn_seconds: float = 5.0  # how long each side works before the other has its turn
+    turns: int = 5  # of those parts that have no scans to run out of
+    chunks: int = 12
+    batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16)
+    model: bool = True  # False: a stand-in in its place, for trying the bench out
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every part is given."""
+
+    folder: Path
+    sizes: Sizes
+    settings: Settings
+    cores: int
+    say: Callable[[str], None]
+    postgresql_url: str | None = None
+    variants: bool = False
+
+    @property
+    def batch_size(self) -> int:
+        """The same in what is compared."""
+        return self.settings.batch_size or CPU_BATCH_SIZE

@@ -1,0 +1,101 @@
+"""What the host does to a scan besides moving it: opening, composing, encoding; and encoding alone.
+
+python -m worker.bench.host
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from worker.bench.lines import answer
+from worker.parent import end_with_parent
+from worker.scans import OutputOptions, Scan, ScanLimits, Square, compose, configure_libraries, open_scan, probe
+from worker.scans.toning import coloured_share
+from worker.scans.writing import write_image
+
+_LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
+_JPEG = OutputOptions("jpeg")
+
+
+def smooth_ab() -> NDArray[np.float32]:
+    """Colour as a model gives it, without edges: (400, 400, 2), about -40..40, the same each time."""
+    few = np.random.default_rng(4).uniform(-40, 40, (8, 8, 2)).astype(np.float32)
+    return np.asarray(cv2.resize(few, (400, 400), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+class HostBench:
+    """Works on scans of this machine's disk, in one thread. Times are seconds by time.perf_counter()."""
+
+    def __init__(self, folder: Path) -> None:
+        configure_libraries()
+        self._output, self._ab = folder / "output", smooth_ab()
+        self._paths: list[Path] = []
+        self._ready: tuple[Scan, Square, pyvips.Image] | None = None
+
+    def take(self, paths: list[str]) -> int:
+        """The scans to work on, in turn; the first is opened for `compose` and `encode`."""
+        self._paths = [Path(path) for path in paths]
+        scan = open_scan(self._paths[0], "scan", _LIMITS)
+        square = scan.square()
+        whole = self._output.with_suffix(".tif")
+        compose(scan, square, self._ab, OutputOptions("tiff", compression="none"), whole)
+        colours = pyvips.Image.tiffload(str(whole)).copy_memory()
+        self._ready = scan, square, colours
+        return len(self._paths)
+
+    def all_of_it(self, seconds: float) -> dict[str, float]:
+        """A scan's whole way but for fetching, predicting and storing, for about so long."""
+        return self._for(seconds, self._one_scan)
+
+    def compose(self, seconds: float) -> dict[str, float]:
+        """Compose and encode one opened scan again and again."""
+        scan, square, _ = self._prepared()
+        return self._for(seconds, lambda: compose(scan, square, self._ab, _JPEG, self._output))
+
+    def encode(self, seconds: float) -> dict[str, float]:
+        """Only encode the colours that `compose` gives it."""
+        scan, _, colours = self._prepared()
+        return self._for(seconds, lambda: write_image(colours, scan, _JPEG, self._output))
+
+    def open(self, seconds: float) -> dict[str, float]:
+        """Only decode the scan, and make the square that the model sees."""
+        return self._for(seconds, lambda: open_scan(self._paths[0], "scan", _LIMITS).square())
+
+    def _one_scan(self) -> None:
+        self._paths = [*self._paths[1:], self._paths[0]]
+        path = self._paths[0]
+        header = probe(path, "scan", _LIMITS)
+        coloured_share(path, "scan", header.format)
+        scan = Scan("scan", path, header)
+        square = scan.square(picture=scan.find_picture())
+        compose(scan, square, self._ab, _JPEG, self._output)
+
+    def _for(self, seconds: float, work: Callable[[], Any]) -> dict[str, float]:
+        scans, began, cpu = 0, time.perf_counter(), time.process_time()
+        while scans == 0 or time.perf_counter() - began < seconds:
+            work()
+            scans += 1
+        return {"scans": scans, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+
+    def _prepared(self) -> tuple[Scan, Square, pyvips.Image]:
+        assert self._ready is not None, "take comes first"
+        return self._ready
+
+
+def main() -> None:
+    end_with_parent()
+    with tempfile.TemporaryDirectory(prefix="photochrom-bench-") as folder:
+        bench = HostBench(Path(folder))
+        names = ("take", "all_of_it", "compose", "encode", "open")
+        answer({name: getattr(bench, name) for name in names})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""A process that does what it is asked to, a line of JSON at a time."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def answer(commands: Mapping[str, Callable[..., Any]]) -> None:
+    """Until standard input ends: {"do": NAME, ...} calls commands[NAME](...) and its result is one line of JSON.
+
+    An exception becomes {"error": "..."}; the process goes on.
+    """
+    # What libraries print goes to standard error: a stray line would be taken for an answer.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        try:
+            said = commands[asked.pop("do")](**asked)
+        except Exception as error:
+            said = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(said), file=answers, flush=True)

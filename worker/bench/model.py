@@ -1,0 +1,126 @@
+"""The bare model, a large matrix product beside it, and the script that a user would write instead of a worker.
+
+    python -m worker.bench.model
+
+The only part of the bench that loads TensorFlow.
+"""
+
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.bench.lines import answer
+from worker.parent import end_with_parent
+from worker.scans import ScanLimits, configure_libraries, open_scan
+from worker.storage import S3Options, open_storage, parse_location
+
+_LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
+_QUALITY = 95
+
+
+class ModelBench:
+    """One model in this process. Times are seconds by time.perf_counter()."""
+
+    def __init__(self) -> None:
+        self._colorizer: Any = None
+        self._squares = np.full((1, 400, 400), 50, np.float32)  # L*, 0..100
+        self._matrix: Any = None
+
+    def load(
+        self, checkpoint: str, embedding: str | None, head: str | None, sizes: list[int]
+    ) -> dict[str, float | str]:
+        """Load a checkpoint for batches of these sizes; what it is, and its 10^9 operations per scan."""
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from worker.model.colorizer import Colorizer
+
+        began = time.perf_counter()
+        self._colorizer = Colorizer.load(Path(checkpoint), max(sizes), embedding, head, tuple(sizes))
+        return {
+            "seconds": time.perf_counter() - began,
+            "gflop_per_scan": self._colorizer.operations(min(sizes)) / min(sizes) / 1e9,
+            "device": self._colorizer.device,
+            "checkpoint": self._colorizer.checkpoint_id,
+        }
+
+    def take(self, paths: list[str]) -> int:
+        """Open these scans, and keep in memory what the model sees of them."""
+        configure_libraries()
+        self._squares = np.stack([open_scan(Path(p), p, _LIMITS).square().lightness for p in paths])
+        return len(self._squares)
+
+    def predict(self, batch: int, seconds: float) -> dict[str, float]:
+        """Whole batches of `batch` scans for about so long, at least one."""
+        scans, began = 0, time.perf_counter()
+        while scans == 0 or time.perf_counter() - began < seconds:
+            places = np.arange(scans, scans + batch) % len(self._squares)
+            self._colorizer.predict(self._squares[places])
+            scans += batch
+        return {"scans": scans, "seconds": time.perf_counter() - began}
+
+    def multiply(self, side: int, seconds: float) -> dict[str, float]:
+        """Products of two float32 matrices of `side` x `side` for about so long."""
+        import tensorflow as tf
+
+        if self._matrix is None or self._matrix.shape[0] != side:
+            self._matrix = tf.random.uniform((side, side))
+            tf.linalg.matmul(self._matrix, self._matrix).numpy()
+        times, began = 0, time.perf_counter()
+        while times == 0 or time.perf_counter() - began < seconds:
+            tf.linalg.matmul(self._matrix, self._matrix).numpy()
+            times += 1
+        return {"gflop": times * 2 * side**3 / 1e9, "seconds": time.perf_counter() - began}
+
+    def script(
+        self, source: str, destination: str, keys: list[str], endpoint_url: str | None, seconds: float
+    ) -> dict[str, float]:
+        """Fetch, predict one, store, in a loop over `keys` for about so long: nothing overlaps."""
+        s3 = S3Options(endpoint_url=endpoint_url, attempts=1, timeout_seconds=60, connections=1)
+        fetch_from, store_to = (open_storage(parse_location(uri), s3=s3) for uri in (source, destination))
+        path, scans, began = Path(f"/tmp/photochrom-script-{os.getpid()}"), 0, time.perf_counter()  # noqa: S108
+        while scans == 0 or time.perf_counter() - began < seconds:
+            key = keys[scans % len(keys)]
+            fetch_from.fetch(key, path, etag=None, max_bytes=1 << 40)
+            path.write_bytes(self._coloured(path.read_bytes()))
+            store_to.store(path, key, content_type="image/jpeg")
+            scans += 1
+        path.unlink()
+        return {"scans": scans, "seconds": time.perf_counter() - began}
+
+    def _coloured(self, content: bytes) -> bytes:
+        """A grey JPEG as a colour one, the short way: Pillow, OpenCV, no gamut, no metadata."""
+        from PIL import Image
+
+        grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"), np.float32) / 255
+        lab = cv2.cvtColor(cv2.merge([grey] * 3), cv2.COLOR_RGB2LAB)  # L* 0..100
+        square = cv2.resize(lab[..., 0], (400, 400), interpolation=cv2.INTER_AREA)
+        ab: NDArray[np.float32] = self._colorizer.predict(square[None])[0][0]
+        lab[..., 1:] = cv2.resize(ab, (lab.shape[1], lab.shape[0]), interpolation=cv2.INTER_LINEAR)
+        rgb = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255).round().astype(np.uint8)
+        written = io.BytesIO()
+        Image.fromarray(rgb).save(written, "JPEG", quality=_QUALITY, subsampling=0)
+        return written.getvalue()
+
+
+def main() -> None:
+    end_with_parent()
+    bench = ModelBench()
+    answer(
+        {
+            "load": bench.load,
+            "take": bench.take,
+            "predict": bench.predict,
+            "multiply": bench.multiply,
+            "script": bench.script,
+        }
+    )
+
+
+if __name__ == "__main__":
+    main()
+    os._exit(0)  # a device's own threads may never end

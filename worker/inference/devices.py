@@ -1,0 +1,24 @@
+"""The devices of one machine, by the names that CUDA_VISIBLE_DEVICES takes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from worker.errors import UsageError
+
+
+def devices_of(given: str | None, visible: str | None, found: Iterable[Path] | None = None) -> list[str | None]:
+    """One for each model server; None for whatever TensorFlow finds.
+
+    given: PHOTOCHROM_DEVICES; visible: CUDA_VISIBLE_DEVICES, which counts where that is not set; found: the GPUs'
+    device files. Raises UsageError for a name that comes twice.
+    """
+    text = given if given is not None else visible
+    if text is None:
+        gpus = Path("/dev").glob("nvidia[0-9]*") if found is None else found
+        names = [str(number) for number in sorted(int(path.name.removeprefix("nvidia")) for path in gpus)]
+        # One alone TensorFlow finds by itself, and says so if it can't use it.
+        return list(names) if len(names) > 1 else [None]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(set(names)) < len(names):
+        raise UsageError(f"PHOTOCHROM_DEVICES is {text!r}, which names a device twice; expected such as 0,1")
+    return list(names) or [None]

@@ -1,0 +1,89 @@
+"""The model servers of one worker, one for each device, as one."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from worker.inference.client import stats
+from worker.inference.connection import ServerInfo
+from worker.inference.process import ModelServerProcess
+
+logger = logging.getLogger(__name__)
+
+_NOT_ADDED = ("batch_size", "queue_length", "predicting_seconds")
+
+
+class ModelServers:
+    """In the hands of one thread of the worker's parent. Each child talks to one of them.
+
+    only_on_gpus: whether the others are left alone when the first finds itself on a CPU, which one server fills.
+    """
+
+    def __init__(self, servers: Sequence[ModelServerProcess], *, only_on_gpus: bool = False) -> None:
+        self._servers, self._only_on_gpus = list(servers), only_on_gpus
+        self._others_started = len(self._servers) == 1
+        self._last: list[dict[str, float]] = [{} for _ in self._servers]
+        self._before: list[dict[str, float]] = [{} for _ in self._servers]  # counts of those that have ended
+
+    def __len__(self) -> int:
+        return len(self._servers)
+
+    @property
+    def restarts(self) -> int:
+        return sum(server.restarts for server in self._servers)
+
+    def start(self) -> None:
+        """Start the first; the others follow in `wait_ready`."""
+        self._servers[0].start()
+
+    def poll(self) -> None:
+        """As ModelServerProcess.poll, for each that was started; raises CheckpointError."""
+        for server in self._servers if self._others_started else self._servers[:1]:
+            server.poll()
+
+    def wait_ready(self, timeout_seconds: float) -> ServerInfo:
+        """Until all answer: the first's words, with the smallest batch; raises CheckpointError, ServiceUnavailable."""
+        deadline = time.monotonic() + timeout_seconds
+        first = self._servers[0].wait_ready(timeout_seconds)
+        if not self._others_started:
+            self._start_others(first)
+        abouts = [first]
+        abouts += [each.wait_ready(max(0.0, deadline - time.monotonic())) for each in self._servers[1:]]
+        return replace(first, batch_size=min(about.batch_size for about in abouts))
+
+    def stop(self, kill_after_seconds: float) -> None:
+        """End all of them within so long."""
+        deadline = time.monotonic() + kill_after_seconds
+        for server in self._servers:
+            server.stop(kill_after_seconds=max(0.1, deadline - time.monotonic()))
+
+    def counters(self, timeout_seconds: float) -> dict[str, float]:
+        """Counts of all servers that there ever were, added up; `queue_length` of all now, `batch_size` the largest.
+
+        Raises ServiceUnavailable when one does not answer.
+        """
+        now = [stats(server.socket_path, timeout_seconds) for server in self._servers]
+        for last, before, counts in zip(self._last, self._before, now, strict=True):
+            if counts["batches"] < last.get("batches", 0):  # another server by now
+                for name, count in last.items():
+                    before[name] = before.get(name, 0.0) + count
+            last.update(counts)
+        added = {
+            name: sum(counts[name] + before.get(name, 0.0) for counts, before in zip(now, self._before, strict=True))
+            for name in now[0]
+            if name not in _NOT_ADDED
+        }
+        return {
+            **added,
+            "queue_length": sum(counts["queue_length"] for counts in now),
+            "batch_size": max(counts["batch_size"] for counts in now),
+        }
+
+    def _start_others(self, first: ServerInfo) -> None:
+        if self._only_on_gpus and first.device == "CPU":
+            logger.warning("there are %d GPUs, but the model runs on the CPU: one model server", len(self._servers))
+            del self._servers[1:], self._last[1:], self._before[1:]
+        for server in self._servers[1:]:
+            server.start()
+        self._others_started = True

@@ -1,0 +1,95 @@
+"""How many scans go into one device batch: as many as fit, and while more are faster."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.inference import CPU_BATCH_SIZE
+
+Floats = NDArray[np.float32]
+
+LARGEST_BATCH = 256
+_FASTER = 1.05  # a larger batch costs memory and waiting, so it must be worth it
+_MEASURED_BATCHES = 3
+
+logger = logging.getLogger(__name__)
+
+
+class Model(Protocol):
+    """What the server asks of `Colorizer`, and of its stand-in."""
+
+    checkpoint_id: str
+    embedding: str
+    device: str
+    batch_size: int
+
+    @property
+    def head(self) -> str:
+        """`paper`, `vivid`, or a stand-in's own."""
+        ...
+
+    def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
+        """(n, 400, 400), 0..100 -> a, b (n, 400, 400, 2) and certainty (n,), NaN where there is none."""
+        ...
+
+
+LoadModel = Callable[[int], Model]  # by batch size
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device's error says that the batch was too large; by name, so that no TensorFlow is needed here."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"MemoryError", "ResourceExhaustedError"}) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def load_largest(load: LoadModel, batch_size: int) -> Model:
+    """The model with batches of `batch_size`, or of the first half of a half of it that the device has room for."""
+    while True:
+        try:
+            return load(batch_size)
+        except Exception as error:
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+        batch_size //= 2
+        logger.warning("the device ran out of memory: trying batches of %d scans", batch_size)
+
+
+def load_fastest(load: LoadModel, clock: Callable[[], float] = time.perf_counter) -> Model:
+    """The model with the batch size that is fastest here: on a GPU it is doubled while that makes it faster.
+
+    The next size is loaded beside the last one, so what is found leaves the device some room.
+    """
+    best = load_largest(load, CPU_BATCH_SIZE)
+    if best.device != "GPU" or best.batch_size < CPU_BATCH_SIZE:
+        return best
+    pace = scans_per_second(best, clock)
+    while best.batch_size * 2 <= LARGEST_BATCH:
+        try:
+            larger = load(best.batch_size * 2)
+            larger_pace = scans_per_second(larger, clock)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            break
+        logger.info("batches of %d: %.0f scans/s; of %d: %.0f", best.batch_size, pace, larger.batch_size, larger_pace)
+        if larger_pace < pace * _FASTER:
+            break
+        best, pace = larger, larger_pace
+    logger.info("batches of %d scans; PHOTOCHROM_BATCH_SIZE=%d saves this search", best.batch_size, best.batch_size)
+    return best
+
+
+def scans_per_second(model: Model, clock: Callable[[], float]) -> float:
+    """Of the fastest of a few full batches, after one that warms it up; raises what predict raises."""
+    lightness = np.full((model.batch_size, 400, 400), 50, np.float32)  # 0..100
+    model.predict(lightness)
+    taken = []
+    for _ in range(_MEASURED_BATCHES):
+        began = clock()
+        model.predict(lightness)
+        taken.append(clock() - began)
+    return model.batch_size / max(min(taken), 1e-9)
