@@ -13,6 +13,7 @@ Floats = NDArray[np.float32]
 _LIGHTNESSES, _HUES = 512, 720  # steps of the table: 0.2 L*, half a degree
 _MOST_CHROMA = 135.0  # sRGB's blue has 134
 _HALVINGS = 14
+_WIDEST = 1 << 14  # pixels; OpenCV maps no more than 32 766 at once
 _ROUNDING = 1e-6  # what float32 may add to a grey
 
 
@@ -40,9 +41,13 @@ def _largest_chroma_of(lightness: Floats, a: Floats, b: Floats) -> Floats:
     """The chroma that sRGB can show at each pixel's lightness and hue."""
     hue = cv2.phase(a, b, angleInDegrees=True)
     hue *= _HUES / 360
-    chroma: Floats = cv2.remap(
-        _largest_chroma(), hue, lightness * (_LIGHTNESSES / 100), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
+    row = lightness * (_LIGHTNESSES / 100)
+    chroma = np.empty_like(hue)
+    for left in range(0, hue.shape[1], _WIDEST):
+        part = np.s_[:, left : left + _WIDEST]
+        chroma[part] = cv2.remap(
+            _largest_chroma(), hue[part], row[part], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
     return chroma
 
 

@@ -11,7 +11,7 @@ from worker.errors import ScanError
 from worker.scans import jp2_reading
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
-from worker.scans.structure import Structure, read_structure
+from worker.scans.structure import MOST_TILES_ACROSS, Structure, read_structure
 from worker.scans.tiff_tags import TagsError
 
 _LOAD = {
@@ -58,6 +58,13 @@ def check_structure(path: Path, key: str, format: str, *, max_pages: int) -> tup
     structure = read_structure(path, format)
     if format != "jpeg" and structure.is_cut:  # a JPEG may hide its end before foreign bytes: decoding will tell
         raise _truncated(key, format, structure)
+    if structure.lacks_tiles:
+        message = f"{key} is damaged (it has fewer tiles than its size needs); expected a whole TIFF"
+        raise ScanError("unreadable", message, permanent=True)
+    if structure.tiles_across > MOST_TILES_ACROSS:
+        found = f"{structure.tiles_across:,} tiles beside each other"
+        message = f"{key} has {found}; expected at most {MOST_TILES_ACROSS:,}: write it anew with larger tiles"
+        raise ScanError("unsupported", message, permanent=True)
     if len(structure.pages) > max_pages:
         message = (
             f"{key} has {len(structure.pages):,} pages; expected at most {max_pages:,} (PHOTOCHROM_MAX_SCAN_PAGES)"

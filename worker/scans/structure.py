@@ -19,8 +19,9 @@ from worker.scans.jp2_boxes import read_boxes
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TYPE_CODES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8"}
 _SUBFILE_TYPE, _OFFSETS, _COUNTS = 254, (273, 324), (279, 325)  # of strips, of tiles
-_SAMPLES, _PLANAR, _TILE_WIDTH, _SEPARATE = 277, 284, 322, 2
-_WANTED = (_SUBFILE_TYPE, *_OFFSETS, *_COUNTS, _SAMPLES, _PLANAR, _TILE_WIDTH)
+_WIDTH, _HEIGHT, _SAMPLES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT, _SEPARATE = 256, 257, 277, 284, 322, 323, 2
+_WANTED = (_SUBFILE_TYPE, *_OFFSETS, *_COUNTS, _WIDTH, _HEIGHT, _SAMPLES, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT)
+MOST_TILES_ACROSS = 2048  # the time that libvips takes for a row of tiles grows with the square of their number
 _MOST_PAGES = 100_000  # more is a loop, or hostile
 _MOST_CHUNKS = 10_000_000
 _MOST_VALUE_BYTES = 1 << 28
@@ -41,6 +42,8 @@ class Structure:
     expected_bytes: int
     pages: tuple[int, ...] = (0,)
     planes: frozenset[int] = frozenset()
+    lacks_tiles: bool = False  # a page has fewer than its size needs
+    tiles_across: int = 0
 
     @property
     def is_cut(self) -> bool:
@@ -85,6 +88,7 @@ def _webp_structure(file: BinaryIO, size: int) -> Structure:
 def _tiff_structure(file: BinaryIO, size: int) -> Structure:
     tiff = _Tiff(file, size)
     expected, pages, planes, seen = 0, list[int](), set[int](), set[int]()
+    lacks_tiles, tiles_across = False, 0
     offset = tiff.first_directory
     while offset and offset not in seen and len(seen) < _MOST_PAGES:
         directory = tiff.directory(offset)
@@ -92,10 +96,11 @@ def _tiff_structure(file: BinaryIO, size: int) -> Structure:
             pages.append(len(seen))
         if directory.is_planar_in_tiles:
             planes.add(len(seen))
+        lacks_tiles, tiles_across = lacks_tiles or directory.lacks_tiles, max(tiles_across, directory.tiles_across)
         seen.add(offset)
         offset = directory.after
         expected = max(expected, directory.pixels_end)
-    return Structure(size, expected, tuple(pages) or (0,), frozenset(planes))
+    return Structure(size, expected, tuple(pages) or (0,), frozenset(planes), lacks_tiles, tiles_across)
 
 
 def _read(file: BinaryIO, size: int, at: int, length: int) -> bytes:
@@ -120,6 +125,8 @@ class _Directory:
     is_planar_in_tiles: bool
     pixels_end: int
     after: int
+    lacks_tiles: bool
+    tiles_across: int
 
 
 class _Tiff:
@@ -151,7 +158,10 @@ class _Tiff:
         first = {tag: int(numbers[0]) for tag, numbers in values.items()}
         planar = first.get(_PLANAR) == _SEPARATE and first.get(_SAMPLES, 1) > 1 and _TILE_WIDTH in first
         reduced = bool(first.get(_SUBFILE_TYPE, 0) & 1)
-        return _Directory(reduced, planar, _pixels_end(values), self._number(self._word, end))
+        across, needed = _tiles(first, planar=planar)
+        lacks = needed > len(values.get(_OFFSETS[1], _NONE))
+        after = self._number(self._word, end)
+        return _Directory(reduced, planar, _pixels_end(values), after, lacks, across)
 
     def _place(self, entry: bytes, at: int) -> tuple[int, int]:
         """Where a directory entry's values begin, and their bytes: inside it when they fit."""
@@ -176,6 +186,15 @@ class _Tiff:
 
     def _read(self, at: int, length: int) -> bytes:
         return _read(self._file, self._size, at, length)
+
+
+def _tiles(first: dict[int, int], *, planar: bool) -> tuple[int, int]:
+    """How many tiles lie beside each other, and how many a page needs; 0 for one in strips."""
+    width, height = first.get(_TILE_WIDTH, 0), first.get(_TILE_HEIGHT, 0)
+    if not (width and height and _OFFSETS[1] in first):
+        return 0, 0
+    across = -(-first.get(_WIDTH, 0) // width)
+    return across, across * -(-first.get(_HEIGHT, 0) // height) * (first.get(_SAMPLES, 1) if planar else 1)
 
 
 def _pixels_end(values: dict[int, NDArray[np.float64]]) -> int:

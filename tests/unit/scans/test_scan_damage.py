@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.scans.conftest import LIMITS, Opener, grey_of, pillow_bytes, ramp, tiff_bytes
+from tests.unit.scans.conftest import LIMITS, Opener, grey_of, pillow_bytes, ramp, tiff_bytes, write_colour
 from worker.errors import ScanError
 from worker.scans import ScanLimits, open_scan, probe
 
@@ -114,3 +114,21 @@ def _small_png(width: int, height: int) -> bytes:
 
     head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(head) + chunk(b"IDAT" + zlib.compress(bytes(9))) + chunk(b"IEND")
+
+
+def test_tiles_that_are_too_few_or_too_many_beside_each_other_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    few = bytearray(tiff_bytes(np.zeros((64, 96), np.uint8), tile=(16, 32)))
+    at = few.index(struct.pack("<HHI", 256, 4, 1)) + 8
+    few[at : at + 4] = struct.pack("<I", 1_000_000)
+    many = tiff_bytes(np.zeros((16, 16 * 2049), np.uint8), tile=(16, 16))
+    for data, said in ((bytes(few), "fewer tiles than its size needs"), (many, "2,049 tiles beside each other")):
+        path.write_bytes(data)
+        with pytest.raises(ScanError, match=said):
+            probe(path, "a.tif", LIMITS)
+
+
+def test_a_16_bit_scan_may_be_wider_than_opencv_maps_at_once(opened: Opener, tmp_path: Path) -> None:
+    scan = opened(tiff_bytes(np.linspace(0, 65535, 2 * 40_000).astype(np.uint16).reshape(2, 40_000)))
+    output, _ = write_colour(scan, tmp_path, "tiff")
+    assert output.shape == (2, 40_000, 3)
