@@ -42,7 +42,7 @@ def _largest_chroma_of(lightness: Floats, a: Floats, b: Floats) -> Floats:
     hue = cv2.phase(a, b, angleInDegrees=True)
     hue *= _HUES / 360
     row = lightness * (_LIGHTNESSES / 100)
-    chroma = np.empty_like(hue)
+    chroma: Floats = np.empty_like(lightness)
     for left in range(0, hue.shape[1], _WIDEST):
         part = np.s_[:, left : left + _WIDEST]
         chroma[part] = cv2.remap(
