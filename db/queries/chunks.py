@@ -145,6 +145,16 @@ def reopen(session: Session, chunk_ids: Sequence[int]) -> None:
     )
 
 
+def end_pauses(session: Session, job_id: int) -> None:
+    """The job's chunks that wait before their next try are due at once."""
+    session.execute(
+        update(Chunk)
+        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, Chunk.not_before.is_not(None))
+        .values(not_before=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Message]:
     """Chunks whose holder has not been heard of since its lease ended."""
     rows = session.execute(

@@ -141,6 +141,7 @@ def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
 def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
     """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many.
 
+    What waits for the pause after an outage is due at once: whoever asks for a retry has mended the service.
     Raises UsageError when the job is unknown or cancelled.
     """
     # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
@@ -150,7 +151,8 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
     # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
-    held = select(Chunk.id).where(Chunk.job_id == job_id, Chunk.failed_count > 0).order_by(Chunk.id).with_for_update()
+    wanted = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
+    held = select(Chunk.id).where(*wanted).order_by(Chunk.id).with_for_update()
     brought_back = 0
     for some in _parts(session.scalars(held).all(), 1000):
         changed = session.scalars(
@@ -166,6 +168,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         chunks.recount(session, chunk_ids, now=now)
     if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
         job.state, job.finished_at, job.sealed_at = JobState.RUNNING, None, None
+    chunks.end_pauses(session, job_id)
     return brought_back
 
 

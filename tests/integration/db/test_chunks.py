@@ -274,3 +274,17 @@ def test_scans_of_a_cancelled_job_are_not_retried(engine: Engine) -> None:
 
     with pytest.raises(UsageError, match="cancelled"), session_scope(engine) as session:
         scans.retry_failed(session, job_id, now=LATER)
+
+
+def test_a_retry_ends_the_pause_after_an_outage(engine: Engine) -> None:
+    """Whoever asks for a retry has mended the service, and does not wait a quarter of an hour more."""
+    job_id = make_job(engine, scan_count=3)
+    [message] = dispatch(engine, job_id)
+    claim(engine, message)
+    with session_scope(engine) as session:
+        chunks.release(session, message, not_before=LATER)
+    assert dispatch(engine, job_id) == []
+
+    with session_scope(engine) as session:
+        scans.retry_failed(session, job_id, now=NOON)
+    assert len(dispatch(engine, job_id)) == 1
