@@ -22,6 +22,7 @@ from db.models import Chunk, ChunkState, Scan, ScanState
 from db.queries import jobs
 from db.queries.jobs import Progress
 from db.session import make_engine, read_scope, session_scope
+from scheduler.report_file import REPORTS
 from scheduler.services import S3Server, ValkeyServer
 from scheduler.submit import Submission, Submitter
 from tests.acceptance.command import clean_environment
@@ -248,7 +249,10 @@ class World:
         return f"{progress.done} done, {progress.failed} failed of {progress.total}; chunks {dict(found)}"
 
     def stored(self) -> dict[str, bytes]:
-        """The outputs in the destination, by key."""
+        """The outputs in the destination, by key; the job's report beside them is none."""
+        return {key: data for key, data in self._all_stored().items() if not key.startswith(REPORTS)}
+
+    def _all_stored(self) -> dict[str, bytes]:
         if not self.destination.startswith("s3://"):
             folder = Path(self.destination)
             paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
