@@ -219,6 +219,5 @@ def expect_a_scan(source: Storage) -> None:
 
 def _no_scan(source: Storage, others: int) -> UsageError:
     found = f"{others} files, none of them a scan" if others else "nothing"
-    return UsageError(
-        f"{source.uri} holds {found}; expected files that end in {', '.join(scan_extensions())}; check the location"
-    )
+    endings = ", ".join(f".{each}" for each in scan_extensions())
+    return UsageError(f"{source.uri} holds {found}; expected files that end in {endings}; check the location")

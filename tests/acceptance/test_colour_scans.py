@@ -38,7 +38,7 @@ def test_they_are_skipped_once_unless_it_is_asked_for(collection: Path, tmp_path
 
     first = photochrom("run", collection, output, folder=tmp_path, **STAND_IN)
     assert (first.returncode, first.stderr) == (0, "")
-    assert "1 scans were skipped" in first.stdout
+    assert "skipped: 1 scan, in colour already" in first.stdout
     assert states(output) == {"colour.jpg": ["already_colour"], "grey.jpg": ["done"]}
     assert not (output / "colour.jpg").exists()
 

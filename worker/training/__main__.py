@@ -80,6 +80,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path, help="folder to write")
     parser.add_argument("--name", required=True)
     parser.add_argument("--fusion", type=Path, required=True, help="state.weights.h5 of `train`")
+    parser.add_argument("--cache", type=Path, required=True, help="the photos' cache: how often each colour occurs")
     parser.add_argument("--heads", choices=["paper", "vivid", "both"], default="both", help="those that were trained")
     parser.add_argument("--head", choices=["paper", "vivid"], help="the one to use unless told otherwise")
     parser.add_argument("--embedding", type=Path, help="refitted.weights.h5 of `distill`: InceptionResNetV2")

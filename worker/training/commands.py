@@ -14,7 +14,7 @@ from worker.training import train as training
 from worker.training.augment import Zoom
 from worker.training.classifiers import load_logits
 from worker.training.curves import loss_curves
-from worker.training.dataset import PhotoCache, build_cache
+from worker.training.dataset import PhotoCache, build_cache, open_cache
 from worker.training.errors import TrainingError
 from worker.training.evaluate_command import evaluate
 from worker.training.export import TrainedEmbedding
@@ -23,6 +23,7 @@ from worker.training.finish import base_embeddings, write_checkpoint, write_shee
 from worker.training.loop import Schedule
 from worker.training.own_logits import own_logits
 from worker.training.refit import refit_last_layer
+from worker.training.soft_colours import bin_prior, take_back_rebalancing
 
 __all__ = ["distill", "evaluate", "export", "train"]
 
@@ -48,6 +49,8 @@ def train(given: Namespace) -> None:
     _write_settings(given.output, cache, asdict(settings))
     model, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume, unmet)
     loss_curves(given.output / "curves.png", history)
+    if settings.head != "paper":
+        take_back_rebalancing(model, bin_prior(cache))
     card = write_checkpoint(given.output / "checkpoint", model, embeddings, given.output, licences)
     write_sheet(given.output / "contact.png", given.output / "checkpoint", cache)
     print(f"checkpoint {card.id} written to {given.output / 'checkpoint'}; look at {given.output / 'contact.png'}")
@@ -99,6 +102,8 @@ def export(given: Namespace) -> None:
     about: dict[str, Any] = json.loads(given.about.read_text(encoding="utf-8"))
     network = build_network(given.heads, size=None)
     network.load_weights(given.fusion)
+    if given.heads != "paper":
+        take_back_rebalancing(network, bin_prior(open_cache(given.cache)))
     embeddings = {
         name: _trained(name, weights, about["embeddings"][name])
         for name, weights in (("bundled", given.embedding), ("compact", given.compact))

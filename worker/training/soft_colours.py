@@ -1,6 +1,7 @@
 """What the vivid head is trained towards: the soft code of each place's colour, weighted so that rare colours count."""
 
 import cv2
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +13,9 @@ Floats = NDArray[np.float32]
 
 REACH = 128  # the table covers whole a* and b* of -128..127
 PLACE_PX = 4  # the head answers once for each 4x4 px
+# How much of the rebalancing is taken back once the head is trained. All of it left in: colours stronger than the
+# original's and further from it than a tint; all taken back: as pale as the paper head. Chosen on validation photos.
+TAKEN_BACK = 0.3
 PRIOR_PX = 32  # a photo's share of the prior is taken from this side
 
 
@@ -58,3 +62,9 @@ def bin_prior(cache: PhotoCache) -> Floats:
         rows = table.rows(to_lab(np.asarray(small, np.uint8))[..., 1:].reshape(-1, 2))
         np.add.at(counts, table.bins[rows], table.shares[rows])
     return np.asarray(counts / counts.sum(), np.float32)
+
+
+def take_back_rebalancing(model: keras.Model, prior: Floats, share: float = TAKEN_BACK) -> None:
+    """Changes a trained vivid head's answers as if rare bins had counted less: logits - share x log(class weight)."""
+    bias = model.get_layer("head_vivid").bias
+    bias.assign(np.asarray(bias) - np.float32(share) * np.log(class_weights(prior)))
