@@ -7,36 +7,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import Counter, Gauge, Histogram
 
 from db.queries.backlog import Backlog
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+from worker.metrics_registry import SECONDS, new_registry
 
 
 class SchedulerMetrics:
     """Of two schedulers each counts what itself did; both say the same of the backlog."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        self.registry = new_registry()
         self._of_rounds()
         self._of_the_backlog()
 
     def _of_rounds(self) -> None:
         own = self.registry
         self.round_seconds = Histogram(
-            "photochrom_scheduler_round_seconds", "Time of one round.", buckets=_SECONDS, registry=own
+            "photochrom_scheduler_round_seconds", "Time of one round.", buckets=SECONDS, registry=own
         )
         self.round_failures = Counter(
             "photochrom_scheduler_round_failures", "Rounds that a service cut short by being away.", registry=own

@@ -5,30 +5,18 @@ docs/metrics.md says what each is for; a test compares the two.
 
 from importlib.metadata import version
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import Counter, Gauge, Histogram
 
 from worker.inference.connection import ServerInfo
+from worker.metrics_registry import SECONDS, new_registry
 from worker.tally import STAGES, Tally
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class WorkerMetrics:
     """Counted from the worker's start on, whatever becomes of its children and model servers meanwhile."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
+        self.registry = new_registry()
         self._of_scans()
         self._of_the_device()
         self._of_the_worker()
@@ -50,7 +38,7 @@ class WorkerMetrics:
         self.source_bytes = Counter("photochrom_source_bytes", "Bytes of scans read from their sources.", registry=own)
         self.output_bytes = Counter("photochrom_output_bytes", "Bytes of outputs stored.", registry=own)
         self.stages = Histogram(
-            "photochrom_stage_seconds", "Time of one scan in each stage.", ["stage"], buckets=_SECONDS, registry=own
+            "photochrom_stage_seconds", "Time of one scan in each stage.", ["stage"], buckets=SECONDS, registry=own
         )
         for stage in STAGES:
             self.stages.labels(stage)

@@ -5,7 +5,7 @@ No TensorFlow here: whoever only lists or checks checkpoints reads the card in m
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -41,13 +41,16 @@ class Card:
     limits: tuple[str, ...] = ()
     annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; 0.38 is Zhang et al.'s
 
-    def variant(self, head: str, embedding: str, fingerprint: str) -> str:
-        """The id that scans are recorded with: the card's, and what else than its own choices coloured them."""
+    def variant(self, head: str, embedding: str, fingerprint: Callable[[], str]) -> str:
+        """The id that scans are recorded with: the card's, and what else than its own choices coloured them.
+
+        `fingerprint` is asked only for an embedding that the card does not name: it reads all of its weights.
+        """
         parts = [self.id]
         if head != self.head:
             parts.append(head)
         if embedding != self.embedding:
-            parts.append(embedding if embedding in self.embeddings else f"embedding-{fingerprint}")
+            parts.append(embedding if embedding in self.embeddings else f"embedding-{fingerprint()}")
         return "-".join(parts)
 
 

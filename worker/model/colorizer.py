@@ -42,9 +42,7 @@ class Colorizer:
         network = build_network(self.head, SIDE_PX, batch_norm=False)
         folding.assign(network, folding.for_head(fusion, self.head))
         self._encoder, self._decoder = halves(network)
-        # As variables: constants would be copied into the graph, and folded anew at each start.
-        layers = [(tf.constant(kernel), tf.constant(bias)) for kernel, bias in embedding.layers]
-        self._embedding = replace(embedding, layers=layers)
+        self._embedding = on_device(embedding)
         scans = tf.TensorSpec([batch_size, SIDE_PX, SIDE_PX], tf.float32)
         encoded = tf.TensorSpec([batch_size, *ENCODED_SHAPE], tf.float32)
         vectors = tf.TensorSpec([batch_size, EMBEDDING_CLASSES], tf.float32)
@@ -143,6 +141,11 @@ class Colorizer:
         colours = vivid.annealed_mean(output, self.card.annealing_temperature)  # (batch, 100, 100, 2)
         ab = ops.image.resize(colours, (SIDE_PX, SIDE_PX), interpolation="bilinear")
         return ab, vivid.certainty(output)
+
+
+def on_device(embedding: Embedding) -> Embedding:
+    """The same with its weights as tensors: plain arrays would be copied into each graph that is traced."""
+    return replace(embedding, layers=[(tf.constant(kernel), tf.constant(bias)) for kernel, bias in embedding.layers])
 
 
 def _scans(lightness: Floats) -> Floats:

@@ -14,13 +14,13 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from worker.model.inception_resnet_v2 import fold_norm, plain_weights
+from worker.model.network import EMBEDDING_CLASSES
 
 Tensor = Any
 Floats = NDArray[np.float32]
 
 STEM_CHANNELS = 32
 STAGE_CHANNELS = (48, 96, 192, 384)  # each stage halves the side
-CLASSES = 1000
 LAYERS = 1 + 3 * len(STAGE_CHANNELS) + 1  # stem, a halving and two residual convolutions a stage, the class logits
 
 
@@ -35,7 +35,7 @@ def build_compact(side_px: int) -> keras.Model:
         y = _trained(y, channels, f"residual_{number}b", relu=False)
         x = layers.ReLU()(layers.Add()([x, y]))
     x = layers.GlobalAveragePooling2D(name="avg_pool")(x)  # (batch, 384)
-    return keras.Model(images, layers.Dense(CLASSES, dtype="float32", name="predictions")(x), name="compact")
+    return keras.Model(images, layers.Dense(EMBEDDING_CLASSES, dtype="float32", name="predictions")(x), name="compact")
 
 
 def logits(images: Tensor, weights: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

@@ -37,10 +37,9 @@ class Embedding:
     side_px: int = EMBEDDING_PX
     temperature: float = 1.0
 
-    @property
     def fingerprint(self) -> str:
-        """Eight hex digits that tell these weights from others of the same name."""
-        digest = hashlib.sha256()
+        """Eight hex digits that tell what this answers from what another of the same name does."""
+        digest = hashlib.sha256(f"{self.architecture} {self.side_px} {self.temperature}".encode())
         for kernel, bias in self.layers:
             digest.update(np.ascontiguousarray(kernel).tobytes())
             digest.update(np.ascontiguousarray(bias).tobytes())

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.model.network import EMBEDDING_CLASSES
 from worker.training.errors import TrainingError
 
 Floats = NDArray[np.float32]
 Logits = NDArray[np.float16]
 
-CLASSES = 1000
+CLASSES = EMBEDDING_CLASSES
 UNKNOWN_SHARE = 0.05  # of the crops get zeros, so that a decoder can do without an embedding
 ONE_ALONE_SHARE = 0.4  # of the crops get one classifier's word, the others a blend
 TEMPERATURES = (0.6, 1.7)  # log-uniform

@@ -49,8 +49,6 @@ def train(given: Namespace) -> None:
     _write_settings(given.output, cache, asdict(settings))
     model, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume, unmet)
     loss_curves(given.output / "curves.png", history)
-    if settings.head != "paper":
-        take_back_rebalancing(model, bin_prior(cache))
     card = write_checkpoint(given.output / "checkpoint", model, embeddings, given.output, licences)
     write_sheet(given.output / "contact.png", given.output / "checkpoint", cache)
     print(f"checkpoint {card.id} written to {given.output / 'checkpoint'}; look at {given.output / 'contact.png'}")

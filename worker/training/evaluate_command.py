@@ -11,9 +11,11 @@ import numpy as np
 
 from worker.model import checkpoint
 from worker.model.checkpoint import bundled_checkpoint_path
-from worker.model.colorizer import Colorizer
+from worker.model.colorizer import SIDE_PX, Colorizer
+from worker.model.embedding import load_embedding
 from worker.training import evaluate as measuring
 from worker.training.contact import contact_sheet
+from worker.training.embedder import Embedder
 from worker.training.evaluate import Floats, Photos
 from worker.training.export import add_figures
 
@@ -69,7 +71,7 @@ def _embeddings(
         for name in colorizer.card.embeddings:
             if name != colorizer.embedding:
                 folder = given.checkpoint or bundled_checkpoint_path()
-                yield name, Colorizer.load(folder, given.batch_size, name, colorizer.head).embed(photos.lightness)
+                yield name, Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)(photos.lightness)
     for path in given.embedding_npz:
         yield path.stem, measuring.embeddings_for(str(path), photos, colorizer)
     for name in ("others", "zeros") if all_of_them else ():

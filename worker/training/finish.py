@@ -15,6 +15,7 @@ from worker.model.embedding import Embedding, load_embedding
 from worker.model.lab import centre_square
 from worker.training.contact import contact_sheet
 from worker.training.dataset import PhotoCache
+from worker.training.errors import TrainingError
 from worker.training.export import TrainedEmbedding, export
 from worker.training.photos import to_lab
 
@@ -42,18 +43,24 @@ def write_checkpoint(
     training = {
         "data": data, "left_out": known["left_out"], "settings": known["settings"], "validation": history[-1],
     }  # fmt: skip
-    kept = {_name(one): TrainedEmbedding(one.layers, _about(one)) for one in embeddings}
+    kept = {_kept_name(one): TrainedEmbedding(one.layers, _about(one)) for one in embeddings}
     return export(folder, run.name, model, kept, training, LIMITS)
 
 
 def base_embeddings(names: Sequence[str], folder: Path) -> list[Embedding]:
     """The embeddings of these names, or all of the checkpoint in `folder`, its best first.
 
-    Raises CheckpointError as `load_embedding`.
+    Raises CheckpointError as `load_embedding`, TrainingError for more than a checkpoint can keep.
     """
     card = checkpoint.verify(folder)
     wanted = names or sorted(card.embeddings, key=lambda name: name != card.embedding)
-    return [load_embedding(name, folder, card) for name in wanted]
+    found = [load_embedding(name, folder, card) for name in wanted]
+    if len({_kept_name(one) for one in found}) < len(found):
+        raise TrainingError(
+            f"--embedding {' '.join(wanted)}: a checkpoint keeps one InceptionResNetV2 and one compact embedding; "
+            "give one of each"
+        )
+    return found
 
 
 def write_sheet(path: Path, folder: Path, cache: PhotoCache) -> None:
@@ -67,7 +74,7 @@ def write_sheet(path: Path, folder: Path, cache: PhotoCache) -> None:
     contact_sheet(path, lightness, [*results, lab[..., 1:]], columns=2)
 
 
-def _name(embedding: Embedding) -> str:
+def _kept_name(embedding: Embedding) -> str:
     return embedding.name if embedding.name in BASE_NAMES else "bundled"
 
 

@@ -19,7 +19,7 @@ from worker.training.augment import Zoom, random_crop, random_tone
 from worker.training.classifiers import CLASSES, Logits, probabilities, varied
 from worker.training.dataset import PhotoCache
 from worker.training.photos import to_lab
-from worker.training.soft_colours import SoftColours, bin_prior
+from worker.training.soft_colours import SoftColours, bin_prior, take_back_rebalancing
 from worker.training.start import start_at_least_squares, start_at_prior
 
 Floats = NDArray[np.float32]
@@ -54,7 +54,8 @@ def train(
 
     `unmet` are those of classifiers that it is only measured with. `start_from` is an earlier run's folder whose
     weights begin this one; `resume` goes on with `folder`'s own.
-    Returns the network, with averaged weights, and the history. Raises TrainingError as `loop.run`.
+    Returns the network, with averaged weights and part of the vivid head's rebalancing taken back, and the history.
+    Raises TrainingError as `loop.run`.
     """
     keras.utils.set_random_seed(settings.seed)
     with loop.precision(settings.mixed_precision):
@@ -72,6 +73,8 @@ def train(
     history = loop.run(
         model, batches, settings.schedule, folder, lambda: measure(model), resume, lambda line: print(line, flush=True)
     )
+    if soft_colours is not None:
+        take_back_rebalancing(model, soft_colours.prior)
     return model, history
 
 

@@ -70,6 +70,11 @@ def test_a_wrong_option_is_refused(folder: Path, option: str, text: str, capsys:
     assert text in capsys.readouterr().err
 
 
+def test_two_embeddings_for_one_place_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*train(folder, "refused"), "--steps", "1", "--embedding", "compact", "compact"]) == 2
+    assert "keeps one InceptionResNetV2 and one compact embedding" in capsys.readouterr().err
+
+
 def test_training_without_an_end_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(train(folder, "endless")) == 2
     assert "neither --steps nor --minutes was given" in capsys.readouterr().err

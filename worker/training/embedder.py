@@ -1,0 +1,31 @@
+"""An embedding asked about many photos, without the rest of the model."""
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from worker.model.colorizer import on_device
+from worker.model.embedding import Embedding
+
+Floats = NDArray[np.float32]
+
+BATCH = 32
+
+
+class Embedder:
+    """Traced once, for batches of 32 squares of `side_px`; a shorter batch is padded."""
+
+    def __init__(self, embedding: Embedding, side_px: int) -> None:
+        self._shape = (BATCH, side_px, side_px, 1)
+        signature = [tf.TensorSpec(self._shape, tf.float32)]
+        self._embed = tf.function(on_device(embedding).__call__, input_signature=signature)
+
+    def __call__(self, lightness: Floats) -> Floats:
+        """L* (n, side, side), 0..100 -> square roots of class probabilities (n, 1000), 0..1."""
+        parts = []
+        for start in range(0, len(lightness), BATCH):
+            some = lightness[start : start + BATCH]
+            batch = np.zeros(self._shape, np.float32)
+            batch[: len(some), ..., 0] = some
+            parts.append(self._embed(tf.constant(batch)).numpy()[: len(some)])
+        return np.concatenate(parts)
