@@ -62,10 +62,6 @@ class Pipeline:
                 self._colorize_page(scan, source, headers[0], output, measured)
             else:
                 self._colorize_pages(scan, source, headers, output, measured)
-            if not self.still_held():
-                # Another's output may be there by now, and be recorded with its hash.
-                said = f"{scan.source_key} was not stored: its lease ended while it was coloured"
-                raise ScanError("lease_ended", said, permanent=False)
             self._store(scan, output, measured)
 
     def _colorize_pages(
@@ -146,8 +142,15 @@ class Pipeline:
         measured.lost_metadata = "; ".join(composed.lost) or None
 
     def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
+        def expect_to_hold() -> None:
+            if not self.still_held():
+                # Another's output may be there by now, and be recorded with its hash.
+                said = f"{scan.source_key} was not stored: its lease ended before it was"
+                raise ScanError("lease_ended", said, permanent=False)
+
+        kind = content_type(scan.output_key)
         with _timed(measured, "store_ms"):
-            stored = self.destination.store(path, scan.output_key, content_type=content_type(scan.output_key))
+            stored = self.destination.store(path, scan.output_key, content_type=kind, before_it_counts=expect_to_hold)
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
 
 

@@ -1,6 +1,6 @@
 """What every storage offers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -66,8 +66,13 @@ class Storage(Protocol):
         is read), denied, unsafe_key or disk_full; StorageUnavailable for what may pass.
         """
 
-    def store(self, path: Path, key: str, *, content_type: str) -> Transfer:
+    def store(
+        self, path: Path, key: str, *, content_type: str, before_it_counts: Callable[[], None] = lambda: None
+    ) -> Transfer:
         """Write the file `path` to `key`, whole or not at all; what was there is replaced.
+
+        before_it_counts: called right before the last step, in each try, without which what was sent so far is
+        nothing; the store ends with what it raises, and leaves what was there.
 
         Raises ScanError destination_missing, denied, unsafe_key, name_too_long, name_taken or disk_full;
         StorageUnavailable for what may pass.

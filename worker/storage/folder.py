@@ -10,7 +10,7 @@ import stat
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -68,7 +68,14 @@ class FolderStorage:
                     raise source_changed(key, "it was written to while it was read")
         return Transfer(moved.bytes, moved.sha256, etag_of(found))
 
-    def store(self, path: Path, key: str, *, content_type: str) -> Transfer:  # noqa: ARG002 - the protocol's
+    def store(
+        self,
+        path: Path,
+        key: str,
+        *,
+        content_type: str,  # noqa: ARG002 - the protocol's
+        before_it_counts: Callable[[], None] = lambda: None,
+    ) -> Transfer:
         """A folder keeps no content type; a reader sees the old file or the new one, never a part."""
         if not self.location.path.is_dir():
             # Made here, an unmounted share would fill the machine's own disk, and its scans be recorded as done.
@@ -85,6 +92,7 @@ class FolderStorage:
                     file.flush()
                     os.fsync(file.fileno())
                     etag = etag_of(os.fstat(file.fileno()))
+                before_it_counts()
                 part.replace(target)
             _sync_folder(target.parent)
         return Transfer(moved.bytes, moved.sha256, etag)

@@ -8,7 +8,7 @@ Third-party servers were kept in mind:
 - Some servers ignore If-Match, so the ETag of the answer is compared too; some list ETags without their quotes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,12 +86,15 @@ class S3Storage:
                 continue
         return self._fetch_once(key, path, etag, max_bytes)
 
-    def store(self, path: Path, key: str, *, content_type: str) -> Transfer:
+    def store(
+        self, path: Path, key: str, *, content_type: str, before_it_counts: Callable[[], None] = lambda: None
+    ) -> Transfer:
         name = self._safe(key)
         with scan_errors(f"reading {path} for {key!r}"):
             try:
-                return put(self._client, self.location.bucket, name, path, content_type)
+                return put(self._client, self.location.bucket, name, path, content_type, before_it_counts)
             except (BotoCoreError, ClientError) as error:
+                before_it_counts()  # what it raised in the middle of a request comes here as botocore's
                 raise scan_fault(error, key, self.uri, self.address, writing=True) from error
 
     def stat(self, key: str) -> StoredObject | None:

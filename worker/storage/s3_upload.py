@@ -2,10 +2,10 @@
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,18 +23,42 @@ PART_BYTES = 16 << 20
 MOST_PARTS = 10_000  # S3's limit
 
 
-def put(client: "S3Client", bucket: str, name: str, path: Path, content_type: str) -> Transfer:
+class _Watched:
+    """A file whose every block asks first: a request whose body breaks off stores nothing."""
+
+    def __init__(self, file: BinaryIO, before_a_block: Callable[[], None]) -> None:
+        self._file, self._before_a_block = file, before_a_block
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._file.read(size)
+        self._before_a_block()
+        return block
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def put(
+    client: "S3Client",
+    bucket: str,
+    name: str,
+    path: Path,
+    content_type: str,
+    before_it_counts: Callable[[], None] = lambda: None,
+) -> Transfer:
     """Upload `path`; every request carries the MD5 of its bytes, so the server refuses what arrives damaged.
 
+    before_it_counts: see Storage.store; here it is asked before each block of what goes up whole, in each try.
     Raises OSError for the file, BotoCoreError and ClientError for S3, StorageUnavailable when it holds other bytes.
     """
     with path.open("rb") as file:
         whole = digest(blocks(file), md5=True)
         file.seek(0)
         if whole.bytes > MULTIPART_BYTES:
-            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type)
+            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type, before_it_counts)
         else:
-            etag = _put_whole(client, bucket, name, file, whole, content_type)
+            watched = cast("BinaryIO", _Watched(file, before_it_counts))
+            etag = _put_whole(client, bucket, name, watched, whole, content_type)
     return Transfer(whole.bytes, whole.sha256, bare(etag))
 
 
@@ -52,7 +76,15 @@ def _put_whole(client: "S3Client", bucket: str, name: str, file: BinaryIO, whole
     return answer["ETag"]
 
 
-def _put_parts(client: "S3Client", bucket: str, name: str, file: BinaryIO, size: int, content_type: str) -> str:
+def _put_parts(
+    client: "S3Client",
+    bucket: str,
+    name: str,
+    file: BinaryIO,
+    size: int,
+    content_type: str,
+    before_it_counts: Callable[[], None],
+) -> str:
     """boto3's own transfer manager sends no MD5 with its parts and starts threads beside the caller's."""
     upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type)["UploadId"]
     try:
@@ -60,6 +92,7 @@ def _put_parts(client: "S3Client", bucket: str, name: str, file: BinaryIO, size:
             _put_part(client, bucket, name, upload, number, part)
             for number, part in enumerate(_parts(file, size), start=1)
         ]
+        before_it_counts()
         done = client.complete_multipart_upload(
             Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts}
         )

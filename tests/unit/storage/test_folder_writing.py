@@ -129,3 +129,18 @@ def test_one_storage_serves_several_threads(destination: Path, output: Path) -> 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: storage.store(output, f"{n % 5}/{n % 25}", content_type="image/png"), range(100)))
     assert len(files(destination)) == 25
+
+
+def test_an_output_that_may_not_count_any_more_leaves_what_was_there(destination: Path, output: Path) -> None:
+    storage = FolderStorage(destination)
+    storage.store(output, "a", content_type="image/png")
+    output.write_bytes(b"another")
+
+    def refuse() -> None:
+        raise ScanError("lease_ended", "another may have it", permanent=False)
+
+    with pytest.raises(ScanError, match="another may have it"):
+        storage.store(output, "a", content_type="image/png", before_it_counts=refuse)
+
+    assert (destination / "a").read_bytes() == b"colour"
+    assert files(destination) == ["a"]

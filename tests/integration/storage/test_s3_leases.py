@@ -1,0 +1,66 @@
+"""An upload whose right to be stored ends while it is under way: what was there stays."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.flaky_s3 import FlakyS3
+from worker.errors import ScanError
+from worker.storage import s3_upload
+from worker.storage.s3 import S3Storage
+
+
+class Lease:
+    """Held for so many seconds from the first time that it is asked."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._ends = seconds, float("inf")
+
+    def expect_to_hold(self) -> None:
+        self._ends = min(self._ends, time.monotonic() + self._seconds)
+        if time.monotonic() >= self._ends:
+            raise ScanError("lease_ended", "another may have it", permanent=False)
+
+
+def store_too_late(storage: S3Storage, path: Path, lease: Lease) -> None:
+    path.write_bytes(b"another" * 40_000)
+    with pytest.raises(ScanError) as ended:
+        storage.store(path, "a", content_type="image/tiff", before_it_counts=lease.expect_to_hold)
+    assert ended.value.code == "lease_ended"
+
+
+@pytest.fixture
+def before(storage: S3Storage, scan: Path) -> str:
+    """The ETag of what another has stored by then."""
+    return storage.store(scan, "a", content_type="image/tiff").etag
+
+
+def etag(storage: S3Storage) -> str:
+    found = storage.stat("a")
+    assert found is not None
+    return found.etag
+
+
+def test_a_second_try_after_the_lease_is_not_sent(
+    storage: S3Storage, behind: Callable[..., S3Storage], flaky: FlakyS3, scan: Path, before: str
+) -> None:
+    """The first call gets no answer until the lease has ended."""
+    flaky.fail_next("hang", method="PUT")
+
+    store_too_late(behind(attempts=3), scan, Lease(0.5))
+
+    assert etag(storage) == before
+    assert flaky.counts["hang"] == 1
+
+
+def test_parts_that_are_all_there_after_the_lease_do_not_become_an_object(
+    storage: S3Storage, scan: Path, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3_upload, "MULTIPART_BYTES", 100_000)
+    monkeypatch.setattr(s3_upload, "PART_BYTES", 60_000)
+
+    store_too_late(storage, scan, Lease(0))
+
+    assert etag(storage) == before
