@@ -14,22 +14,26 @@ import csv
 import gzip
 import io
 import json
-import tempfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
-from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, TextIO
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
 from urllib.parse import unquote_plus
 
-from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
-from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
-from worker.storage.folder_listing import etag_of
+from scheduler.manifest_file import opened
+from worker.errors import UsageError
+from worker.storage import FolderLocation, S3Options, parse_location
+from worker.storage.locations import is_utf8
 
-_MAX_BYTES = 8 << 30
+_MOST_BYTES = 1 << 63  # less than that is a size that the database can keep
 _COLUMNS = {"key", "etag", "bytes", "output"}
+_UNREADABLE = (
+    *(csv.Error, ValueError, KeyError, TypeError, RecursionError),
+    *(EOFError, zlib.error, gzip.BadGzipFile),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +54,26 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
     relative = _relative_to(source)
     number = 0
     try:
-        with _opened(where, s3) as file:
+        with opened(where, s3) as file:
             for line, entry in _entries(file, where, s3):
                 number = line
                 key = relative(entry.key)
                 if key is None:
                     raise UsageError(f"{entry.key!r} does not lie in the source {source}")
                 yield Entry(key, entry.etag, entry.bytes, entry.output)
-    except (csv.Error, ValueError, KeyError, TypeError, EOFError, gzip.BadGzipFile) as error:
+    except (
+        csv.Error,
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,
+        EOFError,
+        zlib.error,
+        gzip.BadGzipFile,
+    ) as error:
         raise UsageError(f"the manifest {where} can't be read after line {number}: {_reason(error)}") from None
     except UsageError as error:
         raise UsageError(f"the manifest {where}, line {number}: {error.message}") from None
-
-
-def manifest_version(where: str, s3: S3Options) -> str:
-    """Changes with the manifest's content; raises UsageError, ServiceUnavailable."""
-    if not where.startswith("s3://"):
-        try:
-            return etag_of(Path(where).stat())
-        except OSError as error:
-            raise UsageError(f"the manifest {where} can't be opened ({error.strerror}); check its path") from None
-    storage, name = _on_s3(where, s3)
-    try:
-        found = storage.stat(name)
-    except StorageUnavailable as error:
-        raise ServiceUnavailable(error.message) from None
-    except ScanError as error:
-        raise UsageError(error.message) from None
-    if found is None:
-        raise UsageError(f"the manifest {where} is not there; check its path")
-    return found.etag
 
 
 def _reason(error: Exception) -> str:
@@ -89,12 +83,20 @@ def _reason(error: Exception) -> str:
 def _entries(file: BinaryIO, where: str, s3: S3Options) -> Iterator[tuple[int, Entry]]:
     """Each entry with its line."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    first = text.readline()
     if where.endswith("manifest.json"):
-        return _inventory(json.loads(first + text.read()), s3)
-    if first.lstrip().startswith("{"):
-        return _json_lines(chain([first], text))
-    return _csv(first, text)
+        return _inventory(json.load(text), s3)
+    blank, first = _until_the_first_that_says_something(text)
+    lines = chain(blank, [first], text)
+    return _json_lines(lines) if first.lstrip().startswith(("{", "[{")) else _csv(lines)
+
+
+def _until_the_first_that_says_something(lines: Iterable[str]) -> tuple[list[str], str]:
+    blank: list[str] = []
+    for line in lines:
+        if line.strip():
+            return blank, line
+        blank.append(line)
+    return blank, ""
 
 
 def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Entry]]:
@@ -103,38 +105,61 @@ def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Entry]]:
             yield number, _entry(json.loads(line))
 
 
-def _csv(first: str, rest: TextIO) -> Iterator[tuple[int, Entry]]:
-    rows = csv.reader(chain([first], rest), strict=True)
-    header = next(rows, [])
+def _csv(lines: Iterable[str]) -> Iterator[tuple[int, Entry]]:
+    rows = ((number, row) for number, row in enumerate(csv.reader(lines, strict=True), 1) if row)
+    number, header = next(rows, (0, []))
     names = [name.strip().lower() for name in header]
     if "key" not in names:
-        rows, names = chain([header], rows), ["key"]  # type: ignore[assignment]
-    for number, row in enumerate(rows, 1 if names == ["key"] and header[:1] != ["key"] else 2):
-        if row:
-            yield number, _entry(dict(zip(names, row, strict=False)))
+        # Without a header.
+        names, rows = ["key"], chain([(number, header)] if header else [], rows)  # type: ignore[assignment]
+    known = [name for name in names if name in _COLUMNS]
+    if len(known) != len(set(known)):
+        raise ValueError(f"a column comes twice among {', '.join(known)}")
+    for number, row in rows:
+        if any(row[len(names) :]):
+            # A key with a comma in it would be taken for another one.
+            raise ValueError(f"{len(row)} values, expected {len(names)}: quote what has a comma, or give a header")
+        yield number, _entry(dict(zip(names, row, strict=False)))
 
 
-def _entry(found: dict[str, Any]) -> Entry:
+def _entry(found: object) -> Entry:
+    if not isinstance(found, dict):
+        raise TypeError(f'{str(found)[:60]!r}, expected an object with a "key"')
     known = {name: value for name, value in found.items() if name in _COLUMNS and value not in (None, "")}
-    if not isinstance(known.get("key"), str):
+    if "key" not in known:
         raise ValueError('no "key"')
-    size = known.get("bytes")
-    output = known.get("output")
-    if output is not None and not isinstance(output, str):
-        raise ValueError(f'"output" is {output!r}, expected a key')
-    etag = known.get("etag")
-    return Entry(known["key"], str(etag).strip('"') if etag else None, None if size is None else int(size), output)
+    size, output = known.get("bytes"), known.get("output")
+    etag = str(known.get("etag", "")).strip('"')
+    return Entry(
+        _key(known["key"]),
+        etag or None,
+        None if size is None else _bytes(size),
+        None if output is None else _key(output),
+    )
 
 
-def _inventory(about: dict[str, Any], s3: S3Options) -> Iterator[tuple[int, Entry]]:
+def _key(given: object) -> str:
+    if not isinstance(given, str) or "\0" in given or not is_utf8(given):
+        raise ValueError(f"{given!r} is no key; expected a text in UTF-8")
+    return given
+
+
+def _bytes(given: object) -> int:
+    size = int(str(given))
+    if not 0 <= size < _MOST_BYTES:
+        raise ValueError(f"{size} bytes; expected how many the file has")
+    return size
+
+
+def _inventory(about: Any, s3: S3Options) -> Iterator[tuple[int, Entry]]:
     """What an S3 Inventory report lists: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html"""
-    if about.get("fileFormat") != "CSV":
-        raise ValueError(f"fileFormat is {about.get('fileFormat')!r}; expected CSV")
+    if about["fileFormat"] != "CSV":
+        raise ValueError(f"fileFormat is {about['fileFormat']!r}; expected CSV")
     names = [name.strip() for name in about["fileSchema"].split(",")]
     bucket = about["destinationBucket"].removeprefix("arn:aws:s3:::")
     number = 0
     for part in about["files"]:
-        with _opened(f"s3://{bucket}/{part['key']}", s3) as file:
+        with opened(f"s3://{bucket}/{part['key']}", s3) as file:
             for row in csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline="")):
                 number += 1
                 found = dict(zip(names, row, strict=True))
@@ -158,41 +183,9 @@ def _relative_to(source: str) -> Callable[[str], str | None]:
             if key.startswith(prefix):
                 return key.removeprefix(prefix)
         whole = key.startswith("s3://") or (isinstance(location, FolderLocation) and key.startswith("/"))
-        return None if whole or not key or "\0" in key else key
+        return None if whole else key
 
     return relative
-
-
-@contextmanager
-def _opened(where: str, s3: S3Options) -> Iterator[BinaryIO]:
-    """The file, unpacked if it is gzipped; one on S3 is fetched first."""
-    with tempfile.TemporaryDirectory(prefix="photochrom-manifest-") as folder:
-        path = _fetched(where, Path(folder), s3) if where.startswith("s3://") else Path(where)
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise UsageError(f"it can't be opened ({error.strerror}); check its path") from None
-        with file:
-            zipped = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            yield gzip.GzipFile(fileobj=file) if zipped else file  # type: ignore[misc]
-
-
-def _fetched(where: str, folder: Path, s3: S3Options) -> Path:
-    storage, name = _on_s3(where, s3)
-    path = folder / "manifest"
-    try:
-        storage.fetch(name, path, etag=None, max_bytes=_MAX_BYTES)
-    except StorageUnavailable as error:
-        raise ServiceUnavailable(error.message) from None
-    except ScanError as error:
-        raise UsageError(error.message) from None
-    return path
-
-
-def _on_s3(where: str, s3: S3Options) -> tuple[Storage, str]:
-    parent, _, name = where.rpartition("/")
-    return open_storage(parse_location(parent), s3=s3), name
 
 
 def matches(key: str, include: Iterable[str], exclude: Iterable[str]) -> bool:

@@ -13,7 +13,7 @@ from db.queries.submissions import Listing
 from db.queries.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
 from scheduler.listing import PAGE_SCANS, Lister
-from scheduler.manifest import manifest_version
+from scheduler.manifest_file import manifest_version
 from scheduler.present import Present
 from scheduler.submission import Submission, Submitted, covers, same_options
 from worker.errors import PhotochromError, ServiceUnavailable, UsageError
@@ -171,7 +171,8 @@ class Submitter:
             submissions.advance(session, listing, position)
             if listing.before is not None:
                 there = submissions.inserted(session, listing.job_id, [scan.output_key for scan in page])
-                page = [scan for scan in page if scan.output_key not in there]
+                # Another scan with the same output is not there, and is refused as at the first try.
+                page = [scan for scan in page if (scan.source_key, scan.output_key) not in there]
             if page:
                 jobs.add_scans(session, listing.job_id, page, chunk_scans=self._chunk_scans)
 

@@ -111,6 +111,20 @@ def test_a_manifest_that_was_changed_since_is_another_job(engine: Engine, asked:
     assert keys(engine, submitter(engine).submit(listed).job_id) == whole(asked)[:1]
 
 
+def test_two_scans_with_one_output_are_refused_by_a_submit_that_goes_on_too(
+    engine: Engine, asked: Submission, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "list.csv"
+    lines = [f"{key},{'same.png' if number in (0, 9) else ''}" for number, key in enumerate(whole(asked))]
+    manifest.write_text("\n".join(["key,output", *lines]))
+    listed = Submission(asked.source, asked.destination, manifest=str(manifest))
+    with pytest.raises(Interrupted):
+        submitter(engine, stopping_with(KeyboardInterrupt(), 4)).submit(listed)
+
+    with pytest.raises(UsageError, match="same output"):
+        submitter(engine).submit(listed)
+
+
 def test_what_leaves_no_scan_leaves_no_job(engine: Engine, asked: Submission) -> None:
     with pytest.raises(UsageError, match="leave none"):
         submitter(engine).submit(Submission(asked.source, asked.destination, exclude=("*",)))

@@ -40,6 +40,29 @@ def test_without_a_header_a_line_is_a_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "a.tif\r\nb.tif\r\n",
+        "\n\nkey\na.tif\n\nb.tif",
+        '\ufeff{"key": "a.tif"}\r\n\r\n{"key": "b.tif"}\r\n',
+        '\n{"key": "a.tif"}\n{"key": "b.tif"}',
+        "key,notes\na.tif,\nb.tif,torn,\n",
+    ],
+)
+def test_ends_of_lines_and_empty_ones_say_nothing(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "list", text) == [Entry("a.tif"), Entry("b.tif")]
+
+
+def test_a_quoted_key_may_go_over_lines(tmp_path: Path) -> None:
+    assert read(tmp_path / "list", 'key\n"a\nb.tif"\n') == [Entry("a\nb.tif")]
+
+
+@pytest.mark.parametrize("text", ["", "\ufeff", "\r\n\n"])
+def test_an_empty_list_has_no_scan(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "list", text) == []
+
+
+@pytest.mark.parametrize(
     ("text", "line", "why"),
     [
         ("key,bytes\na.tif,many\n", 1, "many"),
@@ -48,6 +71,18 @@ def test_without_a_header_a_line_is_a_key(tmp_path: Path) -> None:
         ("s3://other/a.tif\n", 1, "does not lie in the source"),
         (b"\xff\xfe\x00", 0, "UnicodeDecodeError"),
         (gzip.compress(b"a.tif\n" * 100)[:-9], 0, "EOFError"),
+        (gzip.compress(b"")[:10] + b"\x07" * 20, 0, "decompressing"),
+        ('{"key": "a.tif"}\n["b.tif"]\n', 1, "expected an object"),
+        ('[{"key": "a.tif"}]', 0, "expected an object"),
+        ('{"key": "\\ud800.tif"}\n', 0, "UTF-8"),
+        ('{"key": "a.tif", "output": "\\u0000.tif"}\n', 0, "is no key"),
+        ('{"key": "a.tif", "bytes": 1e999}\n', 0, "inf"),
+        ('{"key": "a.tif", "bytes": -1}\n', 0, "-1 bytes"),
+        (f'{{"key": "a.tif", "bytes": {1 << 63}}}\n', 0, "expected how many"),
+        ('{"key": ' + "[" * 100_000, 0, "RecursionError"),
+        ("a.tif\nSmith, John/b.tif\n", 1, "quote what has a comma"),
+        ("key,etag\nSmith, John/b.tif,abc\n", 1, "3 values, expected 2"),
+        ("key,output,key\na.tif,,b.tif\n", 0, "comes twice"),
     ],
 )
 def test_what_is_no_manifest_is_refused_with_its_line(tmp_path: Path, text: str | bytes, line: int, why: str) -> None:

@@ -1,0 +1,65 @@
+"""The file that a manifest is: on this machine or on S3, plain or gzipped."""
+
+import gzip
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
+from worker.storage import S3Options, Storage, open_storage, parse_location
+from worker.storage.folder_listing import etag_of
+
+_MAX_BYTES = 8 << 30
+
+
+def manifest_version(where: str, s3: S3Options) -> str:
+    """Changes with the manifest's content; raises UsageError, ServiceUnavailable."""
+    if not where.startswith("s3://"):
+        try:
+            return etag_of(Path(where).stat())
+        except OSError as error:
+            raise UsageError(f"the manifest {where} can't be opened ({error.strerror}); check its path") from None
+    storage, name = _on_s3(where, s3)
+    try:
+        found = storage.stat(name)
+    except StorageUnavailable as error:
+        raise ServiceUnavailable(error.message) from None
+    except ScanError as error:
+        raise UsageError(error.message) from None
+    if found is None:
+        raise UsageError(f"the manifest {where} is not there; check its path")
+    return found.etag
+
+
+@contextmanager
+def opened(where: str, s3: S3Options) -> Iterator[BinaryIO]:
+    """The file, unpacked if it is gzipped; one on S3 is fetched first."""
+    with tempfile.TemporaryDirectory(prefix="photochrom-manifest-") as folder:
+        path = _fetched(where, Path(folder), s3) if where.startswith("s3://") else Path(where)
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise UsageError(f"it can't be opened ({error.strerror}); check its path") from None
+        with file:
+            zipped = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            yield gzip.GzipFile(fileobj=file) if zipped else file  # type: ignore[misc]
+
+
+def _fetched(where: str, folder: Path, s3: S3Options) -> Path:
+    storage, name = _on_s3(where, s3)
+    path = folder / "manifest"
+    try:
+        storage.fetch(name, path, etag=None, max_bytes=_MAX_BYTES)
+    except StorageUnavailable as error:
+        raise ServiceUnavailable(error.message) from None
+    except ScanError as error:
+        raise UsageError(error.message) from None
+    return path
+
+
+def _on_s3(where: str, s3: S3Options) -> tuple[Storage, str]:
+    parent, _, name = where.rpartition("/")
+    return open_storage(parse_location(parent), s3=s3), name
