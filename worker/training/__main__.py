@@ -47,6 +47,15 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--weight", nargs="*", default=[], metavar="FOLDER=TIMES", help="how often an epoch sees a folder's photos"
     )
+    train.add_argument(
+        "--keep",
+        nargs="*",
+        default=[],
+        metavar="FOLDER=ONE_IN",
+        help="of a folder for choosing (default: 20)",
+    )
+    train.add_argument("--expected-colours", type=Path, help=".npz of names and ab: what other photos let expect")
+    train.add_argument("--expected-share", type=float, default=0.7, help="of them in the paper head's target")
     train.add_argument("--side-px", type=int, default=96, help="side of a crop, a multiple of 8")
     train.add_argument("--zoom-px", nargs=2, type=float, default=[100.0, 420.0], help="range of a photo's short side")
     _shared(train, batch_size=24, learning_rate=1e-3)
@@ -71,7 +80,7 @@ def _shared(parser: argparse.ArgumentParser, batch_size: int, learning_rate: flo
     parser.add_argument("--final-share", type=float, default=0.02, help="of the learning rate, at the end")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--precision", default="mixed_bfloat16", choices=["float32", "mixed_bfloat16", "mixed_float16"])
-    parser.add_argument("--start-from", type=Path, help="state of an earlier run whose weights begin this one")
+    parser.add_argument("--start-from", type=Path, help="a checkpoint, or an earlier run's state, to begin with")
     parser.add_argument("--resume", action="store_true", help="go on with OUTPUT's own state")
     parser.add_argument("--validate-every-minutes", type=float, default=6.0)
 

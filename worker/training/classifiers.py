@@ -13,10 +13,10 @@ Floats = NDArray[np.float32]
 Logits = NDArray[np.float16]
 
 CLASSES = EMBEDDING_CLASSES
-UNKNOWN_SHARE = 0.05  # of the crops get zeros, so that a decoder can do without an embedding
+UNKNOWN_SHARE = 0.08  # of the crops get zeros, so that a decoder can do without an embedding
 ONE_ALONE_SHARE = 0.4  # of the crops get one classifier's word, the others a blend
-TEMPERATURES = (0.6, 1.7)  # log-uniform
-LOGIT_NOISE = 0.25  # standard deviation, for half of the crops
+TEMPERATURES = (0.6, 2.0)  # log-uniform
+LOGIT_NOISE = 0.5  # standard deviation, for half of the crops
 
 
 def load_logits(path: Path, names: Iterable[str]) -> Logits:

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from worker.training.curves import loss_curves
 from worker.training.dataset import PhotoCache, build_cache, open_cache
 from worker.training.errors import TrainingError
 from worker.training.evaluate_command import evaluate
+from worker.training.expected_colours import load_expected_colours
 from worker.training.export import TrainedEmbedding
 from worker.training.export import export as export_checkpoint
 from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
@@ -33,10 +34,11 @@ REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; sta
 def train(given: Namespace) -> None:
     """Trains the fusion network; state, settings, loss curves, contact sheet and a checkpoint go into `--output`."""
     cache = _cache(given)
+    cache = replace(cache, kept_one_in=_numbers("--keep", given.keep, cache))
     settings = training.Settings(
         side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
         seed=given.seed, mixed_precision=given.precision, schedule=_schedule(given),
-        weights=_folder_weights(given.weight, cache),
+        weights=_numbers("--weight", given.weight, cache),
     )  # fmt: skip
     licences = _licences(given.licence, cache)
     embeddings = base_embeddings(given.embedding, given.checkpoint or bundled_checkpoint_path())
@@ -46,8 +48,13 @@ def train(given: Namespace) -> None:
         folder = given.cache or given.output / "photos"
         sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
     unmet = [load_logits(path, cache.names) for path in given.unmet_logits]
+    expected = given.expected_colours and load_expected_colours(
+        given.expected_colours, cache.names, given.expected_share
+    )
     _write_settings(given.output, cache, asdict(settings))
-    model, history = training.train(cache, sources, settings, given.output, given.start_from, given.resume, unmet)
+    model, history = training.train(
+        cache, sources, settings, given.output, given.start_from, given.resume, unmet, expected
+    )
     loss_curves(given.output / "curves.png", history)
     card = write_checkpoint(given.output / "checkpoint", model, embeddings, given.output, licences)
     write_sheet(given.output / "contact.png", given.output / "checkpoint", cache)
@@ -65,19 +72,19 @@ def _licences(given: list[str], cache: PhotoCache) -> dict[str, str]:
     return pairs
 
 
-def _folder_weights(given: list[str], cache: PhotoCache) -> dict[str, int]:
-    """`FOLDER=TIMES` as a mapping; raises TrainingError for another form or a folder that no photo is from."""
+def _numbers(option: str, given: list[str], cache: PhotoCache) -> dict[str, int]:
+    """`FOLDER=NUMBER` as a mapping; raises TrainingError for another form or a folder that no photo is from."""
     known = cache.by_folder()
-    weights = {}
+    numbers = {}
     for pair in given:
-        folder, _, times = pair.partition("=")
-        if folder not in known or not times.isdigit() or not int(times):
+        folder, _, number = pair.partition("=")
+        if folder not in known or not number.isdigit() or not int(number):
             raise TrainingError(
-                f"--weight {pair!r} was given; expected FOLDER=TIMES, a whole number from 1 on and one of the folders "
+                f"{option} {pair!r} was given; expected FOLDER=NUMBER, a whole number from 1 on and one of the folders "
                 f"{', '.join(sorted(known))}"
             )
-        weights[folder] = int(times)
-    return weights
+        numbers[folder] = int(number)
+    return numbers
 
 
 def distill(given: Namespace) -> None:

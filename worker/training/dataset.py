@@ -7,7 +7,7 @@ short side of 256 px; the operating system keeps in memory what fits and no more
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class PhotoCache:
     offsets: NDArray[np.int64]  # (n,), where each photo begins, bytes
     pixels: NDArray[np.uint8]  # (bytes,), memory-mapped
     census: dict[str, int]
+    kept_one_in: Mapping[str, int] = field(default_factory=dict)  # by folder, for choosing; VALIDATION_ONE_IN elsewhere
 
     def photo(self, row: int) -> Pixels:
         """(height, width, 3), RGB, 0..255."""
@@ -56,12 +57,13 @@ class PhotoCache:
         return np.array([of_folders.get(str(Path(str(self.names[row])).parent), 1) for row in rows], np.intp)
 
     def _held_back(self) -> NDArray[np.bool_]:
-        return np.array([is_validation(str(name)) for name in self.names], bool)
+        shares = [self.kept_one_in.get(str(Path(str(name)).parent), VALIDATION_ONE_IN) for name in self.names]
+        return np.array([is_validation(str(name), n) for name, n in zip(self.names, shares, strict=True)], bool)
 
 
-def is_validation(name: str) -> bool:
-    """Whether the photo of this name is for choosing, never for training."""
-    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % VALIDATION_ONE_IN == 0
+def is_validation(name: str, one_in: int = VALIDATION_ONE_IN) -> bool:
+    """Whether the photo of this name, one in so many, is for choosing and never for training."""
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % one_in == 0
 
 
 def build_cache(sources: Sequence[Path], folder: Path) -> PhotoCache:

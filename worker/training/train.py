@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.model import checkpoint, weights_io
 from worker.model.lab import centre_square, lab_to_rgb
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
 from worker.model.vivid import annealed_mean
@@ -18,9 +19,11 @@ from worker.training import loop
 from worker.training.augment import Zoom, random_crop, random_tone
 from worker.training.classifiers import CLASSES, Logits, probabilities, varied
 from worker.training.dataset import PhotoCache
+from worker.training.expected_colours import ExpectedColours
 from worker.training.photos import to_lab
-from worker.training.soft_colours import SoftColours, bin_prior, take_back_rebalancing
+from worker.training.soft_colours import TAKEN_BACK, SoftColours, bin_prior, take_back_rebalancing
 from worker.training.start import start_at_least_squares, start_at_prior
+from worker.training.unfold import start_at_weights
 
 Floats = NDArray[np.float32]
 
@@ -49,11 +52,13 @@ class Settings:
 def train(
     cache: PhotoCache, sources: Sequence[Logits], settings: Settings, folder: Path,
     start_from: Path | None = None, resume: bool = False, unmet: Sequence[Logits] = (),
+    expected: ExpectedColours | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
     """Trains on the cache's training photos; `sources` are classifiers' logits, one row for each photo.
 
-    `unmet` are those of classifiers that it is only measured with. `start_from` is an earlier run's folder whose
-    weights begin this one; `resume` goes on with `folder`'s own.
+    `unmet` are those of classifiers that it is only measured with; `expected` draws the paper head's targets towards
+    what a model that never saw a photo expects of it. `start_from`, a checkpoint's folder or an earlier run's state,
+    holds the weights that this run begins with; `resume` goes on with `folder`'s own.
     Returns the network, with averaged weights and part of the vivid head's rebalancing taken back, and the history.
     Raises TrainingError as `loop.run`.
     """
@@ -61,14 +66,16 @@ def train(
     with loop.precision(settings.mixed_precision):
         model = build_network(settings.head, size=None)
     soft_colours = None if settings.head == "paper" else SoftColours(bin_prior(cache))
-    if start_from is not None:
-        model.load_weights(start_from)
-    else:
+    batches = FusionBatches(cache, sources, settings, soft_colours, expected)
+    if start_from is None:
         _start(model, cache, sources, soft_colours)
+    elif start_from.is_dir():
+        _start_at_checkpoint(model, settings.head, start_from, batches, soft_colours)
+    else:
+        model.load_weights(start_from)
     losses = {"paper": colour_loss, "vivid": bin_loss, "both": [colour_loss, bin_loss]}
     weights = {"both": [1.0, VIVID_SHARE]}
     model.compile(loop.adam(), loss=losses[settings.head], loss_weights=weights.get(settings.head), jit_compile=False)
-    batches = FusionBatches(cache, sources, settings, soft_colours)
     measure = Validation(cache, [*sources, *unmet], settings.weights)
     history = loop.run(
         model, batches, settings.schedule, folder, lambda: measure(model), resume, lambda line: print(line, flush=True)
@@ -83,6 +90,16 @@ def _start(model: keras.Model, cache: PhotoCache, sources: Sequence[Logits], sof
         start_at_least_squares(model, cache, sources)
     if soft_colours is not None:
         start_at_prior(model, soft_colours.prior)
+
+
+def _start_at_checkpoint(
+    model: keras.Model, heads: Heads, folder: Path, batches: "FusionBatches", soft_colours: SoftColours | None
+) -> None:
+    """Raises CheckpointError for a folder that holds no sound checkpoint of this network."""
+    checkpoint.verify(folder)
+    start_at_weights(model, heads, weights_io.read_fusion(folder), lambda number: batches(number)[0])
+    if soft_colours is not None:
+        take_back_rebalancing(model, soft_colours.prior, -TAKEN_BACK)  # it is taken back again at the end
 
 
 def colour_loss(wanted: Any, given: Any) -> Any:
@@ -100,12 +117,14 @@ class FusionBatches:
     """The batch of each step: crops' lightness and embeddings, and their colours. Step k is the same in every run."""
 
     def __init__(
-        self, cache: PhotoCache, sources: Sequence[Logits], settings: Settings, soft_colours: SoftColours | None = None
-    ) -> None:
+        self, cache: PhotoCache, sources: Sequence[Logits], settings: Settings,
+        soft_colours: SoftColours | None = None, expected: ExpectedColours | None = None,
+    ) -> None:  # fmt: skip
         self._cache = cache
         self._sources = sources
         self._settings = settings
         self._soft_colours = soft_colours
+        self._expected = expected
         rows = cache.training
         self._rows = np.repeat(rows, cache.weights(rows, settings.weights))
 
@@ -116,20 +135,26 @@ class FusionBatches:
         """
         rng = np.random.default_rng([self._settings.seed, step])
         examples = [self._example(row, rng) for row in self._photos(step)]
-        lightness, embeddings, ab = (np.stack(part) for part in zip(*examples, strict=True))
+        lightness, embeddings, own, wanted = (np.stack(part) for part in zip(*examples, strict=True))
         if self._soft_colours is None:
-            return [lightness, embeddings], ab
-        soft = self._soft_colours(ab * np.float32(AB_SCALE))
-        return [lightness, embeddings], soft if self._settings.head == "vivid" else [ab, soft]
+            return [lightness, embeddings], wanted
+        soft = self._soft_colours(own * np.float32(AB_SCALE))
+        return [lightness, embeddings], soft if self._settings.head == "vivid" else [wanted, soft]
 
-    def _example(self, row: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-        lab = to_lab(random_crop(self._cache.photo(row), self._settings.side_px, self._settings.zoom, rng))
-        lightness = random_tone(lab[..., :1], rng) / 50 - 1
-        return (
-            np.asarray(lightness, np.float32),
-            varied(self._sources, row, rng),
-            np.asarray(lab[..., 1:] / AB_SCALE, np.float32),
-        )
+    def _example(self, row: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats]:
+        """-> lightness, embedding, the crop's own a, b / 128, and those that the paper head should answer."""
+        side_px, zoom = self._settings.side_px, self._settings.zoom
+        photo, place = self._cache.photo(row), int(rng.integers(2**62))
+        if self._expected is not None:
+            photo = np.ascontiguousarray(centre_square(photo))
+        lab = to_lab(random_crop(photo, side_px, zoom, np.random.default_rng(place)))
+        own = wanted = np.asarray(lab[..., 1:] / AB_SCALE, np.float32)
+        if self._expected is not None:
+            # The same seed, so the same crop.
+            painted = random_crop(self._expected.paint(row, len(photo)), side_px, zoom, np.random.default_rng(place))
+            wanted = self._expected.drawn(own, painted)
+        lightness = np.asarray(random_tone(lab[..., :1], rng) / 50 - 1, np.float32)
+        return lightness, varied(self._sources, row, rng), own, wanted
 
     def _photos(self, step: int) -> list[int]:
         """Every photo once an epoch, in an order of the epoch's own."""

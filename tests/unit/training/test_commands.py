@@ -60,7 +60,7 @@ def test_what_the_embedding_says_of_the_photos_is_computed_once(run: Path) -> No
 @pytest.mark.parametrize(
     ("option", "text"),
     [
-        ("--weight=hues=x", "'hues=x' was given; expected FOLDER=TIMES"),
+        ("--weight=hues=x", "'hues=x' was given; expected FOLDER=NUMBER"),
         ("--licence=huse=CC0", "names huse; expected FOLDER=LICENCE"),
         ("--embedding=best", "'best' is neither a name nor a file; give 'compact', 'imagenet'"),
     ],

@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from worker.model.lab import centre_square
+from worker.training.classifiers import Logits
+from worker.training.dataset import PhotoCache
+from worker.training.errors import TrainingError
+from worker.training.expected_colours import ExpectedColours, load_expected_colours
+from worker.training.photos import to_lab
+from worker.training.soft_colours import SoftColours
+from worker.training.train import FusionBatches, Settings
+
+ORANGE = (30.0, 60.0)  # a*, b*
+
+
+def all_orange(photos: int) -> ExpectedColours:
+    return ExpectedColours(np.full((photos, 4, 4, 2), ORANGE, np.float16), share=1.0)
+
+
+@pytest.fixture
+def logits(cache: PhotoCache) -> Logits:
+    return np.zeros((len(cache.names), 1000), np.float16)
+
+
+def test_targets_are_drawn_all_the_way_by_a_share_of_one(cache: PhotoCache, logits: Logits) -> None:
+    batches = FusionBatches(cache, [logits], Settings(side_px=32, batch_size=4), expected=all_orange(len(cache.names)))
+    np.testing.assert_allclose(batches(0)[1] * 128, np.broadcast_to(ORANGE, (4, 32, 32, 2)), atol=0.51)
+
+
+def test_the_vivid_head_keeps_the_photos_own_colours(cache: PhotoCache, logits: Logits) -> None:
+    """So that drawing the paper head's targets makes nothing paler there."""
+    settings = Settings(side_px=32, batch_size=4, head="both")
+    soft = SoftColours(np.full(313, 1 / 313, np.float32))
+    given = FusionBatches(cache, [logits], settings, soft, all_orange(len(cache.names)))(0)[1]
+    own = FusionBatches(cache, [logits], settings, soft, ExpectedColours(given_colours(cache), 0.0))(0)[1]
+    np.testing.assert_array_equal(given[1], own[1])
+    assert np.abs(given[0] - own[0]).max() > 0.1
+
+
+def given_colours(cache: PhotoCache) -> np.ndarray:
+    return np.zeros((len(cache.names), 4, 4, 2), np.float16)
+
+
+def test_what_is_expected_is_cropped_as_the_photo_is(cache: PhotoCache, logits: Logits) -> None:
+    """Given each photo's own colours, in cells, the targets are the crops' own colours but for the cells."""
+    cells = [cv2.resize(to_lab(np.ascontiguousarray(centre_square(cache.photo(row)))), (32, 32)) for row in range(40)]
+    own_in_cells = np.stack(cells)[..., 1:].astype(np.float16)
+    settings = Settings(side_px=48, batch_size=8)
+    drawn, own = (
+        FusionBatches(cache, [logits], settings, expected=ExpectedColours(own_in_cells, share))(0)[1]
+        for share in (1.0, 0.0)
+    )
+    assert np.corrcoef(drawn.ravel(), own.ravel())[0, 1] > 0.97
+
+
+def test_colours_come_in_the_order_of_the_photos(tmp_path: Path) -> None:
+    ab = np.arange(16).reshape(2, 2, 2, 2).astype(np.float16)
+    np.savez(tmp_path / "expected.npz", names=np.array(["a", "b"]), ab=ab)
+    np.testing.assert_array_equal(load_expected_colours(tmp_path / "expected.npz", ["b", "a"]).ab, ab[::-1])
+
+
+def test_a_photo_without_expected_colours_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "expected.npz", names=np.array(["a"]), ab=np.zeros((1, 2, 2, 2)))
+    with pytest.raises(TrainingError, match="has no colours for 'c'"):
+        load_expected_colours(tmp_path / "expected.npz", ["c"])

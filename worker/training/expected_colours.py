@@ -1,0 +1,58 @@
+"""Colours that a model expects of photos it was not fitted on, to draw the paper head's targets towards.
+
+A photo's own colours are one draw out of many that its grey allows. A network that is trained on few photos learns
+the draws by heart, by what the embedding says of each photo; what is expected of a photo from all the others can't be
+learned by heart, and is a smoother thing to learn. This is distillation (Hinton, Vinyals and Dean, arXiv:1503.02531)
+with targets from outside each photo's own fold.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.model.network import AB_SCALE
+from worker.training.errors import TrainingError
+from worker.training.photos import Pixels
+
+Floats = NDArray[np.float32]
+
+MIDDLE = 128.0  # a* = b* = 0 in 8 bits
+SHARE = 0.7  # of what is expected in the target; the photo's own colours, for the rest, have the edges
+
+
+@dataclass(frozen=True)
+class ExpectedColours:
+    """a*, b* of photos' centre squares, in cells: (n, cells, cells, 2), CIE units."""
+
+    ab: NDArray[np.float16]
+    share: float = SHARE
+
+    def paint(self, row: int, side_px: int) -> Pixels:
+        """The photo's expected a* and b* + 128, and nothing: (side, side, 3), 0..255, to be cropped like the photo."""
+        ab = cv2.resize(self.ab[row].astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR)
+        whole = np.clip(np.rint(ab + MIDDLE), 0, 255).astype(np.uint8)
+        return np.dstack([whole, np.zeros_like(whole[..., 0])])
+
+    def drawn(self, own: Floats, painted: Pixels) -> Floats:
+        """A crop's own a, b / 128 (side, side, 2), drawn towards the same crop of what `paint` gave."""
+        expected = (painted[..., :2].astype(np.float32) - np.float32(MIDDLE)) / np.float32(AB_SCALE)
+        return np.asarray((1 - self.share) * own + self.share * expected, np.float32)
+
+
+def load_expected_colours(path: Path, names: Iterable[str], share: float = SHARE) -> ExpectedColours:
+    """Those of these photos, from an .npz of `names` and `ab` (n, cells, cells, 2).
+
+    Raises TrainingError for a file that can't be read or lacks a photo.
+    """
+    try:
+        with np.load(path) as file:
+            rows = {str(name): row for row, name in enumerate(file["names"])}
+            return ExpectedColours(np.asarray(file["ab"][[rows[str(name)] for name in names]], np.float16), share)
+    except KeyError as error:
+        raise TrainingError(f"{path} has no colours for {error}; expected names and ab, a row for each photo") from None
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} can't be read ({error}); expected an .npz of names and ab") from None
