@@ -8,10 +8,11 @@ from pathlib import Path
 import pyvips
 
 from worker.errors import ScanError
-from worker.scans import jp2_reading
+from worker.scans import jp2_reading, tiff_kinds
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
 from worker.scans.structure import MOST_TILES_ACROSS, Structure, read_structure
+from worker.scans.tiff_kinds import fail_on, refuse_misread
 from worker.scans.tiff_tags import TagsError
 
 _LOAD = {
@@ -38,10 +39,11 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
         if format == "jp2":
             unpacked = pyvips.Image.tiffload(str(jp2_reading.unpack(path, key)), **how)
             return jp2_reading.read_header(path, key).dress(unpacked)
-        if format == "tiff":
-            if page in read_structure(path, format).planes:
+        if format == "tiff" and (found := read_structure(path, format).tiff_pages.get(page)):
+            refuse_misread(found)
+            if found.is_planar and found.is_tiled:
                 return load_planes(path, page)
-            how["page"] = page
+            how |= {"page": page, "fail_on": fail_on(found)}
         return _LOAD[format](str(path), **how)
 
 
@@ -51,6 +53,13 @@ def load_header(path: Path, key: str, format: str, page: int = 0) -> pyvips.Imag
         with reading(path, key, format):
             return jp2_reading.read_header(path, key).image()
     return load(path, key, format, page)
+
+
+def check_checksums(path: Path, key: str, format: str, page: int = 0) -> None:
+    """Refuse a page whose packed pixels are not what they were packed from; raises ScanError unreadable."""
+    if format == "tiff" and (found := read_structure(path, format).tiff_pages.get(page)):
+        with reading(path, key, format):
+            tiff_kinds.check_checksums(path, found)
 
 
 def check_structure(path: Path, key: str, format: str, *, max_pages: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from worker.scans import jp2_reading
 from worker.scans.border import find_picture, scaled
 from worker.scans.formats import EXPECTED, FIRST_BYTES, format_of_content
 from worker.scans.grey import check_floats, output_bit_depth, to_grey
-from worker.scans.loading import check_structure, load, load_header, reading
+from worker.scans.loading import check_checksums, check_structure, load, load_header, reading
 from worker.scans.square import SQUARE_SIZE, Box, Pixels, Square, box_in_square, fit, make_square
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
@@ -56,6 +56,7 @@ class Scan:
         self.bit_depth, self.format = header.bit_depth, header.format
         self.decoded_bytes = header.decoded_bytes
         self._floats_checked = False
+        check_checksums(path, key, header.format, header.page)
         self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
 
     def square(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> Square:

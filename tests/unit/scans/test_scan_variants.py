@@ -7,7 +7,8 @@ import pytest
 import tifffile
 
 from tests.unit.scans.conftest import Opener, colours, grey_of
-from tests.unit.scans.variants import Variant, all_variants
+from tests.unit.scans.variant import Variant
+from tests.unit.scans.variants import all_variants
 from worker.error_codes import ERROR_CODES
 from worker.errors import ScanError
 from worker.scans import OutputOptions, compose

@@ -3,7 +3,6 @@
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -13,24 +12,25 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
+from tests.unit.scans.odd_variants import odd_variants
+from tests.unit.scans.variant import Variant
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
 BINARY = GREY8 > 100
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A file and what must come of it: its grey levels within some tolerance, or a code."""
-
-    name: str
-    data: bytes
-    grey: NDArray[Any] | None = None
-    within: int = 0  # levels
-    code: str | None = None
-
-
 def all_variants() -> list[Variant]:
-    return [*_tifffile(), *_pillow_tiff(), *_png(), *_jpeg(), *_jp2(), *_webp(), *_opencv(), *_refused()]
+    return [
+        *_tifffile(),
+        *_pillow_tiff(),
+        *_png(),
+        *_jpeg(),
+        *_jp2(),
+        *_webp(),
+        *_opencv(),
+        *_refused(),
+        *odd_variants(),
+    ]
 
 
 def _tifffile() -> Iterator[Variant]:

@@ -1,0 +1,127 @@
+"""Kinds of files that are rare, or that libraries read in different ways; by the same writers as `variants`."""
+
+import io
+import itertools
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import Image
+
+from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
+from tests.unit.scans.variant import Variant
+
+GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
+FLOATS = (GREY16 / 65535).astype(np.float32)
+TURNED = [(274, 3, 1, 6, True)]  # a quarter, clockwise
+TILES: dict[str, Any] = {"tile": (16, 32)}
+
+
+def odd_variants() -> list[Variant]:
+    return [*_alpha_and_turned(), *_coded_otherwise(), *_transparent_png(), *_refused(), *_damaged()]
+
+
+def _alpha_and_turned() -> Iterator[Variant]:
+    for grey, planar in itertools.product((GREY8, GREY16), ("contig", "separate")):
+        alpha = grey[::-1].copy()
+        bands = np.stack([grey] * 3 + [alpha], axis=2 if planar == "contig" else 0)
+        data = tiff_bytes(
+            bands, photometric="rgb", planarconfig=planar, extrasamples=["unassalpha"], compression="zlib",
+            extratags=TURNED, **TILES,
+        )  # fmt: skip
+        yield Variant(f"tiff rgba {grey.dtype} tiles {planar}, turned", data, np.rot90(grey, -1))
+        full = int(np.iinfo(grey.dtype).max)
+        whole = np.stack([grey, np.full_like(grey, full)], axis=2)
+        data = tiff_bytes(whole, photometric="minisblack", extrasamples=["assocalpha"], planarconfig="contig")
+        yield Variant(f"tiff {grey.dtype} multiplied by alpha, {planar}", data, grey)
+    rgba = np.dstack([FLOATS] * 3 + [FLOATS[::-1]])
+    data = tiff_bytes(rgba, photometric="rgb", extrasamples=["unassalpha"], planarconfig="contig", extratags=TURNED)
+    yield Variant("tiff float rgba, turned", data, np.rot90(GREY16, -1), within=1)
+    for name, colours in (("grey alpha", [GREY16]), ("rgba", [GREY16] * 3)):
+        yield Variant(f"png 16 {name}", imagecodecs.png_encode(np.dstack([*colours, GREY16[::-1]])), GREY16)
+
+
+def _coded_otherwise() -> Iterator[Variant]:
+    white_is_zero = tiff_bytes(GREY8 <= 100, photometric="miniswhite", **TILES)
+    yield Variant("tiff 1 bit white is zero tiles", white_is_zero, np.where(GREY8 > 100, 255, 0).astype(np.uint8))
+    yield Variant("tiff half floats", tiff_bytes(FLOATS.astype(np.float16)), GREY16, within=16)
+    yield Variant("tiff float predictor", tiff_bytes(FLOATS, compression="zlib", predictor=True, **TILES), GREY16)
+    rgb = Image.fromarray(np.dstack([GREY8] * 3))
+    ycbcr = pillow_bytes(rgb.convert("YCbCr"), "TIFF", compression="jpeg", quality=100)
+    yield Variant("tiff ycbcr in jpeg", ycbcr, GREY8, within=2)
+    for subsampling, (layout, how) in itertools.product(((1, 1), (2, 2)), {"strips": {}, "tiles": TILES}.items()):
+        data = tiff_bytes(
+            np.asarray(rgb.convert("YCbCr")), photometric="ycbcr", compression="jpeg", subsampling=subsampling,
+            compressionargs={"level": 100}, **how,
+        )  # fmt: skip
+        yield Variant(f"tiff ycbcr in jpeg {subsampling} {layout}", data, GREY8, within=4)
+    webp = tiff_bytes(np.asarray(rgb), photometric="rgb", compression="webp", compressionargs={"lossless": True})
+    yield Variant("tiff webp", webp, GREY8, within=4)
+    levels = np.arange(65536, dtype=np.uint16)
+    palette = tiff_bytes(GREY16, photometric="palette", colormap=np.stack([levels] * 3))
+    yield Variant("tiff palette 16", palette, GREY16)
+    yield Variant("jpeg without loss", imagecodecs.ljpeg_encode(GREY8), GREY8)
+
+
+def _transparent_png() -> Iterator[Variant]:
+    yield Variant("png one level transparent", pillow_bytes(GREY8, "PNG", transparency=100), GREY8)
+    colours = Image.fromarray(GREY8).quantize(16)
+    grey = np.asarray(colours.convert("L"))
+    yield Variant("png palette, one transparent", pillow_bytes(colours, "PNG", transparency=3), grey, within=1)
+    shares = bytes(17 * number for number in range(16))
+    yield Variant("png palette, each its alpha", pillow_bytes(colours, "PNG", transparency=shares), grey, within=1)
+    whole = imagecodecs.png_encode(GREY16)
+    level = struct.pack(">H", int(GREY16[9, 9]))
+    chunk = struct.pack(">I", 2) + b"tRNS" + level + struct.pack(">I", zlib.crc32(b"tRNS" + level))
+    yield Variant("png 16 one level transparent", whole[:33] + chunk + whole[33:], GREY16)
+
+
+def _refused() -> Iterator[Variant]:
+    """What libvips would read wrong without a word, or call damaged."""
+    for compression, how in itertools.product(("lzma", "zstd", "jpeg2000", "lerc", "png", "jpegxl"), ({}, TILES)):
+        data = tiff_bytes(GREY8, compression=compression, **how)
+        yield Variant(f"tiff {compression} {'tiles' if how else 'strips'}", data, code="unsupported")
+    ycbcr = Image.fromarray(np.dstack([GREY8] * 3)).convert("YCbCr")
+    for coding in (None, "tiff_lzw"):
+        yield Variant(f"tiff ycbcr {coding}", pillow_bytes(ycbcr, "TIFF", compression=coding), code="unsupported")
+    lab = np.dstack([GREY8, np.full_like(GREY8, 128), np.full_like(GREY8, 128)])
+    yield Variant("tiff lab", tiff_bytes(lab, photometric="cielab"), code="unsupported")
+    yield Variant("tiff float white is zero", tiff_bytes(1 - FLOATS, photometric="miniswhite"), code="unsupported")
+    multiplied = tiff_bytes(
+        np.stack([GREY8 // 2] * 3 + [np.full_like(GREY8, 128)]), photometric="rgb", planarconfig="separate",
+        extrasamples=["assocalpha"], **TILES,
+    )  # fmt: skip
+    yield Variant("tiff rgb multiplied by alpha tiles separate", multiplied, code="unsupported")
+    twelve = bytearray(tiff_bytes(GREY16))
+    at = twelve.index(struct.pack("<HHIH", 258, 3, 1, 16))
+    twelve[at + 8 : at + 10] = struct.pack("<H", 12)
+    yield Variant("tiff 12 bits", bytes(twelve), code="unsupported")
+    yield Variant("jpeg 12 bits", imagecodecs.jpeg_encode(GREY16 >> 4, 90, bitspersample=12), code="unsupported")
+    yield Variant("jpeg ls", imagecodecs.jpegls_encode(GREY8), code="unsupported")
+
+
+def _damaged() -> Iterator[Variant]:
+    """One strip or tile of several that can't be decoded, or to other pixels than were packed."""
+    noisy = (GREY8 // 2 + np.random.default_rng(0).integers(0, 99, GREY8.shape)).astype(np.uint8)
+    layouts: dict[str, dict[str, Any]] = {"strips": {"rowsperstrip": 16}, "tiles": TILES}
+    for compression, (layout, how) in itertools.product(("zlib", "lzw", "packbits"), layouts.items()):
+        data = bytearray(tiff_bytes(noisy, compression=compression, **how))
+        start, length = _piece(data, 1)
+        data[start + length // 2 : start + length] = b"\x80" * (length - length // 2)
+        yield Variant(f"tiff {compression} {layout}, one damaged", bytes(data), code="unreadable")
+    for (layout, how), bit in itertools.product(layouts.items(), (1, 64)):
+        data = bytearray(tiff_bytes(noisy, compression="zlib", **how))
+        start, length = _piece(data, 2)
+        data[start + length // 2] ^= bit
+        yield Variant(f"tiff deflate {layout}, bit {bit} flipped", bytes(data), code="unreadable")
+
+
+def _piece(data: bytearray, number: int) -> tuple[int, int]:
+    """First byte and length of a strip or tile."""
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as tiff:
+        page = tiff.pages.first
+        return page.dataoffsets[number], page.databytecounts[number]
