@@ -1,4 +1,4 @@
-"""Scans: record what became of them, list them, and bring failed ones back."""
+"""Scans: record what became of them, and list them."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -7,9 +7,8 @@ from datetime import datetime
 from sqlalchemy import Select, case, func, select, update
 from sqlalchemy.orm import Session
 
-from db.errors import UsageError
-from db.models import Chunk, Job, JobState, Scan, ScanState
-from db.queries import chunks, doubts, jobs
+from db.models import Job, Scan, ScanState
+from db.queries import chunks, doubts
 
 
 @dataclass(slots=True)
@@ -136,44 +135,6 @@ def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
         .order_by(func.count().desc())
     )
     return [(str(row[0]), row[1]) for row in rows]
-
-
-def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
-    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many.
-
-    What waits for the pause after an outage is due at once: whoever asks for a retry has mended the service.
-    Raises UsageError when the job is unknown or cancelled.
-    """
-    # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
-    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
-    if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
-        found = jobs.get(session, job_id).state
-        raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
-    failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
-    # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
-    wanted = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
-    held = select(Chunk.id).where(*wanted).order_by(Chunk.id).with_for_update()
-    brought_back = 0
-    for some in _parts(session.scalars(held).all(), 1000):
-        changed = session.scalars(
-            update(Scan)
-            .where(Scan.chunk_id.in_(some), *failed)
-            .values(state=ScanState.PENDING, attempts=0, finished_at=None, error_code=None, error_message=None)
-            .returning(Scan.chunk_id)
-            .execution_options(synchronize_session=False)
-        ).all()
-        brought_back += len(changed)
-        chunk_ids = sorted(set(changed))
-        chunks.reopen(session, chunk_ids)
-        chunks.recount(session, chunk_ids, now=now)
-    if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
-        job.state, job.finished_at, job.sealed_at = JobState.RUNNING, None, None
-    chunks.end_pauses(session, job_id)
-    return brought_back
-
-
-def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
 
 
 def done_before(

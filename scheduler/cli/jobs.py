@@ -214,13 +214,13 @@ def retry(
 ) -> None:
     """Try a job's failed scans again."""
     from db.clock import database_now
-    from db.queries import scans as scan_queries
+    from db.queries import retries
     from db.session import session_scope
     from scheduler.cli import common
     from scheduler.words import counted
 
     with session_scope(common.database(common.settings())) as session:
-        count = scan_queries.retry_failed(session, job, code=code, now=database_now(session))
+        count = retries.retry_failed(session, job, code=code, now=database_now(session))
     print(f"{counted(count, 'scan')} of job {job} will be tried again")
 
 

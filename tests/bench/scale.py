@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from db.clock import utc_now
 from db.migrations import upgrade
 from db.models import JobState, ScanState, Worker
-from db.queries import jobs, scans, workers
+from db.queries import jobs, retries, scans, workers
 from db.queries.jobs import NewScan
 from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
@@ -164,7 +164,7 @@ def change(engine: Engine, state: str) -> None:
 
 def retry(engine: Engine) -> None:
     with session_scope(engine) as session:
-        scans.retry_failed(session, 1, now=utc_now())
+        retries.retry_failed(session, 1, now=utc_now())
 
 
 @contextmanager

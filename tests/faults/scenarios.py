@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, select, text
 
 from db.clock import utc_now
 from db.models import Chunk, ChunkState
-from db.queries import chunks, scans
+from db.queries import chunks, retries, scans
 from db.session import read_scope, session_scope
 from tests.faults.collection import KILLS_CHILD, KILLS_MODEL_SERVER
 from tests.faults.world import World
@@ -262,4 +262,4 @@ def disk_full(world: World, fill: Callable[[], object], empty: Callable[[], obje
 def _retry(world: World, code: str) -> int:
     with session_scope(world.engine) as session:
         assert [each for each, _ in scans.failures_by_code(session, world.job_id)] == [code]
-        return scans.retry_failed(session, world.job_id, code=code, now=utc_now())
+        return retries.retry_failed(session, world.job_id, code=code, now=utc_now())

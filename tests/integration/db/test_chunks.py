@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
 from db.models import ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, leases, queue, scans
+from db.queries import chunks, jobs, leases, queue, retries, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -208,7 +208,7 @@ def test_retry_brings_failed_scans_and_their_job_back(engine: Engine) -> None:
         assert jobs.complete_finished(session, now=LATER) == [job_id]
 
     with session_scope(engine) as session:
-        assert scans.retry_failed(session, job_id, code="worker_killed", now=LATER) == 1
+        assert retries.retry_failed(session, job_id, code="worker_killed", now=LATER) == 1
 
     assert len(dispatch(engine, job_id)) == 1
     with read_scope(engine) as session:
@@ -273,7 +273,7 @@ def test_scans_of_a_cancelled_job_are_not_retried(engine: Engine) -> None:
         jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
 
     with pytest.raises(UsageError, match="cancelled"), session_scope(engine) as session:
-        scans.retry_failed(session, job_id, now=LATER)
+        retries.retry_failed(session, job_id, now=LATER)
 
 
 def test_a_retry_ends_the_pause_after_an_outage(engine: Engine) -> None:
@@ -286,5 +286,5 @@ def test_a_retry_ends_the_pause_after_an_outage(engine: Engine) -> None:
     assert dispatch(engine, job_id) == []
 
     with session_scope(engine) as session:
-        scans.retry_failed(session, job_id, now=NOON)
+        retries.retry_failed(session, job_id, now=NOON)
     assert len(dispatch(engine, job_id)) == 1

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.migrations import upgrade
 from db.models import ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, queue, scans
+from db.queries import chunks, jobs, queue, retries, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
@@ -68,7 +68,7 @@ def test_a_retry_while_the_chunk_is_released_leaves_no_scan_behind(engine: Engin
         fail_all(session, message)
 
     with session_scope(engine) as session:
-        assert scans.retry_failed(session, job_id, now=NOON) == 1
+        assert retries.retry_failed(session, job_id, now=NOON) == 1
         releasing = other.submit(transaction, engine, lambda its: chunks.release(its, message, not_before=None))
         wait_until_blocked(engine, releasing)
     releasing.result(10)
@@ -85,7 +85,7 @@ def test_a_failure_recorded_during_a_retry_stays_or_comes_back_but_is_never_lost
 
     with session_scope(engine) as session:
         fail_all(session, message)
-        retrying = other.submit(transaction, engine, lambda its: scans.retry_failed(its, job_id, now=NOON))
+        retrying = other.submit(transaction, engine, lambda its: retries.retry_failed(its, job_id, now=NOON))
         wait_until_blocked(engine, retrying)
         chunks.release(session, message, not_before=None)
     retrying.result(10)
@@ -105,7 +105,7 @@ def test_a_job_is_not_completed_while_its_scans_are_brought_back(engine: Engine,
         chunks.release(session, message, not_before=None)
 
     with session_scope(engine) as session:
-        scans.retry_failed(session, job_id, now=NOON)
+        retries.retry_failed(session, job_id, now=NOON)
         completing = other.submit(transaction, engine, lambda its: jobs.complete_finished(its, now=NOON))
         wait_until_blocked(engine, completing)
     completing.result(10)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from db.models import Scan
-from db.queries import chunks, doubts, jobs, leases, queue, scans
+from db.queries import chunks, doubts, jobs, leases, queue, retries, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, make_job
@@ -101,7 +101,7 @@ def test_throughput_is_told_by_the_hour(worked: Engine) -> None:
 
 def test_throughput_follows_a_retry(worked: Engine) -> None:
     with session_scope(worked) as session:
-        scans.retry_failed(session, 1, now=NOON)
+        retries.retry_failed(session, 1, now=NOON)
 
     assert ask(worked, "SELECT sum(failed) AS failed, sum(done) AS done FROM throughput_by_hour") == [
         {"failed": 0, "done": 5}

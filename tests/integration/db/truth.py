@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost, UsageError
 from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
-from db.queries import chunks, jobs, leases, queue, scans
+from db.queries import chunks, jobs, leases, queue, retries
 from db.queries.chunks import Claim, Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -323,7 +323,7 @@ class JobTruth(RuleBasedStateMachine):
         return Step(lambda session: jobs.change_state(session, job_id, state, now=self.now))
 
     def _retry(self, job_id: int, code: str | None) -> Step:
-        return Step(lambda session: scans.retry_failed(session, job_id, code=code, now=self.now))
+        return Step(lambda session: retries.retry_failed(session, job_id, code=code, now=self.now))
 
     def _complete(self) -> Step:
         return Step(lambda session: jobs.complete_finished(session, now=self.now))

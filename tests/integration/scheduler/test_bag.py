@@ -13,7 +13,7 @@ from db.migrations import upgrade
 from db.models import Chunk, Job, JobState, Scan, ScanState
 from db.queries import chunks, jobs
 from db.queries.jobs import NewScan
-from db.queries.scans import retry_failed
+from db.queries.retries import retry_failed
 from db.session import make_engine, read_scope, session_scope
 from scheduler.bag import TAG_FILES, Sealer
 from scheduler.sealing import Sealing

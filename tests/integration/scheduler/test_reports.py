@@ -8,7 +8,7 @@ from sqlalchemy import Engine, update
 
 from db.clock import utc_now
 from db.models import Job, JobState
-from db.queries import jobs, scans
+from db.queries import jobs, retries
 from db.queries.jobs import NewScan
 from db.session import read_scope, session_scope
 from scheduler.leases import complete_jobs
@@ -66,7 +66,7 @@ def test_a_job_that_is_retried_gets_it_anew(engine: Engine, job: int, tmp_path: 
     end(engine, job, failed=1)
     reporter(engine).round()
     with session_scope(engine) as session:
-        scans.retry_failed(session, job, now=utc_now())
+        retries.retry_failed(session, job, now=utc_now())
     end(engine, job)
 
     reporter(engine).round()

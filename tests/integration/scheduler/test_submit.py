@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from db.models import JobState, Scan
-from db.queries import chunks, jobs, leases, queue, scans
+from db.queries import chunks, jobs, leases, queue, retries, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.leases import complete_jobs
@@ -46,18 +46,18 @@ def rows(engine: Engine, submitted: Submitted) -> list[Scan]:
         return scans.of_job(session, submitted.job_id)
 
 
-def fail(engine: Engine, job_id: int, count: int) -> None:
+def fail(engine: Engine, job_id: int, count: int, code: str = "truncated") -> None:
     """The first `count` scans of the job's next chunk fail."""
     with session_scope(engine) as session:
         [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
         chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
         ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)][:count]
-        records = [failed(each) for each in ids]
+        records = [failed(each, code) for each in ids]
         leases.record(session, message, records, lease_seconds=60, now=NOON)
         chunks.release(session, message, not_before=None)
 
 
-def failed(scan_id: int) -> ScanRecord:
+def failed(scan_id: int, code: str) -> ScanRecord:
     return ScanRecord(
         scan_id=scan_id,
         state="failed",
@@ -65,7 +65,7 @@ def failed(scan_id: int) -> ScanRecord:
         measured=Measured(),
         worker="w",
         finished_at=NOON,
-        error_code="truncated",
+        error_code=code,
         error_message="it ends early",
     )
 
@@ -152,13 +152,28 @@ def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, 
     complete_jobs(engine)
     with session_scope(engine) as session:
         assert queue.take_for_dispatch(session, job_id, 5, now=NOON) == []
-        scans.retry_failed(session, job_id, now=NOON)
+        retries.retry_failed(session, job_id, now=NOON)
 
     complete_jobs(engine)
 
     with session_scope(engine) as session:
         assert jobs.get(session, job_id).state == JobState.RUNNING
         assert len(queue.take_for_dispatch(session, job_id, 5, now=NOON)) == 2
+
+
+def test_an_aborted_job_that_would_be_aborted_again_at_once_is_not_retried(
+    engine: Engine, folders: tuple[str, str]
+) -> None:
+    job_id = submit(engine, Submission(*folders, max_failures="0")).job_id or 0
+    fail(engine, job_id, 1, code="disk_full")
+    fail(engine, job_id, 1)
+    complete_jobs(engine)
+
+    with pytest.raises(UsageError, match="allows 0 failed scans, and 1 have failed"), session_scope(engine) as session:
+        retries.retry_failed(session, job_id, code="disk_full", now=NOON)
+
+    with read_scope(engine) as session:
+        assert (jobs.get(session, job_id).state, jobs.progress(session, job_id).failed) == (JobState.ABORTED, 2)
 
 
 def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tuple[str, str]) -> None:

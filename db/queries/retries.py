@@ -1,0 +1,60 @@
+"""Failed scans brought back, and their jobs with them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from db.errors import UsageError
+from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.queries import chunks, jobs
+
+
+def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
+    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many.
+
+    What waits for the pause after an outage is due at once: whoever asks for a retry has mended the service.
+    Raises UsageError when the job is unknown or cancelled, or would be aborted again at once.
+    """
+    # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
+    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
+    if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
+        found = jobs.get(session, job_id).state
+        raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
+    failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
+    # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
+    wanted = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
+    held = select(Chunk.id).where(*wanted).order_by(Chunk.id).with_for_update()
+    brought_back = 0
+    for some in _parts(session.scalars(held).all(), 1000):
+        changed = session.scalars(
+            update(Scan)
+            .where(Scan.chunk_id.in_(some), *failed)
+            .values(state=ScanState.PENDING, attempts=0, finished_at=None, error_code=None, error_message=None)
+            .returning(Scan.chunk_id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        brought_back += len(changed)
+        chunk_ids = sorted(set(changed))
+        chunks.reopen(session, chunk_ids)
+        chunks.recount(session, chunk_ids, now=now)
+    if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
+        _expect_to_go_on(session, job)
+        job.state, job.finished_at, job.sealed_at = JobState.RUNNING, None, None
+    chunks.end_pauses(session, job_id)
+    return brought_back
+
+
+def _expect_to_go_on(session: Session, job: Job) -> None:
+    """Others than those with the code that was asked for may be more failures than the job allows."""
+    left = session.scalar(select(func.sum(Chunk.failed_count)).where(Chunk.job_id == job.id)) or 0
+    if job.max_failures is not None and left > job.max_failures:
+        raise UsageError(
+            f"job {job.id} allows {job.max_failures} failed scans, and {left} have failed with other codes: it would "
+            "be aborted again at once; retry those too, or submit it anew with --missing-only and more --max-failures"
+        )
+
+
+def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
