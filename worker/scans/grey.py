@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from worker.errors import ScanError
 from worker.scans.colour import LUMINANCE, Floats, linear_to_srgb, srgb_to_linear
-from worker.scans.profile import Profile
+from worker.scans.profile import Profile, profile_of
 from worker.scans.square import Pixels
 
 _PROFILE = "icc-profile-data"
@@ -52,7 +52,7 @@ def _integers(image: pyvips.Image) -> pyvips.Image:
 
 def _grey_of(image: pyvips.Image, depth: int, key: str) -> pyvips.Image:
     kind, bands = image.interpretation, image.bands
-    profile = Profile(image.get(_PROFILE)) if image.get_typeof(_PROFILE) else None
+    profile = profile_of(image)
     space = profile.space if profile else None
     if kind in _GREYS and bands == 1 and space in (None, "GRAY", "RGB"):
         return _through_table(image, profile, depth) if profile else image

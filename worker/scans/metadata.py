@@ -22,6 +22,7 @@ _XMP, _IPTC, _RESOURCES = 700, 33723, 34377
 _MORE_PIXELS = {330, 37724}  # other pages and Photoshop's layers: offsets that nothing else could hold
 _RESOLUTION, _RESOLUTION_UNIT, _INCH, _FRACTION = (282, 283), 296, 2, 5
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
+_IPTC_MARK = 0x1C  # before each of its fields
 _IPTC_TEXT, _EXIF_TEXTS = "iptc", ("exif", "APP1")
 
 
@@ -112,9 +113,12 @@ def _read_tiff(path: Path, metadata: Metadata, page: int) -> None:
         _lose(metadata, "TIFF tags (damaged)")
         return
     main = exif.main
+    if unread := sorted(tag for tag, value in main.items() if not value.data and tag not in _STRUCTURE | _MORE_PIXELS):
+        _lose(metadata, f"TIFF tags {', '.join(map(str, unread))} (empty, or too long to be read)")
+        main = {tag: value for tag, value in main.items() if tag not in unread}
     metadata.xmp = _bytes_of(main, _XMP)
     _take_resources(_bytes_of(main, _RESOURCES) or b"", metadata)
-    metadata.iptc = _bytes_of(main, _IPTC) or metadata.iptc
+    metadata.iptc = _iptc_of(main) or metadata.iptc
     if _MORE_PIXELS & set(main):
         _lose(metadata, "TIFF layers or further images")
     exif.main = {tag: value for tag, value in main.items() if tag not in _STRUCTURE | _MORE_PIXELS}
@@ -164,6 +168,15 @@ def _bytes_of(main: Tags, tag: int) -> bytes | None:
     """A tag's bytes, the tag taken out."""
     value: Value | None = main.pop(tag, None)
     return value.data if value else None
+
+
+def _iptc_of(main: Tags) -> bytes | None:
+    """A TIFF's data set. Photoshop and others call it numbers of 32 bits, which it is not: in files whose big end comes
+    first, it has then been turned with the byte order, and its first mark tells."""
+    data = _bytes_of(main, _IPTC)
+    if data and data[0] != _IPTC_MARK and data[3:4] == bytes([_IPTC_MARK]):
+        return b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
+    return data
 
 
 def _lose(metadata: Metadata, what: str) -> None:

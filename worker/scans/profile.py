@@ -3,10 +3,13 @@
 ICC.1:2022: header 7.2, tag table 7.3, curveType 10.6, parametricCurveType 10.18, matrix and grey models F.2, F.3.
 """
 
+import io
 import struct
 
 import numpy as np
+import pyvips
 from numpy.typing import NDArray
+from PIL import ImageCms
 
 from worker.scans.colour import lightness_to_luminance
 
@@ -14,6 +17,18 @@ Curve = NDArray[np.float64]
 
 # Numbers of a parametric curve's function types 0..4: g, a, b, c, d, e, f.
 _PARAMETERS = (1, 3, 4, 5, 7)
+_FIELD = "icc-profile-data"  # libvips' name for it
+_PILLOWS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
+
+
+def has_damaged_profile(image: pyvips.Image) -> bool:
+    """Whether the image has a profile that nobody can read."""
+    return bool(image.get_typeof(_FIELD)) and not Profile(image.get(_FIELD)).is_readable
+
+
+def profile_of(image: pyvips.Image) -> "Profile | None":
+    """The image's profile; None where it has none, or a damaged one."""
+    return Profile(image.get(_FIELD)) if image.get_typeof(_FIELD) and not has_damaged_profile(image) else None
 
 
 class Profile:
@@ -26,6 +41,19 @@ class Profile:
         count = min(int.from_bytes(data[128:132], "big"), 200)
         table = [struct.unpack_from(">4sII", data, 132 + 12 * n) for n in range(count) if len(data) >= 144 + 12 * n]
         self._tags = {name: data[start : start + length] for name, start, length in table}
+
+    @property
+    def is_readable(self) -> bool:
+        """By this class, or else by lcms: libvips would take another profile, without a word, for one that is not."""
+        if self.luminance_tables(2) is not None:
+            return True
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(self._data))
+            if mode := _PILLOWS.get(self.space):
+                ImageCms.buildTransform(profile, ImageCms.createProfile("LAB"), mode, "LAB")
+        except (ImageCms.PyCMSError, OSError):
+            return False
+        return True
 
     def luminance_tables(self, levels: int) -> NDArray[np.float64] | None:
         """For each channel, what each of its levels adds to Y/Yn (0..1): (1, levels) for grey, (3, levels) for RGB.

@@ -106,6 +106,19 @@ def _properties(provenance: Provenance, earlier_type: str) -> dict[str, str]:
     }
 
 
+_TIFF, _EXIF, _PHOTOSHOP = (f"http://ns.adobe.com/{name}/1.0/" for name in ("tiff", "exif", "photoshop"))
+_DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
+
+# Of the source's pixels: an output is upright, in sRGB, and says its own size and depth where its format has that.
+_OF_PIXELS = {
+    *((_TIFF, name) for name in ("Orientation", "ImageWidth", "ImageLength")),
+    *((_TIFF, name) for name in ("BitsPerSample", "SamplesPerPixel", "Compression", "PhotometricInterpretation")),
+    *((_TIFF, name) for name in ("PlanarConfiguration", "YCbCrSubSampling", "YCbCrPositioning")),
+    *((_EXIF, name) for name in ("ColorSpace", "PixelXDimension", "PixelYDimension")),
+    *((_PHOTOSHOP, name) for name in ("ColorMode", "ICCProfile")),
+    (_DUBLIN_CORE, "format"),
+    (_XMP, "Thumbnails"),
+}
 _REPLACED = {
     (_IPTC, "DigitalSourceType"),
     (_IPTC, "AISystemUsed"),
@@ -115,7 +128,7 @@ _REPLACED = {
 
 
 def _take_old(description: minidom.Element) -> str:
-    """Take out what is to be said anew; returns the source's own digital source type."""
+    """Take out what is to be said anew, and what is no longer true; returns the source's own digital source type."""
     kind = ""
     attributes = description.attributes
     for place in reversed(range(attributes.length)):
@@ -134,7 +147,7 @@ def _take_old(description: minidom.Element) -> str:
 
 
 def _is_replaced(namespace: str | None, name: str | None) -> bool:
-    return namespace == _OWN or (namespace, name) in _REPLACED
+    return namespace == _OWN or (namespace, name) in _REPLACED | _OF_PIXELS
 
 
 def _history(document: minidom.Document, rdf: minidom.Element, description: minidom.Element) -> minidom.Element:

@@ -18,10 +18,11 @@ SUB_PAGES = 330
 _UNIT_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _UNITS = {5: 2, 10: 2}  # of a value that is a fraction
 _LONG, _LONG8 = 4, 16
-_MOST_BYTES = 16 << 20  # of all values of a directory; more is hostile
+_MOST_BYTES = 16 << 20  # of all values together; what goes beyond, such as Photoshop's layers, is not read
 _MOST_TAGS = 1000
 _MOST_PAGES = 100_000
 _PIXELS_AT = 273, 324  # offsets of strips, of tiles
+_PIXELS = {*_PIXELS_AT, 279, 325}  # and their lengths
 
 
 class TagsError(ValueError):
@@ -87,7 +88,10 @@ def long8(*values: int) -> Value:
 
 
 def read_exif(file: BinaryIO, page: int = 0) -> Exif:
-    """All tags of a TIFF file's page, its directories counted from 0, or of an EXIF block. Raises TagsError."""
+    """All tags of a TIFF file's page, its directories counted from 0, or of an EXIF block. Raises TagsError.
+
+    A tag that is too long to be read comes empty.
+    """
     reader = _Reader(file)
     at = reader.first
     for _ in range(page):
@@ -274,7 +278,7 @@ class _Reader:
         for entry in (entries[place : place + entry_bytes] for place in range(0, len(entries), entry_bytes)):
             tag, kind, number = struct.unpack_from(f"{self.order}HH{self.word}", entry)
             if kind in _UNIT_BYTES:
-                tags[tag] = Value(kind, self._value(entry, kind, number))
+                tags[tag] = Value(kind, self._value(entry, tag, kind, number))
         return tags
 
     def _shape(self, at: int) -> tuple[int, int, int]:
@@ -282,14 +286,16 @@ class _Reader:
         count = self._number("Q" if self.big else "H", at)
         return (at + 8, count, 20) if self.big else (at + 2, count, 12)
 
-    def _value(self, entry: bytes, kind: int, number: int) -> bytes:
+    def _value(self, entry: bytes, tag: int, kind: int, number: int) -> bytes:
         length = number * _UNIT_BYTES[kind] * _UNITS.get(kind, 1)
         room = struct.calcsize("<" + self.word)
         data = entry[-room:][:length]
         if length > room:
+            if length > self._left and tag in _PIXELS:
+                raise TagsError(f"has more than {_MOST_BYTES:,} bytes of tags")
+            if length > self._left:
+                return b""
             self._left -= length
-            if self._left < 0:
-                raise TagsError(f"has more than {_MOST_BYTES:,} bytes")
             data = self._read(struct.unpack(self.order + self.word, entry[-room:])[0], length)
         return _ordered(kind, data, self.order)
 

@@ -11,6 +11,7 @@ from worker.scans.jpeg_segments import MOST_XMP_BYTES, UNKNOWN_RESOLUTION
 from worker.scans.libraries import writing
 from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
+from worker.scans.profile import has_damaged_profile
 from worker.scans.provenance import Provenance, with_provenance
 
 _TILE = 256  # pixels, of a pyramid
@@ -28,6 +29,7 @@ def write_image(
     if (header.xres, header.yres) == UNKNOWN_RESOLUTION:  # a JPEG 2000 or WebP may say it in its EXIF alone
         header = header.copy(xres=metadata.per_millimetre[0], yres=metadata.per_millimetre[1])
     metadata.per_millimetre = (header.xres, header.yres)
+    metadata.lost += ["ICC profile (damaged: the scan was read as if it had none)"] * has_damaged_profile(header)
     if provenance:
         _say_provenance(metadata, provenance, options.format)
     with writing(scan.key):

@@ -117,6 +117,25 @@ def test_tags_of_any_byte_order_are_understood(bigtiff: bool, order: str, tmp_pa
     assert lost == ()
 
 
+@pytest.mark.parametrize("target", FORMATS)
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("kind", [1, 4, 7])
+def test_iptc_of_any_type_and_byte_order_is_carried_as_it_is(
+    kind: int, order: str, target: str, tmp_path: Path
+) -> None:
+    import tifffile
+
+    whole = IPTC + bytes(-len(IPTC) % 4)
+    numbers = struct.unpack(f"{order}{len(whole) // 4}I", whole)
+    tag = (33723, kind, len(numbers), numbers, True) if kind == 4 else (33723, kind, len(whole), whole, True)
+    out = io.BytesIO()
+    tifffile.imwrite(out, ramp(), byteorder=order, metadata=None, extratags=[tag])
+    assert whole in out.getvalue()
+    output, _ = _output(out.getvalue(), "tiff", target, tmp_path)
+    with Image.open(output) as image:
+        assert CAPTION in _iptc_of(image)
+
+
 def test_what_the_format_has_no_place_for_is_named(tmp_path: Path) -> None:
     import tifffile
 
@@ -130,6 +149,22 @@ def test_what_the_format_has_no_place_for_is_named(tmp_path: Path) -> None:
     assert _output(png, "png", "tiff", tmp_path)[1] == ("text Shelfmark",)
     with Image.open(_output(png, "png", "png", tmp_path)[0]) as image:
         assert image.info["Shelfmark"] == "VII b 12"
+
+
+@pytest.mark.parametrize(("tag", "said"), [(37724, "TIFF layers or further images"), (700, "TIFF tags 700 (empty")])
+def test_a_tag_too_long_to_be_read_takes_no_other_with_it(tag: int, said: str, tmp_path: Path) -> None:
+    import tifffile
+
+    out = io.BytesIO()
+    tifffile.imwrite(
+        out, ramp(), metadata=None, description="A street",
+        extratags=[(tag, 7, 17 << 20, bytes(17 << 20), True), (33723, 7, len(IPTC), IPTC, True)],
+    )  # fmt: skip
+    output, lost = _output(out.getvalue(), "tiff", "tiff", tmp_path)
+    assert [each.startswith(said) for each in lost] == [True]
+    with Image.open(output) as image:
+        assert image.getexif()[270] == "A street"
+        assert CAPTION in _iptc_of(image)
 
 
 def test_what_is_too_long_for_a_jpeg_is_named_and_the_rest_carried(tmp_path: Path) -> None:

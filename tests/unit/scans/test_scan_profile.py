@@ -2,14 +2,16 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import pyvips
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from tests.unit.scans.conftest import Array, Opener, grey_of, ramp, tiff_bytes
+from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp, tiff_bytes, write_colour
 from tests.unit.scans.icc import gamma_curve, grey_profile, parametric_curve, rgb_profile, sampled_curve
 from worker.errors import ScanError
 from worker.scans.colour import luminance_to_lightness, srgb_to_linear
@@ -72,6 +74,33 @@ def test_a_profile_of_another_kind_of_colour_is_refused(opened: Opener) -> None:
 @pytest.mark.parametrize("cut", [0, 20, 131, 140, 175])
 def test_a_damaged_profile_has_no_tables(cut: int) -> None:
     assert Profile(grey_profile(gamma_curve(2.2))[:cut]).luminance_tables(256) is None
+
+
+DAMAGED = {
+    "cut": grey_profile(gamma_curve(2.2))[:100],
+    "zeros": bytes(300),
+    "three bytes": b"abc",
+    "without its tags": grey_profile(gamma_curve(2.2))[:132] + bytes(200),
+}
+
+
+@pytest.mark.parametrize("what", DAMAGED)
+@pytest.mark.parametrize("bands", [1, 3])
+def test_a_damaged_profile_is_left_out_and_named(what: str, bands: int, opened: Opener, tmp_path: Path) -> None:
+    pixels = GREY16 if bands == 1 else np.dstack([GREY16] * 3)
+    profile = [(34675, 7, len(DAMAGED[what]), DAMAGED[what], True)]
+    photometric = "minisblack" if bands == 1 else "rgb"
+    scan = opened(tiff_bytes(pixels, photometric=photometric, extratags=profile), "a.tif")
+    np.testing.assert_allclose(grey_of(scan).astype(int), GREY16.astype(int), atol=1)
+    assert write_colour(scan, tmp_path, "tiff")[1].lost == (
+        "ICC profile (damaged: the scan was read as if it had none)",
+    )
+
+
+def test_a_profile_that_maps_whole_colours_is_no_damaged_one(opened: Opener, tmp_path: Path) -> None:
+    cmyk = bytes(pyvips.Image.profile_load("cmyk"))
+    scan = opened(pillow_bytes(Image.new("CMYK", (90, 60), (0, 0, 0, 128)), "TIFF", icc_profile=cmyk), "a.tif")
+    assert write_colour(scan, tmp_path, "tiff")[1].lost == ()
 
 
 def _lightness_by_lcms(rgb: NDArray[np.uint8], profile: bytes) -> NDArray[np.float64]:

@@ -28,6 +28,8 @@ def packet(inside: str, attributes: str = "") -> bytes:
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
         'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:I="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
         'xmlns:mm="http://ns.adobe.com/xap/1.0/mm/" xmlns:ev="http://ns.adobe.com/xap/1.0/sType/ResourceEvent#" '
+        'xmlns:T="http://ns.adobe.com/tiff/1.0/" xmlns:E="http://ns.adobe.com/exif/1.0/" '
+        'xmlns:P="http://ns.adobe.com/photoshop/1.0/" xmlns:X="http://ns.adobe.com/xap/1.0/" '
         f'{attributes}>{inside}</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
     ).encode()
 
@@ -68,6 +70,21 @@ def test_what_the_scan_says_stays(opened: Opener, tmp_path: Path) -> None:
     assert b"Lange &amp; Lee" in merged
     assert properties(merged)["{http://purl.org/dc/elements/1.1/}source"] == "box 7"
     assert merged.startswith(b"<?xpacket begin=")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        packet("", 'T:Orientation="6" T:ImageWidth="90" E:PixelXDimension="90" P:ColorMode="1" dc:format="image/tiff"'),
+        packet("<T:Orientation>6</T:Orientation><T:BitsPerSample><rdf:Seq/></T:BitsPerSample><X:Thumbnails/>"),
+    ],
+)
+def test_what_is_no_longer_true_of_the_pixels_is_taken_out(before: bytes) -> None:
+    merged, readable = with_provenance(before, MADE)
+    assert readable
+    said = {name.split("}")[1] for name in properties(merged)}
+    assert not said & {"Orientation", "ImageWidth", "BitsPerSample", "PixelXDimension", "ColorMode", "format"}
+    assert "Thumbnails" not in said
 
 
 @pytest.mark.parametrize(
