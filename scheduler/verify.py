@@ -25,7 +25,7 @@ _ANY_BYTES = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Difference:
     """`side` is source or output; `what` is changed, missing, extra or unreadable."""
 
     side: str
@@ -41,26 +41,26 @@ class Verified:
     sources: int = 0
     outputs: int = 0
     bytes: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def sentence(self) -> str:
         read = f"{self.sources} sources and {self.outputs} outputs read again, {self.bytes / 1e6:.1f} MB"
-        if not self.findings:
+        if not self.differences:
             return f"{read}: each is as recorded, and nothing else is there"
         counts = ", ".join(
-            f"{sum(finding.what == what for finding in self.findings)} {what}"
+            f"{sum(difference.what == what for difference in self.differences)} {what}"
             for what in ("changed", "missing", "extra", "unreadable")
-            if any(finding.what == what for finding in self.findings)
+            if any(difference.what == what for difference in self.differences)
         )
         return f"{read}: {counts}"
 
 
 def remedies(job: Job, verified: Verified) -> list[str]:
-    """What a person can do about the findings, a sentence each."""
-    found = {(finding.side, finding.what) for finding in verified.findings}
+    """What a person can do about the differences, a sentence each."""
+    found = {(difference.side, difference.what) for difference in verified.differences}
     again = " ".join(["photochrom submit", shlex.quote(job.source), shlex.quote(job.destination), *_options(job)])
     said = []
     if ("source", "missing") in found:
@@ -110,13 +110,13 @@ class Verifier:
             ThreadPoolExecutor(self._threads) as pool,
         ):
             for page in self._pages(job_id):
-                for read, findings in pool.map(lambda scan: _check(scan, source, destination, folder), page):
+                for read, differences in pool.map(lambda scan: _check(scan, source, destination, folder), page):
                     verified.sources += 1
                     verified.outputs += 1
                     verified.bytes += read
-                    verified.findings += findings
+                    verified.differences += differences
                 self._progress(verified)
-        verified.findings += self._extra(job, destination)
+        verified.differences += self._extra(job, destination)
         return verified
 
     def _open(self, uri: str) -> Storage:
@@ -134,23 +134,22 @@ class Verifier:
             yield page
             after = page[-1].id
 
-    def _extra(self, job: Job, destination: Storage) -> Iterator[Finding]:
+    def _extra(self, job: Job, destination: Storage) -> Iterator[Difference]:
         for some in _batches((found.key for found in destination.list()), PAGE_SCANS):
             with read_scope(self._engine) as session:
                 known = scans.outputs_at(session, job.destination, some)
             expected = {*known, *(TAG_FILES if job.options.get("bag") else ())}
-            yield from (
-                Finding("output", "extra", key) for key in some if key not in expected and not key.startswith(REPORTS)
-            )
+            strange = (key for key in some if key not in expected and not key.startswith(REPORTS))
+            yield from (Difference("output", "extra", key) for key in strange)
 
 
-def _check(scan: Scan, source: Storage, destination: Storage, folder: str) -> tuple[int, list[Finding]]:
+def _check(scan: Scan, source: Storage, destination: Storage, folder: str) -> tuple[int, list[Difference]]:
     """Bytes read, and what is wrong with the scan's two files."""
     sides = (
         ("source", source, scan.source_key, scan.source_sha256),
         ("output", destination, scan.output_key, scan.output_sha256),
     )
-    read, findings = 0, []
+    read, differences = 0, []
     for side, storage, key, expected in sides:
         path = Path(folder, f"{scan.id}-{side}")
         try:
@@ -159,14 +158,14 @@ def _check(scan: Scan, source: Storage, destination: Storage, folder: str) -> tu
             raise ServiceUnavailable(error.message) from None
         except ScanError as error:
             what = "missing" if error.code == "source_missing" else "unreadable"
-            findings.append(Finding(side, what, key, error.message if what == "unreadable" else ""))
+            differences.append(Difference(side, what, key, error.message if what == "unreadable" else ""))
             continue
         finally:
             path.unlink(missing_ok=True)
         read += got.bytes
         if got.sha256 != expected:
-            findings.append(Finding(side, "changed", key, f"SHA-256 {got.sha256}, recorded {expected}"))
-    return read, findings
+            differences.append(Difference(side, "changed", key, f"SHA-256 {got.sha256}, recorded {expected}"))
+    return read, differences
 
 
 def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:

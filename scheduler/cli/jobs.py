@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -23,25 +23,15 @@ def add_to(app: typer.Typer) -> None:
         app.command(rich_help_panel=PANEL)(command)
 
 
+@options.of_a_submission
 def submit(
     source: options.Source,
     destination: options.Destination,
-    format: options.Format = "source",
-    quality: options.Quality = 95,
-    priority: options.Priority = 0,
+    chosen: dict[str, Any],
     name: Annotated[Optional[str], typer.Option(help="A name for people.")] = None,  # noqa: UP045
     missing_only: Annotated[bool, typer.Option(help="Leave out what is there and unchanged.")] = False,
     overwrite: Annotated[str, typer.Option(help="Outputs that are there: never, new, changed or always.")] = "always",
-    manifest: options.Manifest = None,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    max_failures: options.MaxFailures = None,
     dry_run: Annotated[bool, typer.Option(help="Only list and count, and say how long it would take.")] = False,
-    compression: options.Compression = "deflate",
-    pyramid: options.Pyramid = False,
-    colour_scans: options.ColourScans = "skip",
-    label: options.Label = None,
-    bag: options.Bag = False,
     json: Json = False,
 ) -> None:
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
@@ -51,25 +41,7 @@ def submit(
     from scheduler.submit import Submission, Submitter
 
     settings = common.settings()
-    asked = Submission(
-        source,
-        destination,
-        format,
-        quality,
-        priority=priority,
-        name=name,
-        missing_only=missing_only,
-        compression=compression,
-        pyramid=pyramid,
-        colour_scans=colour_scans,
-        label=label,
-        bag=bag,
-        overwrite=overwrite,
-        manifest=manifest,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        max_failures=max_failures,
-    )
+    asked = Submission(source, destination, name=name, missing_only=missing_only, overwrite=overwrite, **chosen)
     with listing(quiet=json) as progress:
         engine = common.database(settings)
         submitter = Submitter(
@@ -272,11 +244,11 @@ def verify(job: JobId, json: Json = False) -> None:
     if json:
         common.print_json(verified.as_dict())
     else:
-        for finding in verified.findings:
-            print(printable(f"{finding.what} {finding.side}: {finding.key} {finding.detail}".rstrip()))
+        for each in verified.differences:
+            print(printable(f"{each.what} {each.side}: {each.key} {each.detail}".rstrip()))
         print(verified.sentence())
         with read_scope(engine) as session:
             sentences = remedies(jobs.get(session, job), verified)
         for sentence in sentences:
             print(printable(sentence))
-    raise typer.Exit(1 if verified.findings else 0)
+    raise typer.Exit(1 if verified.differences else 0)

@@ -23,24 +23,15 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(commands, name="schedule", rich_help_panel="Jobs")
 
 
+@options.of_a_submission
 def add(
     name: Name,
     source: options.Source,
     destination: options.Destination,
     cron: Cron,
     timezone: Timezone = "UTC",
-    format: options.Format = "source",
-    quality: options.Quality = 95,
-    priority: options.Priority = 0,
-    manifest: options.Manifest = None,
-    include: options.Include = None,
-    exclude: options.Exclude = None,
-    max_failures: options.MaxFailures = None,
-    compression: options.Compression = "deflate",
-    pyramid: options.Pyramid = False,
-    colour_scans: options.ColourScans = "skip",
-    label: options.Label = None,
-    bag: options.Bag = False,
+    *,
+    chosen: dict[str, Any],
 ) -> None:
     """Submit SOURCE again and again: each time what is new or changed since, and never what is done."""
     from db.clock import database_now
@@ -50,23 +41,7 @@ def add(
     from scheduler.submit import Submission
 
     settings = common.settings()
-    asked = Submission(
-        source,
-        destination,
-        format,
-        quality,
-        priority=priority,
-        overwrite="new",
-        manifest=manifest,
-        include=tuple(include or ()),
-        exclude=tuple(exclude or ()),
-        max_failures=max_failures,
-        compression=compression,
-        pyramid=pyramid,
-        colour_scans=colour_scans,
-        label=label,
-        bag=bag,
-    )
+    asked = Submission(source, destination, overwrite="new", **chosen)
     engine = common.database(settings)
     with session_scope(engine) as session:
         now = database_now(session)

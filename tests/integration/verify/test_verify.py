@@ -86,7 +86,7 @@ def verified(engine: Engine, job: int, s3_options: S3Options) -> Verified:
 def test_what_is_as_recorded_is_found_so(engine: Engine, job: int, s3_options: S3Options) -> None:
     found = verified(engine, job, s3_options)
 
-    assert (found.sources, found.outputs, found.findings) == (3, 3, [])
+    assert (found.sources, found.outputs, found.differences) == (3, 3, [])
     assert "each is as recorded" in found.sentence()
 
 
@@ -97,9 +97,9 @@ def test_changed_and_extra_files_are_named(
     place(locations[1], KEYS[1], b"")
     place(locations[1], "stranger.png", b"?")
 
-    findings = verified(engine, job, s3_options).findings
+    differences = verified(engine, job, s3_options).differences
 
-    assert [(each.side, each.what, each.key) for each in findings] == [
+    assert [(each.side, each.what, each.key) for each in differences] == [
         ("source", "changed", KEYS[0]),
         ("output", "changed", KEYS[1]),
         ("output", "extra", "stranger.png"),
@@ -112,9 +112,9 @@ def test_missing_files_are_named(engine: Engine, tmp_path: Path, place: Place, s
     Path(source, KEYS[2]).unlink()
     Path(destination, KEYS[0]).unlink()
 
-    findings = verified(engine, job_id, s3_options).findings
+    differences = verified(engine, job_id, s3_options).differences
 
-    assert [(each.side, each.what, each.key) for each in findings] == [
+    assert [(each.side, each.what, each.key) for each in differences] == [
         ("output", "missing", KEYS[0]),
         ("source", "missing", KEYS[2]),
     ]
@@ -138,4 +138,4 @@ def test_the_command_says_it_and_exits_with_1(
     Path(destination, KEYS[0]).unlink()
     unsound = photochrom("verify", str(job_id), "--json", folder=tmp_path, **database)
     assert unsound.returncode == 1
-    assert [each["what"] for each in json.loads(unsound.stdout)["findings"]] == ["missing"]
+    assert [each["what"] for each in json.loads(unsound.stdout)["differences"]] == ["missing"]
