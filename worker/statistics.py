@@ -46,7 +46,7 @@ class Statistics:
                 self._sums[stage] += milliseconds or 0.0
 
     def ask_model(self, ask: Callable[[], Mapping[str, float]], devices: int = 1) -> None:
-        """Take the model servers' counters, which may begin again; raises what `ask` raises."""
+        """Take the counters of `ModelServers`, which only grow; raises what `ask` raises."""
         self._devices = devices
         try:
             stats = ask()
@@ -57,12 +57,10 @@ class Statistics:
         self._metrics.model_up.set(1)
         self._metrics.batch_size.set(stats["batch_size"])
         self._metrics.queue.set(stats["queue_length"])
-        begun_again = stats["batches"] < self._last.get("batches", 0)
-        before = {} if begun_again else self._last
         with self._lock:
             self._queue_length = int(stats["queue_length"])
             for theirs, ours in _COUNTED.items():
-                grown = max(0.0, stats[theirs] - before.get(theirs, 0.0))
+                grown = stats[theirs] - self._last.get(theirs, 0.0)
                 self._sums[ours] += grown
                 getattr(self._metrics, ours).inc(grown)
             self._last = stats

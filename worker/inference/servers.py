@@ -65,7 +65,9 @@ class ModelServers:
         """
         now = [stats(server.socket_path, timeout_seconds) for server in self._servers]
         for last, before, counts in zip(self._last, self._before, now, strict=True):
-            if counts["batches"] < last.get("batches", 0):  # another server by now
+            if any(
+                counts[name] < last.get(name, 0) for name in counts.keys() - set(_NOT_ADDED)
+            ):  # another server by now
                 for name, count in last.items():
                     before[name] = before.get(name, 0.0) + count
             last.update(counts)

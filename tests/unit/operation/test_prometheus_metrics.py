@@ -71,12 +71,12 @@ def test_the_last_minute_is_of_the_last_minute() -> None:
     assert statistics.columns()["scans_per_second"] == 0
 
 
-def test_the_device_is_counted_on_when_its_model_server_begins_again() -> None:
+def test_the_device_s_share_and_fill_are_of_what_its_counters_have_grown() -> None:
     clock, metrics = Clock(), WorkerMetrics()
     statistics = Statistics(metrics, clock=clock)
     statistics.ask_model(lambda: counters(batches=10, scans=60, places=80, busy_seconds=20.0))
     clock.now += 40
-    statistics.ask_model(lambda: counters(batches=1, scans=8, places=8, busy_seconds=10.0, queue_length=3))
+    statistics.ask_model(lambda: counters(batches=11, scans=68, places=88, busy_seconds=30.0, queue_length=3))
 
     assert sample(metrics.registry, "photochrom_batched_scans_total") == 68
     columns = statistics.columns()
