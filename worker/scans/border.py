@@ -58,16 +58,27 @@ def _ends(lines: Levels) -> tuple[int, int]:
 def _depth(lines: Levels) -> int:
     """How many lines from the first on are border; `lines` (lines, samples)."""
     deepest, edge = round(_DEEPEST * len(lines)), max(2, round(_EDGE * len(lines)))
-    bright = (lines[:deepest] > _WHITEST).mean(axis=1)
-    for depth in range(deepest, 0, -1):
-        black = int(np.median(lines[depth - 1]))
-        if black > _BLACKEST:
-            continue
+    near = lines[:deepest]
+    bright = np.count_nonzero(near > _WHITEST, axis=1) / lines.shape[1]
+    for line, black in _solid_lines(near):
+        depth = line + 1
         dark = (np.abs(lines[: depth + edge].astype(np.int16) - black) <= _ALIKE).mean(axis=1)
-        gives_way = dark[depth - 1] - dark[depth:].min() >= _DROP
-        if dark[depth - 1] >= _SOLID and gives_way and (dark[:depth] + bright[:depth] >= _BORDER).mean() >= _LINES:
+        gives_way = dark[line] - dark[depth:].min() >= _DROP
+        if gives_way and (dark[:depth] + bright[:depth] >= _BORDER).mean() >= _LINES:
             return depth
     return 0
+
+
+def _solid_lines(lines: Levels) -> list[tuple[int, int]]:
+    """The lines that are one black, with its level, the last line first."""
+    # A median is dear, and as black as that only where half of the line is.
+    dark = np.flatnonzero(2 * np.count_nonzero(lines <= _BLACKEST, axis=1) >= lines.shape[1])
+    if not len(dark):
+        return []
+    black = np.median(lines[dark], axis=1).astype(np.int16)
+    alike = np.count_nonzero(np.abs(lines[dark] - black[:, None]) <= _ALIKE, axis=1)
+    solid = (black <= _BLACKEST) & (alike >= _SOLID * lines.shape[1])
+    return list(zip(dark[solid][::-1].tolist(), black[solid][::-1].tolist(), strict=True))
 
 
 def scaled(box: Box, across: float, down: float) -> Box:
