@@ -17,7 +17,7 @@ from worker.storage import S3Options, open_storage, parse_location
 
 BUCKET = "photochrom-bench"
 SOURCE = f"s3://{BUCKET}/scans"
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.05  # on the cores that are measured
 
 
 class Pool:
@@ -30,6 +30,7 @@ class Pool:
         self._folder, self._chunk_scans = folder, chunk_scans
         self.system = System(folder, with_s3=True)
         self._pids: dict[str, int] = {}
+        self._sockets: dict[str, str] = {}  # of the model servers
         self._prefixes = 0
 
     def __enter__(self) -> "Pool":
@@ -103,10 +104,15 @@ class Pool:
 
     def device(self, name: str) -> dict[str, float]:
         """The counters of its model server; raises ServiceUnavailable."""
+        if name not in self._sockets:
+            self._sockets[name] = self._socket(name)
+        return stats(self._sockets[name], 5.0)
+
+    def _socket(self, name: str) -> str:
         for process in self.processes(name):
             words = _words(process)
             if "worker.inference.server" in words:
-                return stats(words[words.index("--socket") + 1], 5.0)
+                return words[words.index("--socket") + 1]
         raise ServiceUnavailable(f"the worker {name} has no model server; see {self._folder / 'logs'}")
 
 
@@ -118,7 +124,7 @@ class Outputs:
 
     def count(self) -> int:
         try:
-            return sum(not entry.name.startswith(".") for entry in os.scandir(self._folder))
+            return sum(not name.startswith(".") for name in os.listdir(self._folder))  # noqa: PTH208 - a third of the time
         except FileNotFoundError:
             return 0
 
@@ -132,11 +138,11 @@ class Outputs:
             time.sleep(_LOOK_SECONDS)
 
     def follow(self, line: Line, seconds: float) -> None:
-        """Look at the count for so long; its own time stands still between the calls."""
-        before = line.points[-1][0] if line.points else 0.0
-        began = time.monotonic()
+        """Look at the count for so long; between the calls the line's own time, and its own count, stand still."""
+        before, counted = line.points[-1] if line.points else (0.0, 0)
+        began, first = time.monotonic(), self.count()
         while (passed := time.monotonic() - began) < seconds:
-            line.points.append((before + passed, self.count()))
+            line.points.append((before + passed, counted + self.count() - first))
             time.sleep(_LOOK_SECONDS)
 
 

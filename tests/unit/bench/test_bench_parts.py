@@ -8,6 +8,7 @@ import pytest
 
 from scheduler.bench.figures import Figure, figures_table
 from scheduler.bench.making import make_scans, make_tiff
+from scheduler.bench.pool import Outputs
 from scheduler.bench.rates import Line, Sum
 from scheduler.bench.run import run
 from scheduler.bench.sizes import Sizes
@@ -27,6 +28,16 @@ def test_the_pace_of_bursts_is_the_slope_through_them() -> None:
     line = Line([(second / 10, 8.0 * (second // 20)) for second in range(400)])  # 8 outputs each two seconds
 
     assert line.per_second() == pytest.approx(4.0, rel=0.02)
+
+
+def test_what_others_put_out_between_two_turns_is_not_counted(tmp_path: Path) -> None:
+    line, outputs = Line(), Outputs(tmp_path, 4, lambda: None)
+    outputs.follow(line, 0.01)
+    for number in range(4):
+        (tmp_path / f"{number}").touch()
+    outputs.follow(line, 0.01)
+
+    assert {count for _, count in line.points} == {0}
 
 
 def test_turns_add_up() -> None:
