@@ -15,11 +15,14 @@ def main() -> int:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="photochrom-fuzz-") as folder:
         outcome = fuzz(Path(folder), asked.files, asked.seed, limit_seconds=60 + asked.files * 0.5)
+    for way, count in outcome.ways.most_common():
+        print(f"{count:7,}  {way}")
+    print(f"{outcome.ways.total():7,}  files, which ended as")
     for code, count in outcome.ends.most_common():
         print(f"{count:7,}  {code}")
     took = f"in {outcome.seconds:.0f} s, the slowest {outcome.slowest_seconds:.1f} s"
     held = f"the worker held {outcome.most_bytes / 1e6:.0f} MB more than at its start"
-    print(f"{outcome.ends.total():7,}  files {took}; {held}")
+    print(f"{outcome.ends.total():7,}  scans {took}; {held}")
     for fault in outcome.faults[:20]:
         print(f"FAULT    {fault}")
     print(f"{len(outcome.faults):7,}  faults")

@@ -36,8 +36,9 @@ _SETTINGS = {
 
 @dataclass(slots=True)
 class Outcome:
-    """How many scans ended how, and what must not be."""
+    """How many files were hostile in which way, how many scans ended how, and what must not be."""
 
+    ways: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     slowest_seconds: float = 0.0
@@ -50,7 +51,7 @@ def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float) -> Outcom
     outcome, began = Outcome(), time.monotonic()
     scratch = folder / "scratch"
     scratch.mkdir()
-    _write(folder, files, seed)
+    outcome.ways = _write(folder, files, seed)
     os.environ.update(_SETTINGS, PHOTOCHROM_SCRATCH_FOLDER=str(scratch))
     with System(folder / "state", with_s3=False) as system:
         job_ids = [_submit(system, folder, format) for format in FORMATS]
@@ -63,12 +64,16 @@ def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float) -> Outcom
     return outcome
 
 
-def _write(folder: Path, files: int, seed: int) -> None:
+def _write(folder: Path, files: int, seed: int) -> Counter[str]:
+    """How many there are of each way."""
+    ways = Counter[str]()
     for format in FORMATS:
         (folder / "in" / format).mkdir(parents=True)
-    for number, (extension, data) in enumerate([*bombs(), *hostile_files(files, seed)]):
-        path = folder / "in" / FORMATS[number % len(FORMATS)] / f"{number:05}.{extension}"
-        path.write_bytes(data)
+    for number, file in enumerate([*bombs(), *hostile_files(files, seed)]):
+        path = folder / "in" / FORMATS[number % len(FORMATS)] / f"{number:05}.{file.extension}"
+        path.write_bytes(file.data)
+        ways[file.way] += 1
+    return ways
 
 
 def _submit(system: System, folder: Path, format: str) -> int:
@@ -110,6 +115,8 @@ def _judge(system: System, folder: Path, outcome: Outcome) -> None:
     with read_scope(system.engine) as session:
         rows = session.execute(select(Scan, Job.options).join(Job, Job.id == Scan.job_id)).all()
         lost = session.scalar(select(func.sum(Chunk.lost_leases + Chunk.killed_children)))
+    if len(rows) != outcome.ways.total():
+        outcome.faults.append(f"{outcome.ways.total():,} files have {len(rows):,} rows")
     if lost:
         outcome.faults.append(f"{lost} leases were lost: a child died")
     kept = set[Path]()

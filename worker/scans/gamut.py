@@ -1,5 +1,6 @@
 """L*, a*, b* to colours that sRGB can show: at the same lightness and hue, with what chroma there is room for."""
 
+import itertools
 from functools import cache
 
 import cv2
@@ -13,7 +14,7 @@ Floats = NDArray[np.float32]
 _LIGHTNESSES, _HUES = 512, 720  # steps of the table: 0.2 L*, half a degree
 _MOST_CHROMA = 135.0  # sRGB's blue has 134
 _HALVINGS = 14
-_WIDEST = 1 << 14  # pixels; OpenCV maps no more than 32 766 at once
+_LONGEST = 1 << 14  # pixels of a side; OpenCV maps no more than 32 766 at once
 _ROUNDING = 1e-6  # what float32 may add to a grey
 
 
@@ -43,8 +44,9 @@ def _largest_chroma_of(lightness: Floats, a: Floats, b: Floats) -> Floats:
     hue *= _HUES / 360
     row = lightness * (_LIGHTNESSES / 100)
     chroma: Floats = np.empty_like(lightness)
-    for left in range(0, hue.shape[1], _WIDEST):
-        part = np.s_[:, left : left + _WIDEST]
+    places = (range(0, side, _LONGEST) for side in hue.shape)
+    for top, left in itertools.product(*places):
+        part = np.s_[top : top + _LONGEST, left : left + _LONGEST]
         chroma[part] = cv2.remap(
             _largest_chroma(), hue[part], row[part], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )

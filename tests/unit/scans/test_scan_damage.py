@@ -128,7 +128,10 @@ def test_tiles_that_are_too_few_or_too_many_beside_each_other_are_refused(tmp_pa
             probe(path, "a.tif", LIMITS)
 
 
-def test_a_16_bit_scan_may_be_wider_than_opencv_maps_at_once(opened: Opener, tmp_path: Path) -> None:
-    scan = opened(tiff_bytes(np.linspace(0, 65535, 2 * 40_000).astype(np.uint16).reshape(2, 40_000)))
+@pytest.mark.parametrize("shape", [(2, 40_000), (40_000, 2), (65_536, 1)])
+def test_a_16_bit_scan_may_be_longer_than_opencv_maps_at_once(
+    shape: tuple[int, int], opened: Opener, tmp_path: Path
+) -> None:
+    scan = opened(tiff_bytes(np.linspace(0, 65535, shape[0] * shape[1]).astype(np.uint16).reshape(shape)))
     output, _ = write_colour(scan, tmp_path, "tiff")
-    assert output.shape == (2, 40_000, 3)
+    assert output.shape == (*shape, 3)

@@ -33,8 +33,8 @@ def carry_mutations(folder: Path, files: int, seed: int) -> Counter[str]:
         folder,
     )
     ends = Counter[str]()
-    for number, (_, data) in enumerate(hostile_files(files, seed)):
-        (folder / "in" / "a.tif").write_bytes(data)
+    for number, file in enumerate(hostile_files(files, seed)):
+        (folder / "in" / "a.tif").write_bytes(file.data)
         format = FORMATS[number % len(FORMATS)]
         output = folder / "out" / f"{number}.{format}"
         try:
