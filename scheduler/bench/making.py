@@ -11,6 +11,8 @@ from scheduler.samples import photograph, rgb_pixels
 _PHOTOGRAPHS = ("china.jpg", "flower.jpg", "astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 _GRAIN = 4.0  # of 255: without it, an enlargement is easier to encode than any scan
 _QUALITY = 90
+_LARGEST_MEGAPIXELS = 4.0  # that are made as an array; beyond, they are enlarged as they are written
+_CLASSIC_MEGAPIXELS = 1500.0  # of 16 bits, that a TIFF of less than 4 GB surely holds
 _WIDE = 4 / 3
 
 
@@ -27,10 +29,15 @@ def make_scans(folder: Path, count: int, megapixels: float) -> list[Path]:
 
 
 def make_tiff(path: Path, megapixels: float) -> Path:
-    """A grey TIFF of 16 bits, not compressed."""
+    """A grey TIFF of 16 bits, not compressed; written strip by strip, so that it may be larger than memory."""
+    import pyvips
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    grey = (_picture(0, megapixels) * 257).astype(np.uint16)
-    cv2.imwrite(str(path), grey, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
+    picture = pyvips.Image.new_from_array(_picture(0, min(megapixels, _LARGEST_MEGAPIXELS)))
+    large = picture.resize((megapixels / min(megapixels, _LARGEST_MEGAPIXELS)) ** 0.5)
+    grain = pyvips.Image.gaussnoise(large.width, large.height, sigma=_GRAIN, mean=0, seed=0)
+    grey = ((large + grain) * 257).cast("ushort").copy(interpretation="grey16")
+    grey.tiffsave(str(path), bigtiff=megapixels > _CLASSIC_MEGAPIXELS)
     return path
 
 
