@@ -1,90 +1,24 @@
 """`photochrom verify`: both stores read again, and each file's SHA-256 held against its row."""
 
-import shlex
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Engine
 
 from db.models import Job, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope
-from scheduler.bag import TAG_FILES
+from scheduler.bag import TAG_FILES, TAG_MANIFEST
+from scheduler.differences import Difference, Verified
 from scheduler.report_file import REPORTS
-from scheduler.submission import Submission
-from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable
+from worker.errors import ScanError, ServiceUnavailable
 from worker.storage import S3Options, Storage, open_storage, parse_location
 
 PAGE_SCANS = 1_000
 _ANY_BYTES = 1 << 62
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """`side` is source or output; `what` is changed, missing, extra or unreadable."""
-
-    side: str
-    what: str
-    key: str
-    detail: str = ""
-
-
-@dataclass(slots=True)
-class Verified:
-    """What was read, and all that was not as the rows say."""
-
-    sources: int = 0
-    outputs: int = 0
-    bytes: int = 0
-    differences: list[Difference] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-    def sentence(self) -> str:
-        read = f"{self.sources} sources and {self.outputs} outputs read again, {self.bytes / 1e6:.1f} MB"
-        if not self.differences:
-            return f"{read}: each is as recorded, and nothing else is there"
-        counts = ", ".join(
-            f"{sum(difference.what == what for difference in self.differences)} {what}"
-            for what in ("changed", "missing", "extra", "unreadable")
-            if any(difference.what == what for difference in self.differences)
-        )
-        return f"{read}: {counts}"
-
-
-def remedies(job: Job, verified: Verified) -> list[str]:
-    """What a person can do about the differences, a sentence each."""
-    found = {(difference.side, difference.what) for difference in verified.differences}
-    again = " ".join(["photochrom submit", shlex.quote(job.source), shlex.quote(job.destination), *_options(job)])
-    said = []
-    if ("source", "missing") in found:
-        said.append("Put the missing sources back; their outputs can't be made again without them.")
-    if ("source", "changed") in found:
-        said.append(f"Put changed sources back, or colourize them as they are now: {again} --missing-only")
-    if ("output", "changed") in found:
-        said.append(f"Move the changed outputs away, then make them again: {again} --missing-only")
-    elif ("output", "missing") in found:
-        said.append(f"Make the missing outputs again: {again} --missing-only")
-    if ("output", "extra") in found:
-        said.append("Move the extra files away, or leave them: no job made them, and none will replace them.")
-    return said
-
-
-def _options(job: Job) -> list[str]:
-    """The options of the submit that made the job, as far as they are not the usual ones."""
-    usual = Submission("", "").options
-    words = []
-    for name, value in job.options.items():
-        if value != usual.get(name):
-            option = "--" + name.replace("_", "-")
-            words.append(option if value is True else f"{option} {shlex.quote(str(value))}")
-    return words
 
 
 class Verifier:
@@ -110,12 +44,15 @@ class Verifier:
             ThreadPoolExecutor(self._threads) as pool,
         ):
             for page in self._pages(job_id):
-                for read, differences in pool.map(lambda scan: _check(scan, source, destination, folder), page):
-                    verified.sources += 1
-                    verified.outputs += 1
-                    verified.bytes += read
-                    verified.differences += differences
+                with read_scope(self._engine) as session:
+                    remade = scans.remade(session, job, [scan.output_key for scan in page])
+                ours = [scan for scan in page if scan.output_key not in remade]
+                verified.remade += len(page) - len(ours)
+                for checked in pool.map(lambda scan: _check(scan, source, destination, Path(folder)), ours):
+                    verified.add(checked)
                 self._progress(verified)
+            if job.sealed_at:
+                verified.add(_check_bag(destination, Path(folder)))
         verified.differences += self._extra(job, destination)
         return verified
 
@@ -143,29 +80,44 @@ class Verifier:
             yield from (Difference("output", "extra", key) for key in strange)
 
 
-def _check(scan: Scan, source: Storage, destination: Storage, folder: str) -> tuple[int, list[Difference]]:
-    """Bytes read, and what is wrong with the scan's two files."""
-    sides = (
-        ("source", source, scan.source_key, scan.source_sha256),
-        ("output", destination, scan.output_key, scan.output_sha256),
-    )
-    read, differences = 0, []
-    for side, storage, key, expected in sides:
-        path = Path(folder, f"{scan.id}-{side}")
-        try:
-            got = storage.fetch(key, path, etag=None, max_bytes=_ANY_BYTES)
-        except StorageUnavailable as error:
+def _check(scan: Scan, source: Storage, destination: Storage, folder: Path) -> Verified:
+    """What was read of the scan's two files, and what is wrong with them."""
+    checked, path = Verified(), folder / str(scan.id)
+    checked.sources += _hold(checked, path, "source", source, scan.source_key, scan.source_sha256)
+    path.unlink(missing_ok=True)
+    checked.outputs += _hold(checked, path, "output", destination, scan.output_key, scan.output_sha256)
+    path.unlink(missing_ok=True)
+    return checked
+
+
+def _check_bag(destination: Storage, folder: Path) -> Verified:
+    """The bag's own files, by the one that holds the others' hashes."""
+    checked, path = Verified(), folder / TAG_MANIFEST
+    hashes = dict[str, str]()
+    if _hold(checked, path, "bag", destination, TAG_MANIFEST, None):
+        for line in path.read_text("utf-8", "replace").splitlines():
+            sha256, _, name = line.partition("  ")
+            hashes[name] = sha256
+    for name in TAG_FILES:
+        if name != TAG_MANIFEST:
+            _hold(checked, folder / name, "bag", destination, name, hashes.get(name))
+    return checked
+
+
+def _hold(checked: Verified, path: Path, side: str, storage: Storage, key: str, expected: str | None) -> bool:
+    """Read a file again, and hold it against the SHA-256 that is expected, if any; whether it could be read."""
+    try:
+        got = storage.fetch(key, path, etag=None, max_bytes=_ANY_BYTES)
+    except ScanError as error:
+        if not error.permanent:  # the store, or our own disk: it says nothing of the file
             raise ServiceUnavailable(error.message) from None
-        except ScanError as error:
-            what = "missing" if error.code == "source_missing" else "unreadable"
-            differences.append(Difference(side, what, key, error.message if what == "unreadable" else ""))
-            continue
-        finally:
-            path.unlink(missing_ok=True)
-        read += got.bytes
-        if got.sha256 != expected:
-            differences.append(Difference(side, "changed", key, f"SHA-256 {got.sha256}, recorded {expected}"))
-    return read, differences
+        what = "missing" if error.code == "source_missing" else "unreadable"
+        checked.differences.append(Difference(side, what, key, error.message if what == "unreadable" else ""))
+        return False
+    checked.bytes += got.bytes
+    if expected is not None and got.sha256 != expected:
+        checked.differences.append(Difference(side, "changed", key, f"SHA-256 {got.sha256}, recorded {expected}"))
+    return True
 
 
 def _batches(keys: Iterable[str], size: int) -> Iterator[list[str]]:

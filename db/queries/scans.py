@@ -191,6 +191,23 @@ def outputs_in(session: Session, destination: str, keys: Sequence[str]) -> dict[
     return {key: Output(size or 0, sha256 or "") for key, size, sha256 in rows}
 
 
+def remade(session: Session, job: Job, keys: Sequence[str]) -> set[str]:
+    """Which of these outputs of a job a later one with the same destination has made anew, from the same source."""
+    return set(
+        session.scalars(
+            select(Scan.output_key)
+            .join(Job, Job.id == Scan.job_id)
+            .where(
+                Job.id > job.id,
+                Job.source == job.source,
+                Job.destination == job.destination,
+                Scan.state == ScanState.DONE,
+                Scan.output_key.in_(keys),
+            )
+        )
+    )
+
+
 def count_outputs_in(session: Session, destination: str, folder: str) -> int:
     """How many keys that begin with `folder` jobs with this destination have done."""
     return int(

@@ -236,7 +236,8 @@ def verify(job: JobId, json: Json = False) -> None:
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import printable
-    from scheduler.verify import Verifier, remedies
+    from scheduler.differences import remedies
+    from scheduler.verify import Verifier
 
     settings = common.settings()
     engine = common.database(settings)

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, delete, update
 
 from db.migrations import upgrade
-from db.models import Scan, ScanState
+from db.models import Job, Scan, ScanState
 from db.queries import jobs
 from db.queries.jobs import NewScan
-from db.session import make_engine, session_scope
-from scheduler.verify import Verified, Verifier
+from db.session import make_engine, read_scope, session_scope
+from scheduler.differences import Verified, remedies
+from scheduler.verify import Verifier
 from tests.acceptance.command import photochrom
 from tests.rows import NOON
 from worker.errors import UsageError
@@ -69,7 +70,7 @@ def make_done_job(engine: Engine, source: str, destination: str, place: Place) -
                 place(location, key, contents)
             session.execute(
                 update(Scan)
-                .where(Scan.source_key == key)
+                .where(Scan.job_id == job_id, Scan.source_key == key)
                 .values(
                     state=ScanState.DONE,
                     source_sha256=hashlib.sha256(b"grey " + key.encode()).hexdigest(),
@@ -118,6 +119,56 @@ def test_missing_files_are_named(engine: Engine, tmp_path: Path, place: Place, s
         ("output", "missing", KEYS[0]),
         ("source", "missing", KEYS[2]),
     ]
+    assert verified(engine, job_id, s3_options).sentence().startswith("2 sources and 2 outputs read again")
+
+
+def test_outputs_that_a_later_job_made_anew_are_that_jobs(
+    engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
+) -> None:
+    source, destination = str(tmp_path / "in"), str(tmp_path / "out")
+    first = make_done_job(engine, source, destination, place)
+    second = make_done_job(engine, source, destination, place)
+    place(destination, KEYS[0], b"in other colours")
+    with session_scope(engine) as session:
+        session.execute(update(Scan).where(Scan.job_id == first).values(output_sha256="0" * 64))
+        session.execute(delete(Scan).where(Scan.job_id == second, Scan.source_key == KEYS[1]))
+
+    earlier, later = verified(engine, first, s3_options), verified(engine, second, s3_options)
+
+    assert (earlier.outputs, earlier.remade) == (1, 2)
+    assert [(each.what, each.key) for each in earlier.differences] == [("changed", KEYS[1])]
+    assert "2 more made anew by a later job" in earlier.sentence()
+    assert (later.outputs, later.remade) == (2, 0)
+    assert [(each.what, each.key) for each in later.differences] == [("changed", KEYS[0])]
+
+
+def test_a_bags_own_files_are_held_against_each_other(
+    engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
+) -> None:
+    source, destination = str(tmp_path / "in"), str(tmp_path / "out")
+    job_id = make_done_job(engine, source, destination, place)
+    tags = {"bagit.txt": b"declared", "bag-info.txt": b"said", "manifest-sha256.txt": b"listed"}
+    listed = "".join(f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in tags.items())
+    for name, text in {**tags, "tagmanifest-sha256.txt": listed.encode()}.items():
+        place(destination, name, text)
+    with session_scope(engine) as session:
+        session.execute(update(Job).values(options={"bag": True}, sealed_at=NOON))
+    assert verified(engine, job_id, s3_options).differences == []
+
+    Path(destination, "bagit.txt").unlink()
+    place(destination, "manifest-sha256.txt", b"listed by another")
+    place(destination, "stranger.png", b"?")
+    found = verified(engine, job_id, s3_options)
+
+    assert sorted((each.side, each.what, each.key) for each in found.differences) == [
+        ("bag", "changed", "manifest-sha256.txt"),
+        ("bag", "missing", "bagit.txt"),
+        ("output", "extra", "stranger.png"),
+    ]
+    with read_scope(engine) as session:
+        said = " ".join(remedies(jobs.get(session, job_id), found))
+    assert f"photochrom bag {job_id}" in said
+    assert "a bag holds no file that its manifest does not name" in said
 
 
 def test_an_unknown_job_is_refused(engine: Engine, s3_options: S3Options) -> None:
