@@ -12,6 +12,9 @@ from sqlalchemy.orm import Session
 from db.errors import DatabaseUnavailable, UsageError
 
 CONNECT_SECONDS = 8  # under the ten seconds within which an unreachable service is reported
+# A machine that is frozen or cut off in the middle of a write must not hold its rows, and whoever waits for them.
+IDLE_WRITE_SECONDS = 20
+_IDLE_IN_TRANSACTION = "25P03"  # what PostgreSQL says then
 
 
 def make_engine(url: str) -> Engine:
@@ -25,7 +28,7 @@ def make_engine(url: str) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     try:
-        return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+        return _postgresql_engine(parsed)
     except (ModuleNotFoundError, NoSuchModuleError):
         raise UsageError(
             f"the database {parsed.drivername}://... needs a driver that is not installed; "
@@ -47,6 +50,23 @@ def _parse(url: str) -> URL:
             "postgresql://user:password@host/database or sqlite:////path/to/photochrom.db"
         )
     return parsed
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_WRITE_SECONDS}s'")
+        connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # Who only reads holds nobody up, and may take its time over each row.
+        if connection.get_execution_options().get("photochrom_reads", False):
+            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+
+    return engine
 
 
 def _sqlite_engine(url: URL) -> Engine:
@@ -103,7 +123,7 @@ def _broken_connections_named(engine: Engine) -> Iterator[None]:
     except DBAPIError as error:
         if type(error) is DatabaseError:
             raise UsageError(f"{address(engine)} is no database ({error.orig}); name another file") from error
-        if not error.connection_invalidated:
+        if not error.connection_invalidated and getattr(error.orig, "sqlstate", None) != _IDLE_IN_TRANSACTION:
             raise
         raise DatabaseUnavailable(_unavailable(engine, error)) from error
 

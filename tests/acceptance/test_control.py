@@ -22,6 +22,6 @@ def test_people_are_in_charge(
     postgresql_server: PostgreSQLServer,
     tmp_path: Path,
 ) -> None:
-    collection = Collection.make(scan_count, tmp_path)
+    collection = Collection.make(scan_count)
     with World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server) as world:
         scenario(world)

@@ -9,7 +9,8 @@ import psutil
 
 from scheduler.services import S3Server, ValkeyServer
 from tests.faults.collection import KILLS_CHILD, KILLS_MODEL_SERVER, Collection
-from tests.faults.scenarios import messages_repeated
+from tests.faults.messages import messages_repeated
+from tests.faults.outcome import check
 from tests.faults.world import World
 from tests.flaky_s3 import FlakyS3
 from tests.services import PostgreSQLServer
@@ -19,7 +20,7 @@ def test_whatever_breaks_every_scan_is_done_once_and_right(
     valkey: ValkeyServer, s3_server: S3Server, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
     """S3 fails now and then, two scans kill whatever opens them, and everything is killed once, the broker emptied."""
-    collection = Collection.make(64, tmp_path, poisoned=True)
+    collection = Collection.make(64, poisoned=True)
     world = World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server)
     with world, FlakyS3(s3_server.endpoint_url, share=0.05, hang_seconds=2) as flaky:
         world.change(PHOTOCHROM_S3_ENDPOINT_URL=flaky.endpoint_url, PHOTOCHROM_S3_TIMEOUT_SECONDS="1")
@@ -45,12 +46,12 @@ def test_whatever_breaks_every_scan_is_done_once_and_right(
         world.kill("worker-2", with_children=False)
         world.start("worker-3")
         world.wait_until_completed(150)
-        world.check(failed={KILLS_CHILD: "worker_killed", KILLS_MODEL_SERVER: "worker_killed"})
+        check(world, failed={KILLS_CHILD: "worker_killed", KILLS_MODEL_SERVER: "worker_killed"})
 
 
 def test_messages_that_come_again_and_again_cost_no_device_work(
     valkey: ValkeyServer, s3_server: S3Server, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
-    collection = Collection.make(96, tmp_path)
+    collection = Collection.make(96)
     with World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server) as world:
         messages_repeated(world)

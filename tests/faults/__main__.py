@@ -13,22 +13,22 @@ from pathlib import Path
 
 from scheduler.services import S3Server, ValkeyServer
 from tests.conftest import service_folder
-from tests.faults import control, scenarios
+from tests.faults import control, killing, messages, outages
 from tests.faults.collection import Collection
 from tests.faults.world import World
 from tests.services import PostgreSQLServer
 
 SCENARIOS: dict[str, Callable[[World], str]] = {
-    "kill -9 of a worker, 20 times": lambda world: scenarios.workers_killed(world, 20),
-    "kill -9 of the scheduler, twice": lambda world: scenarios.schedulers_killed(world, 2),
-    "broker stopped and emptied, three times": lambda world: scenarios.broker_lost(world, 3),
-    "database away for 30 s, connections cut": lambda world: scenarios.database_away(world, 30),
-    "20 % of S3 calls fail": lambda world: scenarios.s3_spoiled(world, 0.2),
-    "messages three times, a lease lost": scenarios.messages_repeated,
-    "SIGTERM to a busy worker": scenarios.worker_told_to_stop,
-    "scans that kill": scenarios.scans_that_kill,
-    "kill -9 of the model server, 10 times": lambda world: scenarios.model_servers_killed(world, 10),
-    "credentials withdrawn": scenarios.credentials_withdrawn,
+    "kill -9 of a worker, 20 times": lambda world: killing.workers_killed(world, 20),
+    "kill -9 of the scheduler, twice": lambda world: killing.schedulers_killed(world, 2),
+    "broker stopped and emptied, three times": lambda world: outages.broker_lost(world, 3),
+    "database away for 30 s, connections cut": lambda world: outages.database_away(world, 30),
+    "20 % of S3 calls fail": lambda world: outages.s3_spoiled(world, 0.2),
+    "messages three times, a lease lost": messages.messages_repeated,
+    "SIGTERM to a busy worker": killing.worker_told_to_stop,
+    "scans that kill": killing.scans_that_kill,
+    "kill -9 of the model server, 10 times": lambda world: killing.model_servers_killed(world, 10),
+    "credentials withdrawn": outages.credentials_withdrawn,
     "disk full at the destination": lambda world: on_a_small_disk(world),
     "an urgent job behind a long queue": control.urgent_job_first,
     "two jobs of equal priority": control.equal_jobs_share,
@@ -59,7 +59,7 @@ def main() -> int:
                 continue
             folder = (asked.logs or folders[3]) / f"{number}"
             folder.mkdir(parents=True)
-            collection = Collection.make(asked.scans, folder, poisoned=name == "scans that kill")
+            collection = Collection.make(asked.scans, poisoned=name == "scans that kill")
             began = time.monotonic()
             try:
                 with World(collection, folder, valkey=valkey, s3=s3, postgresql=postgresql, seed=asked.seed) as world:
@@ -82,7 +82,7 @@ def on_a_small_disk(world: World) -> str:
                 while file.write(bytes(4096)):
                     pass
 
-        return scenarios.disk_full(world, fill, filler.unlink)
+        return outages.disk_full(world, fill, filler.unlink)
 
 
 @contextmanager

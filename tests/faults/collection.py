@@ -1,9 +1,10 @@
 """The scans of a fault test, and what must come out of each."""
 
 import hashlib
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,34 +14,31 @@ import numpy as np
 from db.queries.scans import Measured
 from worker.budget import ByteBudget
 from worker.inference.client import Prediction
-from worker.inference.stand_in import stand_in_ab
+from worker.inference.stand_in import StandInColorizer, stand_in_ab
 from worker.pipeline import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
+from worker.settings import Settings
 from worker.storage.folder import FolderStorage
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
-CONTENTS = 8  # distinct scans; the others are copies of them, so that few need to be coloured for comparison
+CONTENTS = 8  # distinct scans; the others are copies of them under other keys
+DIGITAL_SOURCE_TYPE: str = Settings.model_fields["digital_source_type"].default
 KILLS_CHILD = "poison/kills-child.png"
 KILLS_MODEL_SERVER = "poison/kills-model-server.png"
 
 
 @dataclass(frozen=True)
 class Collection:
-    """What lies in the source, by key, and the outputs, by key and by SHA-256 (their own, as they must become)."""
+    """What lies in the source, by key."""
 
     scans: dict[str, bytes] = field(default_factory=dict)
-    outputs: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, scan_count: int, folder: Path, *, poisoned: bool = False) -> "Collection":
+    def make(cls, scan_count: int, *, poisoned: bool = False) -> "Collection":
         contents = list(_contents())
-        outputs = _coloured(contents, folder)
-        made = cls()
-        for number in range(scan_count):
-            key = f"box {number % 7}/{number:05}.png"
-            made.scans[key], made.outputs[key] = contents[number % CONTENTS], outputs[number % CONTENTS]
+        made = cls({f"box {number % 7}/{number:05}.png": contents[number % CONTENTS] for number in range(scan_count)})
         if poisoned:
             made.scans[KILLS_CHILD] = contents[0]
             made.scans[KILLS_MODEL_SERVER] = _png(np.full((90, 120), 171, np.uint8))
@@ -50,16 +48,24 @@ class Collection:
         for key, content in self.scans.items():
             client.put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=content)
 
-    def write(self, folder: Path) -> None:
-        for key, content in self.scans.items():
-            path = folder / key
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+    def outputs(self, keys: Iterable[str], made_at: datetime) -> Iterator[tuple[str, bytes]]:
+        """What must come out, by key, to the last byte: the same pipeline, in this process and without any fault.
 
-
-def pixels(output: bytes) -> bytes:
-    """The colours of a PNG, (height, width, 3), without what else its file says."""
-    return bytes(cv2.imdecode(np.frombuffer(output, np.uint8), cv2.IMREAD_COLOR))
+        made_at: the job's time, which an output says.
+        """
+        configure_libraries()
+        with tempfile.TemporaryDirectory(prefix="photochrom-faults-") as name:
+            source, destination = Path(name, "in"), Path(name, "out")
+            source.mkdir()
+            destination.mkdir()
+            pipeline = _undisturbed(source, destination, Path(name))
+            for key in keys:
+                # Under its own key, which its output names.
+                (source / key).parent.mkdir(parents=True, exist_ok=True)
+                (source / key).write_bytes(self.scans[key])
+                scan = Assignment(key, None, key, OutputOptions("png"), DIGITAL_SOURCE_TYPE, made_at)
+                pipeline.colorize_scan(scan, Measured())
+                yield key, (destination / key).read_bytes()
 
 
 def sha256(content: bytes) -> str:
@@ -77,24 +83,12 @@ def _png(pixels: "np.typing.NDArray[np.uint8]") -> bytes:
     return bytes(cv2.imencode(".png", pixels)[1])
 
 
-def _coloured(contents: list[bytes], folder: Path) -> list[bytes]:
-    """What the stand-in makes of them, through the same pipeline, in this process and without any fault."""
-    configure_libraries()
-    source, destination = folder / "contents", folder / "coloured"
-    source.mkdir()
-    destination.mkdir()
-    pipeline = Pipeline(
+def _undisturbed(source: Path, destination: Path, scratch: Path) -> Pipeline:
+    return Pipeline(
         source=FolderStorage(source),
         destination=FolderStorage(destination),
-        predict=lambda lightness: Prediction(stand_in_ab(lightness), None, "stand-in", 0.0, 0.0),
+        predict=lambda lightness: Prediction(stand_in_ab(lightness), None, StandInColorizer.checkpoint_id, 0.0, 0.0),
         limits=ScanLimits(max_bytes=1 << 20, max_pixels=1 << 20),
         budget=ByteBudget(1 << 30),
-        scratch_folder=folder,
+        scratch_folder=scratch,
     )
-    for number, content in enumerate(contents):
-        key = f"{number}.png"
-        (source / key).write_bytes(content)
-        output = OutputOptions("png", 95)
-        scan = Assignment(key, None, key, output, "compositeWithTrainedAlgorithmicMedia", datetime.now(UTC))
-        pipeline.colorize_scan(scan, Measured())
-    return [(destination / f"{number}.png").read_bytes() for number in range(len(contents))]

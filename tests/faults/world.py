@@ -1,32 +1,28 @@
-"""A whole system to break: its services, its processes, and at the end the comparison of stores and database."""
+"""A whole system to break: its services, its processes, and a job that it works on."""
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil
 from sqlalchemy import select, text
 
 from db.clock import database_now
 from db.migrations import upgrade
-from db.models import Chunk, ChunkState, Scan, ScanState
+from db.models import Chunk, ChunkState
 from db.queries import jobs
 from db.queries.jobs import Progress
 from db.session import make_engine, read_scope, session_scope
-from scheduler.report_file import REPORTS
 from scheduler.services import S3Server, ValkeyServer
 from scheduler.submit import Submission, Submitter
 from tests.acceptance.command import clean_environment
-from tests.faults.collection import Collection, pixels, sha256
+from tests.faults.collection import Collection
+from tests.faults.processes import Processes
 from tests.services import PostgreSQLServer
 from worker.storage import S3Options
 
@@ -58,7 +54,7 @@ class Change(NamedTuple):
     state: str
 
 
-class World:
+class World(Processes):
     """One job over `collection`, and the processes that work on it. A context manager: it ends what it started."""
 
     def __init__(
@@ -72,13 +68,13 @@ class World:
         seed: int = 1,
         **settings: str,
     ) -> None:
-        self.collection, self.folder = collection, folder
+        super().__init__(folder)
+        self.collection = collection
         self.valkey, self.s3, self.postgresql = valkey, s3, postgresql
         self.random = random.Random(seed)
         self.name = f"faults-{uuid.uuid4().hex[:10]}"
         self.destination = f"s3://{self.name}/out"  # or a folder
         self.job_id = 0
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._database = postgresql.url(self.name)
         self._settings = settings
         self._s3_environment = s3.environment()
@@ -98,8 +94,7 @@ class World:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in list(self._processes):
-            self.kill(name)
+        self.kill_all()
         self.engine.dispose()
         self.postgresql.start()
         self.postgresql.drop_database(self.name)
@@ -175,59 +170,17 @@ class World:
         with read_scope(self.engine) as session:
             return database_now(session)
 
-    def start(self, *names: str) -> None:
-        """Start `scheduler`, or `worker` with anything after it, again too."""
-        for name in names:
-            with (self.folder / f"{name}.log").open("ab") as log:
-                command = [sys.executable, "-m", "scheduler", name.partition("-")[0]]
-                self._processes[name] = subprocess.Popen(
-                    command, cwd=self.folder, env=self.environment, stdout=log, stderr=log, start_new_session=True
-                )
-
-    def pid(self, name: str) -> int:
-        return self._processes[name].pid
-
-    def kill(self, name: str, *, with_children: bool = True) -> None:
-        """kill -9, of its whole tree at once as when the machine dies, or of itself alone."""
-        process = self._processes.pop(name)
-        for each in self.tree(process.pid)[: None if with_children else 1]:
-            with _gone_is_fine():
-                each.send_signal(signal.SIGKILL)
-        process.wait()
-
-    def terminate(self, name: str, seconds: float) -> float:
-        """SIGTERM; returns after how many seconds it was out, and raises TimeoutExpired after `seconds`."""
-        process = self._processes.pop(name)
-        began = time.monotonic()
-        process.terminate()
-        process.wait(seconds)
-        return time.monotonic() - began
-
-    def ends(self, name: str) -> bool:
-        return self._processes[name].poll() is not None
-
-    def tree(self, pid: int) -> list[psutil.Process]:
-        try:
-            parent = psutil.Process(pid)
-            return [parent, *parent.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
-
-    def model_servers(self) -> list[psutil.Process]:
-        return [each for each in self._below() if "worker.inference.server" in _command(each)]
-
-    def children(self) -> list[psutil.Process]:
-        """Celery's children, by being Celery's and below another of Celery's."""
-        celery = [each for each in self._below() if any("worker.app" in part for part in _command(each))]
-        pids = {each.pid for each in celery}
-        return [each for each in celery if each.ppid() in pids]
-
-    def _below(self) -> list[psutil.Process]:
-        return [each for process in self._processes.values() for each in self.tree(process.pid)]
-
     def progress(self) -> Progress:
         with read_scope(self.engine) as session:
             return jobs.progress(session, self.job_id)
+
+    def moments(self, times: int) -> Iterator[None]:
+        """So many random moments, spread over the whole job; raises AssertionError when it ends before the last."""
+        for number in range(times):
+            self.wait_for((number + 1) * self.progress().total // (times + 2))
+            time.sleep(self.random.uniform(0, 0.5))
+            assert not self.progress().ended, f"the job was over before moment {number + 1} of {times}"
+            yield
 
     def wait(self, what: Callable[[], bool], seconds: float, *, every: float = 0.1) -> None:
         deadline = time.monotonic() + seconds
@@ -247,60 +200,3 @@ class World:
         with read_scope(self.engine) as session:
             found = Counter(session.scalars(select(Chunk.state)))
         return f"{progress.done} done, {progress.failed} failed of {progress.total}; chunks {dict(found)}"
-
-    def stored(self) -> dict[str, bytes]:
-        """The outputs in the destination, by key; the job's report beside them is none."""
-        return {key: data for key, data in self._all_stored().items() if not key.startswith(REPORTS)}
-
-    def _all_stored(self) -> dict[str, bytes]:
-        if not self.destination.startswith("s3://"):
-            folder = Path(self.destination)
-            paths = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-            return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
-        client = self.s3.client()
-        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix="out/")
-        keys = [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-        return {key.removeprefix("out/"): client.get_object(Bucket=self.name, Key=key)["Body"].read() for key in keys}
-
-    def check(self, failed: dict[str, str] | None = None) -> None:
-        """Every scan done once and right to the last pixel, but for those in `failed`, with their codes.
-
-        (An output names its source and its job's time, so its bytes are compared with its row's hash.)
-        """
-        stored, expected_failures = self.stored(), failed or {}
-        with read_scope(self.engine) as session:
-            rows = session.scalars(select(Scan)).all()
-            done_writes = Counter(session.scalars(text("SELECT scan_id FROM done_log")))
-            assert set(session.scalars(select(Chunk.state))) == {ChunkState.DONE}
-        failures = {row.source_key: row.error_code for row in rows if row.state == ScanState.FAILED}
-        assert failures == expected_failures, f"failed: {failures}"
-        done = [row for row in rows if row.state == ScanState.DONE]
-        assert {row.source_key for row in rows} == set(self.collection.scans)
-        assert {row.output_key for row in done} == set(stored) == set(self.collection.outputs)
-        for row in done:
-            output = stored[row.output_key]
-            assert pixels(output) == pixels(self.collection.outputs[row.source_key]), f"{row.output_key} is wrong"
-            assert (row.output_sha256, row.output_bytes) == (sha256(output), len(output))
-        assert done_writes == {row.id: 1 for row in done}, "a scan was recorded done more than once"
-        progress = self.progress()
-        assert (progress.done, progress.failed, progress.pending) == (len(done), len(failures), 0)
-
-    def device_work(self) -> float:
-        """How often a scan was predicted, on average."""
-        counts = (self.folder / "device.log").read_text().split()
-        return sum(map(int, counts)) / len(self.collection.scans)
-
-
-class _gone_is_fine:  # noqa: N801 - reads as a sentence
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        return kind is not None and issubclass(kind, psutil.NoSuchProcess)
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.NoSuchProcess:
-        return []

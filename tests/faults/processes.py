@@ -1,0 +1,92 @@
+"""The processes of a system to break: started, killed, told to stop."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+
+class Processes:
+    """By name: `scheduler`, or `worker` with anything after it. What each says goes into its log in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Of the processes that are started from now on."""
+        raise NotImplementedError
+
+    def start(self, *names: str) -> None:
+        """Start them, again too."""
+        for name in names:
+            with (self.folder / f"{name}.log").open("ab") as log:
+                command = [sys.executable, "-m", "scheduler", name.partition("-")[0]]
+                self._processes[name] = subprocess.Popen(
+                    command, cwd=self.folder, env=dict(self.environment), stdout=log, stderr=log, start_new_session=True
+                )
+
+    def pid(self, name: str) -> int:
+        return self._processes[name].pid
+
+    def kill(self, name: str, *, with_children: bool = True) -> None:
+        """kill -9, of its whole tree at once as when the machine dies, or of itself alone."""
+        process = self._processes.pop(name)
+        for each in self.tree(process.pid)[: None if with_children else 1]:
+            with _gone_is_fine():
+                each.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def terminate(self, name: str, seconds: float) -> float:
+        """SIGTERM; returns after how many seconds it was out, and raises TimeoutExpired after `seconds`."""
+        process = self._processes.pop(name)
+        began = time.monotonic()
+        process.terminate()
+        process.wait(seconds)
+        return time.monotonic() - began
+
+    def ends(self, name: str) -> bool:
+        return self._processes[name].poll() is not None
+
+    def tree(self, pid: int) -> list[psutil.Process]:
+        try:
+            parent = psutil.Process(pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def model_servers(self) -> list[psutil.Process]:
+        return [each for each in self._below() if "worker.inference.server" in _command(each)]
+
+    def children(self) -> list[psutil.Process]:
+        """Celery's children, by being Celery's and below another of Celery's."""
+        celery = [each for each in self._below() if any("worker.app" in part for part in _command(each))]
+        pids = {each.pid for each in celery}
+        return [each for each in celery if each.ppid() in pids]
+
+    def _below(self) -> list[psutil.Process]:
+        return [each for process in self._processes.values() for each in self.tree(process.pid)]
+
+    def kill_all(self) -> None:
+        for name in list(self._processes):
+            self.kill(name)
+
+
+class _gone_is_fine:  # noqa: N801 - reads as a sentence
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, psutil.NoSuchProcess)
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.NoSuchProcess:
+        return []
