@@ -50,7 +50,7 @@ def parse_location(text: str) -> Location:
 
 
 def overlap(a: Location, b: Location) -> bool:
-    """Whether the two are equal or one lies inside the other; symlinks in folders are resolved first."""
+    """Whether the two are equal or one lies inside the other, by whatever names their folders have."""
     if isinstance(a, S3Location) and isinstance(b, S3Location):
         inside_a, inside_b = f"{a.prefix}/".lstrip("/"), f"{b.prefix}/".lstrip("/")
         return a.bucket == b.bucket and (inside_a.startswith(inside_b) or inside_b.startswith(inside_a))
@@ -59,7 +59,7 @@ def overlap(a: Location, b: Location) -> bool:
             one, other = a.path.resolve(), b.path.resolve()
         except RuntimeError:
             raise UsageError(f"{a.path} or {b.path} is a loop of symbolic links; name a folder") from None
-        return one.is_relative_to(other) or other.is_relative_to(one)
+        return _lies_in(one, other) or _lies_in(other, one)
     return False
 
 
@@ -70,6 +70,18 @@ def without_secrets(text: str) -> str:
     if "://" in text:
         text = re.sub(r"[?#].*", "?...", text, flags=re.DOTALL)
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def _lies_in(folder: Path, other: Path) -> bool:
+    """Both resolved. A bind mount, or a name in capitals on a disk that knows none, is another path to one folder."""
+    return folder.is_relative_to(other) or any(_is_same(each, other) for each in (folder, *folder.parents))
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # not there yet, or not to be seen: then only its path can be compared
+        return False
 
 
 def _parse_s3(text: str) -> S3Location:

@@ -73,3 +73,18 @@ def test_a_symlink_does_not_hide_an_overlap(tmp_path: Path) -> None:
     (tmp_path / "masters").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "masters")
     assert overlap(FolderLocation(tmp_path / "masters"), FolderLocation(tmp_path / "link" / "out"))
+
+
+def test_another_path_to_the_same_folder_does_not_hide_an_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only root can bind a folder to a second place, so which folders are one is said here."""
+    masters, bound = tmp_path / "masters", tmp_path / "bound"
+    masters.mkdir()
+    bound.mkdir()
+    monkeypatch.setattr(Path, "samefile", lambda self, other: {self, other} == {masters, bound})
+
+    assert overlap(FolderLocation(masters), FolderLocation(bound))
+    assert overlap(FolderLocation(masters), FolderLocation(bound / "out"))
+    assert overlap(FolderLocation(masters / "box"), FolderLocation(bound))
+    assert not overlap(FolderLocation(masters), FolderLocation(tmp_path / "out"))
