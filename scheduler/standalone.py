@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from worker.errors import ServiceUnavailable, UsageError
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 40
+LEAST_FREE_BYTES = 1 << 20
 _OWN_REPORT = {"PHOTOCHROM_WRITE_REPORTS": "false"}  # whoever started the system writes it, and says where
 RESTARTS = 5
 
@@ -58,8 +60,11 @@ class System:
             self._open = opening.pop_all()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
         self._open.close()
+        if self._interrupted and kind is not KeyboardInterrupt:
+            # What it fell into made something else of it, or nothing.
+            raise KeyboardInterrupt from None
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -128,6 +133,12 @@ class System:
                     f"the {name} ended by itself with status {process.returncode}: {self._last_words(name)}; "
                     f"its log is {self._log(name)}"
                 )
+
+    def trouble(self) -> str:
+        """What stops everything until a person sees to it: a full disk, on which no process can even say so."""
+        if shutil.disk_usage(self.folder).free >= LEAST_FREE_BYTES:
+            return ""
+        return f"the disk of {self.folder} is full; make room there, and it goes on by itself, or stop with Ctrl-C"
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
         kind, settings = self._kinds[name]

@@ -260,6 +260,13 @@ def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datet
     return row[0], row[1]
 
 
+def failure_that_may_pass(session: Session, job_id: int, *, now: datetime) -> Scan | None:
+    """One of the scans that wait to be tried again, with its error; None where none does."""
+    waits = Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, Chunk.not_before > now
+    failed = Scan.state == ScanState.PENDING, Scan.error_code.is_not(None)
+    return session.scalars(select(Scan).join(Chunk, Scan.chunk_id == Chunk.id).where(*waits, *failed).limit(1)).first()
+
+
 def note_sealed(session: Session, job_id: int, *, now: datetime) -> None:
     """Its destination is a whole bag now."""
     session.execute(update(Job).where(Job.id == job_id, Job.state == JobState.COMPLETED).values(sealed_at=now))

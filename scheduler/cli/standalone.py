@@ -64,7 +64,7 @@ def demo(
         assert submitted.job_id is not None
         system.start_processes()
         console.print("A scheduler and a worker are starting; the worker loads the model first.")
-        follow(system.engine, submitted.job_id, console, check=system.check)
+        follow(system.engine, submitted.job_id, console, check=system.check, trouble=system.trouble)
         system.check()
         results = gather(system, submitted.job_id, written, s3)
         report, picture = folder / "report.html", folder / "before-after.jpg"
@@ -129,7 +129,7 @@ def run(
                 console.print(Text(seal_last(system.engine, s3).sentence()))
             return
         system.start_processes()
-        found = follow(system.engine, job_id, console, check=system.check)
+        found = follow(system.engine, job_id, console, check=system.check, trouble=system.trouble)
         report = output / store_report(system.engine, job_id, settings)
         failed = failures(system.engine, job_id)
     if found.skipped:
@@ -167,10 +167,12 @@ def _table(results: Sequence[Result]) -> Table:
 
 def check_checkpoint(settings: Settings) -> None:
     """Raises CheckpointError before anything is begun, not minutes later out of a worker's log."""
-    from worker.model.checkpoint import bundled_checkpoint_path, verify
+    from worker.model.checkpoint import bundled_checkpoint_path, check_embedding, head_of, verify
 
     if settings.stand_in_model_milliseconds is None:
-        verify(settings.checkpoint or bundled_checkpoint_path())
+        card = verify(settings.checkpoint or bundled_checkpoint_path())
+        head_of(card, settings.head)
+        check_embedding(card, settings.embedding)
 
 
 def _print_checkpoint(console: Console, settings: Settings) -> None:

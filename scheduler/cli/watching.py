@@ -9,12 +9,14 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.text import Text
 from sqlalchemy import Engine
 
+from db.clock import database_now
 from db.queries import jobs
 from db.queries.jobs import Progress as JobProgress
 from db.session import read_scope
-from scheduler.cli.progress import duration, jobs_table, seconds_left
+from scheduler.cli.progress import duration, jobs_table, printable, seconds_left
 from scheduler.unserved import unserved
 from scheduler.words import counted, pace
 
@@ -55,6 +57,10 @@ class JobBar:
         description = f"job {job.job.id}" + (f", [red]{job.failed} failed[/red]" if job.failed else "")
         self._progress.update(self._task, completed=ended, description=description, said=self._said(job, ended))
 
+    def say(self, sentence: str) -> None:
+        """A line above the bar."""
+        self._progress.console.print(Text(printable(sentence)))
+
     def _said(self, job: JobProgress, ended: int) -> str:
         assert self._moved is not None
         since, before = self._moved
@@ -67,13 +73,32 @@ class JobBar:
         return f"{pace(per_second)}, {duration(job.pending / per_second)} left"
 
 
-def follow(engine: Engine, job_id: int, console: Console, *, check: Callable[[], None] = lambda: None) -> JobProgress:
-    """Show a job's bar until it has ended; `check` is called at each look and may raise."""
+def follow(
+    engine: Engine,
+    job_id: int,
+    console: Console,
+    *,
+    check: Callable[[], None] = lambda: None,
+    trouble: Callable[[], str] = lambda: "",
+) -> JobProgress:
+    """Show a job's bar until it has ended, and above it what it waits for, once for each kind.
+
+    `check` is called at each look and may raise; `trouble` is what a person must see to, if anything.
+    """
+    said = {""}
     with JobBar(console) as bar:
         while True:
             check()
             with read_scope(engine) as session:
                 found = jobs.progress(session, job_id)
+                failed = jobs.failure_that_may_pass(session, job_id, now=database_now(session))
+            waits = (
+                (failed.error_code or "", f"waits: {failed.error_message}; tried again by itself") if failed else None
+            )
+            for kind, sentence in filter(None, (waits, (trouble(),) * 2)):
+                if kind not in said:
+                    bar.say(sentence)
+                    said.add(kind)
             bar.show(found)
             if found.ended:
                 return found

@@ -15,6 +15,7 @@ from worker.errors import CheckpointError
 NETWORK = "fusion-1"  # changes whenever older weights no longer fit network.py
 CARD_FILE = "card.json"
 BUNDLED = "first"
+IMAGENET = "imagenet"  # the embedding with the weights that Keras fetches
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,21 @@ def head_of(card: Card, wanted: str | None) -> Literal["paper", "vivid"]:
             f"the checkpoint {card.name} has no head {head!r}; expected one of {', '.join(card.heads)}"
         )
     return "vivid" if head == "vivid" else "paper"
+
+
+def check_embedding(card: Card, wanted: str | None) -> None:
+    """Raises CheckpointError for what is neither an embedding of the checkpoint, nor Keras' own, nor a file."""
+    if wanted is None or wanted in card.embeddings or wanted == IMAGENET or Path(wanted).is_file():
+        return
+    raise CheckpointError(f"the embedding {wanted!r} is neither a name nor a file; give {embedding_choices(card)}")
+
+
+def embedding_choices(card: Card) -> str:
+    """What can be given for an embedding, for an error message."""
+    own = ", ".join(repr(name) for name in card.embeddings)
+    return (
+        f"{own}, {IMAGENET!r} where the machine reaches the internet, or a file of Keras weights of InceptionResNetV2"
+    )
 
 
 def write_card(folder: Path, card: Card) -> None:

@@ -18,7 +18,7 @@ from keras import ops
 
 from worker.errors import CheckpointError
 from worker.model import compact, inception_resnet_v2, weights_io
-from worker.model.checkpoint import Card
+from worker.model.checkpoint import IMAGENET, Card, check_embedding, embedding_choices
 from worker.model.weights_io import Layers
 
 Tensor = Any
@@ -94,25 +94,20 @@ def load_keras_layers(source: str, card: Card) -> Layers:
     Raises CheckpointError if the weights can't be fetched or do not fit.
     """
     try:
-        if source == "imagenet":
+        if source == IMAGENET:
             return inception_resnet_v2.fold(build_classifier(weights="imagenet"))
         return inception_resnet_v2.fold(_from_file(Path(source), card))
     except CheckpointError:
         raise
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(f"the embedding {source!r} can't be had ({reason}); give {_choices(card)}") from None
-
-
-def _choices(card: Card) -> str:
-    """What can be given instead, for an error message."""
-    own = ", ".join(repr(name) for name in card.embeddings)
-    return f"{own}, 'imagenet' where the machine reaches the internet, or a file of Keras weights of InceptionResNetV2"
+        raise CheckpointError(
+            f"the embedding {source!r} can't be had ({reason}); give {embedding_choices(card)}"
+        ) from None
 
 
 def _from_file(path: Path, card: Card) -> keras.Model:
-    if not path.is_file():
-        raise CheckpointError(f"the embedding {str(path)!r} is neither a name nor a file; give {_choices(card)}")
+    check_embedding(card, str(path))
     model = build_classifier()
     model.load_weights(path)
     return model

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
-from db.models import JobState
+from db.clock import database_now
+from db.models import Chunk, JobState, Scan
 from db.queries import jobs
 from db.session import read_scope, session_scope
 from scheduler.cli import watching
@@ -63,6 +64,25 @@ def test_watching_where_nothing_goes_on_ends_at_once(engine: Engine, capsys: pyt
     watching.watch_jobs(engine, None, silent_seconds=20)
 
     assert capsys.readouterr().out == ""
+
+
+def test_what_a_job_waits_for_is_said_once_above_the_bar(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    job_id, shown = make_job(engine, scan_count=2, chunk_scans=1), io.StringIO()
+    with session_scope(engine) as session:
+        later = database_now(session) + timedelta(minutes=1)
+        session.execute(update(Scan).values(error_code="disk_full", error_message="no room on /colour"))
+        session.execute(update(Chunk).values(not_before=later))
+    changes: list[Callable[[], None]] = [lambda: None, lambda: None, lambda: end(engine)]
+    looks = iter(changes)
+    monkeypatch.setattr("scheduler.cli.watching.time.sleep", lambda _: next(looks)())
+
+    watching.follow(engine, job_id, Console(file=shown, width=200), trouble=lambda: "the disk of /state is full")
+
+    said = shown.getvalue().splitlines()
+    assert [line for line in said if "job 1" not in line] == [
+        "waits: no room on /colour; tried again by itself",
+        "the disk of /state is full",
+    ]
 
 
 def test_the_bar_says_what_it_counts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
