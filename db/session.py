@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import DatabaseUnavailable, UsageError
 
+_ADDRESS = {"host", "hostaddr", "port"}  # what a URL's query may say of the server, and no secret
 CONNECT_SECONDS = 8  # under the ten seconds within which an unreachable service is reported
 # A machine that is frozen or cut off in the middle of a write must not hold its rows, and whoever waits for them.
 IDLE_WRITE_SECONDS = 20
@@ -32,24 +33,33 @@ def make_engine(url: str) -> Engine:
     except (ModuleNotFoundError, NoSuchModuleError):
         raise UsageError(
             f"the database {parsed.drivername}://... needs a driver that is not installed; "
-            "install Photochrom with its extra: pip install 'photochrom[postgresql]'"
+            "begin it with postgresql:// and install Photochrom with its extra: pip install 'photochrom[postgresql]'"
         ) from None
 
 
 def _parse(url: str) -> URL:
+    """The text itself may hold a password, so an error repeats nothing of it but its scheme."""
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError):
+    except ArgumentError:
         parsed = None
+    except ValueError:
+        raise _refused("has a port that is no number") from None
     if parsed is not None and parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError("PHOTOCHROM_DATABASE_URL names no file; expected sqlite:////path/to/photochrom.db")
     if parsed is None or parsed.get_backend_name() not in {"postgresql", "sqlite"}:
-        # The text itself may hold a password, so only its scheme is repeated.
-        raise UsageError(
-            f"PHOTOCHROM_DATABASE_URL begins with {url.partition(':')[0][:20]!r}; expected "
-            "postgresql://user:password@host/database or sqlite:////path/to/photochrom.db"
-        )
+        raise _refused(f"begins with {url.partition(':')[0][:20]!r}")
+    if "@" in (parsed.host or ""):
+        # The rest of a password would be taken for the host, and be shown.
+        raise _refused("has an @ in its user or password; write it as %40")
     return parsed
+
+
+def _refused(why: str) -> UsageError:
+    return UsageError(
+        f"PHOTOCHROM_DATABASE_URL {why}; expected "
+        "postgresql://user:password@host:5432/database or sqlite:////path/to/photochrom.db"
+    )
 
 
 def _postgresql_engine(url: URL) -> Engine:
@@ -130,9 +140,9 @@ def _broken_connections_named(engine: Engine) -> Iterator[None]:
 
 def _unavailable(engine: Engine, error: DBAPIError) -> str:
     reason = " ".join(str(error.orig).split())[:300]
-    for secret in (engine.url.password, *engine.url.query.values()):
+    query = {name: value for name, value in engine.url.query.items() if name not in _ADDRESS}
+    for secret in (engine.url.password, *query.values()):
         reason = reason.replace(str(secret), "***") if secret else reason
-    return (
-        f"the database {address(engine)} can't be used ({reason}); "
-        "check PHOTOCHROM_DATABASE_URL and that the server runs"
-    )
+    server = engine.dialect.name != "sqlite"
+    remedy = "that the server runs" if server else "that the file can be written and its disk has room"
+    return f"the database {address(engine)} can't be used ({reason}); check PHOTOCHROM_DATABASE_URL and {remedy}"

@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     batch_wait_milliseconds: PauseSeconds = Field(
         20.0, description="Longest wait for a batch to fill while more scans may come."
     )
-    stand_in_model_milliseconds: float | None = Field(
+    stand_in_model_milliseconds: PauseSeconds | None = Field(
         None, description="For tests and benches: a stand-in for the model that takes this long a batch."
     )
 
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     find_film_borders: bool = Field(
         True, description="Whether borders of film scans are found, kept from the model and left neutral."
     )
-    digital_source_type: str = Field(
+    digital_source_type: Annotated[str, Field(min_length=1)] = Field(
         "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
     )
     scratch_folder: DirectoryPath = Field(

@@ -1,6 +1,8 @@
 """Wrong use and missing services: one line on standard error, exit status 2 or 3, nothing changed."""
 
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,7 @@ from db.migrations import upgrade
 from db.queries import jobs
 from db.session import make_engine, read_scope
 from scheduler.services import S3Server
-from tests.acceptance.command import photochrom
+from tests.acceptance.command import clean_environment, photochrom
 from worker.model.checkpoint import bundled_checkpoint_path
 
 Run = Callable[..., CompletedProcess[str]]
@@ -196,6 +198,43 @@ def test_urls_that_are_none(run: Run) -> None:
     expect_refusal(run("scheduler", PHOTOCHROM_BROKER_URL=f"kafka://:{SECRET}@h"), 2, "kafka", "redis://")
 
 
+def test_a_database_url_that_can_not_be_read_is_not_repeated(run: Run) -> None:
+    at, port = f"postgresql://clerk:a@{SECRET}@127.0.0.1:9/p", f"postgresql://clerk:{SECRET}@127.0.0.1:port/p"
+
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=at), 2, "an @ in its user or password", "%40")
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=port), 2, "a port that is no number", "postgresql://")
+
+
+def test_a_server_named_in_the_query_of_a_url_is_shown(run: Run) -> None:
+    url = f"postgresql:///photochrom?host=127.0.0.1&port=9&password={SECRET}"
+
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=url), 3, "127.0.0.1", "port 9")
+
+
+def test_a_closed_pipe_does_not_look_like_failed_scans(run: Run, scans: Path, tmp_path: Path, database: str) -> None:
+    run("submit", scans, tmp_path / "out")
+
+    for command in ("scans 1", "scans 1 --json"):
+        closed = subprocess.run(
+            ["bash", "-c", f"{sys.executable} -P -m scheduler {command} | true; exit ${{PIPESTATUS[0]}}"],
+            env=clean_environment(PHOTOCHROM_DATABASE_URL=database),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert (closed.returncode, closed.stderr) == (141, "")
+
+
+def test_a_key_that_the_terminal_cannot_show_is_escaped(run: Run, scans: Path, tmp_path: Path) -> None:
+    (scans / "Köln.jpg").write_bytes(b"never opened")
+    run("submit", scans, tmp_path / "out")
+
+    shown = run("scans", "1", PYTHONIOENCODING="ascii")
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert r"K\xf6ln.jpg" in shown.stdout
+
+
 def test_a_setting_that_is_out_of_range(run: Run) -> None:
     expect_refusal(run("status", PHOTOCHROM_BATCH_SIZE="zero"), 2, "PHOTOCHROM_BATCH_SIZE is 'zero'", "a whole number")
     expect_refusal(run("status", PHOTOCHROM_LEASE_SECONDS="1"), 2, "three times record_seconds")
@@ -235,6 +274,7 @@ def test_run_leaves_nothing_behind_where_there_is_nothing_to_do_or_no_model(
 
     expect_refusal(run("run", "empty", "out"), 2, "holds nothing")
     expect_refusal(run("run", scans, "out", PHOTOCHROM_CHECKPOINT="none"), 2, "none is no folder")
+    expect_refusal(run("run", scans, "out", PHOTOCHROM_EMBEDDING="none"), 2, "'none' is neither a name nor a file")
     assert not (tmp_path / "out").exists()
 
 

@@ -142,8 +142,9 @@ def test_ctrl_c_leaves_no_process_and_the_next_run_does_the_rest(
 ) -> None:
     below = everything_below(started)
     started.send_signal(signal.SIGINT)
-    started.communicate(timeout=60)
+    _, errors = started.communicate(timeout=60)
     assert all_gone(below)
+    assert (started.returncode, errors) == (130, "photochrom: stopped\n")
     before = done(tmp_path / "colour")
     written = written_at(tmp_path / "colour", before)
     assert 0 < len(before) < SCAN_COUNT

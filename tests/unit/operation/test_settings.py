@@ -54,6 +54,8 @@ def test_what_kubernetes_and_the_tests_set_is_none_of_them(
         ("FIND_FILM_BORDERS", "maybe", "expected true or false"),
         ("SCRATCH_FOLDER", "/nowhere", "expected a folder that is there"),
         ("QUEUE", "", "expected at least one character"),
+        ("DIGITAL_SOURCE_TYPE", "", "expected at least one character"),
+        ("STAND_IN_MODEL_MILLISECONDS", "-5", "is '-5'; expected at least 0"),
     ],
 )
 def test_a_wrong_value_is_refused_in_a_sentence(
