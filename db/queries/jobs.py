@@ -30,6 +30,7 @@ _PROGRESS = table(
     column("failed"),
     column("skipped"),
     column("started_at", UtcDateTime()),
+    column("busy_seconds"),
     column("scans_per_second"),
 )
 
@@ -53,6 +54,7 @@ class Progress:
     failed: int
     skipped: int
     started_at: datetime | None  # when a worker first had one of its chunks
+    busy_seconds: float | None  # from then to the last scan, less every stretch in which none ended
     scans_per_second: float | None  # while workers were at it; None before the first record
 
     @property
@@ -247,7 +249,8 @@ def progress(session: Session, job_id: int) -> Progress:
     """A row of the view job_progress, so cheap for a million scans; raises UsageError when there is no such job."""
     job = get(session, job_id)
     row = session.execute(select(_PROGRESS).where(_PROGRESS.c.job_id == job_id)).one()
-    return Progress(job, int(row.done), int(row.failed), int(row.skipped), row.started_at, row.scans_per_second)
+    counts = int(row.done), int(row.failed), int(row.skipped)
+    return Progress(job, *counts, row.started_at, row.busy_seconds, row.scans_per_second)
 
 
 def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datetime | None]:

@@ -36,16 +36,17 @@ def build_report(
 
     A picture that can't be had is a sentence in its pair. Raises UsageError when there is no such job.
     """
-    job = jobs.get(session, job_id)
+    progress = jobs.progress(session, job_id)
+    job = progress.job
     scans = collect.measured(session, job_id)
-    totals = collect.totals(session, job, scans)
+    totals = collect.totals(session, progress, scans)
     distribution, median = collect.colourfulness(scans)
     certainty, median_certainty = collect.certainty(scans)
     return ReportData(
         job=collect.job_facts(job),
         totals=totals,
         stages=collect.stage_timings(scans),
-        throughput=collect.throughput(scans, job.created_at, totals.seconds),
+        throughput=collect.throughput(scans, totals, job.created_at),
         colourfulness=distribution,
         median_colourfulness=median,
         certainty=certainty,

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from db import report_queries
 from db.models import Job, ScanState
+from db.queries.jobs import Progress
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
 from scheduler.report.plain_text import shortened, without_credentials
 
@@ -47,7 +48,8 @@ def job_facts(job: Job) -> JobFacts:
     )
 
 
-def totals(session: Session, job: Job, scans: Measured) -> Totals:
+def totals(session: Session, progress: Progress, scans: Measured) -> Totals:
+    job, began = progress.job, progress.started_at
     counts = report_queries.scans_by_state(session, job.id)
     end = job.finished_at or report_queries.last_finish(session, job.id)
     return Totals(
@@ -58,6 +60,9 @@ def totals(session: Session, job: Job, scans: Measured) -> Totals:
         pending=counts.get(ScanState.PENDING, 0),
         megapixels=float(np.nansum(scans["width"] * scans["height"])) / 1e6,
         seconds=max(0.0, (end - job.created_at).total_seconds()) if end else 0.0,
+        waited_seconds=max(0.0, (began - job.created_at).total_seconds()) if began else None,
+        busy_seconds=progress.busy_seconds,
+        scans_per_second=progress.scans_per_second,
     )
 
 
@@ -69,13 +74,15 @@ def stage_timings(scans: Measured) -> tuple[StageTiming, ...]:
     )
 
 
-def throughput(scans: Measured, created_at: datetime, seconds: float) -> Bins:
-    """Scans done in each stretch of time since submission, some 60 stretches at most."""
+def throughput(scans: Measured, totals: Totals, created_at: datetime) -> Bins:
+    """Scans done in each stretch of time since a worker began, some 60 stretches at most."""
+    waited = totals.waited_seconds or 0.0
+    began, seconds = created_at.timestamp() + waited, max(0.0, totals.seconds - waited)
     longest = seconds / THROUGHPUT_BINS
     width = next((float(step) for step in _ROUND_SECONDS if step >= longest), longest)
-    # Workers' clocks may be behind the submitter's, and a scan may be recorded after the job's end was noted.
+    # Workers' clocks may be behind the scheduler's, and a scan may be recorded after the job's end was noted.
     last = max(0, math.ceil(seconds / width) - 1)
-    index = ((_known(scans["finished_at"]) - created_at.timestamp()) // width).clip(0, last).astype(np.int64)
+    index = ((_known(scans["finished_at"]) - began) // width).clip(0, last).astype(np.int64)
     return Bins(width, tuple(np.bincount(index, minlength=last + 1).tolist()))
 
 

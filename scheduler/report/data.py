@@ -19,7 +19,7 @@ class JobFacts:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """`seconds` is from submission to the job's end, or to the last scan's where the job goes on."""
+    """Times are None until a worker has recorded something."""
 
     scans: int
     done: int
@@ -27,11 +27,10 @@ class Totals:
     skipped: int
     pending: int
     megapixels: float  # of the scans that are done
-    seconds: float
-
-    @property
-    def scans_per_second(self) -> float:
-        return self.done / self.seconds if self.seconds > 0 else 0.0
+    seconds: float  # from submission to the job's end, or to the last scan's where the job goes on
+    waited_seconds: float | None  # of these, until a worker first had one of its chunks
+    busy_seconds: float | None  # from then to the last scan, less every stretch of five minutes in which none ended
+    scans_per_second: float | None  # that ended, in those busy seconds
 
 
 @dataclass(frozen=True, slots=True)

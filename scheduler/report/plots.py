@@ -53,13 +53,13 @@ class Plot:
 
 
 def throughput_plot(bins: Bins) -> Plot:
-    """Scans per second over the time since submission."""
+    """Scans per second over the time since a worker began."""
     unit_seconds, unit = _time_unit(bins.width * len(bins.counts))
 
     def draw(axes: Axes, width: float) -> None:
         edges = [index * bins.width / unit_seconds for index in range(len(bins.counts) + 1)]
         axes.stairs([count / bins.width for count in bins.counts], edges, fill=True, color=TEAL, alpha=0.85)
-        axes.set(xlim=(0, edges[-1]), xlabel=f"{unit} since submission", ylabel="scans per second")
+        axes.set(xlim=(0, edges[-1]), xlabel=f"{unit} since a worker began", ylabel="scans per second")
         axes.set_ylim(bottom=0)
         axes.locator_params(axis="y", nbins=4)
         axes.locator_params(axis="x", nbins=8 if width > 5 else 5, steps=[1, 2, 3, 5, 6, 10])

@@ -1,4 +1,4 @@
-"""A job database in memory, folders of pictures for a storage, and the report's values ready-made."""
+"""A job database, folders of pictures for a storage, and the report's values ready-made."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import pyvips
-from sqlalchemy import create_engine, insert
+from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from db.models import Base, Chunk, Job, JobState, Scan, ScanState, Worker
+from db.migrations import upgrade
+from db.models import Chunk, Job, JobState, Scan, ScanState, Tally, Worker
+from db.session import make_engine
 from scheduler.report.data import Bins, Fact, JobFacts, Pair, Picture, ReportData, StageTiming, Totals
 from worker.errors import ScanError
 
 SUBMITTED = datetime(2026, 3, 1, 1, 0, tzinfo=UTC)
+WORKED: dict[str, Any] = {"seconds": 5.0, "waited_seconds": 1.0, "busy_seconds": 4.0, "scans_per_second": 0.25}
 AddScans = Callable[[list[dict[str, Any]]], None]
 PIXEL = Picture("data:image/jpeg;base64,AAAA", 4, 3)
 
@@ -35,11 +38,12 @@ class PictureFolder:
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    engine = create_engine("sqlite://")
-    Base.metadata.create_all(engine)
+def session(tmp_path: Path) -> Iterator[Session]:
+    engine = make_engine(f"sqlite:///{tmp_path}/jobs.db")
+    upgrade(engine)
     with Session(engine) as session:
         session.add(Job(id=7, name="Albums", source="s3://archive/in", destination="s3://archive/out", **_job()))
+        session.flush()
         session.add(Chunk(id=1, job_id=7, scan_count=0))
         session.add(Worker(name="gpu1", children=8, device="H100", started_at=SUBMITTED, heartbeat_at=SUBMITTED))
         session.flush()
@@ -79,6 +83,15 @@ def add_scans(session: Session) -> AddScans:
     return add
 
 
+def work(session: Session, scans: int, *, began: datetime, last: datetime) -> None:
+    """As workers record it: so many scans of job 7 were done between these moments."""
+    counts = {"done_count": scans, "failed_count": 0, "skipped_count": 0}
+    session.execute(update(Chunk).values(scan_count=scans, started_at=began, **counts))
+    at = {"hour": began.replace(minute=0), "first_at": began, "last_at": last}
+    session.add(Tally(chunk_id=1, job_id=7, worker="gpu1", pixels=0, source_bytes=0, **counts, **at))
+    session.flush()
+
+
 @pytest.fixture
 def storage(tmp_path: Path) -> PictureFolder:
     """Holds 1.png to 3.png, and results of the first two: there is no 3.jpg."""
@@ -95,7 +108,7 @@ def data() -> ReportData:
     """A finished job with one pair, nothing failed."""
     return ReportData(
         job=JobFacts(7, "Albums", "s3://archive/in", "s3://archive/out", "completed", SUBMITTED, SUBMITTED),
-        totals=Totals(scans=1, done=1, failed=0, skipped=0, pending=0, megapixels=12.0, seconds=4.0),
+        totals=Totals(scans=1, done=1, failed=0, skipped=0, pending=0, megapixels=12.0, **WORKED),
         stages=(StageTiming("fetch", 4.2, 17.0),),
         throughput=Bins(1.0, (0,)),  # plots take a while, so there are none here
         colourfulness=Bins(5.0, (0,)),

@@ -22,7 +22,7 @@ from scheduler.report.data import Picture, ReportData
 from scheduler.report.facts import settings_facts
 from scheduler.report.page import render_report
 from scheduler.report.thumbnails import THUMBNAIL_BYTES, THUMBNAIL_PIXELS, thumbnail
-from tests.unit.report.conftest import SUBMITTED, AddScans, PictureFolder, failed_row, scan_row
+from tests.unit.report.conftest import SUBMITTED, AddScans, PictureFolder, failed_row, scan_row, work
 from worker.errors import UsageError
 from worker.settings import Settings
 
@@ -42,7 +42,19 @@ def test_totals_count_every_state(add_scans: AddScans, build: Build) -> None:
 
     assert (totals.scans, totals.done, totals.failed, totals.pending) == (4, 2, 1, 1)
     assert totals.megapixels == pytest.approx(24.0)
-    assert totals.scans_per_second == pytest.approx(2 / 3600)
+    assert totals.scans_per_second is None  # no worker has recorded anything
+
+
+def test_waiting_is_told_and_no_part_of_the_pace(add_scans: AddScans, session: Session, build: Build) -> None:
+    began, last = SUBMITTED + timedelta(minutes=49), SUBMITTED + timedelta(minutes=59)
+    add_scans([scan_row(number, finished_at=last) for number in (1, 2)])
+    work(session, 2, began=began, last=last)
+    report = build()
+
+    assert report.totals.scans_per_second == pytest.approx(2 / 600)
+    assert (report.totals.seconds, report.totals.waited_seconds) == (3600, 49 * 60)
+    assert report.throughput.width * len(report.throughput.counts) == 11 * 60  # to the job's end
+    assert "It waited 49 min 0 s for a worker, and was at work for <b>10 min 0 s</b>" in render_report(report)
 
 
 def test_stage_timings_are_median_and_95th_percentile(add_scans: AddScans, build: Build) -> None:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from scheduler.report.data import Bins, Fact, Problem, Reason, ReportData, Total
 from scheduler.report.page import duration, name_parts, number, render_report
 from tests.unit.report.conftest import PIXEL, pair
 
+NO_WORK: dict[str, Any] = {"seconds": 0, "waited_seconds": None, "busy_seconds": None, "scans_per_second": None}
 HOSTILE = [
     "<script>alert(1)</script>.tif",
     '"><img src=x onerror=alert(1)>.tif',
@@ -151,7 +153,7 @@ def test_a_key_that_its_sentence_begins_with_is_not_said_twice(data: ReportData,
 
 
 def test_the_page_of_a_job_without_any_result_stands(data: ReportData) -> None:
-    totals = Totals(scans=3, done=0, failed=0, skipped=0, pending=3, megapixels=0, seconds=0)
+    totals = Totals(scans=3, done=0, failed=0, skipped=0, pending=3, megapixels=0, **NO_WORK)
     empty = replace(data, totals=totals, pairs=(), stages=(), median_colourfulness=None)
 
     assert "0 of 3 scans are in colour, 3 are still to do." in Page(render_report(empty)).text
@@ -162,7 +164,7 @@ def test_the_same_data_gives_the_same_page_with_its_plots(data: ReportData) -> N
     html = render_report(measured)
 
     assert html == render_report(measured)
-    assert "Scans per second over time" in html
+    assert "Scans per second since a worker began" in html
     assert "Distribution of colourfulness" in html
 
 
