@@ -15,8 +15,9 @@ from typing import Any
 
 import pyvips
 from sqlalchemy import Engine, insert
+from sqlalchemy.orm import Session
 
-from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.models import Chunk, Job, JobState, Scan, ScanState, Tally
 from db.queries import scans
 from db.session import make_engine, read_scope, session_scope
 from scheduler import samples
@@ -80,7 +81,21 @@ def multiply(engine: Engine) -> int:
             row |= _jittered(row, dice) | {"finished_at": began + timedelta(seconds=number * 1.07 + dice.random() * 60)}
             rows.append(row | (_failed(row, dice) if dice.random() < 0.01 else {}))
         session.execute(insert(Scan), rows)
+        _count(session, chunk, rows)
         return job.id
+
+
+def _count(session: Session, chunk: Chunk, rows: list[dict[str, Any]]) -> None:
+    """As workers do when they record: what the pace is told from."""
+    first, last = (pick(row["finished_at"] for row in rows) for pick in (min, max))
+    failed = sum(row["state"] == ScanState.FAILED for row in rows)
+    counts = {"done_count": SCANS - failed, "failed_count": failed, "skipped_count": 0}
+    for name, count in counts.items():
+        setattr(chunk, name, count)
+    chunk.started_at = first
+    at = {"hour": first.replace(minute=0, second=0, microsecond=0), "first_at": first, "last_at": last}
+    totals = {"pixels": 0, "source_bytes": 0}
+    session.add(Tally(chunk_id=chunk.id, job_id=chunk.job_id, worker="bench", **counts, **totals, **at))
 
 
 def _jittered(row: dict[str, Any], dice: random.Random) -> dict[str, Any]:
