@@ -38,7 +38,7 @@ def test_a_compressed_pyramid_with_its_provenance_that_verifies(collection: Path
     database = {"PHOTOCHROM_DATABASE_URL": f"sqlite:///{output / '.photochrom' / 'photochrom.db'}"}
     verified = photochrom("verify", "1", folder=tmp_path, **database)
     assert (verified.returncode, verified.stderr) == (0, "")
-    assert "1 sources and 1 outputs" in verified.stdout
+    assert "1 source and 1 output" in verified.stdout
 
     (output / "grey.png.tif").unlink()
     missing = photochrom("verify", "1", folder=tmp_path, **database)

@@ -1,16 +1,18 @@
 """The colours of 8-bit outputs, ready to be looked up: one gather per pixel instead of CIE's formulas."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.colour import grey_lightness, linear_to_srgb
+from worker.scans.colour import LUMINANCE, grey_lightness, lightness_to_luminance, linear_to_srgb, srgb_to_linear
 from worker.scans.gamut import lab_to_linear_in_gamut
 
 STEPS_PER_UNIT = 2  # of a* and b*: finer would not show in 8 bits, coarser does, as steps in a smooth sky
 STEPS = 256 * STEPS_PER_UNIT  # from -128 up to 128
 LEVELS = 256  # of grey
+MOST_LEVELS_OFF = 0.4  # of grey, that rounding may leave a colour too light or dark
 _PAIRS_AT_ONCE = 64
 
 
@@ -57,5 +59,21 @@ def _colours_of(pairs: NDArray[np.intp]) -> NDArray[np.uint32]:
     lightness = np.tile(grey_lightness(8), (len(pairs), 1))
     rgb = lab_to_linear_in_gamut(lightness, a, b)  # (3, pairs, 256)
     colours = np.full((*rgb.shape[1:], 4), 255, np.uint8)
-    colours[..., :3] = np.moveaxis(np.rint(linear_to_srgb(rgb) * 255), 0, -1)
+    colours[..., :3] = np.moveaxis(_rounded(rgb, lightness_to_luminance(lightness)), 0, -1)
     return colours.view(np.uint32)[..., 0]
+
+
+def _rounded(rgb: NDArray[np.floating[Any]], luminance: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+    """Linear R, G, B (3, ...), 0..1, as 8-bit sRGB that keeps to this luminance (..., 256), 0..1.
+
+    Three channels, each rounded by itself, can be half a level of grey too light or dark together, and a scan's own
+    rounding comes on top. Where they are, green, which has most of the luminance, makes up for it by a level.
+    The last axis is the level of grey.
+    """
+    red, green, blue = np.rint(linear_to_srgb(rgb) * 255).astype(np.int16)
+    linear = srgb_to_linear(np.arange(LEVELS) / (LEVELS - 1))
+    rest = LUMINANCE[0] * linear[red] + LUMINANCE[2] * linear[blue] - luminance
+    greens = np.stack([green, np.maximum(green - 1, 0), np.minimum(green + 1, LEVELS - 1)])
+    errors = np.abs(rest + LUMINANCE[1] * linear[greens])
+    nearest = np.where(errors[0] > MOST_LEVELS_OFF * np.gradient(linear), errors.argmin(axis=0), 0)
+    return np.stack([red, np.take_along_axis(greens, nearest[None], axis=0)[0], blue]).astype(np.uint8)
