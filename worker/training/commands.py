@@ -35,6 +35,8 @@ def train(given: Namespace) -> None:
     """Trains the fusion network; state, settings, loss curves, contact sheet and a checkpoint go into `--output`."""
     cache = _cache(given)
     cache = replace(cache, kept_one_in=_numbers("--keep", given.keep, cache))
+    if not len(cache.training):
+        raise TrainingError(f"--keep {' '.join(given.keep)} leaves no photo to train on; keep one in two or fewer")
     settings = training.Settings(
         side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
         seed=given.seed, mixed_precision=given.precision, schedule=_schedule(given),
@@ -51,7 +53,8 @@ def train(given: Namespace) -> None:
     expected = given.expected_colours and load_expected_colours(
         given.expected_colours, cache.names, given.expected_share
     )
-    _write_settings(given.output, cache, asdict(settings))
+    beside = {"expected_share": given.expected_share if expected else 0.0, "kept_one_in": dict(cache.kept_one_in)}
+    _write_settings(given.output, cache, asdict(settings) | beside)
     model, history = training.train(
         cache, sources, settings, given.output, given.start_from, given.resume, unmet, expected
     )

@@ -39,7 +39,9 @@ def train(folder: Path, output: str) -> list[str]:
 def test_train_leaves_state_settings_and_pictures(run: Path) -> None:
     made = {path.name for path in run.iterdir()}
     assert {"state.weights.h5", "history.json", "settings.json", "curves.png", "contact.png", "checkpoint"} <= made
-    assert json.loads((run / "settings.json").read_text())["photos"] == {"hues": 40}
+    kept = json.loads((run / "settings.json").read_text())
+    assert kept["photos"] == {"hues": 40}
+    assert kept["settings"]["expected_share"] == 0
 
 
 def test_train_ends_with_a_checkpoint_and_its_card(run: Path) -> None:
@@ -61,6 +63,7 @@ def test_what_the_embedding_says_of_the_photos_is_computed_once(run: Path) -> No
     ("option", "text"),
     [
         ("--weight=hues=x", "'hues=x' was given; expected FOLDER=NUMBER"),
+        ("--keep=hues=1", "--keep hues=1 leaves no photo to train on"),
         ("--licence=huse=CC0", "names huse; expected FOLDER=LICENCE"),
         ("--embedding=best", "'best' is neither a name nor a file; give 'compact', 'imagenet'"),
     ],
