@@ -37,13 +37,14 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 def _around(bench: Bench, pool: Pool, outputs: Outputs, count: int) -> float:
     """The middle of what is seen while `count` of the outputs, and a tenth of them more, come: bytes."""
-    seen, upto = [], count + max(1, outputs.expected // 10)
+    upto = min(count + max(1, outputs.expected // 10), outputs.expected)
     outputs.wait_for(count)
-    while outputs.count() < min(upto, outputs.expected):
+    seen = [pool.memory_bytes("worker")]  # once at least, however fast they come
+    while outputs.count() < upto:
         bench.say(f"memory: {outputs.count()} of {outputs.expected} scans")
-        seen.append(pool.memory_bytes("worker"))
         time.sleep(_LOOK_SECONDS)
-    return middle(seen) or pool.memory_bytes("worker")
+        seen.append(pool.memory_bytes("worker"))
+    return middle(seen)
 
 
 def _large(bench: Bench, pool: Pool) -> Iterator[Figure]:

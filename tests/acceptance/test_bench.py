@@ -1,6 +1,7 @@
 """`photochrom bench` with tiny sizes: what it prints, never how fast anything is."""
 
 import json
+import math
 from pathlib import Path
 
 from tests.acceptance.command import photochrom
@@ -18,7 +19,12 @@ def test_a_pool_is_measured_and_nothing_is_left_behind(tmp_path: Path) -> None:
     assert run.returncode in (0, 1), run.stderr
     said = json.loads(run.stdout)
     assert [figure["part"] for figure in said["figures"]] == ["host"] * 3 + ["boundaries"] * 2 + ["memory"] * 2
-    assert all(figure["value"] > -1 for figure in said["figures"])
+    *fed, idle, filled, grown, large = (figure["value"] for figure in said["figures"])
+    assert all(0 < value < math.inf for value in fed)
+    assert 0 <= idle < 1
+    assert 0 < filled <= 1
+    assert -1 < grown < math.inf  # memory may fall, but not to nothing
+    assert 0 <= large < math.inf
     assert said["machine"]["cores"] > 0
     assert list((tmp_path / "work").iterdir()) == []
 
