@@ -19,7 +19,7 @@ def next_due(cron: str, timezone: str, *, after: datetime) -> datetime:
     if fields != 5:
         raise UsageError(f"--cron {cron!r} has {fields} fields; expected five: '0 1 * * *' is 01:00 each day")
     try:
-        for due in CronSim(cron, after.astimezone(_zone(timezone))):
+        for due in CronSim(cron, after.astimezone(zone(timezone))):
             # A time of day that comes twice is found at its first coming, which may lie before `after`.
             if due > after:
                 return due.astimezone(UTC)
@@ -28,7 +28,8 @@ def next_due(cron: str, timezone: str, *, after: datetime) -> datetime:
     raise UsageError(f"--cron {cron!r} is never due; correct its day and month")
 
 
-def _zone(timezone: str) -> ZoneInfo:
+def zone(timezone: str) -> ZoneInfo:
+    """Raises UsageError for a name that this machine does not know."""
     try:
         return ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

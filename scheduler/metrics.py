@@ -1,15 +1,16 @@
-"""The scheduler's metrics: what it did, and what the job database says of the backlog and the pool.
+"""The scheduler's metrics: what it did, and what the job database says of the backlog, the pool and the schedules.
 
 docs/metrics.md says what each is for; a test compares the two.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from db.queries.backlog import Backlog
+from db.schedule_models import Firing
 from worker.metrics_registry import SECONDS, new_registry
 
 
@@ -20,6 +21,7 @@ class SchedulerMetrics:
         self.registry = new_registry()
         self._of_rounds()
         self._of_the_backlog()
+        self._of_schedules()
 
     def _of_rounds(self) -> None:
         own = self.registry
@@ -55,6 +57,15 @@ class SchedulerMetrics:
         self.workers = Gauge("photochrom_workers", "Workers that were heard of of late.", registry=own)
         self.children = Gauge("photochrom_children", "Children of those workers.", registry=own)
 
+    def _of_schedules(self) -> None:
+        self.fired = Gauge(
+            "photochrom_schedule_fired_timestamp_seconds",
+            "When each enabled schedule fired last, Unix time, and what that came to.",
+            ["schedule", "state"],
+            registry=self.registry,
+        )
+        self._shown: set[tuple[str, str]] = set()
+
     @contextmanager
     def round(self) -> Iterator[None]:
         """Time one round; one that raises counts as failed."""
@@ -76,3 +87,12 @@ class SchedulerMetrics:
         self.unread.set(unread)
         self.workers.set(found.workers)
         self.children.set(found.children)
+
+    def show_schedules(self, latest: Mapping[str, Firing]) -> None:
+        """The latest firing of each, by the schedule's name."""
+        fired = {(name, firing.state): firing.fired_at.timestamp() for name, firing in latest.items()}
+        for labels, when in fired.items():
+            self.fired.labels(*labels).set(when)
+        for labels in self._shown - fired.keys():
+            self.fired.remove(*labels)
+        self._shown = set(fired)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -99,9 +99,7 @@ class Beat(Scheduler):  # type: ignore[misc]
         try:
             following = next_due(schedule.cron, schedule.timezone, after=now)
         except UsageError as error:  # its row was changed by hand, or its time zone is gone
-            logger.error("schedule %r is disabled: %s", schedule.name, error)
-            with session_scope(self._engine) as session:
-                schedules.set_enabled(session, schedule.name, None)
+            self._fail(schedule, f"{error}; remove the schedule and add it again", now)
             return
         with session_scope(self._engine) as session:
             listing = schedules.fire(
@@ -110,6 +108,14 @@ class Beat(Scheduler):  # type: ignore[misc]
         if listing:
             logger.info("schedule %r is due since %s: listing %s", schedule.name, schedule.next_due_at, schedule.source)
             self._submit(listing)
+
+    def _fail(self, schedule: Schedule, message: str, now: datetime) -> None:
+        """Nobody knows when it is due; it is not forgotten, but fails every day until somebody sees to it."""
+        tomorrow = now + timedelta(days=1)
+        with session_scope(self._engine) as session:
+            failed = schedules.fail(session, schedule, message, next_due_at=tomorrow, now=now)
+        if failed:
+            logger.error("schedule %r: %s", schedule.name, message)
 
     def _take_over(self) -> None:
         with session_scope(self._engine) as session:

@@ -1,4 +1,4 @@
-"""The backlog, as the scheduler's metrics show it."""
+"""The backlog and the schedules, as the scheduler's metrics show them."""
 
 import time
 from datetime import timedelta
@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from db.clock import database_now
+from db.queries import schedules
 from db.queries.backlog import backlog
 from db.session import read_scope
 from scheduler.metrics import SchedulerMetrics
@@ -31,4 +32,7 @@ class Watched:
         with read_scope(self._engine) as session:
             heard_after = database_now(session) - timedelta(seconds=self._settings.silent_seconds)
             found = backlog(session, heard_after=heard_after)
+            fired = schedules.latest(session)
+            latest = {each.name: fired[each.id] for each in schedules.enabled(session) if each.id in fired}
+        self.metrics.show_schedules(latest)
         self.metrics.show(found, self._doorbell.unread())

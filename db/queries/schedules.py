@@ -81,29 +81,41 @@ def fire(
 
     Returns None as well when an earlier job of the schedule is still going, which the firing's row says.
     """
-    fired = session.scalars(
+    if not _move_on(session, schedule, next_due_at):
+        return None
+    due_at, going = schedule.next_due_at, _going(session, schedule.id)
+    if going is None:
+        return _begin(session, schedule, due_at=due_at, now=now, lease_seconds=lease_seconds)
+    _note(session, schedule, FiringState.STILL_GOING, _still_going(going), now=now, job_id=going.job_id)
+    return None
+
+
+def fail(session: Session, schedule: Schedule, message: str, *, next_due_at: datetime, now: datetime) -> bool:
+    """Move the schedule on from its `next_due_at` without listing anything; False when that is done already."""
+    if not _move_on(session, schedule, next_due_at):
+        return False
+    _note(session, schedule, FiringState.FAILED, message, now=now)
+    return True
+
+
+def _move_on(session: Session, schedule: Schedule, next_due_at: datetime) -> bool:
+    """Of all who find the schedule due, one gets True."""
+    moved = session.scalars(
         update(Schedule)
         .where(Schedule.id == schedule.id, Schedule.enabled, Schedule.next_due_at == schedule.next_due_at)
         .values(next_due_at=next_due_at)
         .returning(Schedule.id)
         .execution_options(synchronize_session=False)
     ).all()
-    if not fired:
-        return None
-    due_at, going = schedule.next_due_at, _going(session, schedule.id)
-    if going is None:
-        return _begin(session, schedule, due_at=due_at, now=now, lease_seconds=lease_seconds)
-    session.add(
-        Firing(
-            schedule_id=schedule.id,
-            due_at=due_at,
-            fired_at=now,
-            state=FiringState.STILL_GOING,
-            job_id=going.job_id,
-            message=_still_going(going),
-        )
-    )
-    return None
+    return bool(moved)
+
+
+def _note(
+    session: Session, schedule: Schedule, state: str, message: str, *, now: datetime, job_id: int | None = None
+) -> None:
+    due_at = schedule.next_due_at
+    row = Firing(schedule_id=schedule.id, due_at=due_at, fired_at=now, state=state, job_id=job_id, message=message)
+    session.add(row)
 
 
 def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: float) -> Listing:

@@ -177,6 +177,14 @@ def _said(state: str) -> str:
 
 
 def _local(moment: Any, timezone: str) -> str:
-    from zoneinfo import ZoneInfo
+    from datetime import UTC, tzinfo
 
-    return f"{moment.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M %Z}"
+    from scheduler.cron import zone
+    from worker.errors import UsageError
+
+    there: tzinfo
+    try:
+        there = zone(timezone)
+    except UsageError:  # the firing's own message says so
+        there = UTC
+    return f"{moment.astimezone(there):%Y-%m-%d %H:%M %Z}"

@@ -17,8 +17,10 @@ from scheduler import firing
 from scheduler.leases import complete_jobs
 from scheduler.schedules import Beat
 from scheduler.submit import Submission
+from scheduler.watched import Watched
 from tests.at_once import AtOnce
 from worker.app import make_app
+from worker.doorbell import Doorbell
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings import Settings
 from worker.storage import S3Options
@@ -232,7 +234,29 @@ def test_a_folder_that_is_gone_is_said_and_the_next_night_is_tried(world: World)
     assert [state for _, state, _ in world.history()] == [FiringState.FAILED, FiringState.SUBMITTED]
 
 
-def test_a_row_that_says_no_time_is_disabled_and_the_others_go_on(world: World) -> None:
+def test_whoever_watches_sees_what_the_latest_firing_came_to(world: World) -> None:
+    world.schedule()
+    (world.folder / "in").rmdir()
+    world.pass_time(at(28, 12), world.scheduler())
+    settings = Settings(metrics_port=9808)
+    watched = Watched(world.engine, EmptyQueue(), settings)
+
+    watched.look()
+
+    labels = {"schedule": "plates", "state": FiringState.FAILED}
+    fired = watched.metrics.registry.get_sample_value("photochrom_schedule_fired_timestamp_seconds", labels)
+    assert fired == at(28, 0).timestamp()
+
+
+class EmptyQueue(Doorbell):
+    def __init__(self) -> None:
+        pass
+
+    def unread(self) -> int:
+        return 0
+
+
+def test_a_row_that_says_no_time_fails_each_day_and_the_others_go_on(world: World) -> None:
     world.add("a.tif")
     world.schedule()
     with session_scope(world.engine) as session:
@@ -244,7 +268,10 @@ def test_a_row_that_says_no_time_is_disabled_and_the_others_go_on(world: World) 
 
     assert len(world.history()) == 1
     with read_scope(world.engine) as session:
-        assert not schedules.named(session, "spoilt").enabled
+        [(failed, _)] = schedules.history(session, schedules.named(session, "spoilt").id, limit=9)
+        assert schedules.named(session, "spoilt").next_due_at == failed.fired_at + timedelta(days=1)
+    assert failed.state == FiringState.FAILED
+    assert "Atlantis/Capital" in (failed.message or "")
 
 
 def test_a_disabled_schedule_is_not_fired_and_an_enabled_one_is(world: World) -> None:

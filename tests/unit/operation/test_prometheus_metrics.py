@@ -1,13 +1,15 @@
 """What a worker and a scheduler count, and that docs/metrics.md says what each figure is."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from db.queries.backlog import Backlog
+from db.schedule_models import Firing, FiringState
 from scheduler.metrics import SchedulerMetrics
+from tests.scheduler_metrics import scheduler_metrics
 from worker.metrics import WorkerMetrics
 from worker.statistics import Statistics
 from worker.tally import Tally, TallyListener, send
@@ -105,11 +107,23 @@ def test_children_tell_their_worker_and_do_not_mind_when_it_is_gone(tmp_path: Pa
     assert len(told) == 600
 
 
+def test_a_schedule_has_one_series_that_says_what_its_latest_firing_came_to() -> None:
+    metrics, name = SchedulerMetrics(), "photochrom_schedule_fired_timestamp_seconds"
+    at = datetime(2026, 3, 28, tzinfo=UTC)
+    metrics.show_schedules({"plates": Firing(state=FiringState.FAILED, fired_at=at)})
+    assert sample(metrics.registry, name, schedule="plates", state="failed") == at.timestamp()
+
+    metrics.show_schedules({"plates": Firing(state=FiringState.SUBMITTED, fired_at=at)})
+    assert sample(metrics.registry, name, schedule="plates", state="failed") is None
+    assert sample(metrics.registry, name, schedule="plates", state="submitted") == at.timestamp()
+
+    metrics.show_schedules({})
+    assert sample(metrics.registry, name, schedule="plates", state="submitted") is None
+
+
 def test_every_metric_is_explained_and_nothing_else() -> None:
-    scheduler = SchedulerMetrics()
-    scheduler.show(Backlog({"running": 1}, {"queued": 2}, 3, 4, 5), 6)
     exposed = {}
-    for registry in (WorkerMetrics().registry, scheduler.registry):
+    for registry in (WorkerMetrics().registry, scheduler_metrics().registry):
         for line in generate_latest(registry).decode().splitlines():
             if line.startswith("# HELP photochrom_"):
                 _, _, name, said = line.split(" ", 3)

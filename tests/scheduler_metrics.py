@@ -1,0 +1,14 @@
+"""A scheduler's metrics with a value for every label."""
+
+from datetime import UTC, datetime
+
+from db.queries.backlog import Backlog
+from db.schedule_models import Firing, FiringState
+from scheduler.metrics import SchedulerMetrics
+
+
+def scheduler_metrics() -> SchedulerMetrics:
+    metrics = SchedulerMetrics()
+    metrics.show(Backlog({"running": 1}, {"queued": 2}, 3, 4, 5), 6)
+    metrics.show_schedules({"plates": Firing(state=FiringState.FAILED, fired_at=datetime(2026, 3, 28, tzinfo=UTC))})
+    return metrics
