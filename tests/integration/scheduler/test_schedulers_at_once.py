@@ -1,0 +1,123 @@
+"""Two schedulers, each a process of its own, that find the same schedule due and fire it at the same moment."""
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, func, select, update
+
+from db.clock import utc_now
+from db.migrations import upgrade
+from db.models import Job, Scan
+from db.queries import schedules
+from db.schedule_models import Firing, FiringState, Schedule
+from db.session import make_engine, read_scope, session_scope
+from scheduler import firing
+from scheduler.schedules import Beat
+from scheduler.submit import Submission
+from worker.app import make_app
+from worker.settings import Settings
+from worker.storage import S3Options
+
+SCHEDULES = 15  # so many times the two meet
+PATIENCE_SECONDS = 60
+PROCESSES = multiprocessing.get_context("spawn")
+
+
+class Beside(Beat):
+    """Waits for the other scheduler where both know what is due, and neither has fired."""
+
+    met: Callable[[], object]
+
+    def apply_entry(self, entry: Any, producer: None = None) -> None:
+        self.met()
+        super().apply_entry(entry, producer)
+
+
+def fire_what_is_due(url: str, barrier: Barrier) -> None:
+    """A scheduler's process: as many rounds as there are schedules."""
+    settings, engine = Settings(), make_engine(url)
+    with ThreadPoolExecutor(2) as listing:
+        beat = Beside(make_app(settings), engine, settings, listing)
+        beat.met = lambda: barrier.wait(PATIENCE_SECONDS)
+        for _ in range(SCHEDULES):
+            beat.tick()
+    engine.dispose()
+
+
+def take_over_what_is_silent(url: str, barrier: Barrier) -> None:
+    """A scheduler's process, for one round."""
+    settings, engine = Settings(), make_engine(url)
+    with ThreadPoolExecutor(2) as listing:
+        beat = Beat(make_app(settings), engine, settings, listing)
+        barrier.wait(PATIENCE_SECONDS)
+        beat.round()
+    engine.dispose()
+
+
+def in_two_processes(work: Callable[[str, Barrier], None], url: str) -> None:
+    barrier = PROCESSES.Barrier(2)
+    schedulers = [PROCESSES.Process(target=work, args=(url, barrier)) for _ in range(2)]
+    for each in schedulers:
+        each.start()
+    for each in schedulers:
+        each.join(2 * PATIENCE_SECONDS)
+    assert [each.exitcode for each in schedulers] == [0, 0]
+
+
+@pytest.fixture
+def engine(postgresql_url: str, tmp_path: Path) -> Iterator[Engine]:
+    """With so many schedules, all due for a week, since no scheduler ran."""
+    engine = make_engine(postgresql_url)
+    upgrade(engine)
+    (tmp_path / "in").mkdir()
+    for scan in range(3):
+        (tmp_path / "in" / f"{scan}.tif").write_bytes(b"a scan")
+    a_week_ago = utc_now() - timedelta(days=7)
+    for number in range(SCHEDULES):
+        asked = Submission(str(tmp_path / "in"), str(tmp_path / f"out {number}"), overwrite="new")
+        with session_scope(engine) as session:
+            firing.new_schedule(
+                session, f"{number}", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), now=a_week_ago
+            )
+    yield engine
+    engine.dispose()
+
+
+def each_schedule_made_one_job(engine: Engine) -> None:
+    with read_scope(engine) as session:
+        found = session.execute(select(Firing.schedule_id, Firing.state).order_by(Firing.schedule_id)).all()
+        ids = sorted(schedule.id for schedule in schedules.listed(session))
+        scans = session.execute(select(Job.destination, func.count()).join(Scan).group_by(Job.id)).all()
+    assert [tuple(row) for row in found] == [(each, FiringState.SUBMITTED) for each in ids]
+    assert len({destination for destination, _ in scans}) == SCHEDULES
+    assert [count for _, count in scans] == [3] * SCHEDULES
+
+
+def test_of_two_schedulers_at_the_same_moment_one_fires_what_is_due_or_was_missed(
+    engine: Engine, postgresql_url: str
+) -> None:
+    with session_scope(engine) as session:
+        session.execute(update(Schedule).where(Schedule.id % 2 == 0).values(next_due_at=utc_now()))
+
+    in_two_processes(fire_what_is_due, postgresql_url)
+
+    each_schedule_made_one_job(engine)
+
+
+def test_of_two_schedulers_at_the_same_moment_one_takes_over_a_listing(engine: Engine, postgresql_url: str) -> None:
+    with session_scope(engine) as session:  # by a scheduler that was killed long ago
+        now = utc_now() - timedelta(hours=1)
+        for each in schedules.enabled(session):
+            schedules.fire(session, each, next_due_at=now + timedelta(days=1), now=now, lease_seconds=120)
+
+    in_two_processes(take_over_what_is_silent, postgresql_url)
+
+    each_schedule_made_one_job(engine)
+    with read_scope(engine) as session:
+        assert set(session.scalars(select(Firing.attempt))) == {2}
