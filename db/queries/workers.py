@@ -57,6 +57,12 @@ def recent(session: Session, *, heard_after: datetime) -> list[Worker]:
     )
 
 
+def checkpoints(session: Session) -> list[str]:
+    """Those of all workers that have not stopped."""
+    had = select(Worker.checkpoint).where(Worker.checkpoint.is_not(None), Worker.stopped_at.is_(None))
+    return [each for each in session.scalars(had.distinct().order_by(Worker.checkpoint)) if each]
+
+
 def known(session: Session, checkpoint: str) -> bool:
     """Whether any worker that has not stopped has this checkpoint."""
     query = select(Worker.name).where(Worker.checkpoint == checkpoint, Worker.stopped_at.is_(None))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.model.checkpoint import Card
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
@@ -24,16 +29,17 @@ def models(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole card as JSON.")] = False,
 ) -> None:
-    """Show a checkpoint's card: its heads and embeddings, which are best, what it was measured at, its limits."""
+    """Show a checkpoint's card: its heads and embeddings, what it was measured at, its limits, and its ids for redo."""
     from dataclasses import asdict
 
     from scheduler.cli import common
     from worker.model.checkpoint import bundled_checkpoint_path, verify
 
-    chosen = folder or common.settings().checkpoint or bundled_checkpoint_path()
+    chosen = (folder and folder.absolute()) or common.settings().checkpoint or bundled_checkpoint_path()
     card = verify(chosen)
     if json:
-        common.print_json(asdict(card))
+        ids = [{"id": each, "head": head, "embedding": name} for each, (head, name) in card.variants().items()]
+        common.print_json(asdict(card) | {"ids": ids})
         return
     console = common.console()
     console.print(f"Checkpoint {card.id} ({card.name}) in {chosen}, whole", highlight=False)
@@ -47,6 +53,18 @@ def models(
             console.print(f"  {name}: R2 {values['r2']:.3f}, PSNR {values['psnr']:.2f} dB", highlight=False)
     for limit in card.limits:
         console.print(f"  {limit}", highlight=False)
+    _print_ids(console, card, [] if chosen == bundled_checkpoint_path() else [f"PHOTOCHROM_CHECKPOINT={chosen}"])
+
+
+def _print_ids(console: Console, card: Card, place: list[str]) -> None:
+    """What each worker may call itself that has this checkpoint, with the settings that make it so."""
+    console.print("\nphotochrom review JOB redo KEY --checkpoint ID is done by a worker started with:")
+    width = max(map(len, card.variants()))
+    for each, (head, embedding) in card.variants().items():
+        asked = [f"PHOTOCHROM_HEAD={head}"] * (head != card.head)
+        asked += [f"PHOTOCHROM_EMBEDDING={embedding}"] * (embedding != card.embedding)
+        console.print(f"  {each:{width}}  {' '.join(place + asked) or 'the defaults'}", highlight=False, soft_wrap=True)
+    console.print("photochrom status --workers shows which one each worker has.")
 
 
 def train(context: typer.Context) -> None:

@@ -34,7 +34,7 @@ def review(
     reviewed: Annotated[bool, typer.Option("--reviewed", help="List the verdicts instead.")] = False,
     checkpoint: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Redo with this one, by its id: photochrom models, or a live worker's."),
+        typer.Option(help="Redo with this one, by its id: photochrom models lists them."),
     ] = None,
     note: Annotated[Optional[str], typer.Option(help="Why; kept with the verdict.")] = None,  # noqa: UP045
     by: Annotated[Optional[str], typer.Option(help="Who says so; by default you.")] = None,  # noqa: UP045
@@ -96,8 +96,13 @@ def _redo(session: Any, settings: Settings, job_id: int, found: Sequence[Any], w
     options = {"checkpoint": checkpoint} if checkpoint else {}
     job = jobs.get(session, job_id)
     made = reviews.redo(session, job, found, who, options=options, chunk_scans=settings.chunk_scans)
-    waits = "" if checkpoint is None or workers.known(session, checkpoint) else ", once a worker has that checkpoint"
+    waits = "" if checkpoint is None or workers.known(session, checkpoint) else _waits(workers.checkpoints(session))
     return f"job {made} makes {counted(len(found), 'output')} anew{waits}; photochrom status {made}"
+
+
+def _waits(had: Sequence[str]) -> str:
+    present = f"now {'they have' if len(had) > 1 else 'it is'} {', '.join(had)}" if had else "now there is no worker"
+    return f", once a worker has that checkpoint ({present}; photochrom models says how to start one)"
 
 
 def _list_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:

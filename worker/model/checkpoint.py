@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,12 @@ class Card:
         if embedding != self.embedding:
             parts.append(embedding if embedding in self.embeddings else f"embedding-{fingerprint()}")
         return "-".join(parts)
+
+    def variants(self) -> dict[str, tuple[str, str]]:
+        """Every head with every embedding of the card, by the ids that scans are recorded with; its own first."""
+        own = (self.head, self.embedding)
+        every = sorted(product(self.heads, self.embeddings), key=lambda each: each != own)
+        return {self.variant(head, embedding, str): (head, embedding) for head, embedding in every}
 
 
 def bundled_checkpoint_path(name: str = BUNDLED) -> Path:

@@ -135,7 +135,8 @@ def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(sqlite_url: s
     assert review("accept", "box/1.jpg", "--by", "ada") == (0, "1 output accepted by ada\n")
     assert review("redo", "box/2.jpg", "--checkpoint", "vivid") == (
         0,
-        "job 2 makes 1 output anew, once a worker has that checkpoint; photochrom status 2\n",
+        "job 2 makes 1 output anew, once a worker has that checkpoint (now it is first; photochrom models says how to "
+        "start one); photochrom status 2\n",
     )
     assert review()[1] == "nothing of job 1 needs a look\n"
     assert "redone by job 2" in review("--reviewed")[1]

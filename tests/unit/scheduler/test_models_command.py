@@ -1,6 +1,7 @@
 """`photochrom models`: what a checkpoint is and what it was measured at."""
 
 import json
+import re
 
 from typer.testing import CliRunner
 
@@ -20,6 +21,17 @@ def test_it_names_heads_embeddings_figures_and_limits() -> None:
     assert CARD.limits[0] in result.stdout
 
 
-def test_as_json_it_is_the_whole_card() -> None:
+def test_it_names_the_ids_for_redo_and_what_a_worker_must_be_started_with() -> None:
+    result = CliRunner().invoke(app, ["models"], env={"COLUMNS": "80"})
+    said = dict(re.findall(rf"(?m)^  ({CARD.id}\S*) +(.*)$", result.stdout))
+    assert said[CARD.id] == "the defaults"
+    assert said[f"{CARD.id}-vivid"] == "PHOTOCHROM_HEAD=vivid"
+    assert said[f"{CARD.id}-vivid-bundled"] == "PHOTOCHROM_HEAD=vivid PHOTOCHROM_EMBEDDING=bundled"
+    assert len(said) == len(CARD.heads) * len(CARD.embeddings)
+
+
+def test_as_json_it_is_the_whole_card_and_its_ids() -> None:
     result = CliRunner().invoke(app, ["models", "--json"])
-    assert json.loads(result.stdout)["files"] == dict(CARD.files)
+    card = json.loads(result.stdout)
+    assert card["files"] == dict(CARD.files)
+    assert card["ids"][0] == {"id": CARD.id, "head": CARD.head, "embedding": CARD.embedding}
