@@ -12,7 +12,7 @@ from worker.scans import jp2_reading, tiff_kinds
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
 from worker.scans.structure import MOST_TILES_ACROSS, Structure, read_structure
-from worker.scans.tiff_kinds import fail_on, refuse_misread
+from worker.scans.tiff_kinds import colours_and_alpha, fail_on, refuse_misread, wants_planes
 from worker.scans.tiff_tags import TagsError
 
 _LOAD = {
@@ -30,7 +30,7 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
     """The scan as libvips sees it: nothing but its header is read yet, its pixels come from top to bottom, once.
 
     The loader is the one of `format`, never one that libvips would choose; `options` are that loader's. A JPEG 2000,
-    and a TIFF with its channels in tiles of their own, are first written anew beside the scan.
+    and some TIFFs whose channels lie apart, are first written anew beside the scan.
     Raises ScanError.
     """
     with reading(path, key, format):
@@ -41,9 +41,9 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
             return jp2_reading.read_header(path, key).dress(unpacked)
         if format == "tiff" and (found := read_structure(path, format).tiff_pages.get(page)):
             refuse_misread(found)
-            if found.is_planar and found.is_tiled:
-                return load_planes(path, page)
             how |= {"page": page, "fail_on": fail_on(found)}
+            image = load_planes(path, page) if wants_planes(found) else pyvips.Image.tiffload(str(path), **how)
+            return colours_and_alpha(image, found)
         return _LOAD[format](str(path), **how)
 
 
@@ -67,9 +67,12 @@ def check_structure(path: Path, key: str, format: str, *, max_pages: int) -> tup
     structure = read_structure(path, format)
     if format != "jpeg" and structure.is_cut:  # a JPEG may hide its end before foreign bytes: decoding will tell
         raise _truncated(key, format, structure)
-    if structure.lacks_tiles:
-        message = f"{key} is damaged (it has fewer tiles than its size needs); expected a whole TIFF"
+    if structure.damage:
+        message = f"{key} is damaged ({structure.damage}); expected a whole {format.upper()}"
         raise ScanError("unreadable", message, permanent=True)
+    if structure.frames > 1:
+        message = f"{key} is a {format.upper()} of {structure.frames} frames; expected one"
+        raise ScanError("unsupported", message, permanent=True)
     if structure.tiles_across > MOST_TILES_ACROSS:
         found = f"{structure.tiles_across:,} tiles beside each other"
         message = f"{key} has {found}; expected at most {MOST_TILES_ACROSS:,}: write it anew with larger tiles"

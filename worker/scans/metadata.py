@@ -10,6 +10,7 @@ from pathlib import Path
 
 from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks
 from worker.scans.photoshop import Resource
+from worker.scans.tiff_structure import alpha_among
 from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, read_exif
 
 # Of pixels and their arrangement (TIFF 6.0; libtiff), which an output has its own of.
@@ -19,6 +20,7 @@ _STRUCTURE = {
     *(338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 34675),
 }
 _XMP, _IPTC, _RESOURCES = 700, 33723, 34377
+_EXTRA_SAMPLES = 338
 _MORE_PIXELS = {330, 37724}  # other pages and Photoshop's layers: offsets that nothing else could hold
 _RESOLUTION, _RESOLUTION_UNIT, _INCH, _FRACTION = (282, 283), 296, 2, 5
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
@@ -119,10 +121,18 @@ def _read_tiff(path: Path, metadata: Metadata, page: int) -> None:
     metadata.xmp = _bytes_of(main, _XMP)
     _take_resources(_bytes_of(main, _RESOURCES) or b"", metadata)
     metadata.iptc = _iptc_of(main) or metadata.iptc
+    if others := _other_channels(main):
+        _lose(metadata, f"{others} of its channels (neither colour nor alpha, such as infrared)")
     if _MORE_PIXELS & set(main):
         _lose(metadata, "TIFF layers or further images")
     exif.main = {tag: value for tag, value in main.items() if tag not in _STRUCTURE | _MORE_PIXELS}
     metadata.exif = exif
+
+
+def _other_channels(main: Tags) -> int:
+    """How many of a TIFF's channels `tiff_kinds.colours_and_alpha` leaves out."""
+    extra = main[_EXTRA_SAMPLES].numbers() if _EXTRA_SAMPLES in main else []
+    return len(extra) - (alpha_among(extra) is not None)
 
 
 def _take_exif(block: bytes, metadata: Metadata) -> None:

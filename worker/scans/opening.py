@@ -170,9 +170,6 @@ def probe_pages(path: Path, key: str, limits: ScanLimits) -> tuple[ScanHeader, .
         pixels += image.width * image.height
         if pixels > limits.max_pixels:
             raise _too_many_pixels(key, image, pixels, len(headers), limits)
-        if image.get_typeof("n-pages") and format == "webp" and image.get("n-pages") > 1:
-            message = f"{key} is a WebP of {image.get('n-pages')} frames; expected one"
-            raise ScanError("unsupported", message, permanent=True)
         headers.append(_header_of(image, path, key, format, number))
     return tuple(headers)
 

@@ -1,4 +1,4 @@
-"""TIFFs whose channels lie apart in tiles of their own, which libvips has no reader for, as one page for each channel.
+"""TIFFs whose channels lie apart, where libvips has no reader for that, as one page for each channel.
 
 A copy of the file gets directories at its end that speak of one channel each: no pixel is decoded, none moved.
 """
@@ -12,12 +12,28 @@ import pyvips
 from worker.scans.tiff_tags import Tags, TagsError, long8, read_exif, replace_pages, short
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339
-_TILES = 324, 325  # offsets, bytes
-_KEPT = {254, 256, 257, 259, 274, 282, 283, 296, 317, 322, 323, 347}  # what each channel shares with the others
+_TILES, _STRIPS = (324, 325), (273, 279)  # offsets, bytes
+_EXTRA, _ASSOCIATED_ALPHA = 338, 1
+_KEPT = {
+    254,
+    256,
+    257,
+    259,
+    266,
+    274,
+    278,
+    282,
+    283,
+    296,
+    317,
+    322,
+    323,
+    347,
+}  # what each channel shares with the others
 _PROFILE_TAG, _PROFILE = 34675, "icc-profile-data"
 _RGB, _CMYK, _GREYS = 2, 5, (0, 1)
 _MOST_CHANNELS = 5
-_KINDS = {(_RGB, 8): "srgb", (_RGB, 16): "rgb16", (_RGB, 32): "srgb", (_CMYK, 8): "cmyk"}
+_KINDS = {(_RGB, 8): "srgb", (_RGB, 16): "rgb16", (_RGB, 32): "srgb", (_CMYK, 8): "cmyk", (_CMYK, 16): "cmyk"}
 
 
 def load_planes(path: Path, page: int) -> pyvips.Image:
@@ -35,9 +51,7 @@ def _load_planes(path: Path, page: int) -> pyvips.Image:
     depth = main[_BITS].number() if _BITS in main else 1
     kind = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if photometric in _GREYS else None)
     if kind is None or not 1 < count <= _MOST_CHANNELS:
-        raise pyvips.Error(
-            f"unsupported: {count} channels of {depth} bits and kind {photometric} in tiles of their own"
-        )
+        raise pyvips.Error(f"unsupported: {count} channels of {depth} bits and kind {photometric} that lie apart")
     target = path.with_name(f"{path.name}.{page}.planes")
     if not target.exists():
         part = target.with_name(target.name + ".part")
@@ -47,6 +61,10 @@ def _load_planes(path: Path, page: int) -> pyvips.Image:
     # See tiff_kinds.fail_on; a channel alone in JPEG is as rare as JPEG's odd bytes.
     loaded = [pyvips.Image.tiffload(str(target), page=n, access="sequential", fail_on="warning") for n in range(count)]
     image = loaded[0].bandjoin(loaded[1:]).copy(interpretation=kind)
+    extra = main[_EXTRA].numbers() if _EXTRA in main else []
+    if _ASSOCIATED_ALPHA in extra:
+        place = count - len(extra) + extra.index(_ASSOCIATED_ALPHA)
+        image = image.unpremultiply(alpha_band=place).rint().cast(image.format).copy(interpretation=kind)
     if _PROFILE_TAG in main:
         image.set_type(pyvips.GValue.blob_type, _PROFILE, main[_PROFILE_TAG].data)
     return image
@@ -60,8 +78,8 @@ def _plane(main: Tags, channel: int, count: int) -> Tags:
     for tag in (_BITS, _FORMAT):
         if tag in main:
             plane[tag] = short(main[tag].numbers()[channel if main[tag].count > channel else 0])
-    for tag in _TILES:
+    for tag in _TILES if _TILES[0] in main else _STRIPS:
         numbers = main[tag].numbers()
-        tiles = len(numbers) // count
-        plane[tag] = long8(*numbers[channel * tiles :][:tiles])
+        pieces = len(numbers) // count
+        plane[tag] = long8(*numbers[channel * pieces :][:pieces])
     return plane

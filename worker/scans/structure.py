@@ -1,8 +1,8 @@
 """What a file's own structure says before anything is decoded: is it whole, and which pages has it?
 
 libvips' messages differ between decoders and its error buffer is shared by all threads, so whether a file is cut
-short is read from the file itself. PNG: ISO/IEC 15948, 5.3; WebP: RFC 9649, 2.3; TIFF: see tiff_structure; JPEG 2000:
-see jp2_boxes.
+short is read from the file itself. PNG: ISO/IEC 15948, 5.3, and for animations its 3rd edition, 11.3.4; WebP:
+RFC 9649, 2.3 and 2.7; TIFF: see tiff_structure; JPEG 2000: see jp2_boxes.
 """
 
 import os
@@ -31,7 +31,8 @@ class Structure:
     expected_bytes: int
     pages: tuple[int, ...] = (0,)
     tiff_pages: dict[int, TiffPage] = field(default_factory=dict)
-    lacks_tiles: bool = False  # a page has fewer than its size needs
+    damage: str | None = None  # what can't be, in words
+    frames: int = 1  # of an animation
     tiles_across: int = 0
 
     @property
@@ -59,19 +60,29 @@ def _jpeg_structure(file: BinaryIO, size: int) -> Structure:
 
 
 def _png_structure(file: BinaryIO, size: int) -> Structure:
-    at = 8
+    at, frames = 8, 1
     for _ in range(_MOST_CHUNKS):
         length, kind = struct.unpack(">I4s", _read(file, size, at, 8))
+        if kind == b"acTL":
+            (frames,) = struct.unpack(">I", _read(file, size, at + 8, 4))
         at += 12 + length  # with its length, kind and checksum
         if at > size:
             raise Beyond(at)
         if kind == b"IEND":
             break
-    return Structure(size, at)
+    return Structure(size, at, frames=frames)
 
 
 def _webp_structure(file: BinaryIO, size: int) -> Structure:
-    return Structure(size, 8 + int(struct.unpack("<I", _read(file, size, 4, 4))[0]))
+    end = 8 + int(struct.unpack("<I", _read(file, size, 4, 4))[0])
+    if end > size:
+        return Structure(size, end)
+    at, frames = 12, 0
+    while at + 8 <= end and frames < _MOST_CHUNKS:
+        kind, length = struct.unpack("<4sI", _read(file, size, at, 8))
+        frames += kind == b"ANMF"
+        at += 8 + length + length % 2
+    return Structure(size, end, frames=max(1, frames))
 
 
 def _tiff_structure(file: BinaryIO, size: int) -> Structure:
@@ -81,7 +92,7 @@ def _tiff_structure(file: BinaryIO, size: int) -> Structure:
         expected_bytes=max((page.pixels_end for page in all_pages), default=0),
         pages=tuple(number for number, page in enumerate(all_pages) if not page.is_reduced) or (0,),
         tiff_pages=dict(enumerate(all_pages)),
-        lacks_tiles=any(page.lacks_tiles for page in all_pages),
+        damage=next((page.damage for page in all_pages if page.damage), None),
         tiles_across=max((page.tiles_across for page in all_pages), default=0),
     )
 

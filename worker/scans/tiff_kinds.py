@@ -1,11 +1,25 @@
-"""TIFF pages that libvips would read wrong without a word: refused, or read more strictly."""
+"""TIFF pages that libvips would read wrong without a word: refused, or read in another way."""
 
 import zlib
 from pathlib import Path
 
 import pyvips
 
-from worker.scans.tiff_structure import ASSOCIATED_ALPHA, DEFLATES, FLOATS, JPEG, LAB, MINISWHITE, YCBCR, TiffPage
+from worker.scans.tiff_structure import (
+    CMYK,
+    DEFLATES,
+    FLOATS,
+    JPEG,
+    LAB,
+    LOGLUVS,
+    MASK,
+    MINISBLACK,
+    MINISWHITE,
+    OTHER_INKS,
+    YCBCR,
+    TiffPage,
+    alpha_among,
+)
 
 _DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 _AT_ONCE = 1 << 18  # bytes that are unpacked at once
@@ -17,16 +31,47 @@ def refuse_misread(page: TiffPage) -> None:
     found = ""
     if page.bits not in _DEPTHS:
         found = f"samples of {page.bits} bits"
+    elif page.bits < 8 and page.samples > 1:
+        found = f"{page.samples} channels of {page.bits} bits"
+    elif page.is_reduced and page.has_pages_below:
+        found = "a small copy alone, its picture below it, as raw photographs have it"
+    elif page.photometric == MASK:
+        found = "a transparency mask"
+    elif page.photometric in LOGLUVS:
+        found = "LogLuv"
+    elif page.photometric == CMYK and (page.inks == OTHER_INKS or _others(page)):
+        found = "other inks than CMYK's"
     elif page.photometric == YCBCR and page.compression != JPEG:
         found = f"YCbCr in compression {page.compression}, which is read in JPEG alone"
     elif page.photometric == LAB:
         found = "CIE Lab"
     elif page.photometric == MINISWHITE and page.sample_format == FLOATS:
         found = "floats whose 0 is white"
-    elif page.is_planar and page.is_tiled and page.extra_samples[:1] == (ASSOCIATED_ALPHA,):
-        found = "colours multiplied by alpha, in tiles for each channel"
     if found:
         raise pyvips.Error(f"unsupported: {found}")
+
+
+def wants_planes(page: TiffPage) -> bool:
+    """Whether channels lie apart in a way that libvips (8.18) has no reader for, or mixes up: other rows' pixels."""
+    mixed_up = page.photometric in (MINISWHITE, MINISBLACK) or (page.bits == 16 and page.sample_format == FLOATS)
+    return page.is_planar and (page.is_tiled or mixed_up)
+
+
+def colours_and_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
+    """The page's image without channels that are neither: a scanner's infrared, a saved selection."""
+    others = _others(page)
+    if not others:
+        return image
+    colours, alpha = image.bands - len(page.extra_samples), alpha_among(page.extra_samples)
+    if colours < 1 or others > colours:  # a picture in many bands of light has none that is its grey
+        raise pyvips.Error(f"unsupported: {image.bands} channels, {others} of them neither colour nor alpha")
+    own = image.extract_band(0, n=colours)
+    return own if alpha is None else own.bandjoin(image[colours + alpha])
+
+
+def _others(page: TiffPage) -> int:
+    """How many of its channels are neither colour nor alpha."""
+    return len(page.extra_samples) - (alpha_among(page.extra_samples) is not None)
 
 
 def fail_on(page: TiffPage) -> str:

@@ -4,29 +4,33 @@ TIFF 6.0, section 2, and TIFF Technical Note 2 for JPEG; BigTIFF: libtiff's desi
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-MINISWHITE, YCBCR, LAB = 0, 6, 8  # PhotometricInterpretation
+MINISWHITE, MINISBLACK, MASK, CMYK, YCBCR, LAB, LOGLUVS = 0, 1, 4, 5, 6, 8, (32844, 32845)  # PhotometricInterpretation
 JPEG, DEFLATES = 7, (8, 32946)  # Compression
 FLOATS = 3  # SampleFormat
-ASSOCIATED_ALPHA = 1  # ExtraSamples: colours are multiplied by it
+ASSOCIATED_ALPHA, _ALPHA = 1, 2  # ExtraSamples: colours are multiplied by the first; 0 is anything else
+OTHER_INKS = 2  # InkSet
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _TYPE_CODES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8"}
 _SUBFILE_TYPE, _OFFSETS, _COUNTS = 254, (273, 324), (279, 325)  # of strips, of tiles
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 259, 262, 277, 284
 _ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT = 278, 322, 323, 338, 339
+_SUB_PAGES, _INKS = 330, 332
 _SEPARATE = 2
 _WANTED = {
     *(_SUBFILE_TYPE, *_OFFSETS, *_COUNTS, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR),
-    *(_ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT),
+    *(_ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT, _SUB_PAGES, _INKS),
 }
 _MOST_PAGES = 100_000  # more is a loop, or hostile
 _MOST_VALUE_BYTES = 1 << 28
+_HEAD_BYTES = 8
 
 Numbers = NDArray[np.float64]  # so that a hostile sum of two of them can't overflow
 _NONE = np.zeros(1)
@@ -47,10 +51,13 @@ class TiffPage:
     """
 
     is_reduced: bool  # a smaller copy of another page
+    has_pages_below: bool
     compression: int
     photometric: int
     bits: int
+    samples: int  # of a pixel
     sample_format: int
+    inks: int
     extra_samples: tuple[int, ...]
     is_tiled: bool
     is_planar: bool  # each channel in strips or tiles of its own
@@ -65,6 +72,21 @@ class TiffPage:
         """The byte after its pixels."""
         starts, lengths = self.pieces
         return int((starts + lengths).max(initial=0))
+
+    @property
+    def damage(self) -> str | None:
+        """What of its pixels can't be, in words."""
+        starts, lengths = self.pieces
+        if self.lacks_tiles:
+            return "it has fewer tiles than its size needs"
+        if ((starts < _HEAD_BYTES) & (lengths > 0)).any():
+            return "it says that pixels lie where it begins"
+        return None
+
+
+def alpha_among(extra_samples: Sequence[int]) -> int | None:
+    """Which of the channels that are no colours is alpha; None where they are something else, such as infrared."""
+    return next((n for n, kind in enumerate(extra_samples) if kind in (ASSOCIATED_ALPHA, _ALPHA)), None)
 
 
 def read_directories(file: BinaryIO, size: int) -> list[TiffPage]:
@@ -83,7 +105,7 @@ class _Tiff:
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
-        head = self._read(0, 8)
+        head = self._read(0, _HEAD_BYTES)
         self._order = "<" if head[:2] == b"II" else ">"
         self._big = head[2:4] in (b"+\0", b"\0+")
         self._word = "Q" if self._big else "I"  # of an offset
@@ -140,10 +162,13 @@ def _page(values: dict[int, Numbers], after: int) -> TiffPage:
     across, needed = _tiles(first, planar=planar)
     return TiffPage(
         is_reduced=bool(first.get(_SUBFILE_TYPE, 0) & 1),
+        has_pages_below=_SUB_PAGES in first,
         compression=first.get(_COMPRESSION, 1),
         photometric=first.get(_PHOTOMETRIC, MINISWHITE),
         bits=first.get(_BITS, 1),
+        samples=first.get(_SAMPLES, 1),
         sample_format=first.get(_SAMPLE_FORMAT, 1),
+        inks=first.get(_INKS, 1),
         extra_samples=tuple(map(int, values.get(_EXTRA, ()))),
         is_tiled=_TILE_WIDTH in first,
         is_planar=planar,

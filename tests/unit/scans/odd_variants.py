@@ -22,7 +22,16 @@ TILES: dict[str, Any] = {"tile": (16, 32)}
 
 
 def odd_variants() -> list[Variant]:
-    return [*_alpha_and_turned(), *_coded_otherwise(), *_transparent_png(), *_refused(), *_damaged()]
+    return [
+        *_alpha_and_turned(),
+        *_channels_apart(),
+        *_other_channels(),
+        *_coded_otherwise(),
+        *_transparent_png(),
+        *_refused(),
+        *_not_alone(),
+        *_damaged(),
+    ]
 
 
 def _alpha_and_turned() -> Iterator[Variant]:
@@ -43,6 +52,48 @@ def _alpha_and_turned() -> Iterator[Variant]:
     yield Variant("tiff float rgba, turned", data, np.rot90(GREY16, -1), within=1)
     for name, colours in (("grey alpha", [GREY16]), ("rgba", [GREY16] * 3)):
         yield Variant(f"png 16 {name}", imagecodecs.png_encode(np.dstack([*colours, GREY16[::-1]])), GREY16)
+
+
+def _channels_apart() -> Iterator[Variant]:
+    """Each channel in strips or tiles of its own."""
+    halves, layouts = FLOATS.astype(np.float16), {"strips": {"rowsperstrip": 7}, "tiles": TILES}
+    for (layout, how), predictor in itertools.product(layouts.items(), (False, True)):
+        options: dict[str, Any] = {"planarconfig": "separate", "compression": "zlib", "predictor": predictor, **how}
+        name = f"{layout} separate{' predictor' if predictor else ''}"
+        data = tiff_bytes(np.stack([halves] * 3), photometric="rgb", **options)
+        yield Variant(f"tiff half floats rgb {name}", data, GREY16, within=16)
+        data = tiff_bytes(np.stack([FLOATS] * 3), photometric="rgb", **options)
+        yield Variant(f"tiff float rgb {name}", data, GREY16)
+        whole = np.ones_like(FLOATS)
+        data = tiff_bytes(np.stack([FLOATS, whole]), photometric="minisblack", extrasamples=["unassalpha"], **options)
+        yield Variant(f"tiff float alpha {name}", data, GREY16)
+    for kind, layout in itertools.product((np.uint8, np.uint16), layouts):
+        full = int(np.iinfo(kind).max)
+        shown = np.linspace(0, full, 96 * 64).astype(kind).reshape(64, 96)
+        multiplied, alpha = (shown // 2).astype(kind), np.full_like(shown, full // 2)
+        for name, photometric, colours in (("grey", "minisblack", 1), ("rgb", "rgb", 3)):
+            data = tiff_bytes(
+                np.stack([multiplied] * colours + [alpha]), photometric=photometric, planarconfig="separate",
+                extrasamples=["assocalpha"], **layouts[layout],
+            )  # fmt: skip
+            name = f"tiff {name} {shown.dtype} multiplied by alpha {layout} separate"
+            yield Variant(name, data, shown, within=3)
+
+
+def _other_channels() -> Iterator[Variant]:
+    """Channels that are neither colour nor alpha, as a film scanner's infrared, before or after an alpha."""
+    infrared = GREY16[::-1].copy()
+    layouts = {"strips": {"rowsperstrip": 7}, "tiles": TILES}
+    extras = (["unspecified"], ["unspecified"] * 2, ["unassalpha", "unspecified"], ["unspecified", "unassalpha"])
+    for extra, planar, layout in itertools.product(extras, ("contig", "separate"), layouts):
+        for name, photometric, colours in (("grey", "minisblack", 1), ("rgb", "rgb", 3)):
+            if colours == 1 and extra == ["unspecified"] * 2:
+                continue  # refused, as one of five channels is
+            data = tiff_bytes(
+                np.stack([GREY16] * colours + [infrared] * len(extra), axis=2 if planar == "contig" else 0),
+                photometric=photometric, planarconfig=planar, extrasamples=extra, **layouts[layout],
+            )  # fmt: skip
+            yield Variant(f"tiff {name} and {' and '.join(extra)} {layout} {planar}", data, GREY16)
 
 
 def _coded_otherwise() -> Iterator[Variant]:
@@ -91,17 +142,38 @@ def _refused() -> Iterator[Variant]:
     lab = np.dstack([GREY8, np.full_like(GREY8, 128), np.full_like(GREY8, 128)])
     yield Variant("tiff lab", tiff_bytes(lab, photometric="cielab"), code="unsupported")
     yield Variant("tiff float white is zero", tiff_bytes(1 - FLOATS, photometric="miniswhite"), code="unsupported")
-    multiplied = tiff_bytes(
-        np.stack([GREY8 // 2] * 3 + [np.full_like(GREY8, 128)]), photometric="rgb", planarconfig="separate",
-        extrasamples=["assocalpha"], **TILES,
-    )  # fmt: skip
-    yield Variant("tiff rgb multiplied by alpha tiles separate", multiplied, code="unsupported")
+    inks = np.dstack([GREY8] * 5)
+    spot = tiff_bytes(inks, photometric="separated", planarconfig="contig", extrasamples=["unspecified"])
+    yield Variant("tiff cmyk and a fifth ink", spot, code="unsupported")
+    four = tiff_bytes(inks[..., :4], photometric="separated", planarconfig="contig", extratags=[(332, 3, 1, 2, True)])
+    yield Variant("tiff of four other inks", four, code="unsupported")
+    for bits in (1, 2, 4):
+        few = tiff_bytes(np.dstack([GREY8 >> (8 - bits)] * 3), photometric="rgb", bitspersample=bits)
+        yield Variant(f"tiff rgb {bits} bits", few, code="unsupported")
+    yield Variant("tiff logluv", tiff_bytes(np.dstack([FLOATS] * 3), photometric="logluv"), code="unsupported")
     twelve = bytearray(tiff_bytes(GREY16))
     at = twelve.index(struct.pack("<HHIH", 258, 3, 1, 16))
     twelve[at + 8 : at + 10] = struct.pack("<H", 12)
     yield Variant("tiff 12 bits", bytes(twelve), code="unsupported")
     yield Variant("jpeg 12 bits", imagecodecs.jpeg_encode(GREY16 >> 4, 90, bitspersample=12), code="unsupported")
     yield Variant("jpeg ls", imagecodecs.jpegls_encode(GREY8), code="unsupported")
+
+
+def _not_alone() -> Iterator[Variant]:
+    """Pictures of which a reader sees the first alone."""
+    moving = imagecodecs.apng_encode(np.stack([GREY8, 255 - GREY8]))
+    yield Variant("png of two frames", moving, code="unsupported")
+    yield Variant("png of one frame", imagecodecs.apng_encode(GREY8[None]), GREY8)
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as tiff:
+        tiff.write(GREY8[::4, ::4], subfiletype=1, subifds=1, metadata=None)
+        tiff.write(GREY16, metadata=None)
+    yield Variant("tiff of a small copy, its picture below", out.getvalue(), code="unsupported")
+    out = io.BytesIO()
+    with tifffile.TiffWriter(out) as tiff:
+        tiff.write(GREY8, metadata=None)
+        tiff.write(GREY8 > 100, subfiletype=4, photometric="mask", metadata=None)
+    yield Variant("tiff with a transparency mask", out.getvalue(), code="unsupported")
 
 
 def _damaged() -> Iterator[Variant]:
@@ -118,6 +190,11 @@ def _damaged() -> Iterator[Variant]:
         start, length = _piece(data, 2)
         data[start + length // 2] ^= bit
         yield Variant(f"tiff deflate {layout}, bit {bit} flipped", bytes(data), code="unreadable")
+    for layout, how in layouts.items():
+        data = bytearray(tiff_bytes(GREY8, **how))
+        at = data.index(struct.pack("<I", _piece(data, 2)[0]))
+        data[at : at + 4] = bytes(4)
+        yield Variant(f"tiff {layout}, one at the byte 0", bytes(data), code="unreadable")
 
 
 def _piece(data: bytearray, number: int) -> tuple[int, int]:

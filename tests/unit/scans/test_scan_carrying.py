@@ -6,12 +6,13 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, IptcImagePlugin, PngImagePlugin
 
-from tests.unit.scans.conftest import LIMITS, colours, pillow_bytes, ramp
+from tests.unit.scans.conftest import LIMITS, colours, pillow_bytes, ramp, tiff_bytes
 from worker.scans import OutputOptions, compose, open_scan
 from worker.scans.metadata import read_metadata
 
@@ -165,6 +166,12 @@ def test_a_tag_too_long_to_be_read_takes_no_other_with_it(tag: int, said: str, t
     with Image.open(output) as image:
         assert image.getexif()[270] == "A street"
         assert CAPTION in _iptc_of(image)
+
+
+def test_a_channel_that_is_left_out_is_named(tmp_path: Path) -> None:
+    infrared = tiff_bytes(np.dstack([ramp()] * 4), photometric="rgb", extrasamples=["unspecified"])
+    said = "1 of its channels (neither colour nor alpha, such as infrared)"
+    assert _output(infrared, "tiff", "jpeg", tmp_path)[1] == (said,)
 
 
 def test_what_is_too_long_for_a_jpeg_is_named_and_the_rest_carried(tmp_path: Path) -> None:

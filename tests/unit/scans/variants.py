@@ -64,15 +64,17 @@ def _tifffile() -> Iterator[Variant]:
             byteorder=order,
         )  # fmt: skip
         yield Variant(f"tiff {grey.dtype} alpha {order}", with_alpha, grey)
-    for grey, is_inverted, compression in itertools.product(greys, (False, True), (None, "zlib")):
+    for grey, is_inverted, compression, (layout, how) in itertools.product(
+        greys, (False, True), (None, "zlib"), layouts.items()
+    ):
         full = np.iinfo(grey.dtype).max
         data = tiff_bytes(
-            np.stack([full - grey if is_inverted else grey, np.full_like(grey, full)]), tile=(16, 32),
+            np.stack([full - grey if is_inverted else grey, np.full_like(grey, full)]), **how,
             photometric="miniswhite" if is_inverted else "minisblack", planarconfig="separate",
             extrasamples=["unassalpha"], compression=compression,
         )  # fmt: skip
         white = " white is zero" if is_inverted else ""
-        yield Variant(f"tiff {grey.dtype} alpha tiles separate {compression}{white}", data, grey)
+        yield Variant(f"tiff {grey.dtype} alpha {layout} separate {compression}{white}", data, grey)
     floats = (GREY16 / 65535).astype(np.float32)
     yield Variant("tiff float", tiff_bytes(floats), GREY16)
     yield Variant("tiff float rgb", tiff_bytes(np.dstack([floats] * 3), photometric="rgb"), GREY16, within=1)
