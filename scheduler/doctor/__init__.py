@@ -14,7 +14,7 @@ def look(settings: Settings, *, source: str | None, destination: str | None, wit
     yield from guarded("database", lambda: services.database(settings))
     yield from guarded("broker", lambda: services.broker(settings))
     yield from guarded("source", lambda: stores.source(settings, source))
-    yield from guarded("destination", lambda: stores.destination(settings, destination))
+    yield from guarded("destination", lambda: stores.destination(settings, destination, source))
     yield from guarded("machine", lambda: machine.look(settings))
     yield from guarded("checkpoint", lambda: model.checkpoint(settings))
     if with_model:

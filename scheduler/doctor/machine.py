@@ -2,15 +2,14 @@
 
 import os
 import resource
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from scheduler.doctor import room
 from scheduler.doctor.finding import Finding, State
 from worker.settings import Settings
 
-_SCRATCH_BYTES = 2 << 30
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -70,11 +69,7 @@ def _scratch(settings: Settings) -> Finding:
     except OSError as error:
         do = "set PHOTOCHROM_SCRATCH_FOLDER to a folder that can be written"
         return Finding("scratch", State.WRONG, f"{folder} can't be written ({error.strerror})", do)
-    free = shutil.disk_usage(folder).free
-    said = f"{folder} has {free / 1e9:.1f} GB free; every scan in hand lies there, and its output"
-    if free < _SCRATCH_BYTES:
-        return Finding("scratch", State.WRONG, said, "set PHOTOCHROM_SCRATCH_FOLDER to a disk with room")
-    return Finding("scratch", State.FINE, said)
+    return room.of_the_scratch_folder(folder, room.Room.of(folder), settings.children * settings.in_flight_bytes)
 
 
 def _files(settings: Settings) -> Finding:

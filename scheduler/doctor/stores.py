@@ -8,8 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from db.errors import ServiceUnavailable
+from scheduler.doctor import room
 from scheduler.doctor.finding import Finding, State, clock
 from worker.errors import ScanError, StorageUnavailable
+from worker.scans import is_scan_key
 from worker.settings import Settings
 from worker.storage import FolderLocation, S3Location, open_storage, parse_location
 
@@ -37,8 +39,8 @@ def source(settings: Settings, place: str | None) -> Iterator[Finding]:
     yield from _clock("source", settings, place)
 
 
-def destination(settings: Settings, place: str | None) -> Iterator[Finding]:
-    """A file can be written there; it is taken away again, which workers never need to."""
+def destination(settings: Settings, place: str | None, source: str | None) -> Iterator[Finding]:
+    """A file can be written there, which is taken away again, as workers never need to; a folder has room."""
     if place is None:
         return
     storage = open_storage(parse_location(place), s3=settings.s3_options)
@@ -51,6 +53,15 @@ def destination(settings: Settings, place: str | None) -> Iterator[Finding]:
             raise _named(error) from error
     yield Finding("destination", State.FINE, f"{storage.uri} can be written")
     yield from _removed(settings, place)
+    location = parse_location(place)
+    if isinstance(location, FolderLocation):
+        sizes = [] if source is None else _sizes(settings, source)
+        yield room.of_a_destination(storage.uri, room.Room.of(location.path), sizes)
+
+
+def _sizes(settings: Settings, source: str) -> list[int]:
+    listed = open_storage(parse_location(source), s3=settings.s3_options).list()
+    return [each.bytes for each in islice((each for each in listed if is_scan_key(each.key)), room.SAMPLE_SCANS)]
 
 
 def _removed(settings: Settings, place: str) -> Iterator[Finding]:

@@ -1,0 +1,79 @@
+"""The room that scans and their outputs find on a disk."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scheduler.doctor.finding import Finding, State
+from scheduler.words import counted
+
+LEAST_BYTES = 2 << 30
+LEAST_FILES = 10_000
+OUTPUT_PER_SOURCE = 3  # bytes: three channels in place of one, in the scan's own format
+SAMPLE_SCANS = 1_000
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What a folder's file system has left for this user; `files` None where it counts none."""
+
+    bytes: int
+    files: int | None
+    in_memory: bool = False
+
+    @classmethod
+    def of(cls, folder: Path) -> "Room":
+        found = os.statvfs(folder)
+        files = found.f_favail if found.f_files else None
+        return cls(found.f_bavail * found.f_frsize, files, _kind(folder) in ("tmpfs", "ramfs"))
+
+    @property
+    def is_short(self) -> bool:
+        return self.bytes < LEAST_BYTES or (self.files is not None and self.files < LEAST_FILES)
+
+    def __str__(self) -> str:
+        if self.files is not None and self.files < LEAST_FILES:
+            return f"{self.bytes / 1e9:.1f} GB and {self.files:,} files"
+        return f"{self.bytes / 1e9:.1f} GB"
+
+
+def of_a_destination(place: str, room: Room, sizes: Sequence[int]) -> Finding:
+    """sizes: bytes of the source's first scans, SAMPLE_SCANS at most; of all where there are fewer."""
+    said, do = f"{place} has {room} free", "make room there; then photochrom retry JOB, where scans failed as disk_full"
+    if room.is_short:
+        return Finding("destination", State.WRONG, said, do)
+    needed = OUTPUT_PER_SOURCE * sum(sizes)
+    if needed == 0:
+        return Finding("destination", State.FINE, said)
+    if len(sizes) < SAMPLE_SCANS:
+        said += f"; outputs of the source's {counted(len(sizes), 'scan')} may take {needed / 1e9:.1f} GB"
+        if needed > room.bytes:  # some may be there already, and compress better
+            return Finding("destination", State.NOTE, said, do)
+        return Finding("destination", State.FINE, said)
+    fit = room.bytes * len(sizes) // needed
+    return Finding("destination", State.FINE, f"{said}, for some {fit:,} outputs of scans like the source's first")
+
+
+def of_the_scratch_folder(folder: Path, room: Room, in_flight_bytes: int) -> Finding:
+    """in_flight_bytes: of decoded scans that a worker on this machine may have in hand."""
+    said = f"{folder} has {room} free; every scan in hand lies there, and its output"
+    do = "set PHOTOCHROM_SCRATCH_FOLDER to a disk with room"
+    if room.is_short:
+        return Finding("scratch", State.WRONG, said, do)
+    if room.in_memory:
+        return Finding("scratch", State.NOTE, f"{said}; it lies in memory", f"{do}, or take this for memory in use")
+    if room.bytes < in_flight_bytes:
+        return Finding("scratch", State.NOTE, f"{said}; those may come to {in_flight_bytes / 1e9:.1f} GB", do)
+    return Finding("scratch", State.FINE, said)
+
+
+def _kind(folder: Path) -> str:
+    """The kind of file system that a folder lies on; "" where the machine does not say."""
+    try:
+        mounts = [line.split() for line in _MOUNTS.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        return ""
+    place = f"{os.major(folder.stat().st_dev)}:{os.minor(folder.stat().st_dev)}"
+    return next((mount[mount.index("-") + 1] for mount in mounts if mount[2] == place), "")
