@@ -14,6 +14,7 @@ from db.errors import DatabaseUnavailable, UsageError
 _ADDRESS = {"host", "hostaddr", "port"}  # what a URL's query may say of the server, and no secret
 CONNECT_SECONDS = 8  # under the ten seconds within which an unreachable service is reported
 # A machine that is frozen or cut off in the middle of a write must not hold its rows, and whoever waits for them.
+# It counts between statements only: see bulk.update_scans.
 IDLE_WRITE_SECONDS = 20
 _IDLE_IN_TRANSACTION = "25P03"  # what PostgreSQL says then
 

@@ -1,13 +1,15 @@
 """Many rows at once, as each database takes them fastest."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import ARRAY, Connection, String, Text, column, func, insert, literal, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
-from db.models import Base
+from db.models import Base, Scan, UtcDateTime
 
 
 def insert_rows(session: Session, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -18,6 +20,39 @@ def insert_rows(session: Session, table: type[Base], columns: Sequence[str], row
         _copy(connection, f"COPY {table.__tablename__} ({', '.join(columns)}) FROM STDIN", rows)
     else:
         session.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def update_scans(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Set what each row gives, by its `id`. What the session has loaded stays as it was."""
+    if session.get_bind().dialect.name != "postgresql":
+        session.execute(update(Scan), rows)
+        return
+    # Not the driver's executemany: it sends one statement after the other without an end that PostgreSQL would wait
+    # at, so the time limit for idle writes does not run, and a process frozen in it keeps its locks for ever.
+    for names, group in groupby(sorted(rows, key=tuple), key=tuple):
+        _update_at_once(session, names, list(group))
+
+
+def _update_at_once(session: Session, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    # Without a length: a cast to one cuts what is longer, where an assignment refuses it.
+    types = {name: Text() if isinstance(kind, String) else kind for name, kind in _types_of(names).items()}
+    arrays = [literal([_plain(row[name], kind) for row in rows], ARRAY(kind)) for name, kind in types.items()]
+    given = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in types.items())).render_derived()
+    session.execute(
+        update(Scan)
+        .where(Scan.id == given.c.id)
+        .values({name: given.c[name] for name in names if name != "id"})
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _types_of(names: Sequence[str]) -> dict[str, TypeEngine[Any]]:
+    return {name: Scan.__table__.c[name].type for name in names}
+
+
+def _plain(value: Any, kind: TypeEngine[Any]) -> Any:
+    """The driver wants the values of an array to be of one Python type."""
+    return value if value is None or isinstance(kind, UtcDateTime) else kind.python_type(value)
 
 
 def _copy(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost
 from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime, Worker
-from db.queries import tallies
+from db.queries import bulk, tallies
 
 # The checkpoint that a job is to be coloured with, where it is not left to the workers.
 WANTED_CHECKPOINT = Job.options["checkpoint"].as_string()
@@ -190,9 +190,12 @@ def lose_lease(
 ) -> tuple[int, int] | None:
     """Take the lease from a holder that is gone; None if it had ended, or was extended after `expired_before`.
 
+    None as well while somebody holds the chunk's row: a process that was frozen in the middle of a write must not keep
+    whoever looks after all the chunks. It is to be tried again.
     Returns how many leases this chunk has lost, and in how many of them a child died while its worker lived.
     """
-    lease = _held(message)
+    free = select(Chunk.id).where(Chunk.id == message.chunk_id).with_for_update(skip_locked=True)
+    lease = _held(message).where(Chunk.id == free.scalar_subquery())
     if expired_before is not None:
         lease = lease.where(Chunk.lease_expires_at < expired_before)
     values = {
@@ -218,9 +221,8 @@ def split(session: Session, chunk_id: int) -> list[int]:
         insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
         [{"job_id": chunk.job_id, "scan_count": 1, **losses} for _ in rest],
     ).all()
-    session.execute(
-        update(Scan),
-        [{"id": scan.id, "chunk_id": new_id} for scan, new_id in zip(rest, new_ids, strict=True)],
+    bulk.update_scans(
+        session, [{"id": scan.id, "chunk_id": new_id} for scan, new_id in zip(rest, new_ids, strict=True)]
     )
     chunk.scan_count -= len(rest)
     session.flush()

@@ -43,9 +43,11 @@ def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetim
     """Bring up to `count` pending chunks of the job into the state queued, under a new attempt each.
 
     None of a job that no longer runs: its row is locked meanwhile, so that no pause or cancel falls in between
-    and leaves chunks with the broker that nobody may claim.
+    and leaves chunks with the broker that nobody may claim. None either while somebody else changes the job: others
+    must not wait for that.
     """
-    runs = select(Job.id).where(Job.id == job_id, Job.state == JobState.RUNNING).with_for_update(read=True)
+    runs = select(Job.id).where(Job.id == job_id, Job.state == JobState.RUNNING)
+    runs = runs.with_for_update(read=True, skip_locked=True)
     if session.scalar(runs) is None:
         return []
     chosen = (

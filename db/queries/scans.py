@@ -8,7 +8,7 @@ from sqlalchemy import Select, case, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models import Job, Scan, ScanState
-from db.queries import chunks, doubts
+from db.queries import bulk, chunks, doubts
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ def record(session: Session, records: Sequence[ScanRecord]) -> None:
     """
     if not records:
         return
-    session.execute(update(Scan), [_row(record) for record in records])
+    bulk.update_scans(session, [_row(record) for record in records])
 
 
 def _row(record: ScanRecord) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """Scans in bulk: what a driver's own errors become."""
 
+import numpy as np
 import pytest
 from sqlalchemy import Engine
 
@@ -7,8 +8,9 @@ from db.errors import UsageError
 from db.models import ScanState
 from db.queries import jobs, scans
 from db.queries.jobs import NewScan
+from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
-from tests.rows import make_job
+from tests.rows import NOON, make_job
 
 ODD_KEYS = ["a\tb.png", "a\\nb\n.png", "\\.", "=cmd().png", "<script>.png", "a\u202eb.png", "é" * 512, "\"'.png"]
 
@@ -24,6 +26,28 @@ def test_a_key_comes_back_as_it_was_whatever_is_in_it(engine: Engine) -> None:
         found = scans.of_job(session, job_id)[1:]
     assert [(scan.source_key, scan.output_key, scan.state) for scan in found] == [
         (key, f"{key}.jpg", ScanState.PENDING) for key in ODD_KEYS
+    ]
+
+
+def test_what_was_measured_is_recorded_whatever_kind_of_number_it_is(engine: Engine) -> None:
+    """One of numpy's, a whole number of milliseconds, none at all; beside a size that stays the listing's."""
+    job_id = make_job(engine, scan_count=3)
+    measured = [Measured(1, fetch_ms=2), Measured(fetch_ms=0.5, certainty=np.float64(0.25)), Measured(4, width=5)]
+
+    with session_scope(engine) as session:
+        listed = scans.of_job(session, job_id)
+        records = [
+            ScanRecord(each.id, ScanState.PENDING, 1, its, "w", NOON)
+            for each, its in zip(listed, measured, strict=True)
+        ]
+        scans.record(session, records)
+
+    with read_scope(engine) as session:
+        found = scans.of_job(session, job_id)
+    assert [(each.source_bytes, each.fetch_ms, each.width, each.certainty) for each in found] == [
+        (1, 2.0, None, None),
+        (1000, 0.5, None, 0.25),
+        (4, None, 5, None),
     ]
 
 

@@ -1,6 +1,5 @@
 """Two transactions at once, on a real PostgreSQL: whoever waits for a lock must look again after it."""
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -8,7 +7,6 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from db.errors import DatabaseUnavailable
 from db.migrations import upgrade
 from db.models import ChunkState, JobState, ScanState
 from db.queries import chunks, jobs, queue, retries, scans
@@ -146,32 +144,3 @@ def test_two_dispatchers_at_once_take_different_chunks(engine: Engine, other: Th
     assert isinstance(second, list)
     assert (len(first), len(second)) == (3, 1)
     assert not set(first) & set(second)
-
-
-def test_who_is_frozen_in_the_middle_of_a_write_does_not_hold_up_the_others(
-    engine: Engine, other: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, postgresql_url: str
-) -> None:
-    monkeypatch.setattr("db.session.IDLE_WRITE_SECONDS", 1)
-    frozen = make_engine(postgresql_url)
-    message = leased(engine, make_job(engine, scan_count=1))
-
-    def freeze(session: Session) -> None:
-        chunks.extend(session, message, lease_seconds=60, now=NOON)
-        expiring = other.submit(transaction, engine, lambda its: chunks.lose_lease(its, message))
-        assert expiring.result(10) == (1, 0)
-        chunks.extend(session, message, lease_seconds=60, now=NOON)
-
-    with pytest.raises(DatabaseUnavailable):
-        transaction(frozen, freeze)
-    frozen.dispose()
-
-
-def test_who_only_reads_may_take_its_time(engine: Engine, monkeypatch: pytest.MonkeyPatch, postgresql_url: str) -> None:
-    monkeypatch.setattr("db.session.IDLE_WRITE_SECONDS", 1)
-    slow = make_engine(postgresql_url)
-
-    with read_scope(slow) as session:
-        queue.queued_count(session)
-        time.sleep(1.5)
-        assert queue.queued_count(session) == 0
-    slow.dispose()

@@ -1,0 +1,47 @@
+"""A child that records its scans and is frozen in the middle of it: while the driver puts the last row into words."""
+
+import os
+import signal
+import sys
+from datetime import datetime
+
+import psycopg
+from psycopg.types.datetime import DatetimeDumper
+
+import db.session
+from db.queries import chunks, leases
+from db.queries.chunks import Message
+from db.queries.scans import Measured, ScanRecord
+from tests.rows import NOON
+
+SCAN_COUNT = 8
+
+
+class Moment(datetime):
+    """When a scan ended; the driver is given a way of its own to write it."""
+
+
+class Freezing(DatetimeDumper):
+    left = SCAN_COUNT
+
+    def dump(self, moment: datetime) -> bytes | bytearray | memoryview | None:
+        Freezing.left -= 1
+        if not Freezing.left:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().dump(moment)
+
+
+def main(url: str, message: Message, idle_seconds: int) -> None:
+    db.session.IDLE_WRITE_SECONDS = idle_seconds
+    psycopg.adapters.register_dumper(Moment, Freezing)
+    engine = db.session.make_engine(url)
+    with db.session.read_scope(engine) as session:
+        scan_ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+    at = Moment.fromtimestamp(NOON.timestamp(), NOON.tzinfo)
+    records = [ScanRecord(each, "failed", 1, Measured(), "w", at, "truncated", "it ends") for each in scan_ids]
+    with db.session.session_scope(engine) as session:
+        leases.record(session, message, records, lease_seconds=60, now=NOON)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Message(int(sys.argv[2]), int(sys.argv[3])), int(sys.argv[4]))

@@ -1,0 +1,135 @@
+"""Whoever is frozen in the middle of a write keeps its rows' locks: PostgreSQL ends it, and nobody waits for it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psutil
+import pytest
+from sqlalchemy import Engine, update
+
+from db.errors import DatabaseUnavailable
+from db.migrations import upgrade
+from db.models import Chunk, ChunkState
+from db.queries import chunks, queue, retries
+from db.queries.chunks import Message
+from db.session import make_engine, read_scope, session_scope
+from scheduler import leases
+from tests.integration.db.frozen_writer import SCAN_COUNT
+from tests.rows import NOON, chunk_of, make_job
+
+IDLE_SECONDS = 1
+SOON_SECONDS = 5.0  # well under the limit for idle writes, which a wait would last
+
+
+@pytest.fixture
+def engine(postgresql_url: str) -> Iterator[Engine]:
+    engine = make_engine(postgresql_url)
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def hasty(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """The same database, for one whose writes may not be idle for long."""
+    monkeypatch.setattr("db.session.IDLE_WRITE_SECONDS", IDLE_SECONDS)
+    engine = make_engine(postgresql_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def other() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
+
+
+def leased(engine: Engine, job_id: int, count: int = 1) -> list[Message]:
+    with session_scope(engine) as session:
+        messages = queue.take_for_dispatch(session, job_id, count, now=NOON)
+        for message in messages:
+            chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+    return messages
+
+
+@contextmanager
+def frozen_writer(message: Message, url: str) -> Iterator[None]:
+    """A process that is frozen while it records what became of a chunk's scans."""
+    arguments = [url, str(message.chunk_id), str(message.attempt), str(IDLE_SECONDS)]
+    writer = subprocess.Popen([sys.executable, "-m", "tests.integration.db.frozen_writer", *arguments])
+    try:
+        while psutil.Process(writer.pid).status() != psutil.STATUS_STOPPED:
+            assert writer.poll() is None
+            time.sleep(0.05)
+        yield
+    finally:
+        writer.kill()
+        writer.wait()
+
+
+def test_a_child_frozen_while_it_records_loses_its_lease(engine: Engine, postgresql_url: str) -> None:
+    [message] = leased(engine, make_job(engine, scan_count=SCAN_COUNT))
+
+    with frozen_writer(message, postgresql_url):
+        deadline = time.monotonic() + 10 * IDLE_SECONDS
+        while leases.expire(engine, chunk_attempts=3) == 0:
+            assert time.monotonic() < deadline, "its transaction goes on, and holds the chunk's row"
+            time.sleep(0.1)
+
+    assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
+
+
+def test_a_write_that_goes_on_after_its_end_says_so(engine: Engine, hasty: Engine) -> None:
+    [message] = leased(engine, make_job(engine, scan_count=1))
+
+    def write() -> None:
+        with session_scope(hasty) as session:
+            chunks.extend(session, message, lease_seconds=60, now=NOON)
+            time.sleep(2 * IDLE_SECONDS)
+            chunks.extend(session, message, lease_seconds=60, now=NOON)
+
+    with pytest.raises(DatabaseUnavailable):
+        write()
+
+
+def test_who_only_reads_may_take_its_time(hasty: Engine, engine: Engine) -> None:
+    make_job(engine, scan_count=1)
+
+    with read_scope(hasty) as session:
+        queue.queued_count(session)
+        time.sleep(2 * IDLE_SECONDS)
+        assert queue.queued_count(session) == 0
+
+
+def test_a_chunk_in_somebody_s_hands_does_not_hold_up_the_expiry_of_others(
+    engine: Engine, other: ThreadPoolExecutor
+) -> None:
+    held, free = leased(engine, make_job(engine, scan_count=2, chunk_scans=1), 2)
+
+    with session_scope(engine) as session:
+        session.execute(update(Chunk).where(Chunk.id == held.chunk_id).values(lost_leases=0))
+        expiring: Future[int] = other.submit(leases.expire, engine, chunk_attempts=3)
+        assert expiring.result(SOON_SECONDS) == 1
+    assert chunk_of(engine, free.chunk_id).state == ChunkState.PENDING
+
+    assert leases.expire(engine, chunk_attempts=3) == 1
+    assert chunk_of(engine, held.chunk_id).state == ChunkState.PENDING
+
+
+def test_a_job_in_somebody_s_hands_does_not_hold_up_the_dispatch_of_others(
+    engine: Engine, other: ThreadPoolExecutor
+) -> None:
+    held, free = make_job(engine, scan_count=1), make_job(engine, scan_count=1)
+
+    def dispatch(job_id: int) -> int:
+        with session_scope(engine) as session:
+            return len(queue.take_for_dispatch(session, job_id, 1, now=NOON))
+
+    with session_scope(engine) as session:
+        assert retries.retry_failed(session, held, now=NOON) == 0
+        assert [other.submit(dispatch, each).result(SOON_SECONDS) for each in (held, free)] == [0, 1]
+    assert dispatch(held) == 1
