@@ -9,27 +9,15 @@ from pathlib import Path
 
 import pyvips
 
+from worker.scans.tiff_structure import ASSOCIATED_ALPHA
 from worker.scans.tiff_tags import Tags, TagsError, long8, read_exif, replace_pages, short
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339
 _TILES, _STRIPS = (324, 325), (273, 279)  # offsets, bytes
-_EXTRA, _ASSOCIATED_ALPHA = 338, 1
-_KEPT = {
-    254,
-    256,
-    257,
-    259,
-    266,
-    274,
-    278,
-    282,
-    283,
-    296,
-    317,
-    322,
-    323,
-    347,
-}  # what each channel shares with the others
+_EXTRA = 338
+_FULL = {"uchar": 255, "ushort": 65535, "float": 1}
+# What each channel shares with the others.
+_KEPT = {254, 256, 257, 259, 266, 274, 278, 282, 283, 296, 317, 322, 323, 347}
 _PROFILE_TAG, _PROFILE = 34675, "icc-profile-data"
 _RGB, _CMYK, _GREYS = 2, 5, (0, 1)
 _MOST_CHANNELS = 5
@@ -52,22 +40,35 @@ def _load_planes(path: Path, page: int) -> pyvips.Image:
     kind = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if photometric in _GREYS else None)
     if kind is None or not 1 < count <= _MOST_CHANNELS:
         raise pyvips.Error(f"unsupported: {count} channels of {depth} bits and kind {photometric} that lie apart")
+    # See tiff_kinds.fail_on; a channel alone in JPEG is as rare as JPEG's odd bytes.
+    options = {"access": "sequential", "fail_on": "warning"}
+    copy = str(_page_for_each_channel(path, page, main, count))
+    loaded = [pyvips.Image.tiffload(copy, page=channel, **options) for channel in range(count)]
+    image = _divided_by_alpha(loaded[0].bandjoin(loaded[1:]), main).copy(interpretation=kind)
+    if _PROFILE_TAG in main:
+        image.set_type(pyvips.GValue.blob_type, _PROFILE, main[_PROFILE_TAG].data)
+    return image
+
+
+def _divided_by_alpha(image: pyvips.Image, main: Tags) -> pyvips.Image:
+    """The image with its own colours, where they are multiplied by its alpha."""
+    extra = main[_EXTRA].numbers() if _EXTRA in main else []
+    if ASSOCIATED_ALPHA not in extra:
+        return image
+    place = image.bands - len(extra) + extra.index(ASSOCIATED_ALPHA)
+    divided = image.unpremultiply(alpha_band=place, max_alpha=_FULL[image.format])
+    return divided if image.format == "float" else divided.rint().cast(image.format)
+
+
+def _page_for_each_channel(path: Path, page: int, main: Tags, count: int) -> Path:
+    """The copy beside the scan, made at the first call."""
     target = path.with_name(f"{path.name}.{page}.planes")
     if not target.exists():
         part = target.with_name(target.name + ".part")
         shutil.copyfile(path, part)
         replace_pages(part, [_plane(main, channel, count) for channel in range(count)])
         part.replace(target)
-    # See tiff_kinds.fail_on; a channel alone in JPEG is as rare as JPEG's odd bytes.
-    loaded = [pyvips.Image.tiffload(str(target), page=n, access="sequential", fail_on="warning") for n in range(count)]
-    image = loaded[0].bandjoin(loaded[1:]).copy(interpretation=kind)
-    extra = main[_EXTRA].numbers() if _EXTRA in main else []
-    if _ASSOCIATED_ALPHA in extra:
-        place = count - len(extra) + extra.index(_ASSOCIATED_ALPHA)
-        image = image.unpremultiply(alpha_band=place).rint().cast(image.format).copy(interpretation=kind)
-    if _PROFILE_TAG in main:
-        image.set_type(pyvips.GValue.blob_type, _PROFILE, main[_PROFILE_TAG].data)
-    return image
+    return target
 
 
 def _plane(main: Tags, channel: int, count: int) -> Tags:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyvips
 
 from worker.scans.tiff_structure import (
+    ASSOCIATED_ALPHA,
     CMYK,
     DEFLATES,
     FLOATS,
@@ -47,6 +48,8 @@ def refuse_misread(page: TiffPage) -> None:
         found = "CIE Lab"
     elif page.photometric == MINISWHITE and page.sample_format == FLOATS:
         found = "floats whose 0 is white"
+    elif page.photometric == MINISBLACK and page.sample_format == FLOATS and _is_multiplied(page):
+        found = "grey floats multiplied by alpha"
     if found:
         raise pyvips.Error(f"unsupported: {found}")
 
@@ -67,6 +70,10 @@ def colours_and_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
         raise pyvips.Error(f"unsupported: {image.bands} channels, {others} of them neither colour nor alpha")
     own = image.extract_band(0, n=colours)
     return own if alpha is None else own.bandjoin(image[colours + alpha])
+
+
+def _is_multiplied(page: TiffPage) -> bool:
+    return ASSOCIATED_ALPHA in page.extra_samples and not wants_planes(page)
 
 
 def _others(page: TiffPage) -> int:

@@ -12,88 +12,24 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from tests.unit.scans.channel_variants import channel_variants
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
 from tests.unit.scans.variant import Variant
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
 FLOATS = (GREY16 / 65535).astype(np.float32)
-TURNED = [(274, 3, 1, 6, True)]  # a quarter, clockwise
 TILES: dict[str, Any] = {"tile": (16, 32)}
 
 
 def odd_variants() -> list[Variant]:
     return [
-        *_alpha_and_turned(),
-        *_channels_apart(),
-        *_other_channels(),
+        *channel_variants(),
         *_coded_otherwise(),
         *_transparent_png(),
         *_refused(),
         *_not_alone(),
         *_damaged(),
     ]
-
-
-def _alpha_and_turned() -> Iterator[Variant]:
-    for grey, planar in itertools.product((GREY8, GREY16), ("contig", "separate")):
-        alpha = grey[::-1].copy()
-        bands = np.stack([grey] * 3 + [alpha], axis=2 if planar == "contig" else 0)
-        data = tiff_bytes(
-            bands, photometric="rgb", planarconfig=planar, extrasamples=["unassalpha"], compression="zlib",
-            extratags=TURNED, **TILES,
-        )  # fmt: skip
-        yield Variant(f"tiff rgba {grey.dtype} tiles {planar}, turned", data, np.rot90(grey, -1))
-        full = int(np.iinfo(grey.dtype).max)
-        whole = np.stack([grey, np.full_like(grey, full)], axis=2)
-        data = tiff_bytes(whole, photometric="minisblack", extrasamples=["assocalpha"], planarconfig="contig")
-        yield Variant(f"tiff {grey.dtype} multiplied by alpha, {planar}", data, grey)
-    rgba = np.dstack([FLOATS] * 3 + [FLOATS[::-1]])
-    data = tiff_bytes(rgba, photometric="rgb", extrasamples=["unassalpha"], planarconfig="contig", extratags=TURNED)
-    yield Variant("tiff float rgba, turned", data, np.rot90(GREY16, -1), within=1)
-    for name, colours in (("grey alpha", [GREY16]), ("rgba", [GREY16] * 3)):
-        yield Variant(f"png 16 {name}", imagecodecs.png_encode(np.dstack([*colours, GREY16[::-1]])), GREY16)
-
-
-def _channels_apart() -> Iterator[Variant]:
-    """Each channel in strips or tiles of its own."""
-    halves, layouts = FLOATS.astype(np.float16), {"strips": {"rowsperstrip": 7}, "tiles": TILES}
-    for (layout, how), predictor in itertools.product(layouts.items(), (False, True)):
-        options: dict[str, Any] = {"planarconfig": "separate", "compression": "zlib", "predictor": predictor, **how}
-        name = f"{layout} separate{' predictor' if predictor else ''}"
-        data = tiff_bytes(np.stack([halves] * 3), photometric="rgb", **options)
-        yield Variant(f"tiff half floats rgb {name}", data, GREY16, within=16)
-        data = tiff_bytes(np.stack([FLOATS] * 3), photometric="rgb", **options)
-        yield Variant(f"tiff float rgb {name}", data, GREY16)
-        whole = np.ones_like(FLOATS)
-        data = tiff_bytes(np.stack([FLOATS, whole]), photometric="minisblack", extrasamples=["unassalpha"], **options)
-        yield Variant(f"tiff float alpha {name}", data, GREY16)
-    for kind, layout in itertools.product((np.uint8, np.uint16), layouts):
-        full = int(np.iinfo(kind).max)
-        shown = np.linspace(0, full, 96 * 64).astype(kind).reshape(64, 96)
-        multiplied, alpha = (shown // 2).astype(kind), np.full_like(shown, full // 2)
-        for name, photometric, colours in (("grey", "minisblack", 1), ("rgb", "rgb", 3)):
-            data = tiff_bytes(
-                np.stack([multiplied] * colours + [alpha]), photometric=photometric, planarconfig="separate",
-                extrasamples=["assocalpha"], **layouts[layout],
-            )  # fmt: skip
-            name = f"tiff {name} {shown.dtype} multiplied by alpha {layout} separate"
-            yield Variant(name, data, shown, within=3)
-
-
-def _other_channels() -> Iterator[Variant]:
-    """Channels that are neither colour nor alpha, as a film scanner's infrared, before or after an alpha."""
-    infrared = GREY16[::-1].copy()
-    layouts = {"strips": {"rowsperstrip": 7}, "tiles": TILES}
-    extras = (["unspecified"], ["unspecified"] * 2, ["unassalpha", "unspecified"], ["unspecified", "unassalpha"])
-    for extra, planar, layout in itertools.product(extras, ("contig", "separate"), layouts):
-        for name, photometric, colours in (("grey", "minisblack", 1), ("rgb", "rgb", 3)):
-            if colours == 1 and extra == ["unspecified"] * 2:
-                continue  # refused, as one of five channels is
-            data = tiff_bytes(
-                np.stack([GREY16] * colours + [infrared] * len(extra), axis=2 if planar == "contig" else 0),
-                photometric=photometric, planarconfig=planar, extrasamples=extra, **layouts[layout],
-            )  # fmt: skip
-            yield Variant(f"tiff {name} and {' and '.join(extra)} {layout} {planar}", data, GREY16)
 
 
 def _coded_otherwise() -> Iterator[Variant]:
@@ -142,6 +78,9 @@ def _refused() -> Iterator[Variant]:
     lab = np.dstack([GREY8, np.full_like(GREY8, 128), np.full_like(GREY8, 128)])
     yield Variant("tiff lab", tiff_bytes(lab, photometric="cielab"), code="unsupported")
     yield Variant("tiff float white is zero", tiff_bytes(1 - FLOATS, photometric="miniswhite"), code="unsupported")
+    both = np.dstack([FLOATS / 2, np.full_like(FLOATS, 0.5)])
+    grey = tiff_bytes(both, photometric="minisblack", planarconfig="contig", extrasamples=["assocalpha"])
+    yield Variant("tiff of grey floats multiplied by alpha", grey, code="unsupported")
     inks = np.dstack([GREY8] * 5)
     spot = tiff_bytes(inks, photometric="separated", planarconfig="contig", extrasamples=["unspecified"])
     yield Variant("tiff cmyk and a fifth ink", spot, code="unsupported")
