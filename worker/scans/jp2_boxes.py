@@ -20,7 +20,8 @@ IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 PHOTOSHOP = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
 
 SRGB, GREY, SYCC, CMYK = 16, 17, 18, 12  # enumerated colour spaces
-_ALPHA, _PREMULTIPLIED_ALPHA = 1, 2  # kinds of channels; 0 is a colour
+_COLOUR, _ALPHA, _MULTIPLIED_ALPHA = 0, 1, 2  # kinds of channels
+_WHOLE, _NONE = 0, 0xFFFF  # what a channel that is not of one colour is of
 _MOST_BOXES = 10_000
 _MOST_BYTES = 16 << 20  # of a box that is read; a codestream is not
 _CODESTREAM_TO_THE_END = struct.pack(">I4s", 0, b"jp2c")
@@ -38,6 +39,7 @@ class Boxes:
     profile: bytes | None = None
     has_palette: bool = False
     alpha_channels: tuple[int, ...] | None = None  # None where the file says nothing of channels
+    has_odd_channels: bool = False  # colours multiplied by alpha, or in another order
     per_millimetre: tuple[float, float] | None = None
     uuids: dict[bytes, bytes] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)  # kinds of boxes that say something else
@@ -90,7 +92,12 @@ def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int) -> No
     elif kind == b"pclr":
         boxes.has_palette = True
     elif kind == b"cdef":
-        boxes.alpha_channels = _alpha_channels(content)
+        channels = list(struct.iter_unpack(">HHH", content[2 : 2 + (len(content) - 2) // 6 * 6]))
+        boxes.alpha_channels = tuple(number for number, kind, _ in channels if kind in (_ALPHA, _MULTIPLIED_ALPHA))
+        boxes.has_odd_channels = any(
+            kind == _MULTIPLIED_ALPHA or (kind == _COLOUR and colour not in (_WHOLE, _NONE, number + 1))
+            for number, kind, colour in channels
+        )
     elif kind == b"resc" or (kind == b"resd" and boxes.per_millimetre is None):
         boxes.per_millimetre = _resolution(content)
     elif kind == b"uuid" and content[:16] in (XMP, EXIF, IPTC, PHOTOSHOP):
@@ -107,11 +114,6 @@ def _take_colour(boxes: Boxes, content: bytes) -> None:
         boxes.colour_space = int.from_bytes(content[3:7], "big")
     elif content[:1] in (b"\2", b"\3"):
         boxes.profile = content[3:]
-
-
-def _alpha_channels(content: bytes) -> tuple[int, ...]:
-    entries = struct.iter_unpack(">HHH", content[2 : 2 + (len(content) - 2) // 6 * 6])
-    return tuple(channel for channel, kind, _ in entries if kind in (_ALPHA, _PREMULTIPLIED_ALPHA))
 
 
 def _resolution(content: bytes) -> tuple[float, float] | None:

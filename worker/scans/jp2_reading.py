@@ -112,6 +112,8 @@ def read_header(path: Path, key: str) -> Jp2Header:
         raise _unsupported(key, "components of different sizes")
     if not stream.is_divisible and stream.grid.across * stream.grid.down > 1:
         raise _unsupported(key, "the packet headers of all tiles in one place")
+    if boxes.has_odd_channels:
+        raise _unsupported(key, "colours multiplied by alpha, or in another order")
     if boxes.has_palette:
         raise _unsupported(key, "a palette")
     return Jp2Header(boxes, stream, len(stream.depths), bits, _interpretation(boxes, len(stream.depths), bits, key))

@@ -11,6 +11,7 @@ from worker.errors import ScanError
 from worker.scans import jp2_reading, tiff_kinds
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
+from worker.scans.png_colour import UnknownColour, profile_of_png
 from worker.scans.structure import MOST_TILES_ACROSS, Structure, read_structure
 from worker.scans.tiff_kinds import colours_and_alpha, fail_on, refuse_misread, wants_planes
 from worker.scans.tiff_tags import TagsError
@@ -44,7 +45,17 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
             how |= {"page": page, "fail_on": fail_on(found)}
             image = load_planes(path, page) if wants_planes(found) else pyvips.Image.tiffload(str(path), **how)
             return colours_and_alpha(image, found)
-        return _LOAD[format](str(path), **how)
+        image = _LOAD[format](str(path), **how)
+        return _with_said_colour(image, path) if format == "png" else image
+
+
+def _with_said_colour(image: pyvips.Image, path: Path) -> pyvips.Image:
+    profile = profile_of_png(path, image.bands - image.hasalpha())
+    if profile is None:
+        return image
+    image = image.copy()
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    return image
 
 
 def load_header(path: Path, key: str, format: str, page: int = 0) -> pyvips.Image:
@@ -90,7 +101,7 @@ def reading(path: Path, key: str, format: str) -> Iterator[None]:
     """Turn what libvips raises while a scan is read into a ScanError: truncated or unreadable."""
     try:
         yield
-    except (pyvips.Error, TagsError) as error:
+    except (pyvips.Error, TagsError, UnknownColour) as error:
         structure = read_structure(path, format)
         if structure.is_cut:
             raise _truncated(key, format, structure) from None

@@ -1,4 +1,6 @@
-"""The chunks of a PNG file that hold what it says beside its pixels. (ISO/IEC 15948, 5.3 and 11.3; PNG 3rd edition.)
+"""The chunks of a PNG file that hold what it says beside its pixels, or of their colour.
+
+ISO/IEC 15948, 5.3 and 11.3; PNG 3rd edition.
 
 ImageMagick's "Raw profile type" texts hold in hexadecimal what PNG has no chunk for: IPTC. ExifTool reads them too.
 """
@@ -16,6 +18,8 @@ RAW = "Raw profile type "
 
 _SIGNATURE_AND_HEADER = 8 + 25
 _WANTED = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+_OF_COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
+_MOST_COLOUR_BYTES = 32
 _MOST_BYTES = 16 << 20  # of one chunk's content, as it is stored and unpacked; more is hostile
 _MOST_CHUNKS = 1_000_000
 
@@ -36,6 +40,22 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
                 file.seek(4, os.SEEK_CUR)
             else:
                 file.seek(length + 4, os.SEEK_CUR)
+
+
+def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
+    """What is said of colour before the pixels; a profile comes empty."""
+    found: dict[bytes, bytes] = {}
+    with path.open("rb") as file:
+        file.seek(8)
+        for _ in range(_MOST_CHUNKS):
+            length, kind = struct.unpack(">I4s", file.read(8).rjust(8, b"\0"))
+            if kind in (b"IDAT", b"IEND", bytes(4)):
+                break
+            content = file.read(length) if kind in _OF_COLOUR and length <= _MOST_COLOUR_BYTES else b""
+            if kind in (*_OF_COLOUR, b"iCCP"):
+                found.setdefault(kind, content)
+            file.seek(length - len(content) + 4, os.SEEK_CUR)
+    return found
 
 
 def text_of(chunk: Chunk) -> tuple[str, bytes]:

@@ -94,6 +94,11 @@ def _refused() -> Iterator[Variant]:
     at = twelve.index(struct.pack("<HHIH", 258, 3, 1, 16))
     twelve[at + 8 : at + 10] = struct.pack("<H", 12)
     yield Variant("tiff 12 bits", bytes(twelve), code="unsupported")
+    rgba = pillow_bytes(Image.fromarray(np.dstack([GREY8] * 4)), "JPEG2000")
+    channels = rgba.index(b"cdef") + 6
+    for name, at, value in (("multiplied by alpha", 3 * 6 + 2, 2), ("with blue first", 4, 3)):
+        odd = rgba[: channels + at] + struct.pack(">H", value) + rgba[channels + at + 2 :]
+        yield Variant(f"jp2 {name}", odd, code="unsupported")
     yield Variant("jpeg 12 bits", imagecodecs.jpeg_encode(GREY16 >> 4, 90, bitspersample=12), code="unsupported")
     yield Variant("jpeg ls", imagecodecs.jpegls_encode(GREY8), code="unsupported")
 
