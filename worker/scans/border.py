@@ -5,11 +5,10 @@ picture is worse than none, so a side is cut only where it looks as film does: l
 not holes or print, from the very edge on, and then, within a few lines, something else.
 """
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.square import Box, Pixels
+from worker.scans.square import Box, Pixels, fit
 
 _SIDE = 480  # pixels of the longer side, on which borders are looked for
 _SMALLEST = 64  # pixels; nothing is said of smaller scans
@@ -44,9 +43,9 @@ def find_picture(grey: Pixels) -> Box | None:
 
 def _small(grey: Pixels) -> Levels:
     share = min(1.0, _SIDE / max(grey.shape))
-    size = [max(1, round(side * share)) for side in grey.shape]
-    small = cv2.resize(grey, (size[1], size[0]), interpolation=cv2.INTER_AREA)
-    levels: Levels = small if small.dtype == np.uint8 else (small >> 8).astype(np.uint8)
+    height, width = (max(1, round(side * share)) for side in grey.shape)
+    small = fit(grey, Box(0, 0, width, height))
+    levels: Levels = (small if small.dtype == np.uint8 else small >> 8).astype(np.uint8, copy=False)
     return levels
 
 

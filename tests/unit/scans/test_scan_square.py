@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.scans.conftest import Opener, pillow_bytes, ramp, tiff_bytes
 from worker.scans import Box
 from worker.scans.colour import grey_lightness
-from worker.scans.square import box_in_square
+from worker.scans.square import box_in_square, fit
 
 SIDES = st.integers(1, 100_000)
 
@@ -48,3 +49,15 @@ def test_a_square_of_another_size_can_be_had(opened: Opener) -> None:
     square = opened(tiff_bytes(ramp())).square(256)
     assert square.lightness.shape == (256, 256)
     assert square.box.width == 256
+
+
+@pytest.mark.parametrize("size", [(1203, 1611), (803, 3207)])
+def test_a_large_scan_is_reduced_to_the_mean_of_what_each_pixel_covers(size: tuple[int, int]) -> None:
+    height, width = size
+    slope = np.add.outer(np.linspace(0, 20000, height), np.linspace(0, 40000, width))
+    box = Box(0, 0, 400, round(400 * height / width))
+
+    exact = cv2.resize(slope, (box.width, box.height), interpolation=cv2.INTER_AREA)
+
+    half_a_pixel = (20000 / box.height + 40000 / box.width) / 2
+    np.testing.assert_allclose(fit(slope.astype(np.uint16), box), exact, atol=half_a_pixel)
