@@ -2,9 +2,11 @@
 
 import shlex
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from db.models import Job
+from scheduler.folder_run import STATE_FOLDER
 from scheduler.submission import Submission
 from scheduler.words import counted
 
@@ -53,19 +55,19 @@ class Verified:
         return f"{read}: {counts}"
 
 
-def remedies(job: Job, verified: Verified) -> list[str]:
-    """What a person can do about the differences, a sentence each."""
+def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) -> list[str]:
+    """What a person can do about the differences, a sentence each; `state_folder` is that of a `photochrom run`."""
     found = {(difference.side, difference.what) for difference in verified.differences}
-    again = " ".join(["photochrom submit", shlex.quote(job.source), shlex.quote(job.destination), *_options(job)])
+    again = _command_again(job, state_folder)
     said = []
     if ("source", "missing") in found:
         said.append("Put the missing sources back; their outputs can't be made again without them.")
     if ("source", "changed") in found:
-        said.append(f"Put changed sources back, or colourize them as they are now: {again} --missing-only")
+        said.append(f"Put changed sources back, or colourize them as they are now: {again}")
     if ("output", "changed") in found:
-        said.append(f"Move the changed outputs away, then make them again: {again} --missing-only")
+        said.append(f"Move the changed outputs away, then make them again: {again}")
     elif ("output", "missing") in found:
-        said.append(f"Make the missing outputs again: {again} --missing-only")
+        said.append(f"Make the missing outputs again: {again}")
     if {("bag", "changed"), ("bag", "missing")} & found:
         said.append(f"Once the outputs are as recorded, write the bag's own files anew: photochrom bag {job.id}")
     if ("output", "extra") in found and job.options.get("bag"):
@@ -73,6 +75,16 @@ def remedies(job: Job, verified: Verified) -> list[str]:
     elif ("output", "extra") in found:
         said.append("Move the extra files away, or leave them: no job made them, and none will replace them.")
     return said
+
+
+def _command_again(job: Job, state_folder: Path | None) -> str:
+    """The command that does what is missing of the job."""
+    words = [shlex.quote(job.source), shlex.quote(job.destination), *_options(job)]
+    if state_folder is None:
+        return " ".join(["photochrom submit", *words, "--missing-only"])
+    if state_folder != Path(job.destination, STATE_FOLDER).resolve():
+        words.append(f"--state-folder {shlex.quote(str(state_folder))}")
+    return " ".join(["photochrom run", *words])
 
 
 def _options(job: Job) -> list[str]:

@@ -15,6 +15,7 @@ from worker.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
 
 STATE_FOLDER = ".photochrom"  # within the output folder; listings leave hidden folders out
+LOCK = "lock"  # in the state folder: one run at a time
 
 
 def submit_missing(engine: Engine, asked: Submission, *, settings: Settings) -> int | None:
@@ -34,6 +35,14 @@ def submit_missing(engine: Engine, asked: Submission, *, settings: Settings) -> 
         checkpoints=lambda: [own_checkpoint(settings)],
     )
     return submitter.submit(asked).job_id
+
+
+def state_folder_of(engine: Engine) -> Path | None:
+    """The state folder that the job database lies in; None where it is not one of `photochrom run`."""
+    if engine.url.get_backend_name() != "sqlite" or not engine.url.database:
+        return None
+    folder = Path(engine.url.database).resolve().parent
+    return folder if (folder / LOCK).exists() else None
 
 
 def failures(engine: Engine, job_id: int) -> list[Scan]:

@@ -237,6 +237,7 @@ def verify(job: JobId, json: Json = False) -> None:
     from scheduler.cli import common
     from scheduler.cli.progress import printable
     from scheduler.differences import remedies
+    from scheduler.folder_run import state_folder_of
     from scheduler.verify import Verifier
 
     settings = common.settings()
@@ -249,7 +250,7 @@ def verify(job: JobId, json: Json = False) -> None:
             print(printable(f"{each.what} {each.side}: {each.key} {each.detail}".rstrip()))
         print(verified.sentence())
         with read_scope(engine) as session:
-            sentences = remedies(jobs.get(session, job), verified)
+            sentences = remedies(jobs.get(session, job), verified, state_folder=state_folder_of(engine))
         for sentence in sentences:
             print(printable(sentence))
     raise typer.Exit(1 if verified.differences else 0)

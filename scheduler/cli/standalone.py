@@ -98,7 +98,7 @@ def run(
     from scheduler.cli import common
     from scheduler.cli.progress import printable
     from scheduler.cli.watching import follow
-    from scheduler.folder_run import STATE_FOLDER, check_folders, failures, submit_missing
+    from scheduler.folder_run import LOCK, STATE_FOLDER, check_folders, failures, submit_missing
     from scheduler.report_file import store_report
     from scheduler.standalone import System, only_one
     from scheduler.submit import Submission
@@ -121,7 +121,7 @@ def run(
     output = check_folders(asked, s3)
     check_checkpoint(settings)
     state = state_folder or output / STATE_FOLDER
-    with only_one(state / "lock"), System(state, with_s3=False) as system:
+    with only_one(state / LOCK), System(state, with_s3=False) as system:
         job_id = submit_missing(system.engine, asked, settings=settings)
         if job_id is None:
             console.print(Text(f"Nothing to do: {output_folder} has every scan of {folder} already."))

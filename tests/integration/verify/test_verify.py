@@ -14,6 +14,7 @@ from db.queries import jobs
 from db.queries.jobs import NewScan
 from db.session import make_engine, read_scope, session_scope
 from scheduler.differences import Verified, remedies
+from scheduler.folder_run import LOCK
 from scheduler.verify import Verifier
 from tests.acceptance.command import photochrom
 from tests.rows import NOON
@@ -174,6 +175,23 @@ def test_a_bags_own_files_are_held_against_each_other(
 def test_an_unknown_job_is_refused(engine: Engine, s3_options: S3Options) -> None:
     with pytest.raises(UsageError, match="job 7 is not"):
         verified(engine, 7, s3_options)
+
+
+@pytest.mark.parametrize("state", ["out/.photochrom", "elsewhere"])
+def test_after_a_run_it_is_a_run_that_mends(state: str, tmp_path: Path, place: Place) -> None:
+    folder = tmp_path / state
+    folder.mkdir(parents=True)
+    (folder / LOCK).touch()
+    database = f"sqlite:///{folder / 'photochrom.db'}"
+    upgrade(make_engine(database))
+    source, destination = str(tmp_path / "in"), str(tmp_path / "out")
+    job_id = make_done_job(make_engine(database), source, destination, place)
+    Path(destination, KEYS[0]).unlink()
+
+    said = photochrom("verify", str(job_id), folder=tmp_path, PHOTOCHROM_DATABASE_URL=database).stdout
+
+    given = "" if state.startswith("out") else f" --state-folder {folder}"
+    assert said.endswith(f"Make the missing outputs again: photochrom run {source} {destination}{given}\n")
 
 
 def test_the_command_says_it_and_exits_with_1(
