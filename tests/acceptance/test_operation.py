@@ -18,6 +18,7 @@ import pytest
 from scheduler.services import S3Server, ValkeyServer
 from scheduler.services.service import free_port
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
+from tests.prometheus import PrometheusServer, dashboard_queries, documented_queries
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SCANS = 12
@@ -59,7 +60,7 @@ def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Pat
         for name, port in ports.items():
             environment = clean_environment(**settings, PHOTOCHROM_METRICS_PORT=str(port))
             running.enter_context(photochrom_process(name, tmp_path, environment))
-        wait_until(lambda: json.loads(command("status", "1", "--json").stdout)[0]["state"] == "completed")
+        wait_until(lambda: json.loads(command("status", "1", "--json").stdout)[0]["state"] == "completed", 150)
         time.sleep(1.5)  # a heartbeat, and a look at the backlog
         yield {**ports, "flower": flower}
 
@@ -133,6 +134,26 @@ def test_an_operator_sees_what_the_pool_did(
     assert torn["scan"] > 0
     assert torn["worker"] == worker["name"]
     assert not any("superuser" in line["message"] for line in lines)
+
+
+@pytest.mark.skipif(not PrometheusServer.is_installed(), reason="no prometheus; install Debian's package prometheus")
+def test_prometheus_answers_every_query_and_tells_of_a_night_that_failed(
+    ports: dict[str, int], command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "1.png").touch()
+    command("schedule", "add", "plates", tmp_path / "scans", tmp_path / "colour", "--cron", "0 1 * * *")
+    shutil.rmtree(tmp_path / "scans")
+    assert command("schedule", "run", "plates").returncode == 2
+
+    with PrometheusServer(tmp_path / "prometheus", ports) as prometheus:
+        for query in dashboard_queries() + documented_queries():
+            prometheus.wait_for(query)
+        [alert] = prometheus.wait_for('ALERTS{alertname="PhotochromScheduleFailed", alertstate="firing"}')
+        assert alert["metric"]["schedule"] == "plates"
+        rules = prometheus.rules()
+    assert {rule["health"] for rule in rules} == {"ok"}
+    assert [rule["name"] for rule in rules if rule["state"] == "firing"] == ["PhotochromScheduleFailed"]
 
 
 def check_with_promtool(exposed: str) -> None:

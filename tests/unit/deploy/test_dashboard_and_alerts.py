@@ -8,13 +8,14 @@ from pathlib import Path
 import yaml
 from prometheus_client import generate_latest
 
+from tests.prometheus import dashboard_queries, documented_queries
 from tests.scheduler_metrics import scheduler_metrics
-from tests.unit.deploy.files import DEPLOY, ROOT, documents, program
+from tests.unit.deploy.files import DEPLOY, documents, program
 from worker.metrics import WorkerMetrics
 
 DASHBOARD = json.loads((DEPLOY / "grafana" / "photochrom.json").read_text("utf-8"))
 RULES = [rule for group in documents("prometheus/alerts.yml")[0]["groups"] for rule in group["rules"]]
-QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+QUERIES = dashboard_queries()
 
 
 def promtool(*arguments: str | Path) -> None:
@@ -28,13 +29,6 @@ def exposed() -> set[str]:
     text = (generate_latest(worker.registry) + generate_latest(scheduler.registry)).decode()
     described = set(re.findall(r"(?m)^# TYPE (\S+)", text))
     return described | set(re.findall(r"(?m)^(photochrom_\w+)", text))
-
-
-def documented_queries() -> list[str]:
-    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
-    return re.findall(
-        r"(?m)^\|[^|]*\| `([^`]+)`[^|]*\|$", page.partition("## To size a pool")[2].partition("## Live")[0]
-    )
 
 
 def test_prometheus_takes_its_configuration_and_rules() -> None:
