@@ -6,7 +6,8 @@ from pathlib import Path
 from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks
 from worker.scans.metadata import Metadata
 from worker.scans.photoshop import Resource
-from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, add_to_tiff, exif_block, fraction, long, short
+from worker.scans.tiff_tag_writer import add_to_tiff, exif_block, keeps_note
+from worker.scans.tiff_tags import MAKER_NOTE, Exif, Tags, TagsError, Value, fraction, long, short
 
 # What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.
 _IN_EXIF = {
@@ -22,6 +23,8 @@ _BYTES = 1, 7  # TIFF's BYTE and UNDEFINED
 def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height: int) -> tuple[str, ...]:
     """Put metadata into an output of `width` x `height` pixels; returns what it could not take, in words."""
     metadata = replace(metadata, exif=_fitting(metadata.exif, width, height), lost=list(metadata.lost))
+    if MAKER_NOTE in metadata.exif.exif and (format == "tiff" or not keeps_note(metadata.exif)):
+        metadata.lost.append("places within the maker's note (it is there, but has moved)")
     add = {"jpeg": _add_to_jpeg, "png": _add_to_png, "tiff": _add_to_tiff, "jp2": _add_to_jp2, "webp": _add_to_webp}
     add[format](path, metadata)
     return tuple(metadata.lost)

@@ -34,7 +34,8 @@ from worker.scans.jp2_codestream import (
 from worker.scans.jpeg_segments import EXIF
 from worker.scans.square import Pixels
 from worker.scans.stream import Shape, tiff_header
-from worker.scans.tiff_tags import TagsError, read_exif
+from worker.scans.tiff_tag_reader import read_exif
+from worker.scans.tiff_tags import TagsError
 
 _COC = 0xFF53
 _MOST_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out

@@ -11,7 +11,8 @@ from pathlib import Path
 from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_structure import alpha_among
-from worker.scans.tiff_tags import Exif, Tags, TagsError, Value, read_exif
+from worker.scans.tiff_tag_reader import read_exif
+from worker.scans.tiff_tags import Exif, Tags, TagsError, Value
 
 # Of pixels and their arrangement (TIFF 6.0; libtiff), which an output has its own of.
 _STRUCTURE = {

@@ -17,7 +17,8 @@ from worker.scans import OutputOptions, compose, open_scan
 
 FORMATS = ("jpeg", "png", "tiff", "jp2", "webp")
 
-pytestmark = pytest.mark.skipif(shutil.which("exiftool") is None, reason="ExifTool is not installed")
+needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="ExifTool is not installed")
+pytestmark = needs_exiftool
 
 
 def exiftool(*arguments: str | Path) -> str:

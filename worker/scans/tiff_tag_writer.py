@@ -1,0 +1,188 @@
+"""Directories of tags written: as EXIF blocks, and at the end of TIFF files, whose pixels stay where they are.
+
+An EXIF block is a little TIFF without pixels.
+"""
+
+import io
+import shutil
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from worker.scans.tiff_tag_reader import TagReader, read_exif
+from worker.scans.tiff_tags import (
+    EXIF_POINTER,
+    GPS_POINTER,
+    INTEROPERABILITY_POINTER,
+    LONG,
+    LONG8,
+    MAKER_NOTE,
+    SUB_PAGES,
+    USER_COMMENT,
+    Exif,
+    Tags,
+    TagsError,
+    Value,
+    in_order,
+    long8,
+)
+
+_PIXELS_AT = 273, 324  # offsets of strips, of tiles
+_MOST_BEFORE_NOTE = 16 << 10  # bytes; what lies further on in a file is not to be kept in its place
+_SHORT = 3  # TIFF's type of 16 bits
+_UTF_16 = b"UNICODE\0"  # of a user's comment, in the byte order of the whole
+
+
+def exif_block(exif: Exif) -> bytes:
+    """The tags as a TIFF without pixels, as JPEG and PNG hold them; a maker's note lies where it was."""
+    mark = b"II" if exif.order == "<" else b"MM"
+    before = b""
+    if keeps_note(exif):
+        assert exif.note_at is not None
+        note = exif.exif[MAKER_NOTE].data
+        before = bytes(exif.note_at - 8) + note + bytes(len(note) % 2)
+    packed = _pack_exif(exif, 8 + len(before), exif.order, big=False, keep_note=bool(before))
+    return mark + struct.pack(exif.order + "HI", 42, 8 + len(before)) + before + packed
+
+
+def keeps_note(exif: Exif) -> bool:
+    """Whether a block of these tags has the maker's note where it was."""
+    return MAKER_NOTE in exif.exif and exif.note_at is not None and 8 <= exif.note_at <= _MOST_BEFORE_NOTE
+
+
+def add_to_tiff(path: Path, exif: Exif) -> None:
+    """Add tags to a TIFF file's first page; those it has already stay. Raises TagsError.
+
+    A new directory at the file's end takes the place of the first one: no pixel is moved.
+    """
+    with path.open("r+b") as file:
+        writer = _TagWriter(file)
+        own, after = writer.directory(writer.first), writer.after(writer.first)
+        merged = replace(_in_order(exif, writer.order), main={**exif.main, **own})
+        writer.append(merged, writer.first_link, after=after)
+
+
+def replace_pages(path: Path, pages: Sequence[Tags]) -> None:
+    """Give a TIFF file other pages, in directories at its end. Raises TagsError."""
+    with path.open("r+b") as file:
+        writer = _TagWriter(file)
+        link = writer.first_link
+        for page in pages:
+            link = writer.append(Exif(page), link)
+
+
+def begin_tiff(path: Path, like: Path, *, big: bool) -> None:
+    """Make a TIFF file without pages, in the byte order of another one; `big`: one that may pass 4 GB."""
+    with like.open("rb") as file:
+        order = TagReader(file).order
+    mark = b"II" if order == "<" else b"MM"
+    path.write_bytes(mark + (struct.pack(order + "HHHQ", 43, 8, 0, 0) if big else struct.pack(order + "HI", 42, 0)))
+
+
+def add_page(path: Path, part: Path, tags: Tags) -> None:
+    """Add the first page of the TIFF file `part`, with its smaller copies below it, as the last page of another one.
+
+    `tags` take the place of that page's own. Raises TagsError.
+    """
+    with path.open("r+b") as file, part.open("rb") as source:
+        own, writer = TagReader(source), _TagWriter(file)
+        exif = read_exif(source)
+        shift = file.seek(0, io.SEEK_END)
+        shift += file.write(bytes(-shift % 16))
+        source.seek(0)
+        shutil.copyfileobj(source, file, 1 << 20)
+        if SUB_PAGES in exif.main:
+            below = [own.directory(place) for place in exif.main[SUB_PAGES].numbers()]
+            places = [writer.append_alone(_moved(each, shift)) for each in below]
+            exif.main[SUB_PAGES] = long8(*places)
+        exif.main = _moved(exif.main, shift) | tags
+        writer.append(exif, writer.last_link())
+
+
+class _TagWriter(TagReader):
+    """Directories at the end of a TIFF file that is open for reading and writing."""
+
+    def append(self, exif: Exif, link: int, *, after: int = 0) -> int:
+        """Write directories, and at `link` where they are; returns where the next link goes."""
+        at = self._end()
+        self.file.write(_pack_exif(exif, at, self.order, big=self.big, after=after))
+        self.file.seek(link)
+        self.file.write(struct.pack(self.order + self.word, at))
+        start, count, entry_bytes = self.shape(at)
+        return start + count * entry_bytes
+
+    def append_alone(self, tags: Tags) -> int:
+        """Write a directory that no other one is followed by; returns its place."""
+        at = self._end()
+        self.file.write(_pack(tags, at, self.order, self.big, 0))
+        return at
+
+    def _end(self) -> int:
+        """The file's end, made even: the place of a new directory."""
+        at = self.file.seek(0, io.SEEK_END)
+        return at + self.file.write(b"\0" * (at % 2))
+
+
+def _in_order(exif: Exif, order: str) -> Exif:
+    """The tags for another byte order: a comment in UTF-16 is turned, though TIFF calls it mere bytes."""
+    comment = exif.exif.get(USER_COMMENT)
+    if order == exif.order or comment is None or not comment.data.startswith(_UTF_16):
+        return exif
+    text = comment.data[len(_UTF_16) :]
+    turned = Value(comment.kind, _UTF_16 + in_order(_SHORT, text, ">"))
+    return replace(exif, exif=exif.exif | {USER_COMMENT: turned}, order=order)
+
+
+def _moved(page: Tags, shift: int) -> Tags:
+    """A directory whose pixels lie `shift` bytes further on."""
+    moved = {tag: long8(*(each + shift for each in page[tag].numbers())) for tag in _PIXELS_AT if tag in page}
+    return page | moved
+
+
+def _pack_exif(exif: Exif, at: int, order: str, *, big: bool, after: int = 0, keep_note: bool = False) -> bytes:
+    """The directories one behind the other, the first of them at `at` of the file."""
+    elsewhere = {MAKER_NOTE: exif.note_at} if keep_note and exif.note_at else {}
+    main, sub = dict(exif.main), dict(exif.exif)
+    pointers = [(main, GPS_POINTER, exif.gps), (sub, INTEROPERABILITY_POINTER, exif.interoperability)]
+    if sub or exif.interoperability:
+        pointers.insert(0, (main, EXIF_POINTER, sub))
+    wanted = [pointer for pointer in pointers if pointer[2] or pointer[2] is sub]
+    for tags, pointer, _ in wanted:
+        tags[pointer] = long8(0)  # its place is known once all lengths are
+    place = at + len(_pack(main, at, order, big, after))
+    for tags, pointer, below in wanted:
+        tags[pointer] = long8(place)
+        place += len(_pack(below, place, order, big, 0, elsewhere))
+    packed = _pack(main, at, order, big, after)
+    for _, _, below in wanted:
+        packed += _pack(below, at + len(packed), order, big, 0, elsewhere)
+    return packed
+
+
+def _pack(
+    tags: Mapping[int, Value], at: int, order: str, big: bool, after: int, elsewhere: Mapping[int, int] | None = None
+) -> bytes:
+    """One directory and its values, but for those of the tags that lie `elsewhere`, at these places, already."""
+    count_code, word = ("Q", "Q") if big else ("H", "I")
+    room = struct.calcsize("<" + word)
+    values_at = at + struct.calcsize("<" + count_code) + len(tags) * (4 + 2 * room) + room
+    directory, outside = struct.pack(order + count_code, len(tags)), b""
+    for tag, given in sorted(tags.items()):
+        value = given if big or given.kind != LONG8 else _longs(given)
+        data = in_order(value.kind, value.data, order)
+        entry_field = data.ljust(room, b"\0")
+        if elsewhere and tag in elsewhere:
+            entry_field = struct.pack(order + word, elsewhere[tag])
+        elif len(data) > room:
+            entry_field = struct.pack(order + word, values_at + len(outside))
+            outside += data + b"\0" * (len(data) % 2)
+        directory += struct.pack(order + "HH" + word, tag, value.kind, value.count) + entry_field
+    return directory + struct.pack(order + word, after) + outside
+
+
+def _longs(value: Value) -> Value:
+    numbers = value.numbers()
+    if max(numbers, default=0) >= 1 << 32:
+        raise TagsError("has no room beyond 4 GB")
+    return Value(LONG, struct.pack(f"<{len(numbers)}I", *numbers))
