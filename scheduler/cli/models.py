@@ -1,4 +1,4 @@
-"""Commands about the model. `train` and `evaluate` become `python -m worker.training`, which loads TensorFlow."""
+"""Commands about the model. Those that load TensorFlow become `python -m worker.training`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_opti
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (train, evaluate):
+    for command in (train, expect, evaluate):
         app.command(rich_help_panel="Model", context_settings=_PASS_ON)(command)
 
     app.command(rich_help_panel="Model")(models)
@@ -70,6 +70,11 @@ def _print_ids(console: Console, card: Card, place: list[str]) -> None:
 def train(context: typer.Context) -> None:
     """Train a checkpoint on folders or tar files of colour photos."""
     _become("train", context.args)
+
+
+def expect(context: typer.Context) -> None:
+    """Find the colours that colour photos let expect of each other, for train --expected-colours."""
+    _become("expect", context.args)
 
 
 def evaluate(context: typer.Context) -> None:

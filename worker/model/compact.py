@@ -18,6 +18,7 @@ from worker.model.network import EMBEDDING_CLASSES
 
 Tensor = Any
 Floats = NDArray[np.float32]
+Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order that they are applied
 
 STEM_CHANNELS = 32
 STAGE_CHANNELS = (48, 96, 192, 384)  # each stage halves the side
@@ -38,16 +39,27 @@ def build_compact(side_px: int) -> keras.Model:
     return keras.Model(images, layers.Dense(EMBEDDING_CLASSES, dtype="float32", name="predictions")(x), name="compact")
 
 
-def logits(images: Tensor, weights: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+def logits(images: Tensor, weights: Weights) -> Tensor:
     """Images (batch, side, side, 3), -1..1 -> class logits (batch, 1000), by the weights that `fold` gives."""
+    *_, x = feature_maps(images, weights[:-1])
+    kernel, bias = weights[-1]
+    return ops.matmul(ops.mean(x, axis=(1, 2)), kernel) + bias
+
+
+def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, ...]:
+    """Images (batch, side, side, 3), -1..1 -> what is seen in them at strides 4, 8, 16 and 32.
+
+    (batch, 24, 24, 48), (batch, 12, 12, 96), (batch, 6, 6, 192), (batch, 3, 3, 384); `weights` are the convolutions'.
+    """
     given = iter(weights)
     x = _folded(images, given, strides=2)  # (batch, 48, 48, 32)
+    maps = []
     for _ in STAGE_CHANNELS:
         x = _folded(x, given, strides=2)
         y = _folded(_folded(x, given), given, relu=False)
         x = ops.relu(x + y)
-    kernel, bias = next(given)
-    return ops.matmul(ops.mean(x, axis=(1, 2)), kernel) + bias
+        maps.append(x)
+    return tuple(maps)
 
 
 def fold(model: keras.Model) -> list[tuple[Floats, Floats]]:

@@ -25,6 +25,7 @@ Tensor = Any
 
 EMBEDDING_PX = 299  # the side that InceptionResNetV2 was made for
 LOGITS = {"inception_resnet_v2": inception_resnet_v2.logits, "compact": compact.logits}  # by architecture
+FEATURE_MAPS = {"inception_resnet_v2": inception_resnet_v2.feature_maps, "compact": compact.feature_maps}
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,20 @@ class Embedding:
 
     def __call__(self, lightness: Tensor) -> Tensor:
         """L* (batch, side, side, 1), 0..100 -> square roots of class probabilities (batch, 1000), 0..1, length 1."""
+        scores = LOGITS[self.architecture](self._input(lightness), self.layers)  # (batch, 1000)
+        return ops.sqrt(ops.softmax(scores / self.temperature))
+
+    def feature_maps(self, lightness: Tensor) -> tuple[Tensor, ...]:
+        """L* (batch, side, side, 1), 0..100 -> what the classifier sees at each place, from fine to coarse.
+
+        Maps (batch, height, width, channels), of fewer places and more channels each.
+        """
+        return FEATURE_MAPS[self.architecture](self._input(lightness), self.layers[:-1])
+
+    def _input(self, lightness: Tensor) -> Tensor:
         grey = lightness_to_grey(lightness)
         resized = ops.image.resize(grey, (self.side_px, self.side_px), antialias=True)  # (batch, 299, 299, 1), 0..255
-        scores = LOGITS[self.architecture](classifier_input(resized), self.layers)  # (batch, 1000)
-        return ops.sqrt(ops.softmax(scores / self.temperature))
+        return classifier_input(resized)
 
 
 def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:

@@ -23,21 +23,31 @@ LAYERS = 245  # 244 convolutions and the dense layer of the class logits
 
 def logits(images: Tensor, weights: Weights) -> Tensor:
     """Images (batch, side, side, 3), -1..1, side >= 75 -> class logits (batch, 1000)."""
+    *_, x = feature_maps(images, weights[:-1])
+    kernel, bias = weights[-1]
+    return ops.matmul(ops.mean(x, axis=(1, 2)), kernel) + bias  # (batch, 1000)
+
+
+def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor]:
+    """Images (batch, side, side, 3), -1..1, side >= 75 -> what is seen in them at strides 8, 16 and 32.
+
+    (batch, 35, 35, 320), (batch, 17, 17, 1088), (batch, 8, 8, 1536); `weights` are those of the convolutions.
+    """
     layers = iter(weights)
     x = _stem(images, layers)  # (batch, 35, 35, 192)
-    x = _mixed_5b(x, layers)  # (batch, 35, 35, 320)
+    x = _mixed_5b(x, layers)
     for _ in range(10):
         x = _residual_block(x, layers, (1, 2, 3), scale=0.17)
-    x = _reduction(x, layers, (1, 3))  # (batch, 17, 17, 1088)
+    fine = x  # (batch, 35, 35, 320)
+    x = _reduction(x, layers, (1, 3))
     for _ in range(20):
         x = _residual_block(x, layers, (1, 3), scale=0.1)
+    middle = x  # (batch, 17, 17, 1088)
     x = _reduction(x, layers, (2, 2, 3))  # (batch, 8, 8, 2080)
     for _ in range(9):
         x = _residual_block(x, layers, (1, 3), scale=0.2)
     x = _residual_block(x, layers, (1, 3), scale=1.0, last=True)
-    x = ops.mean(_convolution(x, layers), axis=(1, 2))  # (batch, 1536)
-    kernel, bias = next(layers)
-    return ops.matmul(x, kernel) + bias  # (batch, 1000)
+    return fine, middle, _convolution(x, layers)  # (batch, 8, 8, 1536)
 
 
 def fold(model: keras.Model) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:

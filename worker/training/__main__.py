@@ -1,4 +1,4 @@
-"""`python -m worker.training train|distill|export|evaluate`: `photochrom train` and `photochrom evaluate` run these."""
+"""`python -m worker.training COMMAND`, which `photochrom train`, `photochrom expect` and `photochrom evaluate` run."""
 
 import argparse
 import os
@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--side-px", type=int, default=96, help="side of a crop, a multiple of 8")
     train.add_argument("--zoom-px", nargs=2, type=float, default=[100.0, 420.0], help="range of a photo's short side")
     _shared(train, batch_size=24, learning_rate=1e-3)
+    _expect(commands.add_parser("expect", help="find the colours that photos let expect of each other"))
     distill = commands.add_parser("distill", help="train the embedding towards a teacher's logits")
     distill.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
     distill.add_argument("--logits", type=Path, required=True, help=".npz of names and the teacher's logits")
@@ -83,6 +84,24 @@ def _shared(parser: argparse.ArgumentParser, batch_size: int, learning_rate: flo
     parser.add_argument("--start-from", type=Path, help="a checkpoint, or an earlier run's state, to begin with")
     parser.add_argument("--resume", action="store_true", help="go on with OUTPUT's own state")
     parser.add_argument("--validate-every-minutes", type=float, default=6.0)
+
+
+def _expect(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
+    parser.add_argument("--output", type=Path, required=True, help=".npz to write, for train --expected-colours")
+    parser.add_argument("--cache", type=Path, help="folder for the decoded photos (default: photos beside OUTPUT)")
+    parser.add_argument("--embedding", help="whose features are used (default: the checkpoint's best)")
+    parser.add_argument("--checkpoint", type=Path, help="whose embeddings these are (default: the bundled one)")
+    parser.add_argument("--features", type=Path, help=".npz of names and features, in place of the embedding's own")
+    parser.add_argument("--folds", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument(
+        "--weight", nargs="*", default=[], metavar="FOLDER=TIMES", help="how often an epoch sees a folder's photos"
+    )
+    parser.add_argument(
+        "--keep", nargs="*", default=[], metavar="FOLDER=ONE_IN", help="of a folder for choosing (default: 20)"
+    )
+    parser.add_argument("--seed", type=int, default=1)
 
 
 def _export(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from argparse import Namespace
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +14,32 @@ from worker.training import train as training
 from worker.training.augment import Zoom
 from worker.training.classifiers import load_logits
 from worker.training.curves import loss_curves
-from worker.training.dataset import PhotoCache, build_cache, open_cache
-from worker.training.errors import TrainingError
+from worker.training.dataset import PhotoCache, open_cache
 from worker.training.evaluate_command import evaluate
+from worker.training.expect_command import expect
 from worker.training.expected_colours import load_expected_colours
 from worker.training.export import TrainedEmbedding
 from worker.training.export import export as export_checkpoint
 from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
-from worker.training.loop import Schedule
+from worker.training.given import licences_of, numbers, read_cache, schedule
 from worker.training.own_logits import own_logits
 from worker.training.refit import refit_last_layer
 from worker.training.soft_colours import bin_prior, take_back_rebalancing
 
-__all__ = ["distill", "evaluate", "export", "train"]
+__all__ = ["distill", "evaluate", "expect", "export", "train"]
 
 REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; state.weights.h5 is for --resume
 
 
 def train(given: Namespace) -> None:
     """Trains the fusion network; state, settings, loss curves, contact sheet and a checkpoint go into `--output`."""
-    cache = _cache(given)
-    cache = replace(cache, kept_one_in=_numbers("--keep", given.keep, cache))
-    if not len(cache.training):
-        raise TrainingError(f"--keep {' '.join(given.keep)} leaves no photo to train on; keep one in two or fewer")
+    cache = read_cache(given, given.cache or given.output / "photos")
     settings = training.Settings(
         side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
-        seed=given.seed, mixed_precision=given.precision, schedule=_schedule(given),
-        weights=_numbers("--weight", given.weight, cache),
+        seed=given.seed, mixed_precision=given.precision, schedule=schedule(given),
+        weights=numbers("--weight", given.weight, cache),
     )  # fmt: skip
-    licences = _licences(given.licence, cache)
+    licences = licences_of(given.licence, cache)
     embeddings = base_embeddings(given.embedding, given.checkpoint or bundled_checkpoint_path())
     known = {path: load_logits(path, cache.names) for path in given.logits}
     sources = [known[path] for path in given.logits]  # one that is named twice is met twice as often
@@ -64,38 +61,12 @@ def train(given: Namespace) -> None:
     print(f"checkpoint {card.id} written to {given.output / 'checkpoint'}; look at {given.output / 'contact.png'}")
 
 
-def _licences(given: list[str], cache: PhotoCache) -> dict[str, str]:
-    """`FOLDER=LICENCE` as a mapping; raises TrainingError for a folder that no photo is from."""
-    pairs = dict(pair.partition("=")[::2] for pair in given)
-    if odd := sorted(pairs.keys() - cache.by_folder().keys()):
-        raise TrainingError(
-            f"--licence names {', '.join(odd)}; expected FOLDER=LICENCE with one of the folders "
-            f"{', '.join(sorted(cache.by_folder()))}"
-        )
-    return pairs
-
-
-def _numbers(option: str, given: list[str], cache: PhotoCache) -> dict[str, int]:
-    """`FOLDER=NUMBER` as a mapping; raises TrainingError for another form or a folder that no photo is from."""
-    known = cache.by_folder()
-    numbers = {}
-    for pair in given:
-        folder, _, number = pair.partition("=")
-        if folder not in known or not number.isdigit() or not int(number):
-            raise TrainingError(
-                f"{option} {pair!r} was given; expected FOLDER=NUMBER, a whole number from 1 on and one of the folders "
-                f"{', '.join(sorted(known))}"
-            )
-        numbers[folder] = int(number)
-    return numbers
-
-
 def distill(given: Namespace) -> None:
     """Trains the embedding; the state, the settings and the loss curves go into `--output`."""
-    cache = _cache(given)
+    cache = read_cache(given, given.cache or given.output / "photos")
     settings = distilling.Settings(
         architecture=given.architecture, side_px=given.side_px, batch_size=given.batch_size, seed=given.seed,
-        mixed_precision=given.precision, schedule=_schedule(given),
+        mixed_precision=given.precision, schedule=schedule(given),
     )  # fmt: skip
     teacher = load_logits(given.logits, cache.names)
     _write_settings(given.output, cache, asdict(settings))
@@ -130,24 +101,6 @@ def _trained(name: str, weights: Path, about: dict[str, Any]) -> TrainedEmbeddin
     classifier.load_weights(weights)
     folded = compact.fold(classifier) if architecture == "compact" else inception_resnet_v2.fold(classifier)
     return TrainedEmbedding(folded, {"architecture": architecture, **about})
-
-
-def _cache(given: Namespace) -> PhotoCache:
-    cache = build_cache(given.sources, given.cache or given.output / "photos")
-    print(f"{len(cache.names)} photos ({len(cache.validation)} kept for choosing); counts: {cache.census}", flush=True)
-    return cache
-
-
-def _schedule(given: Namespace) -> Schedule:
-    if not given.steps and not given.minutes:
-        raise TrainingError("neither --steps nor --minutes was given; training needs an end: give one")
-    return Schedule(
-        given.steps,
-        given.minutes,
-        given.learning_rate,
-        given.final_share,
-        validate_every_minutes=given.validate_every_minutes,
-    )
 
 
 def _write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:

@@ -3,17 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.model.embedding import Embedding
-from worker.model.lab import centre_square
 from worker.training.classifiers import CLASSES, Logits, load_logits
 from worker.training.dataset import SHORT_SIDE_PX, PhotoCache
 from worker.training.embedder import Embedder
 from worker.training.errors import TrainingError
-from worker.training.photos import to_lab
+from worker.training.photos import square_lab
 
 PHOTOS_AT_ONCE = 256  # in memory
 LEAST = 1e-6  # of a probability's square root, so that its logarithm is a number
@@ -31,7 +28,7 @@ def own_logits(cache: PhotoCache, embedding: Embedding, folder: Path, say: Calla
     logits = np.empty((len(cache.names), CLASSES), np.float16)
     for start in range(0, len(logits), PHOTOS_AT_ONCE):
         rows = range(start, min(start + PHOTOS_AT_ONCE, len(logits)))
-        given = embed(np.stack([_lightness(cache, row) for row in rows]))
+        given = embed(np.stack([square_lab(cache.photo(row), SHORT_SIDE_PX)[..., 0] for row in rows]))
         logits[start : start + len(rows)] = 2 * np.log(np.maximum(given, LEAST))
         say(f"embedding {embedding.name}: {start + len(rows)} of {len(logits)} photos")
     try:
@@ -41,9 +38,3 @@ def own_logits(cache: PhotoCache, embedding: Embedding, folder: Path, say: Calla
     except OSError as error:
         raise TrainingError(f"{path} can't be written ({error}); make room or name another --cache") from None
     return logits
-
-
-def _lightness(cache: PhotoCache, row: int) -> NDArray[np.float32]:
-    """L* of a photo's centre square (256, 256), 0..100."""
-    square = cv2.resize(np.asarray(centre_square(cache.photo(row))), (SHORT_SIDE_PX, SHORT_SIDE_PX))
-    return to_lab(np.asarray(square, np.uint8))[..., 0]

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.model.lab import centre_square
 from worker.training.errors import TrainingError
 
 Pixels = NDArray[np.uint8]
@@ -59,6 +60,11 @@ def mean_chroma(rgb: Pixels) -> float:
 def to_lab(rgb: Pixels) -> NDArray[np.float32]:
     """RGB (..., height, width, 3), 0..255 -> L*, a*, b* of the same shape; by OpenCV, faster than `model.lab`."""
     return np.asarray(cv2.cvtColor(np.asarray(rgb, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), np.float32)
+
+
+def square_lab(rgb: Pixels, side_px: int) -> NDArray[np.float32]:
+    """L*, a*, b* of a photo's centre square at this side: (side, side, 3)."""
+    return to_lab(np.asarray(cv2.resize(np.asarray(centre_square(rgb)), (side_px, side_px)), np.uint8))
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:

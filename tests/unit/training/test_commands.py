@@ -59,6 +59,32 @@ def test_what_the_embedding_says_of_the_photos_is_computed_once(run: Path) -> No
     np.testing.assert_allclose(powers.sum(1), 1, rtol=0.02)
 
 
+def test_what_expect_finds_is_what_train_takes(folder: Path) -> None:
+    found = folder / "found" / "expected.npz"
+    command = ["expect", str(folder / "photos"), "--checkpoint", str(folder / "base"), "--cache", str(folder / "cache")]
+    assert main([*command, "--output", str(found), "--folds", "2", "--epochs", "1"]) == 0
+    assert main([*train(folder, "drawn"), "--steps", "1", "--expected-colours", str(found)]) == 0
+    settings = json.loads((folder / "drawn" / "settings.json").read_text())["settings"]
+    assert settings["expected_share"] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--folds", "1"], "--folds 1 --epochs 8 was given; expected 2 and 1 at least"),
+        (["--features", "nowhere.npz"], "nowhere.npz can't be read"),
+        (["--output", "."], "--output . is a folder; expected a file's name"),
+    ],
+)
+def test_expect_refuses_what_it_cannot_use(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], text: str
+) -> None:
+    command = ["expect", str(folder / "photos"), "--cache", str(folder / "cache"), "--output", str(folder / "no.npz")]
+    assert main([*command, *options]) == 2
+    assert text in capsys.readouterr().err
+    assert not (folder / "no.npz").exists()
+
+
 @pytest.mark.parametrize(
     ("option", "text"),
     [

@@ -1,0 +1,63 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worker.training.dataset import PhotoCache
+from worker.training.errors import TrainingError
+from worker.training.expect import Places, Settings, expect, folds_of
+from worker.training.features import CELLS, Features, load_features
+
+BRIEF = Settings(folds=2, epochs=200, photos=8, places=16, dropout=0.1, learning_rate=1e-2)
+
+
+@pytest.fixture
+def hues(cache: PhotoCache) -> Features:
+    """What a classifier that knows each photo's hue would see at every place (the photos' hues take turns)."""
+    numbers = np.array([int(Path(str(name)).stem) for name in cache.names])
+    return np.broadcast_to((numbers % 2)[:, None, None, None], (len(numbers), CELLS, CELLS, 1)).astype(np.float16)
+
+
+def test_photos_tell_what_to_expect_of_others(cache: PhotoCache, hues: Features) -> None:
+    said: list[str] = []
+    places = Places(cache, hues)
+    expected = expect(cache, places, BRIEF, said.append)
+    everywhere = expected.reshape(len(expected), -1, 2).astype(np.float32)
+    assert min(places.r2(everywhere, rows) for rows in (cache.training, cache.validation)) > 0.8
+    assert len(said) == BRIEF.folds + 1
+
+
+def test_a_photos_own_colours_have_no_part_in_what_is_expected_of_it(cache: PhotoCache, hues: Features) -> None:
+    row, settings = int(cache.training[0]), replace(BRIEF, epochs=2)
+    places = Places(cache, hues)
+    before = expect(cache, places, settings, print)
+    places.ab[row] *= -1
+    after = expect(cache, places, settings, print)
+    np.testing.assert_array_equal(before[row], after[row])
+    fold = folds_of(cache, settings.folds)
+    of_other_folds = cache.training[fold[cache.training] != fold[row]]
+    assert np.abs(before[of_other_folds].astype(np.float32) - after[of_other_folds]).max() > 0
+
+
+def test_features_come_in_the_order_of_the_photos(tmp_path: Path) -> None:
+    features = np.arange(2)[:, None, None, None] * np.ones((2, CELLS, CELLS, 3))
+    np.savez(tmp_path / "seen.npz", names=["a.jpg", "b.jpg"], features=features)
+    assert load_features(tmp_path / "seen.npz", ["b.jpg", "a.jpg"])[:, 0, 0, 0].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("held", "text"),
+    [
+        ({"names": ["b.jpg"], "features": np.zeros((1, CELLS, CELLS, 3))}, "has no features for 'a.jpg'"),
+        (
+            {"names": ["a.jpg"], "features": np.zeros((1, 8, 8, 3))},
+            r"of shape \(1, 8, 8, 3\); expected \(",
+        ),
+        ({"names": ["a.jpg"]}, "expected names and features"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(tmp_path: Path, held: dict[str, object], text: str) -> None:
+    np.savez(tmp_path / "seen.npz", **held)  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match=text):
+        load_features(tmp_path / "seen.npz", ["a.jpg"])

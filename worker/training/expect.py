@@ -1,0 +1,137 @@
+"""The colours that photos let expect of each other, for `train --expected-colours`.
+
+The photos are divided into folds. For each, a perceptron is fitted on the other folds, from what a classifier sees at
+a place, and how light it is there, to the place's mean colour; it then answers for the photos that it never saw
+("cross-fitting"). Photos kept for choosing are fitted on by none, and get the mean of all answers.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.model.network import TRAINING_MEAN_AB
+from worker.training.dataset import SHORT_SIDE_PX, VALIDATION_ONE_IN, PhotoCache
+from worker.training.features import CELLS, Features
+from worker.training.photos import square_lab
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+PLACES = CELLS * CELLS
+CELL_PX = SHORT_SIDE_PX // CELLS
+HIDDEN = (384, 192)
+AB_SPREAD = 20.0  # about the standard deviation of a* and b*, CIE units
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Hyperparameters; found by trying on photos kept for choosing."""
+
+    folds: int = 4
+    epochs: int = 8
+    photos: int = 64  # in a step, with so many places of each
+    places: int = 64
+    dropout: float = 0.4
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    weights: Mapping[str, int] = field(default_factory=dict)  # times that a folder's photos are seen in an epoch
+    seed: int = 1
+
+
+def expect(cache: PhotoCache, places: "Places", settings: Settings, say: Callable[[str], None]) -> NDArray[np.float16]:
+    """a*, b* that others let expect of each photo's centre square: (n, 16, 16, 2), CIE units.
+
+    Says each fold's R2 on the photos of that fold.
+    """
+    fold = folds_of(cache, settings.folds)
+    training, kept = cache.training, cache.validation
+    expected = np.zeros((len(cache.names), PLACES, 2), np.float32)
+    for number in range(settings.folds):
+        own = training[fold[training] == number]
+        network = _fitted(places, training[fold[training] != number], cache, settings, number)
+        expected[own] = places.answers(network, own)
+        expected[kept] += places.answers(network, kept) / np.float32(settings.folds)
+        say(f"fold {number + 1} of {settings.folds}: R2 {places.r2(expected, own):.4f} on {len(own)} photos not met")
+    say(f"all folds together: R2 {places.r2(expected, kept):.4f} on {len(kept)} photos kept for choosing")
+    return expected.reshape(-1, CELLS, CELLS, 2).astype(np.float16)
+
+
+def folds_of(cache: PhotoCache, folds: int) -> Rows:
+    """Which fold each photo is in (n,), 0..folds - 1: by a hash of its name, so that a longer list moves none."""
+    # Divided, since the remainder says already which photos are kept for choosing.
+    hashes = [int(hashlib.sha256(str(name).encode()).hexdigest(), 16) // VALIDATION_ONE_IN for name in cache.names]
+    return np.array([value % folds for value in hashes], np.intp)
+
+
+class Places:
+    """What is known of each place of each photo, and its own mean colour."""
+
+    def __init__(self, cache: PhotoCache, features: Features) -> None:
+        """`features` (n, 16, 16, k) are of the cache's photos, turned grey."""
+        self._features = features
+        self._light = np.empty((len(cache.names), PLACES, 2), np.float16)
+        self.ab = np.empty((len(cache.names), PLACES, 2), np.float32)  # a*, b*, CIE units
+        for row in range(len(cache.names)):
+            lab = square_lab(cache.photo(row), SHORT_SIDE_PX).reshape(CELLS, CELL_PX, CELLS, CELL_PX, 3)
+            self.ab[row] = lab[..., 1:].mean((1, 3)).reshape(PLACES, 2)
+            lightness = lab[..., 0]
+            known = [(lightness.mean((1, 3)) - 50) / 25, (lightness.std((1, 3)) - 6) / 6]
+            self._light[row] = np.stack(known, axis=-1).reshape(PLACES, 2)
+
+    @property
+    def width(self) -> int:
+        return int(self._features.shape[-1]) + 2 + 2
+
+    def known(self, rows: Rows, places: Rows) -> Floats:
+        """Features, lightness, and where it is, of places (m, p) of photos (m,): (m, p, width)."""
+        seen = self._features[rows[:, None], places // CELLS, places % CELLS]
+        where = np.stack([places // CELLS, places % CELLS], axis=-1) / (CELLS - 1) * 2 - 1
+        return np.concatenate([seen, self._light[rows[:, None], places], where], axis=-1).astype(np.float32)
+
+    def answers(self, network: keras.Model, rows: Rows, at_once: int = 64) -> Floats:
+        """a*, b* (m, 256, 2) of every place of these photos."""
+        parts = [np.zeros((0, PLACES, 2), np.float32)]
+        for start in range(0, len(rows), at_once):
+            some = rows[start : start + at_once]
+            known = self.known(some, np.broadcast_to(np.arange(PLACES), (len(some), PLACES)))
+            parts.append(_colours(np.asarray(network.predict_on_batch(known), np.float32)))
+        return np.concatenate(parts)
+
+    def r2(self, expected: Floats, rows: Rows) -> float:
+        """Share of the colour variance of these photos' places that is explained; 0 for the tint."""
+        tint = np.asarray(TRAINING_MEAN_AB, np.float32)
+        return 1 - float(np.square(expected[rows] - self.ab[rows]).sum() / np.square(self.ab[rows] - tint).sum())
+
+
+def _fitted(places: Places, rows: Rows, cache: PhotoCache, settings: Settings, number: int) -> keras.Model:
+    """A perceptron fitted on these photos."""
+    keras.utils.set_random_seed(settings.seed + number)
+    rng = np.random.default_rng([settings.seed, number])
+    steps = settings.epochs * max(1, len(rows) // settings.photos)
+    network = _perceptron(places.width, settings.dropout)
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.02)
+    network.compile(keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay), loss="mse", jit_compile=False)
+    counts = cache.weights(rows, settings.weights).astype(np.float64)
+    for _ in range(steps):
+        some = rng.choice(rows, settings.photos, p=counts / counts.sum())
+        at = rng.integers(PLACES, size=(settings.photos, settings.places))
+        wanted = (places.ab[some[:, None], at] - np.asarray(TRAINING_MEAN_AB, np.float32)) / np.float32(AB_SPREAD)
+        network.train_on_batch(places.known(some, at), wanted)
+    return network
+
+
+def _perceptron(width: int, dropout: float) -> keras.Model:
+    """What is known of places (..., width) -> a*, b* beyond the tint, / AB_SPREAD (..., 2); untrained, the tint."""
+    known = keras.Input((None, width))
+    x = keras.layers.Dropout(0.7 * dropout)(known)
+    for units in HIDDEN:
+        x = keras.layers.Dropout(dropout)(keras.layers.Dense(units, activation="relu")(x))
+    return keras.Model(known, keras.layers.Dense(2, kernel_initializer="zeros")(x))
+
+
+def _colours(given: Floats) -> Floats:
+    return given * np.float32(AB_SPREAD) + np.asarray(TRAINING_MEAN_AB, np.float32)
