@@ -41,6 +41,7 @@ class System:
         self._kinds: dict[str, tuple[str, Mapping[str, str]]] = {}  # by name: what it is, and its own settings
         self._restarts = 0
         self._interrupted = False
+        self._interrupts_wait = False
         self._open = ExitStack()
         self.engine: Engine = make_engine(self.database_url)
 
@@ -52,15 +53,17 @@ class System:
         self.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as opening:
             opening.enter_context(self._interruptible())
-            opening.enter_context(self._valkey)
-            if self.s3:
-                opening.enter_context(self.s3)
+            for service in filter(None, (self._valkey, self.s3)):
+                with self._interrupts_held():
+                    opening.enter_context(service)
             upgrade(self.engine)
             opening.callback(self._stop_processes)
             self._open = opening.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+        # Somebody who presses Ctrl-C twice must not be left with half of it running.
+        self._interrupts_wait = True
         self._open.close()
         if self._interrupted and kind is not KeyboardInterrupt:
             # What it fell into made something else of it, or nothing.
@@ -75,7 +78,8 @@ class System:
 
         def interrupt(*_: object) -> None:
             self._interrupted = True
-            raise KeyboardInterrupt
+            if not self._interrupts_wait:
+                raise KeyboardInterrupt
 
         before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -83,6 +87,20 @@ class System:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    @contextmanager
+    def _interrupts_held(self) -> Iterator[None]:
+        """An interrupt waits for the end of the block: what is started in it must also be noted, or nobody stops it."""
+        self._interrupts_wait = True
+        try:
+            yield
+        finally:
+            self._interrupts_wait = False
+        self._raise_interrupt()
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def environment(self) -> dict[str, str]:
         """The settings with which any `photochrom` command works on this system."""
@@ -110,7 +128,7 @@ class System:
         """Start a scheduler or a worker, with settings of its own where given; its process id."""
         name = name or kind
         self._kinds[name] = kind, settings or {}
-        self._processes[name] = self._start(name)
+        self._start(name)
         return self._processes[name].pid
 
     def check(self) -> None:
@@ -118,16 +136,16 @@ class System:
 
         Raises ServiceUnavailable, with its last words, when a process has ended by itself; KeyboardInterrupt.
         """
-        if self._interrupted:
-            raise KeyboardInterrupt
-        for service in (self._valkey, self.s3):
-            if service is not None and not service.running:
-                service.start()
+        self._raise_interrupt()
+        for service in filter(None, (self._valkey, self.s3)):
+            if not service.running:
+                with self._interrupts_held():
+                    service.start()
         for name, process in self._processes.items():
             status = process.poll()
             if status is not None and status < 0 and self._restarts < RESTARTS:
                 self._restarts += 1
-                self._processes[name] = self._start(name)
+                self._start(name)
             elif status is not None:
                 raise ServiceUnavailable(
                     f"the {name} ended by itself with status {process.returncode}: {self._last_words(name)}; "
@@ -140,15 +158,15 @@ class System:
             return ""
         return f"the disk of {self.folder} is full; make room there, and it goes on by itself, or stop with Ctrl-C"
 
-    def _start(self, name: str) -> subprocess.Popen[bytes]:
+    def _start(self, name: str) -> None:
         kind, settings = self._kinds[name]
         self._log(name).parent.mkdir(exist_ok=True)
-        with self._log(name).open("ab") as log:
-            return subprocess.Popen(
+        with self._log(name).open("ab") as log, self._interrupts_held():
+            self._processes[name] = subprocess.Popen(
                 [sys.executable, "-P", "-m", "scheduler", kind],
                 env=_inherited()
                 | self.environment()
-                | {**settings, "PHOTOCHROM_END_WITH_PARENT": "true", **_OWN_REPORT},
+                | {**settings, "PHOTOCHROM_PARENT_PID": str(os.getpid()), **_OWN_REPORT},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

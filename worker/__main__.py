@@ -15,8 +15,8 @@ def main() -> int:
         from worker.supervisor import run_worker
 
         configure_logging(settings.log_level, settings.log_format)
-        if settings.end_with_parent:
-            end_with_parent()
+        if settings.parent_pid is not None:
+            end_with_parent(settings.parent_pid)
         run_worker(settings)
     except PhotochromError as error:
         print(f"photochrom: {error.message}", file=sys.stderr)

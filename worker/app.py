@@ -100,7 +100,7 @@ def _log_like_every_process(**_: object) -> None:
 
 @worker_init.connect
 def _end_celery_with_its_parent(**_: object) -> None:
-    end_with_parent(grace_seconds=ORPHAN_SECONDS)
+    end_with_parent(load_settings().parent_pid, grace_seconds=ORPHAN_SECONDS)
 
 
 @worker_process_init.connect

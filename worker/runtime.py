@@ -88,6 +88,7 @@ class Runtime:
 
     def environment(self) -> dict[str, str]:
         return {
+            "PHOTOCHROM_PARENT_PID": str(os.getpid()),
             "PHOTOCHROM_WORKER_NAME": self.worker_name,
             "PHOTOCHROM_RUNTIME_FOLDER": str(self.folder),
             "PHOTOCHROM_SCRATCH_FOLDER": str(self.scratch_folder),

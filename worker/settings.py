@@ -153,8 +153,8 @@ class Settings(BaseSettings):
     write_reports: bool = Field(
         True, description="Whether the scheduler writes each job's report into its destination when it ends."
     )
-    end_with_parent: bool = Field(
-        False, description="A scheduler or worker that `photochrom run` started ends with it, however it ends."
+    parent_pid: Annotated[int | None, Field(ge=1)] = Field(
+        None, description="Set by whoever starts a process that must end with them, however they end."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="What is logged: this, and what is worse."

@@ -31,8 +31,8 @@ def scheduler() -> None:
 
     settings = common.settings()
     configure_logging(settings.log_level, settings.log_format)
-    if settings.end_with_parent:
-        end_with_parent()
+    if settings.parent_pid is not None:
+        end_with_parent(settings.parent_pid)
     run_scheduler(settings)
 
 

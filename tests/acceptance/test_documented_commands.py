@@ -51,7 +51,6 @@ def machine(valkey: ValkeyServer, s3_server: S3Server, bucket: str, postgresql_u
         "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "2000",
         "PHOTOCHROM_CHILDREN": "1",
         "PHOTOCHROM_CHUNK_SCANS": "1",
-        "PHOTOCHROM_END_WITH_PARENT": "true",  # however a test ends
     }
     pool = {"PHOTOCHROM_BROKER_URL": valkey.url, "PHOTOCHROM_DATABASE_URL": postgresql_url}
     return Machine(tmp_path, places, settings, pool)
@@ -83,11 +82,11 @@ class Machine:
             running.enter_context(photochrom_process(name, self._folder, clean_environment(**settings)))
 
 
-# The doctor must see the model itself; everything else has a quick stand-in.
+# The doctor must see the model itself; everything else has a quick stand-in. However a test ends, so do they.
 _PHOTOCHROM = """\
 #!/bin/sh
 [ "$1" = doctor ] && unset PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS
-exec {python} -P -m scheduler "$@"
+PHOTOCHROM_PARENT_PID=$PPID exec {python} -P -m scheduler "$@"
 """
 
 

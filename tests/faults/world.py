@@ -111,7 +111,7 @@ class World(Processes):
                 "PHOTOCHROM_DATABASE_URL": self._database,
                 "PHOTOCHROM_QUEUE": self.name,
                 # Whoever stops the test must not leave its workers behind.
-                "PHOTOCHROM_END_WITH_PARENT": "true",
+                "PHOTOCHROM_PARENT_PID": str(os.getpid()),
                 "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "40",
                 "PHOTOCHROM_BATCH_SIZE": "4",
                 "PHOTOCHROM_CHUNK_SCANS": "8",

@@ -1,0 +1,95 @@
+"""A whole system on one machine: whenever it is interrupted, nothing that it started is left running."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scheduler.standalone import System
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS", "1")
+
+
+def children() -> list[psutil.Process]:
+    found: list[psutil.Process] = psutil.Process().children(recursive=True)
+    return found
+
+
+class InterruptedStart(subprocess.Popen[bytes]):
+    """The signal comes when the process is there, and its starter does not know of it yet."""
+
+    number = signal.SIGINT
+
+    def __init__(self, *arguments: object, **more: object) -> None:
+        super().__init__(*arguments, **more)  # type: ignore[call-overload]
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_a_process_starts_leaves_none(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = children()
+    monkeypatch.setattr(InterruptedStart, "number", number)
+
+    def interrupted() -> None:
+        with System(tmp_path, with_s3=False) as system:
+            monkeypatch.setattr("subprocess.Popen", InterruptedStart)
+            system.start_processes()
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert children() == before
+
+
+def test_an_interrupt_while_a_service_starts_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = children()
+    monkeypatch.setattr("subprocess.Popen", InterruptedStart)
+
+    with pytest.raises(KeyboardInterrupt), System(tmp_path, with_s3=False):
+        pass
+
+    assert children() == before
+
+
+class InterruptedEnd(subprocess.Popen[bytes]):
+    """Somebody presses Ctrl-C once more while it is told to end."""
+
+    def terminate(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+        super().terminate()
+
+
+def test_a_second_interrupt_does_not_leave_half_of_it_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = children()
+
+    def interrupted() -> None:
+        with System(tmp_path, with_s3=False) as system:
+            monkeypatch.setattr("subprocess.Popen", InterruptedEnd)
+            system.start_processes()
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert children() == before
+
+
+def test_a_process_whose_starter_died_before_it_could_look_ends_too(tmp_path: Path) -> None:
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait(10)
+    database = f"sqlite:///{tmp_path / 'nothing.db'}"
+    orphan = subprocess.Popen(
+        [sys.executable, "-P", "-m", "scheduler", "scheduler"],
+        env=os.environ | {"PHOTOCHROM_PARENT_PID": str(gone.pid), "PHOTOCHROM_DATABASE_URL": database},
+    )
+    try:
+        assert orphan.wait(30) is not None
+    finally:
+        orphan.kill()
