@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UsageError
+from worker.storage.mounts import is_same, paths_within, read_mounts
 
 # AWS' rules for bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -59,7 +60,7 @@ def overlap(a: Location, b: Location) -> bool:
             one, other = a.path.resolve(), b.path.resolve()
         except RuntimeError:
             raise UsageError(f"{a.path} or {b.path} is a loop of symbolic links; name a folder") from None
-        return _lies_in(one, other) or _lies_in(other, one)
+        return _reaches(one, other) or _reaches(other, one)
     return False
 
 
@@ -72,16 +73,14 @@ def without_secrets(text: str) -> str:
     return text if text.isprintable() else ascii(text)[1:-1]
 
 
+def _reaches(folder: Path, other: Path) -> bool:
+    """Whether `folder`, or what is mounted in it, lies in `other`, by any path that leads there; both resolved."""
+    return any(_lies_in(each, other) for each in (folder, *paths_within(folder, read_mounts())))
+
+
 def _lies_in(folder: Path, other: Path) -> bool:
     """Both resolved. A bind mount, or a name in capitals on a disk that knows none, is another path to one folder."""
-    return folder.is_relative_to(other) or any(_is_same(each, other) for each in (folder, *folder.parents))
-
-
-def _is_same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:  # not there yet, or not to be seen: then only its path can be compared
-        return False
+    return folder.is_relative_to(other) or any(is_same(each, other) for each in (folder, *folder.parents))
 
 
 def _parse_s3(text: str) -> S3Location:

@@ -1,0 +1,64 @@
+"""Other paths to a folder: a file system may be mounted at several places, whole or in part, as bind mounts do."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    device: str  # of the file system, "major:minor"
+    root: Path  # the folder of the file system that is seen at `point`
+    point: Path
+
+
+def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
+    """Every mount that this process sees, in the order they were made; none where the system is not Linux."""
+    try:
+        lines = table.read_text("utf-8", errors="surrogateescape").split("\n")
+    except OSError:
+        return []
+    rows = (line.split(" ") for line in lines if line)
+    return [Mount(row[2], _path(row[3]), _path(row[4])) for row in rows]
+
+
+def paths_within(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
+    """Every path to `folder`, which is resolved and need not be there, and to what is mounted inside it."""
+    # Path.exists() raises for what may not be looked into.
+    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110
+    for path in _paths_to(there, mounts):
+        yield path / folder.relative_to(there)
+    for mount in mounts:
+        if mount.point != folder and mount.point.is_relative_to(folder):
+            yield from _paths_to(mount.point, mounts)
+
+
+def is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:  # not there yet, or not to be seen: then only its path can be compared
+        return False
+
+
+def _paths_to(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
+    over = [mount for mount in mounts if folder.is_relative_to(mount.point)]
+    if not over:
+        return
+    # Of mounts at one point, the last hides the others.
+    deepest = max(len(mount.point.parts) for mount in over)
+    own = [mount for mount in over if len(mount.point.parts) == deepest][-1]
+    inner = own.root / folder.relative_to(own.point)
+    for mount in mounts:
+        if mount.device == own.device and inner.is_relative_to(mount.root):
+            path = mount.point / inner.relative_to(mount.root)
+            # NFS calls every root "/", and another mount may lie over the path.
+            if is_same(path, folder):
+                yield path
+
+
+def _path(text: str) -> Path:
+    return Path(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), text))
