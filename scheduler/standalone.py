@@ -134,7 +134,8 @@ class System:
     def check(self) -> None:
         """Start what was killed again, services as often as it takes, processes a few times; nothing is lost by it.
 
-        Raises ServiceUnavailable, with its last words, when a process has ended by itself; KeyboardInterrupt.
+        Raises UsageError or ServiceUnavailable, with its last words, when a process has ended by itself;
+        KeyboardInterrupt.
         """
         self._raise_interrupt()
         for service in filter(None, (self._valkey, self.s3)):
@@ -147,8 +148,9 @@ class System:
                 self._restarts += 1
                 self._start(name)
             elif status is not None:
-                raise ServiceUnavailable(
-                    f"the {name} ended by itself with status {process.returncode}: {self._last_words(name)}; "
+                error = UsageError if status == UsageError.exit_status else ServiceUnavailable
+                raise error(
+                    f"the {name} ended by itself with status {status}: {self._last_words(name)}; "
                     f"its log is {self._log(name)}"
                 )
 

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     )
     devices: str | None = Field(
         None,
-        description="GPUs, such as 0,1: a model server for each; unset: CUDA_VISIBLE_DEVICES, or all that there are.",
+        description="GPUs, such as 0,1: a model server for each; -1: the CPU; unset: CUDA_VISIBLE_DEVICES or all GPUs.",
     )
     cuda_visible_devices: str | None = Field(
         None, validation_alias="CUDA_VISIBLE_DEVICES", description="Set by whoever shares out a machine's GPUs."

@@ -21,7 +21,7 @@ from worker.doorbell import Doorbell
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.health import Health
 from worker.inference.connection import ServerInfo
-from worker.inference.devices import devices_of
+from worker.inference.devices import devices_of, wanted_gpus
 from worker.inference.process import ModelServerProcess
 from worker.inference.servers import ModelServers
 from worker.logs import json_of
@@ -79,6 +79,7 @@ class Supervisor:
         self._models = ModelServers(
             [self._model_server(number, device) for number, device in enumerate(devices)],
             only_on_gpus=settings.devices is None,
+            wanted_gpus=wanted_gpus(settings.devices),
         )
         self._celery = CeleryProcess(
             runtime.worker_name,

@@ -31,5 +31,5 @@ def test_a_model_server_for_each_device_and_children_for_all_of_them(tmp_path: P
 def test_a_device_without_a_child_is_refused(tmp_path: Path) -> None:
     status, said, _ = colourize(tmp_path, PHOTOCHROM_DEVICES="0,1", PHOTOCHROM_CHILDREN="1")
 
-    assert status != 0
+    assert status == 2
     assert "there are 2 devices for 1 children" in said

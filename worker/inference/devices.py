@@ -5,6 +5,8 @@ from pathlib import Path
 
 from worker.errors import UsageError
 
+CPU = "-1"  # as a CUDA device: none
+
 
 def devices_of(given: str | None, visible: str | None, found: Iterable[Path] | None = None) -> list[str | None]:
     """One for each model server; None for whatever TensorFlow finds.
@@ -22,3 +24,8 @@ def devices_of(given: str | None, visible: str | None, found: Iterable[Path] | N
     if len(set(names)) < len(names):
         raise UsageError(f"PHOTOCHROM_DEVICES is {text!r}, which names a device twice; expected such as 0,1")
     return list(names) or [None]
+
+
+def wanted_gpus(given: str | None) -> str | None:
+    """PHOTOCHROM_DEVICES where it names GPUs, and so leaves no choice; None where it names none, or the CPU."""
+    return None if given is None or given.strip() in ("", CPU) else given

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
+from worker.errors import UsageError
 from worker.inference.client import stats
 from worker.inference.connection import ServerInfo
 from worker.inference.process import ModelServerProcess
@@ -18,10 +19,13 @@ class ModelServers:
     """In the hands of one thread of the worker's parent. Each child talks to one of them.
 
     only_on_gpus: whether the others are left alone when the first finds itself on a CPU, which one server fills.
+    wanted_gpus: what a person named as such, if anything: a server that finds itself on a CPU is refused then.
     """
 
-    def __init__(self, servers: Sequence[ModelServerProcess], *, only_on_gpus: bool = False) -> None:
-        self._servers, self._only_on_gpus = list(servers), only_on_gpus
+    def __init__(
+        self, servers: Sequence[ModelServerProcess], *, only_on_gpus: bool = False, wanted_gpus: str | None = None
+    ) -> None:
+        self._servers, self._only_on_gpus, self._wanted_gpus = list(servers), only_on_gpus, wanted_gpus
         self._others_started = len(self._servers) == 1
         self._last: list[dict[str, float]] = [{} for _ in self._servers]
         self._before: list[dict[str, float]] = [{} for _ in self._servers]  # counts of those that have ended
@@ -43,13 +47,19 @@ class ModelServers:
             server.poll()
 
     def wait_ready(self, timeout_seconds: float) -> ServerInfo:
-        """Until all answer: the first's words, with the smallest batch; raises CheckpointError, ServiceUnavailable."""
+        """Until all answer: the first's words, with the smallest batch.
+
+        Raises CheckpointError, ServiceUnavailable, and UsageError when one lacks the GPU that it was to use.
+        """
         deadline = time.monotonic() + timeout_seconds
         first = self._servers[0].wait_ready(timeout_seconds)
+        self._check(first)
         if not self._others_started:
             self._start_others(first)
         abouts = [first]
         abouts += [each.wait_ready(max(0.0, deadline - time.monotonic())) for each in self._servers[1:]]
+        for about in abouts:
+            self._check(about)
         return replace(first, batch_size=min(about.batch_size for about in abouts))
 
     def stop(self, kill_after_seconds: float) -> None:
@@ -81,6 +91,13 @@ class ModelServers:
             "queue_length": sum(counts["queue_length"] for counts in now),
             "batch_size": max(counts["batch_size"] for counts in now),
         }
+
+    def _check(self, about: ServerInfo) -> None:
+        if self._wanted_gpus is not None and about.device == "CPU":
+            raise UsageError(
+                f"PHOTOCHROM_DEVICES is {self._wanted_gpus!r}, but TensorFlow does not find all of these GPUs here; "
+                "expected numbers or UUIDs as nvidia-smi -L lists them, or -1 to use the CPU"
+            )
 
     def _start_others(self, first: ServerInfo) -> None:
         if self._only_on_gpus and first.device == "CPU":

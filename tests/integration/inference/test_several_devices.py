@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.errors import ServiceUnavailable
+from worker.errors import ServiceUnavailable, UsageError
 from worker.inference.client import PredictionClient
 from worker.inference.process import ModelServerProcess
 from worker.inference.servers import ModelServers
@@ -80,6 +80,19 @@ def test_each_sees_its_own_device_alone(servers: ModelServers, processes: list[M
     servers.wait_ready(20)
     seen = [Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0") for process in processes]
     assert [f"CUDA_VISIBLE_DEVICES={number}".encode() in each for number, each in enumerate(seen)] == [True, True]
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+def test_a_gpu_that_was_asked_for_is_not_replaced_by_the_cpu(
+    lacking: int, processes: list[ModelServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_ready = processes[lacking].wait_ready
+    monkeypatch.setattr(processes[lacking], "wait_ready", lambda seconds: replace(wait_ready(seconds), device="CPU"))
+    servers = ModelServers(processes, wanted_gpus="0,9")
+    servers.start()
+    with pytest.raises(UsageError, match="PHOTOCHROM_DEVICES is '0,9', but TensorFlow does not find"):
+        servers.wait_ready(20)
+    servers.stop(kill_after_seconds=5)
 
 
 def test_a_cpu_has_one_model_server_however_many_gpus_there_seem_to_be(

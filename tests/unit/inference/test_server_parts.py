@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
-from worker.inference.devices import devices_of
+from worker.inference.devices import devices_of, wanted_gpus
 from worker.inference.server import listen
 from worker.inference.sizing import Floats, is_out_of_memory, load_fastest, load_largest
 from worker.inference.stand_in import StandInColorizer
@@ -74,6 +74,11 @@ def test_every_gpu_that_there_is_gets_a_model_server_unless_told_otherwise() -> 
     assert devices_of(None, "", found) == devices_of(None, None, found[:1]) == devices_of(None, None, []) == [None]
     with pytest.raises(UsageError, match="names a device twice"):
         devices_of("0,0", None)
+
+
+def test_the_cpu_may_be_asked_for_and_gpus_by_name_are_wanted() -> None:
+    assert [wanted_gpus(given) for given in (None, "", "-1")] == [None, None, None]
+    assert [wanted_gpus(given) for given in ("0", "9,GPU-8f", "cpu")] == ["0", "9,GPU-8f", "cpu"]
 
 
 def test_out_of_memory_is_known_by_name_or_words() -> None:
