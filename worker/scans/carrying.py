@@ -8,6 +8,7 @@ from worker.scans.metadata import Metadata
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_tag_writer import add_to_tiff, exif_block, keeps_note
 from worker.scans.tiff_tags import MAKER_NOTE, Exif, Tags, TagsError, Value, fraction, long, short
+from worker.scans.xmp import portions_of
 
 # What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.
 _IN_EXIF = {
@@ -44,6 +45,8 @@ def _add_to_jpeg(path: Path, metadata: Metadata) -> None:
         (jpeg_segments.APP1, jpeg_segments.XMP, metadata.xmp or b"", "XMP"),
         (jpeg_segments.APP13, jpeg_segments.PHOTOSHOP, resources, "IPTC and Photoshop resources"),
     ]
+    for portion in portions_of(metadata.extended_xmp or b""):
+        segments.append((jpeg_segments.APP1, jpeg_segments.EXTENDED_XMP, portion, "extended XMP"))
     for keyword, text in metadata.texts:
         if keyword == "Comment":
             segments.append((jpeg_segments.COMMENT, b"", text, "comment"))

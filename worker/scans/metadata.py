@@ -8,7 +8,7 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks
+from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks, xmp
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_structure import alpha_among
 from worker.scans.tiff_tag_reader import read_exif
@@ -35,6 +35,7 @@ class Metadata:
 
     exif: Exif = field(default_factory=Exif)
     xmp: bytes | None = None
+    extended_xmp: bytes | None = None  # what of it is too long for a JPEG's segment: for JPEG outputs alone
     iptc: bytes | None = None
     resources: list[Resource] = field(default_factory=list)  # Photoshop's, IPTC not among them
     texts: list[tuple[str, bytes]] = field(default_factory=list)  # keyword and UTF-8 text
@@ -53,7 +54,7 @@ def read_metadata(path: Path, format: str, page: int = 0) -> Metadata:
 
 
 def _read_jpeg(path: Path, metadata: Metadata) -> None:
-    block = b""
+    block, extended = b"", []
     for marker, content in jpeg_segments.read_segments(path):
         if marker == jpeg_segments.COMMENT:
             metadata.texts.append(("Comment", content.rstrip(b"\0").decode("utf-8", "replace").encode()))
@@ -62,10 +63,14 @@ def _read_jpeg(path: Path, metadata: Metadata) -> None:
         elif content.startswith(jpeg_segments.XMP):
             metadata.xmp = content[len(jpeg_segments.XMP) :]
         elif content.startswith(jpeg_segments.EXTENDED_XMP):
-            _lose(metadata, "extended XMP")
+            extended.append(content[len(jpeg_segments.EXTENDED_XMP) :])
         elif marker == jpeg_segments.APP13 and content.startswith(jpeg_segments.PHOTOSHOP):
             block += content[len(jpeg_segments.PHOTOSHOP) :]
     _take_resources(block, metadata)
+    if xmp.names_extended(metadata.xmp or b""):
+        whole = xmp.joined(metadata.xmp or b"", extended)
+        metadata.xmp = whole or metadata.xmp
+        metadata.lost += [] if whole else ["extended XMP (damaged)"]
 
 
 def _read_png(path: Path, metadata: Metadata) -> None:

@@ -7,10 +7,10 @@ schema's History; and `photochrom:` for what no standard has a place for.
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.dom import minidom
-from xml.parsers.expat import ExpatError
 
-_RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_XMLNS = "http://www.w3.org/2000/xmlns/"
+from worker.scans import xmp
+
+_RDF, _XMLNS = xmp.RDF, xmp.XMLNS
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _XMP = "http://ns.adobe.com/xap/1.0/"
 _MEDIA = "http://ns.adobe.com/xap/1.0/mm/"
@@ -25,9 +25,6 @@ _PREFIXES = {
     "photochrom": _OWN,
 }
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
-_MOST_BYTES = 16 << 20
-_END = b"</x:xmpmeta>"
-_EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,44 +41,22 @@ class Provenance:
 
 def with_provenance(packet: bytes | None, provenance: Provenance) -> tuple[bytes, bool]:
     """An XMP packet that says all that `packet` says and the provenance; False where `packet` can't be read."""
-    document = _parsed(packet) if packet else None
+    document = xmp.parsed(packet) if packet else None
     readable = document is not None or not packet
-    document = document or minidom.parseString(_EMPTY)  # noqa: S318 -- a constant
+    document = document or minidom.parseString(xmp.EMPTY)  # noqa: S318 -- a constant
     try:
         _merge(document, provenance)
-        assert document.documentElement is not None
-        text = document.documentElement.toxml()
+        return xmp.packed(document), readable
     except RecursionError:
         return with_provenance(None, provenance)[0], False
-    begin = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
-    return (begin + text + '\n<?xpacket end="w"?>').encode("utf-8", "replace"), readable
-
-
-def _parsed(packet: bytes) -> minidom.Document | None:
-    """The packet, where it is sound XMP."""
-    if len(packet) > _MOST_BYTES or b"<!DOCTYPE" in packet:
-        return None
-    try:
-        document = minidom.parseString(_element(packet))  # noqa: S318
-        sound = document.doctype is None and document.getElementsByTagNameNS(_RDF, "RDF")
-    except (ExpatError, ValueError, RecursionError):
-        return None
-    return document if sound else None
-
-
-def _element(packet: bytes) -> bytes:
-    """The packet without its wrapping, in which scanners' software makes mistakes."""
-    start, end = packet.find(b"<x:xmpmeta"), packet.rfind(_END)
-    return packet[start : end + len(_END)] if 0 <= start < end else packet.strip(b"\0 \r\n\t")
 
 
 def _merge(document: minidom.Document, provenance: Provenance) -> None:
-    rdf = document.getElementsByTagNameNS(_RDF, "RDF")[0]
+    rdf = xmp.rdf_of(document)
     about, earlier_type = "", ""
-    for old in rdf.getElementsByTagNameNS(_RDF, "Description"):
-        if old.parentNode is rdf:
-            about = old.getAttributeNS(_RDF, "about") or about
-            earlier_type = _take_old(old) or earlier_type
+    for old in xmp.descriptions(document):
+        about = old.getAttributeNS(_RDF, "about") or about
+        earlier_type = _take_old(old) or earlier_type
     description = _new(document, "rdf:Description", {"rdf:about": about, **_properties(provenance, earlier_type)})
     for prefix, uri in _PREFIXES.items():
         description.setAttributeNS(_XMLNS, f"xmlns:{prefix}", uri)
@@ -124,6 +99,7 @@ _REPLACED = {
     (_IPTC, "AISystemUsed"),
     (_IPTC, "AISystemVersionUsed"),
     (_XMP, "MetadataDate"),
+    (xmp.NOTE, xmp.HAS_EXTENDED),  # joined, or lost
 }
 
 

@@ -13,6 +13,7 @@ from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
 from worker.scans.profile import has_damaged_profile
 from worker.scans.provenance import Provenance, with_provenance
+from worker.scans.xmp import split
 
 _TILE = 256  # pixels, of a pyramid
 _UNIT = "resolution-unit"
@@ -38,12 +39,11 @@ def write_image(
 
 
 def _say_provenance(metadata: Metadata, provenance: Provenance, format: str) -> None:
-    """Into the scan's own XMP; alone, where that is damaged or leaves no room in a JPEG."""
-    packet, readable = with_provenance(metadata.xmp, provenance)
-    if format == "jpeg" and len(packet) > MOST_XMP_BYTES:
-        packet, readable = with_provenance(None, provenance)[0], False
-    metadata.lost += [] if readable else ["XMP (damaged, or over 64 KB)"]
-    metadata.xmp = packet
+    """Into the scan's own XMP, or in its stead where that is damaged."""
+    metadata.xmp, readable = with_provenance(metadata.xmp, provenance)
+    if format == "jpeg" and len(metadata.xmp) > MOST_XMP_BYTES:
+        metadata.xmp, metadata.extended_xmp = split(metadata.xmp)
+    metadata.lost += [] if readable else ["XMP (damaged)"]
 
 
 def _with_resolution(image: pyvips.Image, source: pyvips.Image) -> pyvips.Image:

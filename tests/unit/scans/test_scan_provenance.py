@@ -145,13 +145,3 @@ def test_another_source_type_can_be_said() -> None:
 
 def test_the_same_scan_gives_the_same_bytes() -> None:
     assert with_provenance(packet(""), MADE) == with_provenance(packet(""), MADE)
-
-
-def test_a_packet_too_long_for_a_jpeg_leaves_the_provenance(opened: Opener, tmp_path: Path) -> None:
-    long = packet(f"<dc:source>{'x' * 60_000}</dc:source>")
-    scan = opened(pillow_bytes(ramp(), "JPEG", xmp=long), "a.jpg")
-    lost = compose(scan, scan.square(), colours(), OutputOptions("jpeg"), tmp_path / "out", MADE).lost
-    lost_not = compose(scan, scan.square(), colours(), OutputOptions("png"), tmp_path / "png", MADE).lost
-    with Image.open(tmp_path / "out") as image:
-        assert lost == () or properties(image.info["xmp"])[f"{IPTC}DigitalSourceType"] == COMPOSITE
-    assert lost_not == ()

@@ -1,0 +1,134 @@
+"""XMP packets: parsed, written, and in two parts where a JPEG's segment is too short for one.
+
+The second part, extended XMP, is a packet of its own that the first one names by its MD5, cut into segments.
+ISO 16684-1; Adobe's XMP specification, part 3, 1.1.3.1.
+"""
+
+import hashlib
+import re
+import struct
+from collections.abc import Iterator, Sequence
+from xml.dom import minidom
+from xml.parsers.expat import ExpatError
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+XMLNS = "http://www.w3.org/2000/xmlns/"
+MOST_BYTES = 16 << 20
+MOST_PORTION = 65_400  # bytes of extended XMP in a segment, as the standard has it
+
+NOTE, HAS_EXTENDED = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
+
+_NAMED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
+_PORTION = struct.Struct(">32sII")  # MD5 of the whole in hexadecimal, its bytes, this portion's place in it
+_END = b"</x:xmpmeta>"
+EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
+
+
+def parsed(packet: bytes) -> minidom.Document | None:
+    """The packet, where it is sound XMP."""
+    if len(packet) > MOST_BYTES or b"<!DOCTYPE" in packet:
+        return None
+    try:
+        document = minidom.parseString(_element(packet))  # noqa: S318
+        sound = document.doctype is None and document.getElementsByTagNameNS(RDF, "RDF")
+    except (ExpatError, ValueError, RecursionError):
+        return None
+    return document if sound else None
+
+
+def packed(document: minidom.Document) -> bytes:
+    """The document as a packet. Raises RecursionError for one that is nested too deep."""
+    begin = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    return (begin + _text(document) + '\n<?xpacket end="w"?>').encode("utf-8", "replace")
+
+
+def rdf_of(document: minidom.Document) -> minidom.Element:
+    return document.getElementsByTagNameNS(RDF, "RDF")[0]
+
+
+def descriptions(document: minidom.Document) -> list[minidom.Element]:
+    """Those that are no part of another one."""
+    rdf = rdf_of(document)
+    return [each for each in rdf.getElementsByTagNameNS(RDF, "Description") if each.parentNode is rdf]
+
+
+def joined(packet: bytes, portions: Sequence[bytes]) -> bytes | None:
+    """A packet and the extended XMP that it names (and goes on to) as one; None where they are not whole and sound."""
+    document, extended = parsed(packet), parsed(_assembled(packet, portions))
+    if document is None or extended is None:
+        return None
+    for description in descriptions(extended):
+        _declare_prefixes(description)
+        rdf_of(document).appendChild(document.importNode(description, deep=True))
+    try:
+        return packed(document)
+    except RecursionError:
+        return None
+
+
+def split(packet: bytes) -> tuple[bytes, bytes]:
+    """A packet that holds the last of its descriptions alone and names the rest, and that rest as extended XMP."""
+    first, rest = parsed(packet), parsed(packet)
+    assert first is not None
+    assert rest is not None
+    last = descriptions(rest)[-1]
+    rdf_of(rest).removeChild(last)
+    extended = _text(rest).encode("utf-8", "replace")
+    *others, kept = descriptions(first)
+    for each in others:
+        rdf_of(first).removeChild(each)
+    kept.setAttributeNS(XMLNS, "xmlns:xmpNote", NOTE)
+    kept.setAttributeNS(NOTE, f"xmpNote:{HAS_EXTENDED}", _md5(extended).decode())
+    return packed(first), extended
+
+
+def portions_of(extended: bytes) -> Iterator[bytes]:
+    """Extended XMP as the contents of segments, behind their mark."""
+    for at in range(0, len(extended), MOST_PORTION):
+        yield _PORTION.pack(_md5(extended), len(extended), at) + extended[at : at + MOST_PORTION]
+
+
+def names_extended(packet: bytes) -> bool:
+    """Whether there is more of a packet elsewhere, or was."""
+    return _NAMED.search(packet) is not None
+
+
+def _assembled(packet: bytes, portions: Sequence[bytes]) -> bytes:
+    """The extended XMP that the packet names; empty where it is not whole."""
+    named = _NAMED.search(packet)
+    parts: dict[int, bytes] = {}
+    for portion in portions:
+        if len(portion) >= _PORTION.size and named:
+            md5, _, at = _PORTION.unpack_from(portion)
+            if md5.upper() == named[1].upper():
+                parts[at] = portion[_PORTION.size :]
+    whole = b"".join(parts[at] for at in sorted(parts))
+    return whole if named and _md5(whole) == named[1].upper() else b""
+
+
+def _md5(extended: bytes) -> bytes:
+    """As the standard wants it; it guards nothing."""
+    return hashlib.md5(extended, usedforsecurity=False).hexdigest().upper().encode()
+
+
+def _declare_prefixes(description: minidom.Element) -> None:
+    """What elements around it declare, in itself, so that it can be moved."""
+    around = description.parentNode
+    while isinstance(around, minidom.Element):
+        for place in range(around.attributes.length):
+            node = around.attributes.item(place)
+            assert isinstance(node, minidom.Attr)
+            if node.namespaceURI == XMLNS and not description.hasAttribute(node.name):
+                description.setAttributeNS(XMLNS, node.name, node.value)
+        around = around.parentNode
+
+
+def _element(packet: bytes) -> bytes:
+    """The packet without its wrapping, in which scanners' software makes mistakes."""
+    start, end = packet.find(b"<x:xmpmeta"), packet.rfind(_END)
+    return packet[start : end + len(_END)] if 0 <= start < end else packet.strip(b"\0 \r\n\t")
+
+
+def _text(document: minidom.Document) -> str:
+    assert document.documentElement is not None
+    return document.documentElement.toxml()
