@@ -1,11 +1,16 @@
 """Runs the `photochrom` command as a person would, with an environment of its own."""
 
+import io
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
+
+from scheduler.cli import main
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -32,6 +37,30 @@ def photochrom(
         timeout=timeout_seconds,
         check=False,
     )
+
+
+def photochrom_here(*arguments: str | Path, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """The same within this process, which takes a tenth of the time; not for commands that become another program."""
+    typed = ["photochrom", *map(str, arguments)]
+    output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with (
+        patch.dict(os.environ, clean_environment(**settings), clear=True),
+        patch.object(sys, "argv", typed),
+        chdir(folder),
+        redirect_stdout(output),
+        redirect_stderr(errors),
+        warnings.catch_warnings(),
+    ):
+        # A process would print these; deprecations it would not.
+        for shown in (UserWarning, RuntimeWarning, SyntaxWarning):
+            warnings.simplefilter("error", shown)
+        try:
+            main()
+        except SystemExit as ended:
+            status = ended.code
+    said, complained = (bytes(stream.buffer.getvalue()).decode() for stream in (output, errors))  # type: ignore[attr-defined]
+    assert isinstance(status, int)
+    return subprocess.CompletedProcess(typed, status, said, complained)
 
 
 @contextmanager
