@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     head: Literal["paper", "vivid"] | None = Field(
         None, description="The network's head: paper or vivid; unset means the checkpoint's own choice."
     )
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        None,
+        description="What the network computes in; unset: bfloat16 where that is measured to be faster, else float32.",
+    )
     devices: str | None = Field(
         None,
         description="GPUs, such as 0,1: a model server for each; -1: the CPU; unset: CUDA_VISIBLE_DEVICES or all GPUs.",

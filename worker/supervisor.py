@@ -103,6 +103,7 @@ class Supervisor:
             batch_wait_milliseconds=settings.batch_wait_milliseconds,
             embedding=settings.embedding,
             head=settings.head,
+            precision=settings.precision,
             stand_in_milliseconds=settings.stand_in_model_milliseconds,
             log_format=settings.log_format,
             environment=None if device is None else {**os.environ, "CUDA_VISIBLE_DEVICES": device},
@@ -156,7 +157,7 @@ class Supervisor:
         self._about = about
         self._metrics.describe(self.name, about, self._settings.children)
         logger.info(
-            "worker %s: %d children of %d threads, checkpoint %s, head %s, embedding %s on %d x %s, batches of %d",
+            "worker %s: %d children of %d threads, checkpoint %s, head %s, embedding %s; %d x %s, in %s, batches of %d",
             self.name,
             self._settings.children,
             threads,
@@ -165,6 +166,7 @@ class Supervisor:
             about.embedding,
             len(self._models),
             about.device,
+            about.precision,
             about.batch_size,
         )
 

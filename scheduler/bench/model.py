@@ -1,6 +1,7 @@
 """The bare network at several batch sizes, beside a large matrix product on the same cores."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from scheduler.bench.figures import Figure
 from scheduler.bench.probe import Probe
@@ -10,39 +11,42 @@ from worker.model.checkpoint import bundled_checkpoint_path
 
 _SIDE = 2048
 
-# What TensorFlow can be told by its environment; each is measured beside the model as it is.
-VARIANTS = {
-    "without oneDNN": {"TF_ENABLE_ONEDNN_OPTS": "0"},
-    "XLA (auto-clustering)": {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"},
-    "1 thread in an operation": {"TF_NUM_INTRAOP_THREADS": "1"},
-    "4 threads in an operation": {"TF_NUM_INTRAOP_THREADS": "4"},
-    "1 operation at once": {"TF_NUM_INTEROP_THREADS": "1"},
+# What TensorFlow can be told by its environment, and a precision; each is measured beside the model as it is.
+VARIANTS: dict[str, tuple[dict[str, str], str | None]] = {
+    "in float32": ({}, "float32"),
+    "in bfloat16": ({}, "bfloat16"),
+    "without oneDNN": ({"TF_ENABLE_ONEDNN_OPTS": "0"}, None),
+    "XLA (auto-clustering)": ({"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"}, None),
+    "1 thread in an operation": ({"TF_NUM_INTRAOP_THREADS": "1"}, None),
+    "4 threads in an operation": ({"TF_NUM_INTRAOP_THREADS": "4"}, None),
+    "1 operation at once": ({"TF_NUM_INTEROP_THREADS": "1"}, None),
 }
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
     with Probe("worker.bench.model") as model:
         about = load(model, bench, bench.sizes.batch_sizes)
-        yield from _batch_sizes(bench, model, about["gflop_per_scan"])
+        yield from _batch_sizes(bench, model, about["gflop_per_scan"], about["precision"])
     if bench.variants:
         yield from _variants(bench)
 
 
-def load(model: Probe, bench: Bench, sizes: tuple[int, ...]) -> dict[str, float]:
+def load(model: Probe, bench: Bench, sizes: tuple[int, ...], precision: str | None = None) -> dict[str, Any]:
     """Load the settings' checkpoint into it; what it says of it."""
     settings = bench.settings
     bench.say("loading the model")
-    answer: dict[str, float] = model.ask(
+    answer: dict[str, Any] = model.ask(
         "load",
         checkpoint=str((settings.checkpoint or bundled_checkpoint_path()).resolve()),
         embedding=settings.embedding,
         head=settings.head,
         sizes=list(sizes),
+        precision=precision or settings.precision,
     )
     return answer
 
 
-def _batch_sizes(bench: Bench, model: Probe, gflop: float) -> Iterator[Figure]:
+def _batch_sizes(bench: Bench, model: Probe, gflop: float, precision: str) -> Iterator[Figure]:
     sums = {size: Sum() for size in bench.sizes.batch_sizes}
     product = Sum()
     for _ in range(bench.sizes.turns):
@@ -52,7 +56,7 @@ def _batch_sizes(bench: Bench, model: Probe, gflop: float) -> Iterator[Figure]:
             product.add(model.ask("multiply", side=_SIDE, seconds=bench.sizes.turn_seconds / len(sums) / 4))
     for size, taken in sums.items():
         reached = taken.per_second * gflop
-        yield Figure("model", f"scans per second in batches of {size}", taken.per_second, "/s")
+        yield Figure("model", f"scans per second in batches of {size}", taken.per_second, "/s", detail=precision)
         yield Figure(
             "model",
             f"GFLOP/s in batches of {size} / of a matrix product",
@@ -65,12 +69,13 @@ def _variants(bench: Bench) -> Iterator[Figure]:
     size = bench.batch_size
     with Probe("worker.bench.model") as as_it_is:
         load(as_it_is, bench, (size,))
-        for name, environment in VARIANTS.items():
+        for name, (environment, precision) in VARIANTS.items():
             with Probe("worker.bench.model", environment) as other:
-                load(other, bench, (size,))
+                load(other, bench, (size,), precision)
                 sums = Sum(), Sum()
                 for _ in range(bench.sizes.turns):
                     bench.say(f"model: {name}")
                     for probe, taken in zip((as_it_is, other), sums, strict=True):
                         taken.add(probe.ask("predict", batch=size, seconds=bench.sizes.turn_seconds / 4))
-            yield Figure("model", f"{name} / as it is", ratio(sums[1].per_second, sums[0].per_second))
+            said = f"{sums[1].per_second:.2f} of {sums[0].per_second:.2f} scans/s in batches of {size}"
+            yield Figure("model", f"{name} / as it is", ratio(sums[1].per_second, sums[0].per_second), detail=said)

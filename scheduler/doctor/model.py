@@ -40,6 +40,7 @@ def device(settings: Settings) -> Iterator[Finding]:
             batch_wait_milliseconds=0,
             embedding=settings.embedding,
             head=settings.head,
+            precision=settings.precision,
             stand_in_milliseconds=settings.stand_in_model_milliseconds,
             say=lambda line: None,
         )
@@ -61,8 +62,8 @@ def _of_the_server(about: ServerInfo, socket_path: Path, began: float) -> Iterat
     yield Finding(
         "device",
         State.FINE,
-        f"{about.device}: head {about.head}, embedding {about.embedding}, ready after {ready:.0f} s, "
-        f"{milliseconds:.0f} ms for a batch of {about.batch_size}",
+        f"{about.device}, in {about.precision}: head {about.head}, embedding {about.embedding}, "
+        f"ready after {ready:.0f} s, {milliseconds:.0f} ms for a batch of {about.batch_size}",
     )
     if Path("/dev/nvidia0").exists() and "GPU" not in about.device.upper():
         do = "install the CUDA libraries: pip install '.[gpu]' in a clone; then look at the driver with nvidia-smi"

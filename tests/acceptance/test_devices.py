@@ -25,7 +25,7 @@ def test_a_model_server_for_each_device_and_children_for_all_of_them(tmp_path: P
     assert "model.sock" in log
     assert "model-1.sock" in log
     assert "3 children of 11 threads" in log
-    assert "on 2 x stand-in, batches of 8" in log
+    assert "2 x stand-in, in float32, batches of 8" in log
 
 
 def test_a_device_without_a_child_is_refused(tmp_path: Path) -> None:

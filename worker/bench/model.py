@@ -9,7 +9,7 @@ import io
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,6 +19,9 @@ from worker.bench.lines import answer
 from worker.parent import end_with_parent
 from worker.scans import ScanLimits, configure_libraries, open_scan
 from worker.storage import S3Options, open_storage, parse_location
+
+if TYPE_CHECKING:  # it loads TensorFlow
+    from worker.model.precision import Precision
 
 _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
 _QUALITY = 95
@@ -33,18 +36,24 @@ class ModelBench:
         self._matrix: Any = None
 
     def load(
-        self, checkpoint: str, embedding: str | None, head: str | None, sizes: list[int]
+        self,
+        checkpoint: str,
+        embedding: str | None,
+        head: str | None,
+        sizes: list[int],
+        precision: "Precision | None" = None,
     ) -> dict[str, float | str]:
         """Load a checkpoint for batches of these sizes; what it is, and its 10^9 operations per scan."""
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         from worker.model.colorizer import Colorizer
 
         began = time.perf_counter()
-        self._colorizer = Colorizer.load(Path(checkpoint), max(sizes), embedding, head, tuple(sizes))
+        self._colorizer = Colorizer.load(Path(checkpoint), max(sizes), embedding, head, tuple(sizes), precision)
         return {
             "seconds": time.perf_counter() - began,
             "gflop_per_scan": self._colorizer.operations(min(sizes)) / min(sizes) / 1e9,
             "device": self._colorizer.device,
+            "precision": self._colorizer.precision,
             "checkpoint": self._colorizer.checkpoint_id,
         }
 

@@ -35,6 +35,7 @@ class ServerInfo:
     checkpoint_id: str
     head: str
     embedding: str
+    precision: str
     device: str
     batch_size: int
     pid: int
@@ -48,6 +49,7 @@ class ServerInfo:
             checkpoint_id=str(message.get("checkpoint_id")),
             head=str(message.get("head")),
             embedding=str(message.get("embedding")),
+            precision=str(message.get("precision")),
             device=str(message.get("device")),
             batch_size=whole_number(message, "batch_size", 1, 1 << 20),
             pid=whole_number(message, "pid", 1, 1 << 40),

@@ -42,6 +42,7 @@ class ModelServerProcess:
         batch_wait_milliseconds: float,
         embedding: str | None = None,
         head: str | None = None,
+        precision: str | None = None,
         stand_in_milliseconds: float | None = None,
         log_format: str = "text",
         hangs_after_seconds: float = 60.0,
@@ -63,6 +64,8 @@ class ModelServerProcess:
             self._command += ["--embedding", embedding]
         if head is not None:
             self._command += ["--head", head]
+        if precision is not None:
+            self._command += ["--precision", precision]
         if stand_in_milliseconds is not None:
             self._command += ["--stand-in-milliseconds", str(stand_in_milliseconds)]
         self._process: subprocess.Popen[bytes] | None = None

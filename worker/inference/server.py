@@ -55,6 +55,7 @@ class ModelServer:
             "checkpoint_id": model.checkpoint_id,
             "head": model.head,
             "embedding": model.embedding,
+            "precision": model.precision,
             "device": model.device,
             "pid": os.getpid(),
         }
@@ -152,7 +153,9 @@ def load_model(arguments: argparse.Namespace, batch_size: int) -> Model:
     # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
     from worker.model.colorizer import Colorizer
 
-    return Colorizer.load(arguments.checkpoint, batch_size, arguments.embedding, arguments.head)
+    return Colorizer.load(
+        arguments.checkpoint, batch_size, arguments.embedding, arguments.head, precision=arguments.precision
+    )
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -161,6 +164,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--checkpoint", type=Path, help="folder of the checkpoint")
     parser.add_argument("--embedding", help="bundled, compact, imagenet, or a file; default: the checkpoint's best")
     parser.add_argument("--head", choices=["paper", "vivid"], help="default: the checkpoint's choice")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what is faster here")
     parser.add_argument("--batch-size", type=int, help="scans in one device batch; default: what is fastest here")
     parser.add_argument("--batch-wait-milliseconds", type=float, default=20.0, help="longest wait for a batch to fill")
     parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stand-in that takes so long a batch")

@@ -32,6 +32,11 @@ class Model(Protocol):
         """`paper`, `vivid`, or a stand-in's own."""
         ...
 
+    @property
+    def precision(self) -> str:
+        """`float32` or `bfloat16`."""
+        ...
+
     def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
         """(n, 400, 400), 0..100 -> a, b (n, 400, 400, 2) and certainty (n,), NaN where there is none."""
         ...

@@ -15,6 +15,7 @@ class StandInColorizer:
     checkpoint_id = "stand-in"
     head = "stand-in"
     embedding = "none"
+    precision = "float32"
     device = "stand-in"
 
     def __init__(self, milliseconds: float, batch_size: int = 8) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from worker.model import checkpoint, folding, vivid, weights_io
 from worker.model.embedding import Embedding, load_embedding
 from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, ENCODED_SHAPE, Head, build_network, halves
+from worker.model.precision import POLICIES, Precision, computing_in, fastest
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +32,17 @@ class Colorizer:
 
     def __init__(
         self, card: checkpoint.Card, fusion: dict[str, Floats], embedding: Embedding, batch_size: int,
-        head: Head | None = None, sizes: Sequence[int] = (),
+        head: Head | None = None, sizes: Sequence[int] = (), precision: Precision = "float32",
     ) -> None:  # fmt: skip
         self.card = card
         self.head: Head = head or checkpoint.head_of(card, None)
         self.checkpoint_id = card.variant(self.head, embedding.name, embedding.fingerprint)
         self.batch_size = batch_size
         self.embedding = embedding.name
-        self.device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
-        network = build_network(self.head, SIDE_PX, batch_norm=False)
+        self.precision = precision
+        self.device = device()
+        with computing_in(POLICIES[precision]):
+            network = build_network(self.head, SIDE_PX, batch_norm=False)
         folding.assign(network, folding.for_head(fusion, self.head))
         self._encoder, self._decoder = halves(network)
         self._embedding = on_device(embedding)
@@ -59,21 +62,23 @@ class Colorizer:
         embedding_name: str | None = None,
         head: str | None = None,
         sizes: Sequence[int] = (),
+        precision: Precision | None = "float32",
     ) -> Self:
         """Verifies the checkpoint in `folder`, builds the graph and runs it once for each size of a batch.
 
         `embedding_name`: one of the card's `embeddings`, `imagenet`, or a file of Keras weights; `head`: one of the
-        card's `heads`; without them, what the card says is best.
+        card's `heads`; without them, what the card says is best. `precision`: None for the faster one on this machine.
         Raises CheckpointError for a checkpoint or embedding that is missing, damaged or made for another network.
         """
         started = time.monotonic()
         card = checkpoint.verify(folder)
         chosen = checkpoint.head_of(card, head)
         embedding = load_embedding(embedding_name, folder, card)
-        colorizer = cls(card, weights_io.read_fusion(folder), embedding, batch_size, chosen, sizes)
+        precision = precision or fastest(on_gpu=device() == "GPU")
+        colorizer = cls(card, weights_io.read_fusion(folder), embedding, batch_size, chosen, sizes, precision)
         logger.info(
-            "checkpoint %s, head %s, embedding %s, loaded in %.1f s",
-            card.id, chosen, embedding.name, time.monotonic() - started,
+            "checkpoint %s, head %s, embedding %s, in %s, loaded in %.1f s",
+            card.id, chosen, embedding.name, precision, time.monotonic() - started,
         )  # fmt: skip
         return colorizer
 
@@ -132,7 +137,8 @@ class Colorizer:
         return (self._embedding(lightness[..., None]),)  # (batch, 1000)
 
     def _encode_batch(self, lightness: Any) -> tuple[Any]:
-        return (self._encoder(lightness[..., None] / 50.0 - 1.0, training=False),)  # (batch, 50, 50, 256)
+        encoded = self._encoder(lightness[..., None] / 50.0 - 1.0, training=False)  # (batch, 50, 50, 256)
+        return (tf.cast(encoded, tf.float32),)
 
     def _decode_batch(self, encoded: Any, embeddings: Any) -> tuple[Any, Any]:
         output = self._decoder([encoded, embeddings], training=False)
@@ -141,6 +147,11 @@ class Colorizer:
         colours = vivid.annealed_mean(output, self.card.annealing_temperature)  # (batch, 100, 100, 2)
         ab = ops.image.resize(colours, (SIDE_PX, SIDE_PX), interpolation="bilinear")
         return ab, vivid.certainty(output)
+
+
+def device() -> str:
+    """Where TensorFlow puts the network: CPU or GPU."""
+    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def on_device(embedding: Embedding) -> Embedding:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from worker.model import compact
 from worker.model.embedding import build_classifier
 from worker.model.lab import centre_square, lightness_to_grey
+from worker.model.precision import computing_in
 from worker.training import loop
 from worker.training.augment import Zoom, random_crop, random_tone
 from worker.training.classifiers import Logits, probabilities
@@ -53,7 +54,7 @@ def distill(
     Returns the classifier, with averaged weights, and the history. Raises TrainingError as `loop.run`.
     """
     keras.utils.set_random_seed(settings.seed)
-    with loop.precision(settings.mixed_precision):
+    with computing_in(settings.mixed_precision):
         model = BUILDERS[settings.architecture](settings.side_px)
     if start_from is not None:
         model.load_weights(start_from)

@@ -9,7 +9,6 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,17 +45,6 @@ class Schedule:
         cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         warm = min(1.0, (step + 1) / self.warm_up_steps) if self.warm_up_steps else 1.0
         return self.learning_rate * warm * (self.final_share + (1 - self.final_share) * cosine)
-
-
-@contextmanager
-def precision(policy: str) -> Iterator[None]:
-    """Layers made inside compute at this precision; those made afterwards as before."""
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_dtype_policy(before)
 
 
 def adam(averaged: float = 0.99) -> keras.optimizers.Optimizer:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from worker.model import checkpoint, weights_io
 from worker.model.lab import centre_square, lab_to_rgb
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
+from worker.model.precision import computing_in
 from worker.model.vivid import annealed_mean
 from worker.training import loop
 from worker.training.augment import Zoom, random_crop, random_tone
@@ -63,7 +64,7 @@ def train(
     Raises TrainingError as `loop.run`.
     """
     keras.utils.set_random_seed(settings.seed)
-    with loop.precision(settings.mixed_precision):
+    with computing_in(settings.mixed_precision):
         model = build_network(settings.head, size=None)
     soft_colours = None if settings.head == "paper" else SoftColours(bin_prior(cache))
     batches = FusionBatches(cache, sources, settings, soft_colours, expected)

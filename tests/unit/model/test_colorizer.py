@@ -7,6 +7,7 @@ import pytest
 from worker.errors import CheckpointError
 from worker.model import checkpoint
 from worker.model.colorizer import Colorizer
+from worker.model.precision import POLICIES, choose, fastest
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,27 @@ def test_the_other_head_and_embedding_can_be_asked_for(checkpoint_folder: Path, 
     assert ab.shape == (1, 400, 400, 2)
     assert 0 <= certainty[0] <= 1
     assert other.checkpoint_id == f"{colorizer.checkpoint_id}-vivid-compact"
+
+
+@pytest.mark.parametrize("head", ["paper", "vivid"])
+def test_in_bfloat16_the_colours_are_the_same_to_the_eye(checkpoint_folder: Path, head: str) -> None:
+    scans = lightness(1)
+    exact, _ = Colorizer.load(checkpoint_folder, 1, head=head).predict(scans)
+    faster = Colorizer.load(checkpoint_folder, 1, head=head, precision="bfloat16")
+
+    assert faster.precision == "bfloat16"
+    assert faster.encode(scans).dtype == np.float32
+    np.testing.assert_allclose(faster.predict(scans)[0], exact, atol=1.0)  # CIE units; 2.3 are just noticeable
+
+
+def test_bfloat16_is_chosen_where_it_is_clearly_faster() -> None:
+    assert choose({"float32": 2.0, "bfloat16": 1.0}) == "bfloat16"
+    assert choose({"float32": 1.1, "bfloat16": 1.0}) == "float32"
+    assert choose({"float32": 1.0, "bfloat16": 3.0}) == "float32"
+
+
+def test_this_machine_is_measured() -> None:
+    assert fastest(on_gpu=False) in POLICIES
 
 
 def test_a_damaged_checkpoint_is_not_loaded(checkpoint_folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import keras
 import numpy as np
 import pytest
 
+from worker.model.precision import computing_in
 from worker.training import loop
 from worker.training.errors import TrainingError
 
@@ -89,7 +90,7 @@ def test_minutes_end_a_run_as_steps_do() -> None:
 
 def test_precision_is_as_before_afterwards() -> None:
     before = keras.config.dtype_policy().name
-    with loop.precision("mixed_bfloat16"):
+    with computing_in("mixed_bfloat16"):
         assert keras.layers.Dense(1).compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before
 

@@ -1,0 +1,62 @@
+"""The numbers that the network computes in: float32, or bfloat16 where the device is faster at that.
+
+bfloat16 has float32's range and 8 significant bits. Weights and sums stay float32, and so do the embedding and the last
+layer; the network was trained so (docs/training.md).
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Literal
+
+import keras
+from keras import ops
+
+Precision = Literal["float32", "bfloat16"]
+
+POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # by Keras' names
+_FASTER = 1.2  # from which on fewer bits are worth it
+_SCANS, _SIDE, _CHANNELS = 8, 50, 256  # of a convolution like the network's own
+_TIMES = 3
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def computing_in(policy: str) -> Iterator[None]:
+    """Layers made inside compute at this precision; those made afterwards as before. Keras' name for it."""
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+
+
+@cache
+def fastest(on_gpu: bool) -> Precision:
+    """What suits this machine, measured once by convolutions that take a second on two cores."""
+    # Processor time, so that what else runs on the cores does not choose; a GPU's work takes none.
+    clock = time.perf_counter if on_gpu else time.process_time
+    return choose({precision: _seconds(precision, clock) for precision in POLICIES})
+
+
+def choose(seconds: dict[Precision, float]) -> Precision:
+    """By what the same work takes in each."""
+    gain = seconds["float32"] / max(seconds["bfloat16"], 1e-9)
+    logger.info("a convolution in bfloat16 is %.2f times as fast as in float32", gain)
+    return "bfloat16" if gain >= _FASTER else "float32"
+
+
+def _seconds(precision: Precision, clock: Callable[[], float]) -> float:
+    """Of the fastest of a few convolutions, after one that prepares it."""
+    places = ops.full((_SCANS, _SIDE, _SIDE, _CHANNELS), 0.5, dtype=precision)
+    kernel = ops.full((3, 3, _CHANNELS, _CHANNELS), 0.5, dtype=precision)
+    taken = []
+    for _ in range(1 + _TIMES):
+        began = clock()
+        ops.convert_to_numpy(ops.conv(places, kernel, padding="same")[0, 0, 0])  # waits for the device
+        taken.append(clock() - began)
+    return min(taken[1:])
