@@ -58,7 +58,10 @@ ERROR_CODES = {
         permanent=False,
         outage=True,
     ),
-    "name_taken": ErrorCode("A file lies where a folder must, or a folder where the output must.", "Move it."),
+    "name_taken": ErrorCode(
+        "A file lies where a folder must, or a folder, or another scan's output, where the output must.",
+        "Move it, or rename the scan.",
+    ),
     "name_too_long": ErrorCode("The store can't hold so long a key.", "Choose a shorter destination or key."),
     "source_changed": ErrorCode("The source is another file than the one listed.", "Submit the collection again."),
     "source_missing": ErrorCode("The source is gone since it was listed.", "Submit the collection again."),

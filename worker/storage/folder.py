@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 from worker.errors import ScanError, StorageUnavailable, UsageError
 from worker.storage.base import StoredObject, Transfer
-from worker.storage.faults import source_changed, source_missing, too_large, unsafe_key
+from worker.storage.faults import name_taken, source_changed, source_missing, too_large, unsafe_key
 from worker.storage.files import blocks, digest, removed_on_failure, scan_errors
-from worker.storage.folder_listing import NOT_THERE, etag_of, resolved, stat_inside, unreadable, walk
+from worker.storage.folder_listing import NOT_THERE, etag_of, has_other_name, resolved, stat_inside, unreadable, walk
 from worker.storage.locations import FolderLocation, is_utf8
 
 _PART_PREFIX = ".photochrom-"  # hidden, so no listing shows it
@@ -93,6 +93,7 @@ class FolderStorage:
                     os.fsync(file.fileno())
                     etag = etag_of(os.fstat(file.fileno()))
                 before_it_counts()
+                self._expect_no_other_name(target, key)
                 part.replace(target)
             _sync_folder(target.parent)
         return Transfer(moved.bytes, moved.sha256, etag)
@@ -119,6 +120,12 @@ class FolderStorage:
         if not resolved(path.parent).is_relative_to(root):
             raise _outside(key)
         return path
+
+    def _expect_no_other_name(self, target: Path, key: str) -> None:
+        """Keys that a disk can't tell apart would share one output, and one scan's take the place of the other's."""
+        depth = key.count("/")
+        if target.exists() and any(has_other_name(each) for each in (target, *target.parents[:depth])):
+            raise name_taken(key, self.uri)
 
     def _opened(self, source: Path, key: str) -> BinaryIO:
         try:

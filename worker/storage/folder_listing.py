@@ -78,6 +78,24 @@ def stat_inside(root: Path, key: str, *, outside_is: ScanError | None = None) ->
     return found if stat.S_ISREG(found.st_mode) else None
 
 
+def has_other_name(path: Path) -> bool:
+    """Whether what is at `path`, if anything, has that name in other capitals, on a disk that takes one for the other.
+
+    exFAT, SMB and macOS do. Raises OSError.
+    """
+    other = path.with_name(path.name.swapcase())
+    if other == path or not _is_same_file(path, other):
+        return False
+    return path.name not in (each.name for each in path.parent.iterdir())
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    try:
+        return other.samefile(path)
+    except OSError:
+        return False
+
+
 def resolved(path: Path) -> Path:
     # Path.resolve() raises RuntimeError for a loop of symlinks on some versions of Python.
     return Path(os.path.realpath(path))

@@ -46,6 +46,25 @@ def test_store_makes_the_folders_that_it_needs(destination: Path, output: Path) 
     assert stored.etag == next(storage.list()).etag
 
 
+@pytest.mark.parametrize(
+    ("there", "key"),
+    [("A.TIF", "a.tif"), ("BOX/a.tif", "box/a.tif")],
+)
+def test_a_disk_that_takes_two_names_for_one_loses_no_output(
+    there: str, key: str, destination: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a disk finds one file by both names, and lists one of them: here it is there twice."""
+    for each in (there, key):
+        FolderStorage(destination).store(output, each, content_type="image/tiff")
+    assert files(destination) == sorted([there, key])
+
+    first = (destination / there).relative_to(destination).parts[0]
+    monkeypatch.setattr(Path, "samefile", lambda self, other: {self.name, Path(other).name} >= {first})
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter([self / first]))
+    assert store_code(destination, output, key) == "name_taken"
+    FolderStorage(destination).store(output, there, content_type="image/tiff")
+
+
 def test_an_output_gets_the_permissions_of_any_new_file(destination: Path, output: Path) -> None:
     FolderStorage(destination).store(output, "a", content_type="image/png")
     (destination / "other").touch()
