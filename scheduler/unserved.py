@@ -43,7 +43,7 @@ def _unmet(job: Progress, live: Sequence[Worker]) -> str:
     wanted = job.job.options.get("checkpoint")
     if not wanted or wanted in {each.checkpoint for each in live}:
         return ""
-    return f"job {job.job.id} waits for a worker with the checkpoint {wanted}: set PHOTOCHROM_CHECKPOINT, and start one"
+    return f"job {job.job.id} waits for a worker with the checkpoint {wanted}; photochrom models says how to start one"
 
 
 def _since(found: Scheduler | Worker | None, now: datetime) -> str:

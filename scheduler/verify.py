@@ -32,7 +32,7 @@ class Verifier:
     def verify(self, job_id: int) -> Verified:
         """Read every source and output of the job's done scans; then list what else lies at the destination.
 
-        A file there is extra when no job with this destination recorded it as its output. Raises UsageError for an
+        A file there is extra when it is no output of any job with this destination. Raises UsageError for an
         unknown job or locations that are gone; ServiceUnavailable.
         """
         with read_scope(self._engine) as session:

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, case, func, select, update
+from sqlalchemy import Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Job, Scan, ScanState
+from db.models import Job, JobState, Scan, ScanState
 from db.queries import bulk, chunks, doubts
 
 
@@ -225,11 +225,15 @@ def count_outputs_in(session: Session, destination: str, folder: str) -> int:
 
 
 def outputs_at(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
-    """Which of these keys are outputs that some job with this destination has done."""
+    """Which of these keys are outputs that some job with this destination has done, or is to do yet.
+
+    One of the latter may be there already: stored, and not recorded yet. What a cancelled job left is nobody's.
+    """
+    to_do = and_(Scan.state == ScanState.PENDING, Job.state != JobState.CANCELLED)
     return set(
         session.scalars(
             select(Scan.output_key)
             .join(Job, Job.id == Scan.job_id)
-            .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
+            .where(Job.destination == destination, Scan.output_key.in_(keys), or_(Scan.state == ScanState.DONE, to_do))
         )
     )

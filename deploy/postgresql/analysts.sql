@@ -1,7 +1,9 @@
 -- A role for people who ask the job database questions: it reads everything and writes nothing.
--- Run once as the database's owner, and after that give people logins:
---   psql "$DATABASE" -f deploy/postgresql/analysts.sql
+-- Run it once as the database's owner: psql "$PHOTOCHROM_DATABASE_URL" --file deploy/postgresql/analysts.sql
+-- Then make a login for each person. A role's settings are not its members', so the limit, which keeps a question that is
+-- asked wrongly from holding up a job for long, is each login's own:
 --   CREATE ROLE ada LOGIN PASSWORD '...' IN ROLE photochrom_analyst;
+--   ALTER ROLE ada SET statement_timeout = '5min';
 
 DO $$ BEGIN
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'photochrom_analyst') THEN
@@ -14,5 +16,3 @@ GRANT USAGE ON SCHEMA public TO photochrom_analyst;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO photochrom_analyst;
 -- Tables that later versions bring.
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO photochrom_analyst;
--- A question that is asked wrongly must not hold up a job for long.
-ALTER ROLE photochrom_analyst SET statement_timeout = '5min';

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, delete, update
 
 from db.migrations import upgrade
-from db.models import Job, Scan, ScanState
+from db.models import Job, JobState, Scan, ScanState
 from db.queries import jobs
 from db.queries.jobs import NewScan
 from db.session import make_engine, read_scope, session_scope
@@ -106,6 +106,21 @@ def test_changed_and_extra_files_are_named(
         ("output", "changed", KEYS[1]),
         ("output", "extra", "stranger.png"),
     ]
+
+
+def test_what_is_stored_but_not_recorded_yet_is_extra_only_once_its_job_is_cancelled(
+    engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
+) -> None:
+    source, destination = str(tmp_path / "in"), str(tmp_path / "out")
+    job_id = make_done_job(engine, source, destination, place)
+    with session_scope(engine) as session:
+        session.execute(update(Scan).where(Scan.output_key == KEYS[0]).values(state=ScanState.PENDING))
+    assert verified(engine, job_id, s3_options).differences == []
+
+    with session_scope(engine) as session:
+        session.execute(update(Job).values(state=JobState.CANCELLED, finished_at=NOON))
+
+    assert [each.what for each in verified(engine, job_id, s3_options).differences] == ["extra"]
 
 
 def test_missing_files_are_named(engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options) -> None:
