@@ -31,7 +31,8 @@ def job_settings(
     ]
     if len(workers) > WORKERS_LISTED:
         facts.append(Fact("Worker", f"and {len(workers) - WORKERS_LISTED} more"))
-    facts += [Fact(_title(name), _text(value)) for name, value in job.options.items() if not may_be_secret(name)]
+    said = {name: value for name, value in job.options.items() if value is not None and not may_be_secret(name)}
+    facts += [Fact(_title(name), _text(value)) for name, value in said.items()]
     facts.append(Fact("Priority", str(job.priority)))
     if job.other_count:
         facts.append(Fact("Other files", f"{job.other_count:,} in the source are no scans and were left alone"))
@@ -40,7 +41,8 @@ def job_settings(
 
 def settings_facts(settings: Settings) -> tuple[Fact, ...]:
     """Those of this process' settings that bear on the result; never one that could hold a secret."""
-    return tuple(Fact(title, _text(getattr(settings, name))) for name, title in SHOWN_SETTINGS.items())
+    values = {title: getattr(settings, name) for name, title in SHOWN_SETTINGS.items()}
+    return tuple(Fact(title, _text(value)) for title, value in values.items() if value is not None)
 
 
 def _with_count(name: str, scans: int) -> str:
@@ -52,6 +54,8 @@ def _title(name: str) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
         return f"{value:,}"
     return without_credentials(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))

@@ -190,6 +190,7 @@ def test_settings_that_are_shown_hold_no_address_and_no_secret() -> None:
     facts = {fact.name: fact.value for fact in settings_facts(settings)}
 
     assert facts["Scans in a chunk"] == "64"
+    assert "Scans in a device batch" not in facts  # left to the worker
     assert "hunter2" not in str(facts)
 
 

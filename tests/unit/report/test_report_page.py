@@ -79,6 +79,13 @@ def test_a_hostile_key_is_shown_as_it_is(data: ReportData) -> None:
     assert f"The scan: {HOSTILE[0]}" in [image.get("alt") for image in page.all("img")]
 
 
+def test_a_job_that_stopped_itself_says_so_and_how_it_goes_on(data: ReportData) -> None:
+    text = Page(render_report(replace(data, job=replace(data.job, state="aborted")))).text
+
+    assert "stopped itself: more of its scans failed than it allows. photochrom retry 7 goes on" in text
+    assert "stopped itself" not in Page(render_report(data)).text
+
+
 def test_signs_that_hide_or_turn_text_can_be_seen(data: ReportData) -> None:
     text = Page(render_report(with_key(data, "a\nb\u202ec\u200bd\udce9"))).text
 
