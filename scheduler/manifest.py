@@ -5,7 +5,7 @@
 | CSV without a header | a key a line: `box 1/0001.tif` |
 | CSV with one | columns `key`, and if known `etag`, `bytes`, `output`, in any order; others are passed over |
 | JSON lines | `{"key": "box 1/0001.tif", "output": "0001.jpg"}`, with the same names |
-| S3 Inventory | its `manifest.json`, in the bucket that holds its CSV files |
+| S3 Inventory | its `manifest.json`, in the bucket of its CSV files; keys beside the source are passed over |
 
 A key is relative to the job's source, or a whole `s3://bucket/prefix/key` or path inside it.
 """
@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
-from urllib.parse import unquote_plus
+from typing import BinaryIO
 
+from scheduler.inventory import inventory_rows
 from scheduler.manifest_file import opened
 from worker.errors import UsageError
 from worker.storage import FolderLocation, S3Options, parse_location
@@ -55,7 +55,7 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
     number = 0
     try:
         with opened(where, s3) as file:
-            for line, entry in _entries(file, where, s3):
+            for line, entry in _entries(file, where, source, s3):
                 number = line
                 key = relative(entry.key)
                 if key is None:
@@ -80,11 +80,11 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
-def _entries(file: BinaryIO, where: str, s3: S3Options) -> Iterator[tuple[int, Entry]]:
+def _entries(file: BinaryIO, where: str, source: str, s3: S3Options) -> Iterator[tuple[int, Entry]]:
     """Each entry with its line."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     if where.endswith("manifest.json"):
-        return _inventory(json.load(text), s3)
+        return ((number, _entry(found)) for number, found in inventory_rows(json.load(text), source, s3))
     blank, first = _until_the_first_that_says_something(text)
     lines = chain(blank, [first], text)
     return _json_lines(lines) if first.lstrip().startswith(("{", "[{")) else _csv(lines)
@@ -149,26 +149,6 @@ def _bytes(given: object) -> int:
     if not 0 <= size < _MOST_BYTES:
         raise ValueError(f"{size} bytes; expected how many the file has")
     return size
-
-
-def _inventory(about: Any, s3: S3Options) -> Iterator[tuple[int, Entry]]:
-    """What an S3 Inventory report lists: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html"""
-    if about["fileFormat"] != "CSV":
-        raise ValueError(f"fileFormat is {about['fileFormat']!r}; expected CSV")
-    names = [name.strip() for name in about["fileSchema"].split(",")]
-    bucket = about["destinationBucket"].removeprefix("arn:aws:s3:::")
-    number = 0
-    for part in about["files"]:
-        with opened(f"s3://{bucket}/{part['key']}", s3) as file:
-            for row in csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline="")):
-                number += 1
-                found = dict(zip(names, row, strict=True))
-                if found.get("IsDeleteMarker") == "true" or found.get("IsLatest") == "false":
-                    continue
-                # Keys are URL-encoded in the report.
-                key = f"s3://{found['Bucket']}/{unquote_plus(found['Key'])}"
-                if not key.endswith("/"):
-                    yield number, _entry({"key": key, "bytes": found.get("Size"), "etag": found.get("ETag")})
 
 
 def _relative_to(source: str) -> Callable[[str], str | None]:

@@ -1,8 +1,6 @@
 """What is submitted: chosen from a folder or a bucket, by manifests, patterns and what is there already."""
 
-import json
 from pathlib import Path
-from urllib.parse import quote_plus
 
 import pytest
 from sqlalchemy import Engine
@@ -12,7 +10,6 @@ from db.queries import chunks, jobs, leases, queue, retries, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.leases import complete_jobs
-from scheduler.services import S3Server
 from scheduler.submit import Submission, Submitted, Submitter
 from tests.rows import NOON
 from worker.errors import UsageError
@@ -191,33 +188,3 @@ def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tup
 def test_what_is_not_known_is_refused(wrong: dict[str, str], folders: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match="expected"):
         Submission(*folders, **wrong)
-
-
-def test_an_s3_inventory_is_read_from_its_bucket(
-    s3_server: S3Server, bucket: str, s3_options: S3Options, sqlite_url: str
-) -> None:
-    from db.migrations import upgrade
-    from db.session import make_engine
-
-    engine = make_engine(sqlite_url)
-    upgrade(engine)
-    client = s3_server.client()
-    keys = ["plates/a b+é.tif", "plates/old.tif", "plates/box/"]
-    lines = [
-        f'"{bucket}","{quote_plus(keys[0])}","true","false","17","abc"',
-        f'"{bucket}","{quote_plus(keys[1])}","false","false","17","def"',
-        f'"{bucket}","{quote_plus(keys[2])}","true","false","0","0"',
-    ]
-    about = {
-        "fileFormat": "CSV",
-        "fileSchema": "Bucket, Key, IsLatest, IsDeleteMarker, Size, ETag",
-        "destinationBucket": f"arn:aws:s3:::{bucket}",
-        "files": [{"key": "inventory/data/1.csv"}],
-    }
-    client.put_object(Bucket=bucket, Key="inventory/data/1.csv", Body="\n".join(lines).encode())
-    client.put_object(Bucket=bucket, Key="inventory/manifest.json", Body=json.dumps(about).encode())
-    asked = Submission(f"s3://{bucket}/plates", f"s3://{bucket}/out", manifest=f"s3://{bucket}/inventory/manifest.json")
-
-    found = rows(engine, submit(engine, asked, s3_options))
-
-    assert [(scan.source_key, scan.source_etag, scan.source_bytes) for scan in found] == [("a b+é.tif", "abc", 17)]

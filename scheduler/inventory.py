@@ -1,0 +1,50 @@
+"""S3 Inventory: https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-inventory.html"""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote_plus
+
+from scheduler.manifest_file import opened
+from worker.storage import S3Location, S3Options, parse_location
+
+
+def inventory_rows(about: Any, source: str, s3: S3Options) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """Whole key, bytes and ETag of each object that the report lists, with its line over all of the report's files.
+
+    about: its manifest.json. A report is mostly of a whole bucket: keys of the source's bucket that don't lie under
+    its prefix are passed over; those of another bucket are not, and are the caller's to refuse.
+    Raises ValueError, KeyError or TypeError for what is no such report, or has nothing under the source; UsageError;
+    ServiceUnavailable.
+    """
+    if about["fileFormat"] != "CSV":
+        raise ValueError(f"fileFormat is {about['fileFormat']!r}; expected CSV")
+    names = [name.strip() for name in about["fileSchema"].split(",")]
+    number = given = 0
+    for number, row in enumerate(_rows(about, s3), 1):
+        found = dict(zip(names, row, strict=True))
+        if found.get("IsDeleteMarker") == "true" or found.get("IsLatest") == "false":
+            continue
+        # Keys are URL-encoded in the report.
+        key = f"s3://{found['Bucket']}/{unquote_plus(found['Key'])}"
+        if not key.endswith("/") and not _lies_beside(key, source):
+            given += 1
+            yield number, {"key": key, "bytes": found.get("Size"), "etag": found.get("ETag")}
+    if number and not given:
+        raise ValueError(f"none of its {number} keys lies in the source {source}")
+
+
+def _rows(about: Any, s3: S3Options) -> Iterator[list[str]]:
+    bucket = about["destinationBucket"].removeprefix("arn:aws:s3:::")
+    for part in about["files"]:
+        with opened(f"s3://{bucket}/{part['key']}", s3) as file:
+            yield from csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
+
+
+def _lies_beside(key: str, source: str) -> bool:
+    """In the source's bucket, but not under its prefix."""
+    location = parse_location(source)
+    if not isinstance(location, S3Location):
+        return False
+    return key.startswith(f"s3://{location.bucket}/") and not key.startswith(f"{location.uri}/")
