@@ -7,8 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
 
 from worker.errors import ServiceUnavailable
 
@@ -18,7 +16,6 @@ COLD_SECONDS = 2.0  # for a cold shutdown, and for SIGKILL to take effect
 _PAUSE_SECONDS = 2.0
 _ENDS, _ENDS_SECONDS = 10, 600.0  # more ends than this in so long a time are no accident
 _LOOK_SECONDS = 0.2
-NICE = 10  # a tenth of the weight of what has none
 
 
 class CeleryProcess:
@@ -57,7 +54,6 @@ class CeleryProcess:
             # Ctrl-C reaches the whole foreground group; only the supervisor decides what it means.
             start_new_session=True,
         )
-        give_way(self._process.pid)
 
     def keep_running(self) -> bool:
         """Start it again, after a pause, when it ended: it may lose its footing when a broker dies at the wrong moment.
@@ -97,16 +93,3 @@ class CeleryProcess:
         if len(self._ends) > _ENDS:
             raise ServiceUnavailable(f"Celery ended {len(self._ends)} times by itself; see its log above")
         logger.warning("Celery ended with status %d; it is started again", status)
-
-
-def give_way(pid: int) -> None:
-    """Let a process, and all that it forks, work only when nobody else wants the cores: here the model server.
-
-    Where the model runs on the CPU, an operation is shared out evenly among its threads, and all wait for the one
-    whose core a child took; on a GPU the server's thread has to hand over the next batch. As far as it can be had.
-    """
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, min(19, os.getpriority(os.PRIO_PROCESS, 0) + NICE))
-    # Linux shares cores out among sessions first, where that is switched on; the model server has its own.
-    with suppress(OSError):
-        Path(f"/proc/{pid}/autogroup").write_text(str(NICE))

@@ -10,7 +10,7 @@ from worker.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    scans: int = 96  # that pass through a worker with the model
+    scans: int = 192  # that pass through a worker with the model
     host_scans: int = 512  # that pass through one with the stand-in
     memory_scans: int = 2_000
     rows: int = 100_000  # scans without pixels

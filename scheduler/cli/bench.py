@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 def bench(
     parts: Annotated[Optional[list[str]], typer.Argument(metavar="[PART]...", help=_PARTS)] = None,  # noqa: UP045
-    scans: Annotated[int, typer.Option(min=16, help="Through a worker with the model: parts worker, scale.")] = 96,
+    scans: Annotated[int, typer.Option(min=16, help="Through a worker with the model: parts worker, scale.")] = 192,
     host_scans: Annotated[int, typer.Option(min=16, help="Through a worker with a stand-in: part host.")] = 512,
     memory_scans: Annotated[int, typer.Option(min=20, help="Part memory.")] = 2_000,
     rows: Annotated[int, typer.Option(min=64, help="Scans without pixels: part rows.")] = 100_000,
