@@ -126,17 +126,6 @@ def _of_job(job_id: int, state: str | None) -> Select[Scan]:
     return query.where(Scan.state == state) if state else query
 
 
-def failures_by_code(session: Session, job_id: int) -> list[tuple[str, int]]:
-    """Failure codes with their counts, the most frequent first."""
-    rows = session.execute(
-        select(Scan.error_code, func.count())
-        .where(Scan.job_id == job_id, Scan.state == ScanState.FAILED)
-        .group_by(Scan.error_code)
-        .order_by(func.count().desc())
-    )
-    return [(str(row[0]), row[1]) for row in rows]
-
-
 def done_before(
     session: Session, *, job_ids: Sequence[int], checkpoints: Sequence[str], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:

@@ -1,5 +1,6 @@
 """The job database and the broker."""
 
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +12,8 @@ from sqlalchemy.orm import Session
 from db.clock import database_now, utc_now
 from db.migrations import check_up_to_date, current_revision
 from db.models import Worker
-from db.queries import schedulers, workers
+from db.queries import schedulers, schedules, workers
+from db.schedule_models import FiringState
 from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
 from worker.app import CONNECT_SECONDS, make_app
@@ -36,6 +38,7 @@ def database(settings: Settings) -> Iterator[Finding]:
         heard_after = now - timedelta(seconds=settings.silent_seconds)
         yield _schedulers(session, heard_after)
         yield _workers(session, heard_after)
+        yield from _schedules(session)
 
 
 def _try_to_write(engine: Engine) -> None:
@@ -71,6 +74,17 @@ def _workers(session: Session, heard_after: datetime) -> Finding:
         do = "give all the same PHOTOCHROM_CHECKPOINT, or a job's scans are coloured by several"
         return Finding("workers", State.NOTE, f"{said}; their checkpoints differ: {', '.join(checkpoints)}", do)
     return Finding("workers", State.FINE, said)
+
+
+def _schedules(session: Session) -> Iterator[Finding]:
+    """Those whose latest firing failed: nothing was coloured that night."""
+    latest = schedules.latest(session)
+    for each in schedules.enabled(session):
+        fired = latest.get(each.id)
+        if fired and fired.state == FiringState.FAILED:
+            said = f"{each.name} failed on {fired.fired_at:%Y-%m-%d at %H:%M} UTC: {fired.message}"
+            do = f"mend it, then make up for that night: photochrom schedule run {shlex.quote(each.name)}"
+            yield Finding("schedule", State.NOTE, said, do)
 
 
 def broker(settings: Settings) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from db.errors import ServiceUnavailable
 from scheduler.doctor import room
 from scheduler.doctor.finding import Finding, State, clock
-from worker.errors import ScanError, StorageUnavailable
+from worker.errors import ScanError, StorageUnavailable, UsageError
 from worker.scans import is_scan_key
 from worker.settings import Settings
 from worker.storage import FolderLocation, S3Location, open_storage, parse_location
@@ -95,6 +95,4 @@ def _time_at(settings: Settings, location: S3Location) -> datetime:
 
 def _named(error: ScanError) -> Exception:
     """A worker's error as the doctor's: what passes is a service that is away."""
-    from worker.errors import UsageError
-
     return (ServiceUnavailable if isinstance(error, StorageUnavailable) else UsageError)(error.message)

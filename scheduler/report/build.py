@@ -9,9 +9,8 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db import report_queries
 from db.models import Job, Scan
-from db.queries import jobs
+from db.queries import jobs, report_rows
 from scheduler.report import collect
 from scheduler.report.data import Fact, Pair, Picture, ReportData
 from scheduler.report.facts import job_settings
@@ -61,13 +60,13 @@ def build_report(
 def _provenance(session: Session, job: Job) -> list[Fact]:
     return job_settings(
         job,
-        report_queries.scans_by_checkpoint(session, job.id),
-        report_queries.scans_by_worker(session, job.id),
+        report_rows.scans_by_checkpoint(session, job.id),
+        report_rows.scans_by_worker(session, job.id),
     )
 
 
 def _pairs(session: Session, chosen: list[tuple[int, str]], source: Fetches, destination: Fetches) -> tuple[Pair, ...]:
-    rows = report_queries.scans_by_id(session, [scan_id for scan_id, _ in chosen])
+    rows = report_rows.scans_by_id(session, [scan_id for scan_id, _ in chosen])
     until = time.monotonic() + PICTURE_SECONDS
 
     def pair(choice: tuple[int, str]) -> Pair:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from db import report_queries
 from db.models import Job, ScanState
+from db.queries import report_rows
 from db.queries.jobs import Progress
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
 from scheduler.report.plain_text import shortened, without_credentials
@@ -23,16 +23,16 @@ COLOURFULNESS_BIN = 5.0
 COLOURFULNESS_BINS = 24  # up to 120; Hasler and Suesstrunk call 109 extremely colourful
 CERTAINTY_BINS = 20
 
-Measured = npt.NDArray[np.void]  # one record a scan: the columns of report_queries.MEASURED, NaN where nothing is known
+Measured = npt.NDArray[np.void]  # one record a scan: the columns of report_rows.MEASURED, NaN where nothing is known
 
-_RECORD = np.dtype([("id", "i8"), *((column.key, "f8") for column in report_queries.MEASURED[1:])])
+_RECORD = np.dtype([("id", "i8"), *((column.key, "f8") for column in report_rows.MEASURED[1:])])
 # Seconds that people count time in.
 _ROUND_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
 def measured(session: Session, job_id: int) -> Measured:
     """Every scan that is done; finished_at in seconds since 1970. A million take some 100 MB."""
-    rows: Iterable[Row[Any]] = report_queries.measurements(session, job_id)
+    rows: Iterable[Row[Any]] = report_rows.measurements(session, job_id)
     return np.fromiter((_numbers(row) for row in rows), dtype=_RECORD)
 
 
@@ -50,8 +50,8 @@ def job_facts(job: Job) -> JobFacts:
 
 def totals(session: Session, progress: Progress, scans: Measured) -> Totals:
     job, began = progress.job, progress.started_at
-    counts = report_queries.scans_by_state(session, job.id)
-    end = job.finished_at or report_queries.last_finish(session, job.id)
+    counts = report_rows.scans_by_state(session, job.id)
+    end = job.finished_at or report_rows.last_finish(session, job.id)
     return Totals(
         scans=sum(counts.values()),
         done=counts.get(ScanState.DONE, 0),
@@ -104,14 +104,14 @@ def _distribution(values: npt.NDArray[np.float64], width: float, bins: int) -> t
 
 def reasons(session: Session, job_id: int) -> tuple[Reason, ...]:
     """Failed and skipped scans by error code; PROBLEMS_LISTED is shared out, so that a rare one shows its scans too."""
-    codes = report_queries.problems_by_code(session, job_id)[:PROBLEMS_LISTED]
+    codes = report_rows.problems_by_code(session, job_id)[:PROBLEMS_LISTED]
     share = PROBLEMS_LISTED // max(1, len(codes))
     return tuple(
         Reason(
             state=state,
             code=code or "unknown",
             count=count,
-            first=_problems(report_queries.first_problems(session, job_id, state=state, code=code, limit=share)),
+            first=_problems(report_rows.first_problems(session, job_id, state=state, code=code, limit=share)),
         )
         for state, code, count in codes
     )

@@ -145,6 +145,7 @@ def test_prometheus_answers_every_query_and_tells_of_a_night_that_failed(
     command("schedule", "add", "plates", tmp_path / "scans", tmp_path / "colour", "--cron", "0 1 * * *")
     shutil.rmtree(tmp_path / "scans")
     assert command("schedule", "run", "plates").returncode == 2
+    assert "photochrom schedule run plates" in command("doctor", "--no-model").stdout
 
     with PrometheusServer(tmp_path / "prometheus", ports) as prometheus:
         for query in dashboard_queries() + documented_queries():

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, text
 from db.clock import utc_now
 from db.migrations import upgrade
 from db.models import JobState, ScanState, Worker
-from db.queries import jobs, retries, scans, workers
+from db.queries import jobs, report_rows, retries, scans, workers
 from db.queries.jobs import NewScan
 from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
@@ -141,7 +141,7 @@ def measure(engine: Engine, count: int, restart: Callable[[], object]) -> int:
     watch.time(
         "its first 1,000 failures", 0.2, reading(lambda s: scans.of_job(s, 1, state=ScanState.FAILED, limit=1000))
     )
-    watch.time("its failures by code", 0.2, reading(lambda session: scans.failures_by_code(session, 1)))
+    watch.time("its failures by code", 0.2, reading(lambda session: report_rows.problems_by_code(session, 1)))
     watch.time("a dispatcher's round that sends 128 chunks", 0.2, dispatcher.round, tries=1)
     watch.time("a dispatcher's round with nothing to send", 0.2, dispatcher.round)
     watch.time(

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import create_engine, text
 
 from db.clock import utc_now
-from db.queries import retries, scans
+from db.queries import report_rows, retries
 from db.session import session_scope
 from tests.faults.outcome import check, device_work
 from tests.faults.world import World
@@ -133,5 +133,5 @@ def disk_full(world: World, fill: Callable[[], object], empty: Callable[[], obje
 
 def _retry(world: World, code: str) -> int:
     with session_scope(world.engine) as session:
-        assert [each for each, _ in scans.failures_by_code(session, world.job_id)] == [code]
+        assert [each for _, each, _ in report_rows.problems_by_code(session, world.job_id)] == [code]
         return retries.retry_failed(session, world.job_id, code=code, now=utc_now())

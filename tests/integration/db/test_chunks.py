@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
 from db.models import ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, leases, queue, retries, scans
+from db.queries import chunks, jobs, leases, queue, report_rows, retries, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -121,7 +121,7 @@ def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> N
 
     assert scan_states(engine, job_id) == [ScanState.PENDING, ScanState.FAILED, ScanState.PENDING]
     with read_scope(engine) as session:
-        assert scans.failures_by_code(session, job_id) == [("worker_killed", 1)]
+        assert report_rows.problems_by_code(session, job_id) == [("failed", "worker_killed", 1)]
         assert jobs.progress(session, job_id).pending == 2
 
 
