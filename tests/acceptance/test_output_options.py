@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import bagit
 import numpy as np
@@ -9,10 +10,30 @@ import pytest
 import tifffile
 from PIL import Image
 from skimage import data
+from sqlalchemy import select
 
-from tests.acceptance.command import photochrom
+from db.models import Scan
+from db.session import make_engine, read_scope
+from tests.acceptance.command import photochrom, photochrom_here
 
 STAND_IN = {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "1"}
+
+
+def database(output: Path) -> str:
+    return f"sqlite:///{output / '.photochrom' / 'photochrom.db'}"
+
+
+def states(output: Path) -> dict[str, list[str | None]]:
+    """Each scan's states and codes, job by job."""
+    found: dict[str, list[str | None]] = {}
+    with read_scope(make_engine(database(output))) as session:
+        for scan in session.scalars(select(Scan).order_by(Scan.id)):
+            found.setdefault(scan.source_key, []).append(scan.error_code or scan.state)
+    return found
+
+
+def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+    return np.asarray(Image.open(path))
 
 
 @pytest.fixture
@@ -23,54 +44,106 @@ def collection(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_compressed_pyramid_with_its_provenance_that_verifies(collection: Path, tmp_path: Path) -> None:
-    output = tmp_path / "colour"
-    asked = ("--format", "tiff", "--compression", "lzw", "--pyramid")
+@pytest.fixture(scope="module")
+def masters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A grey scan alone, as `labelled` has it; and beside one that is in colour, as `bag` has both."""
+    folder = tmp_path_factory.mktemp("options")
+    for name in ("alone", "both"):
+        (folder / name).mkdir()
+        Image.fromarray(data.camera()).save(folder / name / "grey.png", dpi=(300, 300))
+    Image.fromarray(data.astronaut()).save(folder / "both" / "colour.jpg")
+    return folder
 
-    run = photochrom("run", collection, output, *asked, folder=tmp_path, **STAND_IN)
+
+@pytest.fixture(scope="module")
+def labelled(masters: Path) -> Path:
+    """The output folder of a run that was asked for a labelled, packed pyramid."""
+    asked = ("--format", "tiff", "--compression", "lzw", "--pyramid", "--label", "Colourized")
+    run = photochrom("run", "alone", "labelled", *asked, folder=masters, **STAND_IN)
     assert (run.returncode, run.stderr) == (0, "")
-    with tifffile.TiffFile(output / "grey.png.tif") as tiff:
+    return masters / "labelled"
+
+
+def run_bag(masters: Path, *more: str) -> CompletedProcess[str]:
+    run = photochrom("run", "both", "bag", "--bag", *more, folder=masters, **STAND_IN)
+    assert (run.returncode, run.stderr) == (0, "")
+    return run
+
+
+@pytest.fixture(scope="module")
+def first_bag(masters: Path) -> str:
+    """What the first run into a bag said."""
+    return run_bag(masters).stdout
+
+
+def test_a_compressed_pyramid_with_its_provenance(labelled: Path) -> None:
+    with tifffile.TiffFile(labelled / "grey.png.tif") as tiff:
         tags = tiff.pages.first.tags
         assert len(tiff.pages) > 1
         assert tags["Compression"].value == 5
         assert b"compositeWithTrainedAlgorithmicMedia" in bytes(tags["XMP"].value)
 
-    database = {"PHOTOCHROM_DATABASE_URL": f"sqlite:///{output / '.photochrom' / 'photochrom.db'}"}
-    verified = photochrom("verify", "1", folder=tmp_path, **database)
+
+def test_a_label_is_stamped_into_a_corner(labelled: Path, masters: Path, first_bag: str) -> None:
+    plain = pixels(masters / "bag" / "data" / "grey.png")
+    differs = np.argwhere((plain != pixels(labelled / "grey.png.tif")).any(axis=2))
+    assert differs.min() > 380  # of 512
+    assert 0 < len(differs) < 0.01 * plain[..., 0].size
+
+
+def test_outputs_verify_and_one_that_is_lost_is_made_again_as_it_was(labelled: Path, masters: Path) -> None:
+    settings = {"PHOTOCHROM_DATABASE_URL": database(labelled)}
+    verified = photochrom("verify", "1", folder=masters, **settings)
     assert (verified.returncode, verified.stderr) == (0, "")
     assert "1 source and 1 output" in verified.stdout
 
-    (output / "grey.png.tif").unlink()
-    missing = photochrom("verify", "1", folder=tmp_path, **database)
+    before = pixels(labelled / "grey.png.tif")
+    (labelled / "grey.png.tif").unlink()
+    missing = photochrom("verify", "1", folder=masters, **settings)
     assert (missing.returncode, missing.stderr) == (1, "")
     _, said = missing.stdout.splitlines()[-1].split("Make the missing outputs again: photochrom ")
-    assert "--compression lzw --pyramid --missing-only" in said
-    again = photochrom(*shlex.split(said), folder=tmp_path, **database)
-    assert again.stdout == "job 2 has 1 scan, 0.1 MB\n", again.stderr
+    again = photochrom(*shlex.split(said), folder=masters, **STAND_IN)
+    assert "done: 1 scan," in again.stdout, again.stderr
+    assert (pixels(labelled / "grey.png.tif") == before).all()
 
 
-def test_an_unknown_compression_is_refused(collection: Path, tmp_path: Path) -> None:
-    refused = photochrom("run", collection, tmp_path / "colour", "--compression", "zip", folder=tmp_path)
+def test_a_bag_is_valid_and_grows_and_scans_in_colour_are_skipped_unless_asked_for(
+    masters: Path, first_bag: str
+) -> None:
+    output = masters / "bag"
+    assert "skipped: 1 scan, in colour already" in first_bag
+    assert "is a bag of 1 file, " in first_bag.splitlines()[-1]
+    assert states(output) == {"colour.jpg": ["already_colour"], "grey.png": ["done"]}
+    assert bagit.Bag(str(output)).validate()
+
+    again = run_bag(masters).stdout
+    assert "Nothing to do" in again
+    assert "is a bag of 1 file, " in again.splitlines()[-1]
+
+    Image.fromarray(data.coins()).save(masters / "both" / "new.png")
+    assert "is a bag of 3 files" in run_bag(masters, "--colour-scans", "colourize").stdout.splitlines()[-1]
+    assert states(output)["colour.jpg"] == ["already_colour", "done"]
+    bag = bagit.Bag(str(output))
+    assert bag.validate()
+    assert sorted(bag.payload_files()) == ["data/colour.jpg", "data/grey.png", "data/new.png"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--compression", "zip", "expected one of deflate, lzw, none"),
+        ("--colour-scans", "maybe", "expected one of skip, colourize"),
+        ("--label", "\u4e00", "there is no shape for"),
+    ],
+)
+def test_an_option_that_is_none_is_refused(
+    option: str, value: str, said: str, collection: Path, tmp_path: Path
+) -> None:
+    refused = photochrom_here("run", collection, "colour", option, value, folder=tmp_path)
 
     assert refused.returncode == 2
-    assert "expected one of deflate, lzw, none" in refused.stderr
+    assert said in refused.stderr
     assert not (tmp_path / "colour").exists()
-
-
-def test_a_bag_is_valid_and_grows_with_the_next_run(collection: Path, tmp_path: Path) -> None:
-    def run() -> str:
-        ran = photochrom("run", collection, "colour", "--bag", folder=tmp_path, **STAND_IN)
-        assert (ran.returncode, ran.stderr) == (0, "")
-        return ran.stdout.splitlines()[-1]
-
-    assert "is a bag of 1 file, " in run()
-    assert bagit.Bag(str(tmp_path / "colour")).validate()
-    Image.fromarray(data.coins()).save(collection / "new.png")
-    assert "is a bag of 2 files" in run()
-    bag = bagit.Bag(str(tmp_path / "colour"))
-    assert bag.validate()
-    assert sorted(bag.payload_files()) == ["data/grey.png", "data/new.png"]
-    assert "is a bag of 2 files" in run()
 
 
 def test_a_key_that_bags_can_not_name_alike_is_refused(collection: Path, tmp_path: Path) -> None:
@@ -78,14 +151,3 @@ def test_a_key_that_bags_can_not_name_alike_is_refused(collection: Path, tmp_pat
     refused = photochrom("run", collection, "colour", "--bag", folder=tmp_path, **STAND_IN)
     assert refused.returncode == 2
     assert "the key '100%.png' holds a %" in refused.stderr
-
-
-def test_a_label_is_stamped_and_a_text_without_letters_refused(collection: Path, tmp_path: Path) -> None:
-    refused = photochrom("run", collection, "colour", "--label", "\u4e00", folder=tmp_path, **STAND_IN)
-    assert (refused.returncode, "there is no shape for" in refused.stderr) == (2, True)
-    for name, label in (("plain", ()), ("labelled", ("--label", "Colourized"))):
-        assert photochrom("run", collection, name, *label, folder=tmp_path, **STAND_IN).returncode == 0
-    plain, labelled = (np.asarray(Image.open(tmp_path / name / "grey.png")) for name in ("plain", "labelled"))
-    differs = np.argwhere((plain != labelled).any(axis=2))
-    assert differs.min() > 380  # of 512
-    assert len(differs) < 0.01 * plain[..., 0].size

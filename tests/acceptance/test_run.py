@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import cv2
@@ -17,22 +18,29 @@ from db.models import Scan, ScanState
 from db.session import make_engine, read_scope
 from tests.acceptance.command import clean_environment, photochrom
 
-SCAN_COUNT = 60
-STAND_IN = {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200", "PHOTOCHROM_CHUNK_SCANS": "16"}
+SCAN_COUNT = 96
+STAND_IN = {
+    "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200",
+    "PHOTOCHROM_BATCH_SIZE": "4",
+    "PHOTOCHROM_CHUNK_SCANS": "16",
+    "PHOTOCHROM_RECORD_SECONDS": "0.5",
+}
 
 
 @pytest.fixture
 def collection(tmp_path: Path) -> Path:
-    """Sixty small grey scans in nested folders, with a note that is no scan."""
-    noise = np.random.default_rng(7)
+    """Small grey scans in nested folders, with a note that is no scan."""
     folder = tmp_path / "scans"
     for number in range(SCAN_COUNT):
-        path = folder / f"box {number % 3}" / f"{number:04}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        small = noise.integers(0, 256, (6, 8), dtype=np.uint8)
-        cv2.imwrite(str(path), cv2.resize(small, (161, 120), interpolation=cv2.INTER_CUBIC))
+        write_scan(folder / f"box {number % 3}" / f"{number:04}.png", number)
     (folder / "notes.txt").write_text("no scan")
     return folder
+
+
+def write_scan(path: Path, number: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small = np.random.default_rng(number).integers(0, 256, (6, 8), dtype=np.uint8)
+    cv2.imwrite(str(path), cv2.resize(small, (161, 120), interpolation=cv2.INTER_CUBIC))
 
 
 def rows(output: Path) -> list[Scan]:
@@ -51,33 +59,35 @@ def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
-def some_done(output: Path) -> bool:
-    return (output / ".photochrom" / "photochrom.db").exists() and len(safe_done(output)) >= 8
-
-
-def safe_done(output: Path) -> dict[str, Scan]:
+def count_done(output: Path) -> int:
     try:
-        return done(output)
+        return len(done(output)) if (output / ".photochrom" / "photochrom.db").exists() else 0
     except Exception:  # not migrated yet
-        return {}
+        return 0
 
 
 @pytest.fixture
-def started(collection: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that is under way: some scans are recorded done, most are not."""
+def start(collection: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """Starts a run; it is under way when it is returned: it has recorded some scans as done, and most are not."""
     output = tmp_path / "colour"
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "scheduler", "run", str(collection), str(output)],
-        cwd=tmp_path,
-        env=clean_environment(**STAND_IN, PHOTOCHROM_RECORD_SECONDS="0.5"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    wait_until(lambda: some_done(output) or process.poll() is not None)
-    yield process
-    process.kill()
-    process.communicate()
+    with ExitStack() as started:
+
+        def start() -> subprocess.Popen[str]:
+            before = count_done(output)
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "scheduler", "run", str(collection), str(output)],
+                cwd=tmp_path,
+                env=clean_environment(**STAND_IN),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            started.callback(process.communicate)
+            started.callback(process.kill)
+            wait_until(lambda: count_done(output) >= before + 4 or process.poll() is not None)
+            return process
+
+        yield start
 
 
 def everything_below(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -98,95 +108,77 @@ def written_at(output: Path, keys: dict[str, Scan]) -> dict[str, int]:
     return {key: (output / row.output_key).stat().st_mtime_ns for key, row in keys.items()}
 
 
-def test_a_folder_is_colourized_into_another_and_a_second_run_finds_nothing_to_do(
+def test_a_folder_is_colourized_into_another_and_later_runs_do_what_failed_or_is_new(
     collection: Path, tmp_path: Path
 ) -> None:
-    first = photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
-    assert first.returncode == 0, first.stdout + first.stderr
-    written = written_at(tmp_path / "colour", done(tmp_path / "colour"))
+    def run() -> subprocess.CompletedProcess[str]:
+        return photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
 
-    second = photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
+    output, bad = tmp_path / "colour", collection / "box 1" / "0001.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    first = run()
+    assert first.returncode == 1, first.stdout + first.stderr
+    assert "box 1/0001.png" in first.stdout
+    before = done(output)
+    written = written_at(output, before)
+    assert len(before) == SCAN_COUNT - 1
 
+    write_scan(bad, 1)
+    write_scan(collection / "new.png", SCAN_COUNT)
+    second = run()
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "Nothing to do" in second.stdout
-    assert len(written) == SCAN_COUNT
-    assert written_at(tmp_path / "colour", done(tmp_path / "colour")) == written
+    assert [row.source_key for row in rows(output) if row.job_id == 2] == ["box 1/0001.png", "new.png"]
+    assert written_at(output, before) == written
+
+    written = written_at(output, done(output))
+    third = run()
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert "Nothing to do" in third.stdout
+    assert len(written) == SCAN_COUNT + 1
+    assert written_at(output, done(output)) == written
 
 
-def test_a_new_scan_alone_is_done_by_the_next_run(collection: Path, tmp_path: Path) -> None:
-    for number in range(1, SCAN_COUNT):
-        (collection / f"box {number % 3}" / f"{number:04}.png").unlink()
-    photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
-    (collection / "new.png").write_bytes((collection / "box 0" / "0000.png").read_bytes())
-
-    photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
-
-    assert [(row.job_id, row.source_key) for row in rows(tmp_path / "colour")] == [
-        (1, "box 0/0000.png"),
-        (2, "new.png"),
-    ]
-
-
-def test_a_bad_scan_is_named_and_the_exit_status_says_so(collection: Path, tmp_path: Path) -> None:
-    (collection / "box 1" / "0001.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
-
-    run = photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
-
-    assert run.returncode == 1
-    assert "box 1/0001.png" in run.stdout
-    assert len(done(tmp_path / "colour")) == SCAN_COUNT - 1
-
-
-def test_ctrl_c_leaves_no_process_and_the_next_run_does_the_rest(
-    started: subprocess.Popen[str], collection: Path, tmp_path: Path
+def test_a_run_that_is_stopped_then_killed_and_then_loses_its_worker_loses_no_scan_and_does_none_twice(
+    start: Callable[[], subprocess.Popen[str]], tmp_path: Path
 ) -> None:
-    below = everything_below(started)
-    started.send_signal(signal.SIGINT)
-    _, errors = started.communicate(timeout=60)
+    output = tmp_path / "colour"
+    kept: dict[str, int] = {}
+
+    def nothing_written_again() -> None:
+        recorded = done(output)
+        written = written_at(output, recorded)
+        assert written.items() >= kept.items()
+        assert len(kept) < len(recorded), "it did nothing"
+        kept.update(written)
+
+    stopped = start()
+    a_second_one_is_refused(tmp_path)
+    below = everything_below(stopped)
+    stopped.send_signal(signal.SIGINT)
+    _, errors = stopped.communicate(timeout=60)
     assert all_gone(below)
-    assert (started.returncode, errors) == (130, "photochrom: stopped\n")
-    before = done(tmp_path / "colour")
-    written = written_at(tmp_path / "colour", before)
-    assert 0 < len(before) < SCAN_COUNT
+    assert (stopped.returncode, errors) == (130, "photochrom: stopped\n")
+    nothing_written_again()
 
-    again = photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
-
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert len(done(tmp_path / "colour")) == SCAN_COUNT
-    assert written_at(tmp_path / "colour", before) == written
-
-
-def test_after_kill_9_of_the_run_nothing_is_left_running_and_the_next_run_does_the_rest(
-    started: subprocess.Popen[str], collection: Path, tmp_path: Path
-) -> None:
-    below = everything_below(started)
-    started.kill()
-    started.communicate(timeout=60)
+    killed = start()
+    below = everything_below(killed)
+    killed.kill()
+    killed.communicate(timeout=60)
     wait_until(lambda: all_gone(below))
-    before = done(tmp_path / "colour")
-    written = written_at(tmp_path / "colour", before)
+    nothing_written_again()
 
-    again = photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
-
-    assert again.returncode == 0, again.stdout + again.stderr
-    assert len(done(tmp_path / "colour")) == SCAN_COUNT
-    assert written_at(tmp_path / "colour", before) == written
-
-
-def test_a_killed_worker_loses_no_scan(started: subprocess.Popen[str], collection: Path, tmp_path: Path) -> None:
-    before = done(tmp_path / "colour")
-    written = written_at(tmp_path / "colour", before)
-    worker_of(started).kill()
-
-    output, errors = started.communicate(timeout=120)
-
-    assert started.returncode == 0, output + errors
-    assert len(done(tmp_path / "colour")) == SCAN_COUNT
-    assert written_at(tmp_path / "colour", before) == written
+    loses_its_worker = start()
+    nothing_written_again()
+    assert len(kept) < SCAN_COUNT
+    worker_of(loses_its_worker).kill()
+    said, errors = loses_its_worker.communicate(timeout=120)
+    assert loses_its_worker.returncode == 0, said + errors
+    nothing_written_again()
+    assert len(kept) == SCAN_COUNT
 
 
-def test_two_runs_into_one_folder_are_refused(started: subprocess.Popen[str], collection: Path, tmp_path: Path) -> None:
-    second = photochrom("run", collection, "colour", folder=tmp_path)
+def a_second_one_is_refused(folder: Path) -> None:
+    second = photochrom("run", folder / "scans", "colour", folder=folder)
 
     assert second.returncode == 2
     assert "another photochrom" in second.stderr
