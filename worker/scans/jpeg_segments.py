@@ -16,6 +16,8 @@ MOST_XMP_BYTES = MOST_BYTES - len(XMP)
 
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _MOST_SEGMENTS = 10_000
+_MOST_LETTERS = 32
+_OF_PIXELS = {(0xE0, b"JFIF"), (0xE0, b"JFXX"), (0xE2, b"ICC_PROFILE"), (0xEE, b"Adobe")}
 
 Segment = tuple[int, bytes]  # its marker's second byte, its content
 
@@ -34,6 +36,15 @@ def read_segments(path: Path) -> Iterator[Segment]:
                 return
             if head[1] == COMMENT or head[1] & 0xF0 == APP0:
                 yield head[1], content
+
+
+def name_of_other(segment: Segment) -> str | None:
+    """What a segment that is not read here calls itself; None for those of pixels and profiles."""
+    marker, content = segment
+    if (marker, content.partition(b"\0")[0]) in _OF_PIXELS:
+        return None
+    letters = content[:_MOST_LETTERS].partition(b"\0")[0].decode("ascii", "replace")
+    return f"APP{marker - APP0} {letters if letters.isprintable() else ''}".rstrip()
 
 
 def jfif(per_millimetre: tuple[float, float]) -> Segment:

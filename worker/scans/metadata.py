@@ -66,6 +66,8 @@ def _read_jpeg(path: Path, metadata: Metadata) -> None:
             extended.append(content[len(jpeg_segments.EXTENDED_XMP) :])
         elif marker == jpeg_segments.APP13 and content.startswith(jpeg_segments.PHOTOSHOP):
             block += content[len(jpeg_segments.PHOTOSHOP) :]
+        elif name := jpeg_segments.name_of_other((marker, content)):
+            _lose(metadata, f"JPEG segment {name}")
     _take_resources(block, metadata)
     if xmp.names_extended(metadata.xmp or b""):
         whole = xmp.joined(metadata.xmp or b"", extended)
@@ -77,6 +79,9 @@ def _read_png(path: Path, metadata: Metadata) -> None:
     for chunk in png_chunks.read_chunks(path):
         if chunk[0] == b"eXIf":
             _take_exif(chunk[1], metadata)
+            continue
+        if chunk[0] not in png_chunks.TEXTS or not chunk[1]:
+            _lose(metadata, f"PNG chunk {chunk[0].decode('ascii', 'replace')}")
             continue
         keyword, text = png_chunks.text_of(chunk)
         name = keyword.removeprefix(png_chunks.RAW)
@@ -107,8 +112,10 @@ def _read_jp2(path: Path, metadata: Metadata) -> None:
 
 def _read_webp(path: Path, metadata: Metadata) -> None:
     for kind, content in webp_chunks.read_chunks(path):
-        if kind == webp_chunks.XMP:
+        if kind == webp_chunks.XMP and content:
             metadata.xmp = content
+        elif kind != webp_chunks.EXIF:
+            _lose(metadata, f"WebP chunk {kind.decode('ascii', 'replace').strip()}")
         else:
             _take_exif(content.removeprefix(jpeg_segments.EXIF), metadata)
 

@@ -17,7 +17,27 @@ XMP = "XML:com.adobe.xmp"
 RAW = "Raw profile type "
 
 _SIGNATURE_AND_HEADER = 8 + 25
-_WANTED = (b"eXIf", b"tEXt", b"zTXt", b"iTXt")
+TEXTS = (b"tEXt", b"zTXt", b"iTXt")
+_WANTED = (b"eXIf", *TEXTS)
+# Of the pixels and their colour, or of when they were changed last.
+_OF_PIXELS = {
+    *(
+        b"IHDR",
+        b"PLTE",
+        b"IDAT",
+        b"tRNS",
+        b"bKGD",
+        b"hIST",
+        b"sPLT",
+        b"sBIT",
+        b"pHYs",
+        b"tIME",
+        b"acTL",
+        b"fcTL",
+        b"fdAT",
+    ),
+    *(b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI"),
+}
 _OF_COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
 _MOST_COLOUR_BYTES = 32
 _MOST_BYTES = 16 << 20  # of one chunk's content, as it is stored and unpacked; more is hostile
@@ -27,7 +47,10 @@ Chunk = tuple[bytes, bytes]  # its type, its content
 
 
 def read_chunks(path: Path) -> Iterator[Chunk]:
-    """EXIF and texts, before and after the pixels, as far as the file is whole."""
+    """EXIF and texts, before and after the pixels, as far as the file is whole.
+
+    Chunks that are unknown, or too long, come without their content.
+    """
     with path.open("rb") as file:
         file.seek(8)
         for _ in range(_MOST_CHUNKS):
@@ -39,6 +62,8 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
                 yield head[4:], file.read(length)
                 file.seek(4, os.SEEK_CUR)
             else:
+                if head[4:] not in _OF_PIXELS:
+                    yield head[4:], b""
                 file.seek(length + 4, os.SEEK_CUR)
 
 

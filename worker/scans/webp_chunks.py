@@ -9,12 +9,13 @@ EXIF, XMP = b"EXIF", b"XMP "
 
 _FLAGS = {EXIF: 0x08, XMP: 0x04}
 _EXTENDED = b"VP8X"
+_OF_PIXELS = {_EXTENDED, b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
 _MOST_BYTES = 16 << 20  # of one chunk's content; more is hostile
 _MOST_CHUNKS = 10_000
 
 
 def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """EXIF and XMP, as far as the file is whole."""
+    """EXIF and XMP, as far as the file is whole; chunks that are unknown, or too long, come without their content."""
     with path.open("rb") as file:
         file.seek(12)
         for _ in range(_MOST_CHUNKS):
@@ -26,6 +27,8 @@ def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 yield kind, file.read(length)
                 file.seek(length % 2, os.SEEK_CUR)
             else:
+                if kind not in _OF_PIXELS:
+                    yield kind, b""
                 file.seek(length + length % 2, os.SEEK_CUR)
 
 

@@ -174,6 +174,25 @@ def test_a_channel_that_is_left_out_is_named(tmp_path: Path) -> None:
     assert _output(infrared, "tiff", "jpeg", tmp_path)[1] == (said,)
 
 
+def _with_strangers() -> dict[str, tuple[bytes, tuple[str, ...]]]:
+    jpeg, png = pillow_bytes(ramp(), "JPEG"), pillow_bytes(ramp(), "PNG")
+    webp = bytearray(pillow_bytes(np.dstack([ramp()] * 3), "WEBP", lossless=True, xmp=XMP) + b"C2PA\4\0\0\0seal")
+    webp[4:8] = struct.pack("<I", len(webp) - 8)
+    sealed = b"".join((b"\xff\xeb\0\x0aJP\0\1seal", b"\xff\xe2\0\x0aMPF\0more", b"\xff\xe5\0\6\1\2\3\4"))
+    said = tuple(f"JPEG segment {name}" for name in ("APP11 JP", "APP2 MPF", "APP5"))
+    return {
+        "jpeg": (jpeg[:2] + sealed + jpeg[2:], said),
+        "png": (png[:33] + b"\0\0\0\4caBXseal" + bytes(4) + png[33:], ("PNG chunk caBX",)),
+        "webp": (bytes(webp), ("WebP chunk C2PA",)),
+    }
+
+
+@pytest.mark.parametrize("source", ["jpeg", "png", "webp"])
+def test_what_nothing_here_can_read_is_named(source: str, tmp_path: Path) -> None:
+    data, said = _with_strangers()[source]
+    assert _output(data, source, "tiff", tmp_path)[1] == said
+
+
 def test_what_is_too_long_for_a_jpeg_is_named_and_the_rest_carried(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "A street " * 10_000
