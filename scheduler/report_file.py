@@ -9,13 +9,12 @@ from db.clock import database_now
 from db.models import Job
 from db.queries import jobs
 from db.session import read_scope
+from scheduler.report import REPORTS
 from scheduler.report.build import build_report
 from scheduler.report.facts import settings_facts
 from scheduler.report.page import render_report
 from worker.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
-
-REPORTS = "photochrom-reports/"  # within a destination
 
 
 def report_key(job: Job) -> str:

@@ -10,7 +10,6 @@ from db.clock import database_now
 from db.errors import PhotochromError
 from db.queries import reports
 from db.session import session_scope
-from scheduler.report_file import store_report
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,6 +35,8 @@ class Reporter:
             self._writing = self._executor.submit(self._write, job_id, now + AGAIN_AFTER)
 
     def _write(self, job_id: int, claimed_until: datetime) -> None:
+        from scheduler.report_file import store_report  # 50 MB of plots, which a scheduler without work can do without
+
         try:
             key = store_report(self._engine, job_id, self._settings)
             with session_scope(self._engine) as session:

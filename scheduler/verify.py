@@ -13,7 +13,7 @@ from db.queries import jobs, scans
 from db.session import read_scope
 from scheduler.bag import TAG_FILES, TAG_MANIFEST
 from scheduler.differences import Difference, Verified
-from scheduler.report_file import REPORTS
+from scheduler.report import REPORTS
 from worker.errors import ScanError, ServiceUnavailable
 from worker.storage import S3Options, Storage, open_storage, parse_location
 

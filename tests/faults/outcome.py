@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 
 from db.models import Chunk, ChunkState, Job, Scan, ScanState
 from db.session import read_scope
-from scheduler.report_file import REPORTS
+from scheduler.report import REPORTS
 from tests.faults.collection import sha256
 from tests.faults.world import World
 
