@@ -53,7 +53,7 @@ class JobState:
         RUNNING: (SUBMITTING, PAUSED, COMPLETED, ABORTED),  # from the last two by `retry`
         PAUSED: (RUNNING,),
         COMPLETED: (RUNNING, PAUSED),  # what was leased at a pause may have been the last
-        ABORTED: (RUNNING,),
+        ABORTED: (RUNNING, PAUSED),
         CANCELLED: (SUBMITTING, RUNNING, PAUSED),
     }
 

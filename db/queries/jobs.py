@@ -214,8 +214,12 @@ def complete_finished(session: Session, *, now: datetime) -> list[int]:
 
 
 def abort_failing(session: Session, *, now: datetime) -> list[int]:
-    """Stop every running job of which more scans have failed than its submitter allowed; returns their ids."""
-    watched = select(Job.id).where(Job.state == JobState.RUNNING, Job.max_failures.is_not(None))
+    """Stop every job of which more scans have failed than its submitter allowed; returns their ids.
+
+    A paused one too: what was in hand at the pause may fail, and be the last of it.
+    """
+    goes_on = Job.state.in_((JobState.RUNNING, JobState.PAUSED))
+    watched = select(Job.id).where(goes_on, Job.max_failures.is_not(None))
     job_ids = session.scalars(watched.order_by(Job.id).with_for_update(skip_locked=True)).all()
     if not job_ids:
         return []

@@ -143,6 +143,21 @@ def test_a_job_stops_itself_when_too_many_scans_fail(
         assert jobs.get(session, job_id).state == state
 
 
+def test_a_paused_job_whose_last_chunks_fail_is_aborted_and_not_completed(
+    engine: Engine, folders: tuple[str, str]
+) -> None:
+    job_id = submit(engine, Submission(*folders, max_failures="0")).job_id or 0
+    fail(engine, job_id, 2)
+    fail(engine, job_id, 1)
+    with session_scope(engine) as session:
+        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+
+    complete_jobs(engine)
+
+    with read_scope(engine) as session:
+        assert jobs.get(session, job_id).state == JobState.ABORTED
+
+
 def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, str]) -> None:
     job_id = submit(engine, Submission(*folders, max_failures="0")).job_id or 0
     fail(engine, job_id, 1)
