@@ -6,10 +6,9 @@ from numpy.typing import NDArray
 
 from worker.errors import ScanError
 from worker.scans.colour import LUMINANCE, Floats, linear_to_srgb, srgb_to_linear
-from worker.scans.profile import Profile, profile_of
+from worker.scans.profile import PROFILE_FIELD, Profile, profile_of
 from worker.scans.square import Pixels
 
-_PROFILE = "icc-profile-data"
 _DEPTHS = {"uchar": 8, "ushort": 16, "float": 16}
 _GREYS, _RGBS = ("b-w", "grey16"), ("srgb", "rgb16", "rgb", "scrgb")
 _LINEAR_LEVELS = 1 << 16  # of linear light: a twentieth of an 8-bit sRGB level at black, where they lie closest
@@ -82,7 +81,7 @@ def _through_table(image: pyvips.Image, profile: Profile, depth: int) -> pyvips.
         levels = levels.bandjoin([levels, levels])
     kinds = _GREYS if profile.space == "GRAY" else _RGBS
     levels = levels.copy(interpretation=kinds[depth == 16])
-    levels.set_type(pyvips.GValue.blob_type, _PROFILE, image.get(_PROFILE))
+    levels.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, image.get(PROFILE_FIELD))
     return image.maplut(_coded(_luminance_by_lcms(levels), depth))
 
 

@@ -32,6 +32,7 @@ from worker.scans.jp2_codestream import (
     tile_parts,
 )
 from worker.scans.jpeg_segments import EXIF
+from worker.scans.profile import PROFILE_FIELD
 from worker.scans.square import Pixels
 from worker.scans.stream import Shape, tiff_header
 from worker.scans.tiff_tag_reader import read_exif
@@ -42,7 +43,6 @@ _MOST_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and
 _MOST_PIXELS = 10_000_000  # of a side: libvips' own limit
 _MOST_PACKETS = 1 << 20  # of a component: what the decoder plans for, whether there are any or not
 _ROWS = 64  # of a strip of the TIFF
-_PROFILE = "icc-profile-data"
 _ORIENTATION, _LAST_ORIENTATION = 274, 8
 _KNOWN_SPACES = (None, jp2_boxes.SRGB, jp2_boxes.GREY, jp2_boxes.CMYK)
 
@@ -79,12 +79,12 @@ class Jp2Header:
         """The image with the scan's kind of colour, profile and resolution."""
         across, down = self.boxes.per_millimetre or (1.0, 1.0)
         image = image.copy(interpretation=self.interpretation, xres=across, yres=down)
-        if image.get_typeof(_PROFILE):
-            image.remove(_PROFILE)
+        if image.get_typeof(PROFILE_FIELD):
+            image.remove(PROFILE_FIELD)
         if orientation := self._orientation():
             image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
         if self.boxes.profile:
-            image.set_type(pyvips.GValue.blob_type, _PROFILE, self.boxes.profile)
+            image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, self.boxes.profile)
         return image
 
     def _orientation(self) -> int:

@@ -12,6 +12,7 @@ from worker.scans import jp2_reading, tiff_kinds
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
 from worker.scans.png_colour import UnknownColour, profile_of_png
+from worker.scans.profile import PROFILE_FIELD
 from worker.scans.structure import MOST_TILES_ACROSS, Structure, read_structure
 from worker.scans.tiff_kinds import colours_and_alpha, fail_on, refuse_misread, wants_planes
 from worker.scans.tiff_tags import TagsError
@@ -50,11 +51,13 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
 
 
 def _with_said_colour(image: pyvips.Image, path: Path) -> pyvips.Image:
+    if image.get_typeof(PROFILE_FIELD):
+        return image
     profile = profile_of_png(path, image.bands - image.hasalpha())
     if profile is None:
         return image
     image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
     return image
 
 

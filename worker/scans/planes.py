@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pyvips
 
+from worker.scans.profile import PROFILE_FIELD
 from worker.scans.tiff_structure import ASSOCIATED_ALPHA
 from worker.scans.tiff_tag_reader import read_exif
 from worker.scans.tiff_tag_writer import replace_pages
-from worker.scans.tiff_tags import Tags, TagsError, long8, short
+from worker.scans.tiff_tags import Tags, TagsError, Value, long8, short
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339
 _TILES, _STRIPS = (324, 325), (273, 279)  # offsets, bytes
@@ -20,7 +21,7 @@ _EXTRA = 338
 _FULL = {"uchar": 255, "ushort": 65535, "float": 1}
 # What each channel shares with the others.
 _KEPT = {254, 256, 257, 259, 266, 274, 278, 282, 283, 296, 317, 322, 323, 347}
-_PROFILE_TAG, _PROFILE = 34675, "icc-profile-data"
+_PROFILE_TAG, _NO_PROFILE = 34675, Value(7, b"")
 _RGB, _CMYK, _GREYS = 2, 5, (0, 1)
 _MOST_CHANNELS = 5
 _KINDS = {(_RGB, 8): "srgb", (_RGB, 16): "rgb16", (_RGB, 32): "srgb", (_CMYK, 8): "cmyk", (_CMYK, 16): "cmyk"}
@@ -47,8 +48,8 @@ def _load_planes(path: Path, page: int) -> pyvips.Image:
     copy = str(_page_for_each_channel(path, page, main, count))
     loaded = [pyvips.Image.tiffload(copy, page=channel, **options) for channel in range(count)]
     image = _divided_by_alpha(loaded[0].bandjoin(loaded[1:]), main).copy(interpretation=kind)
-    if _PROFILE_TAG in main:
-        image.set_type(pyvips.GValue.blob_type, _PROFILE, main[_PROFILE_TAG].data)
+    if profile := main.get(_PROFILE_TAG, _NO_PROFILE).data:
+        image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
     return image
 
 

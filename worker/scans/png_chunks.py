@@ -38,8 +38,7 @@ _OF_PIXELS = {
     ),
     *(b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI"),
 }
-_OF_COLOUR = (b"cICP", b"sRGB", b"gAMA", b"cHRM")
-_MOST_COLOUR_BYTES = 32
+_OF_COLOUR = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 _MOST_BYTES = 16 << 20  # of one chunk's content, as it is stored and unpacked; more is hostile
 _MOST_CHUNKS = 1_000_000
 
@@ -68,7 +67,7 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
 
 
 def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
-    """What is said of colour before the pixels; a profile comes empty."""
+    """What is said of colour before the pixels: of each kind the first, empty where it is too long."""
     found: dict[bytes, bytes] = {}
     with path.open("rb") as file:
         file.seek(8)
@@ -76,11 +75,18 @@ def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
             length, kind = struct.unpack(">I4s", file.read(8).rjust(8, b"\0"))
             if kind in (b"IDAT", b"IEND", bytes(4)):
                 break
-            content = file.read(length) if kind in _OF_COLOUR and length <= _MOST_COLOUR_BYTES else b""
-            if kind in (*_OF_COLOUR, b"iCCP"):
+            content = file.read(length) if kind in _OF_COLOUR and length <= _MOST_BYTES else b""
+            if kind in _OF_COLOUR:
                 found.setdefault(kind, content)
             file.seek(length - len(content) + 4, os.SEEK_CUR)
     return found
+
+
+def profile_of(content: bytes) -> bytes:
+    """The ICC profile of an iCCP chunk; a byte, which is none, where it can't be unpacked."""
+    with suppress(zlib.error):
+        return _unpacked(content.partition(b"\0")[2][1:]) or b"\0"
+    return b"\0"
 
 
 def text_of(chunk: Chunk) -> tuple[str, bytes]:

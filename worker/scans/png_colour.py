@@ -1,4 +1,4 @@
-"""What a PNG says of its lightness where it has no ICC profile: as a profile that says the same.
+"""What a PNG says of its lightness and libvips does not read, as an ICC profile that says the same.
 
 PNG 3rd edition, 4.3 (which chunk counts), 11.3.2 (cHRM, gAMA, sRGB, cICP) and 13.13, 13.14 (what they mean); libvips
 reads none of them. ICC.1:2022: header 7.2, parametricCurveType 10.18, matrix model F.3, Bradford's adaptation E.
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.png_chunks import read_colour_chunks
+from worker.scans.png_chunks import profile_of, read_colour_chunks
 
 _UNIT = 100_000  # of gAMA and cHRM
 _GAMMAS = range(10_000, 1_000_000)  # others are damage
@@ -31,16 +31,17 @@ class UnknownColour(ValueError):
 
 
 def profile_of_png(path: Path, bands: int) -> bytes | None:
-    """An ICC profile for 1 band of grey or 3 of RGB; None where the file has its own, or is in sRGB.
-
-    Raises UnknownColour.
+    """An ICC profile for 1 band of grey or 3 of RGB; None for sRGB. The file's own may be damaged, or another device's:
+    libpng passes over such a one without a word. Raises UnknownColour.
     """
     chunks = read_colour_chunks(path)
     if b"cICP" in chunks:
         if chunks[b"cICP"] != _CICP_SRGB:
             raise UnknownColour(f"unsupported: cICP {chunks[b'cICP'].hex(' ')}")
         return None
-    if {b"iCCP", b"sRGB"} & set(chunks) or len(chunks.get(b"gAMA", b"")) != 4:
+    if b"iCCP" in chunks:
+        return profile_of(chunks[b"iCCP"])
+    if b"sRGB" in chunks or len(chunks.get(b"gAMA", b"")) != 4:
         return None
     (gamma,) = struct.unpack(">I", chunks[b"gAMA"])
     primaries = _primaries_of(chunks.get(b"cHRM", b"")) if bands == 3 else None

@@ -17,18 +17,21 @@ Curve = NDArray[np.float64]
 
 # Numbers of a parametric curve's function types 0..4: g, a, b, c, d, e, f.
 _PARAMETERS = (1, 3, 4, 5, 7)
-_FIELD = "icc-profile-data"  # libvips' name for it
+PROFILE_FIELD = "icc-profile-data"  # libvips' name for it; one of no bytes crashes pyvips
 _PILLOWS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
 def has_damaged_profile(image: pyvips.Image) -> bool:
     """Whether the image has a profile that nobody can read."""
-    return bool(image.get_typeof(_FIELD)) and not Profile(image.get(_FIELD)).is_readable
+    return bool(image.get_typeof(PROFILE_FIELD)) and not Profile(image.get(PROFILE_FIELD)).is_readable
 
 
 def profile_of(image: pyvips.Image) -> "Profile | None":
     """The image's profile; None where it has none, or a damaged one."""
-    return Profile(image.get(_FIELD)) if image.get_typeof(_FIELD) and not has_damaged_profile(image) else None
+    if not image.get_typeof(PROFILE_FIELD):
+        return None
+    profile = Profile(image.get(PROFILE_FIELD))
+    return profile if profile.is_readable else None
 
 
 class Profile:

@@ -17,6 +17,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from worker.scans.loading import load, reading
+from worker.scans.profile import PROFILE_FIELD
 
 COLOURED_SHARE = 0.06  # of the pixels, from which on a scan is in colour
 _ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own
@@ -81,7 +82,7 @@ def _lab(image: pyvips.Image) -> Labs:
         image = (image * 255).cast("uchar").copy(interpretation="srgb")
     fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}
     try:
-        if not (fallback or image.get_typeof("icc-profile-data")):
+        if not (fallback or image.get_typeof(PROFILE_FIELD)):
             raise pyvips.Error("no profile")
         lab = image.icc_import(embedded=True, pcs="lab", intent="relative", **fallback)
     except pyvips.Error:  # a profile that says nothing, or is another device's: as without one

@@ -17,7 +17,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {"strips": {"rowsperstrip": 7}, "tiles": {"
 
 
 def channel_variants() -> list[Variant]:
-    return [*_alpha_and_turned(), *_channels_apart(), *_other_channels()]
+    return [*_alpha_and_turned(), *_channels_apart(), *_other_channels(), *_empty_profile()]
 
 
 def _alpha_and_turned() -> Iterator[Variant]:
@@ -63,6 +63,14 @@ def _channels_apart() -> Iterator[Variant]:
             )  # fmt: skip
             name = f"tiff {name} {kind} multiplied by alpha {layout} separate"
             yield Variant(name, data, GREY16 if shown is FLOATS else shown, within=3)
+
+
+def _empty_profile() -> Iterator[Variant]:
+    none = [(34675, 7, 0, b"", True)]
+    for planar, (layout, how) in itertools.product(("contig", "separate"), LAYOUTS.items()):
+        rgb = np.stack([GREY8] * 3, axis=2 if planar == "contig" else 0)
+        data = tiff_bytes(rgb, photometric="rgb", planarconfig=planar, extratags=none, **how)
+        yield Variant(f"tiff rgb with a profile of no bytes {layout} {planar}", data, GREY8)
 
 
 def _other_channels() -> Iterator[Variant]:

@@ -1,14 +1,16 @@
-"""PNGs without an ICC profile have the lightness that their gAMA and cHRM say."""
+"""PNGs have the lightness that they say: by gAMA and cHRM, or by a profile that libpng leaves out."""
 
 import struct
 import zlib
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp
+from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp, write_colour
+from tests.unit.scans.icc import gamma_curve, rgb_profile
 from tests.unit.scans.test_scan_profile import ADOBE_RGB
 from worker.errors import ScanError
 from worker.scans.colour import linear_to_srgb
@@ -16,6 +18,7 @@ from worker.scans.colour import linear_to_srgb
 GREY8, GREY16 = ramp(), ramp(bits=16)
 LINEAR, SRGB_POWER = 100_000, 45_455
 SEPIA = (np.dstack([GREY8] * 3) * [1.0, 0.86, 0.65]).round().astype(np.uint8)
+D50_SRGB = [[0.4360, 0.3851, 0.1431], [0.2225, 0.7169, 0.0606], [0.0139, 0.0971, 0.7141]]
 ADOBE_PLACES = (31_270, 32_900, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000)  # white, red, green, blue
 
 
@@ -53,6 +56,26 @@ def test_gamma_gives_the_scans_real_lightness(bits: int, bands: int, value: int,
 def test_srgbs_own_power_stands_for_its_curve(bands: int, opened: Opener) -> None:
     png = imagecodecs.png_encode(GREY16 if bands == 1 else np.dstack([GREY16] * 3))
     np.testing.assert_array_equal(grey_of(opened(said(png, gAMA=gamma(SRGB_POWER)), "a.png")), GREY16)
+
+
+@pytest.mark.parametrize("bands", [1, 2])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_grey_scan_with_the_profile_of_an_rgb_mode_has_its_lightness(bits: int, bands: int, opened: Opener) -> None:
+    """Pillow and scanners write such files; libpng leaves the profile out."""
+    stored = ramp(bits=bits)
+    png = imagecodecs.png_encode(stored if bands == 1 else np.dstack([stored] * 2))
+    profile = rgb_profile(gamma_curve(1.0), D50_SRGB)
+    grey = grey_of(opened(said(png, iCCP=b"linear\0\0" + zlib.compress(profile)), "a.png"))
+    assert np.abs(grey - by_power(stored, LINEAR)).max() < 2
+
+
+@pytest.mark.parametrize("content", [b"", b"cut\0\0\1\2", b"none\0\0" + zlib.compress(bytes(300))])
+def test_a_damaged_profile_is_left_out_and_named(content: bytes, opened: Opener, tmp_path: Path) -> None:
+    scan = opened(said(imagecodecs.png_encode(GREY16), iCCP=content), "a.png")
+    np.testing.assert_array_equal(grey_of(scan), GREY16)
+    assert write_colour(scan, tmp_path, "png")[1].lost == (
+        "ICC profile (damaged: the scan was read as if it had none)",
+    )
 
 
 def test_what_says_more_goes_before_gamma(opened: Opener) -> None:
