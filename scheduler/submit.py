@@ -16,6 +16,7 @@ from scheduler.listing import PAGE_SCANS, Lister
 from scheduler.manifest_file import manifest_version
 from scheduler.present import Present
 from scheduler.submission import Submission, Submitted, covers, same_options
+from scheduler.words import counted
 from worker.errors import PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key
 from worker.scans.formats import scan_extensions
@@ -219,6 +220,6 @@ def expect_a_scan(source: Storage) -> None:
 
 
 def _no_scan(source: Storage, others: int) -> UsageError:
-    found = f"{others} files, none of them a scan" if others else "nothing"
+    found = f"{counted(others, 'file')} and no scan" if others else "nothing"
     endings = ", ".join(f".{each}" for each in scan_extensions())
     return UsageError(f"{source.uri} holds {found}; expected files that end in {endings}; check the location")

@@ -145,12 +145,23 @@ def run(
 
 
 def _table(results: Sequence[Result]) -> Table:
-    from rich.table import Table
+    from rich import box
+    from rich.table import Column, Table
     from rich.text import Text
 
     from scheduler.cli.progress import printable, seconds_of, size_of
 
-    table = Table("scan", "state", "size", "seconds", "PSNR", "grey baseline")
+    # Eighty columns are enough for all but the keys, which are folded: cut short, one looks like the other.
+    figures = (Column(name, no_wrap=True) for name in ("size", "seconds", "PSNR", "grey"))
+    table = Table(
+        Column("scan", overflow="fold"),
+        "state",
+        *figures,
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        caption="PSNR: dB against the colour original; grey: that of the scan itself, the grey baseline",
+    )
     for result in results:
         scan = result.scan
         state = Text(scan.state if scan.error_code is None else f"{scan.state}: {scan.error_code}")
@@ -159,8 +170,8 @@ def _table(results: Sequence[Result]) -> Table:
             state,
             size_of(scan),
             seconds_of(scan),
-            "" if result.psnr is None else f"{result.psnr:.2f} dB",
-            "" if result.grey_psnr is None else f"{result.grey_psnr:.2f} dB",
+            "" if result.psnr is None else f"{result.psnr:.2f}",
+            "" if result.grey_psnr is None else f"{result.grey_psnr:.2f}",
         )
     return table
 

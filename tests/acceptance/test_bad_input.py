@@ -94,7 +94,7 @@ def test_a_folder_without_a_scan(run: Run, database: str, tmp_path: Path) -> Non
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "read me.txt").write_text("no scan")
 
-    expect_refusal(run("submit", tmp_path / "notes", tmp_path / "out"), 2, "1 files, none of them a scan")
+    expect_refusal(run("submit", tmp_path / "notes", tmp_path / "out"), 2, "1 file and no scan")
     assert jobs_in(database) == []
 
 

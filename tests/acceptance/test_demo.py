@@ -65,7 +65,7 @@ def test_it_names_its_folder_the_checkpoint_the_outputs_and_the_report(demo: Pat
     said = (demo / "said").read_text()
 
     assert str(demo / "photochrom-demo") in said.replace("\n", "")
-    for words in ("Checkpoint", "outputs", "report.html", "before-after.jpg", "dB"):
+    for words in ("Checkpoint", "outputs", "report.html", "before-after.jpg", "dB", "grey baseline"):
         assert words in said
     assert (demo / "photochrom-demo" / "report.html").read_text().startswith("<!doctype html>")
 
