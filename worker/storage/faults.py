@@ -4,14 +4,14 @@ from worker.errors import ScanError
 
 
 def source_missing(key: str, uri: str) -> ScanError:
-    return ScanError("source_missing", f"{key!r} is not in {uri} any more; submit the collection again", permanent=True)
+    return ScanError("source_missing", f"{key!r} is not in {uri} any more; submit or run the collection again", permanent=True)
 
 
 def source_changed(key: str, how: str) -> ScanError:
     """The object is not the one that was listed."""
     return ScanError(
         "source_changed",
-        f"{key!r} has changed since it was listed ({how}); submit the collection again",
+        f"{key!r} has changed since it was listed ({how}); submit or run the collection again",
         permanent=True,
     )
 
