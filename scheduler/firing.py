@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120.0  # a listing whose scheduler has been silent for so long goes to another
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 1800  # between tries while a service is away
-TRIES = 12  # some four hours
+TRIES = 12  # over three and a half hours
 
 Clock = Callable[[], datetime]
 

@@ -123,15 +123,19 @@ def _list_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:
     if not found:
         print(f"nothing of job {job_id} needs a look")
         return
+    columns = {
+        "reasons": [row["reasons"] for row in found],
+        "certainty": ["" if row["certainty"] is None else f"{row['certainty']:.0%}" for row in found],
+        "colourfulness": ["" if row["colourfulness"] is None else f"{row['colourfulness']:.1f}" for row in found],
+        "size": [f"{row['width']} x {row['height']}" for row in found],
+    }
+    shown = {name: cells for name, cells in columns.items() if any(cells)}  # the paper head gives no certainty
     table = Table()
-    table.add_column("scan", overflow="fold")
-    for name in ("reasons", "certainty", "colourfulness", "size"):
+    table.add_column("output", overflow="fold")
+    for name in shown:
         table.add_column(name)
-    for row in found:
-        certainty = "" if row["certainty"] is None else f"{row['certainty']:.0%}"
-        colourful = "" if row["colourfulness"] is None else f"{row['colourfulness']:.0f}"
-        size = f"{row['width']} x {row['height']}"
-        table.add_row(Text(printable(row["source_key"])), row["reasons"], certainty, colourful, size)
+    for number, row in enumerate(found):
+        table.add_row(Text(printable(row["output_key"])), *(cells[number] for cells in shown.values()))
     common.console().print(table)
     print(f"{len(found):,} of {total:,}; then: photochrom review {job_id} accept|reject|redo KEY...")
 

@@ -131,7 +131,10 @@ def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(sqlite_url: s
         said = photochrom("review", str(job_id), *arguments, folder=tmp_path, PHOTOCHROM_DATABASE_URL=sqlite_url)
         return said.returncode, said.stdout + said.stderr
 
-    assert "2 of 2; then: photochrom review 1 accept|reject|redo KEY..." in review()[1]
+    listed = review()[1]
+    assert "2 of 2; then: photochrom review 1 accept|reject|redo KEY..." in listed
+    assert "colourfulness" in listed
+    assert "certainty" not in listed  # which no head gave
     assert review("accept", "box/1.jpg", "--by", "ada") == (0, "1 output accepted by ada\n")
     assert review("redo", "box/2.jpg", "--checkpoint", "vivid") == (
         0,
