@@ -4,7 +4,6 @@ libvips' wheel has no decoder for them; OpenJPEG, by way of imagecodecs, decodes
 is (see jp2_codestream). From the TIFF on, a JPEG 2000 scan is one like any other.
 """
 
-import io
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -35,15 +34,13 @@ from worker.scans.jpeg_segments import EXIF
 from worker.scans.profile import PROFILE_FIELD
 from worker.scans.square import Pixels
 from worker.scans.stream import Shape, tiff_header
-from worker.scans.tiff_tag_reader import read_exif
-from worker.scans.tiff_tags import TagsError
+from worker.scans.tiff_tag_reader import orientation_of
 
 _COC = 0xFF53
 _MOST_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out
 _MOST_PIXELS = 10_000_000  # of a side: libvips' own limit
 _MOST_PACKETS = 1 << 20  # of a component: what the decoder plans for, whether there are any or not
 _ROWS = 64  # of a strip of the TIFF
-_ORIENTATION, _LAST_ORIENTATION = 274, 8
 _KNOWN_SPACES = (None, jp2_boxes.SRGB, jp2_boxes.GREY, jp2_boxes.CMYK)
 
 
@@ -81,20 +78,11 @@ class Jp2Header:
         image = image.copy(interpretation=self.interpretation, xres=across, yres=down)
         if image.get_typeof(PROFILE_FIELD):
             image.remove(PROFILE_FIELD)
-        if orientation := self._orientation():
+        if orientation := orientation_of(self.boxes.uuids.get(jp2_boxes.EXIF, b"").removeprefix(EXIF)):
             image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
         if self.boxes.profile:
             image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, self.boxes.profile)
         return image
-
-    def _orientation(self) -> int:
-        """As EXIF has it, 1..8; 0 where it says nothing."""
-        try:
-            tags = read_exif(io.BytesIO(self.boxes.uuids.get(jp2_boxes.EXIF, b"").removeprefix(EXIF))).main
-        except TagsError:
-            return 0
-        said = tags[_ORIENTATION].number() if _ORIENTATION in tags else 0
-        return said if said <= _LAST_ORIENTATION else 0
 
 
 def read_header(path: Path, key: str) -> Jp2Header:

@@ -11,10 +11,12 @@ from worker.errors import ScanError
 from worker.scans import jp2_reading, tiff_kinds
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
+from worker.scans.png_chunks import raw_exif
 from worker.scans.png_colour import UnknownColour, profile_of_png
 from worker.scans.profile import PROFILE_FIELD
 from worker.scans.structure import MOST_TILES_ACROSS, Structure, read_structure
 from worker.scans.tiff_kinds import colours_and_alpha, fail_on, refuse_misread, wants_planes
+from worker.scans.tiff_tag_reader import orientation_of
 from worker.scans.tiff_tags import TagsError
 
 _LOAD = {
@@ -47,17 +49,16 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
             image = load_planes(path, page) if wants_planes(found) else pyvips.Image.tiffload(str(path), **how)
             return colours_and_alpha(image, found)
         image = _LOAD[format](str(path), **how)
-        return _with_said_colour(image, path) if format == "png" else image
+        return _as_its_png_says(image, path) if format == "png" else image
 
 
-def _with_said_colour(image: pyvips.Image, path: Path) -> pyvips.Image:
-    if image.get_typeof(PROFILE_FIELD):
-        return image
-    profile = profile_of_png(path, image.bands - image.hasalpha())
-    if profile is None:
-        return image
+def _as_its_png_says(image: pyvips.Image, path: Path) -> pyvips.Image:
+    """The image with what libvips does not read: most of what is said of colour, and EXIF's older place."""
     image = image.copy()
-    image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
+    if not image.get_typeof(PROFILE_FIELD) and (profile := profile_of_png(path, image.bands - image.hasalpha())):
+        image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
+    if not image.get_typeof("exif-data") and (turned := orientation_of(raw_exif(path) or b"")):
+        image.set_type(pyvips.GValue.gint_type, "orientation", turned)
     return image
 
 

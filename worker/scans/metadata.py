@@ -26,7 +26,7 @@ _MORE_PIXELS = {330, 37724}  # other pages and Photoshop's layers: offsets that 
 _RESOLUTION, _RESOLUTION_UNIT, _INCH, _FRACTION = (282, 283), 296, 2, 5
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
 _IPTC_MARK = 0x1C  # before each of its fields
-_IPTC_TEXT, _EXIF_TEXTS = "iptc", ("exif", "APP1")
+_IPTC_TEXT = "iptc"
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ def _read_png(path: Path, metadata: Metadata) -> None:
             metadata.texts.append((keyword, text))
         elif name == _IPTC_TEXT:
             _take_iptc(png_chunks.raw_profile(text), metadata)
-        elif name in _EXIF_TEXTS and not metadata.exif:
+        elif name in png_chunks.EXIF_NAMES and not metadata.exif:
             _take_exif((png_chunks.raw_profile(text) or b"").removeprefix(jpeg_segments.EXIF), metadata)
         elif name == "xmp" and metadata.xmp is None:
             metadata.xmp = png_chunks.raw_profile(text)

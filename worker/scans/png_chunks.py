@@ -15,6 +15,7 @@ from pathlib import Path
 
 XMP = "XML:com.adobe.xmp"
 RAW = "Raw profile type "
+EXIF_NAMES = ("exif", "APP1")  # of raw profiles
 
 _SIGNATURE_AND_HEADER = 8 + 25
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
@@ -39,14 +40,16 @@ _OF_PIXELS = {
     *(b"cHRM", b"gAMA", b"iCCP", b"sRGB", b"cICP", b"mDCV", b"cLLI"),
 }
 _OF_COLOUR = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
+_EXIF_MARK = b"Exif\0\0"
+_MOST_PROFILE_BYTES = 4 << 20
 _MOST_BYTES = 16 << 20  # of one chunk's content, as it is stored and unpacked; more is hostile
 _MOST_CHUNKS = 1_000_000
 
 Chunk = tuple[bytes, bytes]  # its type, its content
 
 
-def read_chunks(path: Path) -> Iterator[Chunk]:
-    """EXIF and texts, before and after the pixels, as far as the file is whole.
+def read_chunks(path: Path, *, before_pixels: bool = False) -> Iterator[Chunk]:
+    """EXIF and texts, as far as the file is whole: before and after the pixels, or before them alone.
 
     Chunks that are unknown, or too long, come without their content.
     """
@@ -54,7 +57,7 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
         file.seek(8)
         for _ in range(_MOST_CHUNKS):
             head = file.read(8)
-            if len(head) < 8 or head[4:] == b"IEND":
+            if len(head) < 8 or head[4:] == b"IEND" or (before_pixels and head[4:] == b"IDAT"):
                 return
             (length,) = struct.unpack(">I", head[:4])
             if head[4:] in _WANTED and length <= _MOST_BYTES:
@@ -85,8 +88,18 @@ def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
 def profile_of(content: bytes) -> bytes:
     """The ICC profile of an iCCP chunk; a byte, which is none, where it can't be unpacked."""
     with suppress(zlib.error):
-        return _unpacked(content.partition(b"\0")[2][1:]) or b"\0"
+        return _unpacked(content.partition(b"\0")[2][1:], _MOST_PROFILE_BYTES) or b"\0"
     return b"\0"
+
+
+def raw_exif(path: Path) -> bytes | None:
+    """EXIF as ImageMagick wrote it before PNG had a chunk for it; None where there is none before the pixels."""
+    for chunk in read_chunks(path, before_pixels=True):
+        if chunk[0] in TEXTS:
+            keyword, text = text_of(chunk)
+            if keyword.removeprefix(RAW) in EXIF_NAMES and keyword.startswith(RAW):
+                return (raw_profile(text) or b"").removeprefix(_EXIF_MARK)
+    return None
 
 
 def text_of(chunk: Chunk) -> tuple[str, bytes]:
@@ -140,5 +153,5 @@ def add_chunks(path: Path, chunks: list[Chunk]) -> None:
     new.replace(path)
 
 
-def _unpacked(data: bytes) -> bytes:
-    return zlib.decompressobj().decompress(data, _MOST_BYTES)
+def _unpacked(data: bytes, most: int = _MOST_BYTES) -> bytes:
+    return zlib.decompressobj().decompress(data, most)

@@ -1,5 +1,6 @@
 """Directories of tags read from a TIFF file, or an EXIF block, of any byte order."""
 
+import io
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -20,6 +21,7 @@ from worker.scans.tiff_tags import (
 
 _MOST_BYTES = 16 << 20  # of all values together; what goes beyond, such as Photoshop's layers, is not read
 _MOST_TAGS = 1000
+_ORIENTATION, _LAST_ORIENTATION = 274, 8
 _MOST_PAGES = 100_000
 _PIXELS = {273, 324, 279, 325}  # where strips and tiles are, and their lengths
 
@@ -38,6 +40,16 @@ def read_exif(file: BinaryIO, page: int = 0) -> Exif:
     exif = reader.below(main, EXIF_POINTER)
     gps, interoperability = reader.below(main, GPS_POINTER), reader.below(exif, INTEROPERABILITY_POINTER)
     return Exif(main, exif, gps, interoperability, reader.order, note_at)
+
+
+def orientation_of(block: bytes) -> int:
+    """As an EXIF block has it, 1..8; 0 where it says nothing, or can't be read."""
+    try:
+        main = read_exif(io.BytesIO(block)).main
+    except TagsError:
+        return 0
+    said = main[_ORIENTATION].number() if _ORIENTATION in main else 0
+    return said if said <= _LAST_ORIENTATION else 0
 
 
 class TagReader:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from tests.unit.scans.conftest import Opener, alpha_of, grey_of, pillow_bytes, ramp, tiff_bytes
 from worker.errors import ScanError
@@ -118,6 +118,16 @@ def test_exif_orientation_is_applied(orientation: int, opened: Opener) -> None:
     scan = opened(pillow_bytes(stored, "PNG", exif=exif), "a.png")
     assert (scan.width, scan.height) == upright.size
     np.testing.assert_array_equal(grey_of(scan), np.asarray(upright))
+
+
+@pytest.mark.parametrize("name", ["exif", "APP1"])
+def test_exif_of_imagemagicks_older_pngs_turns_the_scan_too(name: str, opened: Opener) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    block, texts = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0"), PngImagePlugin.PngInfo()
+    texts.add_text(f"Raw profile type {name}", f"\n{name}\n{len(block):8}\n{block.hex()}\n", zip=True)
+    scan = opened(pillow_bytes(GREY8, "PNG", pnginfo=texts), "a.png")
+    np.testing.assert_array_equal(grey_of(scan), np.rot90(GREY8, -1))
 
 
 REFUSED = {
