@@ -4,7 +4,8 @@ from worker.errors import ScanError
 
 
 def source_missing(key: str, uri: str) -> ScanError:
-    return ScanError("source_missing", f"{key!r} is not in {uri} any more; submit or run the collection again", permanent=True)
+    said = f"{key!r} is not in {uri} any more; submit or run the collection again"
+    return ScanError("source_missing", said, permanent=True)
 
 
 def source_changed(key: str, how: str) -> ScanError:
