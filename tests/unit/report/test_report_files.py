@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +23,16 @@ def written(rows: list[dict[str, object]]) -> list[list[str]]:
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝"])
 def test_a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe(start: str) -> None:
     assert written([{"source_key": start + "cmd|' /C calc'!A0"}])[1] == ["'" + start + "cmd|' /C calc'!A0"]
+
+
+@pytest.mark.parametrize("key", ["a;=cmd()", "a\n=cmd()", 'a";@SUM(1)', "a\t+1"])
+def test_no_cell_is_run_where_cells_end_at_semicolons_either(key: str) -> None:
+    """As in most of Europe: there the quotes of a second cell are letters, and lines end within it."""
+    file = io.StringIO(newline="")
+    write_csv([{"id": 1, "source_key": key}], file)
+
+    cells = [cell for line in file.getvalue().splitlines() for cell in re.split("[;\t]", line)]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
 
 
 def test_numbers_stay_numbers_and_nothing_stays_empty() -> None:
