@@ -102,5 +102,6 @@ class Dispatcher:
             messages = queue.take_for_resend(session, lost, queued_before=old, now=now)
         for message in messages:
             self._doorbell.ring(message.chunk_id, message.attempt)
-        logger.warning("sent %d chunks again that the broker had lost", len(messages))
+        if messages:
+            logger.warning("sent %d chunks again that the broker had lost", len(messages))
         return len(messages)

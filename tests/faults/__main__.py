@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scheduler.services import S3Server, ValkeyServer
 from tests.conftest import service_folder
-from tests.faults import control, killing, messages, outages
+from tests.faults import control, killing, messages, outages, stopping
 from tests.faults.collection import Collection
 from tests.faults.world import World
 from tests.services import PostgreSQLServer
@@ -25,7 +25,7 @@ SCENARIOS: dict[str, Callable[[World], str]] = {
     "database away for 30 s, connections cut": lambda world: outages.database_away(world, 30),
     "20 % of S3 calls fail": lambda world: outages.s3_spoiled(world, 0.2),
     "messages three times, a lease lost": messages.messages_repeated,
-    "SIGTERM to a busy worker": killing.worker_told_to_stop,
+    "SIGTERM to a busy worker": stopping.worker_told_to_stop,
     "scans that kill": killing.scans_that_kill,
     "kill -9 of the model server, 10 times": lambda world: killing.model_servers_killed(world, 10),
     "credentials withdrawn": outages.credentials_withdrawn,

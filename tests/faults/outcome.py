@@ -13,6 +13,7 @@ from tests.faults.collection import sha256
 from tests.faults.world import World
 
 MOST_DEVICE_WORK = 1.1
+_DONE_WRITES = "SELECT scan_id FROM done_log JOIN scan ON scan.id = scan_id WHERE job_id = :job_id"
 
 
 def check(world: World, *, failed: Mapping[str, str] | None = None) -> None:
@@ -21,7 +22,7 @@ def check(world: World, *, failed: Mapping[str, str] | None = None) -> None:
     with read_scope(world.engine) as session:
         made_at = session.get_one(Job, world.job_id).created_at
         rows = session.scalars(select(Scan).where(Scan.job_id == world.job_id)).all()
-        done_writes = Counter(session.scalars(text("SELECT scan_id FROM done_log")))
+        done_writes = Counter(session.scalars(text(_DONE_WRITES), {"job_id": world.job_id}))
         assert set(session.scalars(select(Chunk.state))) == {ChunkState.DONE}
     failures = {row.source_key: row.error_code for row in rows if row.state == ScanState.FAILED}
     assert failures == expected_failures, f"failed: {failures}"

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,13 +21,14 @@ class Processes:
         """Of the processes that are started from now on."""
         raise NotImplementedError
 
-    def start(self, *names: str) -> None:
-        """Start them, again too."""
+    def start(self, *names: str, **settings: str) -> None:
+        """Start them, again too; `settings` are theirs alone."""
         for name in names:
             with (self.folder / f"{name}.log").open("ab") as log:
                 command = [sys.executable, "-m", "scheduler", name.partition("-")[0]]
+                environment = {**self.environment, **settings}
                 self._processes[name] = subprocess.Popen(
-                    command, cwd=self.folder, env=dict(self.environment), stdout=log, stderr=log, start_new_session=True
+                    command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
                 )
 
     def pid(self, name: str) -> int:
@@ -37,18 +37,15 @@ class Processes:
     def kill(self, name: str, *, with_children: bool = True) -> None:
         """kill -9, of its whole tree at once as when the machine dies, or of itself alone."""
         process = self._processes.pop(name)
-        for each in self.tree(process.pid)[: None if with_children else 1]:
+        tree = self.tree(process.pid) if process.poll() is None else []
+        for each in tree[: None if with_children else 1]:
             with _gone_is_fine():
                 each.send_signal(signal.SIGKILL)
         process.wait()
 
-    def terminate(self, name: str, seconds: float) -> float:
-        """SIGTERM; returns after how many seconds it was out, and raises TimeoutExpired after `seconds`."""
-        process = self._processes.pop(name)
-        began = time.monotonic()
-        process.terminate()
-        process.wait(seconds)
-        return time.monotonic() - began
+    def terminate(self, name: str) -> None:
+        """SIGTERM; `ends` says when it is out."""
+        self._processes[name].terminate()
 
     def ends(self, name: str) -> bool:
         return self._processes[name].poll() is not None

@@ -37,10 +37,10 @@ CREATE TRIGGER log_done AFTER UPDATE OF state ON scan FOR EACH ROW WHEN (NEW.sta
 """
 # When which chunk came into which state, and a job into its.
 _LOG_STATES = """
-CREATE TABLE state_log (at timestamptz, job_id bigint, chunk_id bigint, was text, state text);
+CREATE TABLE state_log (at timestamptz, job_id bigint, chunk_id bigint, was text, state text, worker text);
 CREATE FUNCTION log_chunk() RETURNS trigger AS
-  'BEGIN INSERT INTO state_log VALUES (clock_timestamp(), NEW.job_id, NEW.id, OLD.state, NEW.state); RETURN NEW; END'
-  LANGUAGE plpgsql;
+  'BEGIN INSERT INTO state_log VALUES (clock_timestamp(), NEW.job_id, NEW.id, OLD.state, NEW.state, NEW.worker);
+   RETURN NEW; END' LANGUAGE plpgsql;
 CREATE TRIGGER log_chunk AFTER UPDATE OF state ON chunk FOR EACH ROW WHEN (NEW.state <> OLD.state)
   EXECUTE FUNCTION log_chunk();
 """
@@ -52,6 +52,7 @@ class Change(NamedTuple):
     chunk_id: int
     was: str
     state: str
+    worker: str | None  # that has it now
 
 
 class World(Processes):

@@ -4,62 +4,24 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
+from tests.metadata_server import AWS_PATH, Google, Metadata, serving
 from worker.stop_notice import StopNotice
 
 ACTION = {"action": "terminate", "time": "2026-07-01T12:02:00Z"}
 
 
-class Metadata(BaseHTTPRequestHandler):
-    """IMDSv2: a token by PUT, which every GET must carry; 404 until there is a notice."""
-
-    notice: ClassVar[str | None] = None
-    valid_token: ClassVar[str] = "first"
-
-    def do_PUT(self) -> None:
-        known = self.path == "/latest/api/token" and int(self.headers["X-aws-ec2-metadata-token-ttl-seconds"]) > 0
-        self._answer(200 if known else 403, self.valid_token)
-
-    def do_GET(self) -> None:
-        if self.headers["X-aws-ec2-metadata-token"] != self.valid_token:
-            self._answer(401, "")
-        elif self.path == "/latest/meta-data/spot/instance-action" and self.notice is not None:
-            self._answer(200, self.notice)
-        else:
-            self._answer(404, "")
-
-    def _answer(self, status: int, body: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class Google(Metadata):
-    notice: ClassVar[str | None] = "FALSE"
-
-    def do_GET(self) -> None:
-        self._answer(200 if self.headers["Metadata-Flavor"] == "Google" else 403, self.notice or "")
-
-
 @pytest.fixture(params=[Metadata])
 def server(request: pytest.FixtureRequest) -> Iterator[ThreadingHTTPServer]:
-    kind = type("Kind", (request.param,), {})
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    with serving(request.param) as server:
         yield server
-        server.shutdown()
 
 
-def asked(server: ThreadingHTTPServer, path: str = "/latest/meta-data/spot/instance-action") -> StopNotice:
+def asked(server: ThreadingHTTPServer, path: str = AWS_PATH) -> StopNotice:
     return StopNotice(f"http://127.0.0.1:{server.server_port}{path}", 0.05, lambda notice: None)
 
 
@@ -107,7 +69,7 @@ def test_a_server_that_does_not_answer_is_said_once_and_is_no_notice(
 def test_the_first_notice_is_heard_once(server: ThreadingHTTPServer) -> None:
     heard: list[str] = []
     happened = threading.Event()
-    url = f"http://127.0.0.1:{server.server_port}/latest/meta-data/spot/instance-action"
+    url = f"http://127.0.0.1:{server.server_port}{AWS_PATH}"
     StopNotice(url, 0.02, lambda notice: (heard.append(notice), happened.set())[0]).start()  # type: ignore[func-returns-value]
     assert not happened.wait(0.2)
     server.RequestHandlerClass.notice = json.dumps(ACTION)  # type: ignore[attr-defined]
