@@ -7,9 +7,11 @@ from pathlib import Path
 
 from worker.errors import PhotochromError
 
+INTERRUPTED = 130  # as a shell gives it for SIGINT
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; 0 done, 2 wrong use, with one line on standard error."""
+    """Runs one command; 0 done, 2 wrong use, 130 stopped by Ctrl-C, with one line on standard error."""
     # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from worker.training import commands
@@ -20,6 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     except PhotochromError as error:
         print(f"photochrom: {error.message}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        print("photochrom: stopped; a training run goes on with --resume", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

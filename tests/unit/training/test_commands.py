@@ -112,3 +112,15 @@ def test_training_without_an_end_is_refused(folder: Path, capsys: pytest.Capture
 def test_measuring_with_a_missing_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(tmp_path), "--checkpoint", str(tmp_path / "none")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_ctrl_c_is_said_in_a_line(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("worker.training.commands.train", interrupted)
+
+    assert main([*train(folder, "stopped"), "--steps", "1"]) == 130
+    assert capsys.readouterr().err == "photochrom: stopped; a training run goes on with --resume\n"
