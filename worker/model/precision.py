@@ -38,8 +38,8 @@ def computing_in(policy: str) -> Iterator[None]:
 @cache
 def fastest(on_gpu: bool) -> Precision:
     """What suits this machine, measured once by convolutions that take a second on two cores."""
-    # Processor time, so that what else runs on the cores does not choose; a GPU's work takes none. It is asked for many in
-    # a row, beside which the asking does not count.
+    # Processor time, so that what else runs on the cores does not choose; a GPU's work takes none. It is asked for many
+    # in a row, beside which the asking does not count.
     clock, in_a_row = (time.perf_counter, 100) if on_gpu else (time.process_time, 1)
     return choose({precision: _seconds(precision, clock, in_a_row) for precision in POLICIES})
 
