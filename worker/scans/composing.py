@@ -54,11 +54,7 @@ def compose(
     """
     if ab.shape != (*square.lightness.shape, 2) or not np.isfinite(ab).all():
         raise ValueError(f"ab has shape {ab.shape}; expected finite numbers {(*square.lightness.shape, 2)}")
-    most = _MOST_PIXELS.get(options.format, 1 << 31)
-    if max(scan.width, scan.height) > most:
-        holds = f"a {options.format.upper()} holds {most:,} a side"
-        message = f"{scan.key} has {scan.width:,} x {scan.height:,} pixels; {holds}: expected --format png or tiff"
-        raise ScanError("unsupported", message, permanent=True)
+    _expect_room(scan, options.format)
     bands = 4 if scan.header.has_alpha and options.format != "jpeg" else 3
     shape = Shape(scan.width, scan.height, bands, 8 if options.format == "jpeg" else scan.bit_depth)
     rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))
@@ -91,6 +87,14 @@ def compose(
         lost,
         colourfulness.clipped_share(),
     )
+
+
+def _expect_room(scan: Scan, format: str) -> None:
+    most = _MOST_PIXELS.get(format)
+    if most and max(scan.width, scan.height) > most:
+        holds = f"a {format.upper()} holds {most:,} a side"
+        message = f"{scan.key} has {scan.width:,} x {scan.height:,} pixels; {holds}: expected --format png or tiff"
+        raise ScanError("unsupported", message, permanent=True)
 
 
 def _painted_strips(

@@ -19,7 +19,7 @@ EXIF = b"JpgTiffExif->JP2"
 IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 PHOTOSHOP = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
 
-SRGB, GREY, SYCC, CMYK = 16, 17, 18, 12  # enumerated colour spaces
+SRGB, GREY, CMYK = 16, 17, 12  # enumerated colour spaces
 _COLOUR, _ALPHA, _MULTIPLIED_ALPHA = 0, 1, 2  # kinds of channels
 _WHOLE, _NONE = 0, 0xFFFF  # what a channel that is not of one colour is of
 _MOST_BOXES = 10_000
