@@ -12,7 +12,7 @@ from db.queries.scans import ScanRecord
 WORKER_KILLED = "worker_killed"
 # A worker that dies takes every chunk in its hands with it, so that alone says little about a scan: it may be
 # there so many times as often as one whose child died and whose worker lived.
-_INNOCENT = 5
+INNOCENT = 5
 
 
 def record(
@@ -51,7 +51,7 @@ def give_up(
     lost, killed = losses
     if lost >= chunk_attempts - 1:
         parted = chunks.split(session, message.chunk_id)
-        if not parted and (killed >= chunk_attempts or lost >= chunk_attempts * _INNOCENT):
+        if not parted and (killed >= chunk_attempts or lost >= chunk_attempts * INNOCENT):
             scans.fail_pending(
                 session,
                 message.chunk_id,
