@@ -39,6 +39,7 @@ def main() -> None:
 def _run() -> int:
     try:
         status = int(app(standalone_mode=False) or 0)
+        sys.stdout.flush()  # a pipe that closed is told of here, not at Python's end
         # Typer makes a status of Ctrl-C without a word.
         return _refuse("stopped", status) if status == INTERRUPTED else status
     except PhotochromError as error:

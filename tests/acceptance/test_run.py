@@ -18,7 +18,7 @@ from db.models import Scan, ScanState
 from db.session import make_engine, read_scope
 from tests.acceptance.command import clean_environment, photochrom
 
-SCAN_COUNT = 96
+SCAN_COUNT = 160
 STAND_IN = {
     "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200",
     "PHOTOCHROM_BATCH_SIZE": "4",

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from numpy.typing import NDArray
 
@@ -115,6 +116,8 @@ def test_a_server_that_hangs_is_given_up_after_the_timeout(start_server: StartSe
     client.predict(a_scan(1))
     assert server.pid
     os.kill(server.pid, signal.SIGSTOP)
+    while psutil.Process(server.pid).status() != psutil.STATUS_STOPPED:  # the signal takes a moment
+        time.sleep(0.01)
     with pytest.raises(ScanError, match=r"within 0\.5 s"):
         client.predict(a_scan(2))
     os.kill(server.pid, signal.SIGCONT)
