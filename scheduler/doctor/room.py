@@ -7,12 +7,12 @@ from pathlib import Path
 
 from scheduler.doctor.finding import Finding, State
 from scheduler.words import counted
+from worker.storage.mounts import read_mounts
 
 LEAST_BYTES = 2 << 30
 LEAST_FILES = 10_000
 OUTPUT_PER_SOURCE = 3  # bytes: three channels in place of one, in the scan's own format
 SAMPLE_SCANS = 1_000
-_MOUNTS = Path("/proc/self/mountinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,5 @@ def of_the_scratch_folder(folder: Path, room: Room, in_flight_bytes: int) -> Fin
 
 def _kind(folder: Path) -> str:
     """The kind of file system that a folder lies on; "" where the machine does not say."""
-    try:
-        mounts = [line.split() for line in _MOUNTS.read_text(encoding="utf-8").splitlines()]
-    except OSError:
-        return ""
     place = f"{os.major(folder.stat().st_dev)}:{os.minor(folder.stat().st_dev)}"
-    return next((mount[mount.index("-") + 1] for mount in mounts if mount[2] == place), "")
+    return next((mount.kind for mount in read_mounts() if mount.device == place), "")

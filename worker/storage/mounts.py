@@ -14,6 +14,7 @@ class Mount:
     device: str  # of the file system, "major:minor"
     root: Path  # the folder of the file system that is seen at `point`
     point: Path
+    kind: str  # of the file system: ext4, tmpfs, nfs
 
 
 def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
@@ -23,7 +24,8 @@ def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
     except OSError:
         return []
     rows = (line.split(" ") for line in lines if line)
-    return [Mount(row[2], _path(row[3]), _path(row[4])) for row in rows]
+    # Optional fields come before the lone "-", the kind after it.
+    return [Mount(row[2], _path(row[3]), _path(row[4]), row[row.index("-", 6) + 1]) for row in rows]
 
 
 def paths_within(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:

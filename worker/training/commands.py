@@ -33,7 +33,8 @@ REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; sta
 
 def train(given: Namespace) -> None:
     """Trains the fusion network; state, settings, loss curves, contact sheet and a checkpoint go into `--output`."""
-    cache = read_cache(given, given.cache or given.output / "photos")
+    folder = given.cache or given.output / "photos"
+    cache = read_cache(given, folder)
     settings = training.Settings(
         side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
         seed=given.seed, mixed_precision=given.precision, schedule=schedule(given),
@@ -44,7 +45,6 @@ def train(given: Namespace) -> None:
     known = {path: load_logits(path, cache.names) for path in given.logits}
     sources = [known[path] for path in given.logits]  # one that is named twice is met twice as often
     if not sources:
-        folder = given.cache or given.output / "photos"
         sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
     unmet = [load_logits(path, cache.names) for path in given.unmet_logits]
     expected = given.expected_colours and load_expected_colours(

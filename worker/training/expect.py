@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from worker.model.network import TRAINING_MEAN_AB
 from worker.training.dataset import SHORT_SIDE_PX, VALIDATION_ONE_IN, PhotoCache
+from worker.training.errors import TrainingError
 from worker.training.features import CELLS, Features
 from worker.training.photos import square_lab
 
@@ -24,6 +25,7 @@ Rows = NDArray[np.intp]
 PLACES = CELLS * CELLS
 CELL_PX = SHORT_SIDE_PX // CELLS
 HIDDEN = (384, 192)
+TINT = np.asarray(TRAINING_MEAN_AB, np.float32)  # a*, b*, CIE units
 AB_SPREAD = 20.0  # about the standard deviation of a* and b*, CIE units
 
 
@@ -45,10 +47,12 @@ class Settings:
 def expect(cache: PhotoCache, places: "Places", settings: Settings, say: Callable[[str], None]) -> NDArray[np.float16]:
     """a*, b* that others let expect of each photo's centre square: (n, 16, 16, 2), CIE units.
 
-    Says each fold's R2 on the photos of that fold.
+    Says each fold's R2 on the photos of that fold. Raises TrainingError when a fold has no photo.
     """
     fold = folds_of(cache, settings.folds)
     training, kept = cache.training, cache.validation
+    if not np.bincount(fold[training], minlength=settings.folds).all():
+        raise TrainingError(f"{len(training)} photos leave one of {settings.folds} folds empty; give fewer folds")
     expected = np.zeros((len(cache.names), PLACES, 2), np.float32)
     for number in range(settings.folds):
         own = training[fold[training] == number]
@@ -98,13 +102,12 @@ class Places:
         for start in range(0, len(rows), at_once):
             some = rows[start : start + at_once]
             known = self.known(some, np.broadcast_to(np.arange(PLACES), (len(some), PLACES)))
-            parts.append(_colours(np.asarray(network.predict_on_batch(known), np.float32)))
+            parts.append(np.asarray(network.predict_on_batch(known), np.float32) * np.float32(AB_SPREAD) + TINT)
         return np.concatenate(parts)
 
     def r2(self, expected: Floats, rows: Rows) -> float:
         """Share of the colour variance of these photos' places that is explained; 0 for the tint."""
-        tint = np.asarray(TRAINING_MEAN_AB, np.float32)
-        return 1 - float(np.square(expected[rows] - self.ab[rows]).sum() / np.square(self.ab[rows] - tint).sum())
+        return 1 - float(np.square(expected[rows] - self.ab[rows]).sum() / np.square(self.ab[rows] - TINT).sum())
 
 
 def _fitted(places: Places, rows: Rows, cache: PhotoCache, settings: Settings, number: int) -> keras.Model:
@@ -119,7 +122,7 @@ def _fitted(places: Places, rows: Rows, cache: PhotoCache, settings: Settings, n
     for _ in range(steps):
         some = rng.choice(rows, settings.photos, p=counts / counts.sum())
         at = rng.integers(PLACES, size=(settings.photos, settings.places))
-        wanted = (places.ab[some[:, None], at] - np.asarray(TRAINING_MEAN_AB, np.float32)) / np.float32(AB_SPREAD)
+        wanted = (places.ab[some[:, None], at] - TINT) / np.float32(AB_SPREAD)
         network.train_on_batch(places.known(some, at), wanted)
     return network
 
@@ -131,7 +134,3 @@ def _perceptron(width: int, dropout: float) -> keras.Model:
     for units in HIDDEN:
         x = keras.layers.Dropout(dropout)(keras.layers.Dense(units, activation="relu")(x))
     return keras.Model(known, keras.layers.Dense(2, kernel_initializer="zeros")(x))
-
-
-def _colours(given: Floats) -> Floats:
-    return given * np.float32(AB_SPREAD) + np.asarray(TRAINING_MEAN_AB, np.float32)

@@ -1,5 +1,6 @@
 """What a classifier sees at each place of the training photos: computed once, and kept beside them."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,9 @@ def own_features(cache: PhotoCache, embedding: Embedding, folder: Path, say: Cal
     Of each of the embedding's feature maps, and of the last one's mean, the components of most variance.
     Raises TrainingError if they can't be written.
     """
-    path = folder / f"features-{embedding.fingerprint()}.npy"
+    # Rows have no names of their own, as a file of logits has: the cache may have been made anew of other photos.
+    photos = hashlib.sha256("\n".join(map(str, cache.names)).encode()).hexdigest()[:8]
+    path = folder / f"features-{embedding.fingerprint()}-{photos}.npy"
     if not path.is_file():
         try:
             _write(cache, embedding, path, say)

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import Engine, update
 
 from db.errors import DatabaseUnavailable
-from db.migrations import upgrade
 from db.models import Chunk, ChunkState
 from db.queries import chunks, queue, retries
 from db.queries.chunks import Message
@@ -26,11 +25,9 @@ SOON_SECONDS = 5.0  # well under the limit for idle writes, which a wait would l
 
 
 @pytest.fixture
-def engine(postgresql_url: str) -> Iterator[Engine]:
-    engine = make_engine(postgresql_url)
-    upgrade(engine)
-    yield engine
-    engine.dispose()
+def database_url(postgresql_url: str) -> str:
+    """SQLite has one lock, and no such cases."""
+    return postgresql_url
 
 
 @pytest.fixture
@@ -40,12 +37,6 @@ def hasty(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engi
     engine = make_engine(postgresql_url)
     yield engine
     engine.dispose()
-
-
-@pytest.fixture
-def other() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
 
 
 def leased(engine: Engine, job_id: int, count: int = 1) -> list[Message]:

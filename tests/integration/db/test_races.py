@@ -1,33 +1,24 @@
 """Two transactions at once, on a real PostgreSQL: whoever waits for a lock must look again after it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from db.migrations import upgrade
 from db.models import ChunkState, JobState, ScanState
 from db.queries import chunks, jobs, queue, retries, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord
-from db.session import make_engine, read_scope, session_scope
+from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
 
 
 @pytest.fixture
-def engine(postgresql_url: str) -> Iterator[Engine]:
-    engine = make_engine(postgresql_url)
-    upgrade(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def other() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(1) as pool:
-        yield pool
+def database_url(postgresql_url: str) -> str:
+    """SQLite has one lock, and no such cases."""
+    return postgresql_url
 
 
 def transaction(engine: Engine, work: Callable[[Session], object]) -> object:

@@ -1,7 +1,7 @@
 """Two schedulers, each a process of its own, that find the same schedule due and fire it at the same moment."""
 
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from multiprocessing.synchronize import Barrier
@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from db.clock import utc_now
-from db.migrations import upgrade
 from db.models import Job, Scan
 from db.queries import schedules
 from db.schedule_models import Firing, FiringState, Schedule
@@ -71,10 +70,14 @@ def in_two_processes(work: Callable[[str, Barrier], None], url: str) -> None:
 
 
 @pytest.fixture
-def engine(postgresql_url: str, tmp_path: Path) -> Iterator[Engine]:
+def database_url(postgresql_url: str) -> str:
+    """What several machines share."""
+    return postgresql_url
+
+
+@pytest.fixture
+def engine(engine: Engine, tmp_path: Path) -> Engine:
     """With so many schedules, all due for a week, since no scheduler ran."""
-    engine = make_engine(postgresql_url)
-    upgrade(engine)
     (tmp_path / "in").mkdir()
     for scan in range(3):
         (tmp_path / "in" / f"{scan}.tif").write_bytes(b"a scan")
@@ -85,8 +88,7 @@ def engine(postgresql_url: str, tmp_path: Path) -> Iterator[Engine]:
             firing.new_schedule(
                 session, f"{number}", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), now=a_week_ago
             )
-    yield engine
-    engine.dispose()
+    return engine
 
 
 def each_schedule_made_one_job(engine: Engine) -> None:

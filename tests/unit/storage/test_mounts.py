@@ -22,8 +22,8 @@ def test_the_systems_table_is_read(tmp_path: Path) -> None:
     part = "65 44 254:0 /a\\040b/\\134 /mnt/café rw - ext4 /dev/vda rw"
     (tmp_path / "mountinfo").write_text(f"{whole}\n{part}\n", "utf-8")
     assert read_mounts(tmp_path / "mountinfo") == [
-        Mount("254:0", Path("/"), Path("/")),
-        Mount("254:0", Path("/a b/\\"), Path("/mnt/café")),
+        Mount("254:0", Path("/"), Path("/"), "ext4"),
+        Mount("254:0", Path("/a b/\\"), Path("/mnt/café"), "ext4"),
     ]
     assert read_mounts(tmp_path / "none") == []
 
@@ -32,7 +32,7 @@ def test_two_shares_of_one_server_are_not_taken_for_one(tmp_path: Path) -> None:
     """NFS gives both the device of their common file system, and calls each one's root "/"."""
     for name in ("scans", "colour"):
         (tmp_path / name).mkdir()
-    mounts = [Mount("0:55", Path("/"), tmp_path / name) for name in ("scans", "colour")]
+    mounts = [Mount("0:55", Path("/"), tmp_path / name, "nfs") for name in ("scans", "colour")]
 
     assert list(paths_within(tmp_path / "scans", mounts)) == [tmp_path / "scans"]
 

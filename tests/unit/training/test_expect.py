@@ -40,6 +40,11 @@ def test_a_photos_own_colours_have_no_part_in_what_is_expected_of_it(cache: Phot
     assert np.abs(before[of_other_folds].astype(np.float32) - after[of_other_folds]).max() > 0
 
 
+def test_a_fold_without_a_photo_is_refused(cache: PhotoCache, hues: Features) -> None:
+    with pytest.raises(TrainingError, match=r"38 photos leave one of 500 folds empty; give fewer folds"):
+        expect(cache, Places(cache, hues), replace(BRIEF, folds=500), print)
+
+
 def test_features_come_in_the_order_of_the_photos(tmp_path: Path) -> None:
     features = np.arange(2)[:, None, None, None] * np.ones((2, CELLS, CELLS, 3))
     np.savez(tmp_path / "seen.npz", names=["a.jpg", "b.jpg"], features=features)

@@ -1,0 +1,13 @@
+"""Fixtures of tests in which two write at once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+
+@pytest.fixture
+def other() -> Iterator[ThreadPoolExecutor]:
+    """A thread for whoever else writes."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool
