@@ -2,7 +2,7 @@
 
 import sys
 
-from worker.errors import PhotochromError
+from worker.errors import PhotochromError, unusable
 from worker.logs import configure_logging
 from worker.parent import end_with_parent
 from worker.settings import load_settings
@@ -19,9 +19,17 @@ def main() -> int:
             end_with_parent(settings.parent_pid)
         run_worker(settings)
     except PhotochromError as error:
-        print(f"photochrom: {error.message}", file=sys.stderr)
-        return error.exit_status
+        return _refuse(error)
+    except OSError as error:
+        if error.filename is None:
+            raise  # no file of a person's: the traceback says where
+        return _refuse(unusable(error))
     return 0
+
+
+def _refuse(error: PhotochromError) -> int:
+    print(f"photochrom: {error.message}", file=sys.stderr)
+    return error.exit_status
 
 
 sys.exit(main())

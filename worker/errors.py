@@ -1,5 +1,7 @@
 """Every error that a worker raises on purpose; the base classes come from the ground floor."""
 
+import os
+
 from db.errors import DatabaseUnavailable, LeaseLost, PhotochromError, ServiceUnavailable, UsageError
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "ServiceUnavailable",
     "StorageUnavailable",
     "UsageError",
+    "unusable",
 ]
 
 
@@ -44,3 +47,12 @@ class StorageUnavailable(ScanError):
 
     def __init__(self, message: str) -> None:
         super().__init__("storage_unavailable", message, permanent=False)
+
+
+def unusable(error: OSError) -> UsageError:
+    """For whoever started a process: which file the system keeps from it, and why."""
+    if error.filename is None:
+        return UsageError(f"the system refused to read or write ({error.strerror or error}); is a disk full?")
+    return UsageError(
+        f"{os.fsdecode(error.filename)} can't be used ({error.strerror}); let this user use it, or name another place"
+    )

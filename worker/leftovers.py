@@ -8,7 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from worker.errors import UsageError
+
 _LOCK = "in-use"
+
+
+def usual_folder() -> Path:
+    """Where the machine has its temporary files; raises UsageError where it lets this user have none."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"no temporary file can be written ({error.strerror}); set TMPDIR to a folder with room"
+        ) from None
 
 
 @contextmanager

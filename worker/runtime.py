@@ -2,7 +2,6 @@
 
 import os
 import socket
-import tempfile
 import uuid
 import zlib
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UsageError
-from worker.leftovers import own_folder
+from worker.leftovers import own_folder, usual_folder
 from worker.settings import Settings
 
 
@@ -28,9 +27,10 @@ def machine_name() -> str:
     return f"{socket.gethostname()}-{zlib.crc32((boot + namespace).encode()):08x}-"
 
 
-def _short_folder() -> str | None:
-    """None for the usual temporary folder, unless its path would make a socket's path in it too long."""
-    return "/tmp" if len(os.fsencode(tempfile.gettempdir())) > 60 else None  # noqa: S108
+def _short_folder() -> Path:
+    """The usual temporary folder, unless its path would make a socket's path in it too long. Raises UsageError."""
+    folder = usual_folder()
+    return Path("/tmp") if len(os.fsencode(folder)) > 60 else folder  # noqa: S108
 
 
 def lives(holder: str) -> bool:
@@ -70,7 +70,7 @@ class Runtime:
         """
         name = f"{machine_name()}{uuid.uuid4().hex[:6]}-{os.getpid()}"
         with (
-            own_folder("photochrom-worker-", Path(_short_folder() or tempfile.gettempdir())) as folder,
+            own_folder("photochrom-worker-", _short_folder()) as folder,
             own_folder("photochrom-scratch-", scratch_folder) as scratch,
         ):
             yield cls(name, folder, scratch)

@@ -4,7 +4,6 @@
 """
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -13,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
+from worker.leftovers import usual_folder
 from worker.settings_errors import refuse_unknown, sentence
 from worker.storage import S3Options
 
@@ -105,7 +105,7 @@ class Settings(BaseSettings):
         "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
     )
     scratch_folder: DirectoryPath = Field(
-        Path(tempfile.gettempdir()), description="Where scans lie while they are worked on."
+        default_factory=usual_folder, description="Where scans lie while they are worked on."
     )
 
     chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk, one message.")

@@ -70,10 +70,10 @@ def _shown(value: object) -> str:
 
 
 def _default(name: str, field: FieldInfo) -> str:
-    if field.default is PydanticUndefined or field.default is None:
-        return ""
     if name in _OF_THE_MACHINE:
         return _OF_THE_MACHINE[name]
+    if field.default is PydanticUndefined or field.default is None:
+        return ""
     if isinstance(field.default, SecretStr):
         return field.default.get_secret_value()
     return _shown(field.default)

@@ -11,7 +11,7 @@ import typer
 from typer.exceptions import TyperException
 
 from scheduler.cli import bench, jobs, models, operator, processes, review, schedules, standalone
-from worker.errors import PhotochromError
+from worker.errors import PhotochromError, unusable
 
 WRONG_USE, INTERRUPTED, UNREAD = 2, 130, 141  # the last two as a shell gives them for SIGINT and SIGPIPE
 
@@ -58,7 +58,7 @@ def _run() -> int:
     except BrokenPipeError:
         return _unread()
     except OSError as error:
-        return _refuse(f"{error.filename or 'a file'} can't be used ({error.strerror}); name another place", WRONG_USE)
+        return _refuse(unusable(error).message, WRONG_USE)
 
 
 def _unread() -> int:

@@ -19,7 +19,10 @@ def worker() -> None:
     import sys
 
     # The worker is a package of its own, which the scheduler's never loads: this process becomes it.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker"])
+    try:
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "worker"])
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, sys.executable) from error  # execv doesn't name it
 
 
 def scheduler() -> None:

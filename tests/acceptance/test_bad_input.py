@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -42,8 +42,9 @@ def run(tmp_path: Path, database: str) -> Run:
 
 @pytest.fixture
 def process(tmp_path: Path, database: str) -> Run:
-    def process(*arguments: str | Path, **settings: str) -> CompletedProcess[str]:
-        return photochrom(*arguments, folder=tmp_path, **{"PHOTOCHROM_DATABASE_URL": database, **settings})
+    def process(*arguments: str | Path, prefix: Sequence[str] = (), **settings: str) -> CompletedProcess[str]:
+        settings = {"PHOTOCHROM_DATABASE_URL": database, **settings}
+        return photochrom(*arguments, folder=tmp_path, prefix=prefix, **settings)
 
     return process
 
@@ -190,6 +191,20 @@ def test_a_file_that_cannot_be_written(run: Run, scans: Path, tmp_path: Path) ->
 
     expect_refusal(run("scans", "1", "--csv", "nowhere/scans.csv"), 2, "nowhere/scans.csv")
     expect_refusal(run("report", "1", "--output", "nowhere/report.html"), 2, "nowhere/report.html")
+
+
+def test_a_worker_names_the_file_that_it_cannot_use(run: Run, process: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nobody may write there, not even root, whom these tests may be.
+    settings = {"PHOTOCHROM_SCRATCH_FOLDER": "/proc", "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "1"}
+    expect_refusal(process("worker", **settings), 2, "/proc/photochrom-scratch-")
+
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    expect_refusal(run("worker"), 2, "/nowhere/python")
+
+
+@pytest.mark.parametrize("command", ["worker", "scheduler"])
+def test_a_machine_without_room_for_temporary_files(process: Run, command: str) -> None:
+    expect_refusal(process(command, prefix=["prlimit", "--fsize=0"]), 2, "'/tmp'", "TMPDIR")
 
 
 def test_arguments_that_are_none(run: Run) -> None:
