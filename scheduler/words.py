@@ -1,5 +1,12 @@
 """Numbers with their nouns, as people say them."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from db.queries.jobs import Progress
+
 
 def counted(count: int, noun: str) -> str:
     """`1 scan`, `2 scans`, `12,345 scans`; the noun's plural must be its singular and an s."""
@@ -11,3 +18,10 @@ def pace(scans_per_second: float) -> str:
     if scans_per_second >= 1:
         return f"{scans_per_second:.1f} scans/s"
     return f"{scans_per_second * 60:.1f} scans/min"
+
+
+def why_aborted(job: Progress) -> str | None:
+    """How many of its scans failed, and how many its submitter allowed; None for a job that did not stop itself."""
+    if job.job.state != "aborted":
+        return None
+    return f"{counted(job.failed, 'scan')} failed, and --max-failures allows {job.job.max_failures:,}"

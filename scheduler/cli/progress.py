@@ -20,7 +20,7 @@ from rich.text import Text
 from db.models import Scan
 from db.queries.jobs import Progress as JobProgress
 from scheduler.submission import Submitted
-from scheduler.words import counted, pace
+from scheduler.words import counted, pace, why_aborted
 
 TABLE_ROWS = 1_000
 
@@ -61,6 +61,8 @@ def job_rows(found: Sequence[JobProgress], hints: Sequence[str]) -> list[dict[st
             "created_at": each.job.created_at,
             "finished_at": each.job.finished_at,
             "report": report_of(each),
+            "max_failures": each.job.max_failures,
+            "aborted_because": why_aborted(each),
             "hints": [] if each.ended else list(hints),
         }
         for each in found
@@ -73,7 +75,7 @@ def report_of(job: JobProgress) -> str | None:
 
 
 def jobs_table(found: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:
-    """`hints` stand below the table."""
+    """Below the table stands why a job stopped itself, and then `hints`."""
     table = Table("job", "state", "scans", "done", "failed", "pace", "left")
     table.add_column("source\ndestination", overflow="fold")
     for each in found:
@@ -88,7 +90,13 @@ def jobs_table(found: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group
             "" if left is None else duration(left),
             Text(f"{printable(each.job.source)}\n{printable(each.job.destination)}"),
         )
-    return Group(table, *(Text(hint) for hint in hints))
+    return Group(table, *(Text(sentence) for sentence in (*_aborted(found), *hints)))
+
+
+def _aborted(found: Sequence[JobProgress]) -> Iterator[str]:
+    for each in found:
+        if why := why_aborted(each):
+            yield f"job {each.job.id} is aborted: {why}; photochrom retry {each.job.id} goes on with it"
 
 
 def seconds_left(job: JobProgress) -> float | None:

@@ -18,7 +18,7 @@ from db.queries.jobs import Progress as JobProgress
 from db.session import read_scope
 from scheduler.cli.progress import duration, jobs_table, printable, seconds_left
 from scheduler.unserved import unserved
-from scheduler.words import counted, pace
+from scheduler.words import counted, pace, why_aborted
 
 REFRESH_SECONDS = 0.5
 WATCH_SECONDS = 1.0
@@ -169,4 +169,5 @@ def _line(job: JobProgress) -> str:
     parts += [pace(job.scans_per_second)] if job.scans_per_second else []
     left = seconds_left(job)
     parts += [f"{duration(left)} left"] if left is not None else []
-    return f"job {job.job.id} {job.job.state}: {', '.join(parts)}"
+    why = why_aborted(job)
+    return f"job {job.job.id} {job.job.state}: {', '.join(parts)}" + (f"; {why}" if why else "")

@@ -42,7 +42,7 @@ def build_report(
     distribution, median = collect.colourfulness(scans)
     certainty, median_certainty = collect.certainty(scans)
     return ReportData(
-        job=collect.job_facts(job),
+        job=collect.job_facts(progress),
         totals=totals,
         stages=collect.stage_timings(scans),
         throughput=collect.throughput(scans, totals, job.created_at),

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from db.models import Job, ScanState
+from db.models import ScanState
 from db.queries import report_rows
 from db.queries.jobs import Progress
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
 from scheduler.report.plain_text import shortened, without_credentials
+from scheduler.words import why_aborted
 
 PROBLEMS_LISTED = 200  # over all reasons; the command line lists the rest
 MESSAGE_LETTERS = 400
@@ -36,13 +37,15 @@ def measured(session: Session, job_id: int) -> Measured:
     return np.fromiter((_numbers(row) for row in rows), dtype=_RECORD)
 
 
-def job_facts(job: Job) -> JobFacts:
+def job_facts(progress: Progress) -> JobFacts:
+    job = progress.job
     return JobFacts(
         id=job.id,
         name=job.name,
         source=without_credentials(job.source),
         destination=without_credentials(job.destination),
         state=job.state,
+        aborted_because=why_aborted(progress),
         created_at=job.created_at,
         finished_at=job.finished_at,
     )

@@ -13,6 +13,7 @@ class JobFacts:
     source: str
     destination: str
     state: str
+    aborted_because: str | None  # a sentence, of a job that stopped itself
     created_at: datetime
     finished_at: datetime | None
 

@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from sqlalchemy import Engine
 
 from db.models import JobState, Scan
 from db.queries import chunks, jobs, leases, queue, retries, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
+from scheduler.cli.progress import job_rows, jobs_table
+from scheduler.cli.watching import watch_jobs
 from scheduler.leases import complete_jobs
+from scheduler.report.collect import job_facts
 from scheduler.submit import Submission, Submitted, Submitter
 from tests.rows import NOON
 from worker.errors import UsageError
@@ -156,6 +160,24 @@ def test_a_paused_job_whose_last_chunks_fail_is_aborted_and_not_completed(
 
     with read_scope(engine) as session:
         assert jobs.get(session, job_id).state == JobState.ABORTED
+
+
+def test_an_aborted_job_says_why_wherever_it_is_shown(
+    engine: Engine, folders: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    job_id = submit(engine, Submission(*folders, max_failures="33%")).job_id or 0
+    fail(engine, job_id, 2)
+    complete_jobs(engine)
+
+    [found] = watch_jobs(engine, job_id, silent_seconds=20)
+
+    why = "2 scans failed, and --max-failures allows 0"
+    assert capsys.readouterr().out.strip().endswith(f"aborted: 2 of 3 scans, 2 failed; {why}")
+    [row] = job_rows([found], ())
+    assert (row["max_failures"], row["aborted_because"]) == (0, why)
+    Console(width=200).print(jobs_table([found]))
+    assert f"job {job_id} is aborted: {why}; photochrom retry {job_id} goes on" in capsys.readouterr().out
+    assert job_facts(found).aborted_because == why
 
 
 def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, str]) -> None:

@@ -107,7 +107,7 @@ def storage(tmp_path: Path) -> PictureFolder:
 def data() -> ReportData:
     """A finished job with one pair, nothing failed."""
     return ReportData(
-        job=JobFacts(7, "Albums", "s3://archive/in", "s3://archive/out", "completed", SUBMITTED, SUBMITTED),
+        job=JobFacts(7, "Albums", "s3://archive/in", "s3://archive/out", "completed", None, SUBMITTED, SUBMITTED),
         totals=Totals(scans=1, done=1, failed=0, skipped=0, pending=0, megapixels=12.0, **WORKED),
         stages=(StageTiming("fetch", 4.2, 17.0),),
         throughput=Bins(1.0, (0,)),  # plots take a while, so there are none here

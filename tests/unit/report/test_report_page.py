@@ -80,9 +80,11 @@ def test_a_hostile_key_is_shown_as_it_is(data: ReportData) -> None:
 
 
 def test_a_job_that_stopped_itself_says_so_and_how_it_goes_on(data: ReportData) -> None:
-    text = Page(render_report(replace(data, job=replace(data.job, state="aborted")))).text
+    job = replace(data.job, state="aborted", aborted_because="3 scans failed, and --max-failures allows 2")
 
-    assert "stopped itself: more of its scans failed than it allows. photochrom retry 7 goes on" in text
+    text = Page(render_report(replace(data, job=job))).text
+
+    assert "stopped itself: 3 scans failed, and --max-failures allows 2. photochrom retry 7 goes on" in text
     assert "stopped itself" not in Page(render_report(data)).text
 
 
