@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Scan, ScanState, Worker
+from db.models import Chunk, Scan, ScanState, Worker
 
 # What `measurements` gives of a scan, in this order.
 MEASURED = (
@@ -71,6 +71,14 @@ def first_problems(
         .limit(limit)
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def chunks(session: Session, job_id: int) -> tuple[int, int]:
+    """How many chunks the job has, and how many scans the largest has."""
+    row = session.execute(
+        select(func.count(), func.coalesce(func.max(Chunk.scan_count), 0)).where(Chunk.job_id == job_id)
+    ).one()
+    return row[0], row[1]
 
 
 def scans_by_checkpoint(session: Session, job_id: int) -> list[tuple[str | None, int]]:

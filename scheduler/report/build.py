@@ -52,7 +52,8 @@ def build_report(
         median_certainty=median_certainty,
         reasons=collect.reasons(session, job_id),
         pairs=_pairs(session, choose(scans), source, destination),
-        facts=(*_provenance(session, job), *settings),
+        facts=tuple(_provenance(session, job)),
+        settings=tuple(settings),
         made_at=now,
     )
 
@@ -62,6 +63,7 @@ def _provenance(session: Session, job: Job) -> list[Fact]:
         job,
         report_rows.scans_by_checkpoint(session, job.id),
         report_rows.scans_by_worker(session, job.id),
+        report_rows.chunks(session, job.id),
     )
 
 

@@ -113,5 +113,6 @@ class ReportData:
     median_certainty: float | None
     reasons: tuple[Reason, ...]
     pairs: tuple[Pair, ...]
-    facts: tuple[Fact, ...]  # checkpoint, workers, settings
+    facts: tuple[Fact, ...]  # checkpoint, workers, options
+    settings: tuple[Fact, ...]  # of the process that made the report
     made_at: datetime

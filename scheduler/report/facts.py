@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from db.models import Job
 from scheduler.report.data import Fact
 from scheduler.report.plain_text import may_be_secret, without_credentials
+from scheduler.words import counted
 from worker.settings import Settings
 
 # Named one by one: a setting that is added later stays out of the report until someone has thought about it.
 SHOWN_SETTINGS = {
-    "batch_size": "Scans in a device batch",
-    "chunk_scans": "Scans in a chunk",
     "scan_attempts": "Tries of a scan",
     "chunk_attempts": "Leases a chunk may lose",
     "max_scan_bytes": "Largest file, bytes",
@@ -21,9 +20,15 @@ WORKERS_LISTED = 12
 
 
 def job_settings(
-    job: Job, checkpoints: Sequence[tuple[str | None, int]], workers: Sequence[tuple[str, str | None, int]]
+    job: Job,
+    checkpoints: Sequence[tuple[str | None, int]],
+    workers: Sequence[tuple[str, str | None, int]],
+    chunks: tuple[int, int],
 ) -> list[Fact]:
-    """The job's own options, the checkpoints that coloured its scans and the workers that ended them."""
+    """The job's own options, the checkpoints that coloured its scans and the workers that ended them.
+
+    chunks: how many, and of how many scans the largest is.
+    """
     facts = [Fact("Checkpoint", _with_count(name or "not recorded", count)) for name, count in checkpoints]
     facts += [
         Fact("Worker", _with_count(f"{name}, {device}" if device else name, count))
@@ -34,19 +39,25 @@ def job_settings(
     said = {name: value for name, value in job.options.items() if value is not None and not may_be_secret(name)}
     facts += [Fact(_title(name), _text(value)) for name, value in said.items()]
     facts.append(Fact("Priority", str(job.priority)))
+    facts.append(Fact("Chunks", f"{chunks[0]:,}, of {counted(chunks[1], 'scan')} at most"))
+    if job.max_failures is not None:
+        facts.append(Fact("Failed scans allowed", f"{job.max_failures:,}"))
     if job.other_count:
         facts.append(Fact("Other files", f"{job.other_count:,} in the source are no scans and were left alone"))
     return facts
 
 
 def settings_facts(settings: Settings) -> tuple[Fact, ...]:
-    """Those of this process' settings that bear on the result; never one that could hold a secret."""
+    """Those of this process' settings that bear on the result; never one that could hold a secret.
+
+    The page says whose they are: workers may have been started with others, and don't record theirs.
+    """
     values = {title: getattr(settings, name) for name, title in SHOWN_SETTINGS.items()}
     return tuple(Fact(title, _text(value)) for title, value in values.items() if value is not None)
 
 
 def _with_count(name: str, scans: int) -> str:
-    return f"{name} ({scans:,} {'scan' if scans == 1 else 'scans'})"
+    return f"{name} ({counted(scans, 'scan')})"
 
 
 def _title(name: str) -> str:

@@ -64,6 +64,7 @@ def full(data: ReportData, pictures: list[Path]) -> ReportData:
         ),
         pairs=(*pairs, pair("box 9/gone.tif", after="box 9/gone.tif is not there any more")),
         facts=(Fact("Checkpoint", "photochrom-1 (9 scans)"), Fact("Quality", "95")),
+        settings=(Fact("Tries of a scan", "5"), Fact("Largest scan, pixels", "1,000,000,000")),
     )
 
 

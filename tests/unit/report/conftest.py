@@ -118,6 +118,7 @@ def data() -> ReportData:
         reasons=(),
         pairs=(pair("1.png"),),
         facts=(Fact("Checkpoint", "photochrom-1"),),
+        settings=(Fact("Tries of a scan", "5"),),
         made_at=SUBMITTED,
     )
 

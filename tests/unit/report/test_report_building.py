@@ -15,7 +15,7 @@ from PIL import Image
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from db.models import Job, ScanState
+from db.models import Chunk, Job, ScanState
 from scheduler.report.build import build_report
 from scheduler.report.collect import PROBLEMS_LISTED
 from scheduler.report.data import Picture, ReportData
@@ -189,18 +189,21 @@ def test_settings_that_are_shown_hold_no_address_and_no_secret() -> None:
     settings = Settings.model_validate({"database_url": "sqlite:///hunter2.db", "s3_endpoint_url": "http://hunter2"})
     facts = {fact.name: fact.value for fact in settings_facts(settings)}
 
-    assert facts["Scans in a chunk"] == "64"
-    assert "Scans in a device batch" not in facts  # left to the worker
+    assert facts["Tries of a scan"] == "6"
     assert "hunter2" not in str(facts)
 
 
-def test_checkpoint_worker_and_options_are_told(add_scans: AddScans, build: Build) -> None:
+def test_checkpoint_worker_options_and_chunks_are_told(add_scans: AddScans, session: Session, build: Build) -> None:
     add_scans([scan_row(1), scan_row(2)])
+    session.execute(update(Chunk).values(scan_count=2))
+    session.execute(update(Job).values(max_failures=20))
     facts = [(fact.name, fact.value) for fact in build().facts]
 
     assert ("Checkpoint", "photochrom-1 (2 scans)") in facts
     assert ("Worker", "gpu1, H100 (2 scans)") in facts
     assert ("Format", "jpeg") in facts
+    assert ("Chunks", "1, of 2 scans at most") in facts
+    assert ("Failed scans allowed", "20") in facts
 
 
 @pytest.mark.parametrize(

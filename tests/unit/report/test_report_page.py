@@ -88,6 +88,14 @@ def test_a_job_that_stopped_itself_says_so_and_how_it_goes_on(data: ReportData) 
     assert "stopped itself" not in Page(render_report(data)).text
 
 
+def test_the_page_says_whose_settings_it_shows(data: ReportData) -> None:
+    words = Page(render_report(data)).text
+
+    whose = words.index("settings of the process that wrote this report")
+    assert words.index("photochrom-1") < whose < words.index("Tries of a scan")
+    assert "process that wrote" not in Page(render_report(replace(data, settings=()))).text
+
+
 def test_signs_that_hide_or_turn_text_can_be_seen(data: ReportData) -> None:
     text = Page(render_report(with_key(data, "a\nb\u202ec\u200bd\udce9"))).text
 
