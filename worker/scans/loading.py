@@ -11,7 +11,7 @@ from worker.errors import ScanError
 from worker.scans import jp2_reading, tiff_kinds
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
-from worker.scans.png_chunks import raw_exif
+from worker.scans.png_chunks import exif_of
 from worker.scans.png_colour import UnknownColour, profile_of_png
 from worker.scans.profile import PROFILE_FIELD
 from worker.scans.structure import MOST_TILES_ACROSS, Structure, read_structure
@@ -53,11 +53,11 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
 
 
 def _as_its_png_says(image: pyvips.Image, path: Path) -> pyvips.Image:
-    """The image with what libvips does not read: most of what is said of colour, and EXIF's older place."""
+    """The image with what libvips does not read: most of what is said of colour, and EXIF's rarer places."""
     image = image.copy()
     if not image.get_typeof(PROFILE_FIELD) and (profile := profile_of_png(path, image.bands - image.hasalpha())):
         image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
-    if not image.get_typeof("exif-data") and (turned := orientation_of(raw_exif(path) or b"")):
+    if not image.get_typeof("exif-data") and (turned := orientation_of(exif_of(path) or b"")):
         image.set_type(pyvips.GValue.gint_type, "orientation", turned)
     return image
 

@@ -85,7 +85,9 @@ def _read_png(path: Path, metadata: Metadata) -> None:
             continue
         keyword, text = png_chunks.text_of(chunk)
         name = keyword.removeprefix(png_chunks.RAW)
-        if keyword == png_chunks.XMP:
+        if text is None:
+            _lose(metadata, f"text {keyword} (damaged)")
+        elif keyword == png_chunks.XMP:
             metadata.xmp = text
         elif name == keyword:
             metadata.texts.append((keyword, text))
@@ -95,6 +97,7 @@ def _read_png(path: Path, metadata: Metadata) -> None:
             _take_exif((png_chunks.raw_profile(text) or b"").removeprefix(jpeg_segments.EXIF), metadata)
         elif name == "xmp" and metadata.xmp is None:
             metadata.xmp = png_chunks.raw_profile(text)
+            metadata.lost += ["XMP (damaged)"] if metadata.xmp is None else []
         elif name not in ("icc", "icm"):
             _lose(metadata, f"PNG profile {name}")
 

@@ -48,8 +48,8 @@ _MOST_CHUNKS = 1_000_000
 Chunk = tuple[bytes, bytes]  # its type, its content
 
 
-def read_chunks(path: Path, *, before_pixels: bool = False) -> Iterator[Chunk]:
-    """EXIF and texts, as far as the file is whole: before and after the pixels, or before them alone.
+def read_chunks(path: Path) -> Iterator[Chunk]:
+    """EXIF and texts, before and after the pixels, as far as the file is whole.
 
     Chunks that are unknown, or too long, come without their content.
     """
@@ -57,7 +57,7 @@ def read_chunks(path: Path, *, before_pixels: bool = False) -> Iterator[Chunk]:
         file.seek(8)
         for _ in range(_MOST_CHUNKS):
             head = file.read(8)
-            if len(head) < 8 or head[4:] == b"IEND" or (before_pixels and head[4:] == b"IDAT"):
+            if len(head) < 8 or head[4:] == b"IEND":
                 return
             (length,) = struct.unpack(">I", head[:4])
             if head[4:] in _WANTED and length <= _MOST_BYTES:
@@ -88,22 +88,25 @@ def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
 def profile_of(content: bytes) -> bytes:
     """The ICC profile of an iCCP chunk; a byte, which is none, where it can't be unpacked."""
     with suppress(zlib.error):
-        return _unpacked(content.partition(b"\0")[2][1:], _MOST_PROFILE_BYTES) or b"\0"
+        return zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], _MOST_PROFILE_BYTES) or b"\0"
     return b"\0"
 
 
-def raw_exif(path: Path) -> bytes | None:
-    """EXIF as ImageMagick wrote it before PNG had a chunk for it; None where there is none before the pixels."""
-    for chunk in read_chunks(path, before_pixels=True):
-        if chunk[0] in TEXTS:
+def exif_of(path: Path) -> bytes | None:
+    """EXIF, which may lie behind the pixels, or in a text, as ImageMagick wrote it before PNG had a chunk for it."""
+    older = None
+    for chunk in read_chunks(path):
+        if chunk[0] == b"eXIf":
+            return chunk[1]
+        if older is None and chunk[0] in TEXTS:
             keyword, text = text_of(chunk)
-            if keyword.removeprefix(RAW) in EXIF_NAMES and keyword.startswith(RAW):
-                return (raw_profile(text) or b"").removeprefix(_EXIF_MARK)
-    return None
+            if keyword.startswith(RAW) and keyword.removeprefix(RAW) in EXIF_NAMES:
+                older = (raw_profile(text or b"") or b"").removeprefix(_EXIF_MARK)
+    return older
 
 
-def text_of(chunk: Chunk) -> tuple[str, bytes]:
-    """Keyword and text (in UTF-8) of a text chunk; empty where it can't be read."""
+def text_of(chunk: Chunk) -> tuple[str, bytes | None]:
+    """Keyword and text (in UTF-8) of a text chunk; None for a text that can't be read."""
     kind, content = chunk
     keyword, _, rest = content.partition(b"\0")
     with suppress(zlib.error, UnicodeDecodeError, IndexError):
@@ -116,7 +119,7 @@ def text_of(chunk: Chunk) -> tuple[str, bytes]:
             stored = after.split(b"\0", 2)[2]
             text = _unpacked(stored) if packed else stored
         return keyword.decode("latin-1"), text
-    return keyword.decode("latin-1"), b""
+    return keyword.decode("latin-1"), None
 
 
 def raw_profile(text: bytes) -> bytes | None:
@@ -153,5 +156,10 @@ def add_chunks(path: Path, chunks: list[Chunk]) -> None:
     new.replace(path)
 
 
-def _unpacked(data: bytes, most: int = _MOST_BYTES) -> bytes:
-    return zlib.decompressobj().decompress(data, most)
+def _unpacked(data: bytes) -> bytes:
+    """Raises zlib.error, also for what is cut short or too long."""
+    packed = zlib.decompressobj()
+    unpacked = packed.decompress(data, _MOST_BYTES)
+    if not packed.eof:
+        raise zlib.error("no end")
+    return unpacked

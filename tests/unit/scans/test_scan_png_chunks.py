@@ -1,0 +1,50 @@
+"""What a PNG says in chunks: found wherever they lie, and named where they can't be read."""
+
+import struct
+import zlib
+
+import pytest
+from PIL import Image
+
+from tests.unit.scans.conftest import Opener, pillow_bytes, ramp
+from tests.unit.scans.test_scan_png_colour import said
+from worker.scans.metadata import read_metadata
+
+PNG = pillow_bytes(ramp(), "PNG")
+END = bytes(4) + b"IEND\xae\x42\x60\x82"
+
+
+def behind(png: bytes, kind: bytes, content: bytes) -> bytes:
+    """A PNG with one more chunk behind its pixels."""
+    assert png.endswith(END)
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return png.removesuffix(END) + struct.pack(">I", len(content)) + kind + content + checksum + END
+
+
+def turned() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif.tobytes().removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize("lies", ["before", "behind"])
+def test_exif_turns_the_scan_on_either_side_of_the_pixels(lies: str, opened: Opener) -> None:
+    data = said(PNG, eXIf=turned()) if lies == "before" else behind(PNG, b"eXIf", turned())
+    assert (opened(PNG, "a.png").width, opened(data, "a.png").width) == (90, 60)
+
+
+DAMAGED = {
+    "text Title (damaged)": (b"zTXt", b"Title\0\0no zlib"),
+    "text Author (damaged)": (b"zTXt", b"Author\0\0" + zlib.compress(b"A. Alinari" * 99)[:-8]),
+    "text XML:com.adobe.xmp (damaged)": (b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0no zlib"),
+    "text Place (damaged)": (b"iTXt", b"Place\0"),
+    "XMP (damaged)": (b"tEXt", b"Raw profile type xmp\0\nxmp\n  10\nzz"),
+    "IPTC (damaged)": (b"tEXt", b"Raw profile type iptc\0\niptc\n  10\nzz"),
+}
+
+
+@pytest.mark.parametrize("lost", DAMAGED)
+def test_a_text_that_can_not_be_read_is_named(lost: str, opened: Opener) -> None:
+    scan = opened(behind(PNG, *DAMAGED[lost]), "a.png")
+    metadata = read_metadata(scan.path, "png")
+    assert (metadata.lost, metadata.texts, metadata.xmp) == ([lost], [], None)
