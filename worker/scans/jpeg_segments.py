@@ -1,5 +1,6 @@
 """The segments of a JPEG file that hold what it says beside its pixels. (ITU-T T.81, B.1; T.871; CIPA DC-008, 4.7.)"""
 
+import os
 import shutil
 import struct
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ def read_segments(path: Path) -> Iterator[Segment]:
         file.seek(2)
         for _ in range(_MOST_SEGMENTS):
             head = file.read(4)
+            if head[:2] == b"\xff\xff":  # a marker may have any number of these before it (T.81, B.1.1.2)
+                file.seek(-3, os.SEEK_CUR)
+                continue
             if len(head) < 4 or head[0] != 0xFF or head[1] in (_START_OF_SCAN, _END):
                 return
             length = int.from_bytes(head[2:], "big") - 2

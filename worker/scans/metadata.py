@@ -57,7 +57,7 @@ def _read_jpeg(path: Path, metadata: Metadata) -> None:
     block, extended = b"", []
     for marker, content in jpeg_segments.read_segments(path):
         if marker == jpeg_segments.COMMENT:
-            metadata.texts.append(("Comment", content.rstrip(b"\0").decode("utf-8", "replace").encode()))
+            metadata.texts.append(("Comment", _as_utf_8(content.rstrip(b"\0"))))
         elif content.startswith(jpeg_segments.EXIF):
             _take_exif(content[len(jpeg_segments.EXIF) :], metadata)
         elif content.startswith(jpeg_segments.XMP):
@@ -183,11 +183,21 @@ def _take_iptc(profile: bytes | None, metadata: Metadata) -> None:
 
 
 def _take_resources(block: bytes, metadata: Metadata) -> None:
-    for resource in photoshop.read_resources(block):
+    resources, is_whole = photoshop.read_resources(block)
+    metadata.lost += [] if is_whole else ["Photoshop resources (damaged, from some place on)"]
+    for resource in resources:
         if resource.kind == photoshop.IPTC:
             metadata.iptc = resource.data
         else:
             metadata.resources.append(resource)
+
+
+def _as_utf_8(text: bytes) -> bytes:
+    """JPEG does not say what its comments are written in: where they are no UTF-8, they are older, and Latin-1."""
+    try:
+        return text.decode().encode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
 
 
 def _bytes_of(main: Tags, tag: int) -> bytes | None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 IPTC = 0x0404
-_THUMBNAILS = (0x0409, 0x040C)  # of the grey scan
+# Of the grey scan: thumbnails, and the ICC profile, or that there is none.
+_UNTRUE = (0x0409, 0x040C, 0x040F, 0x0411)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +14,9 @@ class Resource:
     data: bytes
 
 
-def read_resources(block: bytes) -> list[Resource]:
-    """The resources of a block, as far as it is whole; thumbnails are left out."""
-    found, at = [], 0
+def read_resources(block: bytes) -> tuple[list[Resource], bool]:
+    """The resources of a block that are true of an output too, as far as it is whole; and whether it is."""
+    found, at, is_whole = [], 0, True
     while block[at : at + 4] == b"8BIM" and at + 12 <= len(block):
         kind = int.from_bytes(block[at + 4 : at + 6], "big")
         name_bytes = (block[at + 6] + 2) // 2 * 2
@@ -24,9 +25,10 @@ def read_resources(block: bytes) -> list[Resource]:
         length = int.from_bytes(block[at : at + 4], "big")
         data = block[at + 4 : at + 4 + length]
         at += 4 + (length + 1) // 2 * 2
-        if len(data) == length and kind not in _THUMBNAILS:
+        is_whole = len(data) == length
+        if is_whole and kind not in _UNTRUE:
             found.append(Resource(kind, name, data))
-    return found
+    return found, is_whole and not block[at:].strip(b"\0")
 
 
 def pack_resources(resources: list[Resource]) -> bytes:

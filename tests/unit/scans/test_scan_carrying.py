@@ -203,6 +203,43 @@ def test_what_is_too_long_for_a_jpeg_is_named_and_the_rest_carried(tmp_path: Pat
         assert image.info["dpi"] == (300, 300)
 
 
+@pytest.mark.parametrize("comment", ["Città", "写真"])
+def test_a_jpegs_comment_is_carried_whatever_it_is_written_in(comment: str, tmp_path: Path) -> None:
+    written = comment.encode("latin-1" if max(comment) < "\u0100" else "utf-8")
+    output, lost = _output(pillow_bytes(ramp(), "JPEG", comment=written), "jpeg", "png", tmp_path)
+    with Image.open(output) as image:
+        assert (image.info["Comment"], lost) == (comment, ())
+
+
+def test_bytes_that_fill_up_before_a_marker_hide_nothing_behind_them(tmp_path: Path) -> None:
+    data = _scan("jpeg")
+    for marker in (b"\xff\xe1", b"\xff\xed"):
+        data = data.replace(marker, b"\xff\xff\xff" + marker[1:], 1)
+    output, lost = _output(data, "jpeg", "tiff", tmp_path)
+    with Image.open(output) as image:
+        assert (image.getexif()[0x010E], CAPTION in _iptc_of(image), lost) == ("A street", True, ())
+
+
+@pytest.mark.parametrize(
+    "more", [b"8BIM\x04\x25\0\0\0\0\0\x10cut", b"MeSa\x04\x25\0\0\0\0\0\0"], ids=["cut", "strange"]
+)
+def test_photoshops_resources_that_can_not_be_read_are_named(more: bytes, tmp_path: Path) -> None:
+    content = b"Photoshop 3.0\0" + RESOURCES + more
+    jpeg = pillow_bytes(ramp(), "JPEG")
+    data = jpeg[:2] + b"\xff\xed" + struct.pack(">H", len(content) + 2) + content + jpeg[2:]
+    output, lost = _output(data, "jpeg", "jpeg", tmp_path)
+    assert lost == ("Photoshop resources (damaged, from some place on)",)
+    with Image.open(output) as image:
+        assert CAPTION in _iptc_of(image)
+
+
+def test_photoshops_own_note_of_a_profile_does_not_outlive_it(tmp_path: Path) -> None:
+    profile = b"8BIM\x04\x0f\0\0" + struct.pack(">I", 12) + b"profile of a" + b"8BIM\x04\x11\0\0\0\0\0\1\1\0"
+    tag = (34377, 1, len(profile + RESOURCES), profile + RESOURCES, True)
+    output, lost = _output(tiff_bytes(ramp(), extratags=[tag]), "tiff", "tiff", tmp_path)
+    assert (b"profile of a" in output.read_bytes(), b"8BIM\x04\x11" in output.read_bytes(), lost) == (False, False, ())
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(FORMATS), st.data())
 def test_damaged_metadata_raises_nothing(tmp_path: Path, format: str, data: st.DataObject) -> None:
