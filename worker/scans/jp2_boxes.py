@@ -25,6 +25,7 @@ _WHOLE, _NONE = 0, 0xFFFF  # what a channel that is not of one colour is of
 _MOST_BOXES = 10_000
 _MOST_BYTES = 16 << 20  # of a box that is read; a codestream is not
 _CODESTREAM_TO_THE_END = struct.pack(">I4s", 0, b"jp2c")
+_AROUND_OTHERS = (b"jp2h", b"res ")  # each only within those before it, so that a hostile file is not endlessly deep
 _FILE_TYPE = b"jp2 \0\0\0\0jp2 "
 
 
@@ -79,11 +80,12 @@ def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, in
         start = stop
 
 
-def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int) -> None:
-    if kind in (b"jp2h", b"res "):
+def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int, around: int = 0) -> None:
+    """`around`: how many boxes it may lie in."""
+    if kind in _AROUND_OTHERS[around:]:
         for inner, first, last in _walk(file, start, end):
             if last <= end:
-                _take(boxes, inner, file, first, last)
+                _take(boxes, inner, file, first, last, _AROUND_OTHERS.index(kind) + 1)
         return
     file.seek(start)
     content = file.read(end - start)

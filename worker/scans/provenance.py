@@ -4,6 +4,7 @@ ISO 16684-1 (XMP); IPTC Photo Metadata Standard 2025.1 (Digital Source Type, AI 
 schema's History; and `photochrom:` for what no standard has a place for.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.dom import minidom
@@ -24,6 +25,7 @@ _PREFIXES = {
     "stEvt": _EVENT,
     "photochrom": _OWN,
 }
+_NO_XML = re.compile("[^\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
@@ -163,13 +165,13 @@ def _event(document: minidom.Document, provenance: Provenance) -> minidom.Elemen
 def _new(document: minidom.Document, name: str, attributes: dict[str, str]) -> minidom.Element:
     element = document.createElementNS(_PREFIXES[name.split(":")[0]], name)
     for attribute, value in attributes.items():
-        element.setAttributeNS(_PREFIXES[attribute.split(":")[0]], attribute, _printable(value))
+        element.setAttributeNS(_PREFIXES[attribute.split(":")[0]], attribute, _holdable(value))
     return element
 
 
-def _printable(text: str) -> str:
-    """What XML can hold: a key may have control characters."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+def _holdable(text: str) -> str:
+    """What XML can hold (XML 1.0, 2.2; 3.3.3 for lines' ends): a key may have control characters."""
+    return _NO_XML.sub("\ufffd", text)
 
 
 def _time(provenance: Provenance) -> str:

@@ -57,10 +57,10 @@ def joined(packet: bytes, portions: Sequence[bytes]) -> bytes | None:
     document, extended = parsed(packet), parsed(_assembled(packet, portions))
     if document is None or extended is None:
         return None
-    for description in descriptions(extended):
-        _declare_prefixes(description)
-        rdf_of(document).appendChild(document.importNode(description, deep=True))
     try:
+        for description in descriptions(extended):
+            _declare_prefixes(description)
+            rdf_of(document).appendChild(document.importNode(description, deep=True))
         return packed(document)
     except RecursionError:
         return None

@@ -128,3 +128,12 @@ def test_every_tile_must_be_there(opened: Opener) -> None:
     with pytest.raises(ScanError, match="lacks tile 0") as refused:
         opened(data[:first] + data[first + length :], "a.j2k")
     assert refused.value.code == "unreadable"
+
+
+def test_boxes_in_boxes_without_end_are_no_fault_of_ours(opened: Opener) -> None:
+    nested = b""
+    for _ in range(3000):
+        nested = struct.pack(">I4s", 8 + len(nested), b"jp2h") + nested
+    data = pillow_bytes(ramp(), "JPEG2000", quality_layers=[1])
+    at = data.index(b"jp2c") - 4
+    np.testing.assert_array_equal(grey_of(opened(data[:at] + nested + data[at:], "a.jp2")), ramp())

@@ -138,6 +138,17 @@ def test_a_packet_whose_wrapping_is_damaged_is_read() -> None:
     assert properties(merged)["{http://purl.org/dc/elements/1.1/}source"] == "box 7"
 
 
+@pytest.mark.parametrize("key", ["写真\u3000一.tif", "boîte\u00a07.tif", "می\u200cخواهم.tif", "👩\u200d🦰.tif"])
+def test_a_key_is_said_to_the_letter(key: str) -> None:
+    assert properties(with_provenance(None, replace(MADE, source_key=key))[0])[f"{OWN}SourceKey"] == key
+
+
+@pytest.mark.parametrize("letter", ["\0", "\n", "\x1b", "\ud800", "\uffff"])
+def test_a_letter_that_xml_can_not_hold_spoils_nothing_else(letter: str) -> None:
+    merged, _ = with_provenance(None, replace(MADE, source_key=f"a{letter}b.tif"))
+    assert properties(merged)[f"{OWN}SourceKey"] == "a\ufffdb.tif"
+
+
 def test_another_source_type_can_be_said() -> None:
     asked = replace(MADE, source_type="compositeSynthetic")
     assert properties(with_provenance(None, asked)[0])[f"{IPTC}DigitalSourceType"].endswith("/compositeSynthetic")

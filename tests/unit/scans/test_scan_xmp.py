@@ -13,6 +13,7 @@ from tests.unit.scans.test_scan_exiftool import exiftool, needs_exiftool
 from tests.unit.scans.test_scan_provenance import MADE, packet, properties
 from worker.scans import OutputOptions, compose, open_scan
 from worker.scans.jpeg_segments import read_segments
+from worker.scans.xmp import joined
 
 DC = "{http://purl.org/dc/elements/1.1/}"
 LONG = "x" * 150_000
@@ -95,3 +96,15 @@ def test_what_is_not_whole_is_named_and_the_rest_carried(named: str | None, port
     path, lost = output(extended_jpeg(named=named, portions=portions), "png", tmp_path)
     assert lost == ("extended XMP (damaged)",)
     assert properties(packet_in(path))[f"{DC}title"] == "short"
+
+
+def test_extended_xmp_of_any_depth_is_read_or_named() -> None:
+    """Somewhere below Python's own limit, what can still be looked through can't be copied any more."""
+    for depth in range(850, 1000):
+        nested = b"<dc:a>" * depth + b"deep" + b"</dc:a>" * depth
+        second = re.sub(rb"<\?.*?\?>", b"", packet("")).replace(
+            b"></rdf:Description>", b">" + nested + b"</rdf:Description>"
+        )
+        md5 = hashlib.md5(second, usedforsecurity=False).hexdigest().upper()
+        whole = joined(packet("", NOTE % md5), [md5.encode() + struct.pack(">II", len(second), 0) + second])
+        assert whole is None or nested in whole
