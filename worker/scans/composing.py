@@ -14,7 +14,7 @@ from worker.scans.colourfulness import Colourfulness
 from worker.scans.formats import OutputOptions
 from worker.scans.label import Label
 from worker.scans.opening import HELD_BYTES, Scan
-from worker.scans.painting import Painter, painter_of
+from worker.scans.painting import Painter, painter_of, to_depth_of
 from worker.scans.provenance import Provenance
 from worker.scans.square import Box, Pixels, Square
 from worker.scans.stream import PixelStream, Shape, image_of
@@ -22,6 +22,7 @@ from worker.scans.writing import write_image
 
 _STRIP_PIXELS = 1 << 16  # a strip's a*, b*, index and colours then stay in a core's cache
 
+_EIGHT_BITS = ("jpeg", "webp")  # formats without more for a sample
 _MOST_PIXELS = {"jpeg": 65_500, "webp": 16_383}  # of a side: libjpeg's own limit, and RFC 9649's
 
 
@@ -49,14 +50,15 @@ def compose(
     """Write the scan in colour to `path`, whole or not at all.
 
     `ab` is CIE a*, b* of the square, float32 (size, size, 2). Each pixel keeps the scan's L*; a colour that sRGB
-    can't show at that L* loses chroma, not lightness or hue. JPEG has 8 bits; else the output has the scan's depth.
+    can't show at that L* loses chroma, not lightness or hue. JPEG and WebP have 8 bits; else the output has the scan's
+    depth.
     Raises ScanError: unsupported (JPEG for a scan with transparency), unwritable, or as `Scan.strips` does.
     """
     if ab.shape != (*square.lightness.shape, 2) or not np.isfinite(ab).all():
         raise ValueError(f"ab has shape {ab.shape}; expected finite numbers {(*square.lightness.shape, 2)}")
     _expect_room(scan, options.format)
     bands = 4 if scan.header.has_alpha and options.format != "jpeg" else 3
-    shape = Shape(scan.width, scan.height, bands, 8 if options.format == "jpeg" else scan.bit_depth)
+    shape = Shape(scan.width, scan.height, bands, 8 if options.format in _EIGHT_BITS else scan.bit_depth)
     rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))
     painter = painter_of(scan, square, ab, rows, shape.bit_depth)
     colourfulness = Colourfulness(scan.width, scan.height)
@@ -75,6 +77,8 @@ def compose(
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+    if shape.bit_depth < scan.bit_depth:
+        lost = (*lost, f"depth ({shape.bit_depth} of {scan.bit_depth} bits are kept)")
     if label and not label.fits:
         lost = (*lost, "label (there is no room for it)")
     written = path.stat().st_size
@@ -106,7 +110,7 @@ def _painted_strips(
         colours = room[: len(strip)]
         painter.paint(top, strip[..., 0], colours)
         if colours.shape[2] == 4:
-            colours[..., 3] = strip[..., 1]
+            colours[..., 3] = to_depth_of(colours, strip[..., 1])
         elif strip.shape[2] == 2:
             _expect_opaque(scan, strip[..., 1])
         colourfulness.add(top, colours)

@@ -49,7 +49,7 @@ class Painter8:
         pairs = self._pairs[:rows]
         np.copyto(pairs, steps[0], casting="unsafe")
         pairs *= LEVELS
-        pairs += grey if grey.dtype == np.uint8 else _to_8_bits(grey)
+        pairs += to_depth_of(out, grey)
         np.copyto(index, pairs)
         self._table.look_up(index, colours)
         rgbx = colours.view(np.uint8).reshape(*grey.shape, 4)
@@ -76,5 +76,9 @@ class Painter16:
             out[..., channel] = np.rint(values * 65535)
 
 
-def _to_8_bits(grey: Pixels) -> NDArray[np.uint8]:
-    return ((grey.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+def to_depth_of(out: Pixels, samples: Pixels) -> Pixels:
+    """Samples as an output of 8 bits, or of their own depth, has them."""
+    if out.dtype == samples.dtype:
+        return samples
+    eight: NDArray[np.uint8] = ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+    return eight

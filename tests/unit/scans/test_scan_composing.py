@@ -195,11 +195,22 @@ def test_a_scan_too_long_for_jpeg_is_refused_before_anything_is_written(opened: 
     assert (refused.value.code, refused.value.permanent) == ("unsupported", True)
 
 
-def test_a_16_bit_scan_as_jpeg_has_8_bits(opened: Opener, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["jpeg", "webp"])
+def test_a_16_bit_scan_has_8_bits_where_there_is_no_more_room_and_that_is_named(
+    format: str, opened: Opener, tmp_path: Path
+) -> None:
     grey = ramp(64, 64, bits=16)
-    output, composed = write_colour(opened(tiff_bytes(grey)), tmp_path, "jpeg", NEUTRAL)
-    assert composed.bit_depth == 8
-    assert np.abs(output[..., 1].astype(int) - np.rint(grey / 257)).max() <= 2
+    output, composed = write_colour(opened(tiff_bytes(grey)), tmp_path, format, NEUTRAL)
+    assert (composed.bit_depth, composed.lost) == (8, ("depth (8 of 16 bits are kept)",))
+    assert np.abs(output[..., 1].astype(int) - np.rint(grey / 257)).max() <= (2 if format == "jpeg" else 0)
+    assert write_colour(opened(tiff_bytes(grey)), tmp_path, "tiff", NEUTRAL)[1].lost == ()
+
+
+def test_16_bits_of_transparency_are_rounded_to_8(opened: Opener, tmp_path: Path) -> None:
+    alpha = ramp(64, 64, bits=16)
+    both = tiff_bytes(np.dstack([alpha, alpha]), photometric="minisblack", extrasamples=["unassalpha"])
+    output, _ = write_colour(opened(both, "a.webp"), tmp_path, "webp", NEUTRAL)
+    np.testing.assert_array_equal(output[..., 3], np.rint(alpha / 257))
 
 
 def test_jpeg_keeps_its_chroma_at_full_size(opened: Opener, tmp_path: Path) -> None:
