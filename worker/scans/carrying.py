@@ -7,7 +7,18 @@ from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_c
 from worker.scans.metadata import Metadata
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_tag_writer import add_to_tiff, exif_block, keeps_note
-from worker.scans.tiff_tags import MAKER_NOTE, Exif, Tags, TagsError, Value, fraction, long, short
+from worker.scans.tiff_tags import (
+    COLOUR_SPACE,
+    INTEROPERABILITY_INDEX,
+    MAKER_NOTE,
+    Exif,
+    Tags,
+    TagsError,
+    Value,
+    fraction,
+    long,
+    short,
+)
 from worker.scans.xmp import portions_of
 
 # What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.
@@ -15,8 +26,8 @@ _IN_EXIF = {
     *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 318, 319, 33432),
     *(18246, 18249, 40091, 40092, 40093, 40094, 40095),
 }
-_COLOUR_SPACE, _WIDTH, _HEIGHT = 0xA001, 0xA002, 0xA003  # of the EXIF directory
-_SRGB = 1
+_WIDTH, _HEIGHT = 0xA002, 0xA003  # of the EXIF directory
+_SRGB, _SRGB_INDEX = 1, Value(2, b"R98\0")
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
 _BYTES = 1, 7  # TIFF's BYTE and UNDEFINED
 
@@ -33,8 +44,13 @@ def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height
 
 def _fitting(exif: Exif, width: int, height: int) -> Exif:
     """The tags that speak of the pixels made true again."""
-    truths = {_COLOUR_SPACE: short(_SRGB), _WIDTH: long(width), _HEIGHT: long(height)}
-    return replace(exif, exif={tag: truths.get(tag, value) for tag, value in exif.exif.items()})
+    truths = {COLOUR_SPACE: short(_SRGB), _WIDTH: long(width), _HEIGHT: long(height)}
+    index = {INTEROPERABILITY_INDEX: _SRGB_INDEX} if COLOUR_SPACE in exif.exif else {}
+    return replace(exif, exif=_with(exif.exif, truths), interoperability=_with(exif.interoperability, index))
+
+
+def _with(tags: Tags, truths: Tags) -> Tags:
+    return {tag: truths.get(tag, value) for tag, value in tags.items()}
 
 
 def _add_to_jpeg(path: Path, metadata: Metadata) -> None:

@@ -1,7 +1,7 @@
 """libvips images of scan files: checked first, decoded lazily, its errors turned into ScanErrors."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pyvips
 
 from worker.errors import ScanError
 from worker.scans import jp2_reading, tiff_kinds
+from worker.scans.exif_colour import profile_of_exif
 from worker.scans.libraries import last_line
 from worker.scans.planes import load_planes
 from worker.scans.png_chunks import exif_of
@@ -49,16 +50,24 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
             image = load_planes(path, page) if wants_planes(found) else pyvips.Image.tiffload(str(path), **how)
             return colours_and_alpha(image, found)
         image = _LOAD[format](str(path), **how)
+        if format == "jpeg":
+            return _with_profile(image, profile_of_exif)
         return _as_its_png_says(image, path) if format == "png" else image
 
 
 def _as_its_png_says(image: pyvips.Image, path: Path) -> pyvips.Image:
     """The image with what libvips does not read: most of what is said of colour, and EXIF's rarer places."""
-    image = image.copy()
-    if not image.get_typeof(PROFILE_FIELD) and (profile := profile_of_png(path, image.bands - image.hasalpha())):
-        image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
+    image = _with_profile(image, lambda each: profile_of_png(path, each.bands - each.hasalpha()))
     if not image.get_typeof("exif-data") and (turned := orientation_of(exif_of(path) or b"")):
         image.set_type(pyvips.GValue.gint_type, "orientation", turned)
+    return image
+
+
+def _with_profile(image: pyvips.Image, found_otherwise: Callable[[pyvips.Image], bytes | None]) -> pyvips.Image:
+    """A copy with its own profile, or one that says what is said in another way."""
+    image = image.copy()
+    if not image.get_typeof(PROFILE_FIELD) and (profile := found_otherwise(image)):
+        image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
     return image
 
 

@@ -10,6 +10,8 @@ EXIF_POINTER, GPS_POINTER, INTEROPERABILITY_POINTER = 0x8769, 0x8825, 0xA005
 SUB_PAGES = 330
 MAKER_NOTE = 0x927C  # of the EXIF directory: bytes of which only the camera's maker knows the meaning
 USER_COMMENT = 0x9286
+COLOUR_SPACE = 0xA001
+INTEROPERABILITY_INDEX = 1  # of the directory of that name
 
 UNIT_BYTES = {
     **{1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4},

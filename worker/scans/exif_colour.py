@@ -1,0 +1,33 @@
+"""What a JPEG's EXIF says of its colours, where it has no profile: cameras and scanning backs say Adobe RGB there.
+
+DCF 2.0 (CIPA DC-009), "optional color space": ColorSpace is uncalibrated, and the interoperability index R03.
+Adobe RGB (1998) Color Image Encoding, 4.3.
+"""
+
+import io
+
+import numpy as np
+import pyvips
+
+from worker.scans.jpeg_segments import EXIF
+from worker.scans.made_profiles import D65, primaries_of, rgb_profile
+from worker.scans.tiff_tag_reader import read_exif
+from worker.scans.tiff_tags import COLOUR_SPACE, INTEROPERABILITY_INDEX, TagsError
+
+_UNCALIBRATED, _ADOBE_RGB = 0xFFFF, b"R03"
+_PLACES = np.array([[0.64, 0.33], [0.21, 0.71], [0.15, 0.06]])  # x, y of red, green, blue
+_POWER = 2 + 51 / 256
+
+
+def profile_of_exif(image: pyvips.Image) -> bytes | None:
+    """An ICC profile of Adobe RGB for an image whose EXIF says so; None for sRGB, and for CMYK."""
+    if not image.get_typeof("exif-data") or image.interpretation not in ("b-w", "srgb"):
+        return None
+    try:
+        said = read_exif(io.BytesIO(image.get("exif-data").removeprefix(EXIF)))
+    except TagsError:
+        return None
+    space, index = said.exif.get(COLOUR_SPACE), said.interoperability.get(INTEROPERABILITY_INDEX)
+    if space is None or index is None or space.number() != _UNCALIBRATED or not index.data.startswith(_ADOBE_RGB):
+        return None
+    return rgb_profile(_POWER, primaries_of(_PLACES, D65))
