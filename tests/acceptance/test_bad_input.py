@@ -207,6 +207,13 @@ def test_a_machine_without_room_for_temporary_files(process: Run, command: str) 
     expect_refusal(process(command, prefix=["prlimit", "--fsize=0"]), 2, "'/tmp'", "TMPDIR")
 
 
+def test_what_writes_no_temporary_file_needs_no_room_for_any(process: Run, tmp_path: Path) -> None:
+    """As the pod that migrates the job database, whose root is read-only."""
+    ran = process("settings", prefix=["prlimit", "--fsize=0"], PHOTOCHROM_SCRATCH_FOLDER=str(tmp_path))
+
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_arguments_that_are_none(run: Run) -> None:
     expect_refusal(run("submit"), 2, "source")
     expect_refusal(run("status", "seven"), 2, "integer")

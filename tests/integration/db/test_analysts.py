@@ -29,6 +29,10 @@ def test_an_analyst_reads_and_cannot_write(postgresql_url: str) -> None:
 
     with as_analyst.connect() as connection:
         assert connection.scalar(text("SHOW statement_timeout")) == "5min"
+        assert (
+            connection.scalar(text("SELECT setting FROM pg_settings WHERE source = 'user' AND name = 'TimeZone'"))
+            == "UTC"
+        )
         assert connection.scalar(text("SELECT count(*) FROM scan JOIN chunk ON chunk.id = scan.chunk_id")) == 2
         assert connection.scalar(text("SELECT scans FROM job_progress")) == 2
     for statement in ("UPDATE scan SET state = 'done'", "DELETE FROM job", "CREATE TABLE mine (id int)"):

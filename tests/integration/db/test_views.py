@@ -99,6 +99,18 @@ def test_throughput_is_told_by_the_hour(worked: Engine) -> None:
     assert [tuple(row.values()) for row in rows] == [(3, 1, 1), (2, 2, 2)]
 
 
+def test_the_ready_query_for_days_tells_days_apart(worked: Engine) -> None:
+    work(worked, 1, after=timedelta(days=2))
+    [query] = [each for each in QUERIES if "AS day" in each]
+
+    days = ask(worked, query.replace("ORDER BY day DESC", "ORDER BY day"))
+
+    assert [(str(row["day"]), row["done"], row["failed"]) for row in days] == [
+        ("2026-07-01", 5, 3),
+        ("2026-07-03", 2, 0),
+    ]
+
+
 def test_throughput_follows_a_retry(worked: Engine) -> None:
     with session_scope(worked) as session:
         retries.retry_failed(session, 1, now=NOON)
