@@ -54,6 +54,8 @@ class CeleryProcess:
         self._process = subprocess.Popen(
             self._command,
             env={**_ALLOCATOR, **os.environ, **self._environment},
+            # The log goes to standard error; here Celery says that it stops, as bare text between lines of JSON.
+            stdout=subprocess.DEVNULL,
             # Ctrl-C reaches the whole foreground group; only the supervisor decides what it means.
             start_new_session=True,
         )
