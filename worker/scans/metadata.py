@@ -42,6 +42,12 @@ class Metadata:
     per_millimetre: tuple[float, float] = jpeg_segments.UNKNOWN_RESOLUTION  # pixels
     lost: list[str] = field(default_factory=list)
 
+    def turn(self) -> None:
+        """Exchange across and down, for a scan that lies on its side in the file."""
+        main, (across, down) = self.exif.main, _RESOLUTION
+        self.exif.main = {{across: down, down: across}.get(tag, tag): value for tag, value in main.items()}
+        self.per_millimetre = self.per_millimetre[::-1]
+
 
 def read_metadata(path: Path, format: str, page: int = 0) -> Metadata:
     """What a scan's file, or a TIFF's page, says; what can't be read of it is in `lost`."""

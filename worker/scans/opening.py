@@ -18,6 +18,7 @@ from worker.scans.square import SQUARE_SIZE, Box, Pixels, Square, box_in_square,
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan
 _BORDER_SIDE = 1024  # pixels; a streamed scan's borders are looked for in a copy of this size
+_FIRST_ON_ITS_SIDE = 5  # of EXIF's eight orientations
 _STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
 
 
@@ -45,6 +46,7 @@ class ScanHeader:
     is_held: bool  # its grey is decoded once and kept; otherwise it is streamed from the file when needed
     decoded_bytes: int
     page: int = 0  # of a TIFF, as they lie in the file
+    is_on_its_side: bool = False  # in the file: what is across there is down in the upright picture
 
 
 class Scan:
@@ -107,7 +109,10 @@ class Scan:
     def header_image(self) -> pyvips.Image:
         """The scan's header as an upright image whose pixels are not to be read: for its resolution."""
         with reading(self.path, self.key, self.format):
-            return load_header(self.path, self.key, self.format, self.header.page).autorot()
+            image = load_header(self.path, self.key, self.format, self.header.page)
+            # libvips turns the pixels, and leaves the resolution as it was.
+            turned = image.copy(xres=image.yres, yres=image.xres) if self.header.is_on_its_side else image
+            return turned.autorot()
 
     def _blocks(self, rows: int) -> Iterator[Pixels]:
         """Blocks of whole strips, decoded as they are asked for."""
@@ -228,6 +233,7 @@ def _header_of(image: pyvips.Image, path: Path, key: str, format: str, page: int
         is_held=grey_bytes <= HELD_BYTES,
         decoded_bytes=sum(held) + beside + _STRIP_BYTES,
         page=page,
+        is_on_its_side=_orientation(image) >= _FIRST_ON_ITS_SIDE,
     )
 
 
@@ -241,7 +247,11 @@ def _whole_bytes(image: pyvips.Image, format: str) -> int:
 
 
 def _is_turned(image: pyvips.Image) -> bool:
-    return bool(image.get_typeof("orientation")) and image.get("orientation") > 1
+    return _orientation(image) > 1
+
+
+def _orientation(image: pyvips.Image) -> int:
+    return int(image.get("orientation")) if image.get_typeof("orientation") else 0
 
 
 def _array(buffer: bytes, image: pyvips.Image) -> Pixels:

@@ -27,6 +27,8 @@ def write_image(
     Raises ScanError: unwritable.
     """
     header, metadata = scan.header_image(), read_metadata(scan.path, scan.format, scan.header.page)
+    if scan.header.is_on_its_side:
+        metadata.turn()
     if (header.xres, header.yres) == UNKNOWN_RESOLUTION:  # a JPEG 2000 or WebP may say it in its EXIF alone
         header = header.copy(xres=metadata.per_millimetre[0], yres=metadata.per_millimetre[1])
     metadata.per_millimetre = (header.xres, header.yres)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.unit.scans.conftest import Opener, pillow_bytes, ramp, tiff_bytes, write_colour
+from tests.unit.scans.conftest import LIMITS, Opener, colours, pillow_bytes, ramp, tiff_bytes, write_colour
+from worker.scans import OutputOptions, compose, open_scan
+from worker.scans.metadata import read_metadata
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 
@@ -42,3 +44,25 @@ def test_the_output_carries_an_srgb_profile_whatever_the_scan_had(format: str, o
         data = image.info["icc_profile"]
     assert data[16:20] == b"RGB "
     assert b"sRGB" in data.replace(b"\0", b"")
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "tiff", "jp2", "webp"])
+@pytest.mark.parametrize(("orientation", "expected"), [(3, (204, 98)), (6, (98, 204))])
+@pytest.mark.parametrize("source", ["TIFF", "PNG", "WEBP"])
+def test_a_scan_that_is_turned_upright_has_its_resolution_turned_too(
+    source: str, orientation: int, expected: tuple[int, int], format: str, opened: Opener, tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x011A], exif[0x011B], exif[0x0128] = orientation, 204.0, 98.0, 2
+    image = Image.fromarray(ramp()).convert("RGB")
+    scan = opened(pillow_bytes(image, source, exif=exif, dpi=(204, 98), lossless=True), "a")
+    compose(scan, scan.square(), colours(), OutputOptions(format), tmp_path / "output")
+
+    again = open_scan(tmp_path / "output", "a", LIMITS)
+    said = again.header_image()
+    found = (said.xres, said.yres) if format != "webp" else read_metadata(again.path, "webp").per_millimetre
+    assert np.array(found) * 25.4 == pytest.approx(expected, abs=0.1)
+    main = read_metadata(again.path, again.format).exif.main
+    assert [main[tag].numbers()[0] / main[tag].numbers()[1] for tag in (282, 283) if tag in main] in (
+        [], pytest.approx(expected, abs=0.1), pytest.approx([each / 2.54 for each in expected], abs=0.1)
+    )  # fmt: skip
