@@ -31,14 +31,17 @@ TAG_FILES = (MANIFEST, INFO, TAG_MANIFEST, DECLARATION)  # as they are written: 
 _DECLARED = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _ASKED_AT_ONCE = 1_000
 _NAMED = 3  # of the files that are not as they should be
-_UNSAFE = "%\r\n"
 
 
 def check_key(key: str) -> None:
-    """Raises UsageError for a key that BagIt's programs read in different ways: RFC 8493 has these letters escaped,
-    and the most used library does not undo it."""
-    if any(letter in key for letter in _UNSAFE):
-        raise UsageError(f"--bag: the key {key!r} holds a %, or ends a line; rename it, or leave it out with --exclude")
+    """Raises UsageError for a key that BagIt's programs read in different ways.
+
+    RFC 8493 has %, CR and LF escaped, and the most used library does not undo it. It also ends a manifest's line
+    wherever Unicode does (U+2028, say), and drops spaces at its end.
+    """
+    if "%" in key or key.splitlines() != [key] or key != key.rstrip():
+        said = f"--bag: the key {key!r} holds a %, ends a line or ends in a space"
+        raise UsageError(f"{said}; rename it, or leave it out with --exclude")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ class Sealer:
 
     def _write_manifest(self, job: Job, path: Path) -> Sealed:
         """A line for each file in data/, held against the rows."""
-        files, size, wrong = 0, 0, list[str]()
+        files, size, there, wrong = 0, 0, 0, list[str]()
         payload = open_storage(parse_location(f"{job.destination}/{PAYLOAD}"), s3=self._s3)
         if isinstance(parse_location(job.destination), FolderLocation):
             payload.check()
@@ -95,6 +98,7 @@ class Sealer:
                     raise ServiceUnavailable(f"{job.destination} was not sealed: the scheduler stops")
                 with read_scope(self._engine) as session:
                     known = scans.outputs_in(session, job.destination, [PAYLOAD + key for key, _ in some])
+                there += len(known)
                 for key, found_bytes in some:
                     output = known.get(PAYLOAD + key)
                     if output is None or output.bytes != found_bytes:
@@ -103,7 +107,7 @@ class Sealer:
                     manifest.write(f"{output.sha256}  {PAYLOAD}{key}\n")
                     files, size = files + 1, size + found_bytes
         with read_scope(self._engine) as session:
-            missing = scans.count_outputs_in(session, job.destination, PAYLOAD) - files - len(wrong)
+            missing = scans.count_outputs_in(session, job.destination, PAYLOAD) - there
         if missing > 0:
             wrong.append(f"{counted(missing, 'output')} missing")
         if wrong:

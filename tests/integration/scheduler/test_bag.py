@@ -164,6 +164,9 @@ def test_a_missing_output_is_not_sealed_over(engine: Engine, tmp_path: Path, s3_
     (tmp_path / "out" / KEYS[0]).unlink()
     with pytest.raises(UsageError, match="1 output missing; photochrom verify"):
         Sealer(engine, s3=s3_options).seal(job_id)
+    place("data/stranger.png", b"?")
+    with pytest.raises(UsageError, match="data/stranger.png is no output of any job, 1 output missing;"):
+        Sealer(engine, s3=s3_options).seal(job_id)
 
 
 def test_only_a_completed_job_with_a_bag_is_sealed(
