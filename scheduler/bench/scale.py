@@ -9,18 +9,22 @@ from scheduler.bench.rates import Line, ratio
 from scheduler.bench.sizes import Bench
 from scheduler.bench.worker import own_settings
 
-_CHUNK_SCANS = 8
+_CHUNK_SCANS = 16
 _DIFFERENT_SCANS = 12
 _NAMES = ("first", "second")
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """Small batches, which on one core are as fast as large ones, so that outputs come evenly."""
+    """Small batches, which on one core are as fast as large ones, so that outputs come evenly.
+
+    A worker has as many children as it has by itself: one child alone would leave its core idle between its chunks,
+    and the services, which answer later when the other core has its worker too, would then count twice.
+    """
     if bench.cores < len(_NAMES):
         bench.say("scale: this machine has one core, so there is nothing to measure")
         return
     paths = make_scans(bench.folder / "made", _DIFFERENT_SCANS, bench.sizes.megapixels)
-    settings = own_settings(bench, PHOTOCHROM_CHILDREN="1", PHOTOCHROM_BATCH_SIZE="2")
+    settings = own_settings(bench, PHOTOCHROM_BATCH_SIZE="4")
     lines = {who: Line() for who in [(_NAMES[0],), _NAMES, (_NAMES[1],)]}
     with Pool(bench.folder / "scale", chunk_scans=_CHUNK_SCANS) as pool:
         pool.put(paths, bench.sizes.scans)
