@@ -31,7 +31,7 @@ def quantize(kernel: Floats) -> tuple[NDArray[np.int8], Floats]:
 
 def write_fusion(folder: Path, weights: Mapping[str, Floats]) -> list[str]:
     """Writes the fusion network's weights as float16; returns the file's name."""
-    halves = {name: np.ascontiguousarray(value, np.float16) for name, value in weights.items()}
+    halves = {name: np.asarray(value, np.float16) for name, value in weights.items()}
     _write(folder / FUSION_FILE, halves)
     return [FUSION_FILE]
 
@@ -76,7 +76,8 @@ def _shards(layers: Sequence[tuple[Floats, Floats]]) -> list[dict[str, NDArray[n
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    save_file(dict(arrays), path)
+    # safetensors writes an array's memory as it lies: one that was transposed would be read back in another order.
+    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, path)
     path.chmod(0o644)  # safetensors writes for the owner alone; a checkpoint is read by other users' workers
 
 

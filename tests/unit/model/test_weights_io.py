@@ -25,6 +25,16 @@ def test_an_embedding_in_shards_comes_back_in_order(tmp_path: Path, monkeypatch:
     np.testing.assert_allclose(found[3][0], layers[3][0], atol=0.02)
 
 
+def test_a_transposed_kernel_comes_back_as_it_was_meant(tmp_path: Path) -> None:
+    kernel = np.random.default_rng(0).normal(size=(5, 7, 1, 3)).astype("f").transpose(2, 3, 1, 0)
+    bias = np.zeros(5, np.float32)
+    names = weights_io.write_embedding(tmp_path, "bundled", [(kernel, bias)])
+    found, _ = weights_io.read_embedding(tmp_path, names)[0]
+    np.testing.assert_allclose(found, kernel, atol=np.abs(kernel).max() / 127)
+    weights_io.write_fusion(tmp_path, {"encoder_1.kernel": kernel})
+    np.testing.assert_allclose(weights_io.read_fusion(tmp_path)["encoder_1.kernel"], kernel, atol=0.01)
+
+
 def test_fusion_weights_come_back_as_float32(tmp_path: Path) -> None:
     weights_io.write_fusion(tmp_path, {"encoder_1.kernel": np.full((2, 2), 0.5, np.float32)})
     found = weights_io.read_fusion(tmp_path)["encoder_1.kernel"]
