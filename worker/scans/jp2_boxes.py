@@ -59,6 +59,8 @@ def read_boxes(path: Path) -> Boxes:
                 boxes.codestream_at, boxes.codestream_end = start, end
             elif end <= size and end - start <= _MOST_BYTES:
                 _take(boxes, kind, file, start, end)
+            elif end <= size and kind != b"free":
+                boxes.others.append(_name(kind))
     return boxes
 
 
@@ -102,10 +104,14 @@ def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int, aroun
         )
     elif kind == b"resc" or (kind == b"resd" and boxes.per_millimetre is None):
         boxes.per_millimetre = _resolution(content)
-    elif kind == b"uuid" and content[:16] in (XMP, EXIF, IPTC, PHOTOSHOP):
-        boxes.uuids.setdefault(content[:16], content[16:])
+    elif kind == b"uuid" and content[:16] in {XMP, EXIF, IPTC, PHOTOSHOP} - boxes.uuids.keys():
+        boxes.uuids[content[:16]] = content[16:]
     elif kind not in (b"jP  ", b"ftyp", b"ihdr", b"bpcc", b"cmap", b"rreq", b"free"):
-        boxes.others.append(kind.decode("latin-1").strip())
+        boxes.others.append(_name(kind))
+
+
+def _name(kind: bytes) -> str:
+    return kind.decode("latin-1").strip()
 
 
 def _take_colour(boxes: Boxes, content: bytes) -> None:

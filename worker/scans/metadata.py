@@ -27,6 +27,7 @@ _RESOLUTION, _RESOLUTION_UNIT, _INCH, _FRACTION = (282, 283), 296, 2, 5
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
 _IPTC_MARK = 0x1C  # before each of its fields
 _IPTC_TEXT = "iptc"
+_ONE_OF_EACH = {jpeg_segments.EXIF: "EXIF", jpeg_segments.XMP: "XMP"}
 
 
 @dataclass(slots=True)
@@ -60,14 +61,19 @@ def read_metadata(path: Path, format: str, page: int = 0) -> Metadata:
 
 
 def _read_jpeg(path: Path, metadata: Metadata) -> None:
-    block, extended = b"", []
+    block, extended, found = b"", [], set[bytes]()
     for marker, content in jpeg_segments.read_segments(path):
         if marker == jpeg_segments.COMMENT:
             metadata.texts.append(("Comment", _as_utf_8(content.rstrip(b"\0"))))
-        elif content.startswith(jpeg_segments.EXIF):
-            _take_exif(content[len(jpeg_segments.EXIF) :], metadata)
-        elif content.startswith(jpeg_segments.XMP):
-            metadata.xmp = content[len(jpeg_segments.XMP) :]
+        elif mark := next((each for each in _ONE_OF_EACH if content.startswith(each)), None):
+            # Readers, libvips among them, go by the first.
+            if mark in found:
+                _lose(metadata, f"another JPEG segment of {_ONE_OF_EACH[mark]}")
+            elif mark == jpeg_segments.EXIF:
+                _take_exif(content[len(mark) :], metadata)
+            else:
+                metadata.xmp = content[len(mark) :]
+            found.add(mark)
         elif content.startswith(jpeg_segments.EXTENDED_XMP):
             extended.append(content[len(jpeg_segments.EXTENDED_XMP) :])
         elif marker == jpeg_segments.APP13 and content.startswith(jpeg_segments.PHOTOSHOP):
@@ -82,9 +88,11 @@ def _read_jpeg(path: Path, metadata: Metadata) -> None:
 
 
 def _read_png(path: Path, metadata: Metadata) -> None:
+    has_exif = False
     for chunk in png_chunks.read_chunks(path):
-        if chunk[0] == b"eXIf":
+        if chunk[0] == b"eXIf" and not has_exif:
             _take_exif(chunk[1], metadata)
+            has_exif = True
             continue
         if chunk[0] not in png_chunks.TEXTS or not chunk[1]:
             _lose(metadata, f"PNG chunk {chunk[0].decode('ascii', 'replace')}")
@@ -97,6 +105,8 @@ def _read_png(path: Path, metadata: Metadata) -> None:
             metadata.xmp = text
         elif name == keyword:
             metadata.texts.append((keyword, text))
+            if png_chunks.has_language(chunk):
+                _lose(metadata, f"language of the text {keyword}")
         elif name == _IPTC_TEXT:
             _take_iptc(png_chunks.raw_profile(text), metadata)
         elif name in png_chunks.EXIF_NAMES and not metadata.exif:

@@ -122,6 +122,12 @@ def text_of(chunk: Chunk) -> tuple[str, bytes | None]:
     return keyword.decode("latin-1"), None
 
 
+def has_language(chunk: Chunk) -> bool:
+    """Whether a text that can be read says its language, or its keyword in that language."""
+    kind, content = chunk
+    return kind == b"iTXt" and not content.partition(b"\0")[2][2:].startswith(b"\0\0")
+
+
 def raw_profile(text: bytes) -> bytes | None:
     """What a "Raw profile type" text holds."""
     parts = text.split(None, 2)

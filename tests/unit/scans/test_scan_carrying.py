@@ -259,3 +259,22 @@ def test_a_scan_without_metadata_gets_none(tmp_path: Path) -> None:
         with Image.open(output) as image:
             assert not image.info.get("exif")
             assert not image.info.get("xmp")
+
+
+@pytest.mark.parametrize(("mark", "name"), [(b"Exif\0\0", "EXIF"), (b"http://ns.adobe.com/xap/1.0/\0", "XMP")])
+def test_of_two_segments_of_a_kind_the_first_counts_and_the_other_is_named(
+    mark: bytes, name: str, tmp_path: Path
+) -> None:
+    data = _scan("jpeg")
+    first = read_metadata(_file(tmp_path, data), "jpeg")
+    second = mark + b"what another program left here"
+    at = data.index(b"\xff\xdb")  # the tables, behind everything that is said
+    twice = data[:at] + b"\xff\xe1" + struct.pack(">H", len(second) + 2) + second + data[at:]
+    metadata = read_metadata(_file(tmp_path, twice), "jpeg")
+    assert (metadata.exif, metadata.xmp) == (first.exif, first.xmp)
+    assert metadata.lost == [*first.lost, f"another JPEG segment of {name}"]
+
+
+def _file(folder: Path, data: bytes) -> Path:
+    (folder / "scan").write_bytes(data)
+    return folder / "scan"
