@@ -89,6 +89,17 @@ def test_tensorflow_is_not_loaded_by(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+def test_training_shows_its_help_without_tensorflow() -> None:
+    code = (
+        "import sys\n"
+        "from worker.training.__main__ import main\n"
+        "try: main(['train', '--help'])\n"
+        "except SystemExit: sys.exit('tensorflow' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode == 0
+
+
 def test_the_command_line_loads_nothing_heavy_to_show_its_help() -> None:
     code = (
         "import sys, scheduler.cli\n"

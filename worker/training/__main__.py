@@ -12,11 +12,11 @@ INTERRUPTED = 130  # as a shell gives it for SIGINT
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; 0 done, 2 wrong use, 130 stopped by Ctrl-C, with one line on standard error."""
+    given = _parser().parse_args(arguments)
     # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from worker.training import commands
+    from worker.training import commands  # loads TensorFlow, which --help does not need
 
-    given = _parser().parse_args(arguments)
     try:
         getattr(commands, given.command)(given)
     except PhotochromError as error:
