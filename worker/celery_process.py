@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
+from worker.allocator import ONE_HEAP
 from worker.errors import ServiceUnavailable
 
 logger = logging.getLogger(__name__)
@@ -16,9 +17,6 @@ COLD_SECONDS = 2.0  # for a cold shutdown, and for SIGKILL to take effect
 _PAUSE_SECONDS = 2.0
 _ENDS, _ENDS_SECONDS = 10, 600.0  # more ends than this in so long a time are no accident
 _LOOK_SECONDS = 0.2
-# glibc gives each of a child's threads a heap of its own, and what one has freed is of no use to the others. With one
-# for all, memory stays as it is after the first scans. Other C libraries don't read it.
-_ALLOCATOR = {"MALLOC_ARENA_MAX": "1"}
 
 
 class CeleryProcess:
@@ -53,7 +51,7 @@ class CeleryProcess:
     def _start(self) -> None:
         self._process = subprocess.Popen(
             self._command,
-            env={**_ALLOCATOR, **os.environ, **self._environment},
+            env={**ONE_HEAP, **os.environ, **self._environment},
             # The log goes to standard error; here Celery says that it stops, as bare text between lines of JSON.
             stdout=subprocess.DEVNULL,
             # Ctrl-C reaches the whole foreground group; only the supervisor decides what it means.

@@ -20,6 +20,7 @@ from db.queries.chunks import Claim, Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from worker import tally
+from worker.allocator import FreedMemory
 from worker.app import COLORIZE_CHUNK, app
 from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
@@ -97,6 +98,7 @@ class Child:
         self.limits = ScanLimits(
             max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels, max_pages=settings.max_scan_pages
         )
+        self.freed_memory = FreedMemory()
         self._storages: dict[str, Storage] = {}
 
     def storage(self, uri: str) -> Storage:
@@ -145,6 +147,8 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
     except UsageError as error:
         # The next job would fare no better: let the whole worker end, and say why.
         task.child.runtime.drain(error.message)
+    finally:
+        task.child.freed_memory.give_back()
 
 
 def _claim(child: Child, message: Message) -> Claim | None:

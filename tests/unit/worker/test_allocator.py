@@ -1,0 +1,34 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worker import allocator
+from worker.allocator import FreedMemory
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(allocator._trim is None, reason="this C library is not glibc")
+def test_what_is_free_amid_the_heap_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(allocator, "_EVERY_SECONDS", 0.0)
+    freed = FreedMemory()
+    # Below the size that gets memory of its own, so in the heap; every other one stays, so none is free at its end.
+    blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]
+    del blocks[::2]
+    before = resident_bytes()
+    assert freed.give_back()
+    assert resident_bytes() < before - 50_000_000
+    assert len(blocks) == 1000
+
+
+def test_it_is_not_due_right_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    freed = FreedMemory()
+    assert not freed.give_back()
+    later = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert freed.give_back() == (allocator._trim is not None)
+    assert not freed.give_back()
