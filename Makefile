@@ -6,7 +6,7 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 SOURCES := db worker scheduler tests
-EXTRAS := --extra postgresql --extra standalone --extra dev
+EXTRAS := --extra postgresql --extra standalone --extra web --extra archive --extra c2pa --extra traces --extra dev
 
 .PHONY: demo test faults fuzz scale report check format lock clean help
 
@@ -53,7 +53,7 @@ lock: $(INSTALLED)
 		pyproject.toml --output-file requirements.lock
 	for device in cpu gpu; do \
 		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-			--constraint requirements.lock --extra postgresql $$(test $$device = cpu || echo --extra gpu) \
+			--constraint requirements.lock --extra postgresql --extra web $$(test $$device = cpu || echo --extra gpu) \
 			pyproject.toml --output-file deploy/requirements-$$device.lock; \
 	done
 
