@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.models import Job, JobState
+from db.models.jobs import Job, JobState
 from db.queries import jobs, scans
 from db.queries.scans import Output
 from db.session import read_scope, session_scope

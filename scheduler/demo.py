@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from db.models import Scan, ScanState
+from db.models.jobs import Scan, ScanState
 from db.queries import scans
 from db.session import read_scope
 from scheduler import samples

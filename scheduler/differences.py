@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from db.models import Job
+from db.models.jobs import Job
 from scheduler.folder_run import STATE_FOLDER
 from scheduler.submission import Submission
 from scheduler.words import counted

@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.errors import LeaseLost, PhotochromError, ServiceUnavailable, UsageError
+from db.models.schedules import FiringState, Schedule
 from db.queries import schedules
 from db.queries.schedules import Listing
-from db.schedule_models import FiringState, Schedule
 from db.session import read_scope, session_scope
 from scheduler.cron import next_due
 from scheduler.submit import Submission, Submitted, Submitter, open_both

@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.models import JobState, Scan, ScanState
+from db.models.jobs import JobState, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope, session_scope
 from scheduler.present import own_checkpoint

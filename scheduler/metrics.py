@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from db.models.schedules import Firing
 from db.queries.backlog import Backlog
-from db.schedule_models import Firing
 from worker.metrics_registry import SECONDS, new_registry
 
 

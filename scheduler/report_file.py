@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.models import Job
+from db.models.jobs import Job
 from db.queries import jobs
 from db.session import read_scope
 from scheduler.report import REPORTS

@@ -19,9 +19,9 @@ from celery.schedules import BaseSchedule, schedstate
 from sqlalchemy import Engine
 
 from db.errors import LeaseLost, PhotochromError, UsageError
+from db.models.schedules import Schedule
 from db.queries import schedules
 from db.queries.schedules import Listing
-from db.schedule_models import Schedule
 from db.session import read_scope, session_scope
 from scheduler import firing
 from scheduler.cron import next_due

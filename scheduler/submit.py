@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.models import Job, JobState
+from db.models.jobs import Job, JobState
 from db.queries import jobs, submissions
 from db.queries.jobs import NewScan
 from db.queries.submissions import Listing

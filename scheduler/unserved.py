@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from db.clock import database_now
-from db.models import Scheduler, Worker
+from db.models.pool import Scheduler, Worker
 from db.queries import jobs, schedulers, workers
 from db.queries.jobs import Progress
 from scheduler.words import counted

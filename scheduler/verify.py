@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from db.models import Job, Scan, ScanState
+from db.models.jobs import Job, Scan, ScanState
 from db.queries import jobs, scans
 from db.session import read_scope
 from scheduler.bag import TAG_FILES, TAG_MANIFEST

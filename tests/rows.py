@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
-from db.models import Chunk
+from db.models.jobs import Chunk
 from db.queries import jobs, scans
 from db.queries.jobs import NewScan
 from db.session import read_scope, session_scope

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
+from db.models.schedules import Firing, FiringState
 from db.queries.backlog import Backlog
-from db.schedule_models import Firing, FiringState
 from scheduler.metrics import SchedulerMetrics
 
 

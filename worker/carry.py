@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
-from db.models import Scan
+from db.models.jobs import Scan
 from db.queries.scans import Measured
 from worker.errors import ScanError
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.migrations import check_up_to_date
-from db.models import Worker
+from db.models.pool import Worker
 from db.queries import chunks, leases, workers
 from db.session import make_engine, read_scope, session_scope
 from worker.app import CONNECT_SECONDS, make_app

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from db.clock import database_now
-from db.models import Job, Scan, ScanState
+from db.models.jobs import Job, Scan, ScanState
 from db.queries import chunks, leases
 from db.queries.chunks import Claim, Message
 from db.queries.scans import Measured, ScanRecord

@@ -2,9 +2,11 @@
 
 from alembic import context
 
-import db.review_models
-import db.schedule_models  # noqa: F401  their tables are the schema's too
-from db.models import Base
+import db.models.jobs
+import db.models.pool
+import db.models.reviews
+import db.models.schedules  # noqa: F401  every table is the schema's
+from db.models.base import Base
 from db.session import session_scope
 
 with session_scope(context.config.attributes["engine"]) as session:

@@ -6,7 +6,8 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, ChunkState, Job, JobState, Worker
+from db.models.jobs import Chunk, ChunkState, Job, JobState
+from db.models.pool import Worker
 
 
 @dataclass(frozen=True, slots=True)

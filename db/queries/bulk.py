@@ -9,7 +9,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
-from db.models import Base, Scan, UtcDateTime
+from db.models.base import Base, UtcDateTime
+from db.models.jobs import Scan
 
 
 def insert_rows(session: Session, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

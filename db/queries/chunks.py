@@ -12,7 +12,9 @@ from sqlalchemy import CursorResult, ScalarSelect, Update, case, func, insert, l
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime, Worker
+from db.models.base import UtcDateTime
+from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.models.pool import Worker
 from db.queries import bulk, tallies
 
 # The checkpoint that a job is to be coloured with, where it is not left to the workers.

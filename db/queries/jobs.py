@@ -10,7 +10,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState, UtcDateTime
+from db.models.base import UtcDateTime
+from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.queries import bulk
 
 STOPPED_JOB_SETTLES = timedelta(seconds=30)

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, ChunkState, Job, JobState, Worker
+from db.models.jobs import Chunk, ChunkState, Job, JobState
+from db.models.pool import Worker
 from db.queries.chunks import WANTED_CHECKPOINT, Message
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, Scan, ScanState, Worker
+from db.models.jobs import Chunk, Scan, ScanState
+from db.models.pool import Worker
 
 # What `measurements` gives of a scan, in this order.
 MEASURED = (

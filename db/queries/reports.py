@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobState
+from db.models.jobs import Job, JobState
 
 GIVE_UP_AFTER = timedelta(days=1)  # since the job's end
 

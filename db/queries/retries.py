@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries import chunks, jobs
 
 

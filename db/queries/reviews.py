@@ -9,10 +9,10 @@ from sqlalchemy import column, func, insert, select, table, update
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Job, Scan, ScanState
+from db.models.jobs import Job, Scan, ScanState
+from db.models.reviews import Review, Verdict
 from db.queries import jobs
 from db.queries.jobs import NewScan
-from db.review_models import Review, Verdict
 
 _PART = 1_000
 _QUEUE = table(

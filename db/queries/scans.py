@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Job, JobState, Scan, ScanState
+from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries import bulk, chunks, doubts
 
 

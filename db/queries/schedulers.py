@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from db.models import Scheduler
+from db.models.pool import Scheduler
 
 
 def beat(session: Session, name: str, *, now: datetime) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost, UsageError
-from db.models import Job, JobState
-from db.schedule_models import Firing, FiringState, Schedule
+from db.models.jobs import Job, JobState
+from db.models.schedules import Firing, FiringState, Schedule
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import UsageError
-from db.models import Job, JobState, Scan
+from db.models.jobs import Job, JobState, Scan
 from db.queries import jobs
 
 _LOCK = 0x50686F74  # any number that nothing else locks

@@ -9,7 +9,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
 
-from db.models import Scan, ScanState, Tally, UtcDateTime
+from db.models.base import UtcDateTime
+from db.models.jobs import Scan, ScanState, Tally
 
 
 class hour_of(GenericFunction[datetime]):  # noqa: N801  a function of SQL's

@@ -8,7 +8,7 @@ from itertools import pairwise
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Job, Scan, ScanState
+from db.models.jobs import Job, Scan, ScanState
 
 _SCANS = 5_000  # of a job, its last ones
 _FEWEST = 16  # say something

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db.models import Worker
+from db.models.pool import Worker
 
 
 def register(session: Session, worker: Worker) -> None:

@@ -10,7 +10,8 @@ from sqlalchemy import Engine, inspect
 
 from db.clock import utc_now
 from db.migrations import upgrade
-from db.models import ScanState, Worker
+from db.models.jobs import ScanState
+from db.models.pool import Worker
 from db.queries import chunks, leases, workers
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord

@@ -122,7 +122,7 @@ def scans(
     json: Json = False,
 ) -> None:
     """List a job's scans and what became of each."""
-    from db.models import ScanState
+    from db.models.jobs import ScanState
     from db.queries import jobs as job_queries
     from db.queries import scans as scan_queries
     from db.session import read_scope
@@ -150,21 +150,21 @@ def scans(
 
 def pause(job: JobId) -> None:
     """Dispatch nothing more of a job; scans in hand are finished."""
-    from db.models import JobState
+    from db.models.jobs import JobState
 
     _change(job, JobState.PAUSED)
 
 
 def resume(job: JobId) -> None:
     """Go on with a paused job."""
-    from db.models import JobState
+    from db.models.jobs import JobState
 
     _change(job, JobState.RUNNING)
 
 
 def cancel(job: JobId) -> None:
     """End a job for good; what was done stays done."""
-    from db.models import JobState
+    from db.models.jobs import JobState
 
     _change(job, JobState.CANCELLED)
 

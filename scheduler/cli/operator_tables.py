@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from db.models import Worker
+from db.models.pool import Worker
 from scheduler.doctor.finding import Finding, State
 from worker.settings_reference import Setting
 

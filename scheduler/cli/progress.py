@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from db.models import Scan
+from db.models.jobs import Scan
 from db.queries.jobs import Progress as JobProgress
 from scheduler.submission import Submitted
 from scheduler.words import counted, pace, why_aborted

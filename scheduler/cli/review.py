@@ -73,9 +73,9 @@ def _decide(
     from getpass import getuser
 
     from db.clock import database_now
+    from db.models.reviews import Verdict
     from db.queries import reviews
     from db.queries.reviews import By
-    from db.review_models import Verdict
     from db.session import session_scope
     from scheduler.words import counted
 

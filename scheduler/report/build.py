@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from db.models import Job, Scan
+from db.models.jobs import Job, Scan
 from db.queries import jobs, report_rows
 from scheduler.report import collect
 from scheduler.report.data import Fact, Pair, Picture, ReportData

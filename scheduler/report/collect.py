@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
-from db.models import ScanState
+from db.models.jobs import ScanState
 from db.queries import report_rows
 from db.queries.jobs import Progress
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals

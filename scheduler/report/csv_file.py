@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO
 
-from db.models import Scan
+from db.models.jobs import Scan
 
 SCAN_COLUMNS = tuple(Scan.__table__.columns.keys())
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from db.models import Job
+from db.models.jobs import Job
 from scheduler.report.data import Fact
 from scheduler.report.plain_text import may_be_secret, without_credentials
 from scheduler.words import counted

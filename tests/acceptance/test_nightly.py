@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import update
 
 from db.clock import utc_now
-from db.models import Job
-from db.schedule_models import Schedule
+from db.models.jobs import Job
+from db.models.schedules import Schedule
 from db.session import make_engine, read_scope, session_scope
 from scheduler.services import S3Server, ValkeyServer
 

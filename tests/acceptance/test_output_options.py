@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 from sqlalchemy import select
 
-from db.models import Scan
+from db.models.jobs import Scan
 from db.session import make_engine, read_scope
 from tests.acceptance.command import photochrom, photochrom_here
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from sqlalchemy import select
 
-from db.models import Scan, ScanState
+from db.models.jobs import Scan, ScanState
 from db.session import make_engine, read_scope
 from tests.acceptance.command import clean_environment, photochrom
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine, func, select
 
 from db.migrations import upgrade
-from db.models import Job, Scan
+from db.models.jobs import Job, Scan
 from db.session import make_engine, read_scope
 from scheduler.services import S3Server
 from tests.acceptance.command import clean_environment, photochrom

@@ -17,7 +17,7 @@ import pyvips
 from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, Job, JobState, Scan, ScanState, Tally
+from db.models.jobs import Chunk, Job, JobState, Scan, ScanState, Tally
 from db.queries import scans
 from db.session import make_engine, read_scope, session_scope
 from scheduler import samples

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, text
 
 from db.clock import utc_now
 from db.migrations import upgrade
-from db.models import JobState, ScanState, Worker
+from db.models.jobs import JobState, ScanState
+from db.models.pool import Worker
 from db.queries import jobs, report_rows, retries, scans, workers
 from db.queries.jobs import NewScan
 from db.session import make_engine, read_scope, session_scope

@@ -8,7 +8,8 @@ from pathlib import Path
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, Worker
+from db.models.jobs import Chunk
+from db.models.pool import Worker
 from db.queries import tallies, workers
 from db.session import read_scope, session_scope
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from db.clock import database_now
-from db.models import ChunkState, JobState
+from db.models.jobs import ChunkState, JobState
 from db.queries import jobs
 from db.session import session_scope
 from tests.faults.world import Change, World

@@ -9,7 +9,7 @@ import time
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from db.models import Chunk
+from db.models.jobs import Chunk
 from db.session import read_scope
 from tests.faults.collection import KILLS_CHILD, KILLS_MODEL_SERVER
 from tests.faults.outcome import check, device_work

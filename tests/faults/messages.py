@@ -6,7 +6,7 @@ import time
 import psutil
 from sqlalchemy import select
 
-from db.models import Chunk, ChunkState
+from db.models.jobs import Chunk, ChunkState
 from db.session import IDLE_WRITE_SECONDS, read_scope
 from tests.faults.outcome import MOST_DEVICE_WORK, check, device_work
 from tests.faults.world import World

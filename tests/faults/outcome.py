@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import select, text
 
-from db.models import Chunk, ChunkState, Job, Scan, ScanState
+from db.models.jobs import Chunk, ChunkState, Job, Scan, ScanState
 from db.session import read_scope
 from scheduler.report import REPORTS
 from tests.faults.collection import sha256

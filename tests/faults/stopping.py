@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from db.models import Chunk, ChunkState
+from db.models.jobs import Chunk, ChunkState
 from db.session import read_scope
 from tests.faults.killing import most
 from tests.faults.outcome import check

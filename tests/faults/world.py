@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 
 from db.clock import database_now
 from db.migrations import upgrade
-from db.models import Chunk, ChunkState
+from db.models.jobs import Chunk, ChunkState
 from db.queries import jobs
 from db.queries.jobs import Progress
 from db.session import make_engine, read_scope, session_scope

@@ -12,7 +12,7 @@ import psutil
 from PIL import Image
 from sqlalchemy import func, select
 
-from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries import jobs
 from db.session import read_scope
 from scheduler.standalone import System

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import Engine
 
 from db.errors import UsageError
-from db.models import ScanState
+from db.models.jobs import ScanState
 from db.queries import jobs, scans
 from db.queries.jobs import NewScan
 from db.queries.scans import Measured, ScanRecord

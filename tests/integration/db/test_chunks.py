@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
-from db.models import ChunkState, JobState, ScanState
+from db.models.jobs import ChunkState, JobState, ScanState
 from db.queries import chunks, jobs, leases, queue, report_rows, retries, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord

@@ -2,7 +2,7 @@
 
 from sqlalchemy import CheckConstraint, Engine, inspect
 
-from db.models import Base
+from db.models.base import Base
 
 
 def test_models_and_migrations_agree_on_check_constraints(engine: Engine) -> None:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from db.errors import DatabaseUnavailable
-from db.models import Chunk, ChunkState
+from db.models.jobs import Chunk, ChunkState
 from db.queries import chunks, queue, retries
 from db.queries.chunks import Message
 from db.session import make_engine, read_scope, session_scope

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from db.migrations import upgrade
-from db.models import ScanState
+from db.models.jobs import ScanState
 from db.queries import chunks, jobs, leases
 from db.session import make_engine
 from tests.integration.db.truth.machine import JobTruth

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from db.errors import UsageError
 from db.migrations import check_up_to_date, current_revision, upgrade
-from db.models import Base
+from db.models.base import Base
 from db.session import make_engine, read_scope
 
 

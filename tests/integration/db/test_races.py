@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from db.models import ChunkState, JobState, ScanState
+from db.models.jobs import ChunkState, JobState, ScanState
 from db.queries import chunks, jobs, queue, retries, scans
 from db.queries.chunks import Message
 from db.queries.scans import Measured, ScanRecord

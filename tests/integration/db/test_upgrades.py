@@ -13,7 +13,7 @@ from sqlalchemy import Engine, MetaData, text
 
 import db.migrations
 from db.migrations import _without_cascades, check_up_to_date, current_revision, upgrade
-from db.models import JobState, ScanState
+from db.models.jobs import JobState, ScanState
 from db.queries import chunks, jobs, leases, queue
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope

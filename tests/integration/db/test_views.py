@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect, text
 
-from db.models import Scan
+from db.models.jobs import Scan
 from db.queries import chunks, doubts, jobs, leases, queue, retries, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -131,7 +131,7 @@ def test_a_scan_s_history_is_over_all_jobs(worked: Engine) -> None:
 
 
 def test_a_worker_s_activity_is_its_own(worked: Engine) -> None:
-    from db.models import Worker
+    from db.models.pool import Worker
     from db.queries import workers
 
     with session_scope(worked) as session:

@@ -6,7 +6,7 @@ import yaml
 from sqlalchemy import Engine, text, update
 
 from db.migrations import upgrade
-from db.models import Chunk, JobState
+from db.models.jobs import Chunk, JobState
 from db.queries import jobs, queue
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON, make_job

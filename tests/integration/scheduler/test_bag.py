@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, select, update
 
 from db.migrations import upgrade
-from db.models import Chunk, Job, JobState, Scan, ScanState
+from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries import chunks, jobs
 from db.queries.jobs import NewScan
 from db.queries.retries import retry_failed

@@ -7,7 +7,8 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, update
 
 from db.clock import database_now, utc_now
-from db.models import Chunk, Worker
+from db.models.jobs import Chunk
+from db.models.pool import Worker
 from db.queries import chunks, jobs, queue, workers
 from db.queries.chunks import Message
 from db.session import session_scope

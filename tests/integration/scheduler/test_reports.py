@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from db.clock import utc_now
-from db.models import Job, JobState
+from db.models.jobs import Job, JobState
 from db.queries import jobs, retries
 from db.queries.jobs import NewScan
 from db.session import read_scope, session_scope

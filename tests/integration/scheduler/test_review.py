@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.models import ScanState, Worker
+from db.models.jobs import ScanState
+from db.models.pool import Worker
+from db.models.reviews import Verdict
 from db.queries import chunks, jobs, leases, queue, reviews, scans, workers
 from db.queries.reviews import By
 from db.queries.scans import Measured, ScanRecord
-from db.review_models import Verdict
 from db.session import read_scope, session_scope
 from scheduler.unserved import unserved
 from tests.acceptance.command import photochrom

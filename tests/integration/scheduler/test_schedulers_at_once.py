@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from db.clock import utc_now
-from db.models import Job, Scan
+from db.models.jobs import Job, Scan
+from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import schedules
-from db.schedule_models import Firing, FiringState, Schedule
 from db.session import make_engine, read_scope, session_scope
 from scheduler import firing
 from scheduler.schedules import Beat

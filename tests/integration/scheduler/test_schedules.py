@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine, func, select, update
 
 from db.clock import utc_now
-from db.models import Job, JobState
+from db.models.jobs import Job, JobState
+from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import chunks, jobs, leases, queue, scans, schedules
 from db.queries.scans import Measured, ScanRecord
-from db.schedule_models import Firing, FiringState, Schedule
 from db.session import read_scope, session_scope
 from scheduler import firing
 from scheduler.leases import complete_jobs

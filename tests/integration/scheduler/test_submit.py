@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Engine
 
-from db.models import JobState, Scan
+from db.models.jobs import JobState, Scan
 from db.queries import chunks, jobs, leases, queue, retries, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope

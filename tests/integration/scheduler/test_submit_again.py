@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.models import JobState, ScanState
+from db.models.jobs import JobState, ScanState
 from db.queries import chunks, jobs, leases, queue, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope

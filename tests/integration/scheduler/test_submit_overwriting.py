@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine
 
 from db.migrations import upgrade
-from db.models import ScanState
+from db.models.jobs import ScanState
 from db.queries import chunks, jobs, leases, queue, scans
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope

@@ -5,7 +5,8 @@ from datetime import timedelta
 from sqlalchemy import Engine, update
 
 from db.clock import database_now
-from db.models import Chunk, Scheduler, Worker
+from db.models.jobs import Chunk
+from db.models.pool import Scheduler, Worker
 from db.queries import jobs, schedulers, workers
 from db.session import session_scope
 from scheduler.unserved import unserved

@@ -10,7 +10,7 @@ from rich.console import Console
 from sqlalchemy import Engine, update
 
 from db.clock import database_now
-from db.models import Chunk, JobState, Scan
+from db.models.jobs import Chunk, JobState, Scan
 from db.queries import jobs
 from db.session import read_scope, session_scope
 from scheduler.cli import watching

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, delete, update
 
 from db.migrations import upgrade
-from db.models import Job, JobState, Scan, ScanState
+from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries import jobs
 from db.queries.jobs import NewScan
 from db.session import make_engine, read_scope, session_scope

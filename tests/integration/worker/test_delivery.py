@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from db.clock import utc_now
-from db.models import ChunkState, Scan, ScanState
+from db.models.jobs import ChunkState, Scan, ScanState
 from db.queries import chunks, jobs, queue, scans
 from db.queries.chunks import Claim
 from db.session import read_scope, session_scope

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from db.schedule_models import Firing, FiringState
+from db.models.schedules import Firing, FiringState
 from scheduler.metrics import SchedulerMetrics
 from tests.scheduler_metrics import scheduler_metrics
 from worker.metrics import WorkerMetrics

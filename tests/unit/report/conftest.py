@@ -14,7 +14,8 @@ from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from db.migrations import upgrade
-from db.models import Chunk, Job, JobState, Scan, ScanState, Tally, Worker
+from db.models.jobs import Chunk, Job, JobState, Scan, ScanState, Tally
+from db.models.pool import Worker
 from db.session import make_engine
 from scheduler.report.data import Bins, Fact, JobFacts, Pair, Picture, ReportData, StageTiming, Totals
 from worker.errors import ScanError

@@ -15,7 +15,7 @@ from PIL import Image
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from db.models import Chunk, Job, ScanState
+from db.models.jobs import Chunk, Job, ScanState
 from scheduler.report.build import build_report
 from scheduler.report.collect import PROBLEMS_LISTED
 from scheduler.report.data import Picture, ReportData

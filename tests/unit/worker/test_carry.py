@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from db.models import Scan
+from db.models.jobs import Scan
 from db.queries.scans import Measured
 from worker.carry import Carrier, Outcome
 from worker.errors import LeaseLost, ScanError

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Engine, delete
 
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.queries import chunks, jobs, leases, queue
 from db.session import session_scope
 from tests.integration.db.truth.seen import Seen

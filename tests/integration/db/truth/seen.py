@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from db.models import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.session import read_scope
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost, UsageError
-from db.models import Chunk, ChunkState, JobState, ScanState
+from db.models.jobs import Chunk, ChunkState, JobState, ScanState
 from db.queries import chunks, jobs, leases, queue, retries
 from db.queries.chunks import Claim, Message
 from db.queries.scans import Measured, ScanRecord

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import Base, BigKey, UtcDateTime, one_of
+from db.models.base import Base, BigKey, UtcDateTime, one_of
 
 
 class Verdict:

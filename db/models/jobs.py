@@ -1,41 +1,23 @@
 """The tables. Times are UTC; keys are relative to the job's source or destination."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     Index,
     Integer,
     String,
     Text,
-    TypeDecorator,
     text,
 )
-from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A timezone-aware UTC time on every database; SQLite itself keeps no time zone."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if value else None
-
-
-# SQLite numbers rows by itself only for a plain INTEGER key.
-BigKey = BigInteger().with_variant(Integer, "sqlite")
+from db.models.base import Base, BigKey, UtcDateTime, one_of
 
 
 class JobState:
@@ -84,16 +66,6 @@ class ScanState:
         FAILED: (PENDING,),
         SKIPPED: (PENDING,),
     }
-
-
-def one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:
-    """A constraint that holds a column to the states that it knows."""
-    listed = ", ".join(f"'{state}'" for state in states)
-    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
-
-
-class Base(DeclarativeBase):
-    pass
 
 
 class Job(Base):
@@ -248,43 +220,3 @@ class Tally(Base):
     source_bytes: Mapped[int] = mapped_column(BigInteger)
     first_at: Mapped[datetime] = mapped_column(UtcDateTime)  # when the first of these scans ended, and the last
     last_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-
-class Worker(Base):
-    """A worker that is or was: what it runs and when it was last heard of."""
-
-    __tablename__ = "worker"
-
-    name: Mapped[str] = mapped_column(String(255), primary_key=True)
-    children: Mapped[int] = mapped_column(Integer)
-    device: Mapped[str | None] = mapped_column(Text)
-    checkpoint: Mapped[str | None] = mapped_column(String(64))
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    # Since its start: scans recorded as done, failed or skipped, and those of them that failed.
-    ended_scans: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    failed_scans: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    # Of the last minute, as of heartbeat_at; NULL while there was nothing to measure.
-    device_busy_share: Mapped[float | None]  # of the time, 0..1
-    batch_fill: Mapped[float | None]  # places of device batches that held a scan, 0..1
-    model_queue_length: Mapped[int | None] = mapped_column(Integer)  # scans that wait for their batch, now
-    scans_per_second: Mapped[float | None]
-    megapixels_per_second: Mapped[float | None]  # of the scans done, at their full size
-    fetch_ms: Mapped[float | None]  # this and the rest: means over the scans done
-    open_ms: Mapped[float | None]
-    wait_ms: Mapped[float | None]
-    predict_ms: Mapped[float | None]
-    compose_ms: Mapped[float | None]
-    store_ms: Mapped[float | None]
-
-
-class Scheduler(Base):
-    """A scheduler that is or was, and when it was last heard of."""
-
-    __tablename__ = "scheduler"
-
-    name: Mapped[str] = mapped_column(String(255), primary_key=True)
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    heartbeat_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

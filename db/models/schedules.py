@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models import Base, BigKey, UtcDateTime, one_of
+from db.models.base import Base, BigKey, UtcDateTime, one_of
 
 
 class FiringState:

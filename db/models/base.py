@@ -1,0 +1,40 @@
+"""What all tables share: the declarative base and column types."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Integer,
+    TypeDecorator,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timezone-aware UTC time on every database; SQLite itself keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if value else None
+
+
+# SQLite numbers rows by itself only for a plain INTEGER key.
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+
+def one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:
+    """A constraint that holds a column to the states that it knows."""
+    listed = ", ".join(f"'{state}'" for state in states)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+class Base(DeclarativeBase):
+    pass
