@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db.clock import database_now
-from db.queries import queue, workers
-from db.queries.chunks import Message
+from db.queries import workers
+from db.queries.chunks import dispatch
+from db.queries.chunks.claims import Message
 from db.session import read_scope, session_scope
 from worker.doorbell import Doorbell
 from worker.settings import Settings
@@ -60,8 +61,8 @@ class Dispatcher:
     def _take(self) -> list[Message]:
         with read_scope(self._engine) as session:
             now = database_now(session)
-            waiting = queue.waiting_by_job(session, now=now, heard_after=self._heard_after(now))
-            queued = queue.queued_by_job(session)
+            waiting = dispatch.waiting_by_job(session, now=now, heard_after=self._heard_after(now))
+            queued = dispatch.queued_by_job(session)
             places = self._places(session, now)
         shares = share(places, waiting, queued)
         if not shares:
@@ -71,9 +72,9 @@ class Dispatcher:
         messages = []
         with session_scope(self._engine) as session:
             if too_many > 0:
-                queue.take_back(session, too_many, below_priority=most_urgent)
+                dispatch.take_back(session, too_many, below_priority=most_urgent)
             for job_id, count in shares.items():
-                messages += queue.take_for_dispatch(session, job_id, count, now=now)
+                messages += dispatch.take_for_dispatch(session, job_id, count, now=now)
         return messages
 
     def _places(self, session: Session, now: datetime) -> int:
@@ -94,12 +95,12 @@ class Dispatcher:
         with read_scope(self._engine) as session:
             now = database_now(session)
             old = now - timedelta(seconds=self._settings.resend_seconds)
-            overdue = queue.queued_count(session, queued_before=old)
+            overdue = dispatch.queued_count(session, queued_before=old)
         lost = overdue - self._doorbell.unread() if overdue else 0
         if lost <= 0:
             return 0
         with session_scope(self._engine) as session:
-            messages = queue.take_for_resend(session, lost, queued_before=old, now=now)
+            messages = dispatch.take_for_resend(session, lost, queued_before=old, now=now)
         for message in messages:
             self._doorbell.ring(message.chunk_id, message.attempt)
         if messages:

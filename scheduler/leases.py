@@ -5,7 +5,8 @@ import logging
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import chunks, jobs, leases
+from db.queries import jobs, leases
+from db.queries.chunks import claims
 from db.session import read_scope, session_scope
 
 logger = logging.getLogger(__name__)
@@ -15,7 +16,7 @@ def expire(engine: Engine, *, chunk_attempts: int) -> int:
     """Take back every expired lease, one transaction each; returns how many."""
     with read_scope(engine) as session:
         now = database_now(session)
-        expired = chunks.expired(session, now=now)
+        expired = claims.expired(session, now=now)
     count = 0
     for message in expired:
         with session_scope(engine) as session:

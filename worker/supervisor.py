@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from db.clock import database_now
 from db.migrations import check_up_to_date
 from db.models.pool import Worker
-from db.queries import chunks, leases, workers
+from db.queries import leases, workers
+from db.queries.chunks import claims
 from db.session import make_engine, read_scope, session_scope
 from worker.app import CONNECT_SECONDS, make_app
 from worker.celery_process import CeleryProcess
@@ -248,12 +249,12 @@ class Supervisor:
         Those of workers on this machine that are gone too: one that was killed can't do it itself.
         """
         with read_scope(self._engine) as session:
-            holders = chunks.holders(session, prefix=machine_name())
+            holders = claims.holders(session, prefix=machine_name())
             gone = [holder for holder in holders if not lives(holder)]
             own = [holder for holder in gone if holder.startswith(f"{self.name}/")]
             orphans = [holder for holder in gone if not worker_lives(holder)]
-            lost = [(message, True) for message in chunks.held_by(session, own)]
-            lost += [(message, False) for message in chunks.held_by(session, orphans)]
+            lost = [(message, True) for message in claims.held_by(session, own)]
+            lost += [(message, False) for message in claims.held_by(session, orphans)]
         for message, child_died in lost:
             who = "child" if child_died else "worker"
             logger.warning(
@@ -295,8 +296,8 @@ class Supervisor:
     def _sign_off(self) -> None:
         """Hand back what children held that did not end in time: nobody is to blame, and nobody has to wait."""
         with session_scope(self._engine) as session:
-            for message in chunks.held_by(session, chunks.holders(session, prefix=f"{self.name}/")):
-                chunks.release(session, message, not_before=None)
+            for message in claims.held_by(session, claims.holders(session, prefix=f"{self.name}/")):
+                claims.release(session, message, not_before=None)
             now = database_now(session)
             workers.beat(session, self.name, now=now, statistics=self._statistics.columns())
             workers.stop(session, self.name, now=now)

@@ -15,8 +15,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from db.clock import database_now
 from db.models.jobs import Job, Scan, ScanState
-from db.queries import chunks, leases
-from db.queries.chunks import Claim, Message
+from db.queries import leases
+from db.queries.chunks import claims
+from db.queries.chunks.claims import Claim, Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from worker import tally
@@ -154,7 +155,7 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
 def _claim(child: Child, message: Message) -> Claim | None:
     with session_scope(child.engine) as session:
         now = database_now(session)
-        return chunks.claim(session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=now)
+        return claims.claim(session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=now)
 
 
 class Delivery:
@@ -216,7 +217,7 @@ class Delivery:
 
     def _pending_scans(self) -> list[Scan]:
         with read_scope(self._child.engine) as session:
-            return chunks.pending_scans(session, self._claim.chunk_id)
+            return claims.pending_scans(session, self._claim.chunk_id)
 
     def _is_stopping(self) -> bool:
         return (
@@ -285,4 +286,4 @@ class Delivery:
         with session_scope(self._child.engine) as session:
             if self._pause_seconds:
                 self._next_try = database_now(session) + timedelta(seconds=self._pause_seconds)
-            chunks.release(session, self._message, not_before=self._next_try)
+            claims.release(session, self._message, not_before=self._next_try)

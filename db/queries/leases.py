@@ -5,8 +5,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from db.queries import chunks, scans
-from db.queries.chunks import Message
+from db.queries import scans
+from db.queries.chunks import claims
+from db.queries.chunks.claims import Message
 from db.queries.scans import ScanRecord
 
 WORKER_KILLED = "worker_killed"
@@ -23,10 +24,10 @@ def record(
     Safe to call again when the connection broke and nobody knows whether the first call was committed.
     Raises LeaseLost when the chunk is another attempt's by now.
     """
-    runs = chunks.extend(session, message, lease_seconds=lease_seconds, now=now)
+    runs = claims.extend(session, message, lease_seconds=lease_seconds, now=now)
     if records:
         scans.record(session, records)
-        chunks.recount(session, [message.chunk_id], now=now)
+        claims.recount(session, [message.chunk_id], now=now)
     return runs
 
 
@@ -45,12 +46,12 @@ def give_up(
     a scan that stands alone and loses the last one fails: whatever opened it died of it every time.
     child_died: whether a child died alone, as of the scan it opened, and not its worker or the machine.
     """
-    losses = chunks.lose_lease(session, message, child_died=child_died, expired_before=now if only_expired else None)
+    losses = claims.lose_lease(session, message, child_died=child_died, expired_before=now if only_expired else None)
     if losses is None:
         return False
     lost, killed = losses
     if lost >= chunk_attempts - 1:
-        parted = chunks.split(session, message.chunk_id)
+        parted = claims.split(session, message.chunk_id)
         if not parted and (killed >= chunk_attempts or lost >= chunk_attempts * INNOCENT):
             scans.fail_pending(
                 session,

@@ -8,7 +8,8 @@ from sqlalchemy.orm import Session
 
 from db.errors import UsageError
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
-from db.queries import chunks, jobs
+from db.queries import jobs
+from db.queries.chunks import claims
 
 
 def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
@@ -37,12 +38,12 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         ).all()
         brought_back += len(changed)
         chunk_ids = sorted(set(changed))
-        chunks.reopen(session, chunk_ids)
-        chunks.recount(session, chunk_ids, now=now)
+        claims.reopen(session, chunk_ids)
+        claims.recount(session, chunk_ids, now=now)
     if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
         _expect_to_go_on(session, job)
         job.state, job.finished_at, job.sealed_at = JobState.RUNNING, None, None
-    chunks.end_pauses(session, job_id)
+    claims.end_pauses(session, job_id)
     return brought_back
 
 

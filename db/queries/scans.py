@@ -8,7 +8,8 @@ from sqlalchemy import Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, JobState, Scan, ScanState
-from db.queries import bulk, chunks, doubts
+from db.queries import bulk, doubts
+from db.queries.chunks import claims
 
 
 @dataclass(slots=True)
@@ -103,8 +104,8 @@ def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, no
         .returning(Scan.id)
         .execution_options(synchronize_session=False)
     ).all()
-    chunks.recount(session, [chunk_id], now=now)
-    chunks.finish(session, chunk_id)
+    claims.recount(session, [chunk_id], now=now)
+    claims.finish(session, chunk_id)
     return len(failed)
 
 

@@ -12,8 +12,9 @@ from db.clock import utc_now
 from db.migrations import upgrade
 from db.models.jobs import ScanState
 from db.models.pool import Worker
-from db.queries import chunks, leases, workers
-from db.queries.chunks import Message
+from db.queries import leases, workers
+from db.queries.chunks import claims
+from db.queries.chunks.claims import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.bench.figures import Figure
@@ -116,14 +117,14 @@ def _dispatch(engine: Engine, settings: Settings, doorbell: CollectingDoorbell, 
 
 def _claim(engine: Engine, message: Message) -> None:
     with session_scope(engine) as session:
-        chunks.claim(session, message, worker="bench/1", lease_seconds=_LEASE_SECONDS, now=utc_now())
+        claims.claim(session, message, worker="bench/1", lease_seconds=_LEASE_SECONDS, now=utc_now())
 
 
 def _record(engine: Engine, message: Message) -> int:
     """What a child does to the rows of one chunk after its claim."""
     now = utc_now()
     with read_scope(engine) as session:
-        scans = chunks.pending_scans(session, message.chunk_id)
+        scans = claims.pending_scans(session, message.chunk_id)
     measured = Measured(source_bytes=1, source_sha256="0" * 64, output_bytes=1, output_sha256="0" * 64)
     for name in ("width", "height", "bit_depth", "pages", *(f"{stage}_ms" for stage in STAGES)):
         setattr(measured, name, 1)
@@ -132,5 +133,5 @@ def _record(engine: Engine, message: Message) -> int:
     with session_scope(engine) as session:
         leases.record(session, message, records, lease_seconds=_LEASE_SECONDS, now=now)
     with session_scope(engine) as session:
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
     return len(records)

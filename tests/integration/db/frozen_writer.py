@@ -9,8 +9,9 @@ import psycopg
 from psycopg.types.datetime import DatetimeDumper
 
 import db.session
-from db.queries import chunks, leases
-from db.queries.chunks import Message
+from db.queries import leases
+from db.queries.chunks import claims
+from db.queries.chunks.claims import Message
 from db.queries.scans import Measured, ScanRecord
 from tests.rows import NOON
 
@@ -36,7 +37,7 @@ def main(url: str, message: Message, idle_seconds: int) -> None:
     psycopg.adapters.register_dumper(Moment, Freezing)
     engine = db.session.make_engine(url)
     with db.session.read_scope(engine) as session:
-        scan_ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+        scan_ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
     at = Moment.fromtimestamp(NOON.timestamp(), NOON.tzinfo)
     records = [ScanRecord(each, "failed", 1, Measured(), "w", at, "truncated", "it ends") for each in scan_ids]
     with db.session.session_scope(engine) as session:

@@ -7,8 +7,10 @@ from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, leases, queue, report_rows, retries, scans
-from db.queries.chunks import Message
+from db.queries import jobs, leases, report_rows, retries, scans
+from db.queries.chunks import claims
+from db.queries.chunks import dispatch as queue
+from db.queries.chunks.claims import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
@@ -23,7 +25,7 @@ def dispatch(engine: Engine, job_id: int, count: int = 1, now: datetime = NOON) 
 
 def claim(engine: Engine, message: Message, worker: str = "w/1", now: datetime = NOON) -> bool:
     with session_scope(engine) as session:
-        return chunks.claim(session, message, worker=worker, lease_seconds=60, now=now) is not None
+        return claims.claim(session, message, worker=worker, lease_seconds=60, now=now) is not None
 
 
 def lose(engine: Engine, message: Message, child_died: bool = True) -> bool:
@@ -34,9 +36,9 @@ def lose(engine: Engine, message: Message, child_died: bool = True) -> bool:
 def record_done(engine: Engine, message: Message, scan_ids: list[int]) -> None:
     measured = Measured(output_sha256="0" * 64, output_bytes=1)
     with session_scope(engine) as session:
-        chunks.extend(session, message, lease_seconds=60, now=NOON)
+        claims.extend(session, message, lease_seconds=60, now=NOON)
         scans.record(session, [ScanRecord(each, ScanState.DONE, 1, measured, "w", NOON) for each in scan_ids])
-        chunks.recount(session, [message.chunk_id], now=NOON)
+        claims.recount(session, [message.chunk_id], now=NOON)
 
 
 def test_a_message_delivered_twice_is_claimed_once(engine: Engine) -> None:
@@ -72,11 +74,11 @@ def test_a_chunk_with_every_scan_recorded_is_done_and_completes_its_job(engine: 
     [message] = dispatch(engine, job_id)
     claim(engine, message)
     with read_scope(engine) as session:
-        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+        ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
     record_done(engine, message, ids)
 
     with session_scope(engine) as session:
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
         assert jobs.complete_finished(session, now=LATER) == [job_id]
 
     with read_scope(engine) as session:
@@ -90,7 +92,7 @@ def test_a_chunk_with_scans_left_goes_back_and_waits_for_its_time(engine: Engine
     claim(engine, message)
 
     with session_scope(engine) as session:
-        chunks.release(session, message, not_before=LATER)
+        claims.release(session, message, not_before=LATER)
 
     assert dispatch(engine, job_id, now=LATER - timedelta(seconds=1)) == []
     assert dispatch(engine, job_id, now=LATER) == [Message(message.chunk_id, message.attempt + 1)]
@@ -103,7 +105,7 @@ def test_only_leases_that_have_ended_expire(engine: Engine) -> None:
     claim(engine, late, now=LATER)
 
     with read_scope(engine) as session:
-        assert chunks.expired(session, now=NOON + timedelta(seconds=61)) == [early]
+        assert claims.expired(session, now=NOON + timedelta(seconds=61)) == [early]
 
 
 def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> None:
@@ -186,7 +188,7 @@ def test_a_worker_hears_that_its_job_was_cancelled(engine: Engine) -> None:
 
     with session_scope(engine) as session:
         jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
-        assert chunks.extend(session, message, lease_seconds=60, now=NOON) is False
+        assert claims.extend(session, message, lease_seconds=60, now=NOON) is False
 
 
 def test_a_lost_message_is_sent_again_under_the_same_attempt(engine: Engine) -> None:
@@ -231,7 +233,7 @@ def test_a_record_repeated_because_its_answer_was_lost_counts_once(engine: Engin
     [message] = dispatch(engine, job_id)
     claim(engine, message)
     with read_scope(engine) as session:
-        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+        ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
 
     for _ in range(2):
         record_done(engine, message, ids)
@@ -246,7 +248,7 @@ def test_a_lease_extended_in_the_meantime_does_not_expire(engine: Engine) -> Non
     [message] = dispatch(engine, make_job(engine, scan_count=1))
     claim(engine, message, now=NOON)
     with session_scope(engine) as session:
-        chunks.extend(session, message, lease_seconds=60, now=LATER)
+        claims.extend(session, message, lease_seconds=60, now=LATER)
 
     with session_scope(engine) as session:
         assert not leases.give_up(session, message, chunk_attempts=3, now=LATER, only_expired=True)
@@ -259,11 +261,11 @@ def test_a_paused_job_whose_last_chunk_ends_is_completed(engine: Engine) -> None
     with session_scope(engine) as session:
         jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
     with read_scope(engine) as session:
-        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)]
+        ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
     record_done(engine, message, ids)
 
     with session_scope(engine) as session:
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
         assert jobs.complete_finished(session, now=LATER) == [job_id]
 
 
@@ -282,7 +284,7 @@ def test_a_retry_ends_the_pause_after_an_outage(engine: Engine) -> None:
     [message] = dispatch(engine, job_id)
     claim(engine, message)
     with session_scope(engine) as session:
-        chunks.release(session, message, not_before=LATER)
+        claims.release(session, message, not_before=LATER)
     assert dispatch(engine, job_id) == []
 
     with session_scope(engine) as session:

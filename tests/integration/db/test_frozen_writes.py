@@ -13,8 +13,10 @@ from sqlalchemy import Engine, update
 
 from db.errors import DatabaseUnavailable
 from db.models.jobs import Chunk, ChunkState
-from db.queries import chunks, queue, retries
-from db.queries.chunks import Message
+from db.queries import retries
+from db.queries.chunks import claims
+from db.queries.chunks import dispatch as queue
+from db.queries.chunks.claims import Message
 from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
 from tests.integration.db.frozen_writer import SCAN_COUNT
@@ -43,7 +45,7 @@ def leased(engine: Engine, job_id: int, count: int = 1) -> list[Message]:
     with session_scope(engine) as session:
         messages = queue.take_for_dispatch(session, job_id, count, now=NOON)
         for message in messages:
-            chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+            claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
     return messages
 
 
@@ -79,9 +81,9 @@ def test_a_write_that_goes_on_after_its_end_says_so(engine: Engine, hasty: Engin
 
     def write() -> None:
         with session_scope(hasty) as session:
-            chunks.extend(session, message, lease_seconds=60, now=NOON)
+            claims.extend(session, message, lease_seconds=60, now=NOON)
             time.sleep(2 * IDLE_SECONDS)
-            chunks.extend(session, message, lease_seconds=60, now=NOON)
+            claims.extend(session, message, lease_seconds=60, now=NOON)
 
     with pytest.raises(DatabaseUnavailable):
         write()

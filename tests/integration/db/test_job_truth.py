@@ -17,7 +17,8 @@ from sqlalchemy.exc import IntegrityError
 
 from db.migrations import upgrade
 from db.models.jobs import ScanState
-from db.queries import chunks, jobs, leases
+from db.queries import jobs, leases
+from db.queries.chunks import claims
 from db.session import make_engine
 from tests.integration.db.truth.machine import JobTruth
 
@@ -56,7 +57,7 @@ def test_whatever_happens_the_job_database_is_true_and_every_job_can_end(engine:
 FAULTS = {
     "lost count": (leases, "record", "        chunks.recount(", "        runs and chunks.recount("),
     "chunk claimed twice": (
-        chunks,
+        claims,
         "claim",
         "Chunk.state == ChunkState.QUEUED",
         "Chunk.state.in_((ChunkState.QUEUED, ChunkState.LEASED))",
@@ -67,8 +68,8 @@ FAULTS = {
         "(JobState.RUNNING, JobState.PAUSED)",
         "(JobState.RUNNING, JobState.PAUSED, JobState.COMPLETED)",
     ),
-    "stale record": (chunks, "_held", "            Chunk.attempt == message.attempt,\n", ""),
-    "expiry not counted": (chunks, "lose_lease", "Chunk.lost_leases + 1", "Chunk.lost_leases"),
+    "stale record": (claims, "_held", "            Chunk.attempt == message.attempt,\n", ""),
+    "expiry not counted": (claims, "lose_lease", "Chunk.lost_leases + 1", "Chunk.lost_leases"),
 }
 # The look at the scans before the lock of the chunk: a retry in between leaves them behind.
 LOOKS_TOO_EARLY = (
@@ -109,7 +110,7 @@ def test_the_machine_sees_what_only_two_at_once_bring_to_light(
     """One of the meetings that the search may come to: a retry, not yet committed, and the end of the chunk."""
     engine = make_engine(postgresql_url)
     upgrade(engine)
-    monkeypatch.setattr(chunks, "release", changed(chunks.release, *LOOKS_TOO_EARLY))
+    monkeypatch.setattr(claims, "release", changed(claims.release, *LOOKS_TOO_EARLY))
     world = JobTruth(engine)
     world.begin(scan_count=1, chunk_scans=1)
 

@@ -8,8 +8,9 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from db.models.jobs import ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, queue, retries, scans
-from db.queries.chunks import Message
+from db.queries import jobs, retries, scans
+from db.queries.chunks import claims, dispatch
+from db.queries.chunks.claims import Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
@@ -37,19 +38,19 @@ def wait_until_blocked(engine: Engine, future: "Future[object]") -> None:
 
 def leased(engine: Engine, job_id: int) -> Message:
     with session_scope(engine) as session:
-        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
-        chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+        [message] = dispatch.take_for_dispatch(session, job_id, 1, now=NOON)
+        claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
     return message
 
 
 def fail_all(session: Session, message: Message) -> None:
-    chunks.extend(session, message, lease_seconds=60, now=NOON)
+    claims.extend(session, message, lease_seconds=60, now=NOON)
     failed = [
         ScanRecord(scan.id, ScanState.FAILED, 1, Measured(), "w", NOON, error_code="truncated", error_message="it ends")
-        for scan in chunks.pending_scans(session, message.chunk_id)
+        for scan in claims.pending_scans(session, message.chunk_id)
     ]
     scans.record(session, failed)
-    chunks.recount(session, [message.chunk_id], now=NOON)
+    claims.recount(session, [message.chunk_id], now=NOON)
 
 
 def test_a_retry_while_the_chunk_is_released_leaves_no_scan_behind(engine: Engine, other: ThreadPoolExecutor) -> None:
@@ -60,7 +61,7 @@ def test_a_retry_while_the_chunk_is_released_leaves_no_scan_behind(engine: Engin
 
     with session_scope(engine) as session:
         assert retries.retry_failed(session, job_id, now=NOON) == 1
-        releasing = other.submit(transaction, engine, lambda its: chunks.release(its, message, not_before=None))
+        releasing = other.submit(transaction, engine, lambda its: claims.release(its, message, not_before=None))
         wait_until_blocked(engine, releasing)
     releasing.result(10)
 
@@ -78,7 +79,7 @@ def test_a_failure_recorded_during_a_retry_stays_or_comes_back_but_is_never_lost
         fail_all(session, message)
         retrying = other.submit(transaction, engine, lambda its: retries.retry_failed(its, job_id, now=NOON))
         wait_until_blocked(engine, retrying)
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
     retrying.result(10)
 
     chunk, [state] = chunk_of(engine, message.chunk_id), scan_states(engine, job_id)
@@ -93,7 +94,7 @@ def test_a_job_is_not_completed_while_its_scans_are_brought_back(engine: Engine,
     message = leased(engine, job_id)
     with session_scope(engine) as session:
         fail_all(session, message)
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
 
     with session_scope(engine) as session:
         retries.retry_failed(session, job_id, now=NOON)
@@ -111,7 +112,7 @@ def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
     job_id = make_job(engine, scan_count=1)
 
     with session_scope(engine) as session:
-        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
+        [message] = dispatch.take_for_dispatch(session, job_id, 1, now=NOON)
         cancelling = other.submit(
             transaction, engine, lambda its: jobs.change_state(its, job_id, JobState.CANCELLED, now=NOON)
         )
@@ -120,16 +121,16 @@ def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
 
     assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
     with read_scope(engine) as session:
-        assert queue.queued_count(session) == 0
+        assert dispatch.queued_count(session) == 0
 
 
 def test_two_dispatchers_at_once_take_different_chunks(engine: Engine, other: ThreadPoolExecutor) -> None:
     job_id = make_job(engine, scan_count=4, chunk_scans=1)
 
     with session_scope(engine) as session:
-        first = queue.take_for_dispatch(session, job_id, 3, now=NOON)
+        first = dispatch.take_for_dispatch(session, job_id, 3, now=NOON)
         second = other.submit(
-            transaction, engine, lambda its: queue.take_for_dispatch(its, job_id, 3, now=NOON)
+            transaction, engine, lambda its: dispatch.take_for_dispatch(its, job_id, 3, now=NOON)
         ).result(10)
 
     assert isinstance(second, list)

@@ -14,7 +14,8 @@ from sqlalchemy import Engine, MetaData, text
 import db.migrations
 from db.migrations import _without_cascades, check_up_to_date, current_revision, upgrade
 from db.models.jobs import JobState, ScanState
-from db.queries import chunks, jobs, leases, queue
+from db.queries import jobs, leases
+from db.queries.chunks import claims, dispatch
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON
@@ -143,12 +144,12 @@ def finish(engine: Engine) -> None:
     """The job that was under way is worked to its end."""
     later = NOON + timedelta(days=1)
     with session_scope(engine) as session:
-        [message] = queue.take_for_dispatch(session, 1, 9, now=later)
-        claimed = chunks.claim(session, message, worker="w/1", lease_seconds=60, now=later)
-        [scan] = chunks.pending_scans(session, message.chunk_id)
+        [message] = dispatch.take_for_dispatch(session, 1, 9, now=later)
+        claimed = claims.claim(session, message, worker="w/1", lease_seconds=60, now=later)
+        [scan] = claims.pending_scans(session, message.chunk_id)
         done = ScanRecord(scan.id, ScanState.DONE, 1, Measured(output_sha256="1" * 64), "w", later)
         leases.record(session, message, [done], lease_seconds=60, now=later)
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
         assert claimed is not None
         assert jobs.complete_finished(session, now=later) == [1]
     with read_scope(engine) as session:

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from db.models.jobs import Scan
-from db.queries import chunks, doubts, jobs, leases, queue, retries, scans
+from db.queries import doubts, jobs, leases, retries, scans
+from db.queries.chunks import claims, dispatch
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, make_job
@@ -25,14 +26,14 @@ def work(engine: Engine, job_id: int, *, after: timedelta, worker: str = "w", fa
     """One chunk is claimed and, a minute later, ended; the first `failed` of its scans fail."""
     at = NOON + after
     with session_scope(engine) as session:
-        [message] = queue.take_for_dispatch(session, job_id, 1, now=at)
-        chunks.claim(session, message, worker=f"{worker}/7", lease_seconds=600, now=at)
+        [message] = dispatch.take_for_dispatch(session, job_id, 1, now=at)
+        claims.claim(session, message, worker=f"{worker}/7", lease_seconds=600, now=at)
         records = [
             _record(scan.id, worker, at + timedelta(minutes=1), fails=number < failed)
-            for number, scan in enumerate(chunks.pending_scans(session, message.chunk_id))
+            for number, scan in enumerate(claims.pending_scans(session, message.chunk_id))
         ]
         leases.record(session, message, records, lease_seconds=600, now=at + timedelta(minutes=1))
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
 
 
 def _record(scan_id: int, worker: str, at: object, *, fails: bool) -> ScanRecord:
@@ -137,8 +138,8 @@ def test_a_worker_s_activity_is_its_own(worked: Engine) -> None:
     with session_scope(worked) as session:
         for name in ("w", "other", "idle"):
             workers.register(session, Worker(name=name, children=1, started_at=NOON, heartbeat_at=NOON))
-        [message] = queue.take_for_dispatch(session, 1, 1, now=NOON)
-        chunks.claim(session, message, worker="w/7", lease_seconds=600, now=NOON)
+        [message] = dispatch.take_for_dispatch(session, 1, 1, now=NOON)
+        claims.claim(session, message, worker="w/7", lease_seconds=600, now=NOON)
 
     rows = ask(worked, "SELECT worker, done, failed, chunks_held FROM worker_activity ORDER BY worker")
     assert [tuple(row.values()) for row in rows] == [("idle", 0, 0, 0), ("other", 0, 2, 0), ("w", 5, 1, 1)]

@@ -7,7 +7,8 @@ from sqlalchemy import Engine, text, update
 
 from db.migrations import upgrade
 from db.models.jobs import Chunk, JobState
-from db.queries import jobs, queue
+from db.queries import jobs
+from db.queries.chunks import dispatch
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON, make_job
 
@@ -28,7 +29,7 @@ def test_workers_are_wanted_from_the_first_chunk_to_the_last(postgresql_url: str
     assert waiting(engine) == 10
 
     with session_scope(engine) as session:
-        queue.take_for_dispatch(session, job_id, 3, now=NOON)
+        dispatch.take_for_dispatch(session, job_id, 3, now=NOON)
     assert waiting(engine) == 10  # at the broker, or in a worker's hands, they are still to be done
     with session_scope(engine) as session:
         jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)

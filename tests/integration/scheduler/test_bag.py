@@ -11,7 +11,8 @@ from sqlalchemy import Engine, select, update
 
 from db.migrations import upgrade
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
-from db.queries import chunks, jobs
+from db.queries import jobs
+from db.queries.chunks import claims
 from db.queries.jobs import NewScan
 from db.queries.retries import retry_failed
 from db.session import make_engine, read_scope, session_scope
@@ -79,7 +80,7 @@ def make_job(engine: Engine, destination: str, place: Place, keys: tuple[str, ..
             .values(state=ScanState.FAILED, error_code="truncated", finished_at=NOON)
         )
         chunk_ids = list(session.scalars(select(Chunk.id).where(Chunk.job_id == job_id)))
-        chunks.recount(session, chunk_ids, now=NOON)
+        claims.recount(session, chunk_ids, now=NOON)
         session.execute(update(Job).where(Job.id == job_id).values(state=JobState.COMPLETED, finished_at=NOON))
     return job_id
 

@@ -9,8 +9,10 @@ from sqlalchemy import Engine, update
 from db.clock import database_now, utc_now
 from db.models.jobs import Chunk
 from db.models.pool import Worker
-from db.queries import chunks, jobs, queue, workers
-from db.queries.chunks import Message
+from db.queries import jobs, workers
+from db.queries.chunks import claims as chunks
+from db.queries.chunks import dispatch
+from db.queries.chunks.claims import Message
 from db.session import session_scope
 from scheduler.dispatch import Dispatcher
 from scheduler.leases import expire
@@ -163,7 +165,7 @@ def test_a_machine_whose_clock_is_wrong_takes_no_lease_that_lives(
     job_id = make_job(engine, scan_count=2, chunk_scans=1)
     start_worker(engine, children=2)
     with session_scope(engine) as session:
-        [message] = queue.take_for_dispatch(session, job_id, 1, now=database_now(session))
+        [message] = dispatch.take_for_dispatch(session, job_id, 1, now=database_now(session))
         chunks.claim(session, message, worker="w/1", lease_seconds=60, now=database_now(session))
     monkeypatch.setattr("db.clock.utc_now", lambda: datetime.now(UTC) + timedelta(days=1))
 

@@ -9,7 +9,8 @@ from sqlalchemy import Engine
 from db.models.jobs import ScanState
 from db.models.pool import Worker
 from db.models.reviews import Verdict
-from db.queries import chunks, jobs, leases, queue, reviews, scans, workers
+from db.queries import jobs, leases, reviews, scans, workers
+from db.queries.chunks import claims, dispatch
 from db.queries.reviews import By
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -30,15 +31,15 @@ def make_doubtful_job(engine: Engine) -> int:
     job_id = make_job(engine, scan_count=4)
     register(engine, "w", "first")
     with session_scope(engine) as session:
-        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
-        chunks.claim(session, message, worker="w/7", lease_seconds=60, now=NOON)
-        found = chunks.pending_scans(session, message.chunk_id)
+        [message] = dispatch.take_for_dispatch(session, job_id, 1, now=NOON)
+        claims.claim(session, message, worker="w/7", lease_seconds=60, now=NOON)
+        found = claims.pending_scans(session, message.chunk_id)
         records = [done(scan.id, colour) for scan, colour in zip(found, (40.0, 9.0, 3.0), strict=False)]
         records.append(
             ScanRecord(found[3].id, ScanState.FAILED, 1, Measured(), "w", NOON, "truncated", "it ends early")
         )
         leases.record(session, message, records, lease_seconds=60, now=NOON)
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
     return job_id
 
 
@@ -100,14 +101,14 @@ def test_a_redo_is_a_job_of_its_own_for_the_same_outputs(engine: Engine, job: in
 def test_a_redo_with_another_checkpoint_waits_for_a_worker_that_has_it(engine: Engine, job: int) -> None:
     again = redo(engine, job, "box/2.jpg", checkpoint="vivid")
     with session_scope(engine) as session:
-        waiting = queue.waiting_by_job(session, now=NOON, heard_after=NOON - timedelta(seconds=20))
-        [message] = queue.take_for_dispatch(session, again, 1, now=NOON)
+        waiting = dispatch.waiting_by_job(session, now=NOON, heard_after=NOON - timedelta(seconds=20))
+        [message] = dispatch.take_for_dispatch(session, again, 1, now=NOON)
         assert waiting == []
-        assert chunks.claim(session, message, worker="w/7", lease_seconds=60, now=NOON) is None
+        assert claims.claim(session, message, worker="w/7", lease_seconds=60, now=NOON) is None
     register(engine, "v", "vivid")
 
     with session_scope(engine) as session:
-        assert chunks.claim(session, message, worker="v/7", lease_seconds=60, now=NOON)
+        assert claims.claim(session, message, worker="v/7", lease_seconds=60, now=NOON)
         assert scan_states(engine, again) == [ScanState.PENDING]
 
 

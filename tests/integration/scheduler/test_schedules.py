@@ -10,7 +10,8 @@ from sqlalchemy import Engine, func, select, update
 from db.clock import utc_now
 from db.models.jobs import Job, JobState
 from db.models.schedules import Firing, FiringState, Schedule
-from db.queries import chunks, jobs, leases, queue, scans, schedules
+from db.queries import jobs, leases, scans, schedules
+from db.queries.chunks import claims, dispatch
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler import firing
@@ -74,11 +75,11 @@ class World:
 
     def _work(self, job_id: int, failing: str) -> None:
         with session_scope(self.engine) as session:
-            for message in queue.take_for_dispatch(session, job_id, 9, now=self.time):
-                chunks.claim(session, message, worker="w/1", lease_seconds=60, now=self.time)
-                records = [self._done(scan, failing) for scan in chunks.pending_scans(session, message.chunk_id)]
+            for message in dispatch.take_for_dispatch(session, job_id, 9, now=self.time):
+                claims.claim(session, message, worker="w/1", lease_seconds=60, now=self.time)
+                records = [self._done(scan, failing) for scan in claims.pending_scans(session, message.chunk_id)]
                 leases.record(session, message, records, lease_seconds=60, now=self.time)
-                chunks.release(session, message, not_before=None)
+                claims.release(session, message, not_before=None)
 
     def _done(self, scan: Any, failing: str) -> ScanRecord:
         if scan.source_key == failing:

@@ -7,7 +7,8 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from db.models.jobs import JobState, Scan
-from db.queries import chunks, jobs, leases, queue, retries, scans
+from db.queries import jobs, leases, retries, scans
+from db.queries.chunks import claims, dispatch
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.cli.progress import job_rows, jobs_table
@@ -50,12 +51,12 @@ def rows(engine: Engine, submitted: Submitted) -> list[Scan]:
 def fail(engine: Engine, job_id: int, count: int, code: str = "truncated") -> None:
     """The first `count` scans of the job's next chunk fail."""
     with session_scope(engine) as session:
-        [message] = queue.take_for_dispatch(session, job_id, 1, now=NOON)
-        chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
-        ids = [scan.id for scan in chunks.pending_scans(session, message.chunk_id)][:count]
+        [message] = dispatch.take_for_dispatch(session, job_id, 1, now=NOON)
+        claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+        ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)][:count]
         records = [failed(each, code) for each in ids]
         leases.record(session, message, records, lease_seconds=60, now=NOON)
-        chunks.release(session, message, not_before=None)
+        claims.release(session, message, not_before=None)
 
 
 def failed(scan_id: int, code: str) -> ScanRecord:
@@ -185,14 +186,14 @@ def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, 
     fail(engine, job_id, 1)
     complete_jobs(engine)
     with session_scope(engine) as session:
-        assert queue.take_for_dispatch(session, job_id, 5, now=NOON) == []
+        assert dispatch.take_for_dispatch(session, job_id, 5, now=NOON) == []
         retries.retry_failed(session, job_id, now=NOON)
 
     complete_jobs(engine)
 
     with session_scope(engine) as session:
         assert jobs.get(session, job_id).state == JobState.RUNNING
-        assert len(queue.take_for_dispatch(session, job_id, 5, now=NOON)) == 2
+        assert len(dispatch.take_for_dispatch(session, job_id, 5, now=NOON)) == 2
 
 
 def test_an_aborted_job_that_would_be_aborted_again_at_once_is_not_retried(
@@ -215,7 +216,7 @@ def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tup
 
     with session_scope(engine) as session:
         jobs.set_priority(session, job_id, 7)
-        assert [row[1] for row in queue.waiting_by_job(session, now=NOON)] == [7]
+        assert [row[1] for row in dispatch.waiting_by_job(session, now=NOON)] == [7]
         jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
         with pytest.raises(UsageError, match="cancelled"):
             jobs.set_priority(session, job_id, 8)

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine
 
 from db.models.jobs import JobState, ScanState
-from db.queries import chunks, jobs, leases, queue, scans
+from db.queries import jobs, leases, scans
+from db.queries.chunks import claims, dispatch
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler import listing
@@ -137,9 +138,9 @@ def do_all(engine: Engine, asked: Submission, *, checkpoint: str, seconds: float
     """Every pending scan is done, one each `seconds`, and its output stored."""
     with session_scope(engine) as session:
         at = NOON
-        for message in queue.take_for_dispatch(session, 1, 99, now=NOON):
-            chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
-            for scan in chunks.pending_scans(session, message.chunk_id):
+        for message in dispatch.take_for_dispatch(session, 1, 99, now=NOON):
+            claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+            for scan in claims.pending_scans(session, message.chunk_id):
                 at += timedelta(seconds=seconds)
                 output = Path(asked.destination, scan.output_key)
                 output.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +148,7 @@ def do_all(engine: Engine, asked: Submission, *, checkpoint: str, seconds: float
                 measured = Measured(output_sha256="0", output_bytes=8, checkpoint=checkpoint, source_bytes=13)
                 done = ScanRecord(scan.id, ScanState.DONE, 1, measured, "w", at)
                 leases.record(session, message, [done], lease_seconds=60, now=NOON)
-            chunks.release(session, message, not_before=None)
+            claims.release(session, message, not_before=None)
         jobs.complete_finished(session, now=NOON)
 
 

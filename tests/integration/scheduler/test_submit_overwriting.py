@@ -8,7 +8,8 @@ from sqlalchemy import Engine
 
 from db.migrations import upgrade
 from db.models.jobs import ScanState
-from db.queries import chunks, jobs, leases, queue, scans
+from db.queries import jobs, leases, scans
+from db.queries.chunks import claims, dispatch
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.submit import Submission, Submitter
@@ -74,14 +75,14 @@ def submit(engine: Engine, root: str, s3_options: S3Options) -> Callable[..., li
 
 def colour_all(engine: Engine, place: Place, job_id: int) -> None:
     with session_scope(engine) as session:
-        for message in queue.take_for_dispatch(session, job_id, 99, now=NOON):
-            chunks.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
-            for scan in chunks.pending_scans(session, message.chunk_id):
+        for message in dispatch.take_for_dispatch(session, job_id, 99, now=NOON):
+            claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+            for scan in claims.pending_scans(session, message.chunk_id):
                 place(f"out/{scan.output_key}", MADE)
                 measured = Measured(output_sha256="0", output_bytes=len(MADE), checkpoint="one", source_bytes=4)
                 done = ScanRecord(scan.id, ScanState.DONE, 1, measured, "w", NOON)
                 leases.record(session, message, [done], lease_seconds=60, now=NOON)
-            chunks.release(session, message, not_before=None)
+            claims.release(session, message, not_before=None)
         jobs.complete_finished(session, now=NOON)
 
 

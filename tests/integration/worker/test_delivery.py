@@ -15,8 +15,9 @@ from sqlalchemy import Engine
 
 from db.clock import utc_now
 from db.models.jobs import ChunkState, Scan, ScanState
-from db.queries import chunks, jobs, queue, scans
-from db.queries.chunks import Claim
+from db.queries import jobs, scans
+from db.queries.chunks import claims, dispatch
+from db.queries.chunks.claims import Claim
 from db.session import read_scope, session_scope
 from scheduler.submit import Submission, Submitter
 from tests.rows import chunk_of
@@ -70,8 +71,8 @@ def claim(engine: Engine, child: Child, collection: Path) -> Callable[[], Claim]
     def claim() -> Claim:
         later = utc_now() + timedelta(hours=1)  # whatever pause it had is over
         with session_scope(engine) as session:
-            [message] = queue.take_for_dispatch(session, 1, 1, now=later)
-            claimed = chunks.claim(session, message, worker=child.holder, lease_seconds=60, now=utc_now())
+            [message] = dispatch.take_for_dispatch(session, 1, 1, now=later)
+            claimed = claims.claim(session, message, worker=child.holder, lease_seconds=60, now=utc_now())
         assert claimed is not None
         return claimed
 

@@ -14,7 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Engine, delete
 
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
-from db.queries import chunks, jobs, leases, queue
+from db.queries import jobs, leases
+from db.queries.chunks import claims as chunks
+from db.queries.chunks import dispatch
 from db.session import session_scope
 from tests.integration.db.truth.seen import Seen
 from tests.integration.db.truth.steps import CHUNK_ATTEMPTS, LEASE_SECONDS, Holder, Step, Steps
@@ -74,10 +76,10 @@ class JobTruth(Steps, RuleBasedStateMachine):
             case "dispatch":
                 self._do(self._dispatch(self._job(pick), 1 + pick % 4))
             case "send again":
-                again = partial(queue.take_for_resend, count=2, queued_before=self.now, now=self.now)
+                again = partial(dispatch.take_for_resend, count=2, queued_before=self.now, now=self.now)
                 self._do(Step(again, self.sent.extend))
             case "take back":
-                self._do(Step(partial(queue.take_back, count=2, below_priority=1)))
+                self._do(Step(partial(dispatch.take_back, count=2, below_priority=1)))
             case "expire":
                 self.expire()
             case "complete":
@@ -220,8 +222,8 @@ class JobTruth(Steps, RuleBasedStateMachine):
         self.expire()
         for job_id in self.seen.jobs:
             with session_scope(self.engine) as session:
-                self.sent = queue.take_for_dispatch(session, job_id, 1000, now=self.now)
-                self.sent += queue.take_for_resend(session, 1000, queued_before=self.now, now=self.now)
+                self.sent = dispatch.take_for_dispatch(session, job_id, 1000, now=self.now)
+                self.sent += dispatch.take_for_resend(session, 1000, queued_before=self.now, now=self.now)
             for message in self.sent:
                 self._do(self._deliver(message))
 

@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import Chunk, ChunkState, JobState, ScanState
-from db.queries import chunks, jobs, leases, queue, retries
-from db.queries.chunks import Claim, Message
+from db.queries import jobs, leases, retries
+from db.queries.chunks import claims, dispatch
+from db.queries.chunks.claims import Claim, Message
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 
@@ -80,15 +81,15 @@ class Steps:
         return Step(lambda session: jobs.complete_finished(session, now=self.now))
 
     def _dispatch(self, job_id: int, count: int) -> Step:
-        take = partial(queue.take_for_dispatch, job_id=job_id, count=count, now=self.now)
+        take = partial(dispatch.take_for_dispatch, job_id=job_id, count=count, now=self.now)
         return Step(take, lambda result: self.sent.extend(result if isinstance(result, list) else []))
 
     def _deliver(self, message: Message) -> Step:
         name = f"machine-{len(self.sent)}/{self.now.timestamp()}-{len(self.holders)}"
 
         def work(session: Session) -> tuple[Claim, list[int]] | None:
-            claim = chunks.claim(session, message, worker=name, lease_seconds=LEASE_SECONDS, now=self.now)
-            return (claim, [scan.id for scan in chunks.pending_scans(session, claim.chunk_id)]) if claim else None
+            claim = claims.claim(session, message, worker=name, lease_seconds=LEASE_SECONDS, now=self.now)
+            return (claim, [scan.id for scan in claims.pending_scans(session, claim.chunk_id)]) if claim else None
 
         def then(result: Any) -> None:
             if isinstance(result, tuple):
@@ -117,7 +118,7 @@ class Steps:
         def then(result: Any) -> None:
             self.holders = [each for each in self.holders if each is not holder]
 
-        return Step(lambda session: chunks.release(session, holder.message, not_before=not_before), then)
+        return Step(lambda session: claims.release(session, holder.message, not_before=not_before), then)
 
     def _lose(self, holder: Holder, child_died: bool) -> Step:
         lose = partial(leases.give_up, message=holder.message, chunk_attempts=CHUNK_ATTEMPTS, now=self.now)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import Chunk, ChunkState, Job, JobState
 from db.models.pool import Worker
-from db.queries.chunks import WANTED_CHECKPOINT, Message
+from db.queries.chunks.claims import WANTED_CHECKPOINT, Message
 
 
 def waiting_by_job(

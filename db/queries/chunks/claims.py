@@ -15,7 +15,8 @@ from db.errors import LeaseLost
 from db.models.base import UtcDateTime
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.models.pool import Worker
-from db.queries import bulk, tallies
+from db.queries import bulk
+from db.queries.chunks import tallies
 
 # The checkpoint that a job is to be coloured with, where it is not left to the workers.
 WANTED_CHECKPOINT = Job.options["checkpoint"].as_string()

@@ -1,0 +1,1 @@
+"""Chunks: claim, extend and release their leases; send them to the broker; count their scans."""
