@@ -17,7 +17,8 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
-from db.queries import jobs, scans
+from db.queries import scans
+from db.queries.jobs import lifecycle
 from db.queries.scans import Output
 from db.session import read_scope, session_scope
 from scheduler.words import counted
@@ -69,8 +70,8 @@ class Sealer:
         jobs with this destination put there; ServiceUnavailable.
         """
         with read_scope(self._engine) as session:
-            job = jobs.get(session, job_id)
-            others = [each.id for each in jobs.unfinished(session) if each.destination == job.destination]
+            job = lifecycle.get(session, job_id)
+            others = [each.id for each in lifecycle.unfinished(session) if each.destination == job.destination]
         _expect_ended(job, others)
         destination = self._open(job.destination)
         with tempfile.TemporaryDirectory(prefix="photochrom-bag-") as folder:
@@ -78,7 +79,7 @@ class Sealer:
             self._store_all(job, sealed, destination, Path(folder))
         _check(job.destination)
         with session_scope(self._engine) as session:
-            jobs.note_sealed(session, job_id, now=database_now(session))
+            lifecycle.note_sealed(session, job_id, now=database_now(session))
         return sealed
 
     def _open(self, uri: str) -> Storage:
@@ -192,7 +193,7 @@ def _batches(found: Iterable[tuple[str, int]], size: int) -> Iterator[list[tuple
 def seal_last(engine: Engine, s3: S3Options) -> Sealed:
     """Seal the destination of the last completed job that makes a bag, again if need be; raises as `Sealer.seal`."""
     with read_scope(engine) as session:
-        job_id = jobs.last_with_a_bag(session)
+        job_id = lifecycle.last_with_a_bag(session)
     if job_id is None:
         raise UsageError("no job has made a bag here; expected one that was run with --bag: name a new output folder")
     return Sealer(engine, s3=s3).seal(job_id)

@@ -6,7 +6,8 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import JobState, Scan, ScanState
-from db.queries import jobs, scans
+from db.queries import scans
+from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 from scheduler.present import own_checkpoint
 from scheduler.submit import Submission, Submitter, expect_a_scan, open_both
@@ -26,8 +27,8 @@ def submit_missing(engine: Engine, asked: Submission, *, settings: Settings) -> 
     """
     with session_scope(engine) as session:
         now = database_now(session)
-        for job in jobs.unfinished(session):
-            jobs.change_state(session, job.id, JobState.CANCELLED, now=now)
+        for job in lifecycle.unfinished(session):
+            lifecycle.change_state(session, job.id, JobState.CANCELLED, now=now)
     submitter = Submitter(
         engine,
         s3=settings.s3_options,

@@ -5,8 +5,9 @@ import logging
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import jobs, leases
+from db.queries import leases
 from db.queries.chunks import claims
+from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,9 @@ def complete_jobs(engine: Engine) -> list[int]:
     """Returns the jobs that this call completed. Those that failed too often are aborted first."""
     with session_scope(engine) as session:
         now = database_now(session)
-        for job_id in jobs.abort_failing(session, now=now):
+        for job_id in lifecycle.abort_failing(session, now=now):
             logger.warning("job %d is aborted: more of its scans failed than it allows", job_id, extra={"job": job_id})
-        completed = jobs.complete_finished(session, now=now)
+        completed = lifecycle.complete_finished(session, now=now)
     for job_id in completed:
         logger.info("job %d is completed", job_id, extra={"job": job_id})
     return completed

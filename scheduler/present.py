@@ -8,8 +8,9 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import jobs, scans, workers
-from db.queries.jobs import NewScan
+from db.queries import scans, workers
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope
 from scheduler.submission import Submission, same_options
 from worker.error_codes import OF_THE_SCAN
@@ -52,7 +53,7 @@ class Present:
             self._checkpoints = checkpoints()
         if asked.only_changed or asked.overwrite == "new":
             with read_scope(engine) as session:
-                between = jobs.between(session, source.uri, destination.uri)
+                between = lifecycle.between(session, source.uri, destination.uri)
             alike = [job for job in between if asked.overwrite == "new" or same_options(job.options, asked.options)]
             self._job_ids = [job.id for job in alike]
 

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import Job
-from db.queries import jobs
+from db.queries.jobs import lifecycle
 from db.session import read_scope
 from scheduler.report import REPORTS
 from scheduler.report.build import build_report
@@ -25,7 +25,7 @@ def report_key(job: Job) -> str:
 def write_report(engine: Engine, job_id: int, path: Path, *, s3: S3Options, settings: Settings) -> None:
     """One HTML file at `path`; raises UsageError when there is no such job."""
     with read_scope(engine) as session:
-        job = jobs.get(session, job_id)
+        job = lifecycle.get(session, job_id)
         source, destination = (open_storage(parse_location(uri), s3=s3) for uri in (job.source, job.destination))
         facts = settings_facts(settings)
         data = build_report(session, job_id, source, destination, now=database_now(session), settings=facts)
@@ -38,7 +38,7 @@ def store_report(engine: Engine, job_id: int, settings: Settings) -> str:
     A job that went on and ended again gets its report anew, in place of the one before.
     """
     with read_scope(engine) as session:
-        job = jobs.get(session, job_id)
+        job = lifecycle.get(session, job_id)
     key = report_key(job)
     destination = open_storage(parse_location(job.destination), s3=settings.s3_options)
     with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder:

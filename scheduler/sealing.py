@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 
 from sqlalchemy import Engine
 
-from db.queries import jobs
+from db.queries.jobs import lifecycle
 from db.session import read_scope
 from scheduler.bag import Sealer
 from worker.errors import PhotochromError
@@ -35,7 +35,7 @@ class Sealing:
         if self._under_way is not None and not self._under_way.done():
             return
         with read_scope(self._engine) as session:
-            waiting = [each for each in jobs.to_seal(session) if time.monotonic() >= self._not_before.get(each, 0)]
+            waiting = [each for each in lifecycle.to_seal(session) if time.monotonic() >= self._not_before.get(each, 0)]
         if waiting:
             self._under_way = self._executor.submit(self._seal_all, waiting)
 

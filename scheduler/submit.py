@@ -7,9 +7,9 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
-from db.queries import jobs, submissions
-from db.queries.jobs import NewScan
-from db.queries.submissions import Listing
+from db.queries.jobs import lifecycle, submissions
+from db.queries.jobs.lifecycle import NewScan
+from db.queries.jobs.submissions import Listing
 from db.queries.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
 from scheduler.listing import PAGE_SCANS, Lister
@@ -132,7 +132,7 @@ class Submitter:
             submissions.lock(session)
             found = submissions.same_job(session, same)
             if found is None:
-                job_id = jobs.create(
+                job_id = lifecycle.create(
                     session,
                     name=asked.name or source.uri,
                     source=source.uri,
@@ -175,7 +175,7 @@ class Submitter:
                 # Another scan with the same output is not there, and is refused as at the first try.
                 page = [scan for scan in page if (scan.source_key, scan.output_key) not in there]
             if page:
-                jobs.add_scans(session, listing.job_id, page, chunk_scans=self._chunk_scans)
+                lifecycle.add_scans(session, listing.job_id, page, chunk_scans=self._chunk_scans)
 
     def _lister(self, asked: Submission, source: Storage, destination: Storage, submitted: Submitted) -> Lister:
         is_new = _is_new_folder(parse_location(asked.destination))

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.pool import Scheduler, Worker
-from db.queries import jobs, schedulers, workers
-from db.queries.jobs import Progress
+from db.queries import schedulers, workers
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import Progress
 from scheduler.words import counted
 
 
@@ -30,7 +31,7 @@ def unserved(session: Session, found: list[Progress], *, silent_seconds: float) 
 
 
 def _waits(session: Session, job_id: int, now: datetime) -> str:
-    count, first = jobs.waiting(session, job_id, now=now)
+    count, first = lifecycle.waiting(session, job_id, now=now)
     if first is None:
         return ""
     return (

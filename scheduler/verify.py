@@ -9,7 +9,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.models.jobs import Job, Scan, ScanState
-from db.queries import jobs, scans
+from db.queries import scans
+from db.queries.jobs import lifecycle
 from db.session import read_scope
 from scheduler.bag import TAG_FILES, TAG_MANIFEST
 from scheduler.differences import Difference, Verified
@@ -36,7 +37,7 @@ class Verifier:
         unknown job or locations that are gone; ServiceUnavailable.
         """
         with read_scope(self._engine) as session:
-            job = jobs.get(session, job_id)
+            job = lifecycle.get(session, job_id)
         source, destination = self._open(job.source), self._open(job.destination)
         verified = Verified()
         with (

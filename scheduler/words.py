@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from db.queries.jobs import Progress
+    from db.queries.jobs.lifecycle import Progress
 
 
 def counted(count: int, noun: str) -> str:

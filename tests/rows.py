@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from db.models.jobs import Chunk
-from db.queries import jobs, scans
-from db.queries.jobs import NewScan
+from db.queries import scans
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope, session_scope
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -16,7 +17,7 @@ def make_job(engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority
     """A running job over box/0.jpg, box/1.jpg ..."""
     listed = [NewScan(f"box/{number}.jpg", f"etag-{number}", 1000, f"box/{number}.jpg") for number in range(scan_count)]
     with session_scope(engine) as session:
-        job_id = jobs.create(
+        job_id = lifecycle.create(
             session,
             name="a box",
             source="s3://scans/in",
@@ -25,8 +26,8 @@ def make_job(engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority
             priority=priority,
             now=now,
         )
-        jobs.add_scans(session, job_id, listed, chunk_scans=chunk_scans)
-        jobs.start(session, job_id, other_count=0)
+        lifecycle.add_scans(session, job_id, listed, chunk_scans=chunk_scans)
+        lifecycle.start(session, job_id, other_count=0)
     return job_id
 
 

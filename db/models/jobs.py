@@ -93,7 +93,7 @@ class Job(Base):
     state: Mapped[str] = mapped_column(String(16), default=JobState.SUBMITTING)
     scan_count: Mapped[int] = mapped_column(BigInteger, default=0)
     other_count: Mapped[int] = mapped_column(BigInteger, default=0)  # files in the listing that are no scans
-    # How far its listing is, so that the same submit can go on after a kill; see db.queries.submissions.
+    # How far its listing is, so that the same submit can go on after a kill; see db.queries.jobs.submissions.
     listing: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     listing_attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts submits; fences off earlier ones
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from db.errors import UsageError
 from db.models.jobs import Job, Scan, ScanState
 from db.models.reviews import Review, Verdict
-from db.queries import jobs
-from db.queries.jobs import NewScan
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
 
 _PART = 1_000
 _QUEUE = table(
@@ -60,7 +60,7 @@ def verdicts(session: Session, job_id: int) -> list[tuple[Review, str]]:
 
 def outputs(session: Session, job_id: int, keys: Sequence[str]) -> list[Scan]:
     """The job's done scans with these source or output keys; raises UsageError for a key that has none."""
-    jobs.get(session, job_id)
+    lifecycle.get(session, job_id)
     found: dict[int, Scan] = {}
     for start in range(0, len(keys), _PART):
         part = keys[start : start + _PART]
@@ -88,7 +88,7 @@ def redo(
     session: Session, job: Job, scans: Sequence[Scan], by: By, *, options: dict[str, Any], chunk_scans: int
 ) -> int:
     """A job that makes these outputs anew, each in its own place, with other options; returns its number."""
-    job_id = jobs.create(
+    job_id = lifecycle.create(
         session,
         name=f"{job.name}, redone",
         source=job.source,
@@ -99,7 +99,7 @@ def redo(
         now=by.at,
     )
     again = [NewScan(scan.source_key, scan.source_etag, scan.source_bytes, scan.output_key) for scan in scans]
-    jobs.add_scans(session, job_id, again, chunk_scans=chunk_scans)
-    jobs.start(session, job_id, other_count=0)
+    lifecycle.add_scans(session, job_id, again, chunk_scans=chunk_scans)
+    lifecycle.start(session, job_id, other_count=0)
     decide(session, scans, Verdict.REDONE, by, redo_job_id=job_id)
     return job_id

@@ -65,7 +65,7 @@ def status(
     json: Json = False,
 ) -> None:
     """Show how far a job is, or the latest jobs, or the workers."""
-    from db.queries import jobs
+    from db.queries.jobs import lifecycle
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import job_rows, jobs_table, printable, report_of
@@ -84,8 +84,8 @@ def status(
         failed = sum(each.failed for each in watch_jobs(engine, job, silent_seconds=settings.silent_seconds))
         raise typer.Exit(1 if failed and job is not None else 0)
     with read_scope(engine) as session:
-        ids = [job] if job is not None else jobs.recent_ids(session, limit=20)
-        found = [jobs.progress(session, each) for each in ids]
+        ids = [job] if job is not None else lifecycle.recent_ids(session, limit=20)
+        found = [lifecycle.progress(session, each) for each in ids]
         hints = unserved(session, found, silent_seconds=settings.silent_seconds)
     if json:
         common.print_json(job_rows(found, hints))
@@ -123,8 +123,8 @@ def scans(
 ) -> None:
     """List a job's scans and what became of each."""
     from db.models.jobs import ScanState
-    from db.queries import jobs as job_queries
     from db.queries import scans as scan_queries
+    from db.queries.jobs import lifecycle as job_queries
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import scan_row, scans_table
@@ -171,12 +171,12 @@ def cancel(job: JobId) -> None:
 
 def _change(job: int, state: str) -> None:
     from db.clock import database_now
-    from db.queries import jobs
+    from db.queries.jobs import lifecycle
     from db.session import session_scope
     from scheduler.cli import common
 
     with session_scope(common.database(common.settings())) as session:
-        jobs.change_state(session, job, state, now=database_now(session))
+        lifecycle.change_state(session, job, state, now=database_now(session))
     print(f"job {job} is {state}")
 
 
@@ -186,7 +186,7 @@ def retry(
 ) -> None:
     """Try a job's failed scans again."""
     from db.clock import database_now
-    from db.queries import retries
+    from db.queries.jobs import retries
     from db.session import session_scope
     from scheduler.cli import common
     from scheduler.words import counted
@@ -198,12 +198,12 @@ def retry(
 
 def priority(job: JobId, number: Annotated[int, typer.Argument(help="Higher goes first.")]) -> None:
     """Change a job's priority; it counts from the next round of the scheduler on."""
-    from db.queries import jobs
+    from db.queries.jobs import lifecycle
     from db.session import session_scope
     from scheduler.cli import common
 
     with session_scope(common.database(common.settings())) as session:
-        jobs.set_priority(session, job, number)
+        lifecycle.set_priority(session, job, number)
     print(f"job {job} has priority {number}")
 
 
@@ -232,7 +232,7 @@ def bag(job: JobId) -> None:
 
 def verify(job: JobId, json: Json = False) -> None:
     """Read a job's sources and outputs again: report what is changed, missing or extra, and what to do."""
-    from db.queries import jobs
+    from db.queries.jobs import lifecycle
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import printable
@@ -250,7 +250,7 @@ def verify(job: JobId, json: Json = False) -> None:
             print(printable(f"{each.what} {each.side}: {each.key} {each.detail}".rstrip()))
         print(verified.sentence())
         with read_scope(engine) as session:
-            sentences = remedies(jobs.get(session, job), verified, state_folder=state_folder_of(engine))
+            sentences = remedies(lifecycle.get(session, job), verified, state_folder=state_folder_of(engine))
         for sentence in sentences:
             print(printable(sentence))
     raise typer.Exit(1 if verified.differences else 0)

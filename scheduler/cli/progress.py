@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from db.models.jobs import Scan
-from db.queries.jobs import Progress as JobProgress
+from db.queries.jobs.lifecycle import Progress as JobProgress
 from scheduler.submission import Submitted
 from scheduler.words import counted, pace, why_aborted
 

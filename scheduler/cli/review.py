@@ -90,11 +90,12 @@ def _decide(
 
 
 def _redo(session: Any, settings: Settings, job_id: int, found: Sequence[Any], who: By, checkpoint: str | None) -> str:
-    from db.queries import jobs, reviews, workers
+    from db.queries import reviews, workers
+    from db.queries.jobs import lifecycle
     from scheduler.words import counted
 
     options = {"checkpoint": checkpoint} if checkpoint else {}
-    job = jobs.get(session, job_id)
+    job = lifecycle.get(session, job_id)
     made = reviews.redo(session, job, found, who, options=options, chunk_scans=settings.chunk_scans)
     waits = "" if checkpoint is None or workers.known(session, checkpoint) else _waits(workers.checkpoints(session))
     return f"job {made} makes {counted(len(found), 'output')} anew{waits}; photochrom status {made}"
@@ -109,13 +110,14 @@ def _list_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from db.queries import jobs, reviews
+    from db.queries import reviews
+    from db.queries.jobs import lifecycle
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import printable
 
     with read_scope(engine) as session:
-        jobs.get(session, job_id)
+        lifecycle.get(session, job_id)
         found, total = reviews.queue(session, job_id, limit=limit), reviews.queue_length(session, job_id)
     if json:
         common.print_json(found)
@@ -144,13 +146,14 @@ def _list_verdicts(engine: Engine, job_id: int, *, json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from db.queries import jobs, reviews
+    from db.queries import reviews
+    from db.queries.jobs import lifecycle
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import printable
 
     with read_scope(engine) as session:
-        jobs.get(session, job_id)
+        lifecycle.get(session, job_id)
         found = reviews.verdicts(session, job_id)
     if json:
         fields = ("verdict", "reviewed_by", "reviewed_at", "note", "redo_job_id")

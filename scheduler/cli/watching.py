@@ -13,8 +13,8 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import jobs
-from db.queries.jobs import Progress as JobProgress
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import Progress as JobProgress
 from db.session import read_scope
 from scheduler.cli.progress import duration, jobs_table, printable, seconds_left
 from scheduler.unserved import unserved
@@ -90,8 +90,8 @@ def follow(
         while True:
             check()
             with read_scope(engine) as session:
-                found = jobs.progress(session, job_id)
-                failed = jobs.failure_that_may_pass(session, job_id, now=database_now(session))
+                found = lifecycle.progress(session, job_id)
+                failed = lifecycle.failure_that_may_pass(session, job_id, now=database_now(session))
             waits = (
                 (failed.error_code or "", f"waits: {failed.error_message}; tried again by itself") if failed else None
             )
@@ -136,9 +136,9 @@ class _Look:
     def __call__(self) -> list[JobProgress]:
         with read_scope(self._engine) as session:
             if self._all:
-                self._ids |= {job.id for job in jobs.unfinished(session)}
-            ids = sorted(self._ids, reverse=True)[:LATEST] or jobs.recent_ids(session, limit=LATEST)
-            found = [jobs.progress(session, each) for each in ids]
+                self._ids |= {job.id for job in lifecycle.unfinished(session)}
+            ids = sorted(self._ids, reverse=True)[:LATEST] or lifecycle.recent_ids(session, limit=LATEST)
+            found = [lifecycle.progress(session, each) for each in ids]
             self.hints = unserved(session, found, silent_seconds=self._silent_seconds)
         self.over = all(each.ended for each in found)
         return found

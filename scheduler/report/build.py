@@ -10,7 +10,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, Scan
-from db.queries import jobs, report_rows
+from db.queries import report_rows
+from db.queries.jobs import lifecycle
 from scheduler.report import collect
 from scheduler.report.data import Fact, Pair, Picture, ReportData
 from scheduler.report.facts import job_settings
@@ -35,7 +36,7 @@ def build_report(
 
     A picture that can't be had is a sentence in its pair. Raises UsageError when there is no such job.
     """
-    progress = jobs.progress(session, job_id)
+    progress = lifecycle.progress(session, job_id)
     job = progress.job
     scans = collect.measured(session, job_id)
     totals = collect.totals(session, progress, scans)

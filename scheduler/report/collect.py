@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import ScanState
 from db.queries import report_rows
-from db.queries.jobs import Progress
+from db.queries.jobs.lifecycle import Progress
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
 from scheduler.report.plain_text import shortened, without_credentials
 from scheduler.words import why_aborted

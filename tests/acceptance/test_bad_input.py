@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from db.migrations import upgrade
-from db.queries import jobs
+from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope
 from scheduler.services import S3Server
 from tests.acceptance.command import clean_environment, photochrom, photochrom_here
@@ -69,7 +69,7 @@ def expect_refusal(run: CompletedProcess[str], status: int, *words: str) -> None
 
 def jobs_in(database: str) -> list[int]:
     with read_scope(make_engine(database)) as session:
-        return jobs.recent_ids(session, limit=10)
+        return lifecycle.recent_ids(session, limit=10)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,9 @@ from db.clock import utc_now
 from db.migrations import upgrade
 from db.models.jobs import JobState, ScanState
 from db.models.pool import Worker
-from db.queries import jobs, report_rows, retries, scans, workers
-from db.queries.jobs import NewScan
+from db.queries import report_rows, scans, workers
+from db.queries.jobs import lifecycle, retries
+from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
 from scheduler.dispatch import Dispatcher
@@ -83,7 +84,7 @@ def submit(engine: Engine, count: int) -> int:
     for page in pages(count):
         with session_scope(engine) as session:
             if not job_id:
-                job_id = jobs.create(
+                job_id = lifecycle.create(
                     session,
                     name="a million",
                     source="s3://scans/in",
@@ -92,9 +93,9 @@ def submit(engine: Engine, count: int) -> int:
                     priority=0,
                     now=utc_now(),
                 )
-            jobs.add_scans(session, job_id, page, chunk_scans=64)
+            lifecycle.add_scans(session, job_id, page, chunk_scans=64)
     with session_scope(engine) as session:
-        jobs.start(session, job_id, other_count=0)
+        lifecycle.start(session, job_id, other_count=0)
     return job_id
 
 
@@ -136,7 +137,7 @@ def measure(engine: Engine, count: int, restart: Callable[[], object]) -> int:
 
     settings = Settings(queue_chunks_per_child=2)
     dispatcher = Dispatcher(engine, SilentDoorbell(), settings)  # type: ignore[arg-type]
-    status = reading(lambda session: jobs.progress(session, 1))
+    status = reading(lambda session: lifecycle.progress(session, 1))
     watch.time("status of the job", 0.1, status)
     watch.time("status, the database just started", 0.1, status, before=restart)
     watch.time(
@@ -160,7 +161,7 @@ def measure(engine: Engine, count: int, restart: Callable[[], object]) -> int:
 
 def change(engine: Engine, state: str) -> None:
     with session_scope(engine) as session:
-        jobs.change_state(session, 1, state, now=utc_now())
+        lifecycle.change_state(session, 1, state, now=utc_now())
 
 
 def retry(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from db.clock import database_now
 from db.models.jobs import ChunkState, JobState
-from db.queries import jobs
+from db.queries.jobs import lifecycle
 from db.session import session_scope
 from tests.faults.world import Change, World
 
@@ -90,7 +90,7 @@ def _seconds_until_let_go(world: World, job_id: int, state: str) -> float:
 def _seconds_until_first_in_line(world: World, job_id: int) -> float:
     """From the command until the job's chunks are with the broker, and no less urgent ones."""
     with session_scope(world.engine) as session:
-        jobs.set_priority(session, job_id, 5)
+        lifecycle.set_priority(session, job_id, 5)
         at = database_now(session)
     world.wait(lambda: world.queued() == {job_id}, 30, every=0.05)
     return (world.now() - at).total_seconds()
@@ -98,7 +98,7 @@ def _seconds_until_first_in_line(world: World, job_id: int) -> float:
 
 def _change(world: World, job_id: int, state: str) -> datetime:
     with session_scope(world.engine) as session:
-        jobs.change_state(session, job_id, state, now=database_now(session))
+        lifecycle.change_state(session, job_id, state, now=database_now(session))
         return database_now(session)
 
 

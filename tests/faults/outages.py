@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import create_engine, text
 
 from db.clock import utc_now
-from db.queries import report_rows, retries
+from db.queries import report_rows
+from db.queries.jobs import retries
 from db.session import session_scope
 from tests.faults.outcome import check, device_work
 from tests.faults.world import World

@@ -15,8 +15,8 @@ from sqlalchemy import select, text
 from db.clock import database_now
 from db.migrations import upgrade
 from db.models.jobs import Chunk, ChunkState
-from db.queries import jobs
-from db.queries.jobs import Progress
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import Progress
 from db.session import make_engine, read_scope, session_scope
 from scheduler.services import S3Server, ValkeyServer
 from scheduler.submit import Submission, Submitter
@@ -154,7 +154,7 @@ class World(Processes):
 
     def ended(self, job_id: int) -> bool:
         with read_scope(self.engine) as session:
-            return jobs.progress(session, job_id).ended
+            return lifecycle.progress(session, job_id).ended
 
     def out(self, job_id: int) -> int:
         """How many of the job's chunks are in workers' hands."""
@@ -173,7 +173,7 @@ class World(Processes):
 
     def progress(self) -> Progress:
         with read_scope(self.engine) as session:
-            return jobs.progress(session, self.job_id)
+            return lifecycle.progress(session, self.job_id)
 
     def moments(self, times: int) -> Iterator[None]:
         """So many random moments, spread over the whole job; raises AssertionError when it ends before the last."""

@@ -13,7 +13,7 @@ from PIL import Image
 from sqlalchemy import func, select
 
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
-from db.queries import jobs
+from db.queries.jobs import lifecycle
 from db.session import read_scope
 from scheduler.standalone import System
 from scheduler.submit import Submission, Submitter
@@ -91,7 +91,7 @@ def _wait(system: System, job_ids: list[int], outcome: Outcome, deadline: float)
     while time.monotonic() < deadline:
         system.check()
         with read_scope(system.engine) as session:
-            found = [jobs.progress(session, job_id) for job_id in job_ids]
+            found = [lifecycle.progress(session, job_id) for job_id in job_ids]
         if all(each.job.state == JobState.COMPLETED for each in found):
             return
         resident = _resident()

@@ -6,8 +6,9 @@ from sqlalchemy import Engine
 
 from db.errors import UsageError
 from db.models.jobs import ScanState
-from db.queries import jobs, scans
-from db.queries.jobs import NewScan
+from db.queries import scans
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, make_job
@@ -20,7 +21,7 @@ def test_a_key_comes_back_as_it_was_whatever_is_in_it(engine: Engine) -> None:
     listed = [NewScan(key, "etag", 1, f"{key}.jpg") for key in ODD_KEYS]
 
     with session_scope(engine) as session:
-        jobs.add_scans(session, job_id, listed, chunk_scans=3)
+        lifecycle.add_scans(session, job_id, listed, chunk_scans=3)
 
     with read_scope(engine) as session:
         found = scans.of_job(session, job_id)[1:]
@@ -56,4 +57,4 @@ def test_two_scans_cannot_have_one_output(engine: Engine) -> None:
     listed = [NewScan(key, "etag", 1, "same.jpg") for key in ("a.png", "b.png")]
 
     with pytest.raises(UsageError, match="same output"), session_scope(engine) as session:
-        jobs.add_scans(session, job_id, listed, chunk_scans=3)
+        lifecycle.add_scans(session, job_id, listed, chunk_scans=3)

@@ -7,10 +7,11 @@ from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import ChunkState, JobState, ScanState
-from db.queries import jobs, leases, report_rows, retries, scans
+from db.queries import leases, report_rows, scans
 from db.queries.chunks import claims
 from db.queries.chunks import dispatch as queue
 from db.queries.chunks.claims import Message
+from db.queries.jobs import lifecycle, retries
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
@@ -79,10 +80,10 @@ def test_a_chunk_with_every_scan_recorded_is_done_and_completes_its_job(engine: 
 
     with session_scope(engine) as session:
         claims.release(session, message, not_before=None)
-        assert jobs.complete_finished(session, now=LATER) == [job_id]
+        assert lifecycle.complete_finished(session, now=LATER) == [job_id]
 
     with read_scope(engine) as session:
-        progress = jobs.progress(session, job_id)
+        progress = lifecycle.progress(session, job_id)
     assert (progress.done, progress.pending, progress.job.state) == (2, 0, JobState.COMPLETED)
 
 
@@ -124,7 +125,7 @@ def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> N
     assert scan_states(engine, job_id) == [ScanState.PENDING, ScanState.FAILED, ScanState.PENDING]
     with read_scope(engine) as session:
         assert report_rows.problems_by_code(session, job_id) == [("failed", "worker_killed", 1)]
-        assert jobs.progress(session, job_id).pending == 2
+        assert lifecycle.progress(session, job_id).pending == 2
 
 
 def test_scans_do_not_fail_for_what_killed_their_workers(engine: Engine) -> None:
@@ -156,7 +157,7 @@ def test_a_record_written_twice_counts_once(engine: Engine) -> None:
 def test_a_job_stopped_behind_the_dispatchers_back_is_not_dispatched(engine: Engine, state: str) -> None:
     job_id = make_job(engine, scan_count=1)
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, state, now=NOON)
+        lifecycle.change_state(session, job_id, state, now=NOON)
 
     assert dispatch(engine, job_id) == []
 
@@ -173,7 +174,7 @@ def test_pausing_takes_chunks_back_from_the_broker(engine: Engine) -> None:
     [message] = dispatch(engine, job_id)
 
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.PAUSED, now=NOON)
 
     assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
     assert not claim(engine, message)
@@ -187,7 +188,7 @@ def test_a_worker_hears_that_its_job_was_cancelled(engine: Engine) -> None:
     claim(engine, message)
 
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=NOON)
         assert claims.extend(session, message, lease_seconds=60, now=NOON) is False
 
 
@@ -207,14 +208,14 @@ def test_retry_brings_failed_scans_and_their_job_back(engine: Engine) -> None:
         claim(engine, message)
         lose(engine, message)
     with session_scope(engine) as session:
-        assert jobs.complete_finished(session, now=LATER) == [job_id]
+        assert lifecycle.complete_finished(session, now=LATER) == [job_id]
 
     with session_scope(engine) as session:
         assert retries.retry_failed(session, job_id, code="worker_killed", now=LATER) == 1
 
     assert len(dispatch(engine, job_id)) == 1
     with read_scope(engine) as session:
-        progress = jobs.progress(session, job_id)
+        progress = lifecycle.progress(session, job_id)
     assert (progress.failed, progress.pending, progress.job.state) == (0, 1, JobState.RUNNING)
 
 
@@ -223,7 +224,7 @@ def test_times_come_back_in_utc(engine: Engine) -> None:
     job_id = make_job(engine, scan_count=1, now=rome)
 
     with read_scope(engine) as session:
-        created = jobs.get(session, job_id).created_at
+        created = lifecycle.get(session, job_id).created_at
 
     assert (created, created.tzinfo) == (rome, UTC)
 
@@ -239,7 +240,7 @@ def test_a_record_repeated_because_its_answer_was_lost_counts_once(engine: Engin
         record_done(engine, message, ids)
 
     with read_scope(engine) as session:
-        progress = jobs.progress(session, job_id)
+        progress = lifecycle.progress(session, job_id)
         assert [scan.attempts for scan in scans.of_job(session, job_id)] == [1, 1]
     assert (progress.done, progress.pending) == (2, 0)
 
@@ -259,20 +260,20 @@ def test_a_paused_job_whose_last_chunk_ends_is_completed(engine: Engine) -> None
     [message] = dispatch(engine, job_id)
     claim(engine, message)
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.PAUSED, now=NOON)
     with read_scope(engine) as session:
         ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
     record_done(engine, message, ids)
 
     with session_scope(engine) as session:
         claims.release(session, message, not_before=None)
-        assert jobs.complete_finished(session, now=LATER) == [job_id]
+        assert lifecycle.complete_finished(session, now=LATER) == [job_id]
 
 
 def test_scans_of_a_cancelled_job_are_not_retried(engine: Engine) -> None:
     job_id = make_job(engine, scan_count=1)
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=NOON)
 
     with pytest.raises(UsageError, match="cancelled"), session_scope(engine) as session:
         retries.retry_failed(session, job_id, now=LATER)

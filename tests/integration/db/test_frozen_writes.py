@@ -13,10 +13,10 @@ from sqlalchemy import Engine, update
 
 from db.errors import DatabaseUnavailable
 from db.models.jobs import Chunk, ChunkState
-from db.queries import retries
 from db.queries.chunks import claims
 from db.queries.chunks import dispatch as queue
 from db.queries.chunks.claims import Message
+from db.queries.jobs import retries
 from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
 from tests.integration.db.frozen_writer import SCAN_COUNT

@@ -17,8 +17,9 @@ from sqlalchemy.exc import IntegrityError
 
 from db.migrations import upgrade
 from db.models.jobs import ScanState
-from db.queries import jobs, leases
+from db.queries import leases
 from db.queries.chunks import claims
+from db.queries.jobs import lifecycle
 from db.session import make_engine
 from tests.integration.db.truth.machine import JobTruth
 
@@ -63,7 +64,7 @@ FAULTS = {
         "Chunk.state.in_((ChunkState.QUEUED, ChunkState.LEASED))",
     ),
     "double completion": (
-        jobs,
+        lifecycle,
         "complete_finished",
         "(JobState.RUNNING, JobState.PAUSED)",
         "(JobState.RUNNING, JobState.PAUSED, JobState.COMPLETED)",

@@ -8,9 +8,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from db.models.jobs import ChunkState, JobState, ScanState
-from db.queries import jobs, retries, scans
+from db.queries import scans
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import Message
+from db.queries.jobs import lifecycle, retries
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
@@ -98,12 +99,12 @@ def test_a_job_is_not_completed_while_its_scans_are_brought_back(engine: Engine,
 
     with session_scope(engine) as session:
         retries.retry_failed(session, job_id, now=NOON)
-        completing = other.submit(transaction, engine, lambda its: jobs.complete_finished(its, now=NOON))
+        completing = other.submit(transaction, engine, lambda its: lifecycle.complete_finished(its, now=NOON))
         wait_until_blocked(engine, completing)
     completing.result(10)
 
     with read_scope(engine) as session:
-        assert jobs.get(session, job_id).state == JobState.RUNNING
+        assert lifecycle.get(session, job_id).state == JobState.RUNNING
 
 
 def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
@@ -114,7 +115,7 @@ def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
     with session_scope(engine) as session:
         [message] = dispatch.take_for_dispatch(session, job_id, 1, now=NOON)
         cancelling = other.submit(
-            transaction, engine, lambda its: jobs.change_state(its, job_id, JobState.CANCELLED, now=NOON)
+            transaction, engine, lambda its: lifecycle.change_state(its, job_id, JobState.CANCELLED, now=NOON)
         )
         wait_until_blocked(engine, cancelling)
     cancelling.result(10)

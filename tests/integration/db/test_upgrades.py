@@ -14,8 +14,9 @@ from sqlalchemy import Engine, MetaData, text
 import db.migrations
 from db.migrations import _without_cascades, check_up_to_date, current_revision, upgrade
 from db.models.jobs import JobState, ScanState
-from db.queries import jobs, leases
+from db.queries import leases
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON
@@ -151,6 +152,6 @@ def finish(engine: Engine) -> None:
         leases.record(session, message, [done], lease_seconds=60, now=later)
         claims.release(session, message, not_before=None)
         assert claimed is not None
-        assert jobs.complete_finished(session, now=later) == [1]
+        assert lifecycle.complete_finished(session, now=later) == [1]
     with read_scope(engine) as session:
-        assert jobs.get(session, 1).state == JobState.COMPLETED
+        assert lifecycle.get(session, 1).state == JobState.COMPLETED

@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from db.models.jobs import Scan
-from db.queries import doubts, jobs, leases, retries, scans
+from db.queries import doubts, leases, scans
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle, retries
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, make_job
@@ -181,7 +182,7 @@ def _random(dice: random.Random) -> Measured:
 
 def test_status_tells_what_the_view_tells(worked: Engine) -> None:
     with read_scope(worked) as session:
-        found = jobs.progress(session, 1)
+        found = lifecycle.progress(session, 1)
 
     assert (found.done, found.failed, found.pending) == (5, 3, 2)
     assert found.scans_per_second == pytest.approx(8 / 180)

@@ -7,8 +7,8 @@ from sqlalchemy import Engine, text, update
 
 from db.migrations import upgrade
 from db.models.jobs import Chunk, JobState
-from db.queries import jobs
 from db.queries.chunks import dispatch
+from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON, make_job
 
@@ -32,9 +32,9 @@ def test_workers_are_wanted_from_the_first_chunk_to_the_last(postgresql_url: str
         dispatch.take_for_dispatch(session, job_id, 3, now=NOON)
     assert waiting(engine) == 10  # at the broker, or in a worker's hands, they are still to be done
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.PAUSED, now=NOON)
     assert waiting(engine) == 0
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.RUNNING, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.RUNNING, now=NOON)
         session.execute(update(Chunk).values(state="done", done_count=10, queued_at=None))
     assert waiting(engine) == 0

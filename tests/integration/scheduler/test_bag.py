@@ -11,10 +11,10 @@ from sqlalchemy import Engine, select, update
 
 from db.migrations import upgrade
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
-from db.queries import jobs
 from db.queries.chunks import claims
-from db.queries.jobs import NewScan
-from db.queries.retries import retry_failed
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
+from db.queries.jobs.retries import retry_failed
 from db.session import make_engine, read_scope, session_scope
 from scheduler.bag import TAG_FILES, Sealer
 from scheduler.sealing import Sealing
@@ -55,10 +55,10 @@ def place(destination: str, tmp_path: Path, s3_options: S3Options) -> Place:
 def make_job(engine: Engine, destination: str, place: Place, keys: tuple[str, ...] = KEYS, version: str = "") -> int:
     """A completed job with --bag, whose outputs are there; one more scan failed."""
     with session_scope(engine) as session:
-        job_id = jobs.create(
+        job_id = lifecycle.create(
             session, name="test", source="/in", destination=destination, options={"bag": True}, priority=0, now=NOON
         )
-        jobs.add_scans(
+        lifecycle.add_scans(
             session, job_id, [NewScan(key, None, 1, key) for key in (*keys, "data/failed.png")], chunk_scans=9
         )
         for key in keys:

@@ -9,10 +9,11 @@ from sqlalchemy import Engine, update
 from db.clock import database_now, utc_now
 from db.models.jobs import Chunk
 from db.models.pool import Worker
-from db.queries import jobs, workers
+from db.queries import workers
 from db.queries.chunks import claims as chunks
 from db.queries.chunks import dispatch
 from db.queries.chunks.claims import Message
+from db.queries.jobs import lifecycle
 from db.session import session_scope
 from scheduler.dispatch import Dispatcher
 from scheduler.leases import expire
@@ -150,7 +151,7 @@ def test_a_job_whose_priority_is_raised_does_not_wait_either(engine: Engine, dis
     start_worker(engine, children=2)
     dispatcher.round()
     with session_scope(engine) as session:
-        jobs.set_priority(session, other, 1)
+        lifecycle.set_priority(session, other, 1)
 
     dispatcher.round()
 

@@ -8,8 +8,8 @@ from sqlalchemy import Engine, update
 
 from db.clock import utc_now
 from db.models.jobs import Job, JobState
-from db.queries import jobs, retries
-from db.queries.jobs import NewScan
+from db.queries.jobs import lifecycle, retries
+from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope, session_scope
 from scheduler.leases import complete_jobs
 from scheduler.reports import Reporter
@@ -26,10 +26,10 @@ def job(engine: Engine, tmp_path: Path) -> int:
     with session_scope(engine) as session:
         places = {"source": str(tmp_path / "in"), "destination": str(tmp_path / "out")}
         options = {"format": "source", "quality": 95}
-        job_id = jobs.create(session, name="box", **places, options=options, priority=0, now=utc_now())
+        job_id = lifecycle.create(session, name="box", **places, options=options, priority=0, now=utc_now())
         listed = [NewScan(f"{number}.png", None, None, f"{number}.png") for number in range(2)]
-        jobs.add_scans(session, job_id, listed, chunk_scans=2)
-        jobs.start(session, job_id, other_count=0)
+        lifecycle.add_scans(session, job_id, listed, chunk_scans=2)
+        lifecycle.start(session, job_id, other_count=0)
     return job_id
 
 
@@ -58,7 +58,7 @@ def test_a_job_that_ends_gets_its_report_once(engine: Engine, job: int, tmp_path
     assert written.name == f"{utc_now():%Y-%m-%d}-job-{job}.html"
     assert "All <b>2</b> scans are in colour" in written.read_text()
     with read_scope(engine) as session:
-        found = jobs.get(session, job)
+        found = lifecycle.get(session, job)
         assert (found.report_due_at, found.report_key) == (None, f"photochrom-reports/{written.name}")
 
 
@@ -92,7 +92,7 @@ def test_a_report_is_tried_again_when_its_store_is_there_again(engine: Engine, j
 
 def test_a_cancelled_job_has_its_report_after_its_workers_settled(engine: Engine, job: int, tmp_path: Path) -> None:
     with session_scope(engine) as session:
-        jobs.change_state(session, job, JobState.CANCELLED, now=utc_now())
+        lifecycle.change_state(session, job, JobState.CANCELLED, now=utc_now())
     reporter(engine).round()
     assert reports(tmp_path) == []
     with session_scope(engine) as session:

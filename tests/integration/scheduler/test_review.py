@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 from db.models.jobs import ScanState
 from db.models.pool import Worker
 from db.models.reviews import Verdict
-from db.queries import jobs, leases, reviews, scans, workers
+from db.queries import leases, reviews, scans, workers
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle
 from db.queries.reviews import By
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
@@ -67,7 +68,7 @@ def decide(engine: Engine, job_id: int, key: str, verdict: str) -> None:
 def redo(engine: Engine, job_id: int, key: str, **options: str) -> int:
     with session_scope(engine) as session:
         found = reviews.outputs(session, job_id, [key])
-        return reviews.redo(session, jobs.get(session, job_id), found, ADA, options=options, chunk_scans=64)
+        return reviews.redo(session, lifecycle.get(session, job_id), found, ADA, options=options, chunk_scans=64)
 
 
 def test_the_most_doubtful_come_first_and_the_good_and_the_failed_not_at_all(engine: Engine, job: int) -> None:
@@ -91,7 +92,7 @@ def test_a_redo_is_a_job_of_its_own_for_the_same_outputs(engine: Engine, job: in
     with read_scope(engine) as session:
         [scan] = scans.of_job(session, again)
         [(verdict, _)] = reviews.verdicts(session, job)
-        made = jobs.get(session, again)
+        made = lifecycle.get(session, again)
     assert (scan.source_key, scan.output_key, scan.source_etag) == ("box/2.jpg", "box/2.jpg", "etag-2")
     assert (verdict.verdict, verdict.redo_job_id) == (Verdict.REDONE, again)
     assert (made.state, made.destination) == ("running", "s3://scans/out")
@@ -116,7 +117,7 @@ def test_status_says_which_checkpoint_a_job_waits_for(engine: Engine, job: int) 
     again = redo(engine, job, "box/2.jpg", checkpoint="vivid")
 
     with read_scope(engine) as session:
-        hints = unserved(session, [jobs.progress(session, again)], silent_seconds=1e9)
+        hints = unserved(session, [lifecycle.progress(session, again)], silent_seconds=1e9)
 
     assert any(f"job {again} waits for a worker with the checkpoint vivid" in hint for hint in hints)
 

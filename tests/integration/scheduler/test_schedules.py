@@ -10,8 +10,9 @@ from sqlalchemy import Engine, func, select, update
 from db.clock import utc_now
 from db.models.jobs import Job, JobState
 from db.models.schedules import Firing, FiringState, Schedule
-from db.queries import jobs, leases, scans, schedules
+from db.queries import leases, scans, schedules
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler import firing
@@ -71,7 +72,7 @@ class World:
 
     def _running(self) -> list[int]:
         with read_scope(self.engine) as session:
-            return [job.id for job in jobs.unfinished(session)]
+            return [job.id for job in lifecycle.unfinished(session)]
 
     def _work(self, job_id: int, failing: str) -> None:
         with session_scope(self.engine) as session:
@@ -321,7 +322,7 @@ def test_removing_a_schedule_leaves_its_jobs(world: World) -> None:
 
     with read_scope(world.engine) as session:
         assert session.scalar(select(func.count()).select_from(Firing)) == 0
-        assert jobs.get(session, 1).state == JobState.COMPLETED
+        assert lifecycle.get(session, 1).state == JobState.COMPLETED
 
 
 def test_the_clock_is_the_real_one_unless_it_is_set(world: World) -> None:

@@ -7,8 +7,9 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from db.models.jobs import JobState, Scan
-from db.queries import jobs, leases, retries, scans
+from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle, retries
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.cli.progress import job_rows, jobs_table
@@ -94,7 +95,7 @@ def test_an_output_that_does_not_fit_its_format_is_refused_and_leaves_no_job(
         submit(engine, Submission(*folders, manifest=str(manifest)))
 
     with read_scope(engine) as session:
-        assert jobs.recent_ids(session, limit=5) == []
+        assert lifecycle.recent_ids(session, limit=5) == []
 
 
 def test_two_scans_with_one_output_are_refused(engine: Engine, folders: tuple[str, str], tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_the_same_again_is_recognised_until_it_has_ended(engine: Engine, folders
     assert (again.job_id, again.already) == (first.job_id, True)
     assert (other.already, f"job {first.job_id} does this already" in again.sentence()) == (False, True)
     with session_scope(engine) as session:
-        jobs.change_state(session, first.job_id or 0, JobState.CANCELLED, now=NOON)
+        lifecycle.change_state(session, first.job_id or 0, JobState.CANCELLED, now=NOON)
     assert not submit(engine, Submission(*folders)).already
 
 
@@ -145,7 +146,7 @@ def test_a_job_stops_itself_when_too_many_scans_fail(
     complete_jobs(engine)
 
     with read_scope(engine) as session:
-        assert jobs.get(session, job_id).state == state
+        assert lifecycle.get(session, job_id).state == state
 
 
 def test_a_paused_job_whose_last_chunks_fail_is_aborted_and_not_completed(
@@ -155,12 +156,12 @@ def test_a_paused_job_whose_last_chunks_fail_is_aborted_and_not_completed(
     fail(engine, job_id, 2)
     fail(engine, job_id, 1)
     with session_scope(engine) as session:
-        jobs.change_state(session, job_id, JobState.PAUSED, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.PAUSED, now=NOON)
 
     complete_jobs(engine)
 
     with read_scope(engine) as session:
-        assert jobs.get(session, job_id).state == JobState.ABORTED
+        assert lifecycle.get(session, job_id).state == JobState.ABORTED
 
 
 def test_an_aborted_job_says_why_wherever_it_is_shown(
@@ -192,7 +193,7 @@ def test_an_aborted_job_goes_on_after_retry(engine: Engine, folders: tuple[str, 
     complete_jobs(engine)
 
     with session_scope(engine) as session:
-        assert jobs.get(session, job_id).state == JobState.RUNNING
+        assert lifecycle.get(session, job_id).state == JobState.RUNNING
         assert len(dispatch.take_for_dispatch(session, job_id, 5, now=NOON)) == 2
 
 
@@ -208,18 +209,21 @@ def test_an_aborted_job_that_would_be_aborted_again_at_once_is_not_retried(
         retries.retry_failed(session, job_id, code="disk_full", now=NOON)
 
     with read_scope(engine) as session:
-        assert (jobs.get(session, job_id).state, jobs.progress(session, job_id).failed) == (JobState.ABORTED, 2)
+        assert (lifecycle.get(session, job_id).state, lifecycle.progress(session, job_id).failed) == (
+            JobState.ABORTED,
+            2,
+        )
 
 
 def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tuple[str, str]) -> None:
     job_id = submit(engine, Submission(*folders)).job_id or 0
 
     with session_scope(engine) as session:
-        jobs.set_priority(session, job_id, 7)
+        lifecycle.set_priority(session, job_id, 7)
         assert [row[1] for row in dispatch.waiting_by_job(session, now=NOON)] == [7]
-        jobs.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=NOON)
         with pytest.raises(UsageError, match="cancelled"):
-            jobs.set_priority(session, job_id, 8)
+            lifecycle.set_priority(session, job_id, 8)
 
 
 @pytest.mark.parametrize("wrong", [{"overwrite": "no"}, {"max_failures": "-1"}, {"max_failures": "101%"}])

@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from db.models.jobs import JobState, ScanState
-from db.queries import jobs, leases, scans
+from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler import listing
@@ -66,14 +67,14 @@ def test_a_stopped_submit_is_gone_on_with(
     with pytest.raises((Interrupted, ServiceUnavailable, RuntimeError)):
         submitter(engine, stopping_with(error, 6)).submit(asked)
     with read_scope(engine) as session:
-        assert (jobs.get(session, 1).state, jobs.get(session, 1).scan_count) == (JobState.SUBMITTING, 4)
+        assert (lifecycle.get(session, 1).state, lifecycle.get(session, 1).scan_count) == (JobState.SUBMITTING, 4)
 
     again = submitter(engine).submit(asked)
 
     assert (again.job_id, again.resumed, again.scans, again.others) == (1, True, COUNT, COUNT)
     assert keys(engine, 1) == whole(asked)
     with read_scope(engine) as session:
-        assert (jobs.get(session, 1).state, jobs.get(session, 1).scan_count) == (JobState.RUNNING, COUNT)
+        assert (lifecycle.get(session, 1).state, lifecycle.get(session, 1).scan_count) == (JobState.RUNNING, COUNT)
 
 
 def test_a_submit_that_another_took_over_ends_and_adds_nothing(engine: Engine, asked: Submission) -> None:
@@ -88,8 +89,8 @@ def test_a_submit_that_another_took_over_ends_and_adds_nothing(engine: Engine, a
 
     assert (taken[0].job_id, keys(engine, 1)) == (1, whole(asked))
     with read_scope(engine) as session:
-        assert jobs.recent_ids(session, limit=5) == [1]
-        assert jobs.get(session, 1).state == JobState.RUNNING
+        assert lifecycle.recent_ids(session, limit=5) == [1]
+        assert lifecycle.get(session, 1).state == JobState.RUNNING
 
 
 def test_a_stopped_submit_does_not_take_what_other_patterns_chose(engine: Engine, asked: Submission) -> None:
@@ -131,7 +132,7 @@ def test_what_leaves_no_scan_leaves_no_job(engine: Engine, asked: Submission) ->
         submitter(engine).submit(Submission(asked.source, asked.destination, exclude=("*",)))
 
     with read_scope(engine) as session:
-        assert jobs.recent_ids(session, limit=5) == []
+        assert lifecycle.recent_ids(session, limit=5) == []
 
 
 def do_all(engine: Engine, asked: Submission, *, checkpoint: str, seconds: float = 10.0) -> None:
@@ -149,7 +150,7 @@ def do_all(engine: Engine, asked: Submission, *, checkpoint: str, seconds: float
                 done = ScanRecord(scan.id, ScanState.DONE, 1, measured, "w", at)
                 leases.record(session, message, [done], lease_seconds=60, now=NOON)
             claims.release(session, message, not_before=None)
-        jobs.complete_finished(session, now=NOON)
+        lifecycle.complete_finished(session, now=NOON)
 
 
 def test_only_what_another_checkpoint_coloured_or_what_changed_is_missing(engine: Engine, asked: Submission) -> None:
@@ -200,4 +201,4 @@ def test_a_dry_run_says_how_long_it_takes_by_what_was_measured(engine: Engine, a
     assert submitted.hours == (pytest.approx(0.1), pytest.approx(0.1))
     assert "0.1 hours" in submitted.sentence()
     with read_scope(engine) as session:
-        assert jobs.recent_ids(session, limit=5) == [job_id]
+        assert lifecycle.recent_ids(session, limit=5) == [job_id]

@@ -8,8 +8,9 @@ from sqlalchemy import Engine
 
 from db.migrations import upgrade
 from db.models.jobs import ScanState
-from db.queries import jobs, leases, scans
+from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle
 from db.queries.scans import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.submit import Submission, Submitter
@@ -83,7 +84,7 @@ def colour_all(engine: Engine, place: Place, job_id: int) -> None:
                 done = ScanRecord(scan.id, ScanState.DONE, 1, measured, "w", NOON)
                 leases.record(session, message, [done], lease_seconds=60, now=NOON)
             claims.release(session, message, not_before=None)
-        jobs.complete_finished(session, now=NOON)
+        lifecycle.complete_finished(session, now=NOON)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from sqlalchemy import Engine, update
 from db.clock import database_now
 from db.models.jobs import Chunk
 from db.models.pool import Scheduler, Worker
-from db.queries import jobs, schedulers, workers
+from db.queries import schedulers, workers
+from db.queries.jobs import lifecycle
 from db.session import session_scope
 from scheduler.unserved import unserved
 from tests.rows import make_job
@@ -15,7 +16,7 @@ from tests.rows import make_job
 
 def hints(engine: Engine, job_id: int) -> list[str]:
     with session_scope(engine) as session:
-        return unserved(session, [jobs.progress(session, job_id)], silent_seconds=20)
+        return unserved(session, [lifecycle.progress(session, job_id)], silent_seconds=20)
 
 
 def start_both(engine: Engine) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, update
 
 from db.clock import database_now
 from db.models.jobs import Chunk, JobState, Scan
-from db.queries import jobs
+from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 from scheduler.cli import watching
 from scheduler.leases import complete_jobs
@@ -56,8 +56,8 @@ def test_watching_prints_a_line_for_each_change_and_ends_with_the_last_job(
 
 def end(engine: Engine) -> None:
     with session_scope(engine) as session:
-        for job in jobs.unfinished(session):
-            jobs.change_state(session, job.id, JobState.CANCELLED, now=NOON)
+        for job in lifecycle.unfinished(session):
+            lifecycle.change_state(session, job.id, JobState.CANCELLED, now=NOON)
 
 
 def test_watching_where_nothing_goes_on_ends_at_once(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +92,7 @@ def test_the_bar_says_what_it_counts(engine: Engine, monkeypatch: pytest.MonkeyP
 
     def shown() -> Any:
         with read_scope(engine) as session:
-            bar.show(jobs.progress(session, job_id))
+            bar.show(lifecycle.progress(session, job_id))
         return bar._progress.tasks[0].fields["said"]
 
     assert shown() == "0:00:20 so far, waiting for the worker"

@@ -10,8 +10,8 @@ from sqlalchemy import Engine, delete, update
 
 from db.migrations import upgrade
 from db.models.jobs import Job, JobState, Scan, ScanState
-from db.queries import jobs
-from db.queries.jobs import NewScan
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
 from scheduler.differences import Verified, remedies
 from scheduler.folder_run import LOCK
@@ -61,11 +61,11 @@ def make_done_job(engine: Engine, source: str, destination: str, place: Place) -
     """A job whose scans are done, but for one that failed."""
     listed = [NewScan(key, "etag", 1, key) for key in (*KEYS, "failed.png")]
     with session_scope(engine) as session:
-        job_id = jobs.create(
+        job_id = lifecycle.create(
             session, name="a", source=source, destination=destination, options={}, priority=0, now=NOON
         )
-        jobs.add_scans(session, job_id, listed, chunk_scans=64)
-        jobs.start(session, job_id, other_count=0)
+        lifecycle.add_scans(session, job_id, listed, chunk_scans=64)
+        lifecycle.start(session, job_id, other_count=0)
         for key in KEYS:
             for location, contents in ((source, b"grey " + key.encode()), (destination, b"colour " + key.encode())):
                 place(location, key, contents)
@@ -182,7 +182,7 @@ def test_a_bags_own_files_are_held_against_each_other(
         ("output", "extra", "stranger.png"),
     ]
     with read_scope(engine) as session:
-        said = " ".join(remedies(jobs.get(session, job_id), found))
+        said = " ".join(remedies(lifecycle.get(session, job_id), found))
     assert f"photochrom bag {job_id}" in said
     assert "a bag holds no file that its manifest does not name" in said
 

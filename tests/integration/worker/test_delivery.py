@@ -15,9 +15,10 @@ from sqlalchemy import Engine
 
 from db.clock import utc_now
 from db.models.jobs import ChunkState, Scan, ScanState
-from db.queries import jobs, scans
+from db.queries import scans
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import Claim
+from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 from scheduler.submit import Submission, Submitter
 from tests.rows import chunk_of
@@ -133,7 +134,7 @@ def test_a_passing_failure_is_tried_again_after_a_pause_and_fails_with_the_last_
         (ScanState.FAILED, 2, "model_failed")
     }
     with read_scope(engine) as session:
-        assert jobs.progress(session, 1).failed == 4
+        assert lifecycle.progress(session, 1).failed == 4
 
 
 def test_an_outage_is_waited_out_with_growing_pauses_and_costs_few_scans_their_tries(

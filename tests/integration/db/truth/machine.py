@@ -14,9 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Engine, delete
 
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
-from db.queries import jobs, leases
+from db.queries import leases
 from db.queries.chunks import claims as chunks
 from db.queries.chunks import dispatch
+from db.queries.jobs import lifecycle
 from db.session import session_scope
 from tests.integration.db.truth.seen import Seen
 from tests.integration.db.truth.steps import CHUNK_ATTEMPTS, LEASE_SECONDS, Holder, Step, Steps
@@ -64,7 +65,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
         if state is None:
             assert self._do(self._retry(job_id, code)) == (self.seen.jobs[job_id] != JobState.CANCELLED)
         else:
-            assert self._do(self._change(job_id, state)) == (self.seen.jobs[job_id] in jobs.ALLOWED[state])
+            assert self._do(self._change(job_id, state)) == (self.seen.jobs[job_id] in lifecycle.ALLOWED[state])
 
     # Schedulers, several and none in step with another.
 

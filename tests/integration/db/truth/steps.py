@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import Chunk, ChunkState, JobState, ScanState
-from db.queries import jobs, leases, retries
+from db.queries import leases
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import Claim, Message
+from db.queries.jobs import lifecycle, retries
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 
@@ -72,13 +73,13 @@ class Steps:
         return self._complete()
 
     def _change(self, job_id: int, state: str) -> Step:
-        return Step(lambda session: jobs.change_state(session, job_id, state, now=self.now))
+        return Step(lambda session: lifecycle.change_state(session, job_id, state, now=self.now))
 
     def _retry(self, job_id: int, code: str | None) -> Step:
         return Step(lambda session: retries.retry_failed(session, job_id, code=code, now=self.now))
 
     def _complete(self) -> Step:
-        return Step(lambda session: jobs.complete_finished(session, now=self.now))
+        return Step(lambda session: lifecycle.complete_finished(session, now=self.now))
 
     def _dispatch(self, job_id: int, count: int) -> Step:
         take = partial(dispatch.take_for_dispatch, job_id=job_id, count=count, now=self.now)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import UsageError
 from db.models.jobs import Job, JobState, Scan
-from db.queries import jobs
+from db.queries.jobs import lifecycle
 
 _LOCK = 0x50686F74  # any number that nothing else locks
 
@@ -29,7 +29,7 @@ class Listing:
 
 def same_job(session: Session, same: Callable[[Job], bool]) -> Job | None:
     """The oldest job that has not ended and of which `same` is true."""
-    return next((job for job in jobs.unfinished(session) if same(job)), None)
+    return next((job for job in lifecycle.unfinished(session) if same(job)), None)
 
 
 def lock(session: Session) -> None:
@@ -74,7 +74,7 @@ def _lost(session: Session, job_id: int) -> str:
 def start(session: Session, listing: Listing, *, other_count: int, max_failures: int | None) -> None:
     """The listing is complete: let the dispatcher see the job. Raises UsageError as `advance`."""
     advance(session, listing, None)
-    jobs.start(session, listing.job_id, other_count=other_count, max_failures=max_failures)
+    lifecycle.start(session, listing.job_id, other_count=other_count, max_failures=max_failures)
 
 
 def remove(session: Session, listing: Listing) -> None:
@@ -83,7 +83,7 @@ def remove(session: Session, listing: Listing) -> None:
         Job.id == listing.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == listing.attempt
     )
     if session.scalar(held.with_for_update()) is not None:
-        jobs.remove(session, listing.job_id)
+        lifecycle.remove(session, listing.job_id)
 
 
 def inserted(session: Session, job_id: int, output_keys: Sequence[str]) -> set[tuple[str, str]]:

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from db.errors import UsageError
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
-from db.queries import jobs
 from db.queries.chunks import claims
+from db.queries.jobs import lifecycle
 
 
 def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
@@ -21,7 +21,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
     # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
     if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
-        found = jobs.get(session, job_id).state
+        found = lifecycle.get(session, job_id).state
         raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
     # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.

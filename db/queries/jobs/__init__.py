@@ -1,0 +1,1 @@
+"""Jobs: their lifecycle, how they are submitted, how failed scans are tried again."""
