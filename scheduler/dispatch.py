@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db.clock import database_now
-from db.queries import workers
 from db.queries.chunks import dispatch
 from db.queries.chunks.claims import Message
+from db.queries.pool import workers
 from db.session import read_scope, session_scope
 from worker.doorbell import Doorbell
 from worker.settings import Settings

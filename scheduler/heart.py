@@ -8,7 +8,7 @@ from contextlib import suppress
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import schedulers
+from db.queries.pool import schedulers
 from db.session import session_scope
 from worker.errors import DatabaseUnavailable
 from worker.runtime import machine_name

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from prometheus_client import Counter, Gauge, Histogram
 
 from db.models.schedules import Firing
-from db.queries.backlog import Backlog
+from db.queries.pool.backlog import Backlog
 from worker.metrics_registry import SECONDS, new_registry
 
 

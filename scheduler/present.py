@@ -8,9 +8,10 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import scans, workers
+from db.queries import scans
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.pool import workers
 from db.session import read_scope
 from scheduler.submission import Submission, same_options
 from worker.error_codes import OF_THE_SCAN

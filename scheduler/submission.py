@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from db.queries.throughput import Pace
+from db.queries.pool.throughput import Pace
 from scheduler.words import counted
 from worker.errors import UsageError
 from worker.scans import FORMATS

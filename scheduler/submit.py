@@ -10,7 +10,7 @@ from db.models.jobs import Job, JobState
 from db.queries.jobs import lifecycle, submissions
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.jobs.submissions import Listing
-from db.queries.throughput import Pace, recent_pace
+from db.queries.pool.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
 from scheduler.listing import PAGE_SCANS, Lister
 from scheduler.manifest_file import manifest_version

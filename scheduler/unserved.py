@@ -7,9 +7,9 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.pool import Scheduler, Worker
-from db.queries import schedulers, workers
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress
+from db.queries.pool import schedulers, workers
 from scheduler.words import counted
 
 

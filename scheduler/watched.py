@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.queries import schedules
-from db.queries.backlog import backlog
+from db.queries.pool.backlog import backlog
 from db.session import read_scope
 from scheduler.metrics import SchedulerMetrics
 from worker.doorbell import Doorbell

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from db.models.schedules import Firing, FiringState
-from db.queries.backlog import Backlog
+from db.queries.pool.backlog import Backlog
 from scheduler.metrics import SchedulerMetrics
 
 

@@ -99,7 +99,7 @@ def _status_of_workers(engine: Engine, settings: Settings, *, json: bool) -> Non
     from datetime import timedelta
 
     from db.clock import database_now
-    from db.queries import workers
+    from db.queries.pool import workers
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.operator_tables import print_workers, worker_rows

@@ -90,8 +90,9 @@ def _decide(
 
 
 def _redo(session: Any, settings: Settings, job_id: int, found: Sequence[Any], who: By, checkpoint: str | None) -> str:
-    from db.queries import reviews, workers
+    from db.queries import reviews
     from db.queries.jobs import lifecycle
+    from db.queries.pool import workers
     from scheduler.words import counted
 
     options = {"checkpoint": checkpoint} if checkpoint else {}

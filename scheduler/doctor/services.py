@@ -13,7 +13,8 @@ from db.clock import database_now, utc_now
 from db.migrations import check_up_to_date, current_revision
 from db.models.pool import Worker
 from db.models.schedules import FiringState
-from db.queries import schedulers, schedules, workers
+from db.queries import schedules
+from db.queries.pool import schedulers, workers
 from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
 from worker.app import CONNECT_SECONDS, make_app

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from db.migrations import upgrade
-from db.queries import schedulers, workers
+from db.queries.pool import schedulers, workers
 from db.session import make_engine, read_scope
 from scheduler.services import ValkeyServer
 from tests.acceptance.command import clean_environment

@@ -16,9 +16,10 @@ from db.clock import utc_now
 from db.migrations import upgrade
 from db.models.jobs import JobState, ScanState
 from db.models.pool import Worker
-from db.queries import report_rows, scans, workers
+from db.queries import report_rows, scans
 from db.queries.jobs import lifecycle, retries
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.pool import workers
 from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
 from scheduler.dispatch import Dispatcher

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import Chunk
 from db.models.pool import Worker
-from db.queries import workers
 from db.queries.chunks import tallies
+from db.queries.pool import workers
 from db.session import read_scope, session_scope
 
 BEGAN = datetime(2026, 3, 1, tzinfo=UTC)

@@ -134,7 +134,7 @@ def test_a_scan_s_history_is_over_all_jobs(worked: Engine) -> None:
 
 def test_a_worker_s_activity_is_its_own(worked: Engine) -> None:
     from db.models.pool import Worker
-    from db.queries import workers
+    from db.queries.pool import workers
 
     with session_scope(worked) as session:
         for name in ("w", "other", "idle"):

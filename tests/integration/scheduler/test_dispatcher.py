@@ -9,11 +9,11 @@ from sqlalchemy import Engine, update
 from db.clock import database_now, utc_now
 from db.models.jobs import Chunk
 from db.models.pool import Worker
-from db.queries import workers
 from db.queries.chunks import claims as chunks
 from db.queries.chunks import dispatch
 from db.queries.chunks.claims import Message
 from db.queries.jobs import lifecycle
+from db.queries.pool import workers
 from db.session import session_scope
 from scheduler.dispatch import Dispatcher
 from scheduler.leases import expire

@@ -7,8 +7,8 @@ from sqlalchemy import Engine, update
 from db.clock import database_now
 from db.models.jobs import Chunk
 from db.models.pool import Scheduler, Worker
-from db.queries import schedulers, workers
 from db.queries.jobs import lifecycle
+from db.queries.pool import schedulers, workers
 from db.session import session_scope
 from scheduler.unserved import unserved
 from tests.rows import make_job

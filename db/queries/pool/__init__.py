@@ -1,0 +1,1 @@
+"""The pool: workers, schedulers, work that waits, throughput."""
