@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.errors import PhotochromError
-from db.queries import reports
+from db.queries.reports import due
 from db.session import session_scope
 from worker.settings import Settings
 
@@ -30,7 +30,7 @@ class Reporter:
             return
         with session_scope(self._engine) as session:
             now = database_now(session)
-            job_id = reports.claim(session, now=now, until=now + AGAIN_AFTER)
+            job_id = due.claim(session, now=now, until=now + AGAIN_AFTER)
         if job_id is not None:
             self._writing = self._executor.submit(self._write, job_id, now + AGAIN_AFTER)
 
@@ -40,7 +40,7 @@ class Reporter:
         try:
             key = store_report(self._engine, job_id, self._settings)
             with session_scope(self._engine) as session:
-                reports.written(session, job_id, key, claimed_until=claimed_until)
+                due.written(session, job_id, key, claimed_until=claimed_until)
             logger.info("the report of job %d is in its destination: %s", job_id, key)
         except PhotochromError as error:
             logger.warning("the report of job %d is tried again: %s", job_id, error)

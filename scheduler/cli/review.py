@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from db.queries.reviews import By
+    from db.queries.reports.reviews import By
     from worker.settings import Settings
 
 ACTIONS = ("accept", "reject", "redo")
@@ -74,8 +74,8 @@ def _decide(
 
     from db.clock import database_now
     from db.models.reviews import Verdict
-    from db.queries import reviews
-    from db.queries.reviews import By
+    from db.queries.reports import reviews
+    from db.queries.reports.reviews import By
     from db.session import session_scope
     from scheduler.words import counted
 
@@ -90,9 +90,9 @@ def _decide(
 
 
 def _redo(session: Any, settings: Settings, job_id: int, found: Sequence[Any], who: By, checkpoint: str | None) -> str:
-    from db.queries import reviews
     from db.queries.jobs import lifecycle
     from db.queries.pool import workers
+    from db.queries.reports import reviews
     from scheduler.words import counted
 
     options = {"checkpoint": checkpoint} if checkpoint else {}
@@ -111,8 +111,8 @@ def _list_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from db.queries import reviews
     from db.queries.jobs import lifecycle
+    from db.queries.reports import reviews
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import printable
@@ -147,8 +147,8 @@ def _list_verdicts(engine: Engine, job_id: int, *, json: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from db.queries import reviews
     from db.queries.jobs import lifecycle
+    from db.queries.reports import reviews
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import printable

@@ -10,8 +10,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, Scan
-from db.queries import report_rows
 from db.queries.jobs import lifecycle
+from db.queries.reports import rows as report_rows
 from scheduler.report import collect
 from scheduler.report.data import Fact, Pair, Picture, ReportData
 from scheduler.report.facts import job_settings

@@ -11,8 +11,8 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from db.models.jobs import ScanState
-from db.queries import report_rows
 from db.queries.jobs.lifecycle import Progress
+from db.queries.reports import rows as report_rows
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
 from scheduler.report.plain_text import shortened, without_credentials
 from scheduler.words import why_aborted

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import create_engine, text
 
 from db.clock import utc_now
-from db.queries import report_rows
 from db.queries.jobs import retries
+from db.queries.reports import rows
 from db.session import session_scope
 from tests.faults.outcome import check, device_work
 from tests.faults.world import World
@@ -134,5 +134,5 @@ def disk_full(world: World, fill: Callable[[], object], empty: Callable[[], obje
 
 def _retry(world: World, code: str) -> int:
     with session_scope(world.engine) as session:
-        assert [each for _, each, _ in report_rows.problems_by_code(session, world.job_id)] == [code]
+        assert [each for _, each, _ in rows.problems_by_code(session, world.job_id)] == [code]
         return retries.retry_failed(session, world.job_id, code=code, now=utc_now())

@@ -7,11 +7,12 @@ from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import ChunkState, JobState, ScanState
-from db.queries import leases, report_rows, scans
+from db.queries import leases, scans
 from db.queries.chunks import claims
 from db.queries.chunks import dispatch as queue
 from db.queries.chunks.claims import Message
 from db.queries.jobs import lifecycle, retries
+from db.queries.reports import rows
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
@@ -124,7 +125,7 @@ def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> N
 
     assert scan_states(engine, job_id) == [ScanState.PENDING, ScanState.FAILED, ScanState.PENDING]
     with read_scope(engine) as session:
-        assert report_rows.problems_by_code(session, job_id) == [("failed", "worker_killed", 1)]
+        assert rows.problems_by_code(session, job_id) == [("failed", "worker_killed", 1)]
         assert lifecycle.progress(session, job_id).pending == 2
 
 

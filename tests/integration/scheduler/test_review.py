@@ -9,11 +9,12 @@ from sqlalchemy import Engine
 from db.models.jobs import ScanState
 from db.models.pool import Worker
 from db.models.reviews import Verdict
-from db.queries import leases, reviews, scans
+from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
 from db.queries.pool import workers
-from db.queries.reviews import By
+from db.queries.reports import reviews
+from db.queries.reports.reviews import By
 from db.queries.scans import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.unserved import unserved

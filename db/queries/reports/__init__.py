@@ -1,0 +1,1 @@
+"""What reports and reviews ask the job database."""
