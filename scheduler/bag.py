@@ -17,9 +17,9 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
-from db.queries import scans
 from db.queries.jobs import lifecycle
-from db.queries.scans import Output
+from db.queries.scans import records
+from db.queries.scans.records import Output
 from db.session import read_scope, session_scope
 from scheduler.words import counted
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
@@ -98,7 +98,7 @@ class Sealer:
                 if self._stopping():
                     raise ServiceUnavailable(f"{job.destination} was not sealed: the scheduler stops")
                 with read_scope(self._engine) as session:
-                    known = scans.outputs_in(session, job.destination, [PAYLOAD + key for key, _ in some])
+                    known = records.outputs_in(session, job.destination, [PAYLOAD + key for key, _ in some])
                 there += len(known)
                 for key, found_bytes in some:
                     output = known.get(PAYLOAD + key)
@@ -108,7 +108,7 @@ class Sealer:
                     manifest.write(f"{output.sha256}  {PAYLOAD}{key}\n")
                     files, size = files + 1, size + found_bytes
         with read_scope(self._engine) as session:
-            missing = scans.count_outputs_in(session, job.destination, PAYLOAD) - there
+            missing = records.count_outputs_in(session, job.destination, PAYLOAD) - there
         if missing > 0:
             wrong.append(f"{counted(missing, 'output')} missing")
         if wrong:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from db.models.jobs import Scan, ScanState
-from db.queries import scans
+from db.queries.scans import records
 from db.session import read_scope
 from scheduler import samples
 from scheduler.report.contact import contact_sheet
@@ -79,7 +79,7 @@ def gather(system: System, job_id: int, written: list[Sample], s3: S3Options) ->
     destination = open_storage(parse_location(DESTINATION), s3=s3)
     by_key = {sample.key: sample for sample in written}
     with read_scope(system.engine) as session:
-        rows = scans.of_job(session, job_id)
+        rows = records.of_job(session, job_id)
     return [_gather_one(system.folder, row, by_key[row.source_key], destination) for row in rows]
 
 

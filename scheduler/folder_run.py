@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import JobState, Scan, ScanState
-from db.queries import scans
 from db.queries.jobs import lifecycle
+from db.queries.scans import records
 from db.session import read_scope, session_scope
 from scheduler.present import own_checkpoint
 from scheduler.submit import Submission, Submitter, expect_a_scan, open_both
@@ -48,7 +48,7 @@ def state_folder_of(engine: Engine) -> Path | None:
 
 def failures(engine: Engine, job_id: int) -> list[Scan]:
     with read_scope(engine) as session:
-        return scans.of_job(session, job_id, state=ScanState.FAILED)
+        return records.of_job(session, job_id, state=ScanState.FAILED)
 
 
 def check_folders(asked: Submission, s3: S3Options) -> Path:

@@ -5,9 +5,9 @@ import logging
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import leases
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle
+from db.queries.scans import leases
 from db.session import read_scope, session_scope
 
 logger = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries import scans
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pool import workers
+from db.queries.scans import records
 from db.session import read_scope
 from scheduler.submission import Submission, same_options
 from worker.error_codes import OF_THE_SCAN
@@ -69,9 +69,9 @@ class Present:
         output_keys = [scan.output_key for scan in page]
         with read_scope(self._engine) as session:
             if self._asked.overwrite == "new":
-                done = scans.ended_before(session, job_ids=self._job_ids, failed=OF_THE_SCAN, output_keys=output_keys)
+                done = records.ended_before(session, job_ids=self._job_ids, failed=OF_THE_SCAN, output_keys=output_keys)
             else:
-                done = scans.done_before(
+                done = records.done_before(
                     session, job_ids=self._job_ids, checkpoints=self._checkpoints, output_keys=output_keys
                 )
         return [scan for scan in page if scan.source_etag is None or not self._is_done(scan, done)]

@@ -9,8 +9,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.models.jobs import Job, Scan, ScanState
-from db.queries import scans
 from db.queries.jobs import lifecycle
+from db.queries.scans import records
 from db.session import read_scope
 from scheduler.bag import TAG_FILES, TAG_MANIFEST
 from scheduler.differences import Difference, Verified
@@ -46,7 +46,7 @@ class Verifier:
         ):
             for page in self._pages(job_id):
                 with read_scope(self._engine) as session:
-                    remade = scans.remade(session, job, [scan.output_key for scan in page])
+                    remade = records.remade(session, job, [scan.output_key for scan in page])
                 ours = [scan for scan in page if scan.output_key not in remade]
                 verified.remade += len(page) - len(ours)
                 for checked in pool.map(lambda scan: _check(scan, source, destination, Path(folder)), ours):
@@ -66,7 +66,7 @@ class Verifier:
         after = 0
         while True:
             with read_scope(self._engine) as session:
-                page = scans.of_job(session, job_id, state=ScanState.DONE, after_id=after, limit=PAGE_SCANS)
+                page = records.of_job(session, job_id, state=ScanState.DONE, after_id=after, limit=PAGE_SCANS)
             if not page:
                 return
             yield page
@@ -75,7 +75,7 @@ class Verifier:
     def _extra(self, job: Job, destination: Storage) -> Iterator[Difference]:
         for some in _batches((found.key for found in destination.list()), PAGE_SCANS):
             with read_scope(self._engine) as session:
-                known = scans.outputs_at(session, job.destination, some)
+                known = records.outputs_at(session, job.destination, some)
             expected = {*known, *(TAG_FILES if job.options.get("bag") else ())}
             strange = (key for key in some if key not in expected and not key.startswith(REPORTS))
             yield from (Difference("output", "extra", key) for key in strange)

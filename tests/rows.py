@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from db.models.jobs import Chunk
-from db.queries import scans
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.scans import records
 from db.session import read_scope, session_scope
 
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
@@ -38,4 +38,4 @@ def chunk_of(engine: Engine, chunk_id: int) -> Chunk:
 
 def scan_states(engine: Engine, job_id: int) -> list[str]:
     with read_scope(engine) as session:
-        return [scan.state for scan in scans.of_job(session, job_id)]
+        return [scan.state for scan in records.of_job(session, job_id)]

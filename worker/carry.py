@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from db.models.jobs import Scan
-from db.queries.scans import Measured
+from db.queries.scans.records import Measured
 from worker.errors import ScanError
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from db.queries.scans import Measured
+from db.queries.scans.records import Measured
 from worker.budget import ByteBudget
 from worker.errors import ScanError
 from worker.inference.client import Prediction

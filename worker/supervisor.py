@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from db.clock import database_now
 from db.migrations import check_up_to_date
 from db.models.pool import Worker
-from db.queries import leases
 from db.queries.chunks import claims
 from db.queries.pool import workers
+from db.queries.scans import leases
 from db.session import make_engine, read_scope, session_scope
 from worker.app import CONNECT_SECONDS, make_app
 from worker.celery_process import CeleryProcess

@@ -15,10 +15,10 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_e
 
 from db.clock import database_now
 from db.models.jobs import Job, Scan, ScanState
-from db.queries import leases
 from db.queries.chunks import claims
 from db.queries.chunks.claims import Claim, Message
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from worker import tally
 from worker.allocator import FreedMemory

@@ -12,11 +12,11 @@ from db.clock import utc_now
 from db.migrations import upgrade
 from db.models.jobs import ScanState
 from db.models.pool import Worker
-from db.queries import leases
 from db.queries.chunks import claims
 from db.queries.chunks.claims import Message
 from db.queries.pool import workers
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.bench.figures import Figure
 from scheduler.bench.sizes import Bench

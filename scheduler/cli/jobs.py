@@ -123,8 +123,8 @@ def scans(
 ) -> None:
     """List a job's scans and what became of each."""
     from db.models.jobs import ScanState
-    from db.queries import scans as scan_queries
     from db.queries.jobs import lifecycle as job_queries
+    from db.queries.scans import records as scan_queries
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import scan_row, scans_table

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from db.queries.doubts import NEARLY_GREY_BELOW, UNCERTAIN_BELOW
+from db.queries.scans.review_weight import NEARLY_GREY_BELOW, UNCERTAIN_BELOW
 from scheduler.report.data import Bins, Pair, Picture, ReportData
 from scheduler.report.groups import GROUPS
 from scheduler.report.plain_text import shortened, visible, without_key

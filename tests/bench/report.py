@@ -18,7 +18,7 @@ from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState, Tally
-from db.queries import scans
+from db.queries.scans import records
 from db.session import make_engine, read_scope, session_scope
 from scheduler import samples
 from scheduler.report_file import write_report
@@ -55,7 +55,7 @@ def multiply(engine: Engine) -> int:
     dice = random.Random(7)
     with read_scope(engine) as session:
         first = session.get_one(Job, 1)
-        done = [row for row in scans.of_job(session, 1) if row.state == ScanState.DONE]
+        done = [row for row in records.of_job(session, 1) if row.state == ScanState.DONE]
     began = first.created_at
     columns = [column.key for column in Scan.__table__.columns if column.key != "id"]
     with session_scope(engine) as session:
@@ -137,7 +137,7 @@ def main() -> int:
 def _link_outputs(engine: Engine, job_id: int, folder: Path) -> None:
     """Each row's output lies under a key of its own."""
     with read_scope(engine) as session:
-        for row in scans.of_job(session, job_id, state=ScanState.DONE):
+        for row in records.of_job(session, job_id, state=ScanState.DONE):
             (folder / row.output_key).hardlink_to(folder / row.output_key.rpartition("#")[0])
 
 

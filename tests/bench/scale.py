@@ -16,11 +16,11 @@ from db.clock import utc_now
 from db.migrations import upgrade
 from db.models.jobs import JobState, ScanState
 from db.models.pool import Worker
-from db.queries import scans
 from db.queries.jobs import lifecycle, retries
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pool import workers
 from db.queries.reports import rows
+from db.queries.scans import records
 from db.session import make_engine, read_scope, session_scope
 from scheduler import leases
 from scheduler.dispatch import Dispatcher
@@ -143,7 +143,7 @@ def measure(engine: Engine, count: int, restart: Callable[[], object]) -> int:
     watch.time("status of the job", 0.1, status)
     watch.time("status, the database just started", 0.1, status, before=restart)
     watch.time(
-        "its first 1,000 failures", 0.2, reading(lambda s: scans.of_job(s, 1, state=ScanState.FAILED, limit=1000))
+        "its first 1,000 failures", 0.2, reading(lambda s: records.of_job(s, 1, state=ScanState.FAILED, limit=1000))
     )
     watch.time("its failures by code", 0.2, reading(lambda session: rows.problems_by_code(session, 1)))
     watch.time("a dispatcher's round that sends 128 chunks", 0.2, dispatcher.round, tries=1)

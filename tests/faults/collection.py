@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from db.queries.scans import Measured
+from db.queries.scans.records import Measured
 from worker.budget import ByteBudget
 from worker.inference.client import Prediction
 from worker.inference.stand_in import StandInColorizer, stand_in_ab

@@ -9,10 +9,10 @@ import psycopg
 from psycopg.types.datetime import DatetimeDumper
 
 import db.session
-from db.queries import leases
 from db.queries.chunks import claims
 from db.queries.chunks.claims import Message
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans.records import Measured, ScanRecord
 from tests.rows import NOON
 
 SCAN_COUNT = 8

@@ -6,10 +6,10 @@ from sqlalchemy import Engine
 
 from db.errors import UsageError
 from db.models.jobs import ScanState
-from db.queries import scans
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import records as scans
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, make_job
 

@@ -7,13 +7,14 @@ from sqlalchemy import Engine
 
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import ChunkState, JobState, ScanState
-from db.queries import leases, scans
 from db.queries.chunks import claims
 from db.queries.chunks import dispatch as queue
 from db.queries.chunks.claims import Message
 from db.queries.jobs import lifecycle, retries
 from db.queries.reports import rows
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans import records as scans
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
 

@@ -17,9 +17,9 @@ from sqlalchemy.exc import IntegrityError
 
 from db.migrations import upgrade
 from db.models.jobs import ScanState
-from db.queries import leases
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle
+from db.queries.scans import leases
 from db.session import make_engine
 from tests.integration.db.truth.machine import JobTruth
 

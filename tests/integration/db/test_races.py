@@ -8,11 +8,11 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from db.models.jobs import ChunkState, JobState, ScanState
-from db.queries import scans
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import Message
 from db.queries.jobs import lifecycle, retries
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import records
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
 
@@ -50,7 +50,7 @@ def fail_all(session: Session, message: Message) -> None:
         ScanRecord(scan.id, ScanState.FAILED, 1, Measured(), "w", NOON, error_code="truncated", error_message="it ends")
         for scan in claims.pending_scans(session, message.chunk_id)
     ]
-    scans.record(session, failed)
+    records.record(session, failed)
     claims.recount(session, [message.chunk_id], now=NOON)
 
 

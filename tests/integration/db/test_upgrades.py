@@ -14,10 +14,10 @@ from sqlalchemy import Engine, MetaData, text
 import db.migrations
 from db.migrations import _without_cascades, check_up_to_date, current_revision, upgrade
 from db.models.jobs import JobState, ScanState
-from db.queries import leases
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON
 

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from db.models.jobs import Scan
-from db.queries import doubts, leases, scans
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle, retries
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases, review_weight
+from db.queries.scans import records as scans
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, make_job
 
@@ -157,7 +158,7 @@ def test_the_queue_has_exactly_what_weighs_and_says_why(engine: Engine) -> None:
 
     found = {row["scan_id"]: row for row in ask(engine, "SELECT scan_id, reasons, weight FROM review_queue")}
 
-    weights = {each: doubts.weight(what) for each, what in zip(ids, measured, strict=True)}
+    weights = {each: review_weight.weight(what) for each, what in zip(ids, measured, strict=True)}
     assert {each: row["weight"] for each, row in found.items()} == {
         each: pytest.approx(weight) for each, weight in weights.items() if weight is not None
     }

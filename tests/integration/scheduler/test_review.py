@@ -9,13 +9,14 @@ from sqlalchemy import Engine
 from db.models.jobs import ScanState
 from db.models.pool import Worker
 from db.models.reviews import Verdict
-from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
 from db.queries.pool import workers
 from db.queries.reports import reviews
 from db.queries.reports.reviews import By
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans import records as scans
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.unserved import unserved
 from tests.acceptance.command import photochrom

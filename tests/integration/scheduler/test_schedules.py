@@ -10,10 +10,12 @@ from sqlalchemy import Engine, func, select, update
 from db.clock import utc_now
 from db.models.jobs import Job, JobState
 from db.models.schedules import Firing, FiringState, Schedule
-from db.queries import leases, scans, schedules
+from db.queries import schedules
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans import records as scans
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler import firing
 from scheduler.leases import complete_jobs

@@ -7,10 +7,11 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from db.models.jobs import JobState, Scan
-from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle, retries
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans import records as scans
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.cli.progress import job_rows, jobs_table
 from scheduler.cli.watching import watch_jobs

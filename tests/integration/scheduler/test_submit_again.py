@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import Engine
 
 from db.models.jobs import JobState, ScanState
-from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases, records
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler import listing
 from scheduler.submit import Interrupted, Submission, Submitted, Submitter
@@ -50,7 +50,7 @@ def stopping_with(error: BaseException, after_scans: int) -> Callable[[Submitted
 
 def keys(engine: Engine, job_id: int | None) -> list[str]:
     with read_scope(engine) as session:
-        return sorted(scan.source_key for scan in scans.of_job(session, job_id or 0))
+        return sorted(scan.source_key for scan in records.of_job(session, job_id or 0))
 
 
 def whole(asked: Submission) -> list[str]:

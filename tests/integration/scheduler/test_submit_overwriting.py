@@ -8,10 +8,10 @@ from sqlalchemy import Engine
 
 from db.migrations import upgrade
 from db.models.jobs import ScanState
-from db.queries import leases, scans
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases, records
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.submit import Submission, Submitter
 from tests.rows import NOON
@@ -69,7 +69,7 @@ def submit(engine: Engine, root: str, s3_options: S3Options) -> Callable[..., li
         if job_id is None:
             return []
         with read_scope(engine) as session:
-            return sorted(scan.source_key for scan in scans.of_job(session, job_id))
+            return sorted(scan.source_key for scan in records.of_job(session, job_id))
 
     return ask
 

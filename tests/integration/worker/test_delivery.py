@@ -15,10 +15,10 @@ from sqlalchemy import Engine
 
 from db.clock import utc_now
 from db.models.jobs import ChunkState, Scan, ScanState
-from db.queries import scans
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import Claim
 from db.queries.jobs import lifecycle
+from db.queries.scans import records
 from db.session import read_scope, session_scope
 from scheduler.submit import Submission, Submitter
 from tests.rows import chunk_of
@@ -82,7 +82,7 @@ def claim(engine: Engine, child: Child, collection: Path) -> Callable[[], Claim]
 
 def rows(engine: Engine) -> list[Scan]:
     with read_scope(engine) as session:
-        return scans.of_job(session, 1)
+        return records.of_job(session, 1)
 
 
 def test_every_scan_is_coloured_stored_and_recorded(

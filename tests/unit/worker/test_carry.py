@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from db.models.jobs import Scan
-from db.queries.scans import Measured
+from db.queries.scans.records import Measured
 from worker.carry import Carrier, Outcome
 from worker.errors import LeaseLost, ScanError
 

@@ -52,7 +52,7 @@ def test_the_table_says_rightly_what_is_permanent() -> None:
 
 
 def test_nothing_in_the_table_is_never_raised() -> None:
-    from db.queries.leases import WORKER_KILLED
+    from db.queries.scans.leases import WORKER_KILLED
 
     assert set(ERROR_CODES) == {code for _, code, _ in raised() if code} | {WORKER_KILLED}
 

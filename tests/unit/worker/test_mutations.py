@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.queries.scans import Measured
+from db.queries.scans.records import Measured
 from tests.fuzz.files import hostile_files
 from tests.unit.worker.test_pipeline import assignment, predict
 from worker.budget import ByteBudget

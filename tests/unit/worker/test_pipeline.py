@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 from skimage import data
 
-from db.queries.scans import Measured
+from db.queries.scans.records import Measured
 from tests.unit.scans.test_scan_border import FILM, PICTURE, film
 from worker.budget import ByteBudget
 from worker.errors import ScanError

@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import Engine, delete
 
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
-from db.queries import leases
 from db.queries.chunks import claims as chunks
 from db.queries.chunks import dispatch
 from db.queries.jobs import lifecycle
+from db.queries.scans import leases
 from db.session import session_scope
 from tests.integration.db.truth.seen import Seen
 from tests.integration.db.truth.steps import CHUNK_ATTEMPTS, LEASE_SECONDS, Holder, Step, Steps

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import Chunk, ChunkState, JobState, ScanState
-from db.queries import leases
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import Claim, Message
 from db.queries.jobs import lifecycle, retries
-from db.queries.scans import Measured, ScanRecord
+from db.queries.scans import leases
+from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 
 LEASE_SECONDS = 60.0

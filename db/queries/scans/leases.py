@@ -5,10 +5,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from db.queries import scans
 from db.queries.chunks import claims
 from db.queries.chunks.claims import Message
-from db.queries.scans import ScanRecord
+from db.queries.scans import records as scans
+from db.queries.scans.records import ScanRecord
 
 WORKER_KILLED = "worker_killed"
 # A worker that dies takes every chunk in its hands with it, so that alone says little about a scan: it may be

@@ -8,8 +8,9 @@ from sqlalchemy import Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, JobState, Scan, ScanState
-from db.queries import bulk, doubts
+from db.queries import bulk
 from db.queries.chunks import claims
+from db.queries.scans import review_weight
 
 
 @dataclass(slots=True)
@@ -81,7 +82,7 @@ def _row(record: ScanRecord) -> dict[str, object]:
         "finished_at": record.finished_at if ended else None,
         "error_code": record.error_code,
         "error_message": record.error_message,
-        "review_weight": doubts.weight(record.measured) if record.state == ScanState.DONE else None,
+        "review_weight": review_weight.weight(record.measured) if record.state == ScanState.DONE else None,
         **measured,
     }
 
