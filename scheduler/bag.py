@@ -21,7 +21,7 @@ from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.queries.scans.records import Output
 from db.session import read_scope, session_scope
-from scheduler.words import counted
+from scheduler.text import counted
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
 

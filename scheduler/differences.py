@@ -8,7 +8,7 @@ from typing import Any
 from db.models.jobs import Job
 from scheduler.folder_run import STATE_FOLDER
 from scheduler.submission import Submission
-from scheduler.words import counted
+from scheduler.text import counted
 
 
 @dataclass(frozen=True, slots=True)

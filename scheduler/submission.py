@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from db.queries.pool.throughput import Pace
-from scheduler.words import counted
+from scheduler.text import counted
 from worker.errors import UsageError
 from worker.scans import FORMATS
 from worker.scans.formats import COMPRESSIONS

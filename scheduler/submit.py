@@ -16,7 +16,7 @@ from scheduler.listing import PAGE_SCANS, Lister
 from scheduler.manifest_file import manifest_version
 from scheduler.present import Present
 from scheduler.submission import Submission, Submitted, covers, same_options
-from scheduler.words import counted
+from scheduler.text import counted
 from worker.errors import PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key
 from worker.scans.formats import scan_extensions

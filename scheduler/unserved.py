@@ -10,7 +10,7 @@ from db.models.pool import Scheduler, Worker
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress
 from db.queries.pool import schedulers, workers
-from scheduler.words import counted
+from scheduler.text import counted
 
 
 def unserved(session: Session, found: list[Progress], *, silent_seconds: float) -> list[str]:

@@ -128,7 +128,7 @@ def scans(
     from db.session import read_scope
     from scheduler.cli import common
     from scheduler.cli.progress import scan_row, scans_table
-    from scheduler.words import counted
+    from scheduler.text import counted
     from worker.errors import UsageError
 
     if state is not None and state not in ScanState.ALL:
@@ -189,7 +189,7 @@ def retry(
     from db.queries.jobs import retries
     from db.session import session_scope
     from scheduler.cli import common
-    from scheduler.words import counted
+    from scheduler.text import counted
 
     with session_scope(common.database(common.settings())) as session:
         count = retries.retry_failed(session, job, code=code, now=database_now(session))

@@ -20,7 +20,7 @@ from rich.text import Text
 from db.models.jobs import Scan
 from db.queries.jobs.lifecycle import Progress as JobProgress
 from scheduler.submission import Submitted
-from scheduler.words import counted, pace, why_aborted
+from scheduler.text import counted, pace, why_aborted
 
 TABLE_ROWS = 1_000
 

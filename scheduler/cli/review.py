@@ -77,7 +77,7 @@ def _decide(
     from db.queries.reports import reviews
     from db.queries.reports.reviews import By
     from db.session import session_scope
-    from scheduler.words import counted
+    from scheduler.text import counted
 
     with session_scope(engine) as session:
         who = By(name or getuser(), database_now(session), note)
@@ -93,7 +93,7 @@ def _redo(session: Any, settings: Settings, job_id: int, found: Sequence[Any], w
     from db.queries.jobs import lifecycle
     from db.queries.pool import workers
     from db.queries.reports import reviews
-    from scheduler.words import counted
+    from scheduler.text import counted
 
     options = {"checkpoint": checkpoint} if checkpoint else {}
     job = lifecycle.get(session, job_id)

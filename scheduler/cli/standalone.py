@@ -102,7 +102,7 @@ def run(
     from scheduler.report_file import store_report
     from scheduler.standalone import System, only_one
     from scheduler.submit import Submission
-    from scheduler.words import counted
+    from scheduler.text import counted
 
     console, settings = common.console(), common.settings()
     s3 = settings.s3_options

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scheduler.doctor.finding import Finding, State
-from scheduler.words import counted
+from scheduler.text import counted
 from worker.storage.mounts import read_mounts
 
 LEAST_BYTES = 2 << 30

@@ -15,7 +15,7 @@ from db.queries.jobs.lifecycle import Progress
 from db.queries.reports import rows as report_rows
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
 from scheduler.report.plain_text import shortened, without_credentials
-from scheduler.words import why_aborted
+from scheduler.text import why_aborted
 
 PROBLEMS_LISTED = 200  # over all reasons; the command line lists the rest
 MESSAGE_LETTERS = 400
