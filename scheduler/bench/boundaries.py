@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 
 from scheduler.bench.figures import Figure
-from scheduler.bench.making import make_scans
 from scheduler.bench.pool import Pool
 from scheduler.bench.rates import ratio
+from scheduler.bench.sample_scans import make_scans
 from scheduler.bench.sizes import Bench
 
 _DEVICE_SCANS_PER_SECOND = 15.0  # of one megapixel on two cores: half of what they could feed

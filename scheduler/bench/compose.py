@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from scheduler.bench.figures import Figure
-from scheduler.bench.making import make_scans
 from scheduler.bench.probe import Probe
 from scheduler.bench.rates import Sum, ratio
+from scheduler.bench.sample_scans import make_scans
 from scheduler.bench.sizes import Bench
 
 _MUST, _AIM = 0.25, 0.7

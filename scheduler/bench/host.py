@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from scheduler.bench.figures import Figure
-from scheduler.bench.making import make_scans
 from scheduler.bench.pool import Pool
 from scheduler.bench.probe import Probe
 from scheduler.bench.rates import Line, Sum, ratio
+from scheduler.bench.sample_scans import make_scans
 from scheduler.bench.sizes import Bench
 
 _DIFFERENT_SCANS = 12

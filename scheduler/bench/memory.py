@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 
 from scheduler.bench.figures import Figure
-from scheduler.bench.making import make_scans, make_tiff
 from scheduler.bench.pool import Outputs, Pool
 from scheduler.bench.rates import middle, ratio
+from scheduler.bench.sample_scans import make_scans, make_tiff
 from scheduler.bench.sizes import Bench
 
 _MB = 1e6

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from scheduler.bench.figures import Figure
-from scheduler.bench.making import make_scans
 from scheduler.bench.pool import Pool
 from scheduler.bench.rates import Line, ratio
+from scheduler.bench.sample_scans import make_scans
 from scheduler.bench.sizes import Bench
 from scheduler.bench.worker import own_settings
 

@@ -7,10 +7,10 @@ import cv2
 import pytest
 
 from scheduler.bench.figures import Figure, figures_table
-from scheduler.bench.making import make_scans, make_tiff
 from scheduler.bench.pool import Outputs
 from scheduler.bench.rates import Line, Sum
 from scheduler.bench.run import run
+from scheduler.bench.sample_scans import make_scans, make_tiff
 from scheduler.bench.sizes import Sizes
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings import Settings
