@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from scheduler.bench.figures import Figure
+from scheduler.bench.parts.worker import own_settings
 from scheduler.bench.pool import Pool
 from scheduler.bench.rates import Line, ratio
 from scheduler.bench.sample_scans import make_scans
 from scheduler.bench.sizes import Bench
-from scheduler.bench.worker import own_settings
 
 _CHUNK_SCANS = 16
 _DIFFERENT_SCANS = 12

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from scheduler.bench.figures import Figure
-from scheduler.bench.model import load
+from scheduler.bench.parts.model import load
 from scheduler.bench.pool import BUCKET, SOURCE, Pool
 from scheduler.bench.probe import Probe
 from scheduler.bench.rates import Line, Sum, ratio

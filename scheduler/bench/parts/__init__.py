@@ -1,0 +1,1 @@
+"""The parts of `photochrom bench`, one module each."""
