@@ -10,7 +10,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from scheduler.cli import bench, jobs, models, operator, processes, review, schedules, standalone
+from scheduler.cli.commands import bench, diagnostics, jobs, models, processes, review, schedules, standalone
 from worker.errors import PhotochromError, unusable
 
 WRONG_USE, INTERRUPTED, UNREAD = 2, 130, 141  # the last two as a shell gives them for SIGINT and SIGPIPE
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for commands in (standalone, jobs, schedules, review, processes, operator, models, bench):
+for commands in (standalone, jobs, schedules, review, processes, diagnostics, models, bench):
     commands.add_to(app)
 
 

@@ -2,7 +2,7 @@
 
 from inspect import signature
 
-from scheduler.cli import jobs, schedules
+from scheduler.cli.commands import jobs, schedules
 
 # What makes no sense night after night.
 NOT_NIGHTLY = {"name", "missing_only", "overwrite", "dry_run", "json"}
