@@ -25,7 +25,7 @@ def doctor(
     from dataclasses import asdict
 
     from scheduler.cli import common
-    from scheduler.cli.operator_tables import print_finding
+    from scheduler.cli.display.diagnostic_tables import print_finding
     from scheduler.doctor import exit_status, look
 
     console = common.console()
@@ -57,7 +57,7 @@ def settings(
     from dataclasses import asdict
 
     from scheduler.cli import common
-    from scheduler.cli.operator_tables import print_settings
+    from scheduler.cli.display.diagnostic_tables import print_settings
     from worker.settings import Settings
     from worker.settings_reference import as_markdown, described
 

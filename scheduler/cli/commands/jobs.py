@@ -36,7 +36,7 @@ def submit(
 ) -> None:
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
     from scheduler.cli import common
-    from scheduler.cli.progress import listing
+    from scheduler.cli.display.job_tables import listing
     from scheduler.present import checkpoints_in_use
     from scheduler.submit import Submission, Submitter
 
@@ -68,8 +68,8 @@ def status(
     from db.queries.jobs import lifecycle
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import job_rows, jobs_table, printable, report_of
-    from scheduler.cli.watching import watch_jobs
+    from scheduler.cli.display.job_tables import job_rows, jobs_table, printable, report_of
+    from scheduler.cli.display.live import watch_jobs
     from scheduler.unserved import unserved
     from worker.errors import UsageError
 
@@ -102,7 +102,7 @@ def _status_of_workers(engine: Engine, settings: Settings, *, json: bool) -> Non
     from db.queries.pool import workers
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.operator_tables import print_workers, worker_rows
+    from scheduler.cli.display.diagnostic_tables import print_workers, worker_rows
 
     with read_scope(engine) as session:
         now = database_now(session)
@@ -127,7 +127,7 @@ def scans(
     from db.queries.scans import records as scan_queries
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import scan_row, scans_table
+    from scheduler.cli.display.job_tables import scan_row, scans_table
     from scheduler.text import counted
     from worker.errors import UsageError
 
@@ -235,8 +235,8 @@ def verify(job: JobId, json: Json = False) -> None:
     from db.queries.jobs import lifecycle
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import printable
-    from scheduler.differences import remedies
+    from scheduler.cli.display.job_tables import printable
+    from scheduler.cli.display.remedies import remedies
     from scheduler.folder_run import state_folder_of
     from scheduler.verify import Verifier
 

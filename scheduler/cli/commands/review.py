@@ -115,7 +115,7 @@ def _list_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:
     from db.queries.reports import reviews
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import printable
+    from scheduler.cli.display.job_tables import printable
 
     with read_scope(engine) as session:
         lifecycle.get(session, job_id)
@@ -151,7 +151,7 @@ def _list_verdicts(engine: Engine, job_id: int, *, json: bool) -> None:
     from db.queries.reports import reviews
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import printable
+    from scheduler.cli.display.job_tables import printable
 
     with read_scope(engine) as session:
         lifecycle.get(session, job_id)

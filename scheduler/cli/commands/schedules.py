@@ -57,7 +57,7 @@ def list_schedules(json: Json = False) -> None:
     from db.queries import schedules
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import printable
+    from scheduler.cli.display.job_tables import printable
 
     with read_scope(common.database(common.settings())) as session:
         found, latest = schedules.listed(session), schedules.latest(session)
@@ -122,7 +122,7 @@ def run(name: Name) -> None:
     from db.session import session_scope
     from scheduler import firing
     from scheduler.cli import common
-    from scheduler.cli.progress import listing as shown
+    from scheduler.cli.display.job_tables import listing as shown
 
     settings = common.settings()
     engine = common.database(settings)
@@ -146,7 +146,7 @@ def history(
     from db.queries import schedules
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.progress import printable
+    from scheduler.cli.display.job_tables import printable
 
     with read_scope(common.database(common.settings())) as session:
         found = schedules.named(session, name)

@@ -35,7 +35,7 @@ def demo(
     from rich.text import Text
 
     from scheduler.cli import common
-    from scheduler.cli.watching import follow
+    from scheduler.cli.display.live import follow
     from scheduler.demo import (
         DESTINATION,
         SOURCE,
@@ -96,8 +96,8 @@ def run(
 
     from scheduler.bag import Sealer, seal_last
     from scheduler.cli import common
-    from scheduler.cli.progress import printable
-    from scheduler.cli.watching import follow
+    from scheduler.cli.display.job_tables import printable
+    from scheduler.cli.display.live import follow
     from scheduler.folder_run import LOCK, STATE_FOLDER, check_folders, failures, submit_missing
     from scheduler.report_file import store_report
     from scheduler.standalone import System, only_one
@@ -149,7 +149,7 @@ def _table(results: Sequence[Result]) -> Table:
     from rich.table import Column, Table
     from rich.text import Text
 
-    from scheduler.cli.progress import printable, seconds_of, size_of
+    from scheduler.cli.display.job_tables import printable, seconds_of, size_of
 
     # Eighty columns are enough for all but the keys, which are folded: cut short, one looks like the other.
     figures = (Column(name, no_wrap=True) for name in ("size", "seconds", "PSNR", "grey"))

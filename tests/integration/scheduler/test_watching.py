@@ -13,7 +13,7 @@ from db.clock import database_now
 from db.models.jobs import Chunk, JobState, Scan
 from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
-from scheduler.cli import watching
+from scheduler.cli.display import live
 from scheduler.leases import complete_jobs
 from tests.integration.db.test_views import work
 from tests.rows import NOON, make_job
@@ -39,9 +39,9 @@ def test_watching_prints_a_line_for_each_change_and_ends_with_the_last_job(
         lambda: end(engine),
     ]
     steps = iter(changes)
-    monkeypatch.setattr("scheduler.cli.watching.time.sleep", lambda _: next(steps)())
+    monkeypatch.setattr("scheduler.cli.display.live.time.sleep", lambda _: next(steps)())
 
-    watching.watch_jobs(engine, None, silent_seconds=20)
+    live.watch_jobs(engine, None, silent_seconds=20)
 
     said = capsys.readouterr()
     assert [line.partition(" (")[0] for line in said.err.splitlines()] == ["no scheduler lives", "no worker lives"]
@@ -61,7 +61,7 @@ def end(engine: Engine) -> None:
 
 
 def test_watching_where_nothing_goes_on_ends_at_once(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
-    watching.watch_jobs(engine, None, silent_seconds=20)
+    live.watch_jobs(engine, None, silent_seconds=20)
 
     assert capsys.readouterr().out == ""
 
@@ -74,9 +74,9 @@ def test_what_a_job_waits_for_is_said_once_above_the_bar(engine: Engine, monkeyp
         session.execute(update(Chunk).values(not_before=later))
     changes: list[Callable[[], None]] = [lambda: None, lambda: None, lambda: end(engine)]
     looks = iter(changes)
-    monkeypatch.setattr("scheduler.cli.watching.time.sleep", lambda _: next(looks)())
+    monkeypatch.setattr("scheduler.cli.display.live.time.sleep", lambda _: next(looks)())
 
-    watching.follow(engine, job_id, Console(file=shown, width=200), trouble=lambda: "the disk of /state is full")
+    live.follow(engine, job_id, Console(file=shown, width=200), trouble=lambda: "the disk of /state is full")
 
     said = shown.getvalue().splitlines()
     assert [line for line in said if "job 1" not in line] == [
@@ -87,8 +87,8 @@ def test_what_a_job_waits_for_is_said_once_above_the_bar(engine: Engine, monkeyp
 
 def test_the_bar_says_what_it_counts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     job_id, clock = make_job(engine, scan_count=3, chunk_scans=1), iter(range(0, 1000, 10))
-    monkeypatch.setattr("scheduler.cli.watching.time.monotonic", lambda: float(next(clock)))
-    bar = watching.JobBar(Console(file=io.StringIO()))
+    monkeypatch.setattr("scheduler.cli.display.live.time.monotonic", lambda: float(next(clock)))
+    bar = live.JobBar(Console(file=io.StringIO()))
 
     def shown() -> Any:
         with read_scope(engine) as session:

@@ -13,7 +13,8 @@ from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
-from scheduler.differences import Verified, remedies
+from scheduler.cli.display.remedies import remedies
+from scheduler.differences import Verified
 from scheduler.folder_run import LOCK
 from scheduler.verify import Verifier
 from tests.acceptance.command import photochrom

@@ -16,7 +16,7 @@ from db.clock import database_now
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress as JobProgress
 from db.session import read_scope
-from scheduler.cli.progress import duration, jobs_table, printable, seconds_left
+from scheduler.cli.display.job_tables import duration, jobs_table, printable, seconds_left
 from scheduler.text import counted, pace, why_aborted
 from scheduler.unserved import unserved
 

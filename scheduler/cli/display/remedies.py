@@ -1,0 +1,52 @@
+"""What to do about the differences that `verify` shows."""
+
+import shlex
+from pathlib import Path
+
+from db.models.jobs import Job
+from scheduler.differences import Verified
+from scheduler.folder_run import STATE_FOLDER
+from scheduler.submission import Submission
+
+
+def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) -> list[str]:
+    """What a person can do about the differences, a sentence each; `state_folder` is that of a `photochrom run`."""
+    found = {(difference.side, difference.what) for difference in verified.differences}
+    again = _command_again(job, state_folder)
+    said = []
+    if ("source", "missing") in found:
+        said.append("Put the missing sources back; their outputs can't be made again without them.")
+    if ("source", "changed") in found:
+        said.append(f"Put changed sources back, or colourize them as they are now: {again}")
+    if ("output", "changed") in found:
+        said.append(f"Move the changed outputs away, then make them again: {again}")
+    elif ("output", "missing") in found:
+        said.append(f"Make the missing outputs again: {again}")
+    if {("bag", "changed"), ("bag", "missing")} & found:
+        said.append(f"Once the outputs are as recorded, write the bag's own files anew: photochrom bag {job.id}")
+    if ("output", "extra") in found and job.options.get("bag"):
+        said.append("Move the extra files away: a bag holds no file that its manifest does not name.")
+    elif ("output", "extra") in found:
+        said.append("Move the extra files away, or leave them: no job made them, and none will replace them.")
+    return said
+
+
+def _command_again(job: Job, state_folder: Path | None) -> str:
+    """The command that does what is missing of the job."""
+    words = [shlex.quote(job.source), shlex.quote(job.destination), *_options(job)]
+    if state_folder is None:
+        return " ".join(["photochrom submit", *words, "--missing-only"])
+    if state_folder != Path(job.destination, STATE_FOLDER).resolve():
+        words.append(f"--state-folder {shlex.quote(str(state_folder))}")
+    return " ".join(["photochrom run", *words])
+
+
+def _options(job: Job) -> list[str]:
+    """The options of the submit that made the job, as far as they are not the usual ones."""
+    usual = Submission("", "").options
+    words = []
+    for name, value in job.options.items():
+        if value != usual.get(name):
+            option = "--" + name.replace("_", "-")
+            words.append(option if value is True else f"{option} {shlex.quote(str(value))}")
+    return words
