@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from db.models.schedules import Firing, FiringState
 from db.queries.pool.backlog import Backlog
-from scheduler.metrics import SchedulerMetrics
+from scheduler.daemon.metrics import SchedulerMetrics
 
 
 def scheduler_metrics() -> SchedulerMetrics:

@@ -22,8 +22,8 @@ from db.queries.pool import workers
 from db.queries.reports import rows
 from db.queries.scans import records
 from db.session import make_engine, read_scope, session_scope
-from scheduler import leases
-from scheduler.dispatch import Dispatcher
+from scheduler.daemon import lease_expiry
+from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.submit import PAGE_SCANS
 from tests.bench import views
 from tests.conftest import service_folder
@@ -149,7 +149,9 @@ def measure(engine: Engine, count: int, restart: Callable[[], object]) -> int:
     watch.time("a dispatcher's round that sends 128 chunks", 0.2, dispatcher.round, tries=1)
     watch.time("a dispatcher's round with nothing to send", 0.2, dispatcher.round)
     watch.time(
-        "leases and finished jobs", 0.2, lambda: (leases.expire(engine, chunk_attempts=3), leases.complete_jobs(engine))
+        "leases and finished jobs",
+        0.2,
+        lambda: (lease_expiry.expire(engine, chunk_attempts=3), lease_expiry.complete_jobs(engine)),
     )
     watch.time("pause", 5, lambda: change(engine, JobState.PAUSED), tries=1)
     watch.time("resume", 5, lambda: change(engine, JobState.RUNNING), tries=1)

@@ -82,7 +82,7 @@ def names_used(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["scheduler.cli", "scheduler.process", "scheduler.bench.parts.worker", "worker.tasks", "worker.supervisor"],
+    ["scheduler.cli", "scheduler.daemon.loop", "scheduler.bench.parts.worker", "worker.tasks", "worker.supervisor"],
 )
 def test_tensorflow_is_not_loaded_by(module: str) -> None:
     code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -20,7 +20,7 @@ from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.bench.figures import Figure
 from scheduler.bench.sizes import Bench
-from scheduler.dispatch import Dispatcher
+from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.submit import Submission, Submitter
 from worker.errors import UsageError
 from worker.settings import Settings

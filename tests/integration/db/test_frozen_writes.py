@@ -18,7 +18,7 @@ from db.queries.chunks import dispatch as queue
 from db.queries.chunks.claims import Message
 from db.queries.jobs import retries
 from db.session import make_engine, read_scope, session_scope
-from scheduler import leases
+from scheduler.daemon import lease_expiry
 from tests.integration.db.frozen_writer import SCAN_COUNT
 from tests.rows import NOON, chunk_of, make_job
 
@@ -69,7 +69,7 @@ def test_a_child_frozen_while_it_records_loses_its_lease(engine: Engine, postgre
 
     with frozen_writer(message, postgresql_url):
         deadline = time.monotonic() + 10 * IDLE_SECONDS
-        while leases.expire(engine, chunk_attempts=3) == 0:
+        while lease_expiry.expire(engine, chunk_attempts=3) == 0:
             assert time.monotonic() < deadline, "its transaction goes on, and holds the chunk's row"
             time.sleep(0.1)
 
@@ -105,11 +105,11 @@ def test_a_chunk_in_somebody_s_hands_does_not_hold_up_the_expiry_of_others(
 
     with session_scope(engine) as session:
         session.execute(update(Chunk).where(Chunk.id == held.chunk_id).values(lost_leases=0))
-        expiring: Future[int] = other.submit(leases.expire, engine, chunk_attempts=3)
+        expiring: Future[int] = other.submit(lease_expiry.expire, engine, chunk_attempts=3)
         assert expiring.result(SOON_SECONDS) == 1
     assert chunk_of(engine, free.chunk_id).state == ChunkState.PENDING
 
-    assert leases.expire(engine, chunk_attempts=3) == 1
+    assert lease_expiry.expire(engine, chunk_attempts=3) == 1
     assert chunk_of(engine, held.chunk_id).state == ChunkState.PENDING
 
 

@@ -17,7 +17,7 @@ from db.queries.jobs.lifecycle import NewScan
 from db.queries.jobs.retries import retry_failed
 from db.session import make_engine, read_scope, session_scope
 from scheduler.bag import TAG_FILES, Sealer
-from scheduler.sealing import Sealing
+from scheduler.daemon.bag_sealer import Sealing
 from tests.rows import NOON
 from worker.errors import UsageError
 from worker.settings import Settings

@@ -15,8 +15,8 @@ from db.queries.chunks.claims import Message
 from db.queries.jobs import lifecycle
 from db.queries.pool import workers
 from db.session import session_scope
-from scheduler.dispatch import Dispatcher
-from scheduler.leases import expire
+from scheduler.daemon.dispatcher import Dispatcher
+from scheduler.daemon.lease_expiry import expire
 from scheduler.services import ValkeyServer
 from tests.rows import make_job
 from worker.app import make_app

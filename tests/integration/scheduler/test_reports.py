@@ -11,8 +11,8 @@ from db.models.jobs import Job, JobState
 from db.queries.jobs import lifecycle, retries
 from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope, session_scope
-from scheduler.leases import complete_jobs
-from scheduler.reports import Reporter
+from scheduler.daemon.lease_expiry import complete_jobs
+from scheduler.daemon.report_writer import Reporter
 from tests.at_once import AtOnce
 from tests.integration.db.test_views import work
 from worker.settings import Settings

@@ -18,10 +18,10 @@ from db.queries.scans import records as scans
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler import firing
-from scheduler.leases import complete_jobs
+from scheduler.daemon.backlog_metrics import Watched
+from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import Beat
 from scheduler.submit import Submission
-from scheduler.watched import Watched
 from tests.at_once import AtOnce
 from worker.app import make_app
 from worker.doorbell import Doorbell

@@ -15,7 +15,7 @@ from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.cli.display.job_tables import job_rows, jobs_table
 from scheduler.cli.display.live import watch_jobs
-from scheduler.leases import complete_jobs
+from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.report.collect import job_facts
 from scheduler.submit import Submission, Submitted, Submitter
 from tests.rows import NOON

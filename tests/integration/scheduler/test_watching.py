@@ -14,7 +14,7 @@ from db.models.jobs import Chunk, JobState, Scan
 from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 from scheduler.cli.display import live
-from scheduler.leases import complete_jobs
+from scheduler.daemon.lease_expiry import complete_jobs
 from tests.integration.db.test_views import work
 from tests.rows import NOON, make_job
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from db.models.schedules import Firing, FiringState
-from scheduler.metrics import SchedulerMetrics
+from scheduler.daemon.metrics import SchedulerMetrics
 from tests.scheduler_metrics import scheduler_metrics
 from worker.metrics import WorkerMetrics
 from worker.statistics import Statistics

@@ -1,6 +1,6 @@
 """How the places in the broker's queue are shared between jobs."""
 
-from scheduler.dispatch import share
+from scheduler.daemon.dispatcher import share
 
 
 def test_an_urgent_job_takes_all_it_can_use() -> None:

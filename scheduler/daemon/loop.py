@@ -11,14 +11,14 @@ from sqlalchemy import Engine
 
 from db.migrations import check_up_to_date
 from db.session import make_engine
-from scheduler import leases
-from scheduler.dispatch import Dispatcher
-from scheduler.heart import Heart
-from scheduler.metrics import SchedulerMetrics
-from scheduler.reports import Reporter
+from scheduler.daemon import lease_expiry
+from scheduler.daemon.backlog_metrics import Watched
+from scheduler.daemon.bag_sealer import Sealing
+from scheduler.daemon.dispatcher import Dispatcher
+from scheduler.daemon.heartbeat import Heart
+from scheduler.daemon.metrics import SchedulerMetrics
+from scheduler.daemon.report_writer import Reporter
 from scheduler.schedules import Beat
-from scheduler.sealing import Sealing
-from scheduler.watched import Watched
 from worker.app import CONNECT_SECONDS, make_app
 from worker.doorbell import Doorbell
 from worker.errors import ServiceUnavailable
@@ -103,8 +103,8 @@ def run_round(
     metrics: SchedulerMetrics,
 ) -> None:
     """Raises ServiceUnavailable; whatever was left undone is done in a later round."""
-    metrics.expired.inc(leases.expire(engine, chunk_attempts=settings.chunk_attempts))
-    metrics.completed.inc(len(leases.complete_jobs(engine)))
+    metrics.expired.inc(lease_expiry.expire(engine, chunk_attempts=settings.chunk_attempts))
+    metrics.completed.inc(len(lease_expiry.complete_jobs(engine)))
     # Before the dispatcher: schedules, reports and bags don't need the broker.
     for each in beside:
         each.round()

@@ -9,7 +9,7 @@ from db.clock import database_now
 from db.queries import schedules
 from db.queries.pool.backlog import backlog
 from db.session import read_scope
-from scheduler.metrics import SchedulerMetrics
+from scheduler.daemon.metrics import SchedulerMetrics
 from worker.doorbell import Doorbell
 from worker.settings import Settings
 

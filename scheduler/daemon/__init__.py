@@ -1,0 +1,1 @@
+"""The scheduler's process: its loop and the tasks of each round."""
