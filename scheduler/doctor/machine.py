@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from scheduler.doctor import room
+from scheduler.doctor import disk_space
 from scheduler.doctor.finding import Finding, State
 from worker.settings import Settings
 
@@ -69,7 +69,9 @@ def _scratch(settings: Settings) -> Finding:
     except OSError as error:
         do = "set PHOTOCHROM_SCRATCH_FOLDER to a folder that can be written"
         return Finding("scratch", State.WRONG, f"{folder} can't be written ({error.strerror})", do)
-    return room.of_the_scratch_folder(folder, room.Room.of(folder), settings.children * settings.in_flight_bytes)
+    return disk_space.of_the_scratch_folder(
+        folder, disk_space.Room.of(folder), settings.children * settings.in_flight_bytes
+    )
 
 
 def _files(settings: Settings) -> Finding:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from db.errors import ServiceUnavailable
-from scheduler.doctor import room
+from scheduler.doctor import disk_space
 from scheduler.doctor.finding import Finding, State, clock
 from worker.errors import ScanError, StorageUnavailable, UsageError
 from worker.scans import is_scan_key
@@ -56,12 +56,12 @@ def destination(settings: Settings, place: str | None, source: str | None) -> It
     location = parse_location(place)
     if isinstance(location, FolderLocation):
         sizes = [] if source is None else _sizes(settings, source)
-        yield room.of_a_destination(storage.uri, room.Room.of(location.path), sizes)
+        yield disk_space.of_a_destination(storage.uri, disk_space.Room.of(location.path), sizes)
 
 
 def _sizes(settings: Settings, source: str) -> list[int]:
     listed = open_storage(parse_location(source), s3=settings.s3_options).list()
-    return [each.bytes for each in islice((each for each in listed if is_scan_key(each.key)), room.SAMPLE_SCANS)]
+    return [each.bytes for each in islice((each for each in listed if is_scan_key(each.key)), disk_space.SAMPLE_SCANS)]
 
 
 def _removed(settings: Settings, place: str) -> Iterator[Finding]:

@@ -44,7 +44,7 @@ def health(
 ) -> None:
     """Ask the worker or scheduler behind PHOTOCHROM_METRICS_PORT whether it is ready; for containers."""
     from scheduler.cli import common
-    from scheduler.health import ask
+    from scheduler.doctor.health_check import ask
 
     print(ask(common.settings(), "live" if live else "ready"))
 

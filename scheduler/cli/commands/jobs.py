@@ -70,7 +70,7 @@ def status(
     from scheduler.cli import common
     from scheduler.cli.display.job_tables import job_rows, jobs_table, printable, report_of
     from scheduler.cli.display.live import watch_jobs
-    from scheduler.unserved import unserved
+    from scheduler.doctor.stalled_jobs import unserved
     from worker.errors import UsageError
 
     settings = common.settings()

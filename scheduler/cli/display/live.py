@@ -17,8 +17,8 @@ from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress as JobProgress
 from db.session import read_scope
 from scheduler.cli.display.job_tables import duration, jobs_table, printable, seconds_left
+from scheduler.doctor.stalled_jobs import unserved
 from scheduler.text import counted, pace, why_aborted
-from scheduler.unserved import unserved
 
 REFRESH_SECONDS = 0.5
 WATCH_SECONDS = 1.0

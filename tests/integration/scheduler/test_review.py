@@ -18,7 +18,7 @@ from db.queries.scans import leases
 from db.queries.scans import records as scans
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
-from scheduler.unserved import unserved
+from scheduler.doctor.stalled_jobs import unserved
 from tests.acceptance.command import photochrom
 from tests.rows import NOON, make_job, scan_states
 

@@ -10,7 +10,7 @@ from db.models.pool import Scheduler, Worker
 from db.queries.jobs import lifecycle
 from db.queries.pool import schedulers, workers
 from db.session import session_scope
-from scheduler.unserved import unserved
+from scheduler.doctor.stalled_jobs import unserved
 from tests.rows import make_job
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from scheduler.doctor.disk_space import SAMPLE_SCANS, Room, of_a_destination, of_the_scratch_folder
 from scheduler.doctor.finding import State
-from scheduler.doctor.room import SAMPLE_SCANS, Room, of_a_destination, of_the_scratch_folder
 
 MUCH = Room(500_000_000_000, 1_000_000)
 MEGABYTE = 1_000_000

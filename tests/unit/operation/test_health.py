@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from scheduler.health import ask
+from scheduler.doctor.health_check import ask
 from scheduler.services.service import free_port
 from worker.errors import ServiceUnavailable, UsageError
 from worker.health import Health
