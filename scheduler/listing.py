@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from db.queries.jobs.lifecycle import NewScan
-from scheduler.bag import PAYLOAD, check_key
+from scheduler.integrity.bag import PAYLOAD, check_key
 from scheduler.manifest import Entry, matches, read_manifest
 from scheduler.submission import Submission, Submitted
 from worker.errors import UsageError

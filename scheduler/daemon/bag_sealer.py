@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from db.queries.jobs import lifecycle
 from db.session import read_scope
-from scheduler.bag import Sealer
+from scheduler.integrity.bag import Sealer
 from worker.errors import PhotochromError
 from worker.settings import Settings
 from worker.storage import S3Options

@@ -223,8 +223,8 @@ def report(
 
 def bag(job: JobId) -> None:
     """Seal the destination of a completed job as a BagIt bag; a scheduler does it by itself for jobs with --bag."""
-    from scheduler.bag import Sealer
     from scheduler.cli import common
+    from scheduler.integrity.bag import Sealer
 
     settings = common.settings()
     print(Sealer(common.database(settings), s3=settings.s3_options).seal(job).sentence())
@@ -238,7 +238,7 @@ def verify(job: JobId, json: Json = False) -> None:
     from scheduler.cli.display.job_tables import printable
     from scheduler.cli.display.remedies import remedies
     from scheduler.folder_run import state_folder_of
-    from scheduler.verify import Verifier
+    from scheduler.integrity.verify import Verifier
 
     settings = common.settings()
     engine = common.database(settings)

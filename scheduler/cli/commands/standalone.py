@@ -94,11 +94,11 @@ def run(
     """Colourize a folder on this machine. Run it again to go on after a stop, or for what is new."""
     from rich.text import Text
 
-    from scheduler.bag import Sealer, seal_last
     from scheduler.cli import common
     from scheduler.cli.display.job_tables import printable
     from scheduler.cli.display.live import follow
     from scheduler.folder_run import LOCK, STATE_FOLDER, check_folders, failures, submit_missing
+    from scheduler.integrity.bag import Sealer, seal_last
     from scheduler.report_file import store_report
     from scheduler.standalone import System, only_one
     from scheduler.submit import Submission

@@ -4,8 +4,8 @@ import shlex
 from pathlib import Path
 
 from db.models.jobs import Job
-from scheduler.differences import Verified
 from scheduler.folder_run import STATE_FOLDER
+from scheduler.integrity.differences import Verified
 from scheduler.submission import Submission
 
 

@@ -16,8 +16,8 @@ from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.jobs.retries import retry_failed
 from db.session import make_engine, read_scope, session_scope
-from scheduler.bag import TAG_FILES, Sealer
 from scheduler.daemon.bag_sealer import Sealing
+from scheduler.integrity.bag import TAG_FILES, Sealer
 from tests.rows import NOON
 from worker.errors import UsageError
 from worker.settings import Settings

@@ -12,8 +12,8 @@ from db.models.jobs import Job, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.session import read_scope
-from scheduler.bag import TAG_FILES, TAG_MANIFEST
-from scheduler.differences import Difference, Verified
+from scheduler.integrity.bag import TAG_FILES, TAG_MANIFEST
+from scheduler.integrity.differences import Difference, Verified
 from scheduler.report import REPORTS
 from worker.errors import ScanError, ServiceUnavailable
 from worker.storage import S3Options, Storage, open_storage, parse_location

@@ -1,0 +1,1 @@
+"""Bags, and whether stores still hold what the job database says."""
