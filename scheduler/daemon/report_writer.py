@@ -35,7 +35,7 @@ class Reporter:
             self._writing = self._executor.submit(self._write, job_id, now + AGAIN_AFTER)
 
     def _write(self, job_id: int, claimed_until: datetime) -> None:
-        from scheduler.report_file import store_report  # 50 MB of plots, which a scheduler without work can do without
+        from scheduler.report.store import store_report  # 50 MB of plots, which a scheduler without work can do without
 
         try:
             key = store_report(self._engine, job_id, self._settings)

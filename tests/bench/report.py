@@ -21,7 +21,7 @@ from db.models.jobs import Chunk, Job, JobState, Scan, ScanState, Tally
 from db.queries.scans import records
 from db.session import make_engine, read_scope, session_scope
 from scheduler import samples
-from scheduler.report_file import write_report
+from scheduler.report.store import write_report
 from tests.acceptance.command import photochrom
 from tests.browser import screenshot
 from worker.settings import Settings

@@ -213,7 +213,7 @@ def report(
 ) -> None:
     """Write a job's report: one HTML file with figures, failures, and before/after pairs."""
     from scheduler.cli import common
-    from scheduler.report_file import write_report
+    from scheduler.report.store import write_report
 
     settings = common.settings()
     path = output or Path(f"photochrom-job-{job}.html")

@@ -46,7 +46,7 @@ def demo(
         write_before_after,
     )
     from scheduler.present import own_checkpoint
-    from scheduler.report_file import write_report
+    from scheduler.report.store import write_report
     from scheduler.standalone import System
     from scheduler.submit import Submission, Submitter
 
@@ -99,7 +99,7 @@ def run(
     from scheduler.cli.display.live import follow
     from scheduler.folder_run import LOCK, STATE_FOLDER, check_folders, failures, submit_missing
     from scheduler.integrity.bag import Sealer, seal_last
-    from scheduler.report_file import store_report
+    from scheduler.report.store import store_report
     from scheduler.standalone import System, only_one
     from scheduler.submit import Submission
     from scheduler.text import counted
