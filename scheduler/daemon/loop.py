@@ -18,7 +18,7 @@ from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.daemon.heartbeat import Heart
 from scheduler.daemon.metrics import SchedulerMetrics
 from scheduler.daemon.report_writer import Reporter
-from scheduler.schedules import Beat
+from scheduler.schedules.runner import Beat
 from worker.app import CONNECT_SECONDS, make_app
 from worker.doorbell import Doorbell
 from worker.errors import ServiceUnavailable

@@ -37,7 +37,7 @@ def add(
     from db.clock import database_now
     from db.session import session_scope
     from scheduler.cli import common
-    from scheduler.firing import new_schedule
+    from scheduler.schedules.firing import new_schedule
     from scheduler.submit import Submission
 
     settings = common.settings()
@@ -95,7 +95,7 @@ def enable(name: Name) -> None:
     from db.queries import schedules
     from db.session import session_scope
     from scheduler.cli import common
-    from scheduler.cron import next_due
+    from scheduler.schedules.cron import next_due
 
     with session_scope(common.database(common.settings())) as session:
         found = schedules.named(session, name)
@@ -120,9 +120,9 @@ def run(name: Name) -> None:
     from db.clock import database_now
     from db.queries import schedules
     from db.session import session_scope
-    from scheduler import firing
     from scheduler.cli import common
     from scheduler.cli.display.job_tables import listing as shown
+    from scheduler.schedules import firing
 
     settings = common.settings()
     engine = common.database(settings)
@@ -179,7 +179,7 @@ def _said(state: str) -> str:
 def _local(moment: Any, timezone: str) -> str:
     from datetime import UTC, tzinfo
 
-    from scheduler.cron import zone
+    from scheduler.schedules.cron import zone
     from worker.errors import UsageError
 
     there: tzinfo

@@ -16,8 +16,8 @@ from db.models.jobs import Job, Scan
 from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import schedules
 from db.session import make_engine, read_scope, session_scope
-from scheduler import firing
-from scheduler.schedules import Beat
+from scheduler.schedules import firing
+from scheduler.schedules.runner import Beat
 from scheduler.submit import Submission
 from worker.app import make_app
 from worker.settings import Settings

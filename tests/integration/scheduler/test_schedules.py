@@ -17,10 +17,10 @@ from db.queries.scans import leases
 from db.queries.scans import records as scans
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
-from scheduler import firing
 from scheduler.daemon.backlog_metrics import Watched
 from scheduler.daemon.lease_expiry import complete_jobs
-from scheduler.schedules import Beat
+from scheduler.schedules import firing
+from scheduler.schedules.runner import Beat
 from scheduler.submit import Submission
 from tests.at_once import AtOnce
 from worker.app import make_app
@@ -218,7 +218,7 @@ def test_a_store_that_is_away_is_asked_again_that_night(world: World, monkeypatc
     world.schedule()
     away = lambda *_, **__: (_ for _ in ()).throw(ServiceUnavailable("the store is away"))  # noqa: E731
     with monkeypatch.context() as patched:
-        patched.setattr("scheduler.firing.Submitter.submit", away)
+        patched.setattr("scheduler.schedules.firing.Submitter.submit", away)
         world.pass_time(at(28, 0, 30), world.scheduler())
     assert world.history() == [("28 00:00", FiringState.LISTING, [])]
 

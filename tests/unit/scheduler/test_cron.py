@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from scheduler.cron import next_due
+from scheduler.schedules.cron import next_due
 from worker.errors import UsageError
 
 ROME = "Europe/Rome"

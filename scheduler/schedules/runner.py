@@ -23,8 +23,8 @@ from db.models.schedules import Schedule
 from db.queries import schedules
 from db.queries.schedules import Listing
 from db.session import read_scope, session_scope
-from scheduler import firing
-from scheduler.cron import next_due
+from scheduler.schedules import firing
+from scheduler.schedules.cron import next_due
 from scheduler.submit import Submitted
 from worker.settings import Settings
 

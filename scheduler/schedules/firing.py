@@ -18,7 +18,7 @@ from db.models.schedules import FiringState, Schedule
 from db.queries import schedules
 from db.queries.schedules import Listing
 from db.session import read_scope, session_scope
-from scheduler.cron import next_due
+from scheduler.schedules.cron import next_due
 from scheduler.submit import Submission, Submitted, Submitter, open_both
 from worker.settings import Settings
 from worker.storage import S3Options

@@ -1,0 +1,1 @@
+"""Nightly jobs: when a schedule is due, and the jobs that it starts."""
