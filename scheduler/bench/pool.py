@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from scheduler.bench.rates import Line
-from scheduler.standalone import System
+from scheduler.standalone.system import System
 from scheduler.submit import Submission, Submitter
 from worker.errors import ServiceUnavailable
 from worker.inference.client import stats

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from scheduler.samples import photograph, rgb_pixels
+from scheduler.standalone.samples import photograph, rgb_pixels
 
 _PHOTOGRAPHS = ("china.jpg", "flower.jpg", "astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 _GRAIN = 4.0  # of 255: without it, an enlargement is easier to encode than any scan

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import pyvips
 
-from scheduler.samples import write_samples
+from scheduler.standalone.samples import write_samples
 from tests.acceptance.command import clean_environment, photochrom
 from tests.acceptance.test_run import all_gone, everything_below, wait_until
 

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState, Tally
 from db.queries.scans import records
 from db.session import make_engine, read_scope, session_scope
-from scheduler import samples
 from scheduler.report.store import write_report
+from scheduler.standalone import samples
 from tests.acceptance.command import photochrom
 from tests.browser import screenshot
 from worker.settings import Settings

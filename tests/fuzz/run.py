@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.session import read_scope
-from scheduler.standalone import System
+from scheduler.standalone.system import System
 from scheduler.submit import Submission, Submitter
 from tests.fuzz.files import bombs, hostile_files
 from worker.error_codes import ERROR_CODES

@@ -65,7 +65,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "worker/settings.py",
         "worker/celery_process.py",
         "worker/supervisor.py",
-        "scheduler/standalone.py",
+        "scheduler/standalone/system.py",
         "scheduler/bench/probe.py",
         "scheduler/services/service.py",
         "worker/inference/server.py",

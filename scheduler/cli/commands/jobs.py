@@ -237,8 +237,8 @@ def verify(job: JobId, json: Json = False) -> None:
     from scheduler.cli import common
     from scheduler.cli.display.job_tables import printable
     from scheduler.cli.display.remedies import remedies
-    from scheduler.folder_run import state_folder_of
     from scheduler.integrity.verify import Verifier
+    from scheduler.standalone.folder_run import state_folder_of
 
     settings = common.settings()
     engine = common.database(settings)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from scheduler.demo import Result
+    from scheduler.standalone.demo import Result
     from worker.settings import Settings
 
 PANEL = "On this machine alone"
@@ -36,7 +36,9 @@ def demo(
 
     from scheduler.cli import common
     from scheduler.cli.display.live import follow
-    from scheduler.demo import (
+    from scheduler.present import own_checkpoint
+    from scheduler.report.store import write_report
+    from scheduler.standalone.demo import (
         DESTINATION,
         SOURCE,
         demo_folder,
@@ -45,9 +47,7 @@ def demo(
         upload_samples,
         write_before_after,
     )
-    from scheduler.present import own_checkpoint
-    from scheduler.report.store import write_report
-    from scheduler.standalone import System
+    from scheduler.standalone.system import System
     from scheduler.submit import Submission, Submitter
 
     console = common.console()
@@ -97,10 +97,10 @@ def run(
     from scheduler.cli import common
     from scheduler.cli.display.job_tables import printable
     from scheduler.cli.display.live import follow
-    from scheduler.folder_run import LOCK, STATE_FOLDER, check_folders, failures, submit_missing
     from scheduler.integrity.bag import Sealer, seal_last
     from scheduler.report.store import store_report
-    from scheduler.standalone import System, only_one
+    from scheduler.standalone.folder_run import LOCK, STATE_FOLDER, check_folders, failures, submit_missing
+    from scheduler.standalone.system import System, only_one
     from scheduler.submit import Submission
     from scheduler.text import counted
 

@@ -4,8 +4,8 @@ import shlex
 from pathlib import Path
 
 from db.models.jobs import Job
-from scheduler.folder_run import STATE_FOLDER
 from scheduler.integrity.differences import Verified
+from scheduler.standalone.folder_run import STATE_FOLDER
 from scheduler.submission import Submission
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scheduler.standalone import System
+from scheduler.standalone.system import System
 
 
 @pytest.fixture(autouse=True)

@@ -14,9 +14,9 @@ from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
 from scheduler.cli.display.remedies import remedies
-from scheduler.folder_run import LOCK
 from scheduler.integrity.differences import Verified
 from scheduler.integrity.verify import Verifier
+from scheduler.standalone.folder_run import LOCK
 from tests.acceptance.command import photochrom
 from tests.rows import NOON
 from worker.errors import UsageError

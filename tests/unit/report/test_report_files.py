@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from scheduler.report import write_csv
-from scheduler.report.contact import contact_sheet
+from scheduler.standalone.contact_sheet import contact_sheet
 
 
 def written(rows: list[dict[str, object]]) -> list[list[str]]:

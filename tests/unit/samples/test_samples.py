@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, UnidentifiedImageError
 from skimage.color import rgb2lab
 
-from scheduler.samples import ORIGINALS, SCANS, Sample, psnr, rgb_pixels, write_samples
+from scheduler.standalone.samples import ORIGINALS, SCANS, Sample, psnr, rgb_pixels, write_samples
 
 Made = tuple[Path, list[Sample]]
 

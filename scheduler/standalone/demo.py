@@ -9,10 +9,10 @@ from pathlib import Path
 from db.models.jobs import Scan, ScanState
 from db.queries.scans import records
 from db.session import read_scope
-from scheduler import samples
-from scheduler.report.contact import contact_sheet
-from scheduler.samples import SCANS, Sample, psnr, rgb_pixels
-from scheduler.standalone import System, only_one
+from scheduler.standalone import samples
+from scheduler.standalone.contact_sheet import contact_sheet
+from scheduler.standalone.samples import SCANS, Sample, psnr, rgb_pixels
+from scheduler.standalone.system import System, only_one
 from worker.errors import UsageError
 from worker.scans import content_type
 from worker.storage import S3Options, Storage, open_storage, parse_location

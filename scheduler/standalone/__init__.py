@@ -1,0 +1,1 @@
+"""A whole system on one machine: `photochrom run` and `photochrom demo`."""
