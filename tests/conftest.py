@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.services import PostgreSQLServer
 from worker.storage import S3Options
 

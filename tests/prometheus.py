@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from scheduler.services.service import Service
+from scheduler.standalone.services.service import Service
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

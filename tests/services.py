@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import psycopg
 
-from scheduler.services.service import Service, write_secret
+from scheduler.standalone.services.service import Service, write_secret
 from worker.errors import ServiceUnavailable
 
 _SETTINGS = {

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from db.migrations import upgrade
 from db.session import make_engine
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 from worker.errors import ServiceUnavailable, UsageError
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ import pytest
 from db.migrations import upgrade
 from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope
-from scheduler.services import S3Server
+from scheduler.standalone.services import S3Server
 from tests.acceptance.command import clean_environment, photochrom, photochrom_here
 from worker.model.checkpoint import bundled_checkpoint_path
 

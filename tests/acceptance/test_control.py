@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.faults import control
 from tests.faults.collection import Collection
 from tests.faults.world import World

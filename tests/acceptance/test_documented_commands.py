@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import pytest
 
-from scheduler.services import S3Server, ValkeyServer
-from scheduler.services.service import free_port
+from scheduler.standalone.services import S3Server, ValkeyServer
+from scheduler.standalone.services.service import free_port
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
 from tests.acceptance.documents import ELSEWHERE, ROOT, commands, elsewhere, pages, script
 

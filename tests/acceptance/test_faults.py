@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.faults.collection import KILLS_CHILD, KILLS_MODEL_SERVER, Collection
 from tests.faults.messages import messages_repeated
 from tests.faults.outcome import check

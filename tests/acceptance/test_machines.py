@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
 from tests.machines import Forwarder, Machine, can_make_machines
 from tests.services import PostgreSQLServer

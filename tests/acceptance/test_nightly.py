@@ -14,7 +14,7 @@ from db.clock import utc_now
 from db.models.jobs import Job
 from db.models.schedules import Schedule
 from db.session import make_engine, read_scope, session_scope
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from scheduler.services import S3Server, ValkeyServer
-from scheduler.services.service import free_port
+from scheduler.standalone.services import S3Server, ValkeyServer
+from scheduler.standalone.services.service import free_port
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
 from tests.prometheus import PrometheusServer, dashboard_queries, documented_queries
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 
 SCAN_COUNT = 48
 HOSTILE_KEYS = ["<script>alert(1)</script>.png", "=cmd('x').png", "a\u202egnp.png", "é ü 漢字/n 1.png"]

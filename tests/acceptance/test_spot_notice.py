@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.faults.collection import Collection
 from tests.faults.stopping import worker_told_to_stop
 from tests.faults.world import World

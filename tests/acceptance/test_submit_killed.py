@@ -11,7 +11,7 @@ from sqlalchemy import Engine, func, select
 from db.migrations import upgrade
 from db.models.jobs import Job, Scan
 from db.session import make_engine, read_scope
-from scheduler.services import S3Server
+from scheduler.standalone.services import S3Server
 from tests.acceptance.command import clean_environment, photochrom
 
 SCAN_COUNT = 6_000  # a page and a half

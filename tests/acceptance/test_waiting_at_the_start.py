@@ -13,7 +13,7 @@ import pytest
 from db.migrations import upgrade
 from db.queries.pool import schedulers, workers
 from db.session import make_engine, read_scope
-from scheduler.services import ValkeyServer
+from scheduler.standalone.services import ValkeyServer
 from tests.acceptance.command import clean_environment
 from tests.services import PostgreSQLServer
 

@@ -67,7 +67,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "worker/supervisor.py",
         "scheduler/standalone/system.py",
         "scheduler/bench/probe.py",
-        "scheduler/services/service.py",
+        "scheduler/standalone/services/service.py",
         "worker/inference/server.py",
         "worker/bench/model.py",
         "worker/training/__main__.py",

@@ -17,7 +17,7 @@ from db.queries.pool import workers
 from db.session import session_scope
 from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.daemon.lease_expiry import expire
-from scheduler.services import ValkeyServer
+from scheduler.standalone.services import ValkeyServer
 from tests.rows import make_job
 from worker.app import make_app
 from worker.doorbell import Doorbell

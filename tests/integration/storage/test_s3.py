@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.services import S3Server
+from scheduler.standalone.services import S3Server
 from worker.errors import ScanError
 from worker.storage import S3Options, open_storage, parse_location, s3_upload
 from worker.storage.s3 import S3Storage

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.services import S3Server
+from scheduler.standalone.services import S3Server
 from worker.errors import PhotochromError, ScanError, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage import S3Options, Storage, open_storage, parse_location
 from worker.storage.s3 import S3Storage

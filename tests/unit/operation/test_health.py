@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from scheduler.doctor.health_check import ask
-from scheduler.services.service import free_port
+from scheduler.standalone.services.service import free_port
 from worker.errors import ServiceUnavailable, UsageError
 from worker.health import Health
 from worker.metrics_server import MetricsServer

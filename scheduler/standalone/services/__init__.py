@@ -4,8 +4,8 @@ Each takes a free port and a generated password, keeps all its files in one fold
 that started it, however that ends.
 """
 
-from scheduler.services.s3_server import S3Server
-from scheduler.services.service import Service, free_port
-from scheduler.services.valkey import ValkeyServer
+from scheduler.standalone.services.s3_server import S3Server
+from scheduler.standalone.services.service import Service, free_port
+from scheduler.standalone.services.valkey import ValkeyServer
 
 __all__ = ["S3Server", "Service", "ValkeyServer", "free_port"]

@@ -9,7 +9,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from scheduler.services.service import Service, write_secret
+from scheduler.standalone.services.service import Service, write_secret
 from worker.errors import ServiceUnavailable
 
 

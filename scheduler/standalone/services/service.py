@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar, Self
 
-from scheduler.services import guard
+from scheduler.standalone.services import guard
 from worker.errors import ServiceUnavailable
 
 START_SECONDS = 20.0

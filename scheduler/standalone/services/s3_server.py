@@ -23,7 +23,7 @@ import sysconfig
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from scheduler.services.service import Service
+from scheduler.standalone.services.service import Service
 from worker.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
