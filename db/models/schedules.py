@@ -28,7 +28,9 @@ class Schedule(Base):
     name: Mapped[str] = mapped_column(String(200), unique=True)
     source: Mapped[str] = mapped_column(Text)
     destination: Mapped[str] = mapped_column(Text)
-    options: Mapped[dict[str, Any]] = mapped_column(JSON)  # of submit, by the names of scheduler.submit.Submission
+    options: Mapped[dict[str, Any]] = mapped_column(
+        JSON
+    )  # of submit, by the names of scheduler.submission.submitter.Submission
     cron: Mapped[str] = mapped_column(Text)  # five fields, as Debian's cron reads them
     timezone: Mapped[str] = mapped_column(Text)  # of the IANA database: Europe/Rome
     enabled: Mapped[bool] = mapped_column(default=True)

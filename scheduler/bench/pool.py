@@ -10,7 +10,7 @@ import psutil
 
 from scheduler.bench.rates import Line
 from scheduler.standalone.system import System
-from scheduler.submit import Submission, Submitter
+from scheduler.submission.submitter import Submission, Submitter
 from worker.errors import ServiceUnavailable
 from worker.inference.client import stats
 from worker.storage import S3Options, open_storage, parse_location

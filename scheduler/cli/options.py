@@ -52,7 +52,7 @@ def _of_a_submission(
     label: Label = None,
     bag: Bag = False,
 ) -> dict[str, Any]:
-    """What is coloured, and how, by the names of scheduler.submit.Submission."""
+    """What is coloured, and how, by the names of scheduler.submission.submitter.Submission."""
     return {
         "format": format,
         "quality": quality,

@@ -21,28 +21,17 @@ from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.queries.scans.records import Output
 from db.session import read_scope, session_scope
+from scheduler.submission.bag_keys import PAYLOAD
 from scheduler.text import counted
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
 
-PAYLOAD = "data/"
 DECLARATION, INFO = "bagit.txt", "bag-info.txt"
 MANIFEST, TAG_MANIFEST = "manifest-sha256.txt", "tagmanifest-sha256.txt"
 TAG_FILES = (MANIFEST, INFO, TAG_MANIFEST, DECLARATION)  # as they are written: without the last one it is no bag yet
 _DECLARED = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _ASKED_AT_ONCE = 1_000
 _NAMED = 3  # of the files that are not as they should be
-
-
-def check_key(key: str) -> None:
-    """Raises UsageError for a key that BagIt's programs read in different ways.
-
-    RFC 8493 has %, CR and LF escaped, and the most used library does not undo it. It also ends a manifest's line
-    wherever Unicode does (U+2028, say), and drops spaces at its end.
-    """
-    if "%" in key or key.splitlines() != [key] or key != key.rstrip():
-        said = f"--bag: the key {key!r} holds a %, ends a line or ends in a space"
-        raise UsageError(f"{said}; rename it, or leave it out with --exclude")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from db.queries.schedules import Listing
 from db.session import read_scope, session_scope
 from scheduler.schedules import firing
 from scheduler.schedules.cron import next_due
-from scheduler.submit import Submitted
+from scheduler.submission.submitter import Submitted
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from db.models.jobs import JobState, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.session import read_scope, session_scope
-from scheduler.present import own_checkpoint
-from scheduler.submit import Submission, Submitter, expect_a_scan, open_both
+from scheduler.submission.checkpoints import own_checkpoint
+from scheduler.submission.submitter import Submission, Submitter, expect_a_scan, open_both
 from worker.errors import UsageError
 from worker.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location

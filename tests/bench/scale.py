@@ -24,7 +24,7 @@ from db.queries.scans import records
 from db.session import make_engine, read_scope, session_scope
 from scheduler.daemon import lease_expiry
 from scheduler.daemon.dispatcher import Dispatcher
-from scheduler.submit import PAGE_SCANS
+from scheduler.submission.submitter import PAGE_SCANS
 from tests.bench import views
 from tests.conftest import service_folder
 from tests.services import PostgreSQLServer
@@ -81,7 +81,7 @@ def pages(count: int) -> Iterator[list[NewScan]]:
 
 
 def submit(engine: Engine, count: int) -> int:
-    """As scheduler.submit inserts what it has listed."""
+    """As scheduler.submission.submitter inserts what it has listed."""
     job_id = 0
     for page in pages(count):
         with session_scope(engine) as session:

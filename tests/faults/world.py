@@ -19,7 +19,7 @@ from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress
 from db.session import make_engine, read_scope, session_scope
 from scheduler.standalone.services import S3Server, ValkeyServer
-from scheduler.submit import Submission, Submitter
+from scheduler.submission.submitter import Submission, Submitter
 from tests.acceptance.command import clean_environment
 from tests.faults.collection import Collection
 from tests.faults.processes import Processes

@@ -16,7 +16,7 @@ from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.session import read_scope
 from scheduler.standalone.system import System
-from scheduler.submit import Submission, Submitter
+from scheduler.submission.submitter import Submission, Submitter
 from tests.fuzz.files import bombs, hostile_files
 from worker.error_codes import ERROR_CODES
 from worker.settings import load_settings

@@ -21,7 +21,7 @@ from db.session import make_engine, read_scope, session_scope
 from scheduler.bench.figures import Figure
 from scheduler.bench.sizes import Bench
 from scheduler.daemon.dispatcher import Dispatcher
-from scheduler.submit import Submission, Submitter
+from scheduler.submission.submitter import Submission, Submitter
 from worker.errors import UsageError
 from worker.settings import Settings
 from worker.tally import STAGES

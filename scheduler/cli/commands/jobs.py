@@ -37,8 +37,8 @@ def submit(
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
     from scheduler.cli import common
     from scheduler.cli.display.job_tables import listing
-    from scheduler.present import checkpoints_in_use
-    from scheduler.submit import Submission, Submitter
+    from scheduler.submission.checkpoints import checkpoints_in_use
+    from scheduler.submission.submitter import Submission, Submitter
 
     settings = common.settings()
     asked = Submission(source, destination, name=name, missing_only=missing_only, overwrite=overwrite, **chosen)

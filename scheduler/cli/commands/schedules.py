@@ -38,7 +38,7 @@ def add(
     from db.session import session_scope
     from scheduler.cli import common
     from scheduler.schedules.firing import new_schedule
-    from scheduler.submit import Submission
+    from scheduler.submission.submitter import Submission
 
     settings = common.settings()
     asked = Submission(source, destination, overwrite="new", **chosen)

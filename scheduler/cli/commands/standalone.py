@@ -36,7 +36,6 @@ def demo(
 
     from scheduler.cli import common
     from scheduler.cli.display.live import follow
-    from scheduler.present import own_checkpoint
     from scheduler.report.store import write_report
     from scheduler.standalone.demo import (
         DESTINATION,
@@ -48,7 +47,8 @@ def demo(
         write_before_after,
     )
     from scheduler.standalone.system import System
-    from scheduler.submit import Submission, Submitter
+    from scheduler.submission.checkpoints import own_checkpoint
+    from scheduler.submission.submitter import Submission, Submitter
 
     console = common.console()
     check_checkpoint(common.settings())
@@ -101,7 +101,7 @@ def run(
     from scheduler.report.store import store_report
     from scheduler.standalone.folder_run import LOCK, STATE_FOLDER, check_folders, failures, submit_missing
     from scheduler.standalone.system import System, only_one
-    from scheduler.submit import Submission
+    from scheduler.submission.submitter import Submission
     from scheduler.text import counted
 
     console, settings = common.console(), common.settings()

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from db.models.jobs import Scan
 from db.queries.jobs.lifecycle import Progress as JobProgress
-from scheduler.submission import Submitted
+from scheduler.submission.request import Submitted
 from scheduler.text import counted, pace, why_aborted
 
 TABLE_ROWS = 1_000

@@ -6,7 +6,7 @@ from pathlib import Path
 from db.models.jobs import Job
 from scheduler.integrity.differences import Verified
 from scheduler.standalone.folder_run import STATE_FOLDER
-from scheduler.submission import Submission
+from scheduler.submission.request import Submission
 
 
 def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) -> list[str]:

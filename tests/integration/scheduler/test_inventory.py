@@ -5,8 +5,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from scheduler.manifest import Entry, read_manifest
 from scheduler.standalone.services import S3Server
+from scheduler.submission.manifest import Entry, read_manifest
 from worker.errors import UsageError
 from worker.storage import S3Options
 

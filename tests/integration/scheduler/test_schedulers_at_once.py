@@ -18,7 +18,7 @@ from db.queries import schedules
 from db.session import make_engine, read_scope, session_scope
 from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
-from scheduler.submit import Submission
+from scheduler.submission.submitter import Submission
 from worker.app import make_app
 from worker.settings import Settings
 from worker.storage import S3Options

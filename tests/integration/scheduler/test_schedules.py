@@ -21,7 +21,7 @@ from scheduler.daemon.backlog_metrics import Watched
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
-from scheduler.submit import Submission
+from scheduler.submission.submitter import Submission
 from tests.at_once import AtOnce
 from worker.app import make_app
 from worker.doorbell import Doorbell

@@ -17,7 +17,7 @@ from scheduler.cli.display.job_tables import job_rows, jobs_table
 from scheduler.cli.display.live import watch_jobs
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.report.collect import job_facts
-from scheduler.submit import Submission, Submitted, Submitter
+from scheduler.submission.submitter import Submission, Submitted, Submitter
 from tests.rows import NOON
 from worker.errors import UsageError
 from worker.storage import S3Options

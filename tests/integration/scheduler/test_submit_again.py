@@ -13,8 +13,8 @@ from db.queries.jobs import lifecycle
 from db.queries.scans import leases, records
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
-from scheduler import listing
-from scheduler.submit import Interrupted, Submission, Submitted, Submitter
+from scheduler.submission import lister
+from scheduler.submission.submitter import Interrupted, Submission, Submitted, Submitter
 from tests.rows import NOON, make_job
 from worker.errors import ServiceUnavailable, UsageError
 from worker.storage import S3Options
@@ -25,7 +25,7 @@ COUNT = 10
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Submission:
     """Ten scans, to be listed in pages of two."""
-    monkeypatch.setattr(listing, "PAGE_SCANS", 2)
+    monkeypatch.setattr(lister, "PAGE_SCANS", 2)
     for number in range(COUNT):
         path = tmp_path / "in" / f"box {number % 3}" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from db.queries.jobs import lifecycle
 from db.queries.scans import leases, records
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
-from scheduler.submit import Submission, Submitter
+from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import NOON
 from worker.storage import S3Options, open_storage, parse_location
 

@@ -20,7 +20,7 @@ from db.queries.chunks.claims import Claim
 from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.session import read_scope, session_scope
-from scheduler.submit import Submission, Submitter
+from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import chunk_of
 from worker.errors import ScanError, UsageError
 from worker.inference.client import Prediction

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.integrity.bag import check_key
+from scheduler.submission.bag_keys import check_key
 from worker.errors import UsageError
 
 

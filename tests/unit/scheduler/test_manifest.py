@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scheduler.manifest import Entry, matches, read_manifest
+from scheduler.submission.manifest import Entry, matches, read_manifest
 from worker.errors import UsageError
 from worker.storage import S3Options
 

@@ -12,10 +12,10 @@ from db.queries.jobs.lifecycle import NewScan
 from db.queries.jobs.submissions import Listing
 from db.queries.pool.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
-from scheduler.listing import PAGE_SCANS, Lister
-from scheduler.manifest_file import manifest_version
-from scheduler.present import Present
-from scheduler.submission import Submission, Submitted, covers, same_options
+from scheduler.submission.existing_outputs import Present
+from scheduler.submission.lister import PAGE_SCANS, Lister
+from scheduler.submission.manifest_file import manifest_version
+from scheduler.submission.request import Submission, Submitted, covers, same_options
 from scheduler.text import counted
 from worker.errors import PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key

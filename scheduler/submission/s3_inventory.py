@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_plus
 
-from scheduler.manifest_file import opened
+from scheduler.submission.manifest_file import opened
 from worker.storage import S3Location, S3Options, parse_location
 
 

@@ -35,7 +35,7 @@ class Submission:
     # checkpoint were, and scans as well that can't be done until their file changes
     overwrite: str = "always"
     manifest: str | None = None  # a file, or s3://bucket/key; without it, everything under the source
-    include: tuple[str, ...] = ()  # patterns, see scheduler.manifest
+    include: tuple[str, ...] = ()  # patterns, see scheduler.submission.manifest
     exclude: tuple[str, ...] = ()
     max_failures: str | None = None  # "20" or "5%": the job stops itself when more scans have failed
 

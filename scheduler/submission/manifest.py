@@ -22,8 +22,8 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from scheduler.inventory import inventory_rows
-from scheduler.manifest_file import opened
+from scheduler.submission.manifest_file import opened
+from scheduler.submission.s3_inventory import inventory_rows
 from worker.errors import UsageError
 from worker.storage import FolderLocation, S3Options, parse_location
 from worker.storage.locations import is_utf8

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 
 from db.queries.jobs.lifecycle import NewScan
-from scheduler.integrity.bag import PAYLOAD, check_key
-from scheduler.manifest import Entry, matches, read_manifest
-from scheduler.submission import Submission, Submitted
+from scheduler.submission.bag_keys import PAYLOAD, check_key
+from scheduler.submission.manifest import Entry, matches, read_manifest
+from scheduler.submission.request import Submission, Submitted
 from worker.errors import UsageError
 from worker.scans import is_scan_key, output_format, output_key
 from worker.storage import S3Options, Storage

@@ -1,0 +1,1 @@
+"""From a source and options to the rows of a job."""

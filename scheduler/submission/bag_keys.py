@@ -1,0 +1,16 @@
+"""Which keys a bag can hold."""
+
+from worker.errors import UsageError
+
+PAYLOAD = "data/"
+
+
+def check_key(key: str) -> None:
+    """Raises UsageError for a key that BagIt's programs read in different ways.
+
+    RFC 8493 has %, CR and LF escaped, and the most used library does not undo it. It also ends a manifest's line
+    wherever Unicode does (U+2028, say), and drops spaces at its end.
+    """
+    if "%" in key or key.splitlines() != [key] or key != key.rstrip():
+        said = f"--bag: the key {key!r} holds a %, ends a line or ends in a space"
+        raise UsageError(f"{said}; rename it, or leave it out with --exclude")
