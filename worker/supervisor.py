@@ -26,12 +26,12 @@ from worker.inference.connection import ServerInfo
 from worker.inference.devices import devices_of, wanted_gpus
 from worker.inference.process import ModelServerProcess
 from worker.inference.servers import ModelServers
+from worker.instance import Runtime, lives, machine_name, worker_lives
 from worker.logs import json_of
 from worker.metrics import WorkerMetrics
 from worker.metrics_server import MetricsServer
 from worker.model.checkpoint import bundled_checkpoint_path, verify
 from worker.patience import wait_for
-from worker.runtime import Runtime, lives, machine_name, worker_lives
 from worker.settings import Settings
 from worker.statistics import Statistics
 from worker.stop_notice import StopNotice

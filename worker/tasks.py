@@ -28,9 +28,9 @@ from worker.carry import Carrier, Outcome
 from worker.error_codes import is_outage, is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, ScanError, UsageError
 from worker.inference.client import PredictionClient
+from worker.instance import Runtime
 from worker.logs import log_context
 from worker.pipeline import Assignment, Pipeline
-from worker.runtime import Runtime
 from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
 from worker.settings import Settings, load_settings
 from worker.storage import Storage, open_storage, parse_location

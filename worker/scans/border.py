@@ -8,7 +8,8 @@ not holes or print, from the very edge on, and then, within a few lines, somethi
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.square import Box, Pixels, fit
+from worker.arrays import Pixels
+from worker.scans.square import Box, fit
 
 _SIDE = 480  # pixels of the longer side, on which borders are looked for
 _SMALLEST = 64  # pixels; nothing is said of smaller scans

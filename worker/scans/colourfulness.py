@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from worker.scans.square import Pixels
+from worker.arrays import Pixels
 
 _SAMPLES = 256  # along the longer side: the measure is a mean over the picture, not a matter of single pixels
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.arrays import Pixels
 from worker.errors import ScanError
 from worker.scans.colourfulness import Colourfulness
 from worker.scans.formats import OutputOptions
@@ -16,7 +17,7 @@ from worker.scans.label import Label
 from worker.scans.opening import HELD_BYTES, Scan
 from worker.scans.painting import Painter, painter_of, to_depth_of
 from worker.scans.provenance import Provenance
-from worker.scans.square import Box, Pixels, Square
+from worker.scans.square import Box, Square
 from worker.scans.stream import PixelStream, Shape, image_of
 from worker.scans.writing import write_image
 

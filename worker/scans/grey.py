@@ -4,10 +4,10 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from worker.arrays import Pixels
 from worker.errors import ScanError
 from worker.scans.colour import LUMINANCE, Floats, linear_to_srgb, srgb_to_linear
 from worker.scans.profile import PROFILE_FIELD, Profile, profile_of
-from worker.scans.square import Pixels
 
 _DEPTHS = {"uchar": 8, "ushort": 16, "float": 16}
 _GREYS, _RGBS = ("b-w", "grey16"), ("srgb", "rgb16", "rgb", "scrgb")

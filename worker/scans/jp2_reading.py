@@ -17,6 +17,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from worker.arrays import Pixels
 from worker.errors import ScanError
 from worker.scans import jp2_boxes
 from worker.scans.jp2_boxes import Boxes
@@ -32,7 +33,6 @@ from worker.scans.jp2_codestream import (
 )
 from worker.scans.jpeg_segments import EXIF
 from worker.scans.profile import PROFILE_FIELD
-from worker.scans.square import Pixels
 from worker.scans.stream import Shape, tiff_header
 from worker.scans.tiff_tag_reader import orientation_of
 

@@ -6,9 +6,9 @@ import imagecodecs
 import numpy as np
 import pyvips
 
+from worker.arrays import Pixels
 from worker.scans.jp2_boxes import head_of
 from worker.scans.jp2_codestream import Grid, TileWriter
-from worker.scans.square import Pixels
 
 _TILE = 1024  # pixels; 64, a code-block's side, at the coarsest of five resolutions
 _RESOLUTIONS = 5

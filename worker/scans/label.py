@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from worker.arrays import Pixels
 from worker.errors import UsageError
-from worker.scans.square import Box, Pixels
+from worker.scans.square import Box
 
 LONGEST = 80  # letters
 _HEIGHT = 0.022  # of the picture's shorter side: the letters' size

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
+from worker.arrays import Pixels
 from worker.errors import ScanError
 from worker.scans import jp2_reading
 from worker.scans.border import find_picture, scaled
 from worker.scans.formats import EXPECTED, FIRST_BYTES, format_of_content
 from worker.scans.grey import check_floats, output_bit_depth, to_grey
 from worker.scans.loading import check_checksums, check_structure, load, load_header, reading
-from worker.scans.square import SQUARE_SIZE, Box, Pixels, Square, box_in_square, fit, make_square
+from worker.scans.square import SQUARE_SIZE, Box, Square, box_in_square, fit, make_square
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan

@@ -6,9 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.arrays import Pixels
 from worker.scans.colour import grey_lightness
-
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 SQUARE_SIZE = 400  # pixels; what the fusion model takes
 

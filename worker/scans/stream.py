@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 import pyvips
 
-from worker.scans.square import Pixels
+from worker.arrays import Pixels
 
 _ORDER, _MARK = ("<", b"II+\0") if sys.byteorder == "little" else (">", b"MM\0+")
 _CODES = {3: "H", 4: "I", 16: "Q"}  # of TIFF's SHORT, LONG and LONG8

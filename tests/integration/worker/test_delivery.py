@@ -25,7 +25,7 @@ from tests.rows import chunk_of
 from worker.errors import ScanError, UsageError
 from worker.inference.client import Prediction
 from worker.inference.stand_in import stand_in_ab
-from worker.runtime import Runtime
+from worker.instance import Runtime
 from worker.settings import Settings
 from worker.tasks import Child, Delivery
 
