@@ -17,9 +17,9 @@ from db.queries.chunks import claims
 from db.queries.pool import workers
 from db.queries.scans import leases
 from db.session import make_engine, read_scope, session_scope
-from worker.app import CONNECT_SECONDS, make_app
+from worker.broker.app_factory import CONNECT_SECONDS, make_app
+from worker.broker.chunk_queue import Doorbell
 from worker.celery_process import CeleryProcess
-from worker.doorbell import Doorbell
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.health import Health
 from worker.inference.connection import ServerInfo

@@ -22,7 +22,8 @@ from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from worker import tally
 from worker.allocator import FreedMemory
-from worker.app import COLORIZE_CHUNK, app
+from worker.app import app
+from worker.broker.app_factory import COLORIZE_CHUNK
 from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
 from worker.error_codes import is_outage, is_skipped

@@ -13,7 +13,7 @@ from db.queries.chunks import dispatch
 from db.queries.chunks.claims import Message
 from db.queries.pool import workers
 from db.session import read_scope, session_scope
-from worker.doorbell import Doorbell
+from worker.broker.chunk_queue import Doorbell
 from worker.settings import Settings
 
 logger = logging.getLogger(__name__)

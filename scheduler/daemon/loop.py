@@ -19,8 +19,8 @@ from scheduler.daemon.heartbeat import Heart
 from scheduler.daemon.metrics import SchedulerMetrics
 from scheduler.daemon.report_writer import Reporter
 from scheduler.schedules.runner import Beat
-from worker.app import CONNECT_SECONDS, make_app
-from worker.doorbell import Doorbell
+from worker.broker.app_factory import CONNECT_SECONDS, make_app
+from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable
 from worker.health import Health
 from worker.metrics_server import MetricsServer

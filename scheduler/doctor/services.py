@@ -17,8 +17,8 @@ from db.queries import schedules
 from db.queries.pool import schedulers, workers
 from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
-from worker.app import CONNECT_SECONDS, make_app
-from worker.doorbell import Doorbell
+from worker.broker.app_factory import CONNECT_SECONDS, make_app
+from worker.broker.chunk_queue import Doorbell
 from worker.settings import Settings
 
 

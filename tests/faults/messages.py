@@ -10,8 +10,8 @@ from db.models.jobs import Chunk, ChunkState
 from db.session import IDLE_WRITE_SECONDS, read_scope
 from tests.faults.outcome import MOST_DEVICE_WORK, check, device_work
 from tests.faults.world import World
-from worker.app import make_app
-from worker.doorbell import Doorbell
+from worker.broker.app_factory import make_app
+from worker.broker.chunk_queue import Doorbell
 from worker.settings import Settings
 
 

@@ -19,8 +19,8 @@ from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.daemon.lease_expiry import expire
 from scheduler.standalone.services import ValkeyServer
 from tests.rows import make_job
-from worker.app import make_app
-from worker.doorbell import Doorbell
+from worker.broker.app_factory import make_app
+from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable
 from worker.settings import Settings
 

@@ -19,7 +19,7 @@ from db.session import make_engine, read_scope, session_scope
 from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
 from scheduler.submission.submitter import Submission
-from worker.app import make_app
+from worker.broker.app_factory import make_app
 from worker.settings import Settings
 from worker.storage import S3Options
 

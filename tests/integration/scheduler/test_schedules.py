@@ -23,8 +23,8 @@ from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
 from scheduler.submission.submitter import Submission
 from tests.at_once import AtOnce
-from worker.app import make_app
-from worker.doorbell import Doorbell
+from worker.broker.app_factory import make_app
+from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings import Settings
 from worker.storage import S3Options

@@ -20,8 +20,8 @@ from db.errors import DatabaseUnavailable
 from db.session import make_engine, read_scope
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.services import PostgreSQLServer
-from worker.app import make_app
-from worker.doorbell import Doorbell
+from worker.broker.app_factory import make_app
+from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location

@@ -8,7 +8,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.utils.url import maybe_sanitize_url
 
-from worker.app import COLORIZE_CHUNK, CONNECT_SECONDS
+from worker.broker.app_factory import COLORIZE_CHUNK, CONNECT_SECONDS
 from worker.errors import ServiceUnavailable
 
 
