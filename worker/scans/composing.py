@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.arrays import Pixels
+from worker.colour.colourfulness import Colourfulness
 from worker.errors import ScanError
-from worker.scans.colourfulness import Colourfulness
 from worker.scans.formats import OutputOptions
 from worker.scans.label import Label
 from worker.scans.opening import HELD_BYTES, Scan

@@ -5,9 +5,9 @@ import pyvips
 from numpy.typing import NDArray
 
 from worker.arrays import Pixels
+from worker.colour.icc_reader import PROFILE_FIELD, Profile, profile_of
+from worker.colour.lab import LUMINANCE, Floats, linear_to_srgb, srgb_to_linear
 from worker.errors import ScanError
-from worker.scans.colour import LUMINANCE, Floats, linear_to_srgb, srgb_to_linear
-from worker.scans.profile import PROFILE_FIELD, Profile, profile_of
 
 _DEPTHS = {"uchar": 8, "ushort": 16, "float": 16}
 _GREYS, _RGBS = ("b-w", "grey16"), ("srgb", "rgb16", "rgb", "scrgb")

@@ -18,6 +18,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from worker.arrays import Pixels
+from worker.colour.icc_reader import PROFILE_FIELD
 from worker.errors import ScanError
 from worker.scans import jp2_boxes
 from worker.scans.jp2_boxes import Boxes
@@ -32,7 +33,6 @@ from worker.scans.jp2_codestream import (
     tile_parts,
 )
 from worker.scans.jpeg_segments import EXIF
-from worker.scans.profile import PROFILE_FIELD
 from worker.scans.stream import Shape, tiff_header
 from worker.scans.tiff_tag_reader import orientation_of
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.arrays import Pixels
-from worker.scans.colour import grey_lightness, linear_to_srgb
+from worker.colour.gamut import lab_to_linear_in_gamut
+from worker.colour.lab import grey_lightness, linear_to_srgb
+from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
 from worker.scans.framing import upsampler_of
-from worker.scans.gamut import lab_to_linear_in_gamut
 from worker.scans.opening import Scan
 from worker.scans.square import Square
-from worker.scans.table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
 
 
 class Painter(Protocol):

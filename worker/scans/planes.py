@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyvips
 
-from worker.scans.profile import PROFILE_FIELD
+from worker.colour.icc_reader import PROFILE_FIELD
 from worker.scans.tiff_structure import ASSOCIATED_ALPHA
 from worker.scans.tiff_tag_reader import read_exif
 from worker.scans.tiff_tag_writer import replace_pages

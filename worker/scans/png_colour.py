@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.made_profiles import D65, grey_profile, primaries_of, rgb_profile
+from worker.colour.icc_writer import D65, grey_profile, primaries_of, rgb_profile
 from worker.scans.png_chunks import profile_of, read_colour_chunks
 
 _UNIT = 100_000  # of gAMA and cHRM

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.arrays import Pixels
-from worker.scans.colour import grey_lightness
+from worker.colour.lab import grey_lightness
 
 SQUARE_SIZE = 400  # pixels; what the fusion model takes
 

@@ -16,8 +16,8 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from worker.colour.icc_reader import PROFILE_FIELD
 from worker.scans.loading import load, reading
-from worker.scans.profile import PROFILE_FIELD
 
 COLOURED_SHARE = 0.06  # of the pixels, from which on a scan is in colour
 _ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own

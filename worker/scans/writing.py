@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyvips
 
+from worker.colour.icc_reader import has_damaged_profile
 from worker.scans.carrying import add_metadata
 from worker.scans.formats import OutputOptions
 from worker.scans.jp2_writing import save_jp2
@@ -11,7 +12,6 @@ from worker.scans.jpeg_segments import MOST_XMP_BYTES, UNKNOWN_RESOLUTION
 from worker.scans.libraries import writing
 from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
-from worker.scans.profile import has_damaged_profile
 from worker.scans.provenance import Provenance, with_provenance
 from worker.scans.xmp import split
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp, write_colour
 from tests.unit.scans.icc import gamma_curve, rgb_profile
 from tests.unit.scans.test_scan_profile import ADOBE_RGB
+from worker.colour.lab import linear_to_srgb
 from worker.errors import ScanError
-from worker.scans.colour import linear_to_srgb
 
 GREY8, GREY16 = ramp(), ramp(bits=16)
 LINEAR, SRGB_POWER = 100_000, 45_455

@@ -13,9 +13,9 @@ from PIL import Image, ImageCms
 
 from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp, tiff_bytes, write_colour
 from tests.unit.scans.icc import gamma_curve, grey_profile, parametric_curve, rgb_profile, sampled_curve
+from worker.colour.icc_reader import Profile
+from worker.colour.lab import luminance_to_lightness, srgb_to_linear
 from worker.errors import ScanError
-from worker.scans.colour import luminance_to_lightness, srgb_to_linear
-from worker.scans.profile import Profile
 
 GREY8, GREY16 = ramp(), ramp(bits=16)
 HALF_A_LEVEL = 0.25  # of 8-bit grey, in L*

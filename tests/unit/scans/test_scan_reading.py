@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, PngImagePlugin
 
 from tests.unit.scans.conftest import Opener, alpha_of, grey_of, pillow_bytes, ramp, tiff_bytes
+from worker.colour.lab import luminance_to_lightness, srgb_to_linear
 from worker.errors import ScanError
-from worker.scans.colour import luminance_to_lightness, srgb_to_linear
 
 GREY8, GREY16 = ramp(), ramp(bits=16)
 RGB8 = np.dstack([GREY8, GREY8, GREY8])

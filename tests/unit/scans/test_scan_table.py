@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.scans.colour import LUMINANCE, grey_lightness, luminance_to_lightness, srgb_to_linear
-from worker.scans.table import LEVELS, STEPS, STEPS_PER_UNIT, ColourTable
+from worker.colour.lab import LUMINANCE, grey_lightness, luminance_to_lightness, srgb_to_linear
+from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, ColourTable
 
 
 def colours_at_every_level(a: float, b: float) -> NDArray[np.uint8]:

@@ -9,10 +9,10 @@ import tifffile
 from tests.unit.scans.conftest import Opener, colours, grey_of
 from tests.unit.scans.variant import Variant
 from tests.unit.scans.variants import all_variants
+from worker.colour.lab import LUMINANCE, linear_to_srgb, srgb_to_linear
 from worker.error_codes import ERROR_CODES
 from worker.errors import ScanError
 from worker.scans import OutputOptions, compose
-from worker.scans.colour import LUMINANCE, linear_to_srgb, srgb_to_linear
 
 VARIANTS = all_variants()
 READ = [variant for variant in VARIANTS if variant.code is None]

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.colour import lab_to_linear, lightness_to_luminance
+from worker.colour.lab import lab_to_linear, lightness_to_luminance
 
 Floats = NDArray[np.float32]
 

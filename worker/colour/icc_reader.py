@@ -11,7 +11,7 @@ import pyvips
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from worker.scans.colour import lightness_to_luminance
+from worker.colour.lab import lightness_to_luminance
 
 Curve = NDArray[np.float64]
 

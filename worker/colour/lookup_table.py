@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.colour import LUMINANCE, grey_lightness, lightness_to_luminance, linear_to_srgb, srgb_to_linear
-from worker.scans.gamut import lab_to_linear_in_gamut
+from worker.colour.gamut import lab_to_linear_in_gamut
+from worker.colour.lab import LUMINANCE, grey_lightness, lightness_to_luminance, linear_to_srgb, srgb_to_linear
 
 STEPS_PER_UNIT = 2  # of a* and b*: finer would not show in 8 bits, coarser does, as steps in a smooth sky
 STEPS = 256 * STEPS_PER_UNIT  # from -128 up to 128

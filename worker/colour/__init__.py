@@ -1,0 +1,1 @@
+"""Colour science, shared by scans, model and training: Lab, gamut, ICC profiles."""
