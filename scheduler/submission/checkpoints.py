@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from db.clock import database_now
 from db.queries.pool import workers
 from db.session import read_scope
-from worker.inference.stand_in import StandInColorizer
+from worker.inference.stub_model import StandInColorizer
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
 from worker.settings import Settings
 

@@ -14,7 +14,7 @@ import numpy as np
 from db.queries.scans.records import Measured
 from worker.budget import ByteBudget
 from worker.inference.client import Prediction
-from worker.inference.stand_in import StandInColorizer, stand_in_ab
+from worker.inference.stub_model import StandInColorizer, stand_in_ab
 from worker.pipeline import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
 from worker.settings import Settings

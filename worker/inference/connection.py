@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from worker.errors import ScanError
 from worker.inference.protocol import Message, ProtocolError, Receiver, send, whole_number
-from worker.inference.slots import FREE, RUNNING, WAITING, Slots, slots_file
+from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots, slots_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import CheckpointError, PhotochromError, UsageError
+from worker.inference.batch_size import LoadModel, Model, is_out_of_memory, load_fastest, load_largest
 from worker.inference.batching import Batcher
-from worker.inference.handler import Handler
 from worker.inference.protocol import Message
-from worker.inference.sizing import LoadModel, Model, is_out_of_memory, load_fastest, load_largest
-from worker.inference.stand_in import StandInColorizer
+from worker.inference.session import Handler
+from worker.inference.stub_model import StandInColorizer
 from worker.logs import configure_logging
 from worker.parent import end_with_parent
 

@@ -14,10 +14,10 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.inference import server, stand_in
+from worker.inference import server, stub_model
 
 
-class OddColorizer(stand_in.StandInColorizer):
+class OddColorizer(stub_model.StandInColorizer):
     def predict(self, lightness: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         levels = lightness[:, 0, 0]
         with open(os.environ["BATCHES_FILE"], "a") as file:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from worker.errors import ScanError, ServiceUnavailable
 from worker.inference.client import PredictionClient, hello, stats
-from worker.inference.stand_in import stand_in_ab
+from worker.inference.stub_model import stand_in_ab
 
 from .conftest import StartChild, StartServer
 

@@ -17,7 +17,7 @@ import pytest
 from worker.errors import CheckpointError, ScanError
 from worker.inference.client import PredictionClient, hello
 from worker.inference.process import ModelServerProcess
-from worker.inference.stand_in import stand_in_ab
+from worker.inference.stub_model import stand_in_ab
 
 from .conftest import StartChild, StartServer
 from .test_model_server import a_scan, wait_until

@@ -24,7 +24,7 @@ from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import chunk_of
 from worker.errors import ScanError, UsageError
 from worker.inference.client import Prediction
-from worker.inference.stand_in import stand_in_ab
+from worker.inference.stub_model import stand_in_ab
 from worker.instance import Runtime
 from worker.settings import Settings
 from worker.tasks import Child, Delivery

@@ -9,7 +9,7 @@ import pytest
 
 from worker.errors import ScanError
 from worker.inference.batching import Batcher, Floats, Predicted
-from worker.inference.stand_in import stand_in_ab
+from worker.inference.stub_model import stand_in_ab
 
 SOON = 10.0  # seconds; only a failing test waits so long
 NEVER = 3600.0

@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
+from worker.inference.batch_size import Floats, is_out_of_memory, load_fastest, load_largest
 from worker.inference.devices import devices_of, wanted_gpus
 from worker.inference.server import listen
-from worker.inference.sizing import Floats, is_out_of_memory, load_fastest, load_largest
-from worker.inference.stand_in import StandInColorizer
+from worker.inference.stub_model import StandInColorizer
 
 
 class ResourceExhaustedError(Exception):

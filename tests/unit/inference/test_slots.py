@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from worker.inference.slots import WAITING, Slots, slots_bytes, slots_file
+from worker.inference.shared_memory import WAITING, Slots, slots_bytes, slots_file
 
 
 def test_two_mappings_of_one_file_share_every_slot() -> None:

@@ -15,7 +15,7 @@ from tests.unit.scans.test_scan_border import FILM, PICTURE, film
 from worker.budget import ByteBudget
 from worker.errors import ScanError
 from worker.inference.client import Prediction
-from worker.inference.stand_in import stand_in_ab
+from worker.inference.stub_model import stand_in_ab
 from worker.pipeline import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
 from worker.storage.folder import FolderStorage

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from worker.errors import ScanError
 from worker.inference.batching import Batcher, Predicted
 from worker.inference.protocol import MAX_SLOTS, Message, ProtocolError, Receiver, send, whole_number
-from worker.inference.slots import FREE, RUNNING, WAITING, Slots
+from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots
 
 logger = logging.getLogger(__name__)
 
