@@ -19,10 +19,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from worker.model import checkpoint, weights_io
+from worker.model import checkpoint, weights
 from worker.model.embedding import load_embedding
-from worker.model.folding import assign, for_head
 from worker.model.network import AB_SCALE, build_network
+from worker.model.norm_folding import assign, for_head
 from worker.model.precision import computing_in
 
 SIDE_PX = 400
@@ -78,7 +78,7 @@ def _network(embedding_name: str, precision: str) -> Callable[[Any], Any]:
     embedding = replace(embedding, layers=layers)
     with computing_in(POLICIES[precision]):
         model = build_network("paper", SIDE_PX, batch_norm=False)
-    assign(model, for_head(weights_io.read_fusion(folder), "paper"))
+    assign(model, for_head(weights.read_fusion(folder), "paper"))
 
     def predict(lightness: Any) -> Any:
         scans = lightness[..., None]

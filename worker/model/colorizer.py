@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import NDArray
 
-from worker.model import checkpoint, folding, vivid, weights_io
+from worker.model import checkpoint, norm_folding, vivid_head, weights
 from worker.model.embedding import Embedding, load_embedding
 from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, ENCODED_SHAPE, Head, build_network, halves
 from worker.model.precision import POLICIES, Precision, computing_in, fastest
@@ -43,7 +43,7 @@ class Colorizer:
         self.device = device()
         with computing_in(POLICIES[precision]):
             network = build_network(self.head, SIDE_PX, batch_norm=False)
-        folding.assign(network, folding.for_head(fusion, self.head))
+        norm_folding.assign(network, norm_folding.for_head(fusion, self.head))
         self._encoder, self._decoder = halves(network)
         self._embedding = on_device(embedding)
         scans = tf.TensorSpec([batch_size, SIDE_PX, SIDE_PX], tf.float32)
@@ -75,7 +75,7 @@ class Colorizer:
         chosen = checkpoint.head_of(card, head)
         embedding = load_embedding(embedding_name, folder, card)
         precision = precision or fastest(on_gpu=device() == "GPU")
-        colorizer = cls(card, weights_io.read_fusion(folder), embedding, batch_size, chosen, sizes, precision)
+        colorizer = cls(card, weights.read_fusion(folder), embedding, batch_size, chosen, sizes, precision)
         logger.info(
             "checkpoint %s, head %s, embedding %s, in %s, loaded in %.1f s",
             card.id, chosen, embedding.name, precision, time.monotonic() - started,
@@ -144,9 +144,9 @@ class Colorizer:
         output = self._decoder([encoded, embeddings], training=False)
         if self.head == "paper":
             return output * AB_SCALE, tf.fill([encoded.shape[0]], np.float32(np.nan))
-        colours = vivid.annealed_mean(output, self.card.annealing_temperature)  # (batch, 100, 100, 2)
+        colours = vivid_head.annealed_mean(output, self.card.annealing_temperature)  # (batch, 100, 100, 2)
         ab = ops.image.resize(colours, (SIDE_PX, SIDE_PX), interpolation="bilinear")
-        return ab, vivid.certainty(output)
+        return ab, vivid_head.certainty(output)
 
 
 def device() -> str:

@@ -17,9 +17,10 @@ import numpy as np
 from keras import ops
 
 from worker.errors import CheckpointError
-from worker.model import compact, inception_resnet_v2, weights_io
+from worker.model import compact, inception_resnet_v2
+from worker.model import weights as weights_io
 from worker.model.checkpoint import IMAGENET, Card, check_embedding, embedding_choices
-from worker.model.weights_io import Layers
+from worker.model.weights import Layers
 
 Tensor = Any
 

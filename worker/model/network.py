@@ -12,7 +12,7 @@ from typing import Literal
 import keras
 from keras import layers
 
-from worker.model.bins import AB_BIN_CENTRES
+from worker.model.ab_bins import AB_BIN_CENTRES
 
 Head = Literal["paper", "vivid"]
 Heads = Literal["paper", "vivid", "both"]

@@ -10,17 +10,17 @@ from typing import Any
 
 import keras
 
-from worker.model import checkpoint, weights_io
-from worker.model.folding import fold_network
+from worker.model import checkpoint, weights
 from worker.model.network import HEADS, TRAINING_MEAN_AB
-from worker.model.vivid import ANNEALING_TEMPERATURE
+from worker.model.norm_folding import fold_network
+from worker.model.vivid_head import ANNEALING_TEMPERATURE
 
 
 @dataclass(frozen=True)
 class TrainedEmbedding:
     """A classifier's folded layers, and its description for the card: architecture, weights, input_px, temperature."""
 
-    layers: weights_io.Layers
+    layers: weights.Layers
     about: Mapping[str, Any]
 
 
@@ -45,8 +45,8 @@ def export(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as made:
         new = Path(made) / "new"
         new.mkdir()
-        shards = {key: weights_io.write_embedding(new, key, one.layers) for key, one in embeddings.items()}
-        names = weights_io.write_fusion(new, fold_network(network)) + [n for key in shards for n in shards[key]]
+        shards = {key: weights.write_embedding(new, key, one.layers) for key, one in embeddings.items()}
+        names = weights.write_fusion(new, fold_network(network)) + [n for key in shards for n in shards[key]]
         files = {file: checkpoint.file_sha256(new / file) for file in names}
         card = checkpoint.Card(
             id=checkpoint.checkpoint_id(files),

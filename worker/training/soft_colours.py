@@ -5,7 +5,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.model.bins import AB_BIN_CENTRES, SOFT_NEIGHBOURS, class_weights, soft_encode
+from worker.model.ab_bins import AB_BIN_CENTRES, SOFT_NEIGHBOURS, class_weights, soft_encode
 from worker.training.dataset import PhotoCache
 from worker.training.photos import to_lab
 

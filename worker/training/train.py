@@ -11,11 +11,12 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from worker.model import checkpoint, weights_io
+from worker.model import checkpoint
+from worker.model import weights as weights_io
 from worker.model.lab import centre_square, lab_to_rgb
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
 from worker.model.precision import computing_in
-from worker.model.vivid import annealed_mean
+from worker.model.vivid_head import annealed_mean
 from worker.training import loop
 from worker.training.augment import Zoom, random_crop, random_tone
 from worker.training.classifiers import CLASSES, Logits, probabilities, varied

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.model.folding import assign, for_head
 from worker.model.network import Heads, build_network
+from worker.model.norm_folding import assign, for_head
 
 Floats = NDArray[np.float32]
 

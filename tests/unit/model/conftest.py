@@ -9,7 +9,7 @@ import pytest
 from worker.model import compact, inception_resnet_v2
 from worker.model.embedding import build_classifier
 from worker.model.network import build_network
-from worker.model.weights_io import Layers
+from worker.model.weights import Layers
 from worker.training.export import TrainedEmbedding, export
 
 SMALLEST_PX = 75  # InceptionResNetV2 takes no smaller image

@@ -1,6 +1,6 @@
 import numpy as np
 
-from worker.model.bins import AB_BIN_CENTRES, class_weights, soft_encode
+from worker.model.ab_bins import AB_BIN_CENTRES, class_weights, soft_encode
 
 
 def test_there_are_313_different_bins() -> None:

@@ -7,7 +7,7 @@ import pytest
 from worker.errors import CheckpointError
 from worker.model import embedding, inception_resnet_v2, lab
 from worker.model.checkpoint import Card, read_card
-from worker.model.weights_io import Layers
+from worker.model.weights import Layers
 
 
 @pytest.fixture

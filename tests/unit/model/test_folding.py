@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from worker.errors import CheckpointError
-from worker.model.folding import assign, fold_network, for_head
 from worker.model.network import HEADS, Head, build_network
+from worker.model.norm_folding import assign, fold_network, for_head
 
 
 def shaken(model: keras.Model) -> keras.Model:

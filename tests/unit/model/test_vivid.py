@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from worker.model.bins import AB_BIN_CENTRES
-from worker.model.vivid import annealed_mean, certainty
+from worker.model.ab_bins import AB_BIN_CENTRES
+from worker.model.vivid_head import annealed_mean, certainty
 
 
 def test_one_certain_bin_gives_its_own_colour_and_full_certainty() -> None:

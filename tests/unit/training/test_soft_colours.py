@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worker.model.bins import AB_BIN_CENTRES, class_weights, soft_encode
+from worker.model.ab_bins import AB_BIN_CENTRES, class_weights, soft_encode
 from worker.model.network import build_network
 from worker.training.dataset import PhotoCache
 from worker.training.soft_colours import SoftColours, bin_prior, take_back_rebalancing

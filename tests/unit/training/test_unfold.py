@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from worker.errors import CheckpointError
-from worker.model.folding import fold_network
 from worker.model.network import build_network
+from worker.model.norm_folding import fold_network
 from worker.training.unfold import start_at_weights
 
 

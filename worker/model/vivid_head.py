@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from worker.model.bins import AB_BIN_CENTRES
+from worker.model.ab_bins import AB_BIN_CENTRES
 
 Tensor = Any
 
