@@ -6,7 +6,7 @@ from celery.exceptions import SecurityWarning
 from celery.signals import celeryd_init, setup_logging, worker_init, worker_process_init
 
 from worker.broker.app_factory import make_app
-from worker.logs import configure_logging
+from worker.observability.logs import configure_logging
 from worker.parent import end_with_parent
 from worker.settings import load_settings
 

@@ -21,21 +21,21 @@ from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import Doorbell
 from worker.celery_process import CeleryProcess
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
-from worker.health import Health
 from worker.inference.connection import ServerInfo
 from worker.inference.devices import devices_of, wanted_gpus
 from worker.inference.process import ModelServerProcess
 from worker.inference.servers import ModelServers
 from worker.instance import Runtime, lives, machine_name, worker_lives
-from worker.logs import json_of
-from worker.metrics import WorkerMetrics
-from worker.metrics_server import MetricsServer
 from worker.model.checkpoint import bundled_checkpoint_path, verify
+from worker.observability.health import Health
+from worker.observability.http_server import MetricsServer
+from worker.observability.last_minute import Statistics
+from worker.observability.logs import json_of
+from worker.observability.scan_events import TallyListener
+from worker.observability.worker_metrics import WorkerMetrics
 from worker.patience import wait_for
 from worker.settings import Settings
-from worker.statistics import Statistics
 from worker.stop_notice import StopNotice
-from worker.tally import TallyListener
 
 logger = logging.getLogger(__name__)
 

@@ -20,7 +20,6 @@ from db.queries.chunks.claims import Claim, Message
 from db.queries.scans import leases
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
-from worker import tally
 from worker.allocator import FreedMemory
 from worker.app import app
 from worker.broker.app_factory import COLORIZE_CHUNK
@@ -30,12 +29,13 @@ from worker.error_codes import is_outage, is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, ScanError, UsageError
 from worker.inference.client import PredictionClient
 from worker.instance import Runtime
-from worker.logs import log_context
+from worker.observability import scan_events
+from worker.observability.logs import log_context
+from worker.observability.scan_events import Tally
 from worker.pipeline import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
 from worker.settings import Settings, load_settings
 from worker.storage import Storage, open_storage, parse_location
-from worker.tally import Tally
 
 KEPT_STORAGES = 16  # each holds a pool of connections
 
@@ -72,7 +72,7 @@ def _tally(record: ScanRecord) -> Tally:
         pixels=(measured.width or 0) * (measured.height or 0),
         source_bytes=measured.source_bytes or 0,
         output_bytes=measured.output_bytes or 0,
-        stage_ms=tuple(getattr(measured, f"{stage}_ms") for stage in tally.STAGES),
+        stage_ms=tuple(getattr(measured, f"{stage}_ms") for stage in scan_events.STAGES),
     )
 
 
@@ -239,7 +239,7 @@ class Delivery:
             records = [self._decide(outcome, now) for outcome in outcomes]
             runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
         self._held_until = asked_at + lease_seconds
-        tally.send(self._child.runtime.tally_socket, [_tally(record) for record in records])
+        scan_events.send(self._child.runtime.tally_socket, [_tally(record) for record in records])
         for record in records:
             if record.state == ScanState.FAILED:
                 logger.info("%s: %s", record.error_code, record.error_message, extra={"scan": record.scan_id})

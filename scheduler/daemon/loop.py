@@ -22,8 +22,8 @@ from scheduler.schedules.runner import Beat
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable
-from worker.health import Health
-from worker.metrics_server import MetricsServer
+from worker.observability.health import Health
+from worker.observability.http_server import MetricsServer
 from worker.patience import wait_for
 from worker.settings import Settings
 

@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from db.models.schedules import Firing
 from db.queries.pool.backlog import Backlog
-from worker.metrics_registry import SECONDS, new_registry
+from worker.observability.registry import SECONDS, new_registry
 
 
 class SchedulerMetrics:

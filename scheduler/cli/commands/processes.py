@@ -29,7 +29,7 @@ def scheduler() -> None:
     """Run the scheduler: dispatches chunks, takes back leases, completes jobs. One is enough, two are safe."""
     from scheduler.cli import common
     from scheduler.daemon.loop import run_scheduler
-    from worker.logs import configure_logging
+    from worker.observability.logs import configure_logging
     from worker.parent import end_with_parent
 
     settings = common.settings()

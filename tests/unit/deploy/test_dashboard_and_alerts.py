@@ -11,7 +11,7 @@ from prometheus_client import generate_latest
 from tests.prometheus import dashboard_queries, documented_queries
 from tests.scheduler_metrics import scheduler_metrics
 from tests.unit.deploy.files import DEPLOY, documents, program
-from worker.metrics import WorkerMetrics
+from worker.observability.worker_metrics import WorkerMetrics
 
 DASHBOARD = json.loads((DEPLOY / "grafana" / "photochrom.json").read_text("utf-8"))
 RULES = [rule for group in documents("prometheus/alerts.yml")[0]["groups"] for rule in group["rules"]]

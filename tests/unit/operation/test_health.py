@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, Gauge
 from scheduler.doctor.health_check import ask
 from scheduler.standalone.services.service import free_port
 from worker.errors import ServiceUnavailable, UsageError
-from worker.health import Health
-from worker.metrics_server import MetricsServer
+from worker.observability.health import Health
+from worker.observability.http_server import MetricsServer
 from worker.settings import Settings
 
 

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from worker.logs import JsonLines, json_of, log_context
+from worker.observability.logs import JsonLines, json_of, log_context
 
 
 def line(message: str = "said", **extra: object) -> dict[str, object]:

@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, generate_latest
 from db.models.schedules import Firing, FiringState
 from scheduler.daemon.metrics import SchedulerMetrics
 from tests.scheduler_metrics import scheduler_metrics
-from worker.metrics import WorkerMetrics
-from worker.statistics import Statistics
-from worker.tally import Tally, TallyListener, send
+from worker.observability.last_minute import Statistics
+from worker.observability.scan_events import Tally, TallyListener, send
+from worker.observability.worker_metrics import WorkerMetrics
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 DONE = Tally("done", "", 2_000_000, 1000, 3000, (10.0, 20.0, 30.0, 40.0, 50.0, 60.0))

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from prometheus_client import Counter, Gauge, Histogram
 
 from worker.inference.connection import ServerInfo
-from worker.metrics_registry import SECONDS, new_registry
-from worker.tally import STAGES, Tally
+from worker.observability.registry import SECONDS, new_registry
+from worker.observability.scan_events import STAGES, Tally
 
 
 class WorkerMetrics:

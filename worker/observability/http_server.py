@@ -7,7 +7,7 @@ from typing import ClassVar
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from worker.errors import UsageError
-from worker.health import Health
+from worker.observability.health import Health
 
 _ANSWER_SECONDS = 10
 

@@ -5,8 +5,8 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 
-from worker.metrics import WorkerMetrics
-from worker.tally import STAGES, Tally
+from worker.observability.scan_events import STAGES, Tally
+from worker.observability.worker_metrics import WorkerMetrics
 
 WINDOW_SECONDS = 60.0
 
