@@ -23,7 +23,6 @@ from db.session import make_engine, read_scope, session_scope
 from worker.allocator import FreedMemory
 from worker.app import app
 from worker.broker.app_factory import COLORIZE_CHUNK
-from worker.budget import ByteBudget
 from worker.carry import Carrier, Outcome
 from worker.error_codes import is_outage, is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, ScanError, UsageError
@@ -32,7 +31,8 @@ from worker.instance import Runtime
 from worker.observability import scan_events
 from worker.observability.logs import log_context
 from worker.observability.scan_events import Tally
-from worker.pipeline import Assignment, Pipeline
+from worker.pipeline.byte_budget import ByteBudget
+from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
 from worker.settings import Settings, load_settings
 from worker.storage import Storage, open_storage, parse_location

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from db.queries.scans.records import Measured
-from worker.budget import ByteBudget
 from worker.inference.client import Prediction
 from worker.inference.stub_model import StandInColorizer, stand_in_ab
-from worker.pipeline import Assignment, Pipeline
+from worker.pipeline.byte_budget import ByteBudget
+from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
 from worker.settings import Settings
 from worker.storage.folder import FolderStorage

@@ -12,7 +12,7 @@ from typing import Any
 
 
 def _make_children_mortal() -> None:
-    from worker.pipeline import Pipeline
+    from worker.pipeline.colorize import Pipeline
 
     opening = Pipeline._open
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from worker.budget import ByteBudget
+from worker.pipeline.byte_budget import ByteBudget
 
 
 def test_a_scan_waits_until_there_is_room() -> None:

@@ -8,10 +8,10 @@ import pytest
 from db.queries.scans.records import Measured
 from tests.fuzz.files import hostile_files
 from tests.unit.worker.test_pipeline import assignment, predict
-from worker.budget import ByteBudget
 from worker.error_codes import ERROR_CODES
 from worker.errors import ScanError
-from worker.pipeline import Pipeline
+from worker.pipeline.byte_budget import ByteBudget
+from worker.pipeline.colorize import Pipeline
 from worker.scans import ScanLimits, configure_libraries
 from worker.storage.folder import FolderStorage
 

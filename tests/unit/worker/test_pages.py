@@ -14,7 +14,7 @@ from tests.unit.scans.conftest import Array, ramp
 from tests.unit.worker.test_pipeline import assignment, colorize, pipeline
 from worker.colour.lab import LUMINANCE, linear_to_srgb, srgb_to_linear
 from worker.errors import ScanError
-from worker.pipeline import Pipeline
+from worker.pipeline.colorize import Pipeline
 from worker.scans import OutputOptions, ScanLimits
 
 __all__ = ["pipeline"]  # a fixture

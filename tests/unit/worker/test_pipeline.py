@@ -12,11 +12,11 @@ from skimage import data
 
 from db.queries.scans.records import Measured
 from tests.unit.scans.test_scan_border import FILM, PICTURE, film
-from worker.budget import ByteBudget
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.stub_model import stand_in_ab
-from worker.pipeline import Assignment, Pipeline
+from worker.pipeline.byte_budget import ByteBudget
+from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
 from worker.storage.folder import FolderStorage
 

@@ -1,23 +1,21 @@
 """One scan, top to bottom: fetch, open, prepare, predict, compose, store."""
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db.queries.scans.records import Measured
-from worker.budget import ByteBudget
 from worker.errors import ScanError
 from worker.inference.client import Prediction
+from worker.pipeline.byte_budget import ByteBudget
+from worker.pipeline.measurements import _add_up, _timed
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe_pages
 from worker.scans.pages import PageWriter
 from worker.scans.provenance import Provenance
@@ -169,25 +167,3 @@ def _provenance(scan: Assignment, prediction: Prediction, measured: Measured) ->
         made_at=scan.made_at,
         source_type=scan.digital_source_type,
     )
-
-
-def _add_up(whole: Measured, pages: Sequence[Measured]) -> None:
-    """What is known of a scan's pages, as the scan's."""
-    first = pages[0]
-    for name in ("picture_left", "picture_top", "picture_width", "picture_height", "checkpoint"):
-        setattr(whole, name, getattr(first, name))
-    for name in ("open_ms", "wait_ms", "predict_ms", "compose_ms"):
-        setattr(whole, name, sum(getattr(page, name) for page in pages))
-    for name in ("colourfulness", "clipped_share", "certainty"):
-        known = [value for page in pages if (value := getattr(page, name)) is not None]
-        setattr(whole, name, fmean(known) if known else None)
-    whole.lost_metadata = "; ".join(dict.fromkeys(page.lost_metadata for page in pages if page.lost_metadata)) or None
-
-
-@contextmanager
-def _timed(measured: Measured, column: str) -> Iterator[None]:
-    start = time.perf_counter()
-    try:
-        yield
-    finally:
-        setattr(measured, column, (time.perf_counter() - start) * 1000)

@@ -1,0 +1,1 @@
+"""What happens to one scan, from fetch to store."""

@@ -1,0 +1,30 @@
+"""How long each stage of a scan takes."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from statistics import fmean
+
+from db.queries.scans.records import Measured
+
+
+def _add_up(whole: Measured, pages: Sequence[Measured]) -> None:
+    """What is known of a scan's pages, as the scan's."""
+    first = pages[0]
+    for name in ("picture_left", "picture_top", "picture_width", "picture_height", "checkpoint"):
+        setattr(whole, name, getattr(first, name))
+    for name in ("open_ms", "wait_ms", "predict_ms", "compose_ms"):
+        setattr(whole, name, sum(getattr(page, name) for page in pages))
+    for name in ("colourfulness", "clipped_share", "certainty"):
+        known = [value for page in pages if (value := getattr(page, name)) is not None]
+        setattr(whole, name, fmean(known) if known else None)
+    whole.lost_metadata = "; ".join(dict.fromkeys(page.lost_metadata for page in pages if page.lost_metadata)) or None
+
+
+@contextmanager
+def _timed(measured: Measured, column: str) -> Iterator[None]:
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        setattr(measured, column, (time.perf_counter() - start) * 1000)
