@@ -9,7 +9,7 @@ import pyvips
 from scheduler.report.data import Picture
 from scheduler.report.plain_text import without_credentials, without_key
 from worker.errors import PhotochromError
-from worker.scans.formats import FIRST_BYTES, format_of_content
+from worker.scans.format_names import FIRST_BYTES, format_of_content
 from worker.scans.loading import load
 
 THUMBNAIL_PIXELS = 420  # the longer side

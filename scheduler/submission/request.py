@@ -8,7 +8,7 @@ from db.queries.pool.throughput import Pace
 from scheduler.text import counted
 from worker.errors import UsageError
 from worker.scans import FORMATS
-from worker.scans.formats import COMPRESSIONS
+from worker.scans.format_names import COMPRESSIONS
 
 COLOUR_SCANS = ("skip", "colourize")
 OVERWRITE = ("never", "new", "changed", "always")

@@ -19,7 +19,7 @@ from scheduler.submission.request import Submission, Submitted, covers, same_opt
 from scheduler.text import counted
 from worker.errors import PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key
-from worker.scans.formats import scan_extensions
+from worker.scans.format_names import scan_extensions
 from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
 
 __all__ = ["PAGE_SCANS", "Submission", "Submitted", "Submitter", "expect_a_scan", "open_both"]

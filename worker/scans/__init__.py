@@ -14,13 +14,14 @@ the command line, which only sorts keys, stays quick.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from worker.scans.formats import FORMATS, OutputOptions, content_type, is_scan_key, output_format, output_key
+from worker.scans.format_names import FORMATS, OutputOptions, content_type, is_scan_key, output_format, output_key
 
 if TYPE_CHECKING:
     from worker.scans.composing import Composed, compose
-    from worker.scans.libraries import configure_libraries
+    from worker.scans.geometry import Box
     from worker.scans.opening import Scan, ScanHeader, ScanLimits, open_scan, probe, probe_pages
-    from worker.scans.square import SQUARE_SIZE, Box, Square
+    from worker.scans.square import SQUARE_SIZE, Square
+    from worker.scans.vips import configure_libraries
 
 __all__ = [
     "FORMATS",

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.arrays import Pixels
-from worker.scans.square import Box, fit
+from worker.scans.geometry import Box
+from worker.scans.square import fit
 
 _SIDE = 480  # pixels of the longer side, on which borders are looked for
 _SMALLEST = 64  # pixels; nothing is said of smaller scans

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from worker.arrays import Pixels
 from worker.colour.colourfulness import Colourfulness
 from worker.errors import ScanError
-from worker.scans.formats import OutputOptions
+from worker.scans.format_names import OutputOptions
+from worker.scans.geometry import Box, Shape
 from worker.scans.label import Label
 from worker.scans.opening import HELD_BYTES, Scan
 from worker.scans.painting import Painter, painter_of, to_depth_of
 from worker.scans.provenance import Provenance
-from worker.scans.square import Box, Square
-from worker.scans.stream import PixelStream, Shape, image_of
+from worker.scans.square import Square
+from worker.scans.stream import PixelStream, image_of
 from worker.scans.writing import write_image
 
 _STRIP_PIXELS = 1 << 16  # a strip's a*, b*, index and colours then stay in a core's cache

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from worker.scans.square import Box
+from worker.scans.geometry import Box
 
 SIZ, COD, QCD, SOT, SOD = 0xFF51, 0xFF52, 0xFF5C, 0xFF90, 0xFF93
 START, END = b"\xff\x4f", b"\xff\xd9"

@@ -21,6 +21,7 @@ from worker.arrays import Pixels
 from worker.colour.icc_reader import PROFILE_FIELD
 from worker.errors import ScanError
 from worker.scans import jp2_boxes
+from worker.scans.geometry import Shape
 from worker.scans.jp2_boxes import Boxes
 from worker.scans.jp2_codestream import (
     COD,
@@ -33,7 +34,7 @@ from worker.scans.jp2_codestream import (
     tile_parts,
 )
 from worker.scans.jpeg_segments import EXIF
-from worker.scans.stream import Shape, tiff_header
+from worker.scans.stream import tiff_header
 from worker.scans.tiff_tag_reader import orientation_of
 
 _COC = 0xFF53

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from worker.arrays import Pixels
 from worker.errors import UsageError
-from worker.scans.square import Box
+from worker.scans.geometry import Box
 
 LONGEST = 80  # letters
 _HEIGHT = 0.022  # of the picture's shorter side: the letters' size

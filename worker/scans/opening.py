@@ -11,10 +11,11 @@ from worker.arrays import Pixels
 from worker.errors import ScanError
 from worker.scans import jp2_reading
 from worker.scans.border import find_picture, scaled
-from worker.scans.formats import EXPECTED, FIRST_BYTES, format_of_content
+from worker.scans.format_names import EXPECTED, FIRST_BYTES, format_of_content
+from worker.scans.geometry import Box
 from worker.scans.grey import check_floats, output_bit_depth, to_grey
 from worker.scans.loading import check_checksums, check_structure, load, load_header, reading
-from worker.scans.square import SQUARE_SIZE, Box, Square, box_in_square, fit, make_square
+from worker.scans.square import SQUARE_SIZE, Square, box_in_square, fit, make_square
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan

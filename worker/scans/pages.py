@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.scans.libraries import writing
 from worker.scans.opening import ScanHeader
 from worker.scans.tiff_tag_writer import add_page, begin_tiff
 from worker.scans.tiff_tags import long, shorts
+from worker.scans.vips import writing
 
 _SUBFILE_TYPE, _PAGE_NUMBER, _ONE_OF_SEVERAL = 254, 297, 2
 _CLASSIC_BYTES = 3 << 30  # a classic TIFF ends at 4 GB

@@ -8,18 +8,9 @@ from numpy.typing import NDArray
 
 from worker.arrays import Pixels
 from worker.colour.lab import grey_lightness
+from worker.scans.geometry import Box
 
 SQUARE_SIZE = 400  # pixels; what the fusion model takes
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A part of an image, in pixels: of the square, or of a scan with film borders: where the picture lies."""
-
-    left: int
-    top: int
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)

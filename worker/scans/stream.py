@@ -7,41 +7,17 @@ TIFF: a header made here, and then the strips' own bytes. (BigTIFF, by libtiff's
 import struct
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import numpy as np
 import pyvips
 
 from worker.arrays import Pixels
+from worker.scans.geometry import Shape
 
 _ORDER, _MARK = ("<", b"II+\0") if sys.byteorder == "little" else (">", b"MM\0+")
 _CODES = {3: "H", 4: "I", 16: "Q"}  # of TIFF's SHORT, LONG and LONG8
 _DIRECTORY = 16  # where it begins
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What an image's pixels take."""
-
-    width: int
-    height: int
-    bands: int
-    bit_depth: int  # 8 or 16
-
-    @property
-    def row_bytes(self) -> int:
-        return self.width * self.bands * self.bit_depth // 8
-
-    @property
-    def bytes(self) -> int:
-        return self.height * self.row_bytes
-
-    def room(self, rows: int) -> Pixels:
-        """An array for some rows, (rows, width, bands), its values not set."""
-        shape = (rows, self.width, self.bands)
-        return np.empty(shape, np.uint8) if self.bit_depth == 8 else np.empty(shape, np.uint16)
 
 
 def image_of(pixels: Pixels) -> pyvips.Image:

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.square import Box
+from worker.scans.geometry import Box
 
 _ROWS_OF_A_RUN = 4  # from which on a few operations for each run cost less than gathering its rows
 

@@ -6,13 +6,13 @@ import pyvips
 
 from worker.colour.icc_reader import has_damaged_profile
 from worker.scans.carrying import add_metadata
-from worker.scans.formats import OutputOptions
+from worker.scans.format_names import OutputOptions
 from worker.scans.jp2_writing import save_jp2
 from worker.scans.jpeg_segments import MOST_XMP_BYTES, UNKNOWN_RESOLUTION
-from worker.scans.libraries import writing
 from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
 from worker.scans.provenance import Provenance, with_provenance
+from worker.scans.vips import writing
 from worker.scans.xmp import split
 
 _TILE = 256  # pixels, of a pyramid

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from worker import scans
 from worker.errors import UsageError
 from worker.scans import FORMATS, content_type, is_scan_key, output_key
-from worker.scans.formats import format_of_content
+from worker.scans.format_names import format_of_content
 
 NAMES = st.lists(st.sampled_from(["a", "b c", ".", "..", "jpg", "JPG", ".jpg", ".jpeg", ".tif", ".TIFF", ".png", "/"]))
 SCAN_KEYS = NAMES.map("".join).filter(is_scan_key)
