@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks
+from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks
+from worker.scans.formats import resolution, webp
 from worker.scans.metadata import Metadata
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_tag_writer import add_to_tiff, exif_block, keeps_note
@@ -105,14 +106,14 @@ def _add_to_jp2(path: Path, metadata: Metadata) -> None:
 
 def _add_to_webp(path: Path, metadata: Metadata) -> None:
     exif = _without_strange_tags(metadata)
-    if metadata.per_millimetre != jpeg_segments.UNKNOWN_RESOLUTION:  # for which a WebP has no other place
+    if metadata.per_millimetre != resolution.UNKNOWN_RESOLUTION:  # for which a WebP has no other place
         across, down = (fraction(round(each * 25_400), 1000) for each in metadata.per_millimetre)
         exif.main |= {_X_RESOLUTION: across, _Y_RESOLUTION: down, _RESOLUTION_UNIT: short(_INCH)}
-    blocks = [(webp_chunks.EXIF, exif_block(exif) if exif else b""), (webp_chunks.XMP, metadata.xmp or b"")]
+    blocks = [(webp.EXIF, exif_block(exif) if exif else b""), (webp.XMP, metadata.xmp or b"")]
     metadata.lost += ["IPTC"] if metadata.iptc else []
     metadata.lost += ["Photoshop resources"] if metadata.resources else []
     metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
-    webp_chunks.add_chunks(path, [(kind, content) for kind, content in blocks if content])
+    webp.add_chunks(path, [(kind, content) for kind, content in blocks if content])
 
 
 def _add_to_tiff(path: Path, metadata: Metadata) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.scans.jpeg_segments import MOST_PER_MILLIMETRE
+from worker.scans.formats.resolution import MOST_PER_MILLIMETRE
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM = b"\xff\x4f\xff\x51"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from worker.scans.formats.resolution import UNKNOWN_RESOLUTION
+
 APP0, APP1, APP13, COMMENT = 0xE0, 0xE1, 0xED, 0xFE
 EXIF, XMP, PHOTOSHOP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
 EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
-UNKNOWN_RESOLUTION = (1.0, 1.0)  # pixels per millimetre, as libvips gives it
-MOST_PER_MILLIMETRE = 100_000.0  # beyond it, a resolution is damage, and libvips takes none beyond ten times that
 MOST_BYTES = 0xFFFF - 2  # of one segment's content
 MOST_XMP_BYTES = MOST_BYTES - len(XMP)
 

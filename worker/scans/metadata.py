@@ -8,7 +8,8 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, webp_chunks, xmp
+from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, xmp
+from worker.scans.formats import resolution, webp
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_structure import alpha_among
 from worker.scans.tiff_tag_reader import read_exif
@@ -40,7 +41,7 @@ class Metadata:
     iptc: bytes | None = None
     resources: list[Resource] = field(default_factory=list)  # Photoshop's, IPTC not among them
     texts: list[tuple[str, bytes]] = field(default_factory=list)  # keyword and UTF-8 text
-    per_millimetre: tuple[float, float] = jpeg_segments.UNKNOWN_RESOLUTION  # pixels
+    per_millimetre: tuple[float, float] = resolution.UNKNOWN_RESOLUTION  # pixels
     lost: list[str] = field(default_factory=list)
 
     def turn(self) -> None:
@@ -130,10 +131,10 @@ def _read_jp2(path: Path, metadata: Metadata) -> None:
 
 
 def _read_webp(path: Path, metadata: Metadata) -> None:
-    for kind, content in webp_chunks.read_chunks(path):
-        if kind == webp_chunks.XMP and content:
+    for kind, content in webp.read_chunks(path):
+        if kind == webp.XMP and content:
             metadata.xmp = content
-        elif kind != webp_chunks.EXIF:
+        elif kind != webp.EXIF:
             _lose(metadata, f"WebP chunk {kind.decode('ascii', 'replace').strip()}")
         else:
             _take_exif(content.removeprefix(jpeg_segments.EXIF), metadata)
@@ -185,7 +186,7 @@ def _resolution(main: Tags) -> tuple[float, float] | None:
     if unit is None or len(parts) < len(_RESOLUTION) or not all(len(each) == 2 and all(each) for each in parts):
         return None
     across, down = (above / below / unit for above, below in parts)
-    return (across, down) if max(across, down) < jpeg_segments.MOST_PER_MILLIMETRE else None
+    return (across, down) if max(across, down) < resolution.MOST_PER_MILLIMETRE else None
 
 
 def _take_iptc(profile: bytes | None, metadata: Metadata) -> None:

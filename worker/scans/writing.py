@@ -7,8 +7,9 @@ import pyvips
 from worker.colour.icc_reader import has_damaged_profile
 from worker.scans.carrying import add_metadata
 from worker.scans.format_names import OutputOptions
+from worker.scans.formats.resolution import UNKNOWN_RESOLUTION
 from worker.scans.jp2_writing import save_jp2
-from worker.scans.jpeg_segments import MOST_XMP_BYTES, UNKNOWN_RESOLUTION
+from worker.scans.jpeg_segments import MOST_XMP_BYTES
 from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan
 from worker.scans.provenance import Provenance, with_provenance
