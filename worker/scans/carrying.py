@@ -3,8 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks
+from worker.scans import jpeg_segments, photoshop, png_chunks
 from worker.scans.formats import resolution, webp
+from worker.scans.formats.jp2 import boxes
 from worker.scans.metadata import Metadata
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_tag_writer import add_to_tiff, exif_block, keeps_note
@@ -95,13 +96,13 @@ def _add_to_png(path: Path, metadata: Metadata) -> None:
 def _add_to_jp2(path: Path, metadata: Metadata) -> None:
     """As ExifTool does it: EXIF with all of TIFF's tags, IPTC and Photoshop's resources in boxes of their own."""
     blocks = {
-        jp2_boxes.EXIF: exif_block(metadata.exif) if metadata.exif else b"",
-        jp2_boxes.IPTC: metadata.iptc or b"",
-        jp2_boxes.PHOTOSHOP: photoshop.pack_resources(metadata.resources),
-        jp2_boxes.XMP: metadata.xmp or b"",
+        boxes.EXIF: exif_block(metadata.exif) if metadata.exif else b"",
+        boxes.IPTC: metadata.iptc or b"",
+        boxes.PHOTOSHOP: photoshop.pack_resources(metadata.resources),
+        boxes.XMP: metadata.xmp or b"",
     }
     metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
-    jp2_boxes.add_uuids(path, {kind: content for kind, content in blocks.items() if content})
+    boxes.add_uuids(path, {kind: content for kind, content in blocks.items() if content})
 
 
 def _add_to_webp(path: Path, metadata: Metadata) -> None:

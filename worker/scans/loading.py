@@ -9,9 +9,10 @@ import pyvips
 
 from worker.colour.icc_reader import PROFILE_FIELD
 from worker.errors import ScanError
-from worker.scans import jp2_reading, tiff_kinds
+from worker.scans import tiff_kinds
 from worker.scans.exif_colour import profile_of_exif
 from worker.scans.formats.integrity import MOST_TILES_ACROSS, Structure, read_structure
+from worker.scans.formats.jp2 import reader
 from worker.scans.planes import load_planes
 from worker.scans.png_chunks import exif_of
 from worker.scans.png_colour import UnknownColour, profile_of_png
@@ -42,8 +43,8 @@ def load(path: Path, key: str, format: str, page: int = 0, **options: object) ->
         # `error` fails on what is cut short or corrupt, not on mere warnings, which many a sound file earns.
         how = {"access": "sequential", "fail_on": "error", **options}
         if format == "jp2":
-            unpacked = pyvips.Image.tiffload(str(jp2_reading.unpack(path, key)), **how)
-            return jp2_reading.read_header(path, key).dress(unpacked)
+            unpacked = pyvips.Image.tiffload(str(reader.unpack(path, key)), **how)
+            return reader.read_header(path, key).dress(unpacked)
         if format == "tiff" and (found := read_structure(path, format).tiff_pages.get(page)):
             refuse_misread(found)
             how |= {"page": page, "fail_on": fail_on(found)}
@@ -75,7 +76,7 @@ def load_header(path: Path, key: str, format: str, page: int = 0) -> pyvips.Imag
     """An image of which only the header is to be asked: nothing is decoded for it. Raises ScanError."""
     if format == "jp2":
         with reading(path, key, format):
-            return jp2_reading.read_header(path, key).image()
+            return reader.read_header(path, key).image()
     return load(path, key, format, page)
 
 

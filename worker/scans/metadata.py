@@ -8,8 +8,9 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.scans import jp2_boxes, jpeg_segments, photoshop, png_chunks, xmp
+from worker.scans import jpeg_segments, photoshop, png_chunks, xmp
 from worker.scans.formats import resolution, webp
+from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_structure import alpha_among
 from worker.scans.tiff_tag_reader import read_exif

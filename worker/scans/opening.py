@@ -9,9 +9,9 @@ import pyvips
 
 from worker.arrays import Pixels
 from worker.errors import ScanError
-from worker.scans import jp2_reading
 from worker.scans.border import find_picture, scaled
 from worker.scans.format_names import EXPECTED, FIRST_BYTES, format_of_content
+from worker.scans.formats.jp2 import reader
 from worker.scans.geometry import Box
 from worker.scans.grey import check_floats, output_bit_depth, to_grey
 from worker.scans.loading import check_checksums, check_structure, load, load_header, reading
@@ -225,7 +225,7 @@ def _header_of(image: pyvips.Image, path: Path, key: str, format: str, page: int
     sample_bytes = image.width * image.height * depth // 8
     grey_bytes, colour_bytes = sample_bytes * (1 + alpha), sample_bytes * (3 + alpha)
     held = [part for part in (grey_bytes, colour_bytes) if part <= HELD_BYTES]
-    beside = jp2_reading.decoding_bytes(path, key) if format == "jp2" else _whole_bytes(image, format)
+    beside = reader.decoding_bytes(path, key) if format == "jp2" else _whole_bytes(image, format)
     return ScanHeader(
         format=format,
         width=upright.width,

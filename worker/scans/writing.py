@@ -7,8 +7,8 @@ import pyvips
 from worker.colour.icc_reader import has_damaged_profile
 from worker.scans.carrying import add_metadata
 from worker.scans.format_names import OutputOptions
+from worker.scans.formats.jp2.writer import save_jp2
 from worker.scans.formats.resolution import UNKNOWN_RESOLUTION
-from worker.scans.jp2_writing import save_jp2
 from worker.scans.jpeg_segments import MOST_XMP_BYTES
 from worker.scans.metadata import Metadata, read_metadata
 from worker.scans.opening import Scan

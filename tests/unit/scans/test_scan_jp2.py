@@ -20,7 +20,8 @@ from tests.unit.scans.conftest import (
     write_colour,
 )
 from worker.errors import ScanError
-from worker.scans import OutputOptions, ScanLimits, compose, jp2_boxes, open_scan, probe
+from worker.scans import OutputOptions, ScanLimits, compose, open_scan, probe
+from worker.scans.formats.jp2 import boxes
 from worker.scans.metadata import read_metadata
 
 
@@ -143,9 +144,9 @@ def test_boxes_in_boxes_without_end_are_no_fault_of_ours(opened: Opener) -> None
 def test_a_second_packet_and_a_box_too_long_to_read_are_named(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     data = pillow_bytes(ramp(), "JPEG2000", quality_layers=[1])
     at = data.index(b"jp2c") - 4
-    packets = [jp2_boxes.box(b"uuid", jp2_boxes.XMP + packet) for packet in (b"<first/>", b"<second/>")]
-    long = jp2_boxes.box(b"xml ", b"<a>" + b"." * 2000) + jp2_boxes.box(b"free", bytes(2000))
-    monkeypatch.setattr(jp2_boxes, "_MOST_BYTES", 1000)
+    packets = [boxes.box(b"uuid", boxes.XMP + packet) for packet in (b"<first/>", b"<second/>")]
+    long = boxes.box(b"xml ", b"<a>" + b"." * 2000) + boxes.box(b"free", bytes(2000))
+    monkeypatch.setattr(boxes, "_MOST_BYTES", 1000)
     scan = opened(data[:at] + b"".join(packets) + long + data[at:], "a.jp2")
     metadata = read_metadata(scan.path, "jp2")
     assert (metadata.xmp, metadata.lost) == (b"<first/>", ["JPEG 2000 box uuid", "JPEG 2000 box xml"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from worker.scans.jp2_boxes import read_boxes
+from worker.scans.formats.jp2.boxes import read_boxes
 from worker.scans.tiff_structure import Beyond, TiffPage, read_directories
 
 MOST_TILES_ACROSS = 2048  # the time that libvips takes for a row of tiles grows with the square of their number

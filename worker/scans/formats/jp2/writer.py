@@ -7,8 +7,8 @@ import numpy as np
 import pyvips
 
 from worker.arrays import Pixels
-from worker.scans.jp2_boxes import head_of
-from worker.scans.jp2_codestream import Grid, TileWriter
+from worker.scans.formats.jp2.boxes import head_of
+from worker.scans.formats.jp2.codestream import Grid, TileWriter
 
 _TILE = 1024  # pixels; 64, a code-block's side, at the coarsest of five resolutions
 _RESOLUTIONS = 5

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from worker.arrays import Pixels
 from worker.colour.icc_reader import PROFILE_FIELD
 from worker.errors import ScanError
-from worker.scans import jp2_boxes
-from worker.scans.geometry import Shape
-from worker.scans.jp2_boxes import Boxes
-from worker.scans.jp2_codestream import (
+from worker.scans.formats.jp2 import boxes as jp2_boxes
+from worker.scans.formats.jp2.boxes import Boxes
+from worker.scans.formats.jp2.codestream import (
     COD,
     SOD,
     Codestream,
@@ -33,6 +32,7 @@ from worker.scans.jp2_codestream import (
     tile_alone,
     tile_parts,
 )
+from worker.scans.geometry import Shape
 from worker.scans.jpeg_segments import EXIF
 from worker.scans.stream import tiff_header
 from worker.scans.tiff_tag_reader import orientation_of

@@ -1,0 +1,1 @@
+"""JPEG 2000: boxes, codestream, reading and writing by tiles."""
