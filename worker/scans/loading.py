@@ -10,9 +10,9 @@ import pyvips
 from worker.colour.icc_reader import PROFILE_FIELD
 from worker.errors import ScanError
 from worker.scans import tiff_kinds
-from worker.scans.exif_colour import profile_of_exif
 from worker.scans.formats.integrity import MOST_TILES_ACROSS, Structure, read_structure
 from worker.scans.formats.jp2 import reader
+from worker.scans.formats.jpeg.colour import profile_of_exif
 from worker.scans.planes import load_planes
 from worker.scans.png_chunks import exif_of
 from worker.scans.png_colour import UnknownColour, profile_of_png

@@ -8,9 +8,10 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.scans import jpeg_segments, photoshop, png_chunks, xmp
+from worker.scans import photoshop, png_chunks, xmp
 from worker.scans.formats import resolution, webp
 from worker.scans.formats.jp2 import boxes as jp2_boxes
+from worker.scans.formats.jpeg import segments
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_structure import alpha_among
 from worker.scans.tiff_tag_reader import read_exif
@@ -29,7 +30,7 @@ _RESOLUTION, _RESOLUTION_UNIT, _INCH, _FRACTION = (282, 283), 296, 2, 5
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
 _IPTC_MARK = 0x1C  # before each of its fields
 _IPTC_TEXT = "iptc"
-_ONE_OF_EACH = {jpeg_segments.EXIF: "EXIF", jpeg_segments.XMP: "XMP"}
+_ONE_OF_EACH = {segments.EXIF: "EXIF", segments.XMP: "XMP"}
 
 
 @dataclass(slots=True)
@@ -64,23 +65,23 @@ def read_metadata(path: Path, format: str, page: int = 0) -> Metadata:
 
 def _read_jpeg(path: Path, metadata: Metadata) -> None:
     block, extended, found = b"", [], set[bytes]()
-    for marker, content in jpeg_segments.read_segments(path):
-        if marker == jpeg_segments.COMMENT:
+    for marker, content in segments.read_segments(path):
+        if marker == segments.COMMENT:
             metadata.texts.append(("Comment", _as_utf_8(content.rstrip(b"\0"))))
         elif mark := next((each for each in _ONE_OF_EACH if content.startswith(each)), None):
             # Readers, libvips among them, go by the first.
             if mark in found:
                 _lose(metadata, f"another JPEG segment of {_ONE_OF_EACH[mark]}")
-            elif mark == jpeg_segments.EXIF:
+            elif mark == segments.EXIF:
                 _take_exif(content[len(mark) :], metadata)
             else:
                 metadata.xmp = content[len(mark) :]
             found.add(mark)
-        elif content.startswith(jpeg_segments.EXTENDED_XMP):
-            extended.append(content[len(jpeg_segments.EXTENDED_XMP) :])
-        elif marker == jpeg_segments.APP13 and content.startswith(jpeg_segments.PHOTOSHOP):
-            block += content[len(jpeg_segments.PHOTOSHOP) :]
-        elif name := jpeg_segments.name_of_other((marker, content)):
+        elif content.startswith(segments.EXTENDED_XMP):
+            extended.append(content[len(segments.EXTENDED_XMP) :])
+        elif marker == segments.APP13 and content.startswith(segments.PHOTOSHOP):
+            block += content[len(segments.PHOTOSHOP) :]
+        elif name := segments.name_of_other((marker, content)):
             _lose(metadata, f"JPEG segment {name}")
     _take_resources(block, metadata)
     if xmp.names_extended(metadata.xmp or b""):
@@ -112,7 +113,7 @@ def _read_png(path: Path, metadata: Metadata) -> None:
         elif name == _IPTC_TEXT:
             _take_iptc(png_chunks.raw_profile(text), metadata)
         elif name in png_chunks.EXIF_NAMES and not metadata.exif:
-            _take_exif((png_chunks.raw_profile(text) or b"").removeprefix(jpeg_segments.EXIF), metadata)
+            _take_exif((png_chunks.raw_profile(text) or b"").removeprefix(segments.EXIF), metadata)
         elif name == "xmp" and metadata.xmp is None:
             metadata.xmp = png_chunks.raw_profile(text)
             metadata.lost += ["XMP (damaged)"] if metadata.xmp is None else []
@@ -126,7 +127,7 @@ def _read_jp2(path: Path, metadata: Metadata) -> None:
     _take_resources(boxes.uuids.get(jp2_boxes.PHOTOSHOP, b""), metadata)
     metadata.iptc = boxes.uuids.get(jp2_boxes.IPTC) or metadata.iptc
     if jp2_boxes.EXIF in boxes.uuids:
-        _take_exif(boxes.uuids[jp2_boxes.EXIF].removeprefix(jpeg_segments.EXIF), metadata)
+        _take_exif(boxes.uuids[jp2_boxes.EXIF].removeprefix(segments.EXIF), metadata)
     for kind in boxes.others:
         _lose(metadata, f"JPEG 2000 box {kind}")
 
@@ -138,7 +139,7 @@ def _read_webp(path: Path, metadata: Metadata) -> None:
         elif kind != webp.EXIF:
             _lose(metadata, f"WebP chunk {kind.decode('ascii', 'replace').strip()}")
         else:
-            _take_exif(content.removeprefix(jpeg_segments.EXIF), metadata)
+            _take_exif(content.removeprefix(segments.EXIF), metadata)
 
 
 def _read_tiff(path: Path, metadata: Metadata, page: int) -> None:

@@ -12,7 +12,7 @@ from tests.unit.scans.conftest import LIMITS, colours, pillow_bytes, ramp, tiff_
 from tests.unit.scans.test_scan_exiftool import exiftool, needs_exiftool
 from tests.unit.scans.test_scan_provenance import MADE, packet, properties
 from worker.scans import OutputOptions, compose, open_scan
-from worker.scans.jpeg_segments import read_segments
+from worker.scans.formats.jpeg.segments import read_segments
 from worker.scans.xmp import joined
 
 DC = "{http://purl.org/dc/elements/1.1/}"

@@ -32,8 +32,8 @@ from worker.scans.formats.jp2.codestream import (
     tile_alone,
     tile_parts,
 )
+from worker.scans.formats.jpeg.segments import EXIF
 from worker.scans.geometry import Shape
-from worker.scans.jpeg_segments import EXIF
 from worker.scans.stream import tiff_header
 from worker.scans.tiff_tag_reader import orientation_of
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyvips
 
 from worker.colour.icc_writer import D65, primaries_of, rgb_profile
-from worker.scans.jpeg_segments import EXIF
+from worker.scans.formats.jpeg.segments import EXIF
 from worker.scans.tiff_tag_reader import read_exif
 from worker.scans.tiff_tags import COLOUR_SPACE, INTEROPERABILITY_INDEX, TagsError
 

@@ -1,0 +1,1 @@
+"""JPEG: segments, and the colour space that EXIF names."""
