@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from worker.scans import photoshop, png_chunks
+from worker.scans import photoshop
 from worker.scans.formats import resolution, webp
 from worker.scans.formats.jp2 import boxes
 from worker.scans.formats.jpeg import segments as jpeg_segments
+from worker.scans.formats.png import chunks as png_chunks
 from worker.scans.metadata import Metadata
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_tag_writer import add_to_tiff, exif_block, keeps_note

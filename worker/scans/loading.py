@@ -13,9 +13,9 @@ from worker.scans import tiff_kinds
 from worker.scans.formats.integrity import MOST_TILES_ACROSS, Structure, read_structure
 from worker.scans.formats.jp2 import reader
 from worker.scans.formats.jpeg.colour import profile_of_exif
+from worker.scans.formats.png.chunks import exif_of
+from worker.scans.formats.png.colour import UnknownColour, profile_of_png
 from worker.scans.planes import load_planes
-from worker.scans.png_chunks import exif_of
-from worker.scans.png_colour import UnknownColour, profile_of_png
 from worker.scans.tiff_kinds import colours_and_alpha, fail_on, refuse_misread, wants_planes
 from worker.scans.tiff_tag_reader import orientation_of
 from worker.scans.tiff_tags import TagsError

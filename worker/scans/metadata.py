@@ -8,10 +8,11 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.scans import photoshop, png_chunks, xmp
+from worker.scans import photoshop, xmp
 from worker.scans.formats import resolution, webp
 from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jpeg import segments
+from worker.scans.formats.png import chunks
 from worker.scans.photoshop import Resource
 from worker.scans.tiff_structure import alpha_among
 from worker.scans.tiff_tag_reader import read_exif
@@ -92,30 +93,30 @@ def _read_jpeg(path: Path, metadata: Metadata) -> None:
 
 def _read_png(path: Path, metadata: Metadata) -> None:
     has_exif = False
-    for chunk in png_chunks.read_chunks(path):
+    for chunk in chunks.read_chunks(path):
         if chunk[0] == b"eXIf" and not has_exif:
             _take_exif(chunk[1], metadata)
             has_exif = True
             continue
-        if chunk[0] not in png_chunks.TEXTS or not chunk[1]:
+        if chunk[0] not in chunks.TEXTS or not chunk[1]:
             _lose(metadata, f"PNG chunk {chunk[0].decode('ascii', 'replace')}")
             continue
-        keyword, text = png_chunks.text_of(chunk)
-        name = keyword.removeprefix(png_chunks.RAW)
+        keyword, text = chunks.text_of(chunk)
+        name = keyword.removeprefix(chunks.RAW)
         if text is None:
             _lose(metadata, f"text {keyword} (damaged)")
-        elif keyword == png_chunks.XMP:
+        elif keyword == chunks.XMP:
             metadata.xmp = text
         elif name == keyword:
             metadata.texts.append((keyword, text))
-            if png_chunks.has_language(chunk):
+            if chunks.has_language(chunk):
                 _lose(metadata, f"language of the text {keyword}")
         elif name == _IPTC_TEXT:
-            _take_iptc(png_chunks.raw_profile(text), metadata)
-        elif name in png_chunks.EXIF_NAMES and not metadata.exif:
-            _take_exif((png_chunks.raw_profile(text) or b"").removeprefix(segments.EXIF), metadata)
+            _take_iptc(chunks.raw_profile(text), metadata)
+        elif name in chunks.EXIF_NAMES and not metadata.exif:
+            _take_exif((chunks.raw_profile(text) or b"").removeprefix(segments.EXIF), metadata)
         elif name == "xmp" and metadata.xmp is None:
-            metadata.xmp = png_chunks.raw_profile(text)
+            metadata.xmp = chunks.raw_profile(text)
             metadata.lost += ["XMP (damaged)"] if metadata.xmp is None else []
         elif name not in ("icc", "icm"):
             _lose(metadata, f"PNG profile {name}")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.colour.icc_writer import D65, grey_profile, primaries_of, rgb_profile
-from worker.scans.png_chunks import profile_of, read_colour_chunks
+from worker.scans.formats.png.chunks import profile_of, read_colour_chunks
 
 _UNIT = 100_000  # of gAMA and cHRM
 _GAMMAS = range(10_000, 1_000_000)  # others are damage

@@ -1,0 +1,1 @@
+"""PNG: chunks, and the colour space that they name."""
