@@ -8,10 +8,8 @@ from worker.scans.formats import resolution, webp
 from worker.scans.formats.jp2 import boxes
 from worker.scans.formats.jpeg import segments as jpeg_segments
 from worker.scans.formats.png import chunks as png_chunks
-from worker.scans.metadata import Metadata
-from worker.scans.photoshop import Resource
-from worker.scans.tiff_tag_writer import add_to_tiff, exif_block, keeps_note
-from worker.scans.tiff_tags import (
+from worker.scans.formats.tiff.ifd_writer import add_to_tiff, exif_block, keeps_note
+from worker.scans.formats.tiff.tags import (
     COLOUR_SPACE,
     INTEROPERABILITY_INDEX,
     MAKER_NOTE,
@@ -23,6 +21,8 @@ from worker.scans.tiff_tags import (
     long,
     short,
 )
+from worker.scans.metadata import Metadata
+from worker.scans.photoshop import Resource
 from worker.scans.xmp import portions_of
 
 # What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.

@@ -9,16 +9,16 @@ import pyvips
 
 from worker.colour.icc_reader import PROFILE_FIELD
 from worker.errors import ScanError
-from worker.scans import tiff_kinds
 from worker.scans.formats.integrity import MOST_TILES_ACROSS, Structure, read_structure
 from worker.scans.formats.jp2 import reader
 from worker.scans.formats.jpeg.colour import profile_of_exif
 from worker.scans.formats.png.chunks import exif_of
 from worker.scans.formats.png.colour import UnknownColour, profile_of_png
-from worker.scans.planes import load_planes
-from worker.scans.tiff_kinds import colours_and_alpha, fail_on, refuse_misread, wants_planes
-from worker.scans.tiff_tag_reader import orientation_of
-from worker.scans.tiff_tags import TagsError
+from worker.scans.formats.tiff import supported
+from worker.scans.formats.tiff.ifd_reader import orientation_of
+from worker.scans.formats.tiff.planar import load_planes
+from worker.scans.formats.tiff.supported import colours_and_alpha, fail_on, refuse_misread, wants_planes
+from worker.scans.formats.tiff.tags import TagsError
 from worker.scans.vips import last_line
 
 _LOAD = {
@@ -84,7 +84,7 @@ def check_checksums(path: Path, key: str, format: str, page: int = 0) -> None:
     """Refuse a page whose packed pixels are not what they were packed from; raises ScanError unreadable."""
     if format == "tiff" and (found := read_structure(path, format).tiff_pages.get(page)):
         with reading(path, key, format):
-            tiff_kinds.check_checksums(path, found)
+            supported.check_checksums(path, found)
 
 
 def check_structure(path: Path, key: str, format: str, *, max_pages: int) -> tuple[int, ...]:

@@ -13,10 +13,10 @@ from worker.scans.formats import resolution, webp
 from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jpeg import segments
 from worker.scans.formats.png import chunks
+from worker.scans.formats.tiff.ifd_reader import read_exif
+from worker.scans.formats.tiff.layout import alpha_among
+from worker.scans.formats.tiff.tags import Exif, Tags, TagsError, Value
 from worker.scans.photoshop import Resource
-from worker.scans.tiff_structure import alpha_among
-from worker.scans.tiff_tag_reader import read_exif
-from worker.scans.tiff_tags import Exif, Tags, TagsError, Value
 
 # Of pixels and their arrangement (TIFF 6.0; libtiff), which an output has its own of.
 _STRUCTURE = {

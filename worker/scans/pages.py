@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from worker.scans.formats.tiff.ifd_writer import add_page, begin_tiff
+from worker.scans.formats.tiff.tags import long, shorts
 from worker.scans.opening import ScanHeader
-from worker.scans.tiff_tag_writer import add_page, begin_tiff
-from worker.scans.tiff_tags import long, shorts
 from worker.scans.vips import writing
 
 _SUBFILE_TYPE, _PAGE_NUMBER, _ONE_OF_SEVERAL = 254, 297, 2

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.scans.formats.jp2.boxes import read_boxes
-from worker.scans.tiff_structure import Beyond, TiffPage, read_directories
+from worker.scans.formats.tiff.layout import Beyond, TiffPage, read_directories
 
 MOST_TILES_ACROSS = 2048  # the time that libvips takes for a row of tiles grows with the square of their number
 _MOST_CHUNKS = 10_000_000

@@ -33,9 +33,9 @@ from worker.scans.formats.jp2.codestream import (
     tile_parts,
 )
 from worker.scans.formats.jpeg.segments import EXIF
+from worker.scans.formats.tiff.header import tiff_header
+from worker.scans.formats.tiff.ifd_reader import orientation_of
 from worker.scans.geometry import Shape
-from worker.scans.stream import tiff_header
-from worker.scans.tiff_tag_reader import orientation_of
 
 _COC = 0xFF53
 _MOST_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out

@@ -11,8 +11,8 @@ import pyvips
 
 from worker.colour.icc_writer import D65, primaries_of, rgb_profile
 from worker.scans.formats.jpeg.segments import EXIF
-from worker.scans.tiff_tag_reader import read_exif
-from worker.scans.tiff_tags import COLOUR_SPACE, INTEROPERABILITY_INDEX, TagsError
+from worker.scans.formats.tiff.ifd_reader import read_exif
+from worker.scans.formats.tiff.tags import COLOUR_SPACE, INTEROPERABILITY_INDEX, TagsError
 
 _UNCALIBRATED, _ADOBE_RGB = 0xFFFF, b"R03"
 _PLACES = np.array([[0.64, 0.33], [0.21, 0.71], [0.15, 0.06]])  # x, y of red, green, blue

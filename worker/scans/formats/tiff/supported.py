@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyvips
 
-from worker.scans.tiff_structure import (
+from worker.scans.formats.tiff.layout import (
     ASSOCIATED_ALPHA,
     CMYK,
     DEFLATES,

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from worker.scans.tiff_tag_reader import TagReader, read_exif
-from worker.scans.tiff_tags import (
+from worker.scans.formats.tiff.ifd_reader import TagReader, read_exif
+from worker.scans.formats.tiff.tags import (
     EXIF_POINTER,
     GPS_POINTER,
     INTEROPERABILITY_POINTER,

@@ -10,10 +10,10 @@ from pathlib import Path
 import pyvips
 
 from worker.colour.icc_reader import PROFILE_FIELD
-from worker.scans.tiff_structure import ASSOCIATED_ALPHA
-from worker.scans.tiff_tag_reader import read_exif
-from worker.scans.tiff_tag_writer import replace_pages
-from worker.scans.tiff_tags import Tags, TagsError, Value, long8, short
+from worker.scans.formats.tiff.ifd_reader import read_exif
+from worker.scans.formats.tiff.ifd_writer import replace_pages
+from worker.scans.formats.tiff.layout import ASSOCIATED_ALPHA
+from worker.scans.formats.tiff.tags import Tags, TagsError, Value, long8, short
 
 _BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339
 _TILES, _STRIPS = (324, 325), (273, 279)  # offsets, bytes

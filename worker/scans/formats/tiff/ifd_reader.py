@@ -5,7 +5,7 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from worker.scans.tiff_tags import (
+from worker.scans.formats.tiff.tags import (
     EXIF_POINTER,
     GPS_POINTER,
     INTEROPERABILITY_POINTER,

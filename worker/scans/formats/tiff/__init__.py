@@ -1,0 +1,1 @@
+"""TIFF: tags, directories, layout."""
