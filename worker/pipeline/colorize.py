@@ -17,8 +17,8 @@ from worker.inference.client import Prediction
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.measurements import _add_up, _timed
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe_pages
+from worker.scans.metadata.provenance import Provenance
 from worker.scans.pages import PageWriter
-from worker.scans.provenance import Provenance
 from worker.scans.toning import COLOURED_SHARE, coloured_share
 from worker.storage import Storage
 

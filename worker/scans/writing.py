@@ -5,16 +5,16 @@ from pathlib import Path
 import pyvips
 
 from worker.colour.icc_reader import has_damaged_profile
-from worker.scans.carrying import add_metadata
 from worker.scans.format_names import OutputOptions
 from worker.scans.formats.jp2.writer import save_jp2
 from worker.scans.formats.jpeg.segments import MOST_XMP_BYTES
 from worker.scans.formats.resolution import UNKNOWN_RESOLUTION
-from worker.scans.metadata import Metadata, read_metadata
+from worker.scans.metadata.provenance import Provenance, with_provenance
+from worker.scans.metadata.read import Metadata, read_metadata
+from worker.scans.metadata.write import add_metadata
+from worker.scans.metadata.xmp import split
 from worker.scans.opening import Scan
-from worker.scans.provenance import Provenance, with_provenance
 from worker.scans.vips import writing
-from worker.scans.xmp import split
 
 _TILE = 256  # pixels, of a pyramid
 _UNIT = "resolution-unit"

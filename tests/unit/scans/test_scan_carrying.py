@@ -14,7 +14,7 @@ from PIL import Image, IptcImagePlugin, PngImagePlugin
 
 from tests.unit.scans.conftest import LIMITS, colours, pillow_bytes, ramp, tiff_bytes
 from worker.scans import OutputOptions, compose, open_scan
-from worker.scans.metadata import read_metadata
+from worker.scans.metadata.read import read_metadata
 
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'

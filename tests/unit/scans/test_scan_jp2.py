@@ -22,7 +22,7 @@ from tests.unit.scans.conftest import (
 from worker.errors import ScanError
 from worker.scans import OutputOptions, ScanLimits, compose, open_scan, probe
 from worker.scans.formats.jp2 import boxes
-from worker.scans.metadata import read_metadata
+from worker.scans.metadata.read import read_metadata
 
 
 def noise(height: int, width: int, bits: int = 16) -> Array:

@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 
 from tests.unit.scans.conftest import LIMITS, Opener, colours, pillow_bytes, ramp, tiff_bytes, write_colour
 from worker.scans import OutputOptions, compose, open_scan
-from worker.scans.metadata import read_metadata
+from worker.scans.metadata.read import read_metadata
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"/></x:xmpmeta>'
 

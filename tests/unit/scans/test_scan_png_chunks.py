@@ -8,7 +8,7 @@ from PIL import Image
 
 from tests.unit.scans.conftest import Opener, pillow_bytes, ramp
 from tests.unit.scans.test_scan_png_colour import said
-from worker.scans.metadata import read_metadata
+from worker.scans.metadata.read import read_metadata
 
 PNG = pillow_bytes(ramp(), "PNG")
 END = bytes(4) + b"IEND\xae\x42\x60\x82"

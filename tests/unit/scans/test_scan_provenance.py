@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.unit.scans.conftest import Opener, colours, pillow_bytes, ramp
 from worker.scans import OutputOptions, compose
-from worker.scans.provenance import Provenance, with_provenance
+from worker.scans.metadata.provenance import Provenance, with_provenance
 
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"

@@ -13,7 +13,7 @@ from tests.unit.scans.test_scan_exiftool import exiftool, needs_exiftool
 from tests.unit.scans.test_scan_provenance import MADE, packet, properties
 from worker.scans import OutputOptions, compose, open_scan
 from worker.scans.formats.jpeg.segments import read_segments
-from worker.scans.xmp import joined
+from worker.scans.metadata.xmp import joined
 
 DC = "{http://purl.org/dc/elements/1.1/}"
 LONG = "x" * 150_000

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-from worker.scans import photoshop
 from worker.scans.formats import resolution, webp
 from worker.scans.formats.jp2 import boxes
 from worker.scans.formats.jpeg import segments as jpeg_segments
@@ -21,9 +20,10 @@ from worker.scans.formats.tiff.tags import (
     long,
     short,
 )
-from worker.scans.metadata import Metadata
-from worker.scans.photoshop import Resource
-from worker.scans.xmp import portions_of
+from worker.scans.metadata import photoshop
+from worker.scans.metadata.photoshop import Resource
+from worker.scans.metadata.read import Metadata
+from worker.scans.metadata.xmp import portions_of
 
 # What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.
 _IN_EXIF = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.dom import minidom
 
-from worker.scans import xmp
+from worker.scans.metadata import xmp
 
 _RDF, _XMLNS = xmp.RDF, xmp.XMLNS
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"

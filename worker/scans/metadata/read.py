@@ -8,7 +8,6 @@ import io
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.scans import photoshop, xmp
 from worker.scans.formats import resolution, webp
 from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jpeg import segments
@@ -16,7 +15,8 @@ from worker.scans.formats.png import chunks
 from worker.scans.formats.tiff.ifd_reader import read_exif
 from worker.scans.formats.tiff.layout import alpha_among
 from worker.scans.formats.tiff.tags import Exif, Tags, TagsError, Value
-from worker.scans.photoshop import Resource
+from worker.scans.metadata import photoshop, xmp
+from worker.scans.metadata.photoshop import Resource
 
 # Of pixels and their arrangement (TIFF 6.0; libtiff), which an output has its own of.
 _STRUCTURE = {
