@@ -1,6 +1,5 @@
 """A real browser for tests: Chromium from the machine's packages, driven by Playwright."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,13 +7,9 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+from tests.programs import CHROMIUM
+
 PHONE, DESKTOP = (360, 740), (1280, 860)
-
-
-def chromium() -> str | None:
-    """Where the browser is; None on a machine without one."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
 @contextmanager
@@ -30,8 +25,8 @@ def running(path: str) -> Iterator[Browser]:
 
 def screenshot(report: Path, picture: Path) -> None:
     """What a desktop and a phone show of a report, side by side."""
-    path = chromium()
-    assert path, "no Chromium here; apt-get install chromium"
+    path = CHROMIUM.path()
+    assert path, CHROMIUM.absence
     shots = []
     with running(path) as browser:
         for number, (width, height) in enumerate((DESKTOP, PHONE)):

@@ -6,7 +6,6 @@ Each has a hostname, a loopback, a home and a temporary folder of its own, and o
 
 import os
 import random
-import shutil
 import socket
 import subprocess
 import threading
@@ -14,10 +13,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
+from tests.programs import IPROUTE, UNSHARE
+
 
 def can_make_machines() -> bool:
     """Whether this is root on Linux with iproute2, and the kernel lets it."""
-    if os.geteuid() != 0 or shutil.which("ip") is None or shutil.which("unshare") is None:
+    if os.geteuid() != 0 or IPROUTE.path() is None or UNSHARE.path() is None:
         return False
     name = f"photochrom-try-{os.getpid()}"
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True).returncode == 0

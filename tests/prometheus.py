@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import time
 import urllib.parse
 import urllib.request
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 import yaml
 
 from scheduler.standalone.services.service import Service
+from tests.programs import PROMETHEUS
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -40,10 +40,6 @@ class PrometheusServer(Service):
         super().__init__(folder)
         self._targets = targets
 
-    @staticmethod
-    def is_installed() -> bool:
-        return shutil.which("prometheus") is not None
-
     def prepare(self) -> list[str]:
         configuration = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text("utf-8"))
         configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
@@ -53,7 +49,7 @@ class PrometheusServer(Service):
             scraped["static_configs"] = [{"targets": [f"127.0.0.1:{self._targets[name]}" for name in found["names"]]}]
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
         return [
-            str(shutil.which("prometheus")),
+            PROMETHEUS.require(),
             f"--config.file={self.folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{self.port}",

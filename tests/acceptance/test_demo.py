@@ -7,27 +7,24 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 import pyvips
 
 from scheduler.standalone.samples import write_samples
 from tests.acceptance.command import clean_environment, photochrom
 from tests.acceptance.test_run import all_gone, everything_below, wait_until
+from tests.processes import MARK, new_mark, survivors
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a demo that has run to its end."""
     folder = tmp_path_factory.mktemp("demo")
-    before = {process.pid for process in psutil.process_iter()}
-    run = photochrom("demo", folder=folder, timeout_seconds=300)
+    mark = new_mark()
+    run = photochrom("demo", folder=folder, timeout_seconds=300, **{MARK: mark})
     (folder / "said").write_text(run.stdout)
     assert run.returncode == 0, run.stdout + run.stderr
-    left = [
-        each for each in psutil.process_iter() if each.pid not in before and "photochrom-demo" in str(each.cmdline())
-    ]
-    assert left == []
+    assert survivors(mark) == []
     return folder
 
 

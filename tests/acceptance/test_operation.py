@@ -18,6 +18,7 @@ import pytest
 from scheduler.standalone.services import S3Server, ValkeyServer
 from scheduler.standalone.services.service import free_port
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
+from tests.programs import PROMETHEUS, PROMTOOL
 from tests.prometheus import PrometheusServer, dashboard_queries, documented_queries
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -139,7 +140,7 @@ def test_an_operator_sees_what_the_pool_did(
     assert not any("superuser" in line["message"] for line in lines)
 
 
-@pytest.mark.skipif(not PrometheusServer.is_installed(), reason="no prometheus; install Debian's package prometheus")
+@pytest.mark.skipif(PROMETHEUS.path() is None, reason=PROMETHEUS.absence)
 def test_prometheus_answers_every_query_and_tells_of_a_night_that_failed(
     ports: dict[str, int], command: Command, tmp_path: Path
 ) -> None:
@@ -162,9 +163,9 @@ def test_prometheus_answers_every_query_and_tells_of_a_night_that_failed(
 
 def check_with_promtool(exposed: str) -> None:
     """Prometheus' own linter, where Debian's package prometheus is installed."""
-    if shutil.which("promtool"):
+    if promtool := PROMTOOL.path():
         ours = "".join(line + "\n" for line in exposed.splitlines() if "photochrom_" in line)
-        checked = subprocess.run(["promtool", "check", "metrics"], input=ours, capture_output=True, text=True)
+        checked = subprocess.run([promtool, "check", "metrics"], input=ours, capture_output=True, text=True)
         assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

@@ -15,6 +15,7 @@ from scheduler.report.data import Bins, Fact, Problem, Reason, ReportData
 from scheduler.report.page import render_report
 from scheduler.report.thumbnails import thumbnail
 from tests import browser as browsers
+from tests.programs import CHROMIUM
 from tests.unit.report.conftest import data, pair
 from tests.unit.report.test_report_page import HOSTILE, with_key
 
@@ -28,10 +29,7 @@ WIDTHS = {"phone": browsers.PHONE, "desktop": browsers.DESKTOP}
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    path = browsers.chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine; apt-get install chromium, and these tests run")
-    with browsers.running(path) as browser:
+    with browsers.running(CHROMIUM.require()) as browser:
         yield browser
 
 

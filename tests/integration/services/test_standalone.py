@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from scheduler.standalone.system import System
+from tests.processes import MARK, marked_processes, new_mark, survivors
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +17,12 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS", "1")
 
 
-def children() -> list[psutil.Process]:
-    found: list[psutil.Process] = psutil.Process().children(recursive=True)
-    return found
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What tells the processes of a test from all others."""
+    mark = new_mark()
+    monkeypatch.setenv(MARK, mark)
+    return mark
 
 
 class InterruptedStart(subprocess.Popen[bytes]):
@@ -34,9 +37,8 @@ class InterruptedStart(subprocess.Popen[bytes]):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_while_a_process_starts_leaves_none(
-    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = children()
     monkeypatch.setattr(InterruptedStart, "number", number)
 
     def interrupted() -> None:
@@ -46,17 +48,18 @@ def test_an_interrupt_while_a_process_starts_leaves_none(
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert children() == before
+    assert survivors(mark) == []
 
 
-def test_an_interrupt_while_a_service_starts_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = children()
+def test_an_interrupt_while_a_service_starts_leaves_none(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("subprocess.Popen", InterruptedStart)
 
     with pytest.raises(KeyboardInterrupt), System(tmp_path, with_s3=False):
         pass
 
-    assert children() == before
+    assert survivors(mark) == []
 
 
 class InterruptedEnd(subprocess.Popen[bytes]):
@@ -67,18 +70,20 @@ class InterruptedEnd(subprocess.Popen[bytes]):
         super().terminate()
 
 
-def test_a_second_interrupt_does_not_leave_half_of_it_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = children()
+def test_a_second_interrupt_does_not_leave_half_of_it_running(
+    mark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
 
     def interrupted() -> None:
         with System(tmp_path, with_s3=False) as system:
             monkeypatch.setattr("subprocess.Popen", InterruptedEnd)
             system.start_processes()
+            assert marked_processes(mark)
             signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert children() == before
+    assert survivors(mark) == []
 
 
 def test_a_process_whose_starter_died_before_it_could_look_ends_too(tmp_path: Path) -> None:

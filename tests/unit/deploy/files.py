@@ -1,12 +1,10 @@
 """The files of deploy/, as the tests read them."""
 
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from worker.settings import Settings
@@ -28,10 +26,6 @@ def seconds(text: str) -> float:
     return float(number) * (60 if unit == "m" else 1)
 
 
-def program(name: str, package: str) -> str:
-    """The path of a program of this environment, or of Debian's; the test is skipped without one."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        pytest.skip(f"no {name}; install Debian's package {package}")
-    return found
+def program(name: str) -> Path:
+    """A program of the development dependencies."""
+    return Path(sys.executable).with_name(name)

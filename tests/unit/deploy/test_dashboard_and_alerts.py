@@ -8,9 +8,10 @@ from pathlib import Path
 import yaml
 from prometheus_client import generate_latest
 
+from tests.programs import PROMTOOL
 from tests.prometheus import dashboard_queries, documented_queries
 from tests.scheduler_metrics import scheduler_metrics
-from tests.unit.deploy.files import DEPLOY, documents, program
+from tests.unit.deploy.files import DEPLOY, documents
 from worker.observability.worker_metrics import WorkerMetrics
 
 DASHBOARD = json.loads((DEPLOY / "grafana" / "photochrom.json").read_text("utf-8"))
@@ -19,7 +20,7 @@ QUERIES = dashboard_queries()
 
 
 def promtool(*arguments: str | Path) -> None:
-    ran = subprocess.run([program("promtool", "prometheus"), *arguments], capture_output=True, text=True)
+    ran = subprocess.run([PROMTOOL.require(), *arguments], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

@@ -13,7 +13,7 @@ STAGES = {stage.split()[2]: stage for stage in re.split(r"(?m)^FROM ", DOCKERFIL
 
 
 def test_hadolint_finds_nothing() -> None:
-    hadolint = program("hadolint", "none: it is in the development dependencies")
+    hadolint = program("hadolint")
 
     checked = subprocess.run([hadolint, DEPLOY / "Dockerfile"], capture_output=True, text=True)
 

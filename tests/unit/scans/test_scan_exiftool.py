@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.programs import EXIFTOOL
 from tests.unit.scans.conftest import LIMITS, colours, ramp
 from tests.unit.scans.test_scan_carrying import _scan
 from worker.scans import OutputOptions, compose, open_scan
 
 FORMATS = ("jpeg", "png", "tiff", "jp2", "webp")
 
-needs_exiftool = pytest.mark.skipif(shutil.which("exiftool") is None, reason="ExifTool is not installed")
+needs_exiftool = pytest.mark.skipif(EXIFTOOL.path() is None, reason=EXIFTOOL.absence)
 pytestmark = needs_exiftool
 
 

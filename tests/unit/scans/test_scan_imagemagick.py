@@ -1,7 +1,6 @@
 """Files that ImageMagick writes, and reads back to say what they hold (Debian: imagemagick); skipped without it."""
 
 import itertools
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.programs import IMAGEMAGICK
 from tests.unit.scans.conftest import Opener, grey_of, ramp
 from worker.errors import ScanError
 
 GREY = ramp(64, 96, bits=16)
 BILEVEL = [("-type", "Bilevel", "-depth", "1", "-compress", each) for each in ("none", "Fax", "Group4", "RLE")]
 
-pytestmark = pytest.mark.skipif(shutil.which("convert") is None, reason="ImageMagick's convert is not installed")
+pytestmark = pytest.mark.skipif(IMAGEMAGICK.path() is None, reason=IMAGEMAGICK.absence)
 
 
 def convert(*arguments: str | Path, given: bytes | None = None) -> bytes:

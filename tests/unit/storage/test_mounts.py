@@ -1,12 +1,12 @@
 """Folders that are one by way of mounts: what the system's table says, and real bind mounts where they can be made."""
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.programs import UNSHARE
 from worker.storage.mounts import Mount, paths_within, read_mounts
 
 NEW_MOUNTS = ["unshare", "--map-root-user", "--mount"]
@@ -38,10 +38,7 @@ def test_two_shares_of_one_server_are_not_taken_for_one(tmp_path: Path) -> None:
 
 
 def can_mount() -> bool:
-    return (
-        shutil.which("unshare") is not None
-        and subprocess.run([*NEW_MOUNTS, "true"], capture_output=True).returncode == 0
-    )
+    return UNSHARE.path() is not None and subprocess.run([*NEW_MOUNTS, "true"], capture_output=True).returncode == 0
 
 
 @pytest.mark.skipif(not can_mount(), reason="needs util-linux, and leave to make a mount namespace")

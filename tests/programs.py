@@ -1,0 +1,69 @@
+"""Programs that no wheel brings. Each is asked who it is: that something on the PATH has its name proves nothing."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of `names` on the PATH that answers `question` with `introduction`, a regular expression.
+
+    What the expression captures is a version; it must be `oldest` or later.
+    """
+
+    names: tuple[str, ...]
+    question: str
+    introduction: str
+    oldest: tuple[int, ...]
+    package: str  # Debian's
+
+    def path(self) -> str | None:
+        """Where it is; None on a machine without it."""
+        paths = [path for name in self.names if (path := shutil.which(name))]
+        return next((path for path in paths if self._is(path)), None)
+
+    def require(self) -> str:
+        """Where it is; the test is skipped on a machine without it."""
+        path = self.path()
+        if path is None:
+            pytest.skip(self.absence)
+        return path
+
+    @property
+    def absence(self) -> str:
+        oldest = ".".join(map(str, self.oldest))
+        return f"needs {self.names[0]} {oldest} or later: install Debian's package {self.package}"
+
+    def _is(self, path: str) -> bool:
+        version = re.search(self.introduction, _answer(path, self.question))
+        return version is not None and tuple(map(int, version[1].split("."))) >= self.oldest
+
+
+@cache
+def _answer(path: str, question: str) -> str:
+    try:
+        run = subprocess.run([path, question], capture_output=True, text=True, errors="replace", timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return "" if run.returncode else run.stdout + run.stderr
+
+
+CHROMIUM = Program(
+    ("chromium", "chromium-browser", "google-chrome"),
+    "--version",
+    r"(?:Chromium|Google Chrome) (\d+)\.",
+    (110,),
+    "chromium",
+)
+EXIFTOOL = Program(("exiftool",), "-ver", r"\A(\d+\.\d+)\s*\Z", (12,), "libimage-exiftool-perl")
+IMAGEMAGICK = Program(("convert",), "-version", r"\AVersion: ImageMagick (\d+\.\d+)", (6,), "imagemagick")
+IPROUTE = Program(("ip",), "-Version", r"\Aip utility, iproute2-(\d+\.\d+)", (5,), "iproute2")
+PROMETHEUS = Program(("prometheus",), "--version", r"\Aprometheus, version (\d+\.\d+)", (2, 30), "prometheus")
+PROMTOOL = Program(("promtool",), "--version", r"\Apromtool, version (\d+\.\d+)", (2, 30), "prometheus")
+SYSTEMD_ANALYZE = Program(("systemd-analyze",), "--version", r"\Asystemd (\d+)", (250,), "systemd")
+UNSHARE = Program(("unshare",), "--version", r"\Aunshare from util-linux (\d+\.\d+)", (2, 30), "util-linux")
