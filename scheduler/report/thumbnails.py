@@ -10,7 +10,7 @@ from scheduler.report.data import Picture
 from scheduler.report.plain_text import without_credentials, without_key
 from worker.errors import PhotochromError
 from worker.scans.format_names import FIRST_BYTES, format_of_content
-from worker.scans.loading import load
+from worker.scans.reading.loading import load
 
 THUMBNAIL_PIXELS = 420  # the longer side
 # 48 thumbnails of this size, in base64, are 3.2 MB of the report's 5 MB, whatever the scans look like.

@@ -19,8 +19,9 @@ from worker.scans.format_names import FORMATS, OutputOptions, content_type, is_s
 if TYPE_CHECKING:
     from worker.scans.composing import Composed, compose
     from worker.scans.geometry import Box
-    from worker.scans.opening import Scan, ScanHeader, ScanLimits, open_scan, probe, probe_pages
-    from worker.scans.square import SQUARE_SIZE, Square
+    from worker.scans.reading.model_input import SQUARE_SIZE, Square
+    from worker.scans.reading.probe import ScanHeader, ScanLimits, probe, probe_pages
+    from worker.scans.reading.scan import Scan, open_scan
     from worker.scans.vips import configure_libraries
 
 __all__ = [
@@ -45,15 +46,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "composing": ("Composed", "compose"),
-    "libraries": ("configure_libraries",),
-    "opening": ("Scan", "ScanHeader", "ScanLimits", "open_scan", "probe", "probe_pages"),
-    "square": ("SQUARE_SIZE", "Box", "Square"),
+    "worker.scans.composing": ("Composed", "compose"),
+    "worker.scans.geometry": ("Box",),
+    "worker.scans.reading.model_input": ("SQUARE_SIZE", "Square"),
+    "worker.scans.reading.probe": ("ScanHeader", "ScanLimits", "probe", "probe_pages"),
+    "worker.scans.reading.scan": ("Scan", "open_scan"),
+    "worker.scans.vips": ("configure_libraries",),
 }
 
 
 def __getattr__(name: str) -> object:
     for module, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(f"worker.scans.{module}"), name)
+            return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,9 +16,10 @@ from worker.scans.format_names import OutputOptions
 from worker.scans.geometry import Box, Shape
 from worker.scans.label import Label
 from worker.scans.metadata.provenance import Provenance
-from worker.scans.opening import HELD_BYTES, Scan
 from worker.scans.painting import Painter, painter_of, to_depth_of
-from worker.scans.square import Square
+from worker.scans.reading.model_input import Square
+from worker.scans.reading.probe import HELD_BYTES
+from worker.scans.reading.scan import Scan
 from worker.scans.stream import PixelStream, image_of
 from worker.scans.writing import write_image
 

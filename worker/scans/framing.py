@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.square import Square
+from worker.scans.reading.model_input import Square
 from worker.scans.upsample import Upsampler
 
 Floats = NDArray[np.float32]

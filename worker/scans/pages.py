@@ -5,7 +5,7 @@ from pathlib import Path
 
 from worker.scans.formats.tiff.ifd_writer import add_page, begin_tiff
 from worker.scans.formats.tiff.tags import long, shorts
-from worker.scans.opening import ScanHeader
+from worker.scans.reading.probe import ScanHeader
 from worker.scans.vips import writing
 
 _SUBFILE_TYPE, _PAGE_NUMBER, _ONE_OF_SEVERAL = 254, 297, 2

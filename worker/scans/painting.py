@@ -11,8 +11,8 @@ from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import grey_lightness, linear_to_srgb
 from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
 from worker.scans.framing import upsampler_of
-from worker.scans.opening import Scan
-from worker.scans.square import Square
+from worker.scans.reading.model_input import Square
+from worker.scans.reading.scan import Scan
 
 
 class Painter(Protocol):

@@ -13,7 +13,7 @@ from worker.scans.metadata.provenance import Provenance, with_provenance
 from worker.scans.metadata.read import Metadata, read_metadata
 from worker.scans.metadata.write import add_metadata
 from worker.scans.metadata.xmp import split
-from worker.scans.opening import Scan
+from worker.scans.reading.scan import Scan
 from worker.scans.vips import writing
 
 _TILE = 256  # pixels, of a pyramid

@@ -11,8 +11,8 @@ from skimage import data
 
 from tests.unit.scans.conftest import Opener, colours, pillow_bytes, tiff_bytes
 from worker.scans import Box, OutputOptions, compose
-from worker.scans import opening as scan_opening
-from worker.scans.border import find_picture
+from worker.scans.reading import probe as scan_probing
+from worker.scans.reading.film_borders import find_picture
 
 Array = NDArray[Any]
 PHOTOGRAPHS = ("astronaut", "camera", "chelsea", "coffee", "rocket")
@@ -98,7 +98,7 @@ def test_borders_stay_neutral_and_the_picture_is_in_colour(
     bits: int, held: bool, opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not held:
-        monkeypatch.setattr(scan_opening, "HELD_BYTES", 1)
+        monkeypatch.setattr(scan_probing, "HELD_BYTES", 1)
     scan = opened(tiff_bytes(film() if bits == 8 else film().astype(np.uint16) * 257))
     picture = scan.find_picture()
     assert picture is not None

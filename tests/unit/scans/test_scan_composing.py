@@ -24,7 +24,9 @@ from tests.unit.scans.conftest import (
     write_colour,
 )
 from worker.errors import ScanError, UsageError
-from worker.scans import Box, OutputOptions, Square, compose, composing, opening
+from worker.scans import Box, OutputOptions, Square, compose, composing
+from worker.scans.reading import probe
+from worker.scans.reading import scan as opening
 from worker.scans.upsample import Upsampler
 
 LOSSLESS = ["png", "tiff"]
@@ -124,7 +126,7 @@ def test_a_streamed_scan_gives_what_a_held_one_gives(
     data = tiff_bytes(ramp(503, 307, bits), compression="zlib", rowsperstrip=16)
     held = opened(data)
     whole, square = write_colour(held, tmp_path, format)[0], held.square()
-    for module in (opening, composing):
+    for module in (probe, composing):
         monkeypatch.setattr(module, "HELD_BYTES", 0)
     monkeypatch.setattr(opening, "STREAM_BLOCK_BYTES", 307 * 50)
     streamed = opened(data)
@@ -147,14 +149,14 @@ def test_the_models_colours_are_laid_over_the_picture_at_pixel_centres() -> None
 def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways that pixels take through a compose."""
     if request.param == "streamed":
-        for module in (opening, composing):
+        for module in (probe, composing):
             monkeypatch.setattr(module, "HELD_BYTES", 0)
 
 
 def test_a_streamed_scan_that_turns_out_damaged_fails_with_its_code(
     opened: Opener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "HELD_BYTES", 0)
+    monkeypatch.setattr(probe, "HELD_BYTES", 0)
     monkeypatch.setattr(composing, "HELD_BYTES", 0)
     noise = np.random.default_rng(0).integers(0, 255, (200, 300), np.uint8)
     data = pillow_bytes(noise, "JPEG")
@@ -260,7 +262,7 @@ def test_output_options_say_what_they_take() -> None:
 
 def test_real_scans_keep_their_lightness(real_scans: Path, tmp_path: Path) -> None:
     for path in sorted(real_scans.glob("*.jpg"))[::20]:
-        scan = opening.open_scan(path, path.name, opening.ScanLimits(1 << 30, 10**9))
+        scan = opening.open_scan(path, path.name, probe.ScanLimits(1 << 30, 10**9))
         output, _ = write_colour(scan, tmp_path, "png")
         off = np.abs(lab_of(output)[..., 0] - lightness_of_grey(grey_of(scan)))
         assert np.percentile(off, 99.9) < 0.4

@@ -191,7 +191,7 @@ def test_a_turned_scan_too_large_to_hold_is_read_alike(
     data = tiff_bytes(pixels, extratags=[(274, 3, 1, orientation, True)])
     held = opened(data)
     expected = grey_of(held)
-    monkeypatch.setattr("worker.scans.opening.HELD_BYTES", 1)
+    monkeypatch.setattr("worker.scans.reading.probe.HELD_BYTES", 1)
     streamed = opened(data)
 
     assert (held.header.is_held, streamed.header.is_held) == (True, False)

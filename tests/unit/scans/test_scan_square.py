@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.scans.conftest import Opener, pillow_bytes, ramp, tiff_bytes
 from worker.colour.lab import grey_lightness
 from worker.scans import Box
-from worker.scans.square import box_in_square, fit
+from worker.scans.reading.model_input import box_in_square, fit
 
 SIDES = st.integers(1, 100_000)
 

@@ -12,7 +12,7 @@ from PIL import Image
 from skimage import data
 
 from tests.unit.scans.conftest import pillow_bytes, tiff_bytes
-from worker.scans.toning import COLOURED_SHARE, coloured_share
+from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
 
 Array = NDArray[Any]
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")

@@ -17,7 +17,7 @@ import pyvips
 from numpy.typing import NDArray
 
 from worker.colour.icc_reader import PROFILE_FIELD
-from worker.scans.loading import load, reading
+from worker.scans.reading.loading import load, reading
 
 COLOURED_SHARE = 0.06  # of the pixels, from which on a scan is in colour
 _ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own
@@ -78,7 +78,7 @@ def _small_lab(image: pyvips.Image) -> Labs:
 
 
 def _lab(image: pyvips.Image) -> Labs:
-    if image.format == "float":  # 0..1 with sRGB's curve, as worker.scans.grey reads it
+    if image.format == "float":  # 0..1 with sRGB's curve, as worker.scans.reading.grey reads it
         image = (image * 255).cast("uchar").copy(interpretation="srgb")
     fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}
     try:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from worker.arrays import Pixels
 from worker.scans.geometry import Box
-from worker.scans.square import fit
+from worker.scans.reading.model_input import fit
 
 _SIDE = 480  # pixels of the longer side, on which borders are looked for
 _SMALLEST = 64  # pixels; nothing is said of smaller scans
