@@ -49,7 +49,7 @@ class Submission:
         if self.overwrite not in OVERWRITE:
             raise UsageError(f"--overwrite {self.overwrite}: expected one of {', '.join(OVERWRITE)}")
         if self.label is not None:
-            from worker.scans.label import check_label  # which loads a font
+            from worker.scans.writing.watermark import check_label  # which loads a font
 
             check_label(self.label)
         if self.missing_only and self.overwrite in ("never", "new"):

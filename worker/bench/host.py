@@ -18,7 +18,7 @@ from worker.bench.lines import answer
 from worker.parent import end_with_parent
 from worker.scans import OutputOptions, Scan, ScanLimits, Square, compose, configure_libraries, open_scan, probe
 from worker.scans.reading.colour_detection import coloured_share
-from worker.scans.writing import write_image
+from worker.scans.writing.encode import write_image
 
 _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
 _JPEG = OutputOptions("jpeg")

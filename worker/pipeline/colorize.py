@@ -18,8 +18,8 @@ from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.measurements import _add_up, _timed
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe_pages
 from worker.scans.metadata.provenance import Provenance
-from worker.scans.pages import PageWriter
 from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
+from worker.scans.writing.multi_page import PageWriter
 from worker.storage import Storage
 
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 from worker.scans.format_names import FORMATS, OutputOptions, content_type, is_scan_key, output_format, output_key
 
 if TYPE_CHECKING:
-    from worker.scans.composing import Composed, compose
     from worker.scans.geometry import Box
     from worker.scans.reading.model_input import SQUARE_SIZE, Square
     from worker.scans.reading.probe import ScanHeader, ScanLimits, probe, probe_pages
     from worker.scans.reading.scan import Scan, open_scan
     from worker.scans.vips import configure_libraries
+    from worker.scans.writing.compose import Composed, compose
 
 __all__ = [
     "FORMATS",
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "worker.scans.composing": ("Composed", "compose"),
+    "worker.scans.writing.compose": ("Composed", "compose"),
     "worker.scans.geometry": ("Box",),
     "worker.scans.reading.model_input": ("SQUARE_SIZE", "Square"),
     "worker.scans.reading.probe": ("ScanHeader", "ScanLimits", "probe", "probe_pages"),

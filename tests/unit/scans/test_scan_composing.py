@@ -24,10 +24,11 @@ from tests.unit.scans.conftest import (
     write_colour,
 )
 from worker.errors import ScanError, UsageError
-from worker.scans import Box, OutputOptions, Square, compose, composing
+from worker.scans import Box, OutputOptions, Square, compose
 from worker.scans.reading import probe
 from worker.scans.reading import scan as opening
-from worker.scans.upsample import Upsampler
+from worker.scans.writing import compose as composing
+from worker.scans.writing.upsample import Upsampler
 
 LOSSLESS = ["png", "tiff"]
 NEUTRAL = np.zeros((400, 400, 2), np.float32)

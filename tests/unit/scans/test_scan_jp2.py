@@ -63,7 +63,7 @@ def test_a_large_one_is_streamed_and_written_alike(
     scan = opened(tiff_bytes(noise(1100, 1300)))
     held, streamed = tmp_path / "held.jp2", tmp_path / "streamed.jp2"
     compose(scan, scan.square(), colours(), OutputOptions("jp2"), held)
-    monkeypatch.setattr("worker.scans.composing.HELD_BYTES", 1)
+    monkeypatch.setattr("worker.scans.writing.compose.HELD_BYTES", 1)
     compose(scan, scan.square(), colours(), OutputOptions("jp2"), streamed)
     assert held.read_bytes() == streamed.read_bytes()
 

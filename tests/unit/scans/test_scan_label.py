@@ -9,7 +9,7 @@ import tifffile
 from tests.unit.scans.conftest import Opener, colours, ramp, tiff_bytes, write_colour
 from worker.errors import UsageError
 from worker.scans import Box, OutputOptions, compose
-from worker.scans.label import Label, check_label
+from worker.scans.writing.watermark import Label, check_label
 
 TEXT = "Colourized"
 

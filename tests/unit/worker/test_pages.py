@@ -59,7 +59,7 @@ def test_the_same_pages_come_out_in_colour(options: dict[str, object], pipeline:
 def test_pages_beyond_4_gb_go_into_a_bigtiff(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.scans.pages._CLASSIC_BYTES", 1000)
+    monkeypatch.setattr("worker.scans.writing.multi_page._CLASSIC_BYTES", 1000)
     (tmp_path / "in" / "a.tif").write_bytes(tiff_of(PAGES))
     colorize(pipeline, assignment("a.tif", "a.tif", "tiff"))
 

@@ -10,9 +10,9 @@ from worker.arrays import Pixels
 from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import grey_lightness, linear_to_srgb
 from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
-from worker.scans.framing import upsampler_of
 from worker.scans.reading.model_input import Square
 from worker.scans.reading.scan import Scan
+from worker.scans.writing.border_fade import upsampler_of
 
 
 class Painter(Protocol):

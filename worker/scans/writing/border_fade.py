@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.scans.reading.model_input import Square
-from worker.scans.upsample import Upsampler
+from worker.scans.writing.upsample import Upsampler
 
 Floats = NDArray[np.float32]
 

@@ -14,14 +14,14 @@ from worker.colour.colourfulness import Colourfulness
 from worker.errors import ScanError
 from worker.scans.format_names import OutputOptions
 from worker.scans.geometry import Box, Shape
-from worker.scans.label import Label
 from worker.scans.metadata.provenance import Provenance
-from worker.scans.painting import Painter, painter_of, to_depth_of
 from worker.scans.reading.model_input import Square
 from worker.scans.reading.probe import HELD_BYTES
 from worker.scans.reading.scan import Scan
-from worker.scans.stream import PixelStream, image_of
-from worker.scans.writing import write_image
+from worker.scans.writing.encode import write_image
+from worker.scans.writing.painters import Painter, painter_of, to_depth_of
+from worker.scans.writing.pixel_stream import PixelStream, image_of
+from worker.scans.writing.watermark import Label
 
 _STRIP_PIXELS = 1 << 16  # a strip's a*, b*, index and colours then stay in a core's cache
 

@@ -1,0 +1,1 @@
+"""From a, b of the model to the output's file."""
