@@ -5,7 +5,7 @@ import sys
 from worker.errors import PhotochromError, unusable
 from worker.observability.logs import configure_logging
 from worker.parent import end_with_parent
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from worker.errors import UsageError
 from worker.leftovers import own_folder, usual_folder
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def machine_name() -> str:

@@ -34,7 +34,7 @@ from worker.observability.logs import json_of
 from worker.observability.scan_events import TallyListener
 from worker.observability.worker_metrics import WorkerMetrics
 from worker.patience import wait_for
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.stop_notice import StopNotice
 
 logger = logging.getLogger(__name__)

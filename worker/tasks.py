@@ -34,7 +34,7 @@ from worker.observability.scan_events import Tally
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
-from worker.settings import Settings, load_settings
+from worker.settings.settings import Settings, load_settings
 from worker.storage import Storage, open_storage, parse_location
 
 KEPT_STORAGES = 16  # each holds a pool of connections

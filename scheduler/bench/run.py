@@ -9,7 +9,7 @@ from scheduler.bench.figures import Figure
 from scheduler.bench.sizes import Bench, Sizes
 from scheduler.doctor.machine import cores
 from worker.errors import UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 PARTS = ("model", "worker", "host", "boundaries", "scale", "rows", "compose", "memory")
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.inference import CPU_BATCH_SIZE
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

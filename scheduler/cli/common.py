@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from sqlalchemy import Engine
 
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 
 def settings() -> Settings:
-    from worker.settings import load_settings
+    from worker.settings.settings import load_settings
 
     return load_settings()
 

@@ -11,7 +11,7 @@ from db.queries.pool.backlog import backlog
 from db.session import read_scope
 from scheduler.daemon.metrics import SchedulerMetrics
 from worker.broker.chunk_queue import Doorbell
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 LOOK_SECONDS = 10.0
 

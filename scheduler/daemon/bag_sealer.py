@@ -11,7 +11,7 @@ from db.queries.jobs import lifecycle
 from db.session import read_scope
 from scheduler.integrity.bag import Sealer
 from worker.errors import PhotochromError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import S3Options
 
 AGAIN_SECONDS = 60.0

@@ -14,7 +14,7 @@ from db.queries.chunks.claims import Message
 from db.queries.pool import workers
 from db.session import read_scope, session_scope
 from worker.broker.chunk_queue import Doorbell
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 

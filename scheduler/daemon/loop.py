@@ -25,7 +25,7 @@ from worker.errors import ServiceUnavailable
 from worker.observability.health import Health
 from worker.observability.http_server import MetricsServer
 from worker.patience import wait_for
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 

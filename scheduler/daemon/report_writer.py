@@ -10,7 +10,7 @@ from db.clock import database_now
 from db.errors import PhotochromError
 from db.queries.reports import due
 from db.session import session_scope
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from scheduler.doctor import machine, model, services, stores
 from scheduler.doctor.finding import Finding, State, guarded
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 __all__ = ["Finding", "State", "exit_status", "look"]
 

@@ -4,7 +4,7 @@ import urllib.error
 import urllib.request
 
 from worker.errors import ServiceUnavailable, UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 _ANSWER_SECONDS = 5
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what is listened on, and what is asked

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from scheduler.doctor import disk_space
 from scheduler.doctor.finding import Finding, State
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 _CGROUP = Path("/sys/fs/cgroup")
 

@@ -12,7 +12,7 @@ from worker.inference.client import PredictionClient
 from worker.inference.connection import ServerInfo
 from worker.inference.process import ModelServerProcess
 from worker.model.checkpoint import bundled_checkpoint_path, read_card, verify
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 READY_SECONDS = 300.0
 

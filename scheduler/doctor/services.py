@@ -19,7 +19,7 @@ from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import Doorbell
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def database(settings: Settings) -> Iterator[Finding]:

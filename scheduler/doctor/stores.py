@@ -12,7 +12,7 @@ from scheduler.doctor import disk_space
 from scheduler.doctor.finding import Finding, State, clock
 from worker.errors import ScanError, StorageUnavailable, UsageError
 from worker.scans import is_scan_key
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import FolderLocation, S3Location, open_storage, parse_location
 
 PROBE_KEY = "photochrom-doctor.txt"

@@ -7,7 +7,7 @@ from db.models.jobs import Job
 from scheduler.report.data import Fact
 from scheduler.report.plain_text import may_be_secret, without_credentials
 from scheduler.text import counted
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 # Named one by one: a setting that is added later stays out of the report until someone has thought about it.
 SHOWN_SETTINGS = {

@@ -13,7 +13,7 @@ from scheduler.report import REPORTS
 from scheduler.report.build import build_report
 from scheduler.report.facts import settings_facts
 from scheduler.report.page import render_report
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
 
 

@@ -20,7 +20,7 @@ from db.queries.schedules import Listing
 from db.session import read_scope, session_scope
 from scheduler.schedules.cron import next_due
 from scheduler.submission.submitter import Submission, Submitted, Submitter, open_both
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import S3Options
 
 logger = logging.getLogger(__name__)

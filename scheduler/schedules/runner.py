@@ -26,7 +26,7 @@ from db.session import read_scope, session_scope
 from scheduler.schedules import firing
 from scheduler.schedules.cron import next_due
 from scheduler.submission.submitter import Submitted
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from db.session import read_scope, session_scope
 from scheduler.submission.checkpoints import own_checkpoint
 from scheduler.submission.submitter import Submission, Submitter, expect_a_scan, open_both
 from worker.errors import UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
 
 STATE_FOLDER = ".photochrom"  # within the output folder; listings leave hidden folders out

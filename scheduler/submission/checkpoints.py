@@ -9,7 +9,7 @@ from db.queries.pool import workers
 from db.session import read_scope
 from worker.inference.stub_model import StandInColorizer
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def checkpoints_in_use(engine: Engine, settings: Settings) -> list[str]:

@@ -24,7 +24,7 @@ from scheduler.report.store import write_report
 from scheduler.standalone import samples
 from tests.acceptance.command import photochrom
 from tests.browser import screenshot
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 SCANS, CROPS = 10_000, 60
 LIMIT_BYTES, LIMIT_SECONDS = 5_000_000, 30

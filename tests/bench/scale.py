@@ -28,7 +28,7 @@ from scheduler.submission.submitter import PAGE_SCANS
 from tests.bench import views
 from tests.conftest import service_folder
 from tests.services import PostgreSQLServer
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 FAILED_EVERY = 200  # scans: half a percent has failed
 CHILDREN = 64

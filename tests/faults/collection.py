@@ -17,7 +17,7 @@ from worker.inference.stub_model import StandInColorizer, stand_in_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage.folder import FolderStorage
 
 if TYPE_CHECKING:

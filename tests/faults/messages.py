@@ -12,7 +12,7 @@ from tests.faults.outcome import MOST_DEVICE_WORK, check, device_work
 from tests.faults.world import World
 from worker.broker.app_factory import make_app
 from worker.broker.chunk_queue import Doorbell
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def messages_repeated(world: World) -> str:

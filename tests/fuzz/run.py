@@ -19,7 +19,7 @@ from scheduler.standalone.system import System
 from scheduler.submission.submitter import Submission, Submitter
 from tests.fuzz.files import bombs, hostile_files
 from worker.error_codes import ERROR_CODES
-from worker.settings import load_settings
+from worker.settings.settings import load_settings
 
 FORMATS = ("source", "tiff", "jpeg", "png", "jp2")
 # What speaks of us and not of the file.

@@ -15,10 +15,10 @@ PACKAGES = ("db", "worker", "scheduler")
 FORBIDDEN = {
     "db": ("worker", "scheduler"),
     "worker": ("scheduler",),
-    "worker/model": ("db.", "celery", "sqlalchemy", "worker.settings", "worker.app"),
-    "worker/storage": ("db.", "celery", "sqlalchemy", "worker.settings", "worker.app"),
-    "worker/scans": ("db.", "celery", "sqlalchemy", "worker.settings", "worker.app"),
-    "worker/inference/batching.py": ("db.", "celery", "sqlalchemy", "worker.settings", "socket", "tensorflow"),
+    "worker/model": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.app"),
+    "worker/storage": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.app"),
+    "worker/scans": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.app"),
+    "worker/inference/batching.py": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "socket", "tensorflow"),
     "scheduler": ("tensorflow", "keras"),
 }
 # Errors stand on the ground floor, and everybody may raise them.
@@ -62,7 +62,7 @@ def test_only_the_settings_read_the_environment() -> None:
 
     # The first looks for misspelt names, five pass it on to what they start, the others set what TensorFlow reads.
     assert readers <= {
-        "worker/settings.py",
+        "worker/settings/settings.py",
         "worker/celery_process.py",
         "worker/supervisor.py",
         "scheduler/standalone/system.py",

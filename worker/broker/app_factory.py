@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from celery import Celery
 
 from worker.errors import UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 COLORIZE_CHUNK = "photochrom.colorize_chunk"
 

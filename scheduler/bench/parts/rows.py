@@ -24,7 +24,7 @@ from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.submission.submitter import Submission, Submitter
 from worker.errors import UsageError
 from worker.observability.scan_events import STAGES
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 _CHUNK_SCANS = 64
 _SUBMIT_SECONDS = 20.0, 5.0  # for 100 000 scans: at most, and aimed at

@@ -58,8 +58,8 @@ def settings(
 
     from scheduler.cli import common
     from scheduler.cli.display.diagnostic_tables import print_settings
-    from worker.settings import Settings
-    from worker.settings_reference import as_markdown, described
+    from worker.settings.reference import as_markdown, described
+    from worker.settings.settings import Settings
 
     if markdown:
         print(as_markdown(Settings), end="")

@@ -13,7 +13,7 @@ from scheduler.cli.options import JobId, Json
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 PANEL = "Jobs"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from db.queries.reports.reviews import By
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 ACTIONS = ("accept", "reject", "redo")
 

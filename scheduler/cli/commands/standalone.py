@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from scheduler.standalone.demo import Result
-    from worker.settings import Settings
+    from worker.settings.settings import Settings
 
 PANEL = "On this machine alone"
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from db.models.pool import Worker
 from scheduler.doctor.finding import Finding, State
-from worker.settings_reference import Setting
+from worker.settings.reference import Setting
 
 _MARKS = {State.FINE: ("fine ", "green"), State.NOTE: ("note ", "yellow"), State.WRONG: ("WRONG", "bold red")}
 _STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")

@@ -20,7 +20,7 @@ from scheduler.daemon.bag_sealer import Sealing
 from scheduler.integrity.bag import TAG_FILES, Sealer
 from tests.rows import NOON
 from worker.errors import UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
 
 KEYS = ("data/box/0.png", "data/box/1.png", "data/ä b.png")

@@ -22,7 +22,7 @@ from tests.rows import make_job
 from worker.broker.app_factory import make_app
 from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.daemon.report_writer import Reporter
 from tests.at_once import AtOnce
 from tests.integration.db.test_views import work
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 @pytest.fixture

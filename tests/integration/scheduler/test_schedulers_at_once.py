@@ -20,7 +20,7 @@ from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
 from scheduler.submission.submitter import Submission
 from worker.broker.app_factory import make_app
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import S3Options
 
 SCHEDULES = 15  # so many times the two meet

@@ -26,7 +26,7 @@ from tests.at_once import AtOnce
 from worker.broker.app_factory import make_app
 from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable, UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import S3Options
 
 SPRING = datetime(2026, 3, 27, 12, tzinfo=UTC)  # a Friday; on Sunday at 02:00 Rome's clocks go to 03:00

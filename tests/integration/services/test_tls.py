@@ -23,7 +23,7 @@ from tests.services import PostgreSQLServer
 from worker.broker.app_factory import make_app
 from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable, UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
 
 SSL_REQUEST = struct.pack(

@@ -26,7 +26,7 @@ from worker.errors import ScanError, UsageError
 from worker.inference.client import Prediction
 from worker.inference.stub_model import stand_in_ab
 from worker.instance import Runtime
-from worker.settings import Settings
+from worker.settings.settings import Settings
 from worker.tasks import Child, Delivery
 
 

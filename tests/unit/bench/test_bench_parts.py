@@ -13,7 +13,7 @@ from scheduler.bench.run import run
 from scheduler.bench.sample_scans import make_scans, make_tiff
 from scheduler.bench.sizes import Sizes
 from worker.errors import ServiceUnavailable, UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 def test_a_figure_holds_on_the_right_side_of_its_limit() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"

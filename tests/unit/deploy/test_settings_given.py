@@ -3,7 +3,7 @@
 import re
 
 from tests.unit.deploy.files import DEPLOY, ROOT
-from worker.settings import PREFIX, Settings
+from worker.settings.settings import PREFIX, Settings
 
 OF_COMPOSE = {"PHOTOCHROM_PASSWORD"}  # compose.yml's own, put into addresses
 

@@ -14,7 +14,7 @@ from scheduler.standalone.services.service import free_port
 from worker.errors import ServiceUnavailable, UsageError
 from worker.observability.health import Health
 from worker.observability.http_server import MetricsServer
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 
 @pytest.fixture

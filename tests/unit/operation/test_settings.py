@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
-from worker.settings import Settings, load_settings
-from worker.settings_reference import as_markdown, described
+from worker.settings.reference import as_markdown, described
+from worker.settings.settings import Settings, load_settings
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "settings.md"
 

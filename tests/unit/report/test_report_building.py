@@ -24,7 +24,7 @@ from scheduler.report.page import render_report
 from scheduler.report.thumbnails import THUMBNAIL_BYTES, THUMBNAIL_PIXELS, thumbnail
 from tests.unit.report.conftest import SUBMITTED, AddScans, PictureFolder, failed_row, scan_row, work
 from worker.errors import UsageError
-from worker.settings import Settings
+from worker.settings.settings import Settings
 
 Build = Callable[[], ReportData]
 NOW = SUBMITTED + timedelta(hours=2)

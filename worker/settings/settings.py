@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
 from worker.leftovers import usual_folder
-from worker.settings_errors import refuse_unknown, sentence
+from worker.settings.validation import refuse_unknown, sentence
 from worker.storage import S3Options
 
 # Up to a week, which is longer than anything here waits, and finite.

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from worker.settings import PREFIX, Settings
+from worker.settings.settings import PREFIX, Settings
 
 _HEAD = """\
 # Settings
@@ -17,7 +17,7 @@ Every setting is an environment variable. All processes of a pool take the same 
 `PHOTOCHROM_` and is none of these is refused, so that a slip of the pen does not go unnoticed. `photochrom settings`
 shows what is in force here. S3's credentials and region are the usual `AWS_*` variables, which boto3 reads itself.
 
-This page is made from [worker/settings.py](../worker/settings.py) by `photochrom settings --markdown`.
+`photochrom settings --markdown` makes this page from [worker/settings/settings.py](../worker/settings/settings.py).
 
 | variable | default | expected | meaning |
 |---|---|---|---|

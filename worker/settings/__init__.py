@@ -1,0 +1,1 @@
+"""The settings: environment variables, their checks and their reference page."""
