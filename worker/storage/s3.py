@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 
 from worker.errors import ServiceUnavailable, StorageUnavailable
 from worker.storage.base import BLOCK_BYTES, S3Options, StoredObject, Transfer
-from worker.storage.faults import source_changed, too_large, unsafe_key
+from worker.storage.errors import source_changed, too_large, unsafe_key
 from worker.storage.files import Digest, digest, removed_on_failure, scan_errors
 from worker.storage.locations import S3Location, is_utf8, without_secrets
 from worker.storage.s3_client import CHECK_SECONDS, make_client, within

@@ -12,7 +12,7 @@ from botocore.exceptions import (
 )
 
 from worker.errors import PhotochromError, ScanError, ServiceUnavailable, StorageUnavailable, UsageError
-from worker.storage.faults import source_changed, source_missing
+from worker.storage.errors import source_changed, source_missing
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
