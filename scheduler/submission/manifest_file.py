@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage import S3Options, Storage, open_storage, parse_location
-from worker.storage.folder_listing import etag_of
+from worker.storage.folder.listing import etag_of
 
 _MAX_BYTES = 8 << 30
 

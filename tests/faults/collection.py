@@ -18,7 +18,7 @@ from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
 from worker.settings.settings import Settings
-from worker.storage.folder import FolderStorage
+from worker.storage.folder.storage import FolderStorage
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

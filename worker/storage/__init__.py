@@ -39,6 +39,6 @@ def open_storage(location: Location, *, s3: S3Options) -> Storage:
         from worker.storage.s3 import S3Storage
 
         return S3Storage(location, s3)
-    from worker.storage.folder import FolderStorage
+    from worker.storage.folder.storage import FolderStorage
 
     return FolderStorage(location)

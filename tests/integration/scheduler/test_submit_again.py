@@ -63,7 +63,7 @@ def whole(asked: Submission) -> list[str]:
 def test_a_stopped_submit_is_gone_on_with(
     engine: Engine, asked: Submission, error: BaseException, in_order: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.storage.folder.FolderStorage.lists_in_order", in_order)
+    monkeypatch.setattr("worker.storage.folder.storage.FolderStorage.lists_in_order", in_order)
     with pytest.raises((Interrupted, ServiceUnavailable, RuntimeError)):
         submitter(engine, stopping_with(error, 6)).submit(asked)
     with read_scope(engine) as session:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import ScanError, StorageUnavailable, UsageError
-from worker.storage.folder import FolderStorage
+from worker.storage.folder.storage import FolderStorage
 
 
 def put(path: Path, content: bytes = b"scan") -> Path:

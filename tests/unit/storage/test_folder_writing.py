@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.errors import ScanError
-from worker.storage.folder import FolderStorage
+from worker.storage.folder.storage import FolderStorage
 
 
 @pytest.fixture

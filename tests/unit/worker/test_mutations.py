@@ -13,7 +13,7 @@ from worker.errors import ScanError
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Pipeline
 from worker.scans import ScanLimits, configure_libraries
-from worker.storage.folder import FolderStorage
+from worker.storage.folder.storage import FolderStorage
 
 FILES = 400
 FORMATS = ("jpeg", "png", "tiff", "jp2", "webp")

@@ -18,7 +18,7 @@ from worker.inference.stub_model import stand_in_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
-from worker.storage.folder import FolderStorage
+from worker.storage.folder.storage import FolderStorage
 
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from worker.errors import ScanError, StorageUnavailable, UsageError
 from worker.storage.base import StoredObject, Transfer
 from worker.storage.errors import name_taken, source_changed, source_missing, too_large, unsafe_key
 from worker.storage.files import blocks, digest, removed_on_failure, scan_errors
-from worker.storage.folder_listing import NOT_THERE, etag_of, has_other_name, resolved, stat_inside, unreadable, walk
+from worker.storage.folder.listing import NOT_THERE, etag_of, has_other_name, resolved, stat_inside, unreadable, walk
 from worker.storage.locations import FolderLocation, is_utf8
 
 _PART_PREFIX = ".photochrom-"  # hidden, so no listing shows it
