@@ -71,7 +71,7 @@ def _removed(settings: Settings, place: str) -> Iterator[Finding]:
         return
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from worker.storage.s3_client import make_client
+    from worker.storage.s3.client import make_client
 
     key = f"{location.prefix}/{PROBE_KEY}".lstrip("/")
     try:
@@ -87,7 +87,7 @@ def _clock(what: str, settings: Settings, place: str) -> Iterator[Finding]:
 
 
 def _time_at(settings: Settings, location: S3Location) -> datetime:
-    from worker.storage.s3_client import make_client
+    from worker.storage.s3.client import make_client
 
     answer = make_client(settings.s3_options).list_objects_v2(Bucket=location.bucket, MaxKeys=1)
     return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])

@@ -36,7 +36,7 @@ def open_storage(location: Location, *, s3: S3Options) -> Storage:
     """
     if isinstance(location, S3Location):
         # boto3 takes a third of a second to import, which `photochrom --help` does not have.
-        from worker.storage.s3 import S3Storage
+        from worker.storage.s3.storage import S3Storage
 
         return S3Storage(location, s3)
     from worker.storage.folder.storage import FolderStorage

@@ -9,7 +9,7 @@ import pytest
 from scheduler.standalone.services import S3Server
 from tests.flaky_s3 import FlakyS3
 from worker.storage import S3Options, parse_location
-from worker.storage.s3 import S3Storage
+from worker.storage.s3.storage import S3Storage
 
 
 @pytest.fixture

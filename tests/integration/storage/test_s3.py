@@ -8,8 +8,9 @@ import pytest
 
 from scheduler.standalone.services import S3Server
 from worker.errors import ScanError
-from worker.storage import S3Options, open_storage, parse_location, s3_upload
-from worker.storage.s3 import S3Storage
+from worker.storage import S3Options, open_storage, parse_location
+from worker.storage.s3 import upload
+from worker.storage.s3.storage import S3Storage
 
 ODD_KEYS = ["a b/é 日本.tif", "<script>", "=cmd()", "new\nline", "\u202ertl", "a%20b+c", "é" * 500]
 
@@ -70,8 +71,8 @@ def test_an_empty_prefix_lists_nothing(storage: S3Storage) -> None:
 def test_a_large_file_goes_up_in_parts(
     storage: S3Storage, s3_server: S3Server, scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_upload, "MULTIPART_BYTES", 100_000)
-    monkeypatch.setattr(s3_upload, "PART_BYTES", 60_000)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 100_000)
+    monkeypatch.setattr(upload, "PART_BYTES", 60_000)
     stored = storage.store(scan, "a", content_type="image/tiff")
     fetched = storage.fetch("a", tmp_path / "to", etag=None, max_bytes=1 << 20)
     assert (fetched.bytes, fetched.sha256) == (stored.bytes, stored.sha256)

@@ -11,7 +11,7 @@ import pytest
 from scheduler.standalone.services import S3Server
 from worker.errors import PhotochromError, ScanError, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage import S3Options, Storage, open_storage, parse_location
-from worker.storage.s3 import S3Storage
+from worker.storage.s3.storage import S3Storage
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from tests.flaky_s3 import PASSING, Fault, FlakyS3
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable
-from worker.storage import s3_upload
-from worker.storage.s3 import S3Storage
+from worker.storage.s3 import upload
+from worker.storage.s3.storage import S3Storage
 
 Behind = Callable[..., S3Storage]
 
@@ -77,8 +77,8 @@ def test_a_store_whose_etag_tells_of_other_bytes_may_pass(behind: Behind, flaky:
 def test_an_upload_in_parts_is_whole_or_not_at_all(
     storage: S3Storage, behind: Behind, flaky: FlakyS3, scan: Path, monkeypatch: pytest.MonkeyPatch, attempts: int
 ) -> None:
-    monkeypatch.setattr(s3_upload, "MULTIPART_BYTES", 100_000)
-    monkeypatch.setattr(s3_upload, "PART_BYTES", 60_000)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 100_000)
+    monkeypatch.setattr(upload, "PART_BYTES", 60_000)
     flaky.fail_next("internal_error", method="PUT")
     if attempts == 1:
         with pytest.raises(StorageUnavailable):

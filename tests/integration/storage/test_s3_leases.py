@@ -8,8 +8,8 @@ import pytest
 
 from tests.flaky_s3 import FlakyS3
 from worker.errors import ScanError
-from worker.storage import s3_upload
-from worker.storage.s3 import S3Storage
+from worker.storage.s3 import upload
+from worker.storage.s3.storage import S3Storage
 
 
 class Lease:
@@ -58,8 +58,8 @@ def test_a_second_try_after_the_lease_is_not_sent(
 def test_parts_that_are_all_there_after_the_lease_do_not_become_an_object(
     storage: S3Storage, scan: Path, before: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3_upload, "MULTIPART_BYTES", 100_000)
-    monkeypatch.setattr(s3_upload, "PART_BYTES", 60_000)
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 100_000)
+    monkeypatch.setattr(upload, "PART_BYTES", 60_000)
 
     store_too_late(storage, scan, Lease(0))
 

@@ -7,7 +7,7 @@ import pytest
 from worker.errors import ScanError
 from worker.storage.files import scan_errors
 from worker.storage.locations import without_secrets
-from worker.storage.s3_etags import md5_of
+from worker.storage.s3.etags import md5_of
 
 
 @pytest.mark.parametrize(

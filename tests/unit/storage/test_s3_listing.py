@@ -1,7 +1,7 @@
 from botocore.stub import Stubber
 
 from worker.storage import S3Location, S3Options
-from worker.storage.s3 import S3Storage
+from worker.storage.s3.storage import S3Storage
 
 
 def test_folder_markers_are_left_out_and_etags_lose_their_quotes() -> None:

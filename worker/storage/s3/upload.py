@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from worker.errors import StorageUnavailable
 from worker.storage.base import Transfer
 from worker.storage.files import Digest, blocks, digest
-from worker.storage.s3_etags import bare, md5_of
+from worker.storage.s3.etags import bare, md5_of
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

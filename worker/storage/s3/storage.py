@@ -21,10 +21,10 @@ from worker.storage.base import BLOCK_BYTES, S3Options, StoredObject, Transfer
 from worker.storage.errors import source_changed, too_large, unsafe_key
 from worker.storage.files import Digest, digest, removed_on_failure, scan_errors
 from worker.storage.locations import S3Location, is_utf8, without_secrets
-from worker.storage.s3_client import CHECK_SECONDS, make_client, within
-from worker.storage.s3_etags import bare, md5_of
-from worker.storage.s3_faults import is_missing, scan_fault, service_fault
-from worker.storage.s3_upload import put
+from worker.storage.s3.client import CHECK_SECONDS, make_client, within
+from worker.storage.s3.errors import is_missing, scan_fault, service_fault
+from worker.storage.s3.etags import bare, md5_of
+from worker.storage.s3.upload import put
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

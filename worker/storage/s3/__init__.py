@@ -1,0 +1,1 @@
+"""Scans in an S3 bucket."""
