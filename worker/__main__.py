@@ -12,7 +12,7 @@ def main() -> int:
     try:
         settings = load_settings()
         # Celery's app is made of the settings when it is imported, and may refuse them.
-        from worker.supervisor import run_worker
+        from worker.supervision.supervisor import run_worker
 
         configure_logging(settings.log_level, settings.log_format)
         if settings.parent_pid is not None:

@@ -10,9 +10,9 @@ import numpy as np
 from scheduler.doctor.finding import Finding, State
 from worker.inference.client import PredictionClient
 from worker.inference.connection import ServerInfo
-from worker.inference.process import ModelServerProcess
 from worker.model.checkpoint import bundled_checkpoint_path, read_card, verify
 from worker.settings.settings import Settings
+from worker.supervision.model_server_process import ModelServerProcess
 
 READY_SECONDS = 300.0
 

@@ -63,8 +63,8 @@ def test_only_the_settings_read_the_environment() -> None:
     # The first looks for misspelt names, five pass it on to what they start, the others set what TensorFlow reads.
     assert readers <= {
         "worker/settings/settings.py",
-        "worker/celery_process.py",
-        "worker/supervisor.py",
+        "worker/supervision/celery_process.py",
+        "worker/supervision/supervisor.py",
         "scheduler/standalone/system.py",
         "scheduler/bench/probe.py",
         "scheduler/standalone/services/service.py",
@@ -82,7 +82,13 @@ def names_used(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["scheduler.cli", "scheduler.daemon.loop", "scheduler.bench.parts.worker", "worker.tasks", "worker.supervisor"],
+    [
+        "scheduler.cli",
+        "scheduler.daemon.loop",
+        "scheduler.bench.parts.worker",
+        "worker.tasks",
+        "worker.supervision.supervisor",
+    ],
 )
 def test_tensorflow_is_not_loaded_by(module: str) -> None:
     code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.inference.process import ModelServerProcess
+from worker.supervision.model_server_process import ModelServerProcess
 
 HERE = Path(__file__).parent
 StartServer = Callable[..., ModelServerProcess]

@@ -16,8 +16,8 @@ import pytest
 
 from worker.errors import CheckpointError, ScanError
 from worker.inference.client import PredictionClient, hello
-from worker.inference.process import ModelServerProcess
 from worker.inference.stub_model import stand_in_ab
+from worker.supervision.model_server_process import ModelServerProcess
 
 from .conftest import StartChild, StartServer
 from .test_model_server import a_scan, wait_until
@@ -162,7 +162,7 @@ def test_a_second_server_on_the_same_socket_refuses(start_server: StartServer, s
 def test_the_server_ends_with_its_parent(socket_path: Path) -> None:
     """The parent is killed, so that nothing of it can stop the server."""
     script = (
-        "import sys, time; from worker.inference.process import ModelServerProcess\n"
+        "import sys, time; from worker.supervision.model_server_process import ModelServerProcess\n"
         "server = ModelServerProcess(sys.argv[1], checkpoint=None, batch_size=4, batch_wait_milliseconds=20,"
         " stand_in_milliseconds=0)\n"
         "server.start(); server.wait_ready(20); print(server.pid, flush=True); time.sleep(60)"

@@ -12,8 +12,8 @@ import pytest
 
 from worker.errors import ServiceUnavailable, UsageError
 from worker.inference.client import PredictionClient
-from worker.inference.process import ModelServerProcess
-from worker.inference.servers import ModelServers
+from worker.supervision.model_server_process import ModelServerProcess
+from worker.supervision.model_servers import ModelServers
 
 
 def server_of(folder: Path, number: int) -> ModelServerProcess:

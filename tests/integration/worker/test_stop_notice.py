@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.metadata_server import AWS_PATH, Google, Metadata, serving
-from worker.stop_notice import StopNotice
+from worker.supervision.spot_notice import StopNotice
 
 ACTION = {"action": "terminate", "time": "2026-07-01T12:02:00Z"}
 

@@ -5,9 +5,9 @@ import pytest
 
 from worker.errors import UsageError
 from worker.inference.batch_size import Floats, is_out_of_memory, load_fastest, load_largest
-from worker.inference.devices import devices_of, wanted_gpus
 from worker.inference.server import listen
 from worker.inference.stub_model import StandInColorizer
+from worker.supervision.devices import devices_of, wanted_gpus
 
 
 class ResourceExhaustedError(Exception):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from worker.errors import UsageError
 from worker.inference.client import stats
 from worker.inference.connection import ServerInfo
-from worker.inference.process import ModelServerProcess
+from worker.supervision.model_server_process import ModelServerProcess
 
 logger = logging.getLogger(__name__)
 

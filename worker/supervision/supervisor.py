@@ -19,12 +19,8 @@ from db.queries.scans import leases
 from db.session import make_engine, read_scope, session_scope
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import Doorbell
-from worker.celery_process import CeleryProcess
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.inference.connection import ServerInfo
-from worker.inference.devices import devices_of, wanted_gpus
-from worker.inference.process import ModelServerProcess
-from worker.inference.servers import ModelServers
 from worker.instance import Runtime, lives, machine_name, worker_lives
 from worker.model.checkpoint import bundled_checkpoint_path, verify
 from worker.observability.health import Health
@@ -35,7 +31,11 @@ from worker.observability.scan_events import TallyListener
 from worker.observability.worker_metrics import WorkerMetrics
 from worker.patience import wait_for
 from worker.settings.settings import Settings
-from worker.stop_notice import StopNotice
+from worker.supervision.celery_process import CeleryProcess
+from worker.supervision.devices import devices_of, wanted_gpus
+from worker.supervision.model_server_process import ModelServerProcess
+from worker.supervision.model_servers import ModelServers
+from worker.supervision.spot_notice import StopNotice
 
 logger = logging.getLogger(__name__)
 
