@@ -4,8 +4,8 @@ import sys
 
 from worker.errors import PhotochromError, unusable
 from worker.observability.logs import configure_logging
-from worker.parent import end_with_parent
 from worker.settings.settings import load_settings
+from worker.system.parent_watch import end_with_parent
 
 
 def main() -> int:

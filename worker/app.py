@@ -7,8 +7,8 @@ from celery.signals import celeryd_init, setup_logging, worker_init, worker_proc
 
 from worker.broker.app_factory import make_app
 from worker.observability.logs import configure_logging
-from worker.parent import end_with_parent
 from worker.settings.settings import load_settings
+from worker.system.parent_watch import end_with_parent
 
 ORPHAN_SECONDS = 2  # without its supervisor a worker has no model: what it holds is better begun anew elsewhere
 

@@ -1,56 +1,22 @@
 """The folder that the processes of one worker share: the model server's socket, and the sign to drain."""
 
 import os
-import socket
 import uuid
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UsageError
-from worker.leftovers import own_folder, usual_folder
 from worker.settings.settings import Settings
-
-
-def machine_name() -> str:
-    """The beginning of the names of all workers that see each other's process ids: one machine or one container.
-
-    The host's name alone would not do: containers may share it and still each have a process 7.
-    """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:  # not Linux
-        boot, namespace = str(uuid.getnode()), ""
-    return f"{socket.gethostname()}-{zlib.crc32((boot + namespace).encode()):08x}-"
+from worker.system.process_names import machine_name
+from worker.system.temp_folders import own_folder, usual_folder
 
 
 def _short_folder() -> Path:
     """The usual temporary folder, unless its path would make a socket's path in it too long. Raises UsageError."""
     folder = usual_folder()
     return Path("/tmp") if len(os.fsencode(folder)) > 60 else folder  # noqa: S108
-
-
-def lives(holder: str) -> bool:
-    """Whether a holder on this machine is still there. Wrongly true where its process id has been given away again."""
-    return _process_lives(holder.rpartition("/")[2])
-
-
-def worker_lives(holder: str) -> bool:
-    """Whether the supervisor of a holder on this machine is still there."""
-    return _process_lives(holder.rpartition("/")[0].rpartition("-")[2])
-
-
-def _process_lives(pid: str) -> bool:
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(frozen=True, slots=True)

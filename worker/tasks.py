@@ -20,7 +20,6 @@ from db.queries.chunks.claims import Claim, Message
 from db.queries.scans import leases
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import make_engine, read_scope, session_scope
-from worker.allocator import FreedMemory
 from worker.app import app
 from worker.broker.app_factory import COLORIZE_CHUNK
 from worker.carry import Carrier, Outcome
@@ -36,6 +35,7 @@ from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
 from worker.settings.settings import Settings, load_settings
 from worker.storage import Storage, open_storage, parse_location
+from worker.system.heap import FreedMemory
 
 KEPT_STORAGES = 16  # each holds a pool of connections
 

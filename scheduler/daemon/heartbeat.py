@@ -11,7 +11,7 @@ from db.clock import database_now
 from db.queries.pool import schedulers
 from db.session import session_scope
 from worker.errors import DatabaseUnavailable
-from worker.instance import machine_name
+from worker.system.process_names import machine_name
 
 
 class Heart:

@@ -24,8 +24,8 @@ from worker.broker.chunk_queue import Doorbell
 from worker.errors import ServiceUnavailable
 from worker.observability.health import Health
 from worker.observability.http_server import MetricsServer
-from worker.patience import wait_for
 from worker.settings.settings import Settings
+from worker.system.wait import wait_for
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from scheduler.doctor.finding import Finding, State
 from scheduler.text import counted
-from worker.storage.mounts import read_mounts
+from worker.system.mounts import read_mounts
 
 LEAST_BYTES = 2 << 30
 LEAST_FILES = 10_000

@@ -15,10 +15,10 @@ import pyvips
 from numpy.typing import NDArray
 
 from worker.bench.lines import answer
-from worker.parent import end_with_parent
 from worker.scans import OutputOptions, Scan, ScanLimits, Square, compose, configure_libraries, open_scan, probe
 from worker.scans.reading.colour_detection import coloured_share
 from worker.scans.writing.encode import write_image
+from worker.system.parent_watch import end_with_parent
 
 _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
 _JPEG = OutputOptions("jpeg")

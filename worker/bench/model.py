@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.bench.lines import answer
-from worker.parent import end_with_parent
 from worker.scans import ScanLimits, configure_libraries, open_scan
 from worker.storage import S3Options, open_storage, parse_location
+from worker.system.parent_watch import end_with_parent
 
 if TYPE_CHECKING:  # it loads TensorFlow
     from worker.model.precision import Precision

@@ -28,7 +28,7 @@ from worker.inference.protocol import Message
 from worker.inference.session import Handler
 from worker.inference.stub_model import StandInColorizer
 from worker.observability.logs import configure_logging
-from worker.parent import end_with_parent
+from worker.system.parent_watch import end_with_parent
 
 logger = logging.getLogger("worker.inference.server")
 

@@ -12,9 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
-from worker.leftovers import usual_folder
 from worker.settings.validation import refuse_unknown, sentence
 from worker.storage import S3Options
+from worker.system.temp_folders import usual_folder
 
 # Up to a week, which is longer than anything here waits, and finite.
 Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]

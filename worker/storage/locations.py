@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UsageError
-from worker.storage.mounts import is_same, paths_within, read_mounts
+from worker.system.mounts import is_same, paths_within, read_mounts
 
 # AWS' rules for bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

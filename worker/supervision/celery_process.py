@@ -8,8 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 
-from worker.allocator import ONE_HEAP
 from worker.errors import ServiceUnavailable
+from worker.system.heap import ONE_HEAP
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import Doorbell
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.inference.connection import ServerInfo
-from worker.instance import Runtime, lives, machine_name, worker_lives
+from worker.instance import Runtime
 from worker.model.checkpoint import bundled_checkpoint_path, verify
 from worker.observability.health import Health
 from worker.observability.http_server import MetricsServer
@@ -29,13 +29,14 @@ from worker.observability.last_minute import Statistics
 from worker.observability.logs import json_of
 from worker.observability.scan_events import TallyListener
 from worker.observability.worker_metrics import WorkerMetrics
-from worker.patience import wait_for
 from worker.settings.settings import Settings
 from worker.supervision.celery_process import CeleryProcess
 from worker.supervision.devices import devices_of, wanted_gpus
 from worker.supervision.model_server_process import ModelServerProcess
 from worker.supervision.model_servers import ModelServers
 from worker.supervision.spot_notice import StopNotice
+from worker.system.process_names import lives, machine_name, worker_lives
+from worker.system.wait import wait_for
 
 logger = logging.getLogger(__name__)
 

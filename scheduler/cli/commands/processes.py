@@ -30,7 +30,7 @@ def scheduler() -> None:
     from scheduler.cli import common
     from scheduler.daemon.loop import run_scheduler
     from worker.observability.logs import configure_logging
-    from worker.parent import end_with_parent
+    from worker.system.parent_watch import end_with_parent
 
     settings = common.settings()
     configure_logging(settings.log_level, settings.log_format)

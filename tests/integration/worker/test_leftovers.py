@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from worker.leftovers import own_folder, sweep
+from worker.system.temp_folders import own_folder, sweep
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from worker.leftovers import own_folder
+from worker.system.temp_folders import own_folder
 with own_folder("photochrom-test-", Path(sys.argv[1])) as folder:
     (folder / "scan").write_bytes(b"large")
     print(folder, flush=True)

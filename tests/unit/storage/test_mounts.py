@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs import UNSHARE
-from worker.storage.mounts import Mount, paths_within, read_mounts
+from worker.system.mounts import Mount, paths_within, read_mounts
 
 NEW_MOUNTS = ["unshare", "--map-root-user", "--mount"]
 ASK = """

@@ -4,17 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker import allocator
-from worker.allocator import FreedMemory
+from worker.system import heap
+from worker.system.heap import FreedMemory
 
 
 def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-@pytest.mark.skipif(allocator._trim is None, reason="this C library is not glibc")
+@pytest.mark.skipif(heap._trim is None, reason="this C library is not glibc")
 def test_what_is_free_amid_the_heap_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allocator, "_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(heap, "_EVERY_SECONDS", 0.0)
     freed = FreedMemory()
     # Below the size that gets memory of its own, so in the heap; every other one stays, so none is free at its end.
     blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]
@@ -30,5 +30,5 @@ def test_it_is_not_due_right_away(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not freed.give_back()
     later = time.monotonic() + 60
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert freed.give_back() == (allocator._trim is not None)
+    assert freed.give_back() == (heap._trim is not None)
     assert not freed.give_back()
