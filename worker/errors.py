@@ -25,7 +25,7 @@ class ScanError(PhotochromError):
     """One scan can't be colourized.
 
     `code` is stable and goes into the database; `message` is a sentence for a person. A `permanent` error
-    would come again on every try; any other may pass, and only `worker.tasks` decides whether to try again.
+    would come again on every try; any other may pass, and only `worker.tasks` decides on a retry.
     """
 
     def __init__(self, code: str, message: str, *, permanent: bool) -> None:

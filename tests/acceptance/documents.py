@@ -12,7 +12,7 @@ ELSEWHERE = {
     r"export PATH=/opt": "goes with it",
     r"useradd|install -D|cp deploy/systemd|systemctl ": "a machine under systemd; tests/unit/deploy/test_systemd.py",
     r"docker |kubectl ": "Docker, a cluster; tests/unit/deploy",
-    r"celery --app worker.app flower": "tests/acceptance/test_operation.py",
+    r"celery --app worker.tasks.app flower": "tests/acceptance/test_operation.py",
     r"psql |sqlite3 ": "clients; tests run every query of docs/queries.md",
     r"photochrom (train|expect|evaluate) ": "tests/unit/training/test_commands.py",
 }

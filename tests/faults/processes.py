@@ -62,7 +62,7 @@ class Processes:
 
     def children(self) -> list[psutil.Process]:
         """Celery's children, by being Celery's and below another of Celery's."""
-        celery = [each for each in self._below() if any("worker.app" in part for part in _command(each))]
+        celery = [each for each in self._below() if any("worker.tasks.app" in part for part in _command(each))]
         pids = {each.pid for each in celery}
         return [each for each in celery if each.ppid() in pids]
 

@@ -15,9 +15,9 @@ PACKAGES = ("db", "worker", "scheduler")
 FORBIDDEN = {
     "db": ("worker", "scheduler"),
     "worker": ("scheduler",),
-    "worker/model": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.app"),
-    "worker/storage": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.app"),
-    "worker/scans": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.app"),
+    "worker/model": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.tasks.app"),
+    "worker/storage": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.tasks.app"),
+    "worker/scans": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "worker.tasks.app"),
     "worker/inference/batching.py": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "socket", "tensorflow"),
     "scheduler": ("tensorflow", "keras"),
 }
@@ -86,7 +86,7 @@ def names_used(path: Path) -> Iterator[str]:
         "scheduler.cli",
         "scheduler.daemon.loop",
         "scheduler.bench.parts.worker",
-        "worker.tasks",
+        "worker.tasks.colorize_chunk",
         "worker.supervision.supervisor",
     ],
 )

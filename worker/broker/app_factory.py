@@ -10,11 +10,7 @@ from worker.errors import UsageError
 from worker.settings.settings import Settings
 
 COLORIZE_CHUNK = "photochrom.colorize_chunk"
-
-
 CONNECT_SECONDS = 4
-
-
 _SCHEMES = ("redis", "rediss", "amqp", "amqps")
 
 
@@ -30,7 +26,7 @@ def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
             f"PHOTOCHROM_BROKER_URL begins with {scheme[:20]!r}; expected redis://host:6379/0, rediss://... or amqp://..."
         )
     _check_url(url)
-    celery = Celery("photochrom", broker=url, include=["worker.tasks"])
+    celery = Celery("photochrom", broker=url, include=["worker.tasks.colorize_chunk"])
     if scheme in ("rediss", "amqps"):
         celery.conf.broker_use_ssl = {"ssl_cert_reqs" if scheme == "rediss" else "cert_reqs": ssl.CERT_REQUIRED}
     celery.conf.update(

@@ -25,7 +25,12 @@ class CeleryProcess:
     def __init__(self, name: str, *, queue: str, children: int, log_level: str) -> None:
         self._command = [
             # -P, and no --app: nothing is imported from the folder that the worker was started in.
-            *(sys.executable, "-P", "-c", "from worker.app import app; import sys; app.worker_main(sys.argv[1:])"),
+            *(
+                sys.executable,
+                "-P",
+                "-c",
+                "from worker.tasks.app import app; import sys; app.worker_main(sys.argv[1:])",
+            ),
             *("--quiet", "worker"),
             *("--pool", "prefork", "--concurrency", str(children)),
             *("--hostname", f"celery@{name}", "--queues", queue),

@@ -40,7 +40,7 @@ def _make_the_model_server_mortal() -> None:
     setattr(StandInColorizer, "predict", predict_or_die)  # noqa: B010
 
 
-if any("worker.app" in argument for argument in sys.orig_argv):  # Celery
+if any("worker.tasks.app" in argument for argument in sys.orig_argv):  # Celery
     _make_children_mortal()
 if "worker.inference.server" in sys.orig_argv:
     _make_the_model_server_mortal()

@@ -27,7 +27,8 @@ from worker.inference.client import Prediction
 from worker.inference.stub_model import stand_in_ab
 from worker.instance import Runtime
 from worker.settings.settings import Settings
-from worker.tasks import Child, Delivery
+from worker.tasks.child import Child
+from worker.tasks.chunk_run import Delivery
 
 
 def predict(lightness: NDArray[np.float32]) -> Prediction:

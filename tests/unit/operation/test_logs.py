@@ -9,8 +9,8 @@ from worker.observability.logs import JsonLines, json_of, log_context
 
 
 def line(message: str = "said", **extra: object) -> dict[str, object]:
-    record = logging.getLogger("worker.tasks").makeRecord(
-        "worker.tasks", logging.INFO, "file", 1, message, (), None, extra=extra
+    record = logging.getLogger("worker.tasks.colorize_chunk").makeRecord(
+        "worker.tasks.colorize_chunk", logging.INFO, "file", 1, message, (), None, extra=extra
     )
     return dict(json.loads(JsonLines().format(record)))
 

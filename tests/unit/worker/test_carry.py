@@ -8,8 +8,8 @@ import pytest
 
 from db.models.jobs import Scan
 from db.queries.scans.records import Measured
-from worker.carry import Carrier, Outcome
 from worker.errors import LeaseLost, ScanError
+from worker.tasks.scan_pool import Carrier, Outcome
 
 SCANS = [Scan(id=number, source_key=f"{number}.jpg") for number in range(1, 9)]
 

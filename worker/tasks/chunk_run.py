@@ -1,16 +1,12 @@
-"""A chunk's way through a child: claim, carry, record, release. The only place that decides on a retry."""
+"""One chunk, from claim to release."""
 
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from functools import cached_property, partial
+from functools import partial
 from typing import TypeVar
 
-from billiard.process import current_process
-from celery import Task
-from sqlalchemy import Engine
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from db.clock import database_now
@@ -19,28 +15,21 @@ from db.queries.chunks import claims
 from db.queries.chunks.claims import Claim, Message
 from db.queries.scans import leases
 from db.queries.scans.records import Measured, ScanRecord
-from db.session import make_engine, read_scope, session_scope
-from worker.app import app
-from worker.broker.app_factory import COLORIZE_CHUNK
-from worker.carry import Carrier, Outcome
+from db.session import read_scope, session_scope
 from worker.error_codes import is_outage, is_skipped
-from worker.errors import DatabaseUnavailable, LeaseLost, ScanError, UsageError
-from worker.inference.client import PredictionClient
-from worker.instance import Runtime
+from worker.errors import DatabaseUnavailable, LeaseLost, ScanError
 from worker.observability import scan_events
 from worker.observability.logs import log_context
 from worker.observability.scan_events import Tally
-from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
-from worker.scans import OutputOptions, ScanLimits, configure_libraries, output_format
-from worker.settings.settings import Settings, load_settings
-from worker.storage import Storage, open_storage, parse_location
-from worker.system.heap import FreedMemory
+from worker.scans import OutputOptions, output_format
+from worker.settings.settings import Settings
+from worker.tasks.child import Child
+from worker.tasks.scan_pool import Carrier, Outcome
 
-KEPT_STORAGES = 16  # each holds a pool of connections
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
@@ -74,89 +63,6 @@ def _tally(record: ScanRecord) -> Tally:
         output_bytes=measured.output_bytes or 0,
         stage_ms=tuple(getattr(measured, f"{stage}_ms") for stage in scan_events.STAGES),
     )
-
-
-def _number_of_this_child() -> int:
-    """Celery's own, 0 for the first of its children; a child that takes another's place takes its number."""
-    return int(getattr(current_process(), "index", 0))
-
-
-class Child:
-    """What one child process keeps from chunk to chunk. Made after the fork: nothing in it may cross one."""
-
-    def __init__(self, settings: Settings) -> None:
-        configure_libraries()
-        self.settings = settings
-        self.runtime = Runtime.of_this_worker(settings)
-        self.holder = self.runtime.holder()
-        self.engine: Engine = make_engine(settings.database)
-        self.pool = ThreadPoolExecutor(settings.threads_for(), thread_name_prefix="scan")
-        self.budget = ByteBudget(settings.in_flight_bytes)
-        self.model = PredictionClient(
-            self.runtime.model_socket(_number_of_this_child() % settings.model_servers),
-            slots=settings.threads_for(),
-            timeout_seconds=settings.model_timeout_seconds,
-        )
-        self.limits = ScanLimits(
-            max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels, max_pages=settings.max_scan_pages
-        )
-        self.freed_memory = FreedMemory()
-        self._storages: dict[str, Storage] = {}
-
-    def storage(self, uri: str) -> Storage:
-        if uri not in self._storages:
-            if len(self._storages) >= KEPT_STORAGES:
-                self._storages.clear()
-            self._storages[uri] = open_storage(parse_location(uri), s3=self.settings.s3_options)
-        return self._storages[uri]
-
-    def pipeline(self, job: Job, *, still_held: Callable[[], bool] = lambda: True) -> Pipeline:
-        return Pipeline(
-            source=self.storage(job.source),
-            destination=self.storage(job.destination),
-            predict=self.model.predict,
-            limits=self.limits,
-            budget=self.budget,
-            scratch_folder=self.settings.scratch_folder,
-            find_borders=self.settings.find_film_borders,
-            still_held=still_held,
-        )
-
-
-class ColorizeChunk(Task):  # type: ignore[misc]
-    @cached_property
-    def child(self) -> Child:
-        return Child(load_settings())
-
-
-@app.task(base=ColorizeChunk, bind=True, name=COLORIZE_CHUNK)
-def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
-    """Carry a chunk, if its lease can be had: a message that came twice or late finds it taken, and ends here."""
-    if not (type(chunk_id) is int and type(attempt) is int):
-        logger.error("dropped a message that does not name a chunk and an attempt by numbers")
-        return
-    message = Message(chunk_id, attempt)
-    asked_at = time.monotonic()
-    claim = _claim(task.child, message)
-    if claim is None:
-        logger.debug("chunk %d, attempt %d is not to be had: an old or double message", chunk_id, attempt)
-        return
-    try:
-        with log_context(worker=task.child.runtime.worker_name, job=claim.job.id, chunk=chunk_id):
-            Delivery(task.child, claim, asked_at).run()
-    except LeaseLost as error:
-        logger.warning("%s; dropped what was left of it", error)
-    except UsageError as error:
-        # The next job would fare no better: let the whole worker end, and say why.
-        task.child.runtime.drain(error.message)
-    finally:
-        task.child.freed_memory.give_back()
-
-
-def _claim(child: Child, message: Message) -> Claim | None:
-    with session_scope(child.engine) as session:
-        now = database_now(session)
-        return claims.claim(session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=now)
 
 
 class Delivery:

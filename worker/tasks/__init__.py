@@ -1,0 +1,1 @@
+"""What Celery runs: the task of one chunk."""

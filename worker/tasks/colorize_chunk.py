@@ -1,0 +1,57 @@
+"""A chunk's way through a child: claim, carry, record, release. The only place that decides on a retry."""
+
+import logging
+import time
+from functools import cached_property
+
+from celery import Task
+
+from db.clock import database_now
+from db.queries.chunks import claims
+from db.queries.chunks.claims import Claim, Message
+from db.session import session_scope
+from worker.broker.app_factory import COLORIZE_CHUNK
+from worker.errors import LeaseLost, UsageError
+from worker.observability.logs import log_context
+from worker.settings.settings import load_settings
+from worker.tasks.app import app
+from worker.tasks.child import Child
+from worker.tasks.chunk_run import Delivery
+
+logger = logging.getLogger(__name__)
+
+
+class ColorizeChunk(Task):  # type: ignore[misc]
+    @cached_property
+    def child(self) -> Child:
+        return Child(load_settings())
+
+
+@app.task(base=ColorizeChunk, bind=True, name=COLORIZE_CHUNK)
+def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
+    """Carry a chunk, if its lease can be had: a message that came twice or late finds it taken, and ends here."""
+    if not (type(chunk_id) is int and type(attempt) is int):
+        logger.error("dropped a message that does not name a chunk and an attempt by numbers")
+        return
+    message = Message(chunk_id, attempt)
+    asked_at = time.monotonic()
+    claim = _claim(task.child, message)
+    if claim is None:
+        logger.debug("chunk %d, attempt %d is not to be had: an old or double message", chunk_id, attempt)
+        return
+    try:
+        with log_context(worker=task.child.runtime.worker_name, job=claim.job.id, chunk=chunk_id):
+            Delivery(task.child, claim, asked_at).run()
+    except LeaseLost as error:
+        logger.warning("%s; dropped what was left of it", error)
+    except UsageError as error:
+        # The next job would fare no better: let the whole worker end, and say why.
+        task.child.runtime.drain(error.message)
+    finally:
+        task.child.freed_memory.give_back()
+
+
+def _claim(child: Child, message: Message) -> Claim | None:
+    with session_scope(child.engine) as session:
+        now = database_now(session)
+        return claims.claim(session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=now)
