@@ -3,10 +3,19 @@
 import argparse
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from worker.errors import PhotochromError
 
+# The module of worker.training.commands that has each command's function.
+COMMAND_MODULES = {
+    "train": "train",
+    "distill": "distill",
+    "evaluate": "evaluate",
+    "expect": "cross_fit",
+    "export": "export",
+}
 INTERRUPTED = 130  # as a shell gives it for SIGINT
 
 
@@ -15,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from worker.training import commands  # loads TensorFlow, which --help does not need
+    # TensorFlow is loaded here, so that --help does without it.
+    commands = import_module(f"worker.training.commands.{COMMAND_MODULES[given.command]}")
 
     try:
         getattr(commands, given.command)(given)

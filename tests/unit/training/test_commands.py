@@ -120,7 +120,7 @@ def test_ctrl_c_is_said_in_a_line(
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("worker.training.commands.train", interrupted)
+    monkeypatch.setattr("worker.training.commands.train.train", interrupted)
 
     assert main([*train(folder, "stopped"), "--steps", "1"]) == 130
     assert capsys.readouterr().err == "photochrom: stopped; a training run goes on with --resume\n"

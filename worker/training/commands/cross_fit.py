@@ -8,10 +8,10 @@ import numpy as np
 from worker.model import checkpoint
 from worker.model.embedding import load_embedding
 from worker.training import expect as expecting
+from worker.training.commands.arguments import numbers, read_cache
 from worker.training.dataset import PhotoCache
 from worker.training.errors import TrainingError
 from worker.training.features import Features, load_features, own_features
-from worker.training.given import numbers, read_cache
 
 
 def expect(given: Namespace) -> None:

@@ -1,0 +1,1 @@
+"""The commands of `photochrom train`, `evaluate` and `python -m worker.training`."""

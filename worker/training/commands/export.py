@@ -1,0 +1,41 @@
+"""`python -m worker.training export`."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from worker.model import compact, inception_resnet_v2
+from worker.model.network import build_network
+from worker.training import distill as distilling
+from worker.training.dataset import open_cache
+from worker.training.export import TrainedEmbedding
+from worker.training.export import export as export_checkpoint
+from worker.training.soft_colours import bin_prior, take_back_rebalancing
+
+
+def export(given: Namespace) -> None:
+    """Writes a checkpoint folder; each embedding is described in the JSON of `--about` under its name."""
+    about: dict[str, Any] = json.loads(given.about.read_text(encoding="utf-8"))
+    network = build_network(given.heads, size=None)
+    network.load_weights(given.fusion)
+    if given.heads != "paper":
+        take_back_rebalancing(network, bin_prior(open_cache(given.cache)))
+    embeddings = {
+        name: _trained(name, weights, about["embeddings"][name])
+        for name, weights in (("bundled", given.embedding), ("compact", given.compact))
+        if weights is not None
+    }
+    card = export_checkpoint(
+        given.checkpoint, given.name, network, embeddings, about["training"], tuple(about["limits"]),
+        given.head, given.best, given.annealing_temperature,
+    )  # fmt: skip
+    print(f"checkpoint {card.id} written to {given.checkpoint}")
+
+
+def _trained(name: str, weights: Path, about: dict[str, Any]) -> TrainedEmbedding:
+    architecture = "compact" if name == "compact" else "inception_resnet_v2"
+    classifier = distilling.BUILDERS[architecture](about["input_px"])
+    classifier.load_weights(weights)
+    folded = compact.fold(classifier) if architecture == "compact" else inception_resnet_v2.fold(classifier)
+    return TrainedEmbedding(folded, {"architecture": architecture, **about})

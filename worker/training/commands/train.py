@@ -1,0 +1,55 @@
+"""`photochrom train`: train the fusion network on colour photos."""
+
+import json
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from worker.model.checkpoint import bundled_checkpoint_path
+from worker.training import train as training
+from worker.training.augment import Zoom
+from worker.training.classifiers import load_logits
+from worker.training.commands.arguments import licences_of, numbers, read_cache, schedule
+from worker.training.curves import loss_curves
+from worker.training.dataset import PhotoCache
+from worker.training.expected_colours import load_expected_colours
+from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
+from worker.training.own_logits import own_logits
+
+
+def train(given: Namespace) -> None:
+    """Trains the fusion network; state, settings, loss curves, contact sheet and a checkpoint go into `--output`."""
+    folder = given.cache or given.output / "photos"
+    cache = read_cache(given, folder)
+    settings = training.Settings(
+        side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
+        seed=given.seed, mixed_precision=given.precision, schedule=schedule(given),
+        weights=numbers("--weight", given.weight, cache),
+    )  # fmt: skip
+    licences = licences_of(given.licence, cache)
+    embeddings = base_embeddings(given.embedding, given.checkpoint or bundled_checkpoint_path())
+    known = {path: load_logits(path, cache.names) for path in given.logits}
+    sources = [known[path] for path in given.logits]  # one that is named twice is met twice as often
+    if not sources:
+        sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
+    unmet = [load_logits(path, cache.names) for path in given.unmet_logits]
+    expected = given.expected_colours and load_expected_colours(
+        given.expected_colours, cache.names, given.expected_share
+    )
+    beside = {"expected_share": given.expected_share if expected else 0.0, "kept_one_in": dict(cache.kept_one_in)}
+    _write_settings(given.output, cache, asdict(settings) | beside)
+    model, history = training.train(
+        cache, sources, settings, given.output, given.start_from, given.resume, unmet, expected
+    )
+    loss_curves(given.output / "curves.png", history)
+    card = write_checkpoint(given.output / "checkpoint", model, embeddings, given.output, licences)
+    write_sheet(given.output / "contact.png", given.output / "checkpoint", cache)
+    print(f"checkpoint {card.id} written to {given.output / 'checkpoint'}; look at {given.output / 'contact.png'}")
+
+
+def _write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:
+    """What a card needs to know of a run, beside its history."""
+    output.mkdir(parents=True, exist_ok=True)
+    known = {"photos": cache.by_folder(), "left_out": cache.census, "settings": settings}
+    (output / "settings.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
