@@ -63,11 +63,3 @@ def lightness_to_grey(lightness: ArrayLike) -> Floats:
     f = (np.asarray(lightness, np.float32) + 16) / 116
     luminance = np.where(f > DELTA, f**3, 3 * DELTA**2 * (f - 4 / 29))
     return 255 * linear_to_srgb(np.clip(luminance, 0, 1))
-
-
-def centre_square(photo: NDArray[np.generic]) -> NDArray[np.generic]:
-    """(height, width, ...) -> the largest square in its middle, (side, side, ...); a view."""
-    height, width = photo.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return photo[top : top + side, left : left + side]

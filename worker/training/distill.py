@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from worker.model import compact
 from worker.model.embedding import build_classifier
-from worker.model.lab import centre_square, lightness_to_grey
+from worker.model.lab import lightness_to_grey
 from worker.model.precision import computing_in
 from worker.training import loop
-from worker.training.augment import Zoom, random_crop, random_tone
-from worker.training.classifiers import Logits, probabilities
-from worker.training.dataset import PhotoCache
-from worker.training.photos import Pixels, to_lab
+from worker.training.data.augment import Zoom, random_crop, random_tone
+from worker.training.data.class_logits import Logits, probabilities
+from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.photos import Pixels, centre_square, to_lab
 
 Floats = NDArray[np.float32]
 

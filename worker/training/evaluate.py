@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.colorizer import SIDE_PX, Colorizer
-from worker.model.lab import centre_square
-from worker.training.classifiers import CLASSES, load_logits, probabilities
+from worker.training.data.class_logits import CLASSES, load_logits, probabilities
+from worker.training.data.photos import Census, centre_square, colour_photos, to_lab
 from worker.training.errors import TrainingError
 from worker.training.metrics import interval, own_colourfulness, score
-from worker.training.photos import Census, colour_photos, to_lab
 
 Floats = NDArray[np.float32]
 Scores = dict[str, NDArray[np.float64]]  # by measure, one value a photo

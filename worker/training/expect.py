@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.network import TRAINING_MEAN_AB
-from worker.training.dataset import SHORT_SIDE_PX, VALIDATION_ONE_IN, PhotoCache
+from worker.training.data.feature_maps import CELLS, Features
+from worker.training.data.photo_cache import SHORT_SIDE_PX, VALIDATION_ONE_IN, PhotoCache
+from worker.training.data.photos import square_lab
 from worker.training.errors import TrainingError
-from worker.training.features import CELLS, Features
-from worker.training.photos import square_lab
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]

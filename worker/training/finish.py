@@ -12,12 +12,11 @@ import numpy as np
 from worker.model import checkpoint
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.model.embedding import Embedding, load_embedding
-from worker.model.lab import centre_square
 from worker.training.contact import contact_sheet
-from worker.training.dataset import PhotoCache
+from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.photos import centre_square, to_lab
 from worker.training.errors import TrainingError
 from worker.training.export import TrainedEmbedding, export
-from worker.training.photos import to_lab
 
 SHEET_PHOTOS = 12
 BASE_NAMES = ("bundled", "compact")  # what a card may call an embedding of its own

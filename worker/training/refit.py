@@ -11,8 +11,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.training.classifiers import Logits, probabilities
-from worker.training.dataset import PhotoCache
+from worker.training.data.class_logits import Logits, probabilities
+from worker.training.data.photo_cache import PhotoCache
 from worker.training.distill import predict_logits, whole_photo
 
 Floats = NDArray[np.float32]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.network import AB_SCALE, EMBEDDING_SCALE, HEAD_INPUT_SCALE, TRAINING_MEAN_AB
-from worker.training.classifiers import Logits, probabilities
-from worker.training.dataset import PhotoCache
-from worker.training.photos import to_lab
+from worker.training.data.class_logits import Logits, probabilities
+from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.photos import to_lab
 
 Floats = NDArray[np.float32]
 

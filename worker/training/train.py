@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 
 from worker.model import checkpoint
 from worker.model import weights as weights_io
-from worker.model.lab import centre_square, lab_to_rgb
+from worker.model.lab import lab_to_rgb
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
 from worker.model.precision import computing_in
 from worker.model.vivid_head import annealed_mean
 from worker.training import loop
-from worker.training.augment import Zoom, random_crop, random_tone
-from worker.training.classifiers import CLASSES, Logits, probabilities, varied
-from worker.training.dataset import PhotoCache
-from worker.training.expected_colours import ExpectedColours
-from worker.training.photos import to_lab
-from worker.training.soft_colours import TAKEN_BACK, SoftColours, bin_prior, take_back_rebalancing
+from worker.training.data.augment import Zoom, random_crop, random_tone
+from worker.training.data.class_logits import CLASSES, Logits, probabilities, varied
+from worker.training.data.out_of_fold_targets import ExpectedColours
+from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.photos import centre_square, to_lab
+from worker.training.data.soft_targets import TAKEN_BACK, SoftColours, bin_prior, take_back_rebalancing
 from worker.training.start import start_at_least_squares, start_at_prior
 from worker.training.unfold import start_at_weights
 

@@ -3,6 +3,7 @@ import pytest
 from skimage.color import rgb2lab
 
 from worker.model import lab
+from worker.training.data import photos
 
 
 def test_white_black_and_red_have_their_known_lab_values() -> None:
@@ -29,4 +30,4 @@ def test_lightness_gives_back_the_grey_value_it_came_from(grey: int) -> None:
 
 def test_the_centre_square_is_the_middle_of_a_wide_photo() -> None:
     photo = np.arange(4 * 10).reshape(4, 10)
-    np.testing.assert_array_equal(lab.centre_square(photo), photo[:, 3:7])
+    np.testing.assert_array_equal(photos.centre_square(photo), photo[:, 3:7])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.training.dataset import PhotoCache, build_cache
+from worker.training.data.photo_cache import PhotoCache, build_cache
 
 Pixels = NDArray[np.uint8]
 

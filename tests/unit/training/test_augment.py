@@ -1,7 +1,7 @@
 import numpy as np
 
 from tests.unit.training.conftest import colour_photo
-from worker.training.augment import Zoom, random_crop, random_tone
+from worker.training.data.augment import Zoom, random_crop, random_tone
 
 
 def test_a_crop_has_its_size_and_the_photos_colours() -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.training.classifiers import load_logits, probabilities, varied
+from worker.training.data.class_logits import load_logits, probabilities, varied
 from worker.training.errors import TrainingError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.training.conftest import colour_photo, write_photo
-from worker.training.dataset import PhotoCache, build_cache, is_validation, shrink
+from worker.training.data.photo_cache import PhotoCache, build_cache, is_validation, shrink
 from worker.training.errors import TrainingError
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worker.training.dataset import PhotoCache
+from worker.training.data.feature_maps import CELLS, Features, load_features
+from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
 from worker.training.expect import Places, Settings, expect, folds_of
-from worker.training.features import CELLS, Features, load_features
 
 BRIEF = Settings(folds=2, epochs=200, photos=8, places=16, dropout=0.1, learning_rate=1e-2)
 

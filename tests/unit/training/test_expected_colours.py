@@ -4,13 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.model.lab import centre_square
-from worker.training.classifiers import Logits
-from worker.training.dataset import PhotoCache
+from worker.training.data.class_logits import Logits
+from worker.training.data.out_of_fold_targets import ExpectedColours, load_expected_colours
+from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.photos import centre_square, to_lab
+from worker.training.data.soft_targets import SoftColours
 from worker.training.errors import TrainingError
-from worker.training.expected_colours import ExpectedColours, load_expected_colours
-from worker.training.photos import to_lab
-from worker.training.soft_colours import SoftColours
 from worker.training.train import FusionBatches, Settings
 
 ORANGE = (30.0, 60.0)  # a*, b*

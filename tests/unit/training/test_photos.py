@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tests.unit.training.conftest import colour_photo, write_photo
+from worker.training.data.photos import Census, colour_photos, mean_chroma
 from worker.training.errors import TrainingError
-from worker.training.photos import Census, colour_photos, mean_chroma
 
 
 def test_damaged_tiny_and_grey_photos_are_left_out_and_counted(tmp_path: Path) -> None:

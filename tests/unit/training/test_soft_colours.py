@@ -3,8 +3,8 @@ import pytest
 
 from worker.model.ab_bins import AB_BIN_CENTRES, class_weights, soft_encode
 from worker.model.network import build_network
-from worker.training.dataset import PhotoCache
-from worker.training.soft_colours import SoftColours, bin_prior, take_back_rebalancing
+from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.soft_targets import SoftColours, bin_prior, take_back_rebalancing
 
 
 def test_a_place_gets_the_soft_code_of_its_mean_colour_times_its_bins_weight() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, build_network
-from worker.training.dataset import PhotoCache
+from worker.training.data.photo_cache import PhotoCache
 from worker.training.start import mean_colours, start_at_least_squares
 from worker.training.train import FusionBatches, Settings
 

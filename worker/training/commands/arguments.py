@@ -4,7 +4,7 @@ from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
-from worker.training.dataset import PhotoCache, build_cache
+from worker.training.data.photo_cache import PhotoCache, build_cache
 from worker.training.errors import TrainingError
 from worker.training.loop import Schedule
 

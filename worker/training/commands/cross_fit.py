@@ -9,9 +9,9 @@ from worker.model import checkpoint
 from worker.model.embedding import load_embedding
 from worker.training import expect as expecting
 from worker.training.commands.arguments import numbers, read_cache
-from worker.training.dataset import PhotoCache
+from worker.training.data.feature_maps import Features, load_features, own_features
+from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
-from worker.training.features import Features, load_features, own_features
 
 
 def expect(given: Namespace) -> None:

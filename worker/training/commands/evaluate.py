@@ -15,7 +15,7 @@ from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.model.embedding import load_embedding
 from worker.training import evaluate as measuring
 from worker.training.contact import contact_sheet
-from worker.training.embedder import Embedder
+from worker.training.data.embedder import Embedder
 from worker.training.evaluate import Floats, Photos
 from worker.training.export import add_figures
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from worker.model.checkpoint import bundled_checkpoint_path
 from worker.training import train as training
-from worker.training.augment import Zoom
-from worker.training.classifiers import load_logits
 from worker.training.commands.arguments import licences_of, numbers, read_cache, schedule
 from worker.training.curves import loss_curves
-from worker.training.dataset import PhotoCache
-from worker.training.expected_colours import load_expected_colours
+from worker.training.data.augment import Zoom
+from worker.training.data.class_logits import load_logits
+from worker.training.data.computed_logits import own_logits
+from worker.training.data.out_of_fold_targets import load_expected_colours
+from worker.training.data.photo_cache import PhotoCache
 from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
-from worker.training.own_logits import own_logits
 
 
 def train(given: Namespace) -> None:

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.model.lab import centre_square
 from worker.training.errors import TrainingError
 
 Pixels = NDArray[np.uint8]
@@ -86,3 +85,11 @@ def _members(source: Path) -> Iterator[tuple[str, bytes]]:
                     yield member.name, file.read()
     except (tarfile.TarError, OSError) as error:
         raise TrainingError(f"{source} broke off ({error}); give a whole tar file") from None
+
+
+def centre_square(photo: NDArray[np.generic]) -> NDArray[np.generic]:
+    """(height, width, ...) -> the largest square in its middle, (side, side, ...); a view."""
+    height, width = photo.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return photo[top : top + side, left : left + side]

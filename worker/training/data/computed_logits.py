@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from worker.model.embedding import Embedding
-from worker.training.classifiers import CLASSES, Logits, load_logits
-from worker.training.dataset import SHORT_SIDE_PX, PhotoCache
-from worker.training.embedder import Embedder
+from worker.training.data.class_logits import CLASSES, Logits, load_logits
+from worker.training.data.embedder import Embedder
+from worker.training.data.photo_cache import SHORT_SIDE_PX, PhotoCache
+from worker.training.data.photos import square_lab
 from worker.training.errors import TrainingError
-from worker.training.photos import square_lab
 
 PHOTOS_AT_ONCE = 256  # in memory
 LEAST = 1e-6  # of a probability's square root, so that its logarithm is a number

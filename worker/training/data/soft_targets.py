@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.ab_bins import AB_BIN_CENTRES, SOFT_NEIGHBOURS, class_weights, soft_encode
-from worker.training.dataset import PhotoCache
-from worker.training.photos import to_lab
+from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.photos import to_lab
 
 Floats = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.training.photos import Pixels
+from worker.training.data.photos import Pixels
 
 ROTATION_DEGREES = 4.0  # standard deviation: scans lie a little askew
 GAMMA_SPREAD = 0.15  # standard deviation of log gamma: films and prints differ in tone

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.training.data.photos import Census, Pixels, colour_photos
 from worker.training.errors import TrainingError
-from worker.training.photos import Census, Pixels, colour_photos
 
 SHORT_SIDE_PX = 256
 LONG_SIDE_PX = 384

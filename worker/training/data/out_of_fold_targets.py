@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.network import AB_SCALE
+from worker.training.data.photos import Pixels
 from worker.training.errors import TrainingError
-from worker.training.photos import Pixels
 
 Floats = NDArray[np.float32]
 

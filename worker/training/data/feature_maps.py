@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from worker.model.colorizer import on_device
 from worker.model.embedding import Embedding
-from worker.training.dataset import SHORT_SIDE_PX, PhotoCache
+from worker.training.data.photo_cache import SHORT_SIDE_PX, PhotoCache
+from worker.training.data.photos import square_lab
 from worker.training.errors import TrainingError
-from worker.training.photos import square_lab
 
 Floats = NDArray[np.float32]
 Features = NDArray[np.float16]

@@ -1,0 +1,1 @@
+"""Photos, crops, embeddings and targets."""
