@@ -12,10 +12,10 @@ import numpy as np
 from worker.model import checkpoint
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.model.embedding import Embedding, load_embedding
-from worker.training.contact import contact_sheet
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import centre_square, to_lab
 from worker.training.errors import TrainingError
+from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.export import TrainedEmbedding, export
 
 SHEET_PHOTOS = 12

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
 from worker.model.colorizer import Colorizer
-from worker.training import evaluate as measuring
 from worker.training.commands.evaluate import card_figures
-from worker.training.contact import contact_sheet
 from worker.training.errors import TrainingError
+from worker.training.evaluation import evaluate as measuring
+from worker.training.evaluation.contact_sheet import contact_sheet
 
 MEAN = (1.6, 7.7)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worker.training.metrics import colourfulness, interval, score
+from worker.training.evaluation.metrics import colourfulness, interval, score
 
 
 def test_the_right_colours_have_no_error_and_no_difference() -> None:

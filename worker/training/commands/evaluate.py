@@ -13,10 +13,10 @@ from worker.model import checkpoint
 from worker.model.checkpoint import bundled_checkpoint_path
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.model.embedding import load_embedding
-from worker.training import evaluate as measuring
-from worker.training.contact import contact_sheet
 from worker.training.data.embedder import Embedder
-from worker.training.evaluate import Floats, Photos
+from worker.training.evaluation import evaluate as measuring
+from worker.training.evaluation.contact_sheet import contact_sheet
+from worker.training.evaluation.evaluate import Floats, Photos
 from worker.training.export import add_figures
 
 Figures = dict[str, dict[str, Any]]

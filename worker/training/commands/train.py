@@ -9,12 +9,12 @@ from typing import Any
 from worker.model.checkpoint import bundled_checkpoint_path
 from worker.training import train as training
 from worker.training.commands.arguments import licences_of, numbers, read_cache, schedule
-from worker.training.curves import loss_curves
 from worker.training.data.augment import Zoom
 from worker.training.data.class_logits import load_logits
 from worker.training.data.computed_logits import own_logits
 from worker.training.data.out_of_fold_targets import load_expected_colours
 from worker.training.data.photo_cache import PhotoCache
+from worker.training.evaluation.loss_curves import loss_curves
 from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
 
 

@@ -19,7 +19,7 @@ from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.training.data.class_logits import CLASSES, load_logits, probabilities
 from worker.training.data.photos import Census, centre_square, colour_photos, to_lab
 from worker.training.errors import TrainingError
-from worker.training.metrics import interval, own_colourfulness, score
+from worker.training.evaluation.metrics import interval, own_colourfulness, score
 
 Floats = NDArray[np.float32]
 Scores = dict[str, NDArray[np.float64]]  # by measure, one value a photo
