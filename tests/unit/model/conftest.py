@@ -10,7 +10,7 @@ from worker.model import compact, inception_resnet_v2
 from worker.model.embedding import build_classifier
 from worker.model.network import build_network
 from worker.model.weights import Layers
-from worker.training.export import TrainedEmbedding, export
+from worker.training.export.checkpoint import TrainedEmbedding, export
 
 SMALLEST_PX = 75  # InceptionResNetV2 takes no smaller image
 

@@ -9,7 +9,7 @@ from worker.model import compact
 from worker.model.checkpoint import verify
 from worker.model.network import build_network
 from worker.training.__main__ import main
-from worker.training.export import TrainedEmbedding, export
+from worker.training.export.checkpoint import TrainedEmbedding, export
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from worker.training.data.embedder import Embedder
 from worker.training.evaluation import evaluate as measuring
 from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.evaluation.evaluate import Floats, Photos
-from worker.training.export import add_figures
+from worker.training.export.checkpoint import add_figures
 
 Figures = dict[str, dict[str, Any]]
 

@@ -10,8 +10,8 @@ from worker.model.network import build_network
 from worker.training import distill as distilling
 from worker.training.data.photo_cache import open_cache
 from worker.training.data.soft_targets import bin_prior, take_back_rebalancing
-from worker.training.export import TrainedEmbedding
-from worker.training.export import export as export_checkpoint
+from worker.training.export.checkpoint import TrainedEmbedding
+from worker.training.export.checkpoint import export as export_checkpoint
 
 
 def export(given: Namespace) -> None:

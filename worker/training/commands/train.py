@@ -1,10 +1,7 @@
 """`photochrom train`: train the fusion network on colour photos."""
 
-import json
 from argparse import Namespace
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from worker.model.checkpoint import bundled_checkpoint_path
 from worker.training import train as training
@@ -13,9 +10,8 @@ from worker.training.data.augment import Zoom
 from worker.training.data.class_logits import load_logits
 from worker.training.data.computed_logits import own_logits
 from worker.training.data.out_of_fold_targets import load_expected_colours
-from worker.training.data.photo_cache import PhotoCache
 from worker.training.evaluation.loss_curves import loss_curves
-from worker.training.finish import base_embeddings, write_checkpoint, write_sheet
+from worker.training.export.run_outputs import _write_settings, base_embeddings, write_checkpoint, write_sheet
 
 
 def train(given: Namespace) -> None:
@@ -46,10 +42,3 @@ def train(given: Namespace) -> None:
     card = write_checkpoint(given.output / "checkpoint", model, embeddings, given.output, licences)
     write_sheet(given.output / "contact.png", given.output / "checkpoint", cache)
     print(f"checkpoint {card.id} written to {given.output / 'checkpoint'}; look at {given.output / 'contact.png'}")
-
-
-def _write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:
-    """What a card needs to know of a run, beside its history."""
-    output.mkdir(parents=True, exist_ok=True)
-    known = {"photos": cache.by_folder(), "left_out": cache.census, "settings": settings}
-    (output / "settings.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import centre_square, to_lab
 from worker.training.errors import TrainingError
 from worker.training.evaluation.contact_sheet import contact_sheet
-from worker.training.export import TrainedEmbedding, export
+from worker.training.export.checkpoint import TrainedEmbedding, export
 
 SHEET_PHOTOS = 12
 BASE_NAMES = ("bundled", "compact")  # what a card may call an embedding of its own
@@ -84,3 +84,10 @@ def _about(embedding: Embedding) -> dict[str, Any]:
         "input_px": embedding.side_px,
         "temperature": embedding.temperature,
     }
+
+
+def _write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:
+    """What a card needs to know of a run, beside its history."""
+    output.mkdir(parents=True, exist_ok=True)
+    known = {"photos": cache.by_folder(), "left_out": cache.census, "settings": settings}
+    (output / "settings.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
