@@ -7,7 +7,7 @@ import pytest
 from worker.training.data.feature_maps import CELLS, Features, load_features
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
-from worker.training.expect import Places, Settings, expect, folds_of
+from worker.training.fitting.cross_fit import Places, Settings, expect, folds_of
 
 BRIEF = Settings(folds=2, epochs=200, photos=8, places=16, dropout=0.1, learning_rate=1e-2)
 

@@ -10,7 +10,7 @@ from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import centre_square, to_lab
 from worker.training.data.soft_targets import SoftColours
 from worker.training.errors import TrainingError
-from worker.training.train import FusionBatches, Settings
+from worker.training.fitting.fusion import FusionBatches, Settings
 
 ORANGE = (30.0, 60.0)  # a*, b*
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from worker.model.precision import computing_in
-from worker.training import loop
 from worker.training.errors import TrainingError
+from worker.training.fitting import loop
 
 
 def small_model() -> keras.Model:

@@ -2,8 +2,8 @@ import numpy as np
 
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, build_network
 from worker.training.data.photo_cache import PhotoCache
-from worker.training.start import mean_colours, start_at_least_squares
-from worker.training.train import FusionBatches, Settings
+from worker.training.fitting.fusion import FusionBatches, Settings
+from worker.training.fitting.initial_weights import mean_colours, start_at_least_squares
 
 
 def test_training_starts_at_what_least_squares_knows(cache: PhotoCache) -> None:

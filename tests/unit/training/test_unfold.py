@@ -5,7 +5,7 @@ import pytest
 from worker.errors import CheckpointError
 from worker.model.network import build_network
 from worker.model.norm_folding import fold_network
-from worker.training.unfold import start_at_weights
+from worker.training.fitting.norm_restoring import start_at_weights
 
 
 def random_inputs(number: int) -> list[np.ndarray]:

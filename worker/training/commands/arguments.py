@@ -6,7 +6,7 @@ from pathlib import Path
 
 from worker.training.data.photo_cache import PhotoCache, build_cache
 from worker.training.errors import TrainingError
-from worker.training.loop import Schedule
+from worker.training.fitting.loop import Schedule
 
 
 def read_cache(given: Namespace, folder: Path) -> PhotoCache:

@@ -7,11 +7,11 @@ import numpy as np
 
 from worker.model import checkpoint
 from worker.model.embedding import load_embedding
-from worker.training import expect as expecting
 from worker.training.commands.arguments import numbers, read_cache
 from worker.training.data.feature_maps import Features, load_features, own_features
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
+from worker.training.fitting import cross_fit as expecting
 
 
 def expect(given: Namespace) -> None:

@@ -3,12 +3,12 @@
 from argparse import Namespace
 from dataclasses import asdict
 
-from worker.training import distill as distilling
 from worker.training.commands.arguments import read_cache, schedule
 from worker.training.data.class_logits import load_logits
 from worker.training.evaluation.loss_curves import loss_curves
 from worker.training.export.run_outputs import _write_settings
-from worker.training.refit import refit_last_layer
+from worker.training.fitting import distillation as distilling
+from worker.training.fitting.last_layer import refit_last_layer
 
 REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; state.weights.h5 is for --resume
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from worker.model import compact, inception_resnet_v2
 from worker.model.network import build_network
-from worker.training import distill as distilling
 from worker.training.data.photo_cache import open_cache
 from worker.training.data.soft_targets import bin_prior, take_back_rebalancing
 from worker.training.export.checkpoint import TrainedEmbedding
 from worker.training.export.checkpoint import export as export_checkpoint
+from worker.training.fitting import distillation as distilling
 
 
 def export(given: Namespace) -> None:

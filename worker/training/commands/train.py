@@ -4,7 +4,6 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from worker.model.checkpoint import bundled_checkpoint_path
-from worker.training import train as training
 from worker.training.commands.arguments import licences_of, numbers, read_cache, schedule
 from worker.training.data.augment import Zoom
 from worker.training.data.class_logits import load_logits
@@ -12,6 +11,7 @@ from worker.training.data.computed_logits import own_logits
 from worker.training.data.out_of_fold_targets import load_expected_colours
 from worker.training.evaluation.loss_curves import loss_curves
 from worker.training.export.run_outputs import _write_settings, base_embeddings, write_checkpoint, write_sheet
+from worker.training.fitting import fusion as training
 
 
 def train(given: Namespace) -> None:

@@ -18,11 +18,11 @@ from worker.model import compact
 from worker.model.embedding import build_classifier
 from worker.model.lab import lightness_to_grey
 from worker.model.precision import computing_in
-from worker.training import loop
 from worker.training.data.augment import Zoom, random_crop, random_tone
 from worker.training.data.class_logits import Logits, probabilities
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import Pixels, centre_square, to_lab
+from worker.training.fitting import loop
 
 Floats = NDArray[np.float32]
 

@@ -17,15 +17,15 @@ from worker.model.lab import lab_to_rgb
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
 from worker.model.precision import computing_in
 from worker.model.vivid_head import annealed_mean
-from worker.training import loop
 from worker.training.data.augment import Zoom, random_crop, random_tone
 from worker.training.data.class_logits import CLASSES, Logits, probabilities, varied
 from worker.training.data.out_of_fold_targets import ExpectedColours
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import centre_square, to_lab
 from worker.training.data.soft_targets import TAKEN_BACK, SoftColours, bin_prior, take_back_rebalancing
-from worker.training.start import start_at_least_squares, start_at_prior
-from worker.training.unfold import start_at_weights
+from worker.training.fitting import loop
+from worker.training.fitting.initial_weights import start_at_least_squares, start_at_prior
+from worker.training.fitting.norm_restoring import start_at_weights
 
 Floats = NDArray[np.float32]
 

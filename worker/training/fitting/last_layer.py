@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from worker.training.data.class_logits import Logits, probabilities
 from worker.training.data.photo_cache import PhotoCache
-from worker.training.distill import predict_logits, whole_photo
+from worker.training.fitting.distillation import predict_logits, whole_photo
 
 Floats = NDArray[np.float32]
 
