@@ -60,8 +60,6 @@ CHROMIUM = Program(
     (110,),
     "chromium",
 )
-EXIFTOOL = Program(("exiftool",), "-ver", r"\A(\d+\.\d+)\s*\Z", (12,), "libimage-exiftool-perl")
-IMAGEMAGICK = Program(("convert",), "-version", r"\AVersion: ImageMagick (\d+\.\d+)", (6,), "imagemagick")
 IPROUTE = Program(("ip",), "-Version", r"\Aip utility, iproute2-(\d+\.\d+)", (5,), "iproute2")
 PROMETHEUS = Program(("prometheus",), "--version", r"\Aprometheus, version (\d+\.\d+)", (2, 30), "prometheus")
 PROMTOOL = Program(("promtool",), "--version", r"\Apromtool, version (\d+\.\d+)", (2, 30), "prometheus")

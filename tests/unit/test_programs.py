@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.programs import IMAGEMAGICK, Program
+from tests.programs import Program
 
 Install = Callable[[str], Path]
+IMAGEMAGICK = Program(("convert",), "-version", r"\AVersion: ImageMagick (\d+\.\d+)", (6,), "imagemagick")
 
 
 @pytest.fixture
