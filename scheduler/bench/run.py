@@ -31,4 +31,4 @@ def run(
         # A folder for each: what one leaves behind must not be in the way of the next, nor of the disk.
         with tempfile.TemporaryDirectory(prefix="photochrom-bench-", dir=folder) as own:
             bench = Bench(Path(own), sizes, settings, max(1, round(cores())), say, postgresql_url, variants)
-            yield from import_module(f"scheduler.bench.{part}").measure(bench)
+            yield from import_module(f"scheduler.bench.parts.{part}").measure(bench)

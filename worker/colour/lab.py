@@ -1,13 +1,14 @@
 """CIE L*a*b*, luminance, linear light and sRGB, for arrays.
 
 L* is 0..100 and a*, b* are about -128..127, relative to sRGB's own white (D65), as CIE 15 defines them.
-Linear light and sRGB-coded values are 0..1.
+Linear light and sRGB-coded values are 0..1. Functions keep the float type that they get. No TensorFlow here: Celery's
+children import this file.
 """
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.floating[Any]]
 
@@ -22,6 +23,32 @@ _RGB_OF_XYZ = np.linalg.inv(_XYZ_OF_RGB) * _WHITE  # of X/Xn, Y/Yn, Z/Zn, so tha
 _DELTA = 6 / 29  # CIE 15: below it, the cube root gives way to its tangent
 
 
+def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
+    """sRGB (..., 3), 0..1, to L*, a*, b* (..., 3): L* 0..100, a* and b* about -108..99."""
+    linear = srgb_to_linear(np.asarray(rgb, np.float32))
+    of_white = linear @ (_XYZ_OF_RGB / _WHITE[:, None]).T.astype(np.float32)  # (..., 3): X/Xn, Y/Yn, Z/Zn
+    x, y, z = np.moveaxis(_cube_root(of_white), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
+
+
+def lab_to_rgb(lab: ArrayLike) -> NDArray[np.float32]:
+    """L*, a*, b* (..., 3) to sRGB (..., 3), clipped to 0..1.
+
+    Clipping a colour outside the gamut shifts its L*: `worker.colour.gamut` reduces its chroma instead.
+    """
+    linear = lab_to_linear(*np.moveaxis(np.asarray(lab, np.float32), -1, 0))
+    return linear_to_srgb(np.moveaxis(linear, 0, -1).clip(0, 1)).astype(np.float32)
+
+
+def lightness_to_grey(lightness: ArrayLike) -> NDArray[np.float32]:
+    """L*, 0..100, to the sRGB grey value of that lightness, 0..255, of the same shape.
+
+    It is what the embedding sees, in training and after: the photo turned grey, as a grey scan would hold it.
+    """
+    luminance = lightness_to_luminance(np.asarray(lightness, np.float32))
+    return (255 * linear_to_srgb(np.clip(luminance, 0, 1))).astype(np.float32)
+
+
 def srgb_to_linear(coded: Floats) -> Floats:
     """IEC 61966-2-1's curve: sRGB-coded 0..1 to linear light 0..1."""
     return np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
@@ -34,8 +61,7 @@ def linear_to_srgb(linear: Floats) -> Floats:
 
 def luminance_to_lightness(luminance: Floats) -> Floats:
     """Y/Yn, 0..1, to L*, 0..100."""
-    tangent = luminance / (3 * _DELTA**2) + 4 / 29
-    return 116 * np.where(luminance > _DELTA**3, np.cbrt(luminance), tangent) - 16
+    return 116 * _cube_root(luminance) - 16
 
 
 def lightness_to_luminance(lightness: Floats) -> Floats:
@@ -55,6 +81,11 @@ def lab_to_linear(lightness: Floats, a: Floats, b: Floats) -> Floats:
     xyz = _uncube(y + a / 500), _uncube(y), _uncube(y - b / 200)
     matrix = _RGB_OF_XYZ.astype(lightness.dtype)
     return np.stack([row[0] * xyz[0] + row[1] * xyz[1] + row[2] * xyz[2] for row in matrix])
+
+
+def _cube_root(ratio: Floats) -> Floats:
+    """CIE 15's f of X/Xn, Y/Yn or Z/Zn: the cube root, or below (6/29)^3 its tangent there."""
+    return np.where(ratio > _DELTA**3, np.cbrt(ratio), ratio / (3 * _DELTA**2) + 4 / 29)
 
 
 def _uncube(f: Floats) -> Floats:

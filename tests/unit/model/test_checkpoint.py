@@ -117,6 +117,6 @@ def test_the_bundled_checkpoint_is_whole_and_small_enough_for_a_repository() -> 
 
 
 def test_reading_a_card_loads_no_tensorflow() -> None:
-    modules = "worker.model.checkpoint, worker.model.lab, worker.model.ab_bins"
+    modules = "worker.model.checkpoint, worker.colour.lab, worker.model.ab_bins"
     code = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -57,7 +57,7 @@ def mean_chroma(rgb: Pixels) -> float:
 
 
 def to_lab(rgb: Pixels) -> NDArray[np.float32]:
-    """RGB (..., height, width, 3), 0..255 -> L*, a*, b* of the same shape; by OpenCV, faster than `model.lab`."""
+    """RGB (..., height, width, 3), 0..255 -> L*, a*, b* of the same shape, by OpenCV, which is faster."""
     return np.asarray(cv2.cvtColor(np.asarray(rgb, np.float32) / np.float32(255), cv2.COLOR_RGB2LAB), np.float32)
 
 

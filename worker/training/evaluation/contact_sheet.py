@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.model.lab import lab_to_rgb
+from worker.colour.lab import lab_to_rgb
 
 Floats = NDArray[np.float32]
 

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from skimage.color import deltaE_ciede2000
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from worker.model.lab import lab_to_rgb
+from worker.colour.lab import lab_to_rgb
 
 Floats = NDArray[np.float32]
 

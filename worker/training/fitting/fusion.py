@@ -11,9 +11,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.colour.lab import lab_to_rgb
 from worker.model import checkpoint
 from worker.model import weights as weights_io
-from worker.model.lab import lab_to_rgb
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
 from worker.model.precision import computing_in
 from worker.model.vivid_head import annealed_mean

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage.color import rgb2lab
 
-from worker.model import lab
+from worker.colour import lab
 from worker.training.data import photos
 
 
