@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from worker.errors import CheckpointError
 from worker.colour import lab
+from worker.errors import CheckpointError
 from worker.model import embedding, inception_resnet_v2
 from worker.model.checkpoint import Card, read_card
 from worker.model.weights import Layers
