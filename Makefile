@@ -5,14 +5,16 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$name && break; done)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+BROWSER := .venv/browser/chromium
 SOURCES := db worker scheduler tests
 EXTRAS := --extra postgresql --extra standalone --extra web --extra archive --extra c2pa --extra traces --extra dev
 
-.PHONY: demo test faults fuzz scale report check format lock clean help
+.PHONY: demo test browser faults fuzz scale report check format lock clean help
 
 help:
 	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
 	@echo 'make test    install into .venv, then check the code and run every test'
+	@echo 'make browser the browser of the tests, into .venv'
 	@echo 'make faults  break a running system in every way, over 500 scans each (half an hour)'
 	@echo 'make fuzz    5 000 hostile files through a real worker'
 	@echo 'make scale   a million scans in the job database, and how long everything takes then'
@@ -24,8 +26,14 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/photochrom demo
 
-test: check
+test: check browser
 	$(BIN)/python -m pytest
+
+browser: $(BROWSER)
+
+# Some 70 MB. Without it, the tests that need a browser take the machine's own, or are skipped.
+$(BROWSER): tests/install_browser.py | $(INSTALLED)
+	-$(BIN)/python -m tests.install_browser && touch $@
 
 faults: $(INSTALLED)
 	$(BIN)/python -m tests.faults

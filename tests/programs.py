@@ -3,8 +3,10 @@
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +22,7 @@ class Program:
     question: str
     introduction: str
     oldest: tuple[int, ...]
-    package: str  # Debian's
+    remedy: str
 
     def path(self) -> str | None:
         """Where it is; None on a machine without it."""
@@ -37,7 +39,7 @@ class Program:
     @property
     def absence(self) -> str:
         oldest = ".".join(map(str, self.oldest))
-        return f"needs {self.names[0]} {oldest} or later: install Debian's package {self.package}"
+        return f"needs {Path(self.names[0]).name} {oldest} or later: {self.remedy}"
 
     def _is(self, path: str) -> bool:
         version = re.search(self.introduction, _answer(path, self.question))
@@ -53,15 +55,25 @@ def _answer(path: str, question: str) -> str:
     return "" if run.returncode else run.stdout + run.stderr
 
 
+BROWSER_FOLDER = Path(sys.prefix) / "browser"  # what `make browser` installs
+
 CHROMIUM = Program(
-    ("chromium", "chromium-browser", "google-chrome"),
+    (str(BROWSER_FOLDER / "chromium"), "chromium", "chromium-browser", "google-chrome"),
     "--version",
     r"(?:Chromium|Google Chrome) (\d+)\.",
     (110,),
-    "chromium",
+    "run make browser, or install Debian's package chromium",
 )
-IPROUTE = Program(("ip",), "-Version", r"\Aip utility, iproute2-(\d+\.\d+)", (5,), "iproute2")
-PROMETHEUS = Program(("prometheus",), "--version", r"\Aprometheus, version (\d+\.\d+)", (2, 30), "prometheus")
-PROMTOOL = Program(("promtool",), "--version", r"\Apromtool, version (\d+\.\d+)", (2, 30), "prometheus")
-SYSTEMD_ANALYZE = Program(("systemd-analyze",), "--version", r"\Asystemd (\d+)", (250,), "systemd")
-UNSHARE = Program(("unshare",), "--version", r"\Aunshare from util-linux (\d+\.\d+)", (2, 30), "util-linux")
+IPROUTE = Program(("ip",), "-Version", r"\Aip utility, iproute2-(\d+\.\d+)", (5,), "install Debian's package iproute2")
+PROMETHEUS = Program(
+    ("prometheus",), "--version", r"\Aprometheus, version (\d+\.\d+)", (2, 30), "install Debian's package prometheus"
+)
+PROMTOOL = Program(
+    ("promtool",), "--version", r"\Apromtool, version (\d+\.\d+)", (2, 30), "install Debian's package prometheus"
+)
+SYSTEMD_ANALYZE = Program(
+    ("systemd-analyze",), "--version", r"\Asystemd (\d+)", (250,), "install Debian's package systemd"
+)
+UNSHARE = Program(
+    ("unshare",), "--version", r"\Aunshare from util-linux (\d+\.\d+)", (2, 30), "install Debian's package util-linux"
+)

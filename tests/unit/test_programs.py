@@ -8,7 +8,7 @@ import pytest
 from tests.programs import Program
 
 Install = Callable[[str], Path]
-IMAGEMAGICK = Program(("convert",), "-version", r"\AVersion: ImageMagick (\d+\.\d+)", (6,), "imagemagick")
+IMAGEMAGICK = Program(("convert",), "-version", r"\AVersion: ImageMagick (\d+\.\d+)", (6,), "install it")
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_the_program_itself_is_used(install: Install) -> None:
 
 
 def test_a_test_that_needs_an_absent_program_is_skipped_and_says_what_to_install() -> None:
-    absent = Program(("no-such-program",), "--version", "(1)", (1,), "nothing")
+    absent = Program(("no-such-program",), "--version", "(1)", (1,), "build one")
 
-    with pytest.raises(pytest.skip.Exception, match="no-such-program 1 or later: install Debian's package nothing"):
+    with pytest.raises(pytest.skip.Exception, match="no-such-program 1 or later: build one"):
         absent.require()
