@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import db.models.access
 import db.models.jobs
 import db.models.pool
 import db.models.reviews

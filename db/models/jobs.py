@@ -101,6 +101,7 @@ class Job(Base):
     sealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its destination became a whole BagIt bag
     report_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when a scheduler next tries to write it
     report_key: Mapped[str | None] = mapped_column(Text)  # where the latest lies in the destination
+    submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name; NULL for jobs of before it was kept
 
 
 class Chunk(Base):
@@ -143,6 +144,12 @@ class Chunk(Base):
 _TO_REVIEW = text("review_weight IS NOT NULL")
 
 
+def _list_by(name: str, column: str) -> Index:
+    """What the pages list a job's scans by; scans that have no value there take no room in it."""
+    where = text(f"{column} IS NOT NULL")
+    return Index(name, "job_id", column, "id", postgresql_where=where, sqlite_where=where)
+
+
 class Scan(Base):
     """One source image and all that is known of it."""
 
@@ -156,7 +163,12 @@ class Scan(Base):
         # By key first: what was done before is asked for by key, over the jobs of years.
         Index("scan_output", "output_key", "job_id", unique=True),
         Index("scan_by_source_key", "source_key"),
-        Index("scan_to_review", "job_id", "review_weight", postgresql_where=_TO_REVIEW, sqlite_where=_TO_REVIEW),
+        Index("scan_by_job_key", "job_id", "source_key", "id"),
+        _list_by("scan_by_job_code", "error_code"),
+        _list_by("scan_by_certainty", "certainty"),
+        _list_by("scan_by_colourfulness", "colourfulness"),
+        _list_by("scan_by_verdict", "verdict"),
+        _list_by("scan_to_review", "review_weight"),
         Index("scan_to_review_first", "review_weight", postgresql_where=_TO_REVIEW, sqlite_where=_TO_REVIEW),
     )
 
@@ -197,6 +209,7 @@ class Scan(Base):
     certainty: Mapped[float | None]  # 0..1, from a head that gives one
     clipped_share: Mapped[float | None]  # 0..1, of the output: pure black or white, where no colour can be
     review_weight: Mapped[float | None]  # the higher, the sooner a person should look; NULL when none need
+    verdict: Mapped[str | None] = mapped_column(String(16))  # of the latest review; NULL where there is none
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 

@@ -80,7 +80,10 @@ def decide(session: Session, scans: Sequence[Scan], verdict: str, by: By, *, red
     for start in range(0, len(scans), _PART):
         ids = [scan.id for scan in scans[start : start + _PART]]
         session.execute(
-            update(Scan).where(Scan.id.in_(ids)).values(review_weight=None).execution_options(synchronize_session=False)
+            update(Scan)
+            .where(Scan.id.in_(ids))
+            .values(review_weight=None, verdict=verdict)
+            .execution_options(synchronize_session=False)
         )
 
 
