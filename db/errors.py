@@ -21,6 +21,14 @@ class UsageError(PhotochromError):
     """What was asked for can't be done as asked."""
 
 
+class NotFound(UsageError):
+    """What was named is not there, or not for whoever asks."""
+
+
+class Conflict(UsageError):
+    """It was possible once: what it is about has changed, or ended."""
+
+
 class ServiceUnavailable(PhotochromError):
     """The broker, the database, the object store or the model server can't be reached."""
 

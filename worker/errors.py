@@ -2,12 +2,22 @@
 
 import os
 
-from db.errors import DatabaseUnavailable, LeaseLost, PhotochromError, ServiceUnavailable, UsageError
+from db.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    LeaseLost,
+    NotFound,
+    PhotochromError,
+    ServiceUnavailable,
+    UsageError,
+)
 
 __all__ = [
     "CheckpointError",
+    "Conflict",
     "DatabaseUnavailable",
     "LeaseLost",
+    "NotFound",
     "PhotochromError",
     "ScanError",
     "ServiceUnavailable",

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.errors import LeaseLost, UsageError
+from db.errors import Conflict, LeaseLost, NotFound
 from db.models.jobs import Job, JobState
 from db.models.schedules import Firing, FiringState, Schedule
 
@@ -53,7 +53,7 @@ def add(
     try:
         session.flush()
     except IntegrityError:
-        raise UsageError(f"there is a schedule {name!r} already; remove it first, or choose another name") from None
+        raise Conflict(f"there is a schedule {name!r} already; remove it first, or choose another name") from None
     return schedule
 
 
@@ -62,7 +62,7 @@ def named(session: Session, name: str, *, lock: bool = False) -> Schedule:
     query = select(Schedule).where(Schedule.name == name)
     found = session.scalar(query.with_for_update() if lock else query)
     if found is None:
-        raise UsageError(f"there is no schedule {name!r}; photochrom schedule list has those that there are")
+        raise NotFound(f"there is no schedule {name!r}; photochrom schedule list has those that there are")
     return found
 
 
@@ -122,7 +122,7 @@ def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: f
     """Raises UsageError when there is no such schedule, or an earlier job of it is still going."""
     schedule = named(session, name, lock=True)
     if going := _going(session, schedule.id):
-        raise UsageError(f"the schedule {name!r} is not run: {_still_going(going)}")
+        raise Conflict(f"the schedule {name!r} is not run: {_still_going(going)}")
     return _begin(session, schedule, due_at=None, now=now, lease_seconds=lease_seconds)
 
 

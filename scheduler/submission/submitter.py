@@ -4,14 +4,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
+from db.queries.access import audit
 from db.queries.jobs import lifecycle, submissions
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.jobs.submissions import Listing
 from db.queries.pool.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
+from scheduler.actions.actor import Actor
 from scheduler.submission.existing_outputs import Present
 from scheduler.submission.lister import PAGE_SCANS, Lister
 from scheduler.submission.manifest_file import manifest_version
@@ -64,6 +67,7 @@ class Submitter:
 
     checkpoints: the ids of those that would colour a scan now; asked for where `asked` leaves out what has not changed.
     progress: called with what was counted so far, now and then.
+    actor: who submits, for the job's row and the audit rows; None for a schedule.
     """
 
     def __init__(
@@ -74,8 +78,10 @@ class Submitter:
         chunk_scans: int,
         checkpoints: Callable[[], Sequence[str]],
         progress: Callable[[Submitted], None] = lambda _: None,
+        actor: Actor | None = None,
     ) -> None:
         self._engine = engine
+        self._actor = actor
         self._s3 = s3
         self._chunk_scans = chunk_scans
         self._checkpoints = checkpoints
@@ -141,10 +147,16 @@ class Submitter:
                     selection=selection,
                     priority=asked.priority,
                     now=database_now(session),
+                    submitted_by=self._actor.name if self._actor else None,
                 )
+                if self._actor:
+                    self._note(session, job_id, self._actor)
                 return Listing(job_id, 0, None)
             again = submissions.take_over(session, found.id, name=asked.name or source.uri, priority=asked.priority)
             return again or Submitted(job_id=found.id, already=True)
+
+    def _note(self, session: Session, job_id: int, actor: Actor) -> None:
+        audit.note(session, actor.name, actor.via, "submit", now=database_now(session), job_id=job_id)
 
     def _insert_all(
         self, asked: Submission, source: Storage, destination: Storage, listing: Listing, submitted: Submitted

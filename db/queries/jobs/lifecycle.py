@@ -9,7 +9,7 @@ from sqlalchemy import column, delete, func, insert, select, table, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from db.errors import UsageError
+from db.errors import Conflict, NotFound, UsageError
 from db.models.base import UtcDateTime
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.queries import bulk
@@ -81,6 +81,7 @@ def create(
     priority: int,
     now: datetime,
     selection: dict[str, Any] | None = None,
+    submitted_by: str | None = None,
 ) -> int:
     """A job that is still being listed; returns its id."""
     job = Job(
@@ -91,6 +92,7 @@ def create(
         selection=selection,
         priority=priority,
         created_at=now,
+        submitted_by=submitted_by,
     )
     session.add(job)
     session.flush()
@@ -156,7 +158,7 @@ def get(session: Session, job_id: int) -> Job:
     """Raises UsageError when there is no such job."""
     job = session.get(Job, job_id)
     if job is None:
-        raise UsageError(f"job {job_id} is not in the database; photochrom status lists the jobs that are")
+        raise NotFound(f"job {job_id} is not in the database; photochrom status lists the jobs that are")
     return job
 
 
@@ -174,7 +176,7 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     ).all()
     if not changed:
         found = get(session, job_id).state
-        raise UsageError(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
+        raise Conflict(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
     _take_back_queued(session, job_id)
 
 
@@ -242,7 +244,7 @@ def set_priority(session: Session, job_id: int, priority: int) -> None:
     job = get(session, job_id)
     changed = update(Job).where(Job.id == job_id, Job.state.not_in(JobState.ENDED)).values(priority=priority)
     if not session.scalars(changed.returning(Job.id)).all():
-        raise UsageError(f"job {job_id} is {job.state}; only one that has not ended has a priority")
+        raise Conflict(f"job {job_id} is {job.state}; only one that has not ended has a priority")
 
 
 def recent_ids(session: Session, *, limit: int) -> list[int]:

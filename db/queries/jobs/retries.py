@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from db.errors import UsageError
+from db.errors import Conflict
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle
@@ -22,7 +22,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
     if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
         found = lifecycle.get(session, job_id).state
-        raise UsageError(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
+        raise Conflict(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
     # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
     wanted = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
@@ -51,7 +51,7 @@ def _expect_to_go_on(session: Session, job: Job) -> None:
     """Others than those with the code that was asked for may be more failures than the job allows."""
     left = session.scalar(select(func.sum(Chunk.failed_count)).where(Chunk.job_id == job.id)) or 0
     if job.max_failures is not None and left > job.max_failures:
-        raise UsageError(
+        raise Conflict(
             f"job {job.id} allows {job.max_failures} failed scans, and {left} have failed with other codes: it would "
             "be aborted again at once; retry those too, or submit it anew with --missing-only and more --max-failures"
         )

@@ -1,6 +1,6 @@
 """Reviews: what a person should look at first, and what they said of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import column, func, insert, select, table, update
 from sqlalchemy.orm import Session
 
-from db.errors import UsageError
+from db.errors import Conflict, NotFound
 from db.models.jobs import Job, Scan, ScanState
 from db.models.reviews import Review, Verdict
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.scans import review_weight
 
+REDONE = "photochrom-redone/"  # within a destination: outputs that somebody is still to choose
 _PART = 1_000
 _QUEUE = table(
     "review_queue",
@@ -69,40 +71,132 @@ def outputs(session: Session, job_id: int, keys: Sequence[str]) -> list[Scan]:
             found |= {scan.id: scan for scan in session.scalars(done.where(same))}
     known = {key for scan in found.values() for key in (scan.source_key, scan.output_key)}
     if missing := [key for key in keys if key not in known]:
-        raise UsageError(f"job {job_id} has no output for {missing[0]!r}; photochrom scans {job_id} lists its scans")
+        raise NotFound(f"job {job_id} has no output for {missing[0]!r}; photochrom scans {job_id} lists its scans")
     return sorted(found.values(), key=lambda scan: scan.id)
 
 
-def decide(session: Session, scans: Sequence[Scan], verdict: str, by: By, *, redo_job_id: int | None = None) -> None:
-    """Record a verdict on these outputs, which leave the queue."""
-    said = {"verdict": verdict, "reviewed_by": by.name, "reviewed_at": by.at, "note": by.note}
-    session.execute(insert(Review), [{"scan_id": scan.id, "redo_job_id": redo_job_id, **said} for scan in scans])
+def latest(session: Session, scan_ids: Sequence[int]) -> dict[int, Review]:
+    """The latest review of each of these scans that has one, by the scan's id."""
+    newest = select(func.max(Review.id)).where(Review.scan_id.in_(scan_ids)).group_by(Review.scan_id)
+    return {review.scan_id: review for review in session.scalars(select(Review).where(Review.id.in_(newest)))}
+
+
+def decide(
+    session: Session,
+    scans: Sequence[Scan],
+    verdict: str,
+    by: By,
+    *,
+    redo_job_id: int | None = None,
+    seen: Mapping[int, int | None] | None = None,
+) -> None:
+    """Record a verdict on these outputs, which leave the queue.
+
+    seen: by the scan's id, the review that its reviewer looked at (None for no review). Raises Conflict where another
+    one has come since, and then records nothing.
+    """
+    if seen is not None:
+        _expect_nothing_new(session, seen)
+    review = {"verdict": verdict, "reviewed_by": by.name, "reviewed_at": by.at, "note": by.note}
+    session.execute(insert(Review), [{"scan_id": scan.id, "redo_job_id": redo_job_id, **review} for scan in scans])
     for start in range(0, len(scans), _PART):
         ids = [scan.id for scan in scans[start : start + _PART]]
-        session.execute(
-            update(Scan)
-            .where(Scan.id.in_(ids))
-            .values(review_weight=None, verdict=verdict)
-            .execution_options(synchronize_session=False)
-        )
+        _set_verdict(session, ids, verdict, None)
+
+
+def _expect_nothing_new(session: Session, seen: Mapping[int, int | None]) -> None:
+    # First the locks, in one order, then the look: of two reviewers at once, the second sees what the first wrote.
+    session.execute(select(Scan.id).where(Scan.id.in_(seen)).order_by(Scan.id).with_for_update())
+    newest = latest(session, list(seen))
+    for scan_id, review_id in seen.items():
+        review = newest.get(scan_id)
+        if (review.id if review else None) != review_id:
+            raise Conflict(_changed(review))
+
+
+def _changed(review: Review | None) -> str:
+    if review is None:
+        return "the verdict that you saw was taken back; look again, and decide anew"
+    return (
+        f"{review.reviewed_by} {review.verdict} it at {review.reviewed_at:%H:%M} UTC, after you opened it; look again"
+    )
+
+
+def _set_verdict(session: Session, scan_ids: Sequence[int], verdict: str | None, weight: float | None) -> None:
+    session.execute(
+        update(Scan)
+        .where(Scan.id.in_(scan_ids))
+        .values(review_weight=weight, verdict=verdict)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def undo(session: Session, job_id: int, name: str, *, scan_id: int | None = None) -> tuple[Scan, Review]:
+    """Take back a person's latest verdict in the job, or on that scan of it; the one before counts again.
+
+    Raises Conflict when there is none, somebody has reviewed the scan since, or it is being made anew already.
+    """
+    own = select(Review).join(Scan, Scan.id == Review.scan_id).where(Scan.job_id == job_id, Review.reviewed_by == name)
+    if scan_id is not None:
+        own = own.where(Review.scan_id == scan_id)
+    review = session.scalars(own.order_by(Review.id.desc()).limit(1)).first()
+    if review is None:
+        raise Conflict(f"there is no verdict of yours in job {job_id} to take back")
+    _expect_nothing_new(session, {review.scan_id: review.id})
+    if review.redo_job_id is not None:
+        raise Conflict(f"job {review.redo_job_id} makes it anew; cancel that job, or choose between the two results")
+    scan = session.get_one(Scan, review.scan_id)
+    session.delete(review)
+    session.flush()
+    before = latest(session, [scan.id]).get(scan.id)
+    if before is None:
+        _set_verdict(session, [scan.id], None, review_weight.weight(scan))
+    else:
+        _set_verdict(session, [scan.id], before.verdict, None)
+    return scan, review
 
 
 def redo(
-    session: Session, job: Job, scans: Sequence[Scan], by: By, *, options: dict[str, Any], chunk_scans: int
+    session: Session,
+    job: Job,
+    scans: Sequence[Scan],
+    by: By,
+    *,
+    options: dict[str, Any],
+    chunk_scans: int,
+    beside: bool = False,
+    seen: Mapping[int, int | None] | None = None,
 ) -> int:
-    """A job that makes these outputs anew, each in its own place, with other options; returns its number."""
+    """A job that makes these outputs anew with other options; returns its number.
+
+    Each in its own place; or where `beside`, in a folder of the new job's own below REDONE in the same destination, so
+    that the earlier output stays until somebody has chosen. `seen` as for `decide`.
+    """
     job_id = lifecycle.create(
         session,
         name=f"{job.name}, redone",
         source=job.source,
         destination=job.destination,
-        options={**job.options, **options},
-        selection={"redone": job.id},
+        options={**job.options, **options, **({"bag": False} if beside else {})},
+        selection={"redone": job.id, **({"beside": True} if beside else {})},
         priority=job.priority,
         now=by.at,
+        submitted_by=by.name,
     )
+    if beside:
+        lifecycle.get(session, job_id).destination = f"{job.destination}/{REDONE}{job_id}"
     again = [NewScan(scan.source_key, scan.source_etag, scan.source_bytes, scan.output_key) for scan in scans]
     lifecycle.add_scans(session, job_id, again, chunk_scans=chunk_scans)
     lifecycle.start(session, job_id, other_count=0)
-    decide(session, scans, Verdict.REDONE, by, redo_job_id=job_id)
+    decide(session, scans, Verdict.REDONE, by, redo_job_id=job_id, seen=seen)
     return job_id
+
+
+def redone(session: Session, scan: Scan) -> tuple[Scan, Job] | None:
+    """What the latest redo of this output made, or is to make, and the job that does; None without a redo."""
+    review = latest(session, [scan.id]).get(scan.id)
+    if review is None or review.redo_job_id is None:
+        return None
+    again = select(Scan).where(Scan.job_id == review.redo_job_id, Scan.output_key == scan.output_key)
+    made = session.scalar(again)
+    return (made, session.get_one(Job, review.redo_job_id)) if made else None

@@ -35,6 +35,7 @@ def submit(
     json: Json = False,
 ) -> None:
     """Enqueue a collection: every scan under SOURCE, to be colourized into DESTINATION."""
+    from scheduler.actions.actor import local_actor
     from scheduler.cli import common
     from scheduler.cli.display.job_tables import listing
     from scheduler.submission.checkpoints import checkpoints_in_use
@@ -50,6 +51,7 @@ def submit(
             chunk_scans=settings.chunk_scans,
             checkpoints=lambda: checkpoints_in_use(engine, settings),
             progress=progress,
+            actor=local_actor(),
         )
         submitted = submitter.dry_run(asked) if dry_run else submitter.submit(asked)
     if json:
@@ -68,9 +70,10 @@ def status(
     from db.queries.jobs import lifecycle
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.display.job_tables import job_rows, jobs_table, printable, report_of
+    from scheduler.cli.display.job_tables import jobs_table, printable
     from scheduler.cli.display.live import watch_jobs
     from scheduler.doctor.stalled_jobs import unserved
+    from scheduler.rows import job_row, report_of
     from worker.errors import UsageError
 
     settings = common.settings()
@@ -88,7 +91,7 @@ def status(
         found = [lifecycle.progress(session, each) for each in ids]
         hints = unserved(session, found, silent_seconds=settings.silent_seconds)
     if json:
-        common.print_json(job_rows(found, hints))
+        common.print_json([job_row(progress, hints) for progress in found])
     else:
         common.console().print(jobs_table(found, hints))
         if job is not None and (report := report_of(found[0])):
@@ -102,13 +105,14 @@ def _status_of_workers(engine: Engine, settings: Settings, *, json: bool) -> Non
     from db.queries.pool import workers
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.display.diagnostic_tables import print_workers, worker_rows
+    from scheduler.cli.display.diagnostic_tables import print_workers
+    from scheduler.rows import worker_row
 
     with read_scope(engine) as session:
         now = database_now(session)
         found = workers.recent(session, heard_after=now - timedelta(hours=1))
     if json:
-        common.print_json(worker_rows(found, now=now, silent_seconds=settings.silent_seconds))
+        common.print_json([worker_row(worker, now=now, silent_seconds=settings.silent_seconds) for worker in found])
     elif found:
         print_workers(common.console(), found, now=now, silent_seconds=settings.silent_seconds)
     else:
@@ -127,7 +131,8 @@ def scans(
     from db.queries.scans import records as scan_queries
     from db.session import read_scope
     from scheduler.cli import common
-    from scheduler.cli.display.job_tables import scan_row, scans_table
+    from scheduler.cli.display.job_tables import scans_table
+    from scheduler.rows import scan_row
     from scheduler.text import counted
     from worker.errors import UsageError
 
@@ -150,33 +155,25 @@ def scans(
 
 def pause(job: JobId) -> None:
     """Dispatch nothing more of a job; scans in hand are finished."""
-    from db.models.jobs import JobState
-
-    _change(job, JobState.PAUSED)
+    _change(job, "pause")
 
 
 def resume(job: JobId) -> None:
     """Go on with a paused job."""
-    from db.models.jobs import JobState
-
-    _change(job, JobState.RUNNING)
+    _change(job, "resume")
 
 
 def cancel(job: JobId) -> None:
     """End a job for good; what was done stays done."""
-    from db.models.jobs import JobState
-
-    _change(job, JobState.CANCELLED)
+    _change(job, "cancel")
 
 
-def _change(job: int, state: str) -> None:
-    from db.clock import database_now
-    from db.queries.jobs import lifecycle
-    from db.session import session_scope
+def _change(job: int, action: str) -> None:
+    from scheduler.actions import jobs
+    from scheduler.actions.actor import local_actor
     from scheduler.cli import common
 
-    with session_scope(common.database(common.settings())) as session:
-        lifecycle.change_state(session, job, state, now=database_now(session))
+    state = jobs.change_state(common.database(common.settings()), job, action, local_actor())
     print(f"job {job} is {state}")
 
 
@@ -185,25 +182,22 @@ def retry(
     code: Annotated[Optional[str], typer.Option(help="Only scans that failed with this code.")] = None,  # noqa: UP045
 ) -> None:
     """Try a job's failed scans again."""
-    from db.clock import database_now
-    from db.queries.jobs import retries
-    from db.session import session_scope
+    from scheduler.actions import jobs
+    from scheduler.actions.actor import local_actor
     from scheduler.cli import common
     from scheduler.text import counted
 
-    with session_scope(common.database(common.settings())) as session:
-        count = retries.retry_failed(session, job, code=code, now=database_now(session))
+    count = jobs.retry(common.database(common.settings()), job, local_actor(), code=code)
     print(f"{counted(count, 'scan')} of job {job} will be tried again")
 
 
 def priority(job: JobId, number: Annotated[int, typer.Argument(help="Higher goes first.")]) -> None:
     """Change a job's priority; it counts from the next round of the scheduler on."""
-    from db.queries.jobs import lifecycle
-    from db.session import session_scope
+    from scheduler.actions import jobs
+    from scheduler.actions.actor import local_actor
     from scheduler.cli import common
 
-    with session_scope(common.database(common.settings())) as session:
-        lifecycle.set_priority(session, job, number)
+    jobs.set_priority(common.database(common.settings()), job, number, local_actor())
     print(f"job {job} has priority {number}")
 
 

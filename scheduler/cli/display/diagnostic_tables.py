@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 from rich.console import Console
 from rich.text import Text
 
 from db.models.pool import Worker
 from scheduler.doctor.finding import Finding, State
+from scheduler.rows import worker_state
 from worker.settings.reference import Setting
 
 _MARKS = {State.FINE: ("fine ", "green"), State.NOTE: ("note ", "yellow"), State.WRONG: ("WRONG", "bold red")}
@@ -31,21 +31,6 @@ def print_settings(console: Console, rows: Sequence[Setting]) -> None:
         default = f"  (default: {row.default})" if row.default and row.value != row.default else ""
         console.print(Text.assemble((f"{row.variable}={row.value}", style), default), soft_wrap=True)
         console.print(Text(f"    {row.meaning}", "dim"), soft_wrap=True)
-
-
-def worker_state(worker: Worker, *, now: datetime, silent_seconds: float) -> str:
-    """at work; silent: not heard of for too long, and lost unless it comes back; stopped: in order."""
-    if worker.stopped_at is not None:
-        return "stopped"
-    return "at work" if worker.heartbeat_at >= now - timedelta(seconds=silent_seconds) else "silent"
-
-
-def worker_rows(workers: Sequence[Worker], *, now: datetime, silent_seconds: float) -> list[dict[str, Any]]:
-    return [
-        {column.key: getattr(worker, column.key) for column in Worker.__table__.columns}
-        | {"state": worker_state(worker, now=now, silent_seconds=silent_seconds)}
-        for worker in workers
-    ]
 
 
 def print_workers(console: Console, workers: Sequence[Worker], *, now: datetime, silent_seconds: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
 
 from rich.console import Console, Group
 from rich.progress import (
@@ -19,6 +18,7 @@ from rich.text import Text
 
 from db.models.jobs import Scan
 from db.queries.jobs.lifecycle import Progress as JobProgress
+from scheduler.rows import seconds_left
 from scheduler.submission.request import Submitted
 from scheduler.text import counted, pace, why_aborted
 
@@ -38,40 +38,6 @@ def listing(*, quiet: bool) -> Iterator[Callable[[Submitted], None]]:
             progress.update(task, description=f"listing: {counted(submitted.scans, 'scan')}, {_size(submitted.bytes)}")
 
         yield show
-
-
-def job_rows(found: Sequence[JobProgress], hints: Sequence[str]) -> list[dict[str, Any]]:
-    """`hints`: why those that have not ended don't go on."""
-    return [
-        {
-            "job": each.job.id,
-            "name": each.job.name,
-            "state": each.job.state,
-            "source": each.job.source,
-            "destination": each.job.destination,
-            "options": each.job.options,
-            "priority": each.job.priority,
-            "scans": each.total,
-            "done": each.done,
-            "failed": each.failed,
-            "skipped": each.skipped,
-            "pending": each.pending,
-            "scans_per_second": each.scans_per_second,
-            "seconds_left": seconds_left(each),
-            "created_at": each.job.created_at,
-            "finished_at": each.job.finished_at,
-            "report": report_of(each),
-            "max_failures": each.job.max_failures,
-            "aborted_because": why_aborted(each),
-            "hints": [] if each.ended else list(hints),
-        }
-        for each in found
-    ]
-
-
-def report_of(job: JobProgress) -> str | None:
-    """Where the scheduler put the job's report."""
-    return f"{job.job.destination}/{job.job.report_key}" if job.job.report_key else None
 
 
 def jobs_table(found: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:
@@ -97,17 +63,6 @@ def _aborted(found: Sequence[JobProgress]) -> Iterator[str]:
     for each in found:
         if why := why_aborted(each):
             yield f"job {each.job.id} is aborted: {why}; photochrom retry {each.job.id} goes on with it"
-
-
-def seconds_left(job: JobProgress) -> float | None:
-    """At the pace so far; None where nothing is to do, or nothing is known."""
-    per_second = job.scans_per_second
-    return job.pending / per_second if job.pending and per_second and not job.ended else None
-
-
-def scan_row(scan: Scan) -> dict[str, Any]:
-    """Every column of a scan's row."""
-    return {column.key: getattr(scan, column.key) for column in Scan.__table__.columns}
 
 
 def scans_table(found: Iterable[Scan], job_id: int) -> Table:

@@ -16,8 +16,9 @@ from db.clock import database_now
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress as JobProgress
 from db.session import read_scope
-from scheduler.cli.display.job_tables import duration, jobs_table, printable, seconds_left
+from scheduler.cli.display.job_tables import duration, jobs_table, printable
 from scheduler.doctor.stalled_jobs import unserved
+from scheduler.rows import seconds_left
 from scheduler.text import counted, pace, why_aborted
 
 REFRESH_SECONDS = 0.5

@@ -13,10 +13,11 @@ from db.queries.scans import leases
 from db.queries.scans import records as scans
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
-from scheduler.cli.display.job_tables import job_rows, jobs_table
+from scheduler.cli.display.job_tables import jobs_table
 from scheduler.cli.display.live import watch_jobs
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.report.collect import job_facts
+from scheduler.rows import job_row
 from scheduler.submission.submitter import Submission, Submitted, Submitter
 from tests.rows import NOON
 from worker.errors import UsageError
@@ -176,7 +177,7 @@ def test_an_aborted_job_says_why_wherever_it_is_shown(
 
     why = "2 scans failed, and --max-failures allows 0"
     assert capsys.readouterr().out.strip().endswith(f"aborted: 2 of 3 scans, 2 failed; {why}")
-    [row] = job_rows([found], ())
+    row = job_row(found)
     assert (row["max_failures"], row["aborted_because"]) == (0, why)
     Console(width=200).print(jobs_table([found]))
     assert f"job {job_id} is aborted: {why}; photochrom retry {job_id} goes on" in capsys.readouterr().out

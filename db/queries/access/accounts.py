@@ -1,0 +1,141 @@
+"""Accounts, their tokens and their sessions. Secrets are stored as hashes alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.errors import NotFound, UsageError
+from db.models.access import Account, ApiToken, Role, WebSession
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What somebody may do: everything of the role, on jobs between these prefixes (None: on all)."""
+
+    name: str
+    role: str
+    prefixes: Sequence[str] | None
+
+
+def exist(session: Session) -> bool:
+    return session.scalar(select(Account.name).limit(1)) is not None
+
+
+def listed(session: Session) -> list[Account]:
+    return list(session.scalars(select(Account).order_by(Account.name)))
+
+
+def add(
+    session: Session,
+    name: str,
+    *,
+    role: str,
+    password_hash: str | None,
+    prefixes: Sequence[str] | None,
+    now: datetime,
+) -> None:
+    """Raises UsageError for a name that is taken, or a role that is none."""
+    if role not in Role.ALL:
+        raise UsageError(f"{role!r} is no role; expected one of {', '.join(Role.ALL)}")
+    if not name.strip() or len(name) > 200 or not name.isprintable():
+        raise UsageError(f"{name!r} is no name for an account; expected 1 to 200 letters")
+    kept = list(prefixes) if prefixes else None
+    session.add(Account(name=name, role=role, password_hash=password_hash, prefixes=kept, created_at=now))
+    try:
+        session.flush()
+    except IntegrityError:
+        raise UsageError(f"there is an account {name!r} already; remove it first, or choose another name") from None
+
+
+def get(session: Session, name: str) -> Account | None:
+    return session.get(Account, name)
+
+
+def enabled(session: Session, name: str) -> Account | None:
+    return session.scalar(select(Account).where(Account.name == name, Account.disabled_at.is_(None)))
+
+
+def set_password(session: Session, name: str, password_hash: str) -> None:
+    """Ends the account's sessions. Raises UsageError for an unknown account."""
+    _expect(session, name).password_hash = password_hash
+    session.execute(delete(WebSession).where(WebSession.account == name))
+
+
+def remove(session: Session, name: str) -> None:
+    """With its tokens and sessions; what it did stays in the audit rows. Raises UsageError for an unknown account."""
+    session.delete(_expect(session, name))
+
+
+def disable(session: Session, name: str, *, now: datetime) -> None:
+    """Its sessions and tokens count for nothing from now on. Raises UsageError for an unknown account."""
+    _expect(session, name).disabled_at = now
+    session.execute(delete(WebSession).where(WebSession.account == name))
+
+
+def _expect(session: Session, name: str) -> Account:
+    account = session.get(Account, name)
+    if account is None:
+        raise NotFound(f"there is no account {name!r}; photochrom users list has those that there are")
+    return account
+
+
+def add_token(
+    session: Session, name: str, *, label: str, sha256: str, role: str, now: datetime, expires_at: datetime | None
+) -> int:
+    """Returns its number. Raises UsageError for an unknown account, or more than the account itself may do."""
+    account = _expect(session, name)
+    if role not in Role.ALL:
+        raise UsageError(f"{role!r} is no role; expected one of {', '.join(Role.ALL)}")
+    if Role.ALL.index(role) > Role.ALL.index(account.role):
+        raise UsageError(f"{name!r} is a {account.role}; its token can't be a {role}: choose at most {account.role}")
+    token = ApiToken(account=name, label=label, sha256=sha256, role=role, created_at=now, expires_at=expires_at)
+    session.add(token)
+    session.flush()
+    return token.id
+
+
+def tokens(session: Session) -> list[ApiToken]:
+    return list(session.scalars(select(ApiToken).order_by(ApiToken.account, ApiToken.id)))
+
+
+def revoke_token(session: Session, token_id: int, *, now: datetime) -> None:
+    """Raises UsageError when there is no such token."""
+    revoked = update(ApiToken).where(ApiToken.id == token_id).values(revoked_at=func.coalesce(ApiToken.revoked_at, now))
+    if session.scalar(revoked.returning(ApiToken.id)) is None:
+        raise NotFound(f"there is no token {token_id}; photochrom users tokens lists those that there are")
+
+
+def token_grant(session: Session, sha256: str, *, now: datetime) -> Grant | None:
+    """What the bearer of a token may do; None for one that is unknown, revoked or expired, or of a disabled account."""
+    row = session.execute(
+        select(ApiToken, Account)
+        .join(Account, Account.name == ApiToken.account)
+        .where(ApiToken.sha256 == sha256, ApiToken.revoked_at.is_(None), Account.disabled_at.is_(None))
+    ).first()
+    if row is None or (row[0].expires_at is not None and row[0].expires_at <= now):
+        return None
+    token, account = row
+    return Grant(account.name, min(token.role, account.role, key=Role.ALL.index), account.prefixes)
+
+
+def open_session(session: Session, sha256: str, name: str, *, expires_at: datetime, now: datetime) -> None:
+    """Sessions that have expired are removed on the way."""
+    session.execute(delete(WebSession).where(WebSession.expires_at <= now))
+    session.add(WebSession(sha256=sha256, account=name, expires_at=expires_at))
+
+
+def close_session(session: Session, sha256: str) -> None:
+    session.execute(delete(WebSession).where(WebSession.sha256 == sha256))
+
+
+def session_grant(session: Session, sha256: str, *, now: datetime) -> Grant | None:
+    account = session.scalar(
+        select(Account)
+        .join(WebSession, WebSession.account == Account.name)
+        .where(WebSession.sha256 == sha256, WebSession.expires_at > now, Account.disabled_at.is_(None))
+    )
+    return Grant(account.name, account.role, account.prefixes) if account else None

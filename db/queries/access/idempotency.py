@@ -1,0 +1,51 @@
+"""Submissions that a program may send twice: the second gets the first one's answer."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.models.access import IdempotencyKey
+
+KEPT = timedelta(days=7)
+GOING = timedelta(minutes=30)  # a first one that has not answered for so long was killed
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What was asked under this key before; no status while it is still going."""
+
+    request_sha256: str
+    status: int | None
+    answer: dict[str, Any] | None
+
+
+def begin(session: Session, actor: str, key: str, request_sha256: str, *, now: datetime) -> Earlier | None:
+    """Take the key, and return None; or what has it already."""
+    old = (IdempotencyKey.status.is_(None)) & (IdempotencyKey.created_at < now - GOING)
+    session.execute(delete(IdempotencyKey).where((IdempotencyKey.created_at < now - KEPT) | old))
+    try:
+        with session.begin_nested():
+            session.add(IdempotencyKey(actor=actor, key=key, request_sha256=request_sha256, created_at=now))
+    except IntegrityError:
+        row = session.scalars(
+            select(IdempotencyKey).where(IdempotencyKey.actor == actor, IdempotencyKey.key == key)
+        ).one()
+        return Earlier(row.request_sha256, row.status, row.answer)
+    return None
+
+
+def finish(session: Session, actor: str, key: str, status: int, answer: dict[str, Any]) -> None:
+    session.execute(
+        update(IdempotencyKey)
+        .where(IdempotencyKey.actor == actor, IdempotencyKey.key == key)
+        .values(status=status, answer=answer)
+    )
+
+
+def forget(session: Session, actor: str, key: str) -> None:
+    """The request failed in a way that may pass: the same key may be sent again."""
+    session.execute(delete(IdempotencyKey).where(IdempotencyKey.actor == actor, IdempotencyKey.key == key))

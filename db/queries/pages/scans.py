@@ -1,0 +1,157 @@
+"""A job's scans as pages list them: filtered, in one of several orders, each of which has its index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, literal, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.errors import UsageError
+from db.models.jobs import Job, Scan
+from db.queries.pages.cursors import Cursor, parse_cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By `column` and then by id; None: by id alone, which is the order of the listing."""
+
+    column: InstrumentedAttribute[Any] | None
+    value_type: type
+    descending: bool = False
+
+
+ORDERS = {
+    "listing": Order(None, type(None)),
+    "key": Order(Scan.source_key, str),
+    "doubtful": Order(Scan.review_weight, float, descending=True),
+    "uncertain": Order(Scan.certainty, float),
+    "colourful": Order(Scan.colourfulness, float, descending=True),
+    "pale": Order(Scan.colourfulness, float),
+}
+UNREVIEWED = "none"  # as a verdict: those that have none yet
+
+
+@dataclass(frozen=True, slots=True)
+class ScanFilter:
+    """Which of a job's scans; None and False leave a condition out."""
+
+    state: str | None = None
+    code: str | None = None
+    verdict: str | None = None
+    doubtful: bool = False
+    key: str | None = None  # a part of the source's key, capitals as they stand
+
+    def conditions(self, job_id: int) -> list[ColumnElement[bool]]:
+        chosen: list[ColumnElement[bool]] = [Scan.job_id == job_id]
+        if self.state:
+            chosen.append(Scan.state == self.state)
+        if self.code:
+            chosen.append(Scan.error_code == self.code)
+        if self.verdict:
+            chosen.append(Scan.verdict.is_(None) if self.verdict == UNREVIEWED else Scan.verdict == self.verdict)
+        if self.doubtful:
+            chosen.append(Scan.review_weight.is_not(None))
+        if self.key:
+            chosen.append(Scan.source_key.contains(self.key, autoescape=True))
+        return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some scans, and the cursors of the pages beside them; None where there is none."""
+
+    scans: Sequence[Scan]
+    previous: Cursor | None
+    next: Cursor | None
+
+
+def page(
+    session: Session, job_id: int, chosen: ScanFilter, order_name: str, cursor_text: str | None, *, limit: int
+) -> Page:
+    """Up to `limit` scans from the cursor on; raises UsageError for an unknown order, or a cursor of another list."""
+    order = _order(order_name)
+    cursor = parse_cursor(cursor_text, order.value_type)
+    backwards = cursor is not None and cursor.backwards
+    query = _sorted(select(Scan).where(*chosen.conditions(job_id)), order, cursor)
+    rows = list(session.scalars(query.limit(limit + 1)))
+    more, rows = len(rows) > limit, rows[:limit]
+    if backwards:
+        rows.reverse()
+    if not rows:
+        return Page((), None, None)
+    before = more if backwards else cursor is not None
+    after = backwards or more
+    return Page(
+        rows,
+        cursor_of(rows[0], order_name, backwards=True) if before else None,
+        cursor_of(rows[-1], order_name) if after else None,
+    )
+
+
+def cursor_of(scan: Scan, order_name: str, *, backwards: bool = False) -> Cursor:
+    column = _order(order_name).column
+    return Cursor(None if column is None else getattr(scan, column.key), scan.id, backwards)
+
+
+def neighbour(
+    session: Session, scan: Scan, chosen: ScanFilter, order_name: str, *, backwards: bool = False
+) -> int | None:
+    """The id of the scan before or after this one in that list, whether or not this one is in it; None at an end."""
+    column = _order(order_name).column
+    cursor: Cursor | None = cursor_of(scan, order_name, backwards=backwards)
+    if column is not None and getattr(scan, column.key) is None:
+        cursor = None  # it has left the list, as what is reviewed leaves that of the doubtful: go on at its top
+    query = _sorted(select(Scan.id).where(*chosen.conditions(scan.job_id)), _order(order_name), cursor)
+    return session.scalars(query.limit(1)).first()
+
+
+def history(session: Session, source: str, source_key: str, *, limit: int) -> list[tuple[Scan, Job]]:
+    """What every job did with that scan, the latest first."""
+    rows = session.execute(
+        select(Scan, Job)
+        .join(Job, Job.id == Scan.job_id)
+        .where(Scan.source_key == source_key, Job.source == source)
+        .order_by(Scan.id.desc())
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def remade_by(session: Session, scan: Scan, job: Job) -> tuple[int, datetime | None] | None:
+    """The latest later job that has written this scan's output anew, and when."""
+    row = session.execute(
+        select(Job.id, Scan.finished_at)
+        .join(Job, Job.id == Scan.job_id)
+        .where(
+            Scan.output_key == scan.output_key,
+            Scan.job_id > job.id,
+            Scan.state == "done",
+            Job.destination == job.destination,
+        )
+        .order_by(Scan.job_id.desc())
+        .limit(1)
+    ).first()
+    return (row[0], row[1]) if row else None
+
+
+def _order(name: str) -> Order:
+    if name not in ORDERS:
+        raise UsageError(f"{name!r} is no order of scans; expected one of {', '.join(ORDERS)}")
+    return ORDERS[name]
+
+
+def _sorted(query: Select[Any], order: Order, cursor: Cursor | None) -> Select[Any]:
+    down = order.descending != (cursor is not None and cursor.backwards)
+    if order.column is None:
+        columns: tuple[Any, ...] = (Scan.id,)
+        values: tuple[Any, ...] = (literal(cursor.id),) if cursor else ()
+    else:
+        query = query.where(order.column.is_not(None))
+        columns = (order.column, Scan.id)
+        values = (literal(cursor.value, order.column.type), literal(cursor.id)) if cursor else ()
+    if cursor is not None:
+        here, there = tuple_(*columns), tuple_(*values)
+        query = query.where(here < there if down else here > there)
+    return query.order_by(*(column.desc() if down else column for column in columns))

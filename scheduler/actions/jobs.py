@@ -1,0 +1,39 @@
+"""Pause, resume, cancel, retry, and change the priority of a job."""
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.models.jobs import JobState
+from db.queries.access import audit
+from db.queries.jobs import lifecycle, retries
+from db.session import session_scope
+from scheduler.actions.actor import Actor
+
+STATES = {"pause": JobState.PAUSED, "resume": JobState.RUNNING, "cancel": JobState.CANCELLED}
+
+
+def change_state(engine: Engine, job_id: int, action: str, actor: Actor) -> str:
+    """`action`: one of STATES; returns the job's new state. Raises NotFound, Conflict, DatabaseUnavailable."""
+    with session_scope(engine) as session:
+        now = database_now(session)
+        lifecycle.change_state(session, job_id, STATES[action], now=now)
+        audit.note(session, actor.name, actor.via, action, now=now, job_id=job_id)
+    return STATES[action]
+
+
+def retry(engine: Engine, job_id: int, actor: Actor, *, code: str | None = None) -> int:
+    """Try failed scans again, all or those with one code; returns how many. Raises as `change_state`."""
+    with session_scope(engine) as session:
+        now = database_now(session)
+        count = retries.retry_failed(session, job_id, code=code, now=now)
+        detail = {"scans": count, **({"code": code} if code else {})}
+        audit.note(session, actor.name, actor.via, "retry", now=now, job_id=job_id, detail=detail)
+    return count
+
+
+def set_priority(engine: Engine, job_id: int, priority: int, actor: Actor) -> None:
+    """Raises as `change_state`."""
+    with session_scope(engine) as session:
+        lifecycle.set_priority(session, job_id, priority)
+        now = database_now(session)
+        audit.note(session, actor.name, actor.via, "priority", now=now, job_id=job_id, detail={"priority": priority})

@@ -1,0 +1,121 @@
+"""Accept, reject and redo outputs; take a verdict back; choose between two results."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from db.clock import database_now
+from db.errors import Conflict, NotFound
+from db.models.jobs import Scan, ScanState
+from db.models.reviews import Verdict
+from db.queries.access import audit
+from db.queries.jobs import lifecycle
+from db.queries.reports import reviews
+from db.queries.reports.reviews import By
+from db.session import session_scope
+from scheduler.actions.actor import Actor
+
+VERDICTS = {"accept": Verdict.ACCEPTED, "reject": Verdict.REJECTED}
+MOST_AT_ONCE = 1_000  # scans named in one request; more are a query's work, not a person's
+
+Seen = Mapping[int, int | None]  # by a scan's id: the review that was looked at, None for none
+
+
+def decide(
+    engine: Engine,
+    job_id: int,
+    scan_ids: Sequence[int],
+    action: str,
+    actor: Actor,
+    *,
+    note: str | None = None,
+    seen: Seen | None = None,
+) -> int:
+    """`action`: accept or reject; returns how many outputs. Raises NotFound, Conflict (see reviews.decide)."""
+    with session_scope(engine) as session:
+        scans = outputs(session, job_id, scan_ids)
+        now = database_now(session)
+        reviews.decide(session, scans, VERDICTS[action], By(actor.name, now, note), seen=seen)
+        detail = {"scans": [scan.id for scan in scans][:MOST_AT_ONCE]}
+        audit.note(session, actor.name, actor.via, action, now=now, job_id=job_id, detail=detail)
+    return len(scans)
+
+
+def redo(
+    engine: Engine,
+    job_id: int,
+    scan_ids: Sequence[int],
+    actor: Actor,
+    *,
+    options: Mapping[str, Any],
+    chunk_scans: int,
+    note: str | None = None,
+    seen: Seen | None = None,
+) -> int:
+    """Make outputs anew, beside the earlier ones; returns the new job's number. Raises as `decide`.
+
+    options: of a job, those that are to differ: checkpoint, head ...
+    """
+    with session_scope(engine) as session:
+        scans = outputs(session, job_id, scan_ids)
+        now, job = database_now(session), lifecycle.get(session, job_id)
+        by = By(actor.name, now, note)
+        made = reviews.redo(
+            session, job, scans, by, options=dict(options), chunk_scans=chunk_scans, beside=True, seen=seen
+        )
+        detail = {"scans": [scan.id for scan in scans], "redo_job": made, "options": dict(options)}
+        audit.note(session, actor.name, actor.via, "redo", now=now, job_id=job_id, detail=detail)
+    return made
+
+
+def choose(engine: Engine, job_id: int, scan_id: int, chosen: str, actor: Actor, *, chunk_scans: int) -> int | None:
+    """Keep the earlier output ("earlier"), or have the new one made in its place ("new"); the job that does it.
+
+    The pages only ever read the stores, so the new one is coloured once more, by a worker, with the same options.
+    Raises NotFound, Conflict.
+    """
+    with session_scope(engine) as session:
+        [scan] = outputs(session, job_id, [scan_id])
+        now, again = database_now(session), reviews.redone(session, scan)
+        if again is None:
+            raise Conflict(f"scan {scan_id} of job {job_id} was not made anew; there is nothing to choose between")
+        by, made = By(actor.name, now), None
+        if chosen == "new":
+            made = _replace(session, job_id, scan, again[0], again[1].options, by, chunk_scans)
+        else:
+            reviews.decide(session, [scan], Verdict.ACCEPTED, by)
+        detail = {"scan": scan_id, "chosen": chosen}
+        audit.note(session, actor.name, actor.via, "choose", now=now, job_id=job_id, detail=detail)
+    return made
+
+
+def _replace(
+    session: Session, job_id: int, scan: Scan, again: Scan, options: dict[str, Any], by: By, chunk_scans: int
+) -> int:
+    if again.state != ScanState.DONE:
+        raise Conflict(f"the new result of {scan.source_key} is {again.state}; choose it when it is done")
+    job = lifecycle.get(session, job_id)
+    kept = {**options, "bag": job.options.get("bag", False)}
+    return reviews.redo(session, job, [scan], by, options=kept, chunk_scans=chunk_scans)
+
+
+def undo(engine: Engine, job_id: int, actor: Actor, *, scan_id: int | None = None) -> int:
+    """Take back the actor's latest verdict in the job, or on that scan; returns the scan's id. Raises Conflict."""
+    with session_scope(engine) as session:
+        scan, review = reviews.undo(session, job_id, actor.name, scan_id=scan_id)
+        detail = {"scans": [scan.id], "verdict": review.verdict}
+        now = database_now(session)
+        audit.note(session, actor.name, actor.via, "undo", now=now, job_id=job_id, detail=detail)
+    return scan.id
+
+
+def outputs(session: Session, job_id: int, scan_ids: Sequence[int]) -> list[Scan]:
+    """The job's done scans with these ids; raises NotFound where one is none."""
+    ids = set(scan_ids)
+    query = select(Scan).where(Scan.job_id == job_id, Scan.id.in_(ids), Scan.state == ScanState.DONE)
+    scans = list(session.scalars(query.order_by(Scan.id)))
+    if missing := ids - {scan.id for scan in scans}:
+        raise NotFound(f"job {job_id} has no output for scan {min(missing)}; photochrom scans {job_id} lists its scans")
+    return scans

@@ -1,0 +1,79 @@
+"""Jobs, scans, workers and schedules as plain values: what `--json` prints, and what the HTTP API answers."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from db.models.base import Base
+from db.models.jobs import Job, Scan
+from db.models.pool import Worker
+from db.models.schedules import Firing, Schedule
+from db.queries.jobs.lifecycle import Progress
+from scheduler.text import why_aborted
+
+
+def job_row(progress: Progress, hints: Sequence[str] = ()) -> dict[str, Any]:
+    """`hints`: why it does not go on, where it has not ended."""
+    job = progress.job
+    return {
+        "job": job.id,
+        "name": job.name,
+        "state": job.state,
+        "source": job.source,
+        "destination": job.destination,
+        "options": job.options,
+        "priority": job.priority,
+        "scans": progress.total,
+        "done": progress.done,
+        "failed": progress.failed,
+        "skipped": progress.skipped,
+        "pending": progress.pending,
+        "scans_per_second": progress.scans_per_second,
+        "seconds_left": seconds_left(progress),
+        "created_at": job.created_at,
+        "finished_at": job.finished_at,
+        "report": report_of(progress),
+        "max_failures": job.max_failures,
+        "aborted_because": why_aborted(progress),
+        "submitted_by": job.submitted_by,
+        "hints": [] if progress.ended else list(hints),
+    }
+
+
+def report_of(progress: Progress) -> str | None:
+    """Where the scheduler put the job's report."""
+    return f"{progress.job.destination}/{progress.job.report_key}" if progress.job.report_key else None
+
+
+def seconds_left(progress: Progress) -> float | None:
+    """At the pace so far; None where nothing is to do, or nothing is known."""
+    per_second = progress.scans_per_second
+    return progress.pending / per_second if progress.pending and per_second and not progress.ended else None
+
+
+def scan_row(scan: Scan) -> dict[str, Any]:
+    """Every column of a scan's row."""
+    return _columns(scan)
+
+
+def worker_state(worker: Worker, *, now: datetime, silent_seconds: float) -> str:
+    """at work; silent: not heard of for too long, and lost unless it comes back; stopped: in order."""
+    if worker.stopped_at is not None:
+        return "stopped"
+    return "at work" if worker.heartbeat_at >= now - timedelta(seconds=silent_seconds) else "silent"
+
+
+def worker_row(worker: Worker, *, now: datetime, silent_seconds: float) -> dict[str, Any]:
+    return _columns(worker) | {"state": worker_state(worker, now=now, silent_seconds=silent_seconds)}
+
+
+def schedule_row(schedule: Schedule) -> dict[str, Any]:
+    return _columns(schedule)
+
+
+def firing_row(firing: Firing, job: Job | None) -> dict[str, Any]:
+    return {**_columns(firing), "job_state": job and job.state}
+
+
+def _columns(row: Base) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
