@@ -4,7 +4,6 @@ tests/unit uses no service, tests/integration real ones, tests/acceptance real p
 is marked with its tier, so `pytest -m unit` runs one.
 """
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -127,13 +126,3 @@ def sqlite_url(tmp_path: Path) -> str:
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database, once of each kind."""
     return str(request.getfixturevalue(f"{request.param}_url"))
-
-
-@pytest.fixture(scope="session")
-def photos() -> Path:
-    """The folder of the photographs that are too many for the repository; tests that need them skip without."""
-    beside = Path(__file__).parents[2] / "shared" / "photos"
-    folder = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", beside))
-    if not folder.is_dir():
-        pytest.skip(f"no photographs in {folder}; set PHOTOCHROM_TEST_PHOTOS to a folder that holds them")
-    return folder

@@ -36,12 +36,6 @@ def opened(tmp_path: Path) -> Opener:
     return open_bytes
 
 
-@pytest.fixture
-def real_scans(photos: Path) -> Path:
-    """The folder of the real scans, where this machine has them."""
-    return photos / "scans"
-
-
 def ramp(height: int = 60, width: int = 90, bits: int = 8) -> Array:
     """Every grey there is, from left to right and line by line."""
     levels = np.linspace(0, (1 << bits) - 1, height * width).round()

@@ -36,9 +36,3 @@ def photo_folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def cache(photo_folder: Path, tmp_path: Path) -> PhotoCache:
     return build_cache([photo_folder], tmp_path / "cache")
-
-
-@pytest.fixture(scope="session")
-def real_photos(photos: Path) -> Path:
-    """The folder of real photographs that the figures are measured on, where there is one."""
-    return photos

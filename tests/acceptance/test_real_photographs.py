@@ -1,5 +1,6 @@
-"""A hundred real scans of the 1930s and 40s, through `photochrom run` and the bundled checkpoint."""
+"""Photographs that are too many for the repository: a hundred scans of the 1930s and 40s, through `photochrom run`."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,14 +10,21 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from tests.acceptance.command import photochrom
+from worker.model.checkpoint import bundled_checkpoint_path, read_card
+from worker.scans.reading.film_borders import find_picture
 
 LEVELS = np.arange(256) / 255
 SRGB = np.where(LEVELS <= 0.04045, LEVELS / 12.92, ((LEVELS + 0.055) / 1.055) ** 2.4)
 
 
+PHOTOS = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", Path(__file__).parents[3] / "shared" / "photos"))
+if not PHOTOS.is_dir():
+    pytest.skip(f"no photographs in {PHOTOS}: set PHOTOCHROM_TEST_PHOTOS to their folder", allow_module_level=True)
+
+
 @pytest.fixture(scope="module")
-def scans(photos: Path) -> Path:
-    return photos / "scans"
+def scans() -> Path:
+    return PHOTOS / "scans"
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +90,18 @@ def test_a_jpeg_output_keeps_lightness_as_well_as_jpeg_can(scans: Path, jpeg_out
         assert abs(difference.mean()) < 0.05, output.name
         assert np.abs(difference).mean() < 0.3, output.name
         assert np.percentile(np.abs(difference), 99.9) < 2.0, output.name
+
+
+def test_most_have_a_film_border_around_most_of_the_picture(scans: Path) -> None:
+    boxes = []
+    for path in sorted(scans.glob("*.jpg")):
+        grey = np.asarray(Image.open(path).convert("L"))
+        box = find_picture(grey)
+        boxes.append(box)
+        if box:
+            assert box.width * box.height > 0.5 * grey.size, path.name
+    assert sum(box is not None for box in boxes) >= 90
+
+
+def test_the_bundled_checkpoint_was_measured_on_these_photographs() -> None:
+    assert read_card(bundled_checkpoint_path()).figures["photos"] == len(list((PHOTOS / "eval").glob("*.jpg")))
