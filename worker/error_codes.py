@@ -42,7 +42,8 @@ ERROR_CODES = {
     "empty": ErrorCode("The source has 0 bytes.", "Scan or copy it again."),
     "internal": ErrorCode("A fault in Photochrom; the worker's log has it all.", "Report it.", permanent=False),
     "lease_ended": ErrorCode(
-        "The worker could not say that it lives for so long that another may have had the scan; nothing was stored.",
+        "The worker could not reach the job database until its lease ran out, so another worker may have taken the "
+        "scan. Nothing was stored.",
         "See why that worker could not reach the job database.",
         permanent=False,
         outage=True,

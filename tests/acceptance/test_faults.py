@@ -9,6 +9,7 @@ import psutil
 
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.faults.collection import KILLS_CHILD, KILLS_MODEL_SERVER, Collection
+from tests.faults.freezing import children_frozen
 from tests.faults.messages import messages_repeated
 from tests.faults.outcome import check
 from tests.faults.world import World
@@ -55,3 +56,11 @@ def test_messages_that_come_again_and_again_cost_no_device_work(
     collection = Collection.make(96)
     with World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server) as world:
         messages_repeated(world)
+
+
+def test_children_that_are_frozen_beyond_their_lease_store_and_record_nothing(
+    valkey: ValkeyServer, s3_server: S3Server, postgresql_server: PostgreSQLServer, tmp_path: Path
+) -> None:
+    collection = Collection.make(64)
+    with World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server) as world:
+        children_frozen(world)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.conftest import service_folder
-from tests.faults import control, killing, messages, outages, stopping
+from tests.faults import control, freezing, killing, messages, outages, stopping
 from tests.faults.collection import Collection
 from tests.faults.world import World
 from tests.services import PostgreSQLServer
@@ -28,6 +28,7 @@ SCENARIOS: dict[str, Callable[[World], str]] = {
     "SIGTERM to a busy worker": stopping.worker_told_to_stop,
     "scans that kill": killing.scans_that_kill,
     "kill -9 of the model server, 10 times": lambda world: killing.model_servers_killed(world, 10),
+    "children frozen beyond their lease": freezing.children_frozen,
     "credentials withdrawn": outages.credentials_withdrawn,
     "disk full at the destination": lambda world: on_a_small_disk(world),
     "an urgent job behind a long queue": control.urgent_job_first,

@@ -171,6 +171,11 @@ class World(Processes):
         with read_scope(self.engine) as session:
             return database_now(session)
 
+    def stored_at(self) -> dict[str, datetime]:
+        """When each output was stored last, by key."""
+        pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix="out/box")
+        return {entry["Key"]: entry["LastModified"] for page in pages for entry in page.get("Contents", [])}
+
     def progress(self) -> Progress:
         with read_scope(self.engine) as session:
             return lifecycle.progress(session, self.job_id)

@@ -141,15 +141,15 @@ class Pipeline:
         measured.lost_metadata = "; ".join(composed.lost) or None
 
     def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
-        def expect_to_hold() -> None:
+        def expect_lease() -> None:
             if not self.still_held():
-                # Another's output may be there by now, and be recorded with its hash.
-                said = f"{scan.source_key} was not stored: its lease ended before it was"
-                raise ScanError("lease_ended", said, permanent=False)
+                # Another worker's output may be there by now, and be recorded with its hash.
+                message = f"{scan.source_key} was not stored: the lease on it ended first"
+                raise ScanError("lease_ended", message, permanent=False)
 
         kind = content_type(scan.output_key)
         with _timed(measured, "store_ms"):
-            stored = self.destination.store(path, scan.output_key, content_type=kind, before_it_counts=expect_to_hold)
+            stored = self.destination.store(path, scan.output_key, content_type=kind, before_commit=expect_lease)
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
 
 

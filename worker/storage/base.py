@@ -67,12 +67,12 @@ class Storage(Protocol):
         """
 
     def store(
-        self, path: Path, key: str, *, content_type: str, before_it_counts: Callable[[], None] = lambda: None
+        self, path: Path, key: str, *, content_type: str, before_commit: Callable[[], None] = lambda: None
     ) -> Transfer:
         """Write the file `path` to `key`, whole or not at all; what was there is replaced.
 
-        before_it_counts: called right before the last step, in each try, without which what was sent so far is
-        nothing; the store ends with what it raises, and leaves what was there.
+        before_commit: called in every attempt just before the new object becomes visible. If it raises, nothing is
+        stored and the old object stays.
 
         Raises ScanError destination_missing, denied, unsafe_key, name_too_long, name_taken or disk_full;
         StorageUnavailable for what may pass.

@@ -7,16 +7,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 from worker.errors import ServiceUnavailable
 from worker.system.heap import ONE_HEAP
+from worker.system.process_names import group_lives
 
 logger = logging.getLogger(__name__)
 
 COLD_SECONDS = 2.0  # for a cold shutdown, and for SIGKILL to take effect
 _PAUSE_SECONDS = 2.0
 _ENDS, _ENDS_SECONDS = 10, 600.0  # more ends than this in so long a time are no accident
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS, _KILLED_LOOK_SECONDS = 0.2, 0.02
 
 
 class CeleryProcess:
@@ -82,7 +84,8 @@ class CeleryProcess:
     def stop(self, deadline: float, meanwhile: Callable[[], None]) -> None:
         """A warm shutdown, in which draining children end; near `deadline` (of time.monotonic()) a cold one; SIGKILL.
 
-        `meanwhile` is called now and then until it has ended.
+        `meanwhile` is called now and then until Celery has ended. Returns when its children have ended, too; a child
+        that the system can't end at once, as it waits for a disk, is waited for no longer than two seconds.
         """
         for number, until in (
             (signal.SIGTERM, deadline - 2 * COLD_SECONDS),
@@ -94,6 +97,16 @@ class CeleryProcess:
             while self.runs and time.monotonic() < until:
                 meanwhile()
                 time.sleep(_LOOK_SECONDS)
+        self._end_children(max(deadline, time.monotonic() + COLD_SECONDS))
+
+    def _end_children(self, deadline: float) -> None:
+        """Kill the children that outlive Celery, and wait until they are gone: until then they could store a scan."""
+        if self._process is None or not group_lives(self._process.pid):
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        while group_lives(self._process.pid) and time.monotonic() < deadline:
+            time.sleep(_KILLED_LOOK_SECONDS)
 
     def _note_end(self, now: float, status: int) -> None:
         self._ended_at = now

@@ -8,15 +8,9 @@ import time
 from contextlib import suppress
 
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
-from db.clock import database_now
 from db.migrations import check_up_to_date
-from db.models.pool import Worker
-from db.queries.chunks import claims
-from db.queries.pool import workers
-from db.queries.scans import leases
-from db.session import make_engine, read_scope, session_scope
+from db.session import make_engine
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import Doorbell
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
@@ -32,10 +26,10 @@ from worker.observability.worker_metrics import WorkerMetrics
 from worker.settings.settings import Settings
 from worker.supervision.celery_process import CeleryProcess
 from worker.supervision.devices import devices_of, wanted_gpus
+from worker.supervision.heartbeat import Heartbeat
 from worker.supervision.model_server_process import ModelServerProcess
 from worker.supervision.model_servers import ModelServers
 from worker.supervision.spot_notice import StopNotice
-from worker.system.process_names import lives, machine_name, worker_lives
 from worker.system.wait import wait_for
 
 logger = logging.getLogger(__name__)
@@ -90,11 +84,17 @@ class Supervisor:
             children=settings.children,
             log_level=settings.log_level,
         )
-        # What to register with the first heartbeat: the database may be away when the model is ready.
-        self._about: ServerInfo | None = None
         self._health = Health(LOADING, notify_socket=settings.notify_socket)
         self._metrics = WorkerMetrics()
         self._statistics = Statistics(self._metrics)
+        self._heartbeat = Heartbeat(
+            self._engine,
+            runtime.worker_name,
+            children=settings.children,
+            chunk_attempts=settings.chunk_attempts,
+            statistics=self._statistics,
+            metrics=self._metrics,
+        )
         self._model_restarts = 0
 
     def _model_server(self, number: int, device: str | None) -> ModelServerProcess:
@@ -157,7 +157,7 @@ class Supervisor:
                 "PHOTOCHROM_THREADS_PER_CHILD": str(threads),
             }
         )
-        self._about = about
+        self._heartbeat.register(about)
         self._metrics.describe(self.name, about, self._settings.children)
         logger.info(
             "worker %s: %d children of %d threads, checkpoint %s, head %s, embedding %s; %d x %s, in %s, batches of %d",
@@ -201,7 +201,9 @@ class Supervisor:
             self._metrics.celery_restarts.inc(self._celery.keep_running())
             if time.monotonic() >= beat_at:
                 beat_at = time.monotonic() + self._settings.heartbeat_seconds
-                self._health.turn("; ".join(filter(None, (self._ask_model(), self._celery_problem(), self._beat()))))
+                self._health.turn(
+                    "; ".join(filter(None, (self._ask_model(), self._celery_problem(), self._heartbeat.beat())))
+                )
 
     def _celery_problem(self) -> str:
         return "" if self._celery.runs else "its Celery is being started again"
@@ -216,62 +218,6 @@ class Supervisor:
             return error.message
         return ""
 
-    def _beat(self) -> str:
-        """Say in the job database that this worker lives, and what it did; why that could not be said, if so."""
-        try:
-            with session_scope(self._engine) as session:
-                if self._about is not None:
-                    self._register(session, self._about)
-                workers.beat(session, self.name, now=database_now(session), statistics=self._statistics.columns())
-            self._about = None
-            self._give_up_leases_of_the_dead()
-        except DatabaseUnavailable as error:
-            logger.warning("%s; trying again", error)
-            self._metrics.heartbeat_failures.inc()
-            return error.message
-        return ""
-
-    def _register(self, session: Session, about: ServerInfo) -> None:
-        now = database_now(session)
-        workers.register(
-            session,
-            Worker(
-                name=self.name,
-                children=self._settings.children,
-                device=about.device,
-                checkpoint=about.checkpoint_id,
-                started_at=now,
-                heartbeat_at=now,
-            ),
-        )
-
-    def _give_up_leases_of_the_dead(self) -> None:
-        """End the leases of children that died, at once: nobody has to wait until they expire.
-
-        Those of workers on this machine that are gone too: one that was killed can't do it itself.
-        """
-        with read_scope(self._engine) as session:
-            holders = claims.holders(session, prefix=machine_name())
-            gone = [holder for holder in holders if not lives(holder)]
-            own = [holder for holder in gone if holder.startswith(f"{self.name}/")]
-            orphans = [holder for holder in gone if not worker_lives(holder)]
-            lost = [(message, True) for message in claims.held_by(session, own)]
-            lost += [(message, False) for message in claims.held_by(session, orphans)]
-        for message, child_died in lost:
-            who = "child" if child_died else "worker"
-            logger.warning(
-                "chunk %d: the %s that held it died", message.chunk_id, who, extra={"chunk": message.chunk_id}
-            )
-            self._metrics.dead_leases.inc()
-            with session_scope(self._engine) as session:
-                leases.give_up(
-                    session,
-                    message,
-                    chunk_attempts=self._settings.chunk_attempts,
-                    now=database_now(session),
-                    child_died=child_died,
-                )
-
     def _stop(self) -> None:
         """Out within `drain_seconds`: what is in hand is finished, the rest handed back."""
         deadline = time.monotonic() + self._settings.drain_seconds
@@ -283,7 +229,7 @@ class Supervisor:
             if self._celery.was_started:
                 logger.info("worker %s stops: what is in hand is finished, the rest handed back", self.name)
                 self._celery.stop(deadline - MODEL_STOP_SECONDS, self._while_celery_ends)
-                self._sign_off()
+                self._heartbeat.sign_off()
         except DatabaseUnavailable as error:
             logger.warning("%s; the leases that are left will expire", error)
         finally:
@@ -294,12 +240,3 @@ class Supervisor:
         # Children that drain still need predictions.
         with suppress(CheckpointError):
             self._models.poll()
-
-    def _sign_off(self) -> None:
-        """Hand back what children held that did not end in time: nobody is to blame, and nobody has to wait."""
-        with session_scope(self._engine) as session:
-            for message in claims.held_by(session, claims.holders(session, prefix=f"{self.name}/")):
-                claims.release(session, message, not_before=None)
-            now = database_now(session)
-            workers.beat(session, self.name, now=now, statistics=self._statistics.columns())
-            workers.stop(session, self.name, now=now)

@@ -6,6 +6,8 @@ import uuid
 import zlib
 from pathlib import Path
 
+_ENDED = "ZX"  # the states of a process that has ended, as /proc/PID/stat has them
+
 
 def machine_name() -> str:
     """The beginning of the names of all workers that see each other's process ids: one machine or one container.
@@ -30,6 +32,19 @@ def worker_lives(holder: str) -> bool:
     return _process_lives(holder.rpartition("/")[0].rpartition("-")[2])
 
 
+def group_lives(group: int) -> bool:
+    """Whether any process of a process group is still running."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # Those that have ended count until their parent asks for them, which a container's first process may never do.
+    states = [state for pid in _numbered(Path("/proc")) if (state := _state(pid)) and state[1] == group]
+    return not states or any(letter not in _ENDED for letter, _ in states)
+
+
 def _process_lives(pid: str) -> bool:
     try:
         os.kill(int(pid), 0)
@@ -37,4 +52,18 @@ def _process_lives(pid: str) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    state = _state(pid)
+    return state is None or state[0] not in _ENDED
+
+
+def _numbered(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.isdigit()] if folder.is_dir() else []
+
+
+def _state(pid: str) -> tuple[str, int] | None:
+    """A process' state, by its letter, and its process group; None where the system does not say."""
+    try:
+        fields = Path("/proc", pid, "stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return fields[0], int(fields[2])

@@ -1,7 +1,6 @@
 """What a Celery child holds for its whole life."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 from billiard.process import current_process
 from sqlalchemy import Engine
@@ -16,6 +15,7 @@ from worker.scans import ScanLimits, configure_libraries
 from worker.settings.settings import Settings
 from worker.storage import Storage, open_storage, parse_location
 from worker.system.heap import FreedMemory
+from worker.tasks.scan_pool import ScanPool
 
 KEPT_STORAGES = 16  # each holds a pool of connections
 
@@ -34,7 +34,7 @@ class Child:
         self.runtime = Runtime.of_this_worker(settings)
         self.holder = self.runtime.holder()
         self.engine: Engine = make_engine(settings.database)
-        self.pool = ThreadPoolExecutor(settings.threads_for(), thread_name_prefix="scan")
+        self.scan_pool = ScanPool(settings.threads_for())
         self.budget = ByteBudget(settings.in_flight_bytes)
         self.model = PredictionClient(
             self.runtime.model_socket(_number_of_this_child() % settings.model_servers),

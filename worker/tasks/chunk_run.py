@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -24,8 +25,10 @@ from worker.observability.scan_events import Tally
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, output_format
 from worker.settings.settings import Settings
+from worker.system.boot_clock import boot_seconds
 from worker.tasks.child import Child
-from worker.tasks.scan_pool import Carrier, Outcome
+from worker.tasks.lease import Lease
+from worker.tasks.scan_pool import Outcome
 
 T = TypeVar("T")
 
@@ -65,18 +68,19 @@ def _tally(record: ScanRecord) -> Tally:
     )
 
 
-class Delivery:
-    """One claimed chunk on its way through a child; `asked_at` is when its claim began, by time.monotonic()."""
+class ChunkRun:
+    """One claimed chunk in a child: its scans are colourized, recorded and released."""
 
-    def __init__(self, child: Child, claim: Claim, asked_at: float) -> None:
+    def __init__(self, child: Child, claim: Claim, lease: Lease) -> None:
         self._child = child
         self._settings = child.settings
         self._claim = claim
+        self._lease = lease
         self._message = Message(claim.chunk_id, claim.attempt)
         self._next_try: datetime | None = None
         self._pause_seconds = 0.0  # of the whole chunk, when it is handed back
         self._outages = 0  # scans in a row that failed because a service did
-        self._held_until = asked_at + self._settings.lease_seconds  # by time.monotonic(), at the earliest
+        self._job_runs = True
         # Not Celery's soft limit: its exception could fall between a commit and the words that it happened.
         self._hand_back_at = time.monotonic() + child.settings.soft_time_limit_seconds
 
@@ -87,7 +91,7 @@ class Delivery:
         its leases expire.
         """
         try:
-            self._carry()
+            self._colorize_scans()
         except LeaseLost:
             raise
         except Exception:
@@ -96,17 +100,17 @@ class Delivery:
             raise
         self._patiently(self._release)
 
-    def _carry(self) -> None:
-        pending = self._patiently(self._pending_scans)
-        pipeline = self._child.pipeline(self._claim.job, still_held=self._is_still_held)
-        Carrier(
-            self._child.pool,
-            colorize=partial(self._colorize, pipeline),
-            record=lambda outcomes: self._patiently(partial(self._record, outcomes)),
+    def _colorize_scans(self) -> None:
+        pipeline = self._child.pipeline(self._claim.job, still_held=self._lease.is_held)
+        outcomes = self._child.scan_pool.colorize(
+            self._patiently(self._pending_scans),
+            partial(self._colorize, pipeline),
+            every_seconds=self._settings.record_seconds,
             stopping=self._is_stopping,
-            in_hand=self._settings.threads_for(),
-            record_seconds=self._settings.record_seconds,
-        ).carry(pending)
+        )
+        with closing(outcomes):
+            for ended in outcomes:
+                self._job_runs = self._patiently(partial(self._record, ended))
 
     def _colorize(self, pipeline: Pipeline, scan: Scan, measured: Measured) -> None:
         """In a thread of the pool, which does not inherit what log lines are to name.
@@ -128,23 +132,26 @@ class Delivery:
 
     def _is_stopping(self) -> bool:
         return (
-            self._child.runtime.is_draining()
+            not self._job_runs
+            or self._child.runtime.is_draining()
             or time.monotonic() >= self._hand_back_at
             # The rest would fare no better: it keeps its tries, and waits as long as those that failed.
             or self._outages >= 2 * self._settings.threads_for()
         )
 
-    def _is_still_held(self) -> bool:
-        """Whether nobody else can have the chunk yet, whatever became of the database or of this process."""
-        return time.monotonic() < self._held_until
-
     def _record(self, outcomes: list[Outcome]) -> bool:
-        asked_at, lease_seconds = time.monotonic(), self._settings.lease_seconds
-        with session_scope(self._child.engine) as session:
-            now = database_now(session)
-            records = [self._decide(outcome, now) for outcome in outcomes]
-            runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
-        self._held_until = asked_at + lease_seconds
+        """Write what became of scans and extend the lease; whether the job still runs. Raises LeaseLost."""
+        asked_at, lease_seconds = boot_seconds(), self._settings.lease_seconds
+        try:
+            with session_scope(self._child.engine) as session:
+                now = database_now(session)
+                records = [self._decide(outcome, now) for outcome in outcomes]
+                runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
+        except LeaseLost:
+            # Threads still have scans of the chunk in hand; from here on they store nothing.
+            self._lease.lose()
+            raise
+        self._lease.extend(asked_at)
         scan_events.send(self._child.runtime.tally_socket, [_tally(record) for record in records])
         for record in records:
             if record.state == ScanState.FAILED:

@@ -1,7 +1,6 @@
-"""A chunk's way through a child: claim, carry, record, release. The only place that decides on a retry."""
+"""A chunk in a child: claim, colourize, record, release. The only place that decides on a retry."""
 
 import logging
-import time
 from functools import cached_property
 
 from celery import Task
@@ -14,9 +13,11 @@ from worker.broker.app_factory import COLORIZE_CHUNK
 from worker.errors import LeaseLost, UsageError
 from worker.observability.logs import log_context
 from worker.settings.settings import load_settings
+from worker.system.boot_clock import boot_seconds
 from worker.tasks.app import app
 from worker.tasks.child import Child
-from worker.tasks.chunk_run import Delivery
+from worker.tasks.chunk_run import ChunkRun
+from worker.tasks.lease import Lease
 
 logger = logging.getLogger(__name__)
 
@@ -29,19 +30,19 @@ class ColorizeChunk(Task):  # type: ignore[misc]
 
 @app.task(base=ColorizeChunk, bind=True, name=COLORIZE_CHUNK)
 def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
-    """Carry a chunk, if its lease can be had: a message that came twice or late finds it taken, and ends here."""
+    """Colourize a chunk's scans. A message that came twice or late finds the lease taken, and ends here."""
     if not (type(chunk_id) is int and type(attempt) is int):
         logger.error("dropped a message that does not name a chunk and an attempt by numbers")
         return
     message = Message(chunk_id, attempt)
-    asked_at = time.monotonic()
+    asked_at = boot_seconds()
     claim = _claim(task.child, message)
     if claim is None:
-        logger.debug("chunk %d, attempt %d is not to be had: an old or double message", chunk_id, attempt)
+        logger.debug("chunk %d, attempt %d can't be claimed: an old or double message", chunk_id, attempt)
         return
     try:
         with log_context(worker=task.child.runtime.worker_name, job=claim.job.id, chunk=chunk_id):
-            Delivery(task.child, claim, asked_at).run()
+            ChunkRun(task.child, claim, Lease(task.child.settings.lease_seconds, asked_at)).run()
     except LeaseLost as error:
         logger.warning("%s; dropped what was left of it", error)
     except UsageError as error:

@@ -1,9 +1,9 @@
-"""Carries the scans of one chunk: several in hand at once, their outcomes handed over in bulk."""
+"""The threads of a child: several scans in hand at once, their outcomes handed over in bulk."""
 
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
@@ -23,75 +23,59 @@ class Outcome:
     error: ScanError | None
 
 
-class Carrier:
-    """`colorize(scan, measured)` runs in `pool`, for at most `in_hand` scans at once.
+class ScanPool:
+    """Colourizes the scans of one chunk after another, at most `threads` scans at once."""
 
-    `record(outcomes)` is called in this thread, at least every `record_seconds`, also with nothing to record:
-    it extends the lease. It returns False when no further scan may be begun. `stopping()` says so as well.
-    """
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="scan")
 
-    def __init__(
+    def colorize(
         self,
-        pool: ThreadPoolExecutor,
+        scans: Iterable[Scan],
+        colorize_scan: Callable[[Scan, Measured], None],
         *,
-        colorize: Callable[[Scan, Measured], None],
-        record: Callable[[list[Outcome]], bool],
+        every_seconds: float,
         stopping: Callable[[], bool],
-        in_hand: int,
-        record_seconds: float,
-    ) -> None:
-        self._pool = pool
-        self._colorize = colorize
-        self._record = record
-        self._stopping = stopping
-        self._in_hand = in_hand
-        self._record_seconds = record_seconds
-        self._running: set[Future[Outcome]] = set()
+    ) -> Generator[list[Outcome], None, None]:
+        """What became of the scans, as they end: a list at least `every_seconds`, an empty one too, and a last one.
 
-    def carry(self, scans: Iterable[Scan]) -> None:
-        """Carry all, or as many as were begun before stopping; raises what `record` raises.
-
-        Nothing runs any more when this returns or raises: what a thread still held is waited for.
+        `colorize_scan` runs in a thread of the pool. Once `stopping()` is true no further scan is begun, and the
+        iterator ends after those in hand. Close it when leaving early: that waits for what a thread still holds.
         """
-        waiting = deque(scans)
-        try:
-            self._carry(waiting)
-        finally:
-            wait(self._running)
-
-    def _carry(self, waiting: deque[Scan]) -> None:
+        waiting, running = deque(scans), set[Future[Outcome]]()
         outcomes: list[Outcome] = []
-        due = time.monotonic() + self._record_seconds
-        while waiting or self._running:
-            if self._stopping():
-                waiting.clear()
-            self._begin(waiting)
-            outcomes += self._finished(timeout=max(0.0, due - time.monotonic()))
-            if time.monotonic() >= due:
-                if not self._record(outcomes):
-                    waiting.clear()
-                outcomes, due = [], time.monotonic() + self._record_seconds
-        self._record(outcomes)
-
-    def _begin(self, waiting: deque[Scan]) -> None:
-        while waiting and len(self._running) < self._in_hand:
-            self._running.add(self._pool.submit(self._attempt, waiting.popleft()))
-
-    def _finished(self, timeout: float) -> list[Outcome]:
-        done, self._running = wait(self._running, timeout=timeout, return_when=FIRST_COMPLETED)
-        return [future.result() for future in done]
-
-    def _attempt(self, scan: Scan) -> Outcome:
-        measured = Measured()
+        due = time.monotonic() + every_seconds
         try:
-            self._colorize(scan, measured)
-        except ScanError as error:
-            return Outcome(scan, measured, error)
-        except Exception as error:
-            # A fault of ours must cost this scan a try, not the chunk its lease.
-            logger.exception("scan %d (%r) met an unexpected error", scan.id, scan.source_key)
-            sentence = (
-                f"{scan.source_key}: {type(error).__name__} while it was colourized; the worker's log has the rest"
-            )
-            return Outcome(scan, measured, ScanError("internal", sentence, permanent=False))
-        return Outcome(scan, measured, None)
+            while waiting or running:
+                if stopping():
+                    waiting.clear()
+                while waiting and len(running) < self._threads:
+                    running.add(self._executor.submit(_outcome, colorize_scan, waiting.popleft()))
+                timeout = max(0.0, due - time.monotonic())
+                done, running = wait(running, timeout=timeout, return_when=FIRST_COMPLETED)
+                outcomes += [future.result() for future in done]
+                if time.monotonic() >= due:
+                    yield outcomes
+                    outcomes, due = [], time.monotonic() + every_seconds
+            yield outcomes
+        finally:
+            wait(running)
+
+    def close(self) -> None:
+        """End the threads once they have nothing in hand."""
+        self._executor.shutdown()
+
+
+def _outcome(colorize_scan: Callable[[Scan, Measured], None], scan: Scan) -> Outcome:
+    measured = Measured()
+    try:
+        colorize_scan(scan, measured)
+    except ScanError as error:
+        return Outcome(scan, measured, error)
+    except Exception as error:
+        # A fault of ours must cost this scan a try, not the chunk its lease.
+        logger.exception("scan %d (%r) met an unexpected error", scan.id, scan.source_key)
+        sentence = f"{scan.source_key}: {type(error).__name__} while it was colourized; see the worker's log"
+        return Outcome(scan, measured, ScanError("internal", sentence, permanent=False))
+    return Outcome(scan, measured, None)

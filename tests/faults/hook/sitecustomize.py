@@ -2,7 +2,7 @@
 
 A scan named "kills-child" kills the child that opens it; one of a single grey kills the model server that has it on
 its device, as a file that a decoder or a driver dies of would. The model server writes down how many scans it has
-predicted, batch by batch, into the file DEVICE_LOG.
+predicted, batch by batch, into the file DEVICE_LOG. FREEZE_AT names stages: one child each stops itself there.
 """
 
 import os
@@ -40,7 +40,47 @@ def _make_the_model_server_mortal() -> None:
     setattr(StandInColorizer, "predict", predict_or_die)  # noqa: B010
 
 
+def _let_children_freeze(stages: list[str]) -> None:
+    from db.queries.scans import leases
+    from worker.pipeline.colorize import Pipeline
+
+    places: dict[str, tuple[Any, str]] = {
+        "fetch": (Pipeline, "_probe"),
+        "predict": (Pipeline, "_compose"),
+        "store": (Pipeline, "_store"),
+        "record": (leases, "record"),
+    }
+    for stage in stages:
+        _freeze_in(*places[stage], stage)
+
+
+def _freeze_in(place: Any, name: str, stage: str) -> None:
+    function = getattr(place, name)
+
+    def freeze_first(*arguments: Any, **options: Any) -> Any:
+        if _is_mine(stage):
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return function(*arguments, **options)
+
+    setattr(place, name, freeze_first)
+
+
+def _is_mine(stage: str) -> bool:
+    """Whether this child, which has not been stopped before, is the first to come to the stage."""
+    folder = os.path.dirname(os.environ["DEVICE_LOG"])
+    for mark in (f"frozen-{os.getpid()}", f"frozen-{stage}"):
+        try:
+            os.close(os.open(os.path.join(folder, mark), os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            if mark == f"frozen-{stage}":
+                os.unlink(os.path.join(folder, f"frozen-{os.getpid()}"))
+            return False
+    return True
+
+
 if any("worker.tasks.app" in argument for argument in sys.orig_argv):  # Celery
     _make_children_mortal()
+    if "FREEZE_AT" in os.environ:
+        _let_children_freeze(os.environ["FREEZE_AT"].split(","))
 if "worker.inference.server" in sys.orig_argv:
     _make_the_model_server_mortal()

@@ -27,7 +27,7 @@ class Lease:
 def store_too_late(storage: S3Storage, path: Path, lease: Lease) -> None:
     path.write_bytes(b"another" * 40_000)
     with pytest.raises(ScanError) as ended:
-        storage.store(path, "a", content_type="image/tiff", before_it_counts=lease.expect_to_hold)
+        storage.store(path, "a", content_type="image/tiff", before_commit=lease.expect_to_hold)
     assert ended.value.code == "lease_ended"
 
 

@@ -159,7 +159,19 @@ def test_an_output_that_may_not_count_any_more_leaves_what_was_there(destination
         raise ScanError("lease_ended", "another may have it", permanent=False)
 
     with pytest.raises(ScanError, match="another may have it"):
-        storage.store(output, "a", content_type="image/png", before_it_counts=refuse)
+        storage.store(output, "a", content_type="image/png", before_commit=refuse)
 
     assert (destination / "a").read_bytes() == b"colour"
     assert files(destination) == ["a"]
+
+
+def test_the_lease_is_looked_at_last_before_an_output_takes_its_place(
+    destination: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks at names can take minutes on a NAS, and what comes after the lease's end must not be stored."""
+    storage, order = FolderStorage(destination), list[str]()
+    monkeypatch.setattr(storage, "_expect_no_other_name", lambda *_: order.append("names"))
+
+    storage.store(output, "a", content_type="image/png", before_commit=lambda: order.append("lease"))
+
+    assert order == ["names", "lease"]

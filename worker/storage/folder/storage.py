@@ -74,7 +74,7 @@ class FolderStorage:
         key: str,
         *,
         content_type: str,  # noqa: ARG002 - the protocol's
-        before_it_counts: Callable[[], None] = lambda: None,
+        before_commit: Callable[[], None] = lambda: None,
     ) -> Transfer:
         """A folder keeps no content type; a reader sees the old file or the new one, never a part."""
         if not self.location.path.is_dir():
@@ -92,8 +92,9 @@ class FolderStorage:
                     file.flush()
                     os.fsync(file.fileno())
                     etag = etag_of(os.fstat(file.fileno()))
-                before_it_counts()
                 self._expect_no_other_name(target, key)
+                # Nothing slow between the two: a NAS may take minutes for a look at a name.
+                before_commit()
                 part.replace(target)
             _sync_folder(target.parent)
         return Transfer(moved.bytes, moved.sha256, etag)

@@ -87,14 +87,14 @@ class S3Storage:
         return self._fetch_once(key, path, etag, max_bytes)
 
     def store(
-        self, path: Path, key: str, *, content_type: str, before_it_counts: Callable[[], None] = lambda: None
+        self, path: Path, key: str, *, content_type: str, before_commit: Callable[[], None] = lambda: None
     ) -> Transfer:
         name = self._safe(key)
         with scan_errors(f"reading {path} for {key!r}"):
             try:
-                return put(self._client, self.location.bucket, name, path, content_type, before_it_counts)
+                return put(self._client, self.location.bucket, name, path, content_type, before_commit)
             except (BotoCoreError, ClientError) as error:
-                before_it_counts()  # what it raised in the middle of a request comes here as botocore's
+                before_commit()  # what it raised in the middle of a request comes here as botocore's
                 raise scan_fault(error, key, self.uri, self.address, writing=True) from error
 
     def stat(self, key: str) -> StoredObject | None:

@@ -23,15 +23,15 @@ PART_BYTES = 16 << 20
 MOST_PARTS = 10_000  # S3's limit
 
 
-class _Watched:
+class _GuardedFile:
     """A file whose every block asks first: a request whose body breaks off stores nothing."""
 
-    def __init__(self, file: BinaryIO, before_a_block: Callable[[], None]) -> None:
-        self._file, self._before_a_block = file, before_a_block
+    def __init__(self, file: BinaryIO, before_block: Callable[[], None]) -> None:
+        self._file, self._before_block = file, before_block
 
     def read(self, size: int = -1) -> bytes:
         block = self._file.read(size)
-        self._before_a_block()
+        self._before_block()
         return block
 
     def __getattr__(self, name: str) -> Any:
@@ -44,21 +44,21 @@ def put(
     name: str,
     path: Path,
     content_type: str,
-    before_it_counts: Callable[[], None] = lambda: None,
+    before_commit: Callable[[], None] = lambda: None,
 ) -> Transfer:
     """Upload `path`; every request carries the MD5 of its bytes, so the server refuses what arrives damaged.
 
-    before_it_counts: see Storage.store; here it is asked before each block of what goes up whole, in each try.
+    before_commit: see Storage.store. What goes up in one request calls it before each block, the last one too.
     Raises OSError for the file, BotoCoreError and ClientError for S3, StorageUnavailable when it holds other bytes.
     """
     with path.open("rb") as file:
         whole = digest(blocks(file), md5=True)
         file.seek(0)
         if whole.bytes > MULTIPART_BYTES:
-            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type, before_it_counts)
+            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type, before_commit)
         else:
-            watched = cast("BinaryIO", _Watched(file, before_it_counts))
-            etag = _put_whole(client, bucket, name, watched, whole, content_type)
+            guarded = cast("BinaryIO", _GuardedFile(file, before_commit))
+            etag = _put_whole(client, bucket, name, guarded, whole, content_type)
     return Transfer(whole.bytes, whole.sha256, bare(etag))
 
 
@@ -83,7 +83,7 @@ def _put_parts(
     file: BinaryIO,
     size: int,
     content_type: str,
-    before_it_counts: Callable[[], None],
+    before_commit: Callable[[], None],
 ) -> str:
     """boto3's own transfer manager sends no MD5 with its parts and starts threads beside the caller's."""
     upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type)["UploadId"]
@@ -92,7 +92,7 @@ def _put_parts(
             _put_part(client, bucket, name, upload, number, part)
             for number, part in enumerate(_parts(file, size), start=1)
         ]
-        before_it_counts()
+        before_commit()
         done = client.complete_multipart_upload(
             Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts}
         )

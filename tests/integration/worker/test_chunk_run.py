@@ -16,19 +16,21 @@ from sqlalchemy import Engine
 from db.clock import utc_now
 from db.models.jobs import ChunkState, Scan, ScanState
 from db.queries.chunks import claims, dispatch
-from db.queries.chunks.claims import Claim
+from db.queries.chunks.claims import Claim, Message
 from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.session import read_scope, session_scope
 from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import chunk_of
-from worker.errors import ScanError, UsageError
+from worker.errors import LeaseLost, ScanError, UsageError
 from worker.inference.client import Prediction
 from worker.inference.stub_model import stand_in_ab
 from worker.instance import Runtime
 from worker.settings.settings import Settings
+from worker.system.boot_clock import boot_seconds
 from worker.tasks.child import Child
-from worker.tasks.chunk_run import Delivery
+from worker.tasks.chunk_run import ChunkRun
+from worker.tasks.lease import Lease
 
 
 def predict(lightness: NDArray[np.float32]) -> Prediction:
@@ -81,6 +83,17 @@ def claim(engine: Engine, child: Child, collection: Path) -> Callable[[], Claim]
     return claim
 
 
+def chunk_run(child: Child, claim: Claim) -> ChunkRun:
+    return ChunkRun(child, claim, Lease(child.settings.lease_seconds, boot_seconds()))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def rows(engine: Engine) -> list[Scan]:
     with read_scope(engine) as session:
         return records.of_job(session, 1)
@@ -89,7 +102,7 @@ def rows(engine: Engine) -> list[Scan]:
 def test_every_scan_is_coloured_stored_and_recorded(
     engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
 ) -> None:
-    Delivery(child, claim(), time.monotonic()).run()
+    chunk_run(child, claim()).run()
 
     assert {(row.state, row.width, row.height, row.bit_depth, row.worker) for row in rows(engine)} == {
         (ScanState.DONE, 40, 30, 8, "host-1")
@@ -104,7 +117,7 @@ def test_a_bad_scan_fails_at_once_and_the_rest_of_its_chunk_is_done(
     content = (collection / "2.png").read_bytes()
     (collection / "2.png").write_bytes(content[:-20])
     claimed = claim()
-    Delivery(child, claimed, time.monotonic()).run()
+    chunk_run(child, claimed).run()
 
     assert [(row.state, row.error_code) for row in rows(engine)][:2] == [(ScanState.DONE, None)] * 2
     assert rows(engine)[2].error_code in ("source_changed", "truncated")
@@ -123,10 +136,10 @@ def test_a_passing_failure_is_tried_again_after_a_pause_and_fails_with_the_last_
 ) -> None:
     fail_with(child, "internal")
     before = utc_now()
-    Delivery(child, claim(), time.monotonic()).run()
+    chunk_run(child, claim()).run()
     first, pause = rows(engine)[0], chunk_of(engine, 1).not_before
     fail_with(child, "model_failed")
-    Delivery(child, claim(), time.monotonic()).run()
+    chunk_run(child, claim()).run()
 
     assert (first.state, first.attempts, first.error_code) == (ScanState.PENDING, 1, "internal")
     assert pause is not None
@@ -145,11 +158,11 @@ def test_an_outage_is_waited_out_with_growing_pauses_and_costs_few_scans_their_t
     fail_with(child, "storage_unavailable")
     for seconds in (10, 20, 25):
         before = utc_now()
-        Delivery(child, claim(), time.monotonic()).run()
+        chunk_run(child, claim()).run()
         not_before = chunk_of(engine, 1).not_before
         assert not_before is not None
         assert before <= not_before - timedelta(seconds=seconds) <= utc_now()
-    Delivery(child, claim(), time.monotonic()).run()
+    chunk_run(child, claim()).run()
 
     assert chunk_of(engine, 1).not_before is None
     assert [(row.state, row.attempts, row.error_code) for row in rows(engine)] == [
@@ -163,7 +176,8 @@ def test_an_outage_is_waited_out_with_growing_pauses_and_costs_few_scans_their_t
 def test_a_child_that_was_frozen_past_its_lease_stores_nothing(
     engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
 ) -> None:
-    Delivery(child, claim(), time.monotonic() - child.settings.lease_seconds).run()
+    seconds = child.settings.lease_seconds
+    ChunkRun(child, claim(), Lease(seconds, boot_seconds() - seconds)).run()
 
     assert list((collection.parent / "colour").iterdir()) == []
     assert {(row.state, row.error_code) for row in rows(engine)} == {
@@ -172,13 +186,34 @@ def test_a_child_that_was_frozen_past_its_lease_stores_nothing(
     }
 
 
+def test_after_a_lost_lease_nothing_is_stored_though_the_clock_says_it_is_held(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    """The database's clock went ahead while a scan was on the device: its chunk went to another worker."""
+    child.settings.record_seconds = 0.05
+    lease = Lease(600, boot_seconds())
+    claimed = claim()
+
+    def take_away(lightness: NDArray[np.float32]) -> Prediction:
+        with session_scope(engine) as session:
+            claims.lose_lease(session, Message(claimed.chunk_id, claimed.attempt), child_died=False)
+        wait_until(lambda: not lease.is_held())
+        return predict(lightness)
+
+    child.model.predict = take_away  # type: ignore[method-assign,assignment]
+    with pytest.raises(LeaseLost):
+        ChunkRun(child, claimed, lease).run()
+
+    assert list((collection.parent / "colour").iterdir()) == []
+
+
 def test_a_draining_worker_hands_back_what_it_has_not_begun(
     engine: Engine, child: Child, claim: Callable[[], Claim]
 ) -> None:
     claimed = claim()
     child.runtime.drain()
 
-    Delivery(child, claimed, time.monotonic()).run()
+    chunk_run(child, claimed).run()
 
     assert {row.state for row in rows(engine)} == {ScanState.PENDING}
     assert chunk_of(engine, 1).state == ChunkState.PENDING
@@ -192,9 +227,9 @@ def test_a_chunk_held_too_long_is_handed_back_with_what_is_done_recorded(
         return predict(lightness)
 
     child.model.predict = slow  # type: ignore[method-assign,assignment]
-    delivery = Delivery(child, claim(), time.monotonic())
-    delivery._hand_back_at = 0.0
-    delivery.run()
+    run = chunk_run(child, claim())
+    run._hand_back_at = 0.0
+    run.run()
 
     assert chunk_of(engine, 1).state == ChunkState.PENDING
 
@@ -208,7 +243,7 @@ def test_a_worker_that_cannot_work_for_a_job_hands_its_chunk_back(
     monkeypatch.setattr(child, "pipeline", refuse)
 
     with pytest.raises(UsageError):
-        Delivery(child, claim(), time.monotonic()).run()
+        chunk_run(child, claim()).run()
 
     chunk = chunk_of(engine, 1)
     assert (chunk.state, chunk.lost_leases) == (ChunkState.PENDING, 0)
@@ -219,7 +254,7 @@ def test_a_destination_that_is_not_mounted_is_not_made(
 ) -> None:
     shutil.rmtree(collection.parent / "colour")
 
-    Delivery(child, claim(), time.monotonic()).run()
+    chunk_run(child, claim()).run()
 
     assert {row.state for row in rows(engine)} == {ScanState.PENDING}
     assert rows(engine)[0].error_code == "storage_unavailable"

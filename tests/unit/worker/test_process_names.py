@@ -1,0 +1,31 @@
+"""Whether processes are running: one that has ended and waits for its parent is not."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from worker.system.process_names import group_lives, lives
+
+
+def test_a_process_that_has_ended_is_not_running_though_nobody_asked_for_it() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+
+    assert not lives(f"worker/{process.pid}")
+    assert not group_lives(process.pid)
+    process.wait()
+    assert not group_lives(process.pid)
+
+
+def test_a_group_runs_as_long_as_one_of_it() -> None:
+    script = "import subprocess; subprocess.Popen(['sleep', '60']); print(flush=True)"
+    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE)
+    process.wait()
+    assert group_lives(process.pid)
+
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.stdout is not None
+    process.stdout.read()  # ends with the last process that holds it
+
+    assert not group_lives(process.pid)

@@ -1,0 +1,117 @@
+"""A worker in the job database: its row, its heartbeat, and the leases of processes that died on its machine."""
+
+import logging
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from db.clock import database_now
+from db.models.pool import Worker
+from db.queries.chunks import claims
+from db.queries.chunks.claims import Message
+from db.queries.pool import workers
+from db.queries.scans import leases
+from db.session import read_scope, session_scope
+from worker.errors import DatabaseUnavailable
+from worker.inference.connection import ServerInfo
+from worker.observability.last_minute import Statistics
+from worker.observability.worker_metrics import WorkerMetrics
+from worker.system.process_names import lives, machine_name, worker_lives
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """In the hands of one thread of the worker's parent.
+
+    chunk_attempts: leases that a chunk may lose before its scans fail.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        worker_name: str,
+        *,
+        children: int,
+        chunk_attempts: int,
+        statistics: Statistics,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._engine, self._name = engine, worker_name
+        self._children, self._chunk_attempts = children, chunk_attempts
+        self._statistics, self._metrics = statistics, metrics
+        self._unregistered: ServerInfo | None = None
+
+    def register(self, model: ServerInfo) -> None:
+        """Add the worker's row with the next heartbeat that reaches the database."""
+        self._unregistered = model
+
+    def beat(self) -> str:
+        """Report that this worker is running, and what it did; the reason if the database could not be reached."""
+        try:
+            with session_scope(self._engine) as session:
+                if self._unregistered is not None:
+                    self._add_row(session, self._unregistered)
+                workers.beat(session, self._name, now=database_now(session), statistics=self._statistics.columns())
+            self._unregistered = None
+            self._give_up_leases_of_the_dead()
+        except DatabaseUnavailable as error:
+            logger.warning("%s; trying again", error)
+            self._metrics.heartbeat_failures.inc()
+            return error.message
+        return ""
+
+    def sign_off(self) -> None:
+        """Release the chunks of children that have ended, so that nobody waits for their leases, and end the row.
+
+        A child that still runs keeps its lease, which expires: it could yet store a scan. Raises DatabaseUnavailable.
+        """
+        with session_scope(self._engine) as session:
+            holders = claims.holders(session, prefix=f"{self._name}/")
+            running = [holder for holder in holders if lives(holder)]
+            if running:
+                logger.warning("%d children did not end; their leases will expire", len(running))
+            for message in claims.held_by(session, [holder for holder in holders if holder not in running]):
+                claims.release(session, message, not_before=None)
+            now = database_now(session)
+            workers.beat(session, self._name, now=now, statistics=self._statistics.columns())
+            workers.stop(session, self._name, now=now)
+
+    def _add_row(self, session: Session, model: ServerInfo) -> None:
+        now = database_now(session)
+        row = Worker(
+            name=self._name,
+            children=self._children,
+            device=model.device,
+            checkpoint=model.checkpoint_id,
+            started_at=now,
+            heartbeat_at=now,
+        )
+        workers.register(session, row)
+
+    def _give_up_leases_of_the_dead(self) -> None:
+        """End the leases of children that died, at once, and those of workers on this machine that were killed."""
+        with read_scope(self._engine) as session:
+            holders = claims.holders(session, prefix=machine_name())
+            dead = [holder for holder in holders if not lives(holder)]
+            children = [holder for holder in dead if holder.startswith(f"{self._name}/")]
+            orphans = [holder for holder in dead if not worker_lives(holder)]
+            lost = [(message, True) for message in claims.held_by(session, children)]
+            lost += [(message, False) for message in claims.held_by(session, orphans)]
+        for message, child_died in lost:
+            self._give_up(message, child_died=child_died)
+
+    def _give_up(self, message: Message, *, child_died: bool) -> None:
+        holder = "child" if child_died else "worker"
+        logger.warning(
+            "chunk %d: the %s that held it died", message.chunk_id, holder, extra={"chunk": message.chunk_id}
+        )
+        self._metrics.dead_leases.inc()
+        with session_scope(self._engine) as session:
+            leases.give_up(
+                session,
+                message,
+                chunk_attempts=self._chunk_attempts,
+                now=database_now(session),
+                child_died=child_died,
+            )
