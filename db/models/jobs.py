@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     String,
     Text,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -104,6 +105,11 @@ class Job(Base):
     submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name; NULL for jobs of before it was kept
 
 
+def _partial_index(name: str, *columns: str, where: str) -> Index:
+    condition = text(where)
+    return Index(name, *columns, postgresql_where=condition, sqlite_where=condition)
+
+
 class Chunk(Base):
     """The run of scans that one message carries, and the lease on it."""
 
@@ -118,8 +124,11 @@ class Chunk(Base):
         CheckConstraint(
             "state <> 'done' OR done_count + failed_count + skipped_count = scan_count", name="done_has_nothing_left"
         ),
-        Index("chunk_by_state", "state", "job_id", "id"),
         Index("chunk_by_job", "job_id"),
+        # These hold few of a large job's chunks, so that a round of the scheduler reads no finished ones.
+        _partial_index("chunk_unfinished", "job_id", "state", "id", "not_before", where="state <> 'done'"),
+        _partial_index("chunk_out", "state", "job_id", where="state IN ('queued', 'leased')"),
+        _partial_index("chunk_failed", "job_id", "failed_count", where="failed_count > 0"),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
@@ -139,6 +148,13 @@ class Chunk(Base):
     failed_count: Mapped[int] = mapped_column(Integer, default=0)
     skipped_count: Mapped[int] = mapped_column(Integer, default=0)
     recorded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+# For queries that the partial indexes serve. The states are written out, not bound: SQLite uses a partial index only
+# where a query repeats its condition.
+UNFINISHED = Chunk.state != literal_column("'done'")
+OUT = Chunk.state.in_((literal_column("'queued'"), literal_column("'leased'")))
+HAS_FAILED = Chunk.failed_count > literal_column("0")
 
 
 _TO_REVIEW = text("review_weight IS NOT NULL")

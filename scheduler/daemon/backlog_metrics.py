@@ -10,7 +10,7 @@ from db.queries import schedules
 from db.queries.pool.backlog import backlog
 from db.session import read_scope
 from scheduler.daemon.metrics import SchedulerMetrics
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.settings.settings import Settings
 
 LOOK_SECONDS = 10.0
@@ -19,8 +19,8 @@ LOOK_SECONDS = 10.0
 class Watched:
     """Looks now and then, and only where somebody can ask for what it saw."""
 
-    def __init__(self, engine: Engine, doorbell: Doorbell, settings: Settings) -> None:
-        self._engine, self._doorbell, self._settings = engine, doorbell, settings
+    def __init__(self, engine: Engine, queue: ChunkQueue, settings: Settings) -> None:
+        self._engine, self._queue, self._settings = engine, queue, settings
         self._look_at = 0.0
         self.metrics = SchedulerMetrics()
 
@@ -35,4 +35,4 @@ class Watched:
             fired = schedules.latest(session)
             latest = {each.name: fired[each.id] for each in schedules.enabled(session) if each.id in fired}
         self.metrics.show_schedules(latest)
-        self.metrics.show(found, self._doorbell.unread())
+        self.metrics.show(found, self._queue.depth())

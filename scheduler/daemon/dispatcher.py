@@ -13,7 +13,7 @@ from db.queries.chunks import dispatch
 from db.queries.chunks.claims import Message
 from db.queries.pool import workers
 from db.session import read_scope, session_scope
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -43,9 +43,9 @@ def share(places: int, jobs: list[Waiting], queued: Sequence[tuple[int, int]] = 
 
 
 class Dispatcher:
-    def __init__(self, engine: Engine, doorbell: Doorbell, settings: Settings) -> None:
+    def __init__(self, engine: Engine, queue: ChunkQueue, settings: Settings) -> None:
         self._engine = engine
-        self._doorbell = doorbell
+        self._queue = queue
         self._settings = settings
 
     def round(self) -> int:
@@ -54,16 +54,15 @@ class Dispatcher:
         Raises ServiceUnavailable: what was marked as sent and was not is sent again in a later round.
         """
         messages = self._take()
-        for message in messages:
-            self._doorbell.ring(message.chunk_id, message.attempt)
+        self._queue.publish(messages)
         return len(messages) + self._resend()
 
     def _take(self) -> list[Message]:
         with read_scope(self._engine) as session:
             now = database_now(session)
-            waiting = dispatch.waiting_by_job(session, now=now, heard_after=self._heard_after(now))
-            queued = dispatch.queued_by_job(session)
             places = self._places(session, now)
+            waiting = dispatch.waiting_by_job(session, now=now, limit=places, heard_after=self._heard_after(now))
+            queued = dispatch.queued_by_job(session)
         shares = share(places, waiting, queued)
         if not shares:
             return []
@@ -87,22 +86,21 @@ class Dispatcher:
         return now - timedelta(seconds=self._settings.silent_seconds)
 
     def _resend(self) -> int:
-        """Ring again for chunks that the broker no longer has.
+        """Publish chunks again that the broker no longer has.
 
-        What lies unread accounts for as many queued chunks; only if more are queued for longer than it
-        takes to send them has the broker lost some.
+        Each message that waits with the broker accounts for one queued chunk. Only if more chunks are queued for
+        longer than it takes to send them has the broker lost some.
         """
         with read_scope(self._engine) as session:
             now = database_now(session)
             old = now - timedelta(seconds=self._settings.resend_seconds)
             overdue = dispatch.queued_count(session, queued_before=old)
-        lost = overdue - self._doorbell.unread() if overdue else 0
+        lost = overdue - self._queue.depth() if overdue else 0
         if lost <= 0:
             return 0
         with session_scope(self._engine) as session:
             messages = dispatch.take_for_resend(session, lost, queued_before=old, now=now)
-        for message in messages:
-            self._doorbell.ring(message.chunk_id, message.attempt)
+        self._queue.publish(messages)
         if messages:
             logger.warning("sent %d chunks again that the broker had lost", len(messages))
         return len(messages)

@@ -20,7 +20,7 @@ from scheduler.daemon.metrics import SchedulerMetrics
 from scheduler.daemon.report_writer import Reporter
 from scheduler.schedules.runner import Beat
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable
 from worker.observability.health import Health
 from worker.observability.http_server import MetricsServer
@@ -49,10 +49,10 @@ def run_scheduler(settings: Settings) -> None:
         signal.signal(number, lambda *_: stopping.set())
     engine = make_engine(settings.database)
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
-    doorbell = Doorbell(app)
+    queue = ChunkQueue(app)
     health = Health("no round has ended", notify_socket=settings.notify_socket)
-    watched = Watched(engine, doorbell, settings)
-    dispatcher, heart = Dispatcher(engine, doorbell, settings), Heart(engine, settings.heartbeat_seconds)
+    watched = Watched(engine, queue, settings)
+    dispatcher, heart = Dispatcher(engine, queue, settings), Heart(engine, settings.heartbeat_seconds)
     with (
         MetricsServer(settings.metrics_address, settings.metrics_port, watched.metrics.registry, health),
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
@@ -60,7 +60,7 @@ def run_scheduler(settings: Settings) -> None:
         ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
     ):
         wait_for(lambda: check_up_to_date(engine), stopping, health.turn)
-        wait_for(doorbell.unread, stopping, health.turn)
+        wait_for(queue.depth, stopping, health.turn)
         if stopping.is_set():
             return
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)

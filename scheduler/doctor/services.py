@@ -18,7 +18,7 @@ from db.queries.pool import schedulers, workers
 from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.settings.settings import Settings
 
 
@@ -91,7 +91,7 @@ def _schedules(session: Session) -> Iterator[Finding]:
 def broker(settings: Settings) -> Iterator[Finding]:
     """Reached; keeps every message; its clock ours."""
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
-    unread = Doorbell(app).unread()
+    unread = ChunkQueue(app).depth()
     yield Finding("broker", State.FINE, f"answers, with {unread} messages in the queue {settings.queue!r}")
     url = settings.broker_url.get_secret_value()
     if url.startswith(("redis:", "rediss:")):

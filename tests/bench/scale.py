@@ -6,7 +6,7 @@ Prints one line for each figure and exits 1 when one is over its limit (limits a
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 
@@ -16,6 +16,7 @@ from db.clock import utc_now
 from db.migrations import upgrade
 from db.models.jobs import JobState, ScanState
 from db.models.pool import Worker
+from db.queries.chunks.claims import Message
 from db.queries.jobs import lifecycle, retries
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pool import workers
@@ -34,13 +35,13 @@ FAILED_EVERY = 200  # scans: half a percent has failed
 CHILDREN = 64
 
 
-class SilentDoorbell:
+class SilentQueue:
     """The broker's part in a round is not what is measured here."""
 
-    def ring(self, chunk_id: int, attempt: int) -> None:
+    def publish(self, messages: Sequence[Message]) -> None:
         pass
 
-    def unread(self) -> int:
+    def depth(self) -> int:
         return 0
 
 
@@ -138,7 +139,7 @@ def measure(engine: Engine, count: int, restart: Callable[[], object]) -> int:
         return read
 
     settings = Settings(queue_chunks_per_child=2)
-    dispatcher = Dispatcher(engine, SilentDoorbell(), settings)  # type: ignore[arg-type]
+    dispatcher = Dispatcher(engine, SilentQueue(), settings)  # type: ignore[arg-type]
     status = reading(lambda session: lifecycle.progress(session, 1))
     watch.time("status of the job", 0.1, status)
     watch.time("status, the database just started", 0.1, status, before=restart)

@@ -7,18 +7,19 @@ import psutil
 from sqlalchemy import select
 
 from db.models.jobs import Chunk, ChunkState
+from db.queries.chunks.claims import Message
 from db.session import IDLE_WRITE_SECONDS, read_scope
 from tests.faults.outcome import MOST_DEVICE_WORK, check, device_work
 from tests.faults.world import World
 from worker.broker.app_factory import make_app
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.settings.settings import Settings
 
 
 def messages_repeated(world: World) -> str:
     """Each message comes three times, old ones again, in any order; one lease is lost while its holder lives."""
     world.submit()
-    doorbell = Doorbell(make_app(Settings(broker_url=world.valkey.url, queue=world.name)))
+    queue = ChunkQueue(make_app(Settings(broker_url=world.valkey.url, queue=world.name)))
     sent: list[tuple[int, int]] = []
     stop = threading.Event()
 
@@ -30,8 +31,7 @@ def messages_repeated(world: World) -> str:
             sent.extend(new)
             again = new * 2 + world.random.sample(sent, min(len(sent), 3))
             world.random.shuffle(again)
-            for chunk_id, attempt in again:
-                doorbell.ring(chunk_id, attempt)
+            queue.publish([Message(*message) for message in again])
 
     thread = threading.Thread(target=repeat)
     thread.start()

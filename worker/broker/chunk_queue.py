@@ -1,6 +1,9 @@
-"""The broker as the scheduler uses it: ring with a chunk's id and attempt, and count what lies unread."""
+"""The broker as the scheduler uses it: publish chunks' ids and attempts, and count the messages that wait.
 
-from collections.abc import Iterator
+A message only wakes a worker: a lost or doubled one costs time, never a scan.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from celery import Celery
@@ -8,24 +11,34 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.utils.url import maybe_sanitize_url
 
+from db.queries.chunks.claims import Message
 from worker.broker.app_factory import COLORIZE_CHUNK, CONNECT_SECONDS
 from worker.errors import ServiceUnavailable
 
 
-class Doorbell:
+class ChunkQueue:
     """Every method raises ServiceUnavailable, with the broker's address and without its password."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
         self._queue = str(app.conf.task_default_queue)
 
-    def ring(self, chunk_id: int, attempt: int) -> None:
-        """Send one message."""
-        with self._broker():
-            self._app.send_task(COLORIZE_CHUNK, args=[chunk_id, attempt], queue=self._queue, retry=False)
+    def publish(self, messages: Sequence[Message]) -> None:
+        """Send all messages over one connection: a connection for each took ten times as long as the message."""
+        if not messages:
+            return
+        with self._broker() as connection, self._app.amqp.Producer(connection, auto_declare=False) as producer:
+            for message in messages:
+                self._app.send_task(
+                    COLORIZE_CHUNK,
+                    args=[message.chunk_id, message.attempt],
+                    queue=self._queue,
+                    producer=producer,
+                    retry=False,
+                )
 
-    def unread(self) -> int:
-        """Messages that no worker has taken yet. Declares the queue, should the broker have lost it."""
+    def depth(self) -> int:
+        """Messages that no worker has taken yet. Declares the queue if the broker has lost it."""
         with self._broker() as connection:
             declared = connection.default_channel.queue_declare(queue=self._queue, durable=True, auto_delete=False)
             return int(declared.message_count)

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from db.migrations import check_up_to_date
 from db.session import make_engine
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.inference.connection import ServerInfo
 from worker.instance import Runtime
@@ -175,8 +175,8 @@ class Supervisor:
 
     def _wait_for_services(self) -> None:
         wait_for(lambda: check_up_to_date(self._engine), self._stopping, self._health.turn)
-        doorbell = Doorbell(make_app(self._settings, answer_seconds=CONNECT_SECONDS))
-        wait_for(doorbell.unread, self._stopping, self._health.turn)
+        queue = ChunkQueue(make_app(self._settings, answer_seconds=CONNECT_SECONDS))
+        wait_for(queue.depth, self._stopping, self._health.turn)
         self._health.turn(LOADING)
 
     def _wait_for_model(self) -> ServerInfo | None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import LeaseLost
 from db.models.base import UtcDateTime
-from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.models.jobs import OUT, UNFINISHED, Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.models.pool import Worker
 from db.queries import bulk
 from db.queries.chunks import tallies
@@ -152,7 +152,7 @@ def end_pauses(session: Session, job_id: int) -> None:
     """The job's chunks that wait before their next try are due at once."""
     session.execute(
         update(Chunk)
-        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, Chunk.not_before.is_not(None))
+        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, UNFINISHED, Chunk.not_before.is_not(None))
         .values(not_before=None)
         .execution_options(synchronize_session=False)
     )
@@ -162,7 +162,7 @@ def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Messa
     """Chunks whose holder has not been heard of since its lease ended."""
     rows = session.execute(
         select(Chunk.id, Chunk.attempt)
-        .where(Chunk.state == ChunkState.LEASED, Chunk.lease_expires_at < now)
+        .where(Chunk.state == ChunkState.LEASED, OUT, Chunk.lease_expires_at < now)
         .order_by(Chunk.lease_expires_at)
         .limit(limit)
     )
@@ -172,7 +172,7 @@ def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Messa
 def held_by(session: Session, workers: Sequence[str]) -> list[Message]:
     """Chunks that one of these holders has a lease on."""
     rows = session.execute(
-        select(Chunk.id, Chunk.attempt).where(Chunk.state == ChunkState.LEASED, Chunk.worker.in_(workers))
+        select(Chunk.id, Chunk.attempt).where(Chunk.state == ChunkState.LEASED, OUT, Chunk.worker.in_(workers))
     )
     return [Message(row[0], row[1]) for row in rows]
 
@@ -182,7 +182,7 @@ def holders(session: Session, prefix: str) -> list[str]:
     return list(
         session.scalars(
             select(Chunk.worker)
-            .where(Chunk.state == ChunkState.LEASED, Chunk.worker.startswith(prefix, autoescape=True))
+            .where(Chunk.state == ChunkState.LEASED, OUT, Chunk.worker.startswith(prefix, autoescape=True))
             .distinct()
         )
     )

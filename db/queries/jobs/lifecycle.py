@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound, UsageError
 from db.models.base import UtcDateTime
-from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
+from db.models.jobs import HAS_FAILED, OUT, UNFINISHED, Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.queries import bulk
 
 STOPPED_JOB_SETTLES = timedelta(seconds=30)
@@ -189,7 +189,7 @@ def _take_back_queued(session: Session, job_id: int) -> None:
     """Chunks that lie with the broker are pending again; their messages, should they arrive, claim nothing."""
     session.execute(
         update(Chunk)
-        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.QUEUED)
+        .where(Chunk.job_id == job_id, Chunk.state == ChunkState.QUEUED, OUT)
         .values(state=ChunkState.PENDING, queued_at=None)
     )
 
@@ -204,7 +204,7 @@ def complete_finished(session: Session, *, now: datetime) -> list[int]:
             .with_for_update(skip_locked=True, key_share=True)
         )
     ).all()
-    unfinished = select(Chunk.id).where(Chunk.job_id == Job.id, Chunk.state != ChunkState.DONE).exists()
+    unfinished = select(Chunk.id).where(Chunk.job_id == Job.id, UNFINISHED).exists()
     return list(
         session.scalars(
             update(Job)
@@ -223,10 +223,12 @@ def abort_failing(session: Session, *, now: datetime) -> list[int]:
     """
     goes_on = Job.state.in_((JobState.RUNNING, JobState.PAUSED))
     watched = select(Job.id).where(goes_on, Job.max_failures.is_not(None))
-    job_ids = session.scalars(watched.order_by(Job.id).with_for_update(skip_locked=True)).all()
+    # Without key_share, the lock would conflict with the one that the foreign key of each record's tally takes: with
+    # some hundred workers at least one of them holds it at any time, and no job would ever be aborted.
+    job_ids = session.scalars(watched.order_by(Job.id).with_for_update(skip_locked=True, key_share=True)).all()
     if not job_ids:
         return []
-    failed = select(func.sum(Chunk.failed_count)).where(Chunk.job_id == Job.id).scalar_subquery()
+    failed = select(func.sum(Chunk.failed_count)).where(Chunk.job_id == Job.id, HAS_FAILED).scalar_subquery()
     aborted = session.scalars(
         update(Job)
         .where(Job.id.in_(job_ids), failed > Job.max_failures)
@@ -264,7 +266,7 @@ def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datet
     """How many of its chunks must not be tried again yet, after failures that may pass; and when the first may."""
     row = session.execute(
         select(func.count(), func.min(Chunk.not_before)).where(
-            Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, Chunk.not_before > now
+            Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, UNFINISHED, Chunk.not_before > now
         )
     ).one()
     return row[0], row[1]
@@ -272,7 +274,7 @@ def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datet
 
 def failure_that_may_pass(session: Session, job_id: int, *, now: datetime) -> Scan | None:
     """One of the scans that wait to be tried again, with its error; None where none does."""
-    waits = Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, Chunk.not_before > now
+    waits = Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, UNFINISHED, Chunk.not_before > now
     failed = Scan.state == ScanState.PENDING, Scan.error_code.is_not(None)
     return session.scalars(select(Scan).join(Chunk, Scan.chunk_id == Chunk.id).where(*waits, *failed).limit(1)).first()
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict
-from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
+from db.models.jobs import HAS_FAILED, Chunk, Job, JobState, Scan, ScanState
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle
 
@@ -49,7 +49,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
 
 def _expect_to_go_on(session: Session, job: Job) -> None:
     """Others than those with the code that was asked for may be more failures than the job allows."""
-    left = session.scalar(select(func.sum(Chunk.failed_count)).where(Chunk.job_id == job.id)) or 0
+    left = session.scalar(select(func.sum(Chunk.failed_count)).where(Chunk.job_id == job.id, HAS_FAILED)) or 0
     if job.max_failures is not None and left > job.max_failures:
         raise Conflict(
             f"job {job.id} allows {job.max_failures} failed scans, and {left} have failed with other codes: it would "

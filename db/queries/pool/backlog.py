@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models.jobs import Chunk, ChunkState, Job, JobState
+from db.models.jobs import UNFINISHED, Chunk, ChunkState, Job, JobState
 from db.models.pool import Worker
 
 
@@ -30,7 +30,7 @@ def backlog(session: Session, *, heard_after: datetime) -> Backlog:
     chunks = session.execute(
         select(Chunk.state, func.count(), func.sum(left))
         .join(Job, Job.id == Chunk.job_id)
-        .where(Job.state == JobState.RUNNING, Chunk.state.in_(unfinished))
+        .where(Job.state == JobState.RUNNING, UNFINISHED)
         .group_by(Chunk.state)
     ).all()
     workers, children = session.execute(

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy import Engine, inspect
@@ -32,16 +32,16 @@ _RECORDED_CHUNKS = 400
 _LEASE_SECONDS = 600.0
 
 
-class CollectingDoorbell:
+class CollectingQueue:
     """Keeps what would go to the broker, whose part is not what is measured here."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
 
-    def ring(self, chunk_id: int, attempt: int) -> None:
-        self.messages.append(Message(chunk_id, attempt))
+    def publish(self, messages: Sequence[Message]) -> None:
+        self.messages += messages
 
-    def unread(self) -> int:
+    def depth(self) -> int:
         return len(self.messages)
 
 
@@ -89,12 +89,12 @@ def _measure(bench: Bench, engine: Engine, database: str, folder: Path, manifest
         "rows", f"submit {count:,} scans from a manifest, {database}", seconds, "s", must=must, aim=aim,
         lower_is_better=True, detail=f"{count / seconds:,.0f} scans/s; {cpu:.1f} s of it this process' own",
     )  # fmt: skip
-    doorbell = CollectingDoorbell()
+    queue = CollectingQueue()
     began = time.perf_counter()
-    _dispatch(engine, settings, doorbell, chunk_count=-(-count // _CHUNK_SCANS))
+    _dispatch(engine, settings, queue, chunk_count=-(-count // _CHUNK_SCANS))
     seconds = time.perf_counter() - began
-    yield Figure("rows", f"dispatch, {database}", len(doorbell.messages) * _CHUNK_SCANS / seconds, "scans/s")
-    some = doorbell.messages[:_RECORDED_CHUNKS]
+    yield Figure("rows", f"dispatch, {database}", len(queue.messages) * _CHUNK_SCANS / seconds, "scans/s")
+    some = queue.messages[:_RECORDED_CHUNKS]
     began = time.perf_counter()
     recorded = sum(_record(engine, message) for message in some)
     seconds = time.perf_counter() - began
@@ -102,17 +102,17 @@ def _measure(bench: Bench, engine: Engine, database: str, folder: Path, manifest
     yield Figure("rows", f"record, {database}", recorded / seconds, "scans/s", detail=said)
 
 
-def _dispatch(engine: Engine, settings: Settings, doorbell: CollectingDoorbell, chunk_count: int) -> None:
+def _dispatch(engine: Engine, settings: Settings, queue: CollectingQueue, chunk_count: int) -> None:
     now = utc_now()
     with session_scope(engine) as session:
         worker = Worker(name="bench", children=32, started_at=now, heartbeat_at=now, device=None, checkpoint=None)
         workers.register(session, worker)
-    while len(doorbell.messages) < chunk_count:
-        before = len(doorbell.messages)
-        Dispatcher(engine, doorbell, settings).round()  # type: ignore[arg-type]
-        for message in doorbell.messages[before:]:
+    while len(queue.messages) < chunk_count:
+        before = len(queue.messages)
+        Dispatcher(engine, queue, settings).round()  # type: ignore[arg-type]
+        for message in queue.messages[before:]:
             _claim(engine, message)  # as children would, which makes room for more
-        if len(doorbell.messages) == before:
+        if len(queue.messages) == before:
             return
 
 

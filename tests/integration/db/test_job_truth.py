@@ -56,7 +56,7 @@ def test_whatever_happens_the_job_database_is_true_and_every_job_can_end(engine:
 
 # What is put wrong: the module, its function, a piece of the function's text, and what stands there instead.
 FAULTS = {
-    "lost count": (leases, "record", "        chunks.recount(", "        runs and chunks.recount("),
+    "lost count": (leases, "record", "        claims.recount(", "        runs and claims.recount("),
     "chunk claimed twice": (
         claims,
         "claim",

@@ -137,3 +137,18 @@ def test_two_dispatchers_at_once_take_different_chunks(engine: Engine, other: Th
     assert isinstance(second, list)
     assert (len(first), len(second)) == (3, 1)
     assert not set(first) & set(second)
+
+
+def test_a_job_that_fails_too_often_is_aborted_while_others_record(engine: Engine) -> None:
+    """With hundreds of workers, one of them is in the middle of a record of this job at any time."""
+    job_id = make_job(engine, scan_count=2, chunk_scans=1)
+    with session_scope(engine) as session:
+        session.execute(text("UPDATE job SET max_failures = 0"))
+    failing, recording = leased(engine, job_id), leased(engine, job_id)
+    with session_scope(engine) as session:
+        fail_all(session, failing)
+
+    with session_scope(engine) as session:
+        fail_all(session, recording)
+        with session_scope(engine) as scheduler:
+            assert lifecycle.abort_failing(scheduler, now=NOON) == [job_id]

@@ -20,7 +20,7 @@ from scheduler.daemon.lease_expiry import expire
 from scheduler.standalone.services import ValkeyServer
 from tests.rows import make_job
 from worker.broker.app_factory import make_app
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable
 from worker.settings.settings import Settings
 
@@ -31,13 +31,13 @@ def settings(valkey: ValkeyServer) -> Settings:
 
 
 @pytest.fixture
-def doorbell(settings: Settings) -> Doorbell:
-    return Doorbell(make_app(settings, answer_seconds=2))
+def queue(settings: Settings) -> ChunkQueue:
+    return ChunkQueue(make_app(settings, answer_seconds=2))
 
 
 @pytest.fixture
-def dispatcher(engine: Engine, doorbell: Doorbell, settings: Settings) -> Dispatcher:
-    return Dispatcher(engine, doorbell, settings)
+def dispatcher(engine: Engine, queue: ChunkQueue, settings: Settings) -> Dispatcher:
+    return Dispatcher(engine, queue, settings)
 
 
 def start_worker(engine: Engine, children: int, *, heard: timedelta = timedelta()) -> None:
@@ -51,12 +51,12 @@ def age_the_queue(engine: Engine, seconds: float) -> None:
         session.execute(update(Chunk).values(queued_at=utc_now() - timedelta(seconds=seconds)))
 
 
-def test_the_queue_is_kept_at_a_few_chunks_a_child(engine: Engine, dispatcher: Dispatcher, doorbell: Doorbell) -> None:
+def test_the_queue_is_kept_at_a_few_chunks_a_child(engine: Engine, dispatcher: Dispatcher, queue: ChunkQueue) -> None:
     make_job(engine, scan_count=20, chunk_scans=1)
     start_worker(engine, children=3)
 
     assert [dispatcher.round(), dispatcher.round()] == [6, 0]
-    assert doorbell.unread() == 6
+    assert queue.depth() == 6
 
 
 @pytest.mark.parametrize("heard", [None, timedelta(minutes=5)])
@@ -69,7 +69,7 @@ def test_nothing_is_sent_while_no_worker_lives(engine: Engine, dispatcher: Dispa
 
 
 def test_what_a_broker_lost_is_sent_again(
-    engine: Engine, dispatcher: Dispatcher, doorbell: Doorbell, valkey: ValkeyServer
+    engine: Engine, dispatcher: Dispatcher, queue: ChunkQueue, valkey: ValkeyServer
 ) -> None:
     make_job(engine, scan_count=3, chunk_scans=1)
     start_worker(engine, children=2)
@@ -79,11 +79,11 @@ def test_what_a_broker_lost_is_sent_again(
     age_the_queue(engine, 31)
 
     assert [dispatcher.round(), dispatcher.round()] == [3, 0]
-    assert doorbell.unread() == 3
+    assert queue.depth() == 3
 
 
 def test_what_lies_unread_with_the_broker_is_not_sent_again(
-    engine: Engine, dispatcher: Dispatcher, doorbell: Doorbell
+    engine: Engine, dispatcher: Dispatcher, queue: ChunkQueue
 ) -> None:
     make_job(engine, scan_count=3, chunk_scans=1)
     start_worker(engine, children=2)
@@ -91,7 +91,7 @@ def test_what_lies_unread_with_the_broker_is_not_sent_again(
     age_the_queue(engine, 3600)
 
     assert dispatcher.round() == 0
-    assert doorbell.unread() == 3
+    assert queue.depth() == 3
 
 
 def test_a_round_without_a_broker_loses_nothing(engine: Engine, dispatcher: Dispatcher, valkey: ValkeyServer) -> None:

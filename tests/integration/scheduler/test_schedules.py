@@ -24,7 +24,7 @@ from scheduler.schedules.runner import Beat
 from scheduler.submission.submitter import Submission
 from tests.at_once import AtOnce
 from worker.broker.app_factory import make_app
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings.settings import Settings
 from worker.storage import S3Options
@@ -252,11 +252,11 @@ def test_whoever_watches_sees_what_the_latest_firing_came_to(world: World) -> No
     assert fired == at(28, 0).timestamp()
 
 
-class EmptyQueue(Doorbell):
+class EmptyQueue(ChunkQueue):
     def __init__(self) -> None:
         pass
 
-    def unread(self) -> int:
+    def depth(self) -> int:
         return 0
 
 

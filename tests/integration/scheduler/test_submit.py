@@ -222,7 +222,7 @@ def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tup
 
     with session_scope(engine) as session:
         lifecycle.set_priority(session, job_id, 7)
-        assert [row[1] for row in dispatch.waiting_by_job(session, now=NOON)] == [7]
+        assert [row[1] for row in dispatch.waiting_by_job(session, now=NOON, limit=9)] == [7]
         lifecycle.change_state(session, job_id, JobState.CANCELLED, now=NOON)
         with pytest.raises(UsageError, match="cancelled"):
             lifecycle.set_priority(session, job_id, 8)

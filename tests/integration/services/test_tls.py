@@ -17,11 +17,12 @@ import trustme
 from pydantic import SecretStr
 
 from db.errors import DatabaseUnavailable
+from db.queries.chunks.claims import Message
 from db.session import make_engine, read_scope
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.services import PostgreSQLServer
 from worker.broker.app_factory import make_app
-from worker.broker.chunk_queue import Doorbell
+from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
@@ -61,10 +62,10 @@ def misnamed(tmp_path: Path) -> Certificates:
     return Certificates(tmp_path / "misnamed", "elsewhere.example")
 
 
-def doorbell(port: int, password: str, authority: Path | None) -> Doorbell:
+def queue(port: int, password: str, authority: Path | None) -> ChunkQueue:
     url = f"rediss://:{password}@127.0.0.1:{port}/0"
     settings = Settings(broker_url=SecretStr(f"{url}?ssl_ca_certs={authority}" if authority else url))
-    return Doorbell(make_app(settings, answer_seconds=3))
+    return ChunkQueue(make_app(settings, answer_seconds=3))
 
 
 def password_of(server: ValkeyServer) -> str:
@@ -73,9 +74,9 @@ def password_of(server: ValkeyServer) -> str:
 
 def test_the_broker_is_used_over_tls_by_who_trusts_its_authority(valkey: ValkeyServer, trusted: Certificates) -> None:
     with tls_before(valkey.port, trusted) as port:
-        bell = doorbell(port, password_of(valkey), trusted.authority)
-        bell.ring(1, 1)
-        assert bell.unread() == 1
+        bell = queue(port, password_of(valkey), trusted.authority)
+        bell.publish([Message(1, 1)])
+        assert bell.depth() == 1
 
 
 def test_a_broker_is_refused_that_is_another_s_or_wants_another_password(
@@ -83,14 +84,14 @@ def test_a_broker_is_refused_that_is_another_s_or_wants_another_password(
 ) -> None:
     with tls_before(valkey.port, trusted) as port, tls_before(valkey.port, misnamed) as other:
         refused = [
-            ("(?i)certificate", doorbell(port, password_of(valkey), strange.authority)),
-            ("(?i)certificate", doorbell(port, password_of(valkey), None)),
-            ("(?i)certificate", doorbell(other, password_of(valkey), misnamed.authority)),
-            ("(?i)password", doorbell(port, "hunter2", trusted.authority)),
+            ("(?i)certificate", queue(port, password_of(valkey), strange.authority)),
+            ("(?i)certificate", queue(port, password_of(valkey), None)),
+            ("(?i)certificate", queue(other, password_of(valkey), misnamed.authority)),
+            ("(?i)password", queue(port, "hunter2", trusted.authority)),
         ]
         for reason, bell in refused:
             with pytest.raises(ServiceUnavailable, match=reason) as failed:
-                bell.unread()
+                bell.depth()
             assert "hunter2" not in failed.value.message
 
 
