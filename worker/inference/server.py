@@ -162,7 +162,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker.inference.server", description="Photochrom's model server")
     parser.add_argument("--socket", type=Path, required=True, help="path of the Unix socket to listen on")
     parser.add_argument("--checkpoint", type=Path, help="folder of the checkpoint")
-    parser.add_argument("--embedding", help="bundled, compact, imagenet, or a file; default: the checkpoint's best")
+    parser.add_argument("--embedding", help="inception_resnet_v2, compact, imagenet, or a file; default: the card's")
     parser.add_argument("--head", choices=["paper", "vivid"], help="default: the checkpoint's choice")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what is faster here")
     parser.add_argument("--batch-size", type=int, help="scans in one device batch; default: what is fastest here")

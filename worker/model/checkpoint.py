@@ -17,6 +17,7 @@ NETWORK = "fusion-1"  # changes whenever older weights no longer fit network.py
 CARD_FILE = "card.json"
 BUNDLED = "first"
 IMAGENET = "imagenet"  # the embedding with the weights that Keras fetches
+FORMER_EMBEDDING_NAMES = {"bundled": "inception_resnet_v2"}  # in cards and settings of earlier versions
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Card:
 
     `files` gives each weight file's SHA-256; `id` follows from them. `embeddings` says of each, by name, which network
     it is, how it was trained, its files, the side its input is scaled to (px) and the temperature that its logits are
-    divided by; `embedding` names the one that colours best. `heads` are those trained, `head` the one to use.
+    divided by; `embedding` names the one to use. `heads` are those trained, `head` the one to use.
     """
 
     id: str
@@ -42,6 +43,8 @@ class Card:
     figures: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; 0.38 is Zhang et al.'s
+    input_px: int = 400  # the side of the square that the network sees, a multiple of 8
+    features: Mapping[str, Any] | None = None  # the map's network: files, input_px, licence, origin; None: no map
 
     def variant(self, head: str, embedding: str, fingerprint: Callable[[], str]) -> str:
         """The id that scans are recorded with: the card's, and what else than its own choices coloured them.
@@ -119,9 +122,19 @@ def head_of(card: Card, wanted: str | None) -> Literal["paper", "vivid"]:
     return "vivid" if head == "vivid" else "paper"
 
 
+def present_embedding_name(name: str) -> str:
+    """The name that an embedding has now, given that or a former one."""
+    return FORMER_EMBEDDING_NAMES.get(name, name)
+
+
 def check_embedding(card: Card, wanted: str | None) -> None:
     """Raises CheckpointError for what is neither an embedding of the checkpoint, nor Keras' own, nor a file."""
-    if wanted is None or wanted in card.embeddings or wanted == IMAGENET or Path(wanted).is_file():
+    if (
+        wanted is None
+        or present_embedding_name(wanted) in card.embeddings
+        or wanted == IMAGENET
+        or Path(wanted).is_file()
+    ):
         return
     raise CheckpointError(f"the embedding {wanted!r} is neither a name nor a file; give {embedding_choices(card)}")
 
@@ -152,13 +165,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    embeddings = {present_embedding_name(name): about for name, about in values["embeddings"].items()}
+    return {"embedding": present_embedding_name(values["embedding"]), "embeddings": embeddings}
+
+
 def _parse(path: Path) -> Card:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         known = {key: values[key] for key in (f.name for f in fields(Card)) if key in values}
         mean_a, mean_b = known["training_mean_ab"]
+        known |= _with_present_names(known)
         lists = {"heads": tuple(known["heads"]), "limits": tuple(known.get("limits", ()))}
         card = Card(**known | lists | {"training_mean_ab": (mean_a, mean_b)})
+        if card.input_px % 8 or not 64 <= card.input_px <= 400:
+            raise ValueError(f"input_px is {card.input_px}; expected a multiple of 8, 64 to 400")
         if card.head not in card.heads or card.embedding not in card.embeddings:
             raise ValueError("its head or embedding is none of those it lists")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -1,7 +1,7 @@
 """The embedding: the 1000 ImageNet class probabilities that a classifier gives for a scan.
 
-Which classifier is a choice by name: `bundled`, the checkpoint's own InceptionResNetV2; `compact`, the checkpoint's
-small one, if it has one; `imagenet`, InceptionResNetV2 with Keras' own weights, fetched once and cached by Keras where
+Which classifier is a choice by name: `inception_resnet_v2`, the checkpoint's own; `compact`, its small one, if it
+has one; `imagenet`, InceptionResNetV2 with Keras' own weights, fetched once and cached by Keras where
 the machine can; or a file of Keras weights of `keras.applications`' InceptionResNetV2.
 The fusion network gets the square roots of the probabilities: vectors of length 1 in which the second and third guess
 still count, and whose scale is the same for every classifier, so that weights can be exchanged.
@@ -19,7 +19,8 @@ from keras import ops
 from worker.errors import CheckpointError
 from worker.model import compact, inception_resnet_v2
 from worker.model import weights as weights_io
-from worker.model.checkpoint import IMAGENET, Card, check_embedding, embedding_choices
+from worker.model.checkpoint import IMAGENET, Card, check_embedding, embedding_choices, present_embedding_name
+from worker.model.grey_input import classifier_input, lightness_to_grey, resized
 from worker.model.weights import Layers
 
 Tensor = Any
@@ -60,9 +61,7 @@ class Embedding:
         return FEATURE_MAPS[self.architecture](self._input(lightness), self.layers[:-1])
 
     def _input(self, lightness: Tensor) -> Tensor:
-        grey = lightness_to_grey(lightness)
-        resized = ops.image.resize(grey, (self.side_px, self.side_px), antialias=True)  # (batch, 299, 299, 1), 0..255
-        return classifier_input(resized)
+        return classifier_input(resized(lightness_to_grey(lightness), self.side_px))  # (batch, 299, 299, 3)
 
 
 def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:
@@ -70,27 +69,12 @@ def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:
 
     Raises CheckpointError for an embedding that is missing, damaged or can't be fetched.
     """
-    name = name or card.embedding
+    name = present_embedding_name(name or card.embedding)
     if name not in card.embeddings:
         return Embedding(name, "inception_resnet_v2", load_keras_layers(name, card))
     about = card.embeddings[name]
     layers = weights_io.read_embedding(folder, about["files"])
     return Embedding(name, about["architecture"], layers, int(about["input_px"]), float(about["temperature"]))
-
-
-def classifier_input(grey: Tensor) -> Tensor:
-    """Grey (batch, side, side, 1), 0..255 -> (batch, side, side, 3), -1..1, as InceptionResNetV2 expects."""
-    return ops.repeat(grey / 127.5 - 1.0, 3, axis=-1)
-
-
-def lightness_to_grey(lightness: Tensor) -> Tensor:
-    """L*, 0..100 -> sRGB grey, 0..255; the same as `lab.lightness_to_grey`, as tensors."""
-    f = (lightness + 16.0) / 116.0
-    luminance = ops.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
-    luminance = ops.clip(luminance, 0.0, 1.0)
-    # The power of a number near 0 has no finite slope; where's other branch is taken there.
-    bright = 1.055 * ops.maximum(luminance, 0.0031308) ** (1 / 2.4) - 0.055
-    return 255.0 * ops.where(luminance > 0.0031308, bright, 12.92 * luminance)
 
 
 def build_classifier(side_px: int = EMBEDDING_PX, weights: str | None = None) -> keras.Model:

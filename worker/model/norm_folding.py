@@ -28,11 +28,15 @@ def fold_network(model: keras.Model) -> dict[str, Floats]:
 
 
 def _fold_fusion(model: keras.Model) -> dict[str, Floats]:
-    """One norm follows the sum of the fusion's two halves: both kernels are scaled, the embedding's gets the bias."""
+    """One norm follows the sum of the fusion's parts: each kernel is scaled, the embedding's gets the bias."""
     norm = model.get_layer("fusion_norm")
     of_places, _ = fold_norm(np.asarray(model.get_layer("fusion_encoder").get_weights()[0]), norm)
     of_scan, bias = fold_norm(np.asarray(model.get_layer("fusion_embedding").get_weights()[0]), norm)
-    return {"fusion_encoder.kernel": of_places, "fusion_embedding.kernel": of_scan, "fusion_embedding.bias": bias}
+    folded = {"fusion_encoder.kernel": of_places, "fusion_embedding.kernel": of_scan, "fusion_embedding.bias": bias}
+    if any(layer.name == "fusion_map" for layer in model.layers):
+        of_map, _ = fold_norm(np.asarray(model.get_layer("fusion_map").get_weights()[0]), norm)
+        folded["fusion_map.kernel"] = of_map
+    return folded
 
 
 def for_head(weights: Mapping[str, Floats], head: Head) -> dict[str, Floats]:

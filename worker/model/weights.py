@@ -1,4 +1,4 @@
-"""Weights as safetensors files: the fusion in float16, the embedding in int8 with a scale per channel, in shards."""
+"""Weights as safetensors files: float16; embeddings, the largest, in int8 with a scale a channel, in shards."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +15,7 @@ Floats = NDArray[np.float32]
 Layers = list[tuple[Floats, Floats]]  # kernel and bias of each layer, in order
 
 FUSION_FILE = "fusion.safetensors"
+FEATURES_FILE = "features.safetensors"
 EMBEDDING_FILE = "embedding-{name}-{number}.safetensors"
 SHARD_BYTES = 40_000_000  # well under 45 MB, which hosts of repositories accept
 
@@ -60,6 +61,24 @@ def read_embedding(folder: Path, names: Iterable[str]) -> Layers:
         (arrays[f"{n}.kernel"].astype(np.float32) * arrays[f"{n}.scale"], arrays[f"{n}.bias"].astype(np.float32))
         for n in numbers
     ]
+
+
+def write_features(folder: Path, layers: Sequence[tuple[Floats, Floats]]) -> list[str]:
+    """Writes the feature network's layers as float16; returns the file's name."""
+    pairs = {f"{number:03}": pair for number, pair in enumerate(layers)}
+    arrays = {f"{number}.kernel": kernel for number, (kernel, _) in pairs.items()}
+    arrays |= {f"{number}.bias": bias for number, (_, bias) in pairs.items()}
+    _write(folder / FEATURES_FILE, {name: np.asarray(value, np.float16) for name, value in arrays.items()})
+    return [FEATURES_FILE]
+
+
+def read_features(folder: Path, names: Iterable[str]) -> Layers:
+    """Kernel and bias of each layer of the feature network, in order, as float32."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in names:
+        arrays.update(_read(folder / name))
+    numbers = sorted({name.split(".")[0] for name in arrays})
+    return [(arrays[f"{n}.kernel"].astype(np.float32), arrays[f"{n}.bias"].astype(np.float32)) for n in numbers]
 
 
 def _shards(layers: Sequence[tuple[Floats, Floats]]) -> list[dict[str, NDArray[np.generic]]]:

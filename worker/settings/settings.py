@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     checkpoint: Path | None = Field(None, description="Folder of a checkpoint; unset means the bundled one.")
     embedding: str | None = Field(
         None,
-        description="The embedding: bundled, compact, imagenet, or a file of weights; unset: the checkpoint's best.",
+        description="The embedding: inception_resnet_v2, compact, imagenet, or a file; unset: the card's.",
     )
     head: Literal["paper", "vivid"] | None = Field(
         None, description="The network's head: paper or vivid; unset means the checkpoint's own choice."

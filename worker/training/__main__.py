@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
     train.add_argument(
         "--embedding", nargs="*", default=[],
-        help="what the fusion is trained with: bundled, compact, imagenet or a file (default: all of --checkpoint's)",
+        help="what the fusion is trained with: names of --checkpoint's (default: all), imagenet or a file",
     )  # fmt: skip
     train.add_argument("--checkpoint", type=Path, help="whose embeddings are used (default: the bundled one)")
     train.add_argument(
@@ -128,7 +128,9 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", choices=["paper", "vivid"], help="the one to use unless told otherwise")
     parser.add_argument("--embedding", type=Path, help="refitted.weights.h5 of `distill`: InceptionResNetV2")
     parser.add_argument("--compact", type=Path, help="the same of `distill --architecture compact`")
-    parser.add_argument("--best", choices=["bundled", "compact"], help="the one to use unless told otherwise")
+    parser.add_argument(
+        "--best", choices=["inception_resnet_v2", "compact"], help="the one to use unless told otherwise"
+    )
     parser.add_argument("--annealing-temperature", type=float, default=0.38, help="of the vivid head's colours, 0 to 1")
     parser.add_argument("--about", type=Path, required=True, help="JSON for the card: training, embeddings, limits")
 
@@ -136,7 +138,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
 def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="folder or tar of colour photos")
     parser.add_argument("--checkpoint", type=Path, help="default: the bundled one")
-    parser.add_argument("--embedding", help="bundled, compact, imagenet, or a file of Keras weights")
+    parser.add_argument("--embedding", help="inception_resnet_v2, compact, imagenet, or a file of Keras weights")
     parser.add_argument("--head", choices=["paper", "vivid"], help="default: the card's")
     parser.add_argument(
         "--embedding-npz", nargs="*", type=Path, default=[], help="classifiers' logits to stand in for it"

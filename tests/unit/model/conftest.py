@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from worker.model import compact, inception_resnet_v2
+from worker.model import compact, features, inception_resnet_v2
 from worker.model.embedding import build_classifier
 from worker.model.network import build_network
 from worker.model.weights import Layers
-from worker.training.export.checkpoint import TrainedEmbedding, export
+from worker.training.export.checkpoint import TrainedEmbedding, TrainedFeatures, export
 
 SMALLEST_PX = 75  # InceptionResNetV2 takes no smaller image
 
@@ -33,13 +33,40 @@ def classifier_layers(classifier: keras.Model) -> Layers:
 
 
 @pytest.fixture(scope="session")
+def feature_layers() -> Layers:
+    """An untrained feature network: batch norms folded, so that only its shapes are EfficientNet-Lite2's."""
+    rng = np.random.default_rng(0)
+    layers, channels = [(rng.normal(0, 0.1, (3, 3, 3, 32)), np.zeros(32))], 32
+    for expands, side, _, out in features.BLOCKS:
+        wide = 6 * channels if expands else channels
+        if expands:
+            layers.append((rng.normal(0, 0.1, (1, 1, channels, wide)), np.zeros(wide)))
+        layers.append((rng.normal(0, 0.1, (side, side, wide)), np.zeros(wide)))
+        layers.append((rng.normal(0, 0.1, (1, 1, wide, out)), np.zeros(out)))
+        channels = out
+    return [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in layers]
+
+
+@pytest.fixture(scope="session")
+def map_checkpoint_folder(feature_layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained checkpoint with a map, which sees scans at 64 px."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "with-map"
+    small = {"architecture": "compact", "input_px": 32, "temperature": 1.0}
+    embeddings = {"compact": TrainedEmbedding(compact.fold(compact.build_compact(32)), small)}
+    map_network = TrainedFeatures(feature_layers, {"licence": "none", "origin": "untrained"})
+    network = build_network("both", 64, features="lite2")
+    export(folder, "with-map", network, embeddings, {}, features=map_network, input_px=64)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def checkpoint_folder(classifier_layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained checkpoint; tests that change it copy it first."""
     folder = tmp_path_factory.mktemp("checkpoints") / "untrained"
     about = {"architecture": "inception_resnet_v2", "input_px": SMALLEST_PX, "temperature": 1.0}
     small = {"architecture": "compact", "input_px": 32, "temperature": 1.0}
     embeddings = {
-        "bundled": TrainedEmbedding(classifier_layers, about),
+        "inception_resnet_v2": TrainedEmbedding(classifier_layers, about),
         "compact": TrainedEmbedding(compact.fold(compact.build_compact(32)), small),
     }
     export(folder, "untrained", build_network("both", 32), embeddings, {}, ("untrained",))

@@ -23,8 +23,8 @@ def folder(tmp_path: Path) -> Path:
         network=checkpoint.NETWORK,
         head="paper",
         heads=("paper",),
-        embedding="bundled",
-        embeddings={"bundled": {"input_px": 299, "temperature": 1.0, "files": []}},
+        embedding="inception_resnet_v2",
+        embeddings={"inception_resnet_v2": {"input_px": 299, "temperature": 1.0, "files": []}},
         files=files,
         training_mean_ab=(1.6, 7.7),
         training={},
@@ -86,13 +86,28 @@ def test_what_coloured_a_scan_is_told_where_it_is_not_the_cards_own_choice(folde
         raise AssertionError("reading all weights takes its time at every start")
 
     card = checkpoint.read_card(folder)
-    assert card.variant("paper", "bundled", not_asked) == card.id
+    assert card.variant("paper", "inception_resnet_v2", not_asked) == card.id
     assert card.variant("vivid", "imagenet", lambda: "aaaaaaaa") == f"{card.id}-vivid-embedding-aaaaaaaa"
 
 
 def test_a_card_whose_choice_is_not_in_its_list_is_refused(folder: Path) -> None:
     change(folder, lambda values: values.update(embedding="compact"))
     with pytest.raises(CheckpointError, match=r"card\.json is no model card"):
+        checkpoint.read_card(folder)
+
+
+def test_an_embeddings_former_name_is_still_read(folder: Path) -> None:
+    embeddings = {"bundled": {"input_px": 299, "temperature": 1.0, "files": []}}
+    change(folder, lambda values: values.update(embedding="bundled", embeddings=embeddings))
+    card = checkpoint.read_card(folder)
+    assert (card.embedding, list(card.embeddings)) == ("inception_resnet_v2", ["inception_resnet_v2"])
+    checkpoint.check_embedding(card, "bundled")
+
+
+@pytest.mark.parametrize("side", [402, 32, 800])
+def test_a_side_that_the_network_cannot_take_is_refused(folder: Path, side: int) -> None:
+    change(folder, lambda values: values.update(input_px=side))
+    with pytest.raises(CheckpointError, match=f"input_px is {side}; expected a multiple of 8, 64 to 400"):
         checkpoint.read_card(folder)
 
 

@@ -25,7 +25,7 @@ def test_a_scans_colours_do_not_depend_on_its_batch(colorizer: Colorizer) -> Non
     alone, _ = colorizer.predict(scans[2:])
     assert together.shape == (3, 400, 400, 2)
     assert together.dtype == np.float32
-    assert np.isnan(certainty).all()
+    assert ((certainty >= 0) & (certainty <= 1)).all()
     assert certainty.shape == (3,)
     np.testing.assert_allclose(together[2], alone[0], atol=0.01)
 
@@ -45,8 +45,17 @@ def test_batches_of_every_size_use_the_one_graph(colorizer: Colorizer) -> None:
 def test_decoding_a_scans_own_embedding_is_predicting(colorizer: Colorizer) -> None:
     scans = lightness(1)
     expected, _ = colorizer.predict(scans)
-    given, _ = colorizer.decode(colorizer.encode(scans), colorizer.embed(scans))
-    np.testing.assert_allclose(given, expected, atol=0.01)
+    decoded = colorizer.decode(colorizer.encode(scans), colorizer.embed(scans))
+    np.testing.assert_allclose(decoded.ab["paper"], expected, atol=0.01)
+
+
+def test_both_heads_come_from_one_pass(colorizer: Colorizer, checkpoint_folder: Path) -> None:
+    scans = lightness(2)
+    together = colorizer.predict_heads(scans)
+    assert list(together.ab) == ["paper", "vivid"]
+    vivid, certainty = Colorizer.load(checkpoint_folder, batch_size=2, head="vivid").predict(scans)
+    np.testing.assert_allclose(together.ab["vivid"], vivid, atol=0.01)
+    np.testing.assert_allclose(together.certainty, certainty, atol=1e-4)
 
 
 def test_another_shape_is_refused(colorizer: Colorizer) -> None:
@@ -54,9 +63,19 @@ def test_another_shape_is_refused(colorizer: Colorizer) -> None:
         colorizer.predict(np.zeros((1, 200, 200), np.float32))
 
 
+def test_a_checkpoint_with_a_map_sees_its_own_side(map_checkpoint_folder: Path) -> None:
+    colorizer = Colorizer.load(map_checkpoint_folder, batch_size=1)
+    scans = lightness(1)
+    ab, certainty = colorizer.predict(scans)
+    assert (ab.shape, certainty.shape) == ((1, 400, 400, 2), (1,))
+    assert [array.shape for array in colorizer.encode(scans)] == [
+        (1, 8, 8, 256), (1, 28, 28, 48), (1, 14, 14, 120), (1, 7, 7, 352),
+    ]  # fmt: skip
+
+
 def test_the_worker_learns_the_checkpoints_name(colorizer: Colorizer, checkpoint_folder: Path) -> None:
     assert colorizer.checkpoint_id == checkpoint.read_card(checkpoint_folder).id
-    assert (colorizer.head, colorizer.embedding, colorizer.batch_size) == ("paper", "bundled", 2)
+    assert (colorizer.head, colorizer.embedding, colorizer.batch_size) == ("paper", "inception_resnet_v2", 2)
 
 
 def test_the_other_head_and_embedding_can_be_asked_for(checkpoint_folder: Path, colorizer: Colorizer) -> None:
@@ -74,7 +93,7 @@ def test_in_bfloat16_the_colours_are_the_same_to_the_eye(checkpoint_folder: Path
     faster = Colorizer.load(checkpoint_folder, 1, head=head, precision="bfloat16")
 
     assert faster.precision == "bfloat16"
-    assert faster.encode(scans).dtype == np.float32
+    assert faster.encode(scans)[0].dtype == np.float32
     np.testing.assert_allclose(faster.predict(scans)[0], exact, atol=1.0)  # CIE units; 2.3 are just noticeable
 
 

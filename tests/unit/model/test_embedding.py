@@ -6,7 +6,7 @@ import pytest
 
 from worker.colour import lab
 from worker.errors import CheckpointError
-from worker.model import embedding, inception_resnet_v2
+from worker.model import embedding, grey_input, inception_resnet_v2
 from worker.model.checkpoint import Card, read_card
 from worker.model.weights import Layers
 
@@ -27,7 +27,9 @@ def test_the_folded_function_gives_the_logits_of_keras_applications(
 
 def test_an_embedding_is_the_square_roots_of_probabilities(classifier_layers: Layers) -> None:
     lightness = np.random.default_rng(2).uniform(0, 100, (2, 80, 80, 1)).astype("f")
-    given = np.asarray(embedding.Embedding("bundled", "inception_resnet_v2", classifier_layers, 75)(lightness))
+    given = np.asarray(
+        embedding.Embedding("inception_resnet_v2", "inception_resnet_v2", classifier_layers, 75)(lightness)
+    )
     assert given.shape == (2, 1000)
     np.testing.assert_allclose((given**2).sum(axis=1), 1, rtol=1e-4)
 
@@ -35,24 +37,24 @@ def test_an_embedding_is_the_square_roots_of_probabilities(classifier_layers: La
 def test_the_grey_of_a_lightness_is_the_same_as_tensor_and_as_array() -> None:
     lightness = np.linspace(0, 100, 501, dtype=np.float32)
     np.testing.assert_allclose(
-        np.asarray(embedding.lightness_to_grey(lightness)), lab.lightness_to_grey(lightness), atol=0.02
+        np.asarray(grey_input.lightness_to_grey(lightness)), lab.lightness_to_grey(lightness), atol=0.02
     )
 
 
 def test_the_classifier_sees_black_at_minus_one_and_white_at_one() -> None:
-    seen = np.asarray(embedding.classifier_input(np.array([[[[0.0], [255.0]]]], np.float32)))
+    seen = np.asarray(grey_input.classifier_input(np.array([[[[0.0], [255.0]]]], np.float32)))
     np.testing.assert_allclose(seen[0, 0], [[-1, -1, -1], [1, 1, 1]], atol=1e-6)
 
 
 def test_a_missing_embedding_file_is_named(card: Card) -> None:
     with pytest.raises(
-        CheckpointError, match=r"'/none\.weights\.h5' is neither .* give 'bundled', 'compact', 'imagenet'"
+        CheckpointError, match=r"'/none\.weights\.h5' is neither .* give 'inception_resnet_v2', 'compact', 'imagenet'"
     ):
         embedding.load_keras_layers("/none.weights.h5", card)
 
 
 def test_a_checkpoints_best_embedding_is_the_one_without_a_name(checkpoint_folder: Path, card: Card) -> None:
-    assert embedding.load_embedding(None, checkpoint_folder, card).name == "bundled"
+    assert embedding.load_embedding(None, checkpoint_folder, card).name == "inception_resnet_v2"
     assert embedding.load_embedding("compact", checkpoint_folder, card).architecture == "compact"
 
 

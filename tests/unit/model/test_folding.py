@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from worker.errors import CheckpointError
+from worker.model.features import MAP_SHAPES
 from worker.model.network import HEADS, Head, build_network
 from worker.model.norm_folding import assign, fold_network, for_head
 
@@ -25,6 +26,19 @@ def test_a_folded_network_gives_what_the_trained_one_gave(head: Head) -> None:
     rng = np.random.default_rng(1)
     inputs = [rng.uniform(-1, 1, (2, 32, 32, 1)).astype("f"), rng.random((2, 1000)).astype("f")]
     np.testing.assert_allclose(np.asarray(folded(inputs)), np.asarray(trained(inputs, training=False)), atol=1e-4)
+
+
+def test_a_folded_network_with_a_map_gives_what_the_trained_one_gave() -> None:
+    trained = shaken(build_network("both", 32, features="lite2"))
+    kernel = trained.get_layer("fusion_map").kernel
+    kernel.assign(np.random.default_rng(2).normal(0, 0.1, kernel.shape))
+    folded = build_network("both", 32, batch_norm=False, features="lite2")
+    assign(folded, fold_network(trained))
+    rng = np.random.default_rng(1)
+    inputs = [rng.uniform(-1, 1, (2, 32, 32, 1)).astype("f"), rng.random((2, 1000)).astype("f")]
+    inputs += [rng.normal(size=(2, *shape)).astype("f") for shape in MAP_SHAPES]
+    for result, expected in zip(folded(inputs), trained(inputs, training=False), strict=True):
+        np.testing.assert_allclose(np.asarray(result), np.asarray(expected), atol=2e-3)
 
 
 def test_two_heads_trained_together_serve_one_by_one() -> None:

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from worker.model import network
+from worker.model.features import MAP_SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +70,30 @@ def test_a_side_that_cannot_be_halved_three_times_is_refused() -> None:
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(ValueError, match="unknown head 'sepia'"):
         network.build_network("sepia")  # type: ignore[arg-type]
+
+
+def maps(seed: int = 0) -> list[np.ndarray]:  # type: ignore[type-arg]
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(1, *shape)).astype(np.float32) for shape in MAP_SHAPES]
+
+
+def test_with_its_weights_at_zero_the_map_changes_nothing() -> None:
+    plain = network.build_network("both", 32, batch_norm=False)
+    joined = network.build_network("both", 32, batch_norm=False, features="lite2")
+    for layer in joined.layers:
+        if layer.name in {each.name for each in plain.layers}:
+            layer.set_weights(plain.get_layer(layer.name).get_weights())
+    for name in ("map_ab", "map_bins"):
+        layer = joined.get_layer(name)
+        layer.set_weights([np.zeros_like(value) for value in layer.get_weights()])
+    rng = np.random.default_rng(0)
+    inputs = [rng.uniform(-1, 1, (1, 32, 32, 1)).astype(np.float32), rng.random((1, 1000)).astype(np.float32)]
+    for with_map, without in zip(joined([*inputs, *maps()]), plain(inputs), strict=True):
+        np.testing.assert_allclose(np.asarray(with_map), np.asarray(without), atol=1e-6)
+
+
+def test_the_map_is_brought_to_whatever_side_the_scan_has() -> None:
+    model = network.build_network("both", None, features="lite2")
+    paper_head, vivid_head = model([np.zeros((1, 64, 64, 1)), np.zeros((1, 1000)), *maps()])
+    assert tuple(paper_head.shape) == (1, 64, 64, 2)
+    assert tuple(vivid_head.shape) == (1, 16, 16, 313)

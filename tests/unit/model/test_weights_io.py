@@ -18,7 +18,7 @@ def test_an_embedding_in_shards_comes_back_in_order(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(weights, "SHARD_BYTES", 250)
     rng = np.random.default_rng(0)
     layers = [(rng.normal(size=(10, 10)).astype("f"), np.full(10, n, np.float32)) for n in range(12)]
-    names = weights.write_embedding(tmp_path, "bundled", layers)
+    names = weights.write_embedding(tmp_path, "inception_resnet_v2", layers)
     found = weights.read_embedding(tmp_path, names)
     assert len(names) == 6
     assert [bias[0] for _, bias in found] == list(range(12))
@@ -28,7 +28,7 @@ def test_an_embedding_in_shards_comes_back_in_order(tmp_path: Path, monkeypatch:
 def test_a_transposed_kernel_comes_back_as_it_was_meant(tmp_path: Path) -> None:
     kernel = np.random.default_rng(0).normal(size=(5, 7, 1, 3)).astype("f").transpose(2, 3, 1, 0)
     bias = np.zeros(5, np.float32)
-    names = weights.write_embedding(tmp_path, "bundled", [(kernel, bias)])
+    names = weights.write_embedding(tmp_path, "inception_resnet_v2", [(kernel, bias)])
     found, _ = weights.read_embedding(tmp_path, names)[0]
     np.testing.assert_allclose(found, kernel, atol=np.abs(kernel).max() / 127)
     weights.write_fusion(tmp_path, {"encoder_1.kernel": kernel})

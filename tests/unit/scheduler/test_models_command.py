@@ -26,7 +26,7 @@ def test_it_names_the_ids_for_redo_and_what_a_worker_must_be_started_with() -> N
     said = dict(re.findall(rf"(?m)^  ({CARD.id}\S*) +(.*)$", result.stdout))
     assert said[CARD.id] == "the defaults"
     assert said[f"{CARD.id}-vivid"] == "PHOTOCHROM_HEAD=vivid"
-    assert said[f"{CARD.id}-vivid-bundled"] == "PHOTOCHROM_HEAD=vivid PHOTOCHROM_EMBEDDING=bundled"
+    assert said[f"{CARD.id}-vivid-compact"] == "PHOTOCHROM_HEAD=vivid PHOTOCHROM_EMBEDDING=compact"
     assert len(said) == len(CARD.heads) * len(CARD.embeddings)
 
 

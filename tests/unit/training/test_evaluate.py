@@ -19,19 +19,12 @@ MEAN = (1.6, 7.7)
 
 
 class FakeColorizer:
-    """Answers with one colour everywhere; its embedding of a photo is the photo's number."""
+    """Its embedding of a photo is the photo's number."""
 
     card = SimpleNamespace(training_mean_ab=MEAN)
 
-    def __init__(self, ab: tuple[float, float]) -> None:
-        self._ab = ab
-
     def embed(self, lightness: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.repeat(np.arange(len(lightness), dtype=np.float32)[:, None], 1000, axis=1)
-
-    def decode(self, encoded: NDArray[np.float32], _: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        given = np.broadcast_to(np.asarray(self._ab, np.float32), (len(encoded), 400, 400, 2))
-        return given, np.full(len(encoded), np.nan, np.float32)
 
 
 @pytest.fixture
@@ -39,17 +32,18 @@ def few(photo_folder: Path) -> measuring.Photos:
     return measuring.load_photos(photo_folder, limit=4)
 
 
-def colorizer(ab: tuple[float, float]) -> Colorizer:
-    return cast(Colorizer, FakeColorizer(ab))
+def colorizer() -> Colorizer:
+    return cast(Colorizer, FakeColorizer())
 
 
-def measure(few: measuring.Photos, ab: tuple[float, float]) -> tuple[dict[str, Any], Any]:
-    encoded, embeddings = np.zeros((4, 2, 2, 1), np.float32), np.zeros((4, 1000), np.float32)
-    return measuring.evaluate(few, colorizer(ab), encoded, embeddings, measuring.baselines(few, MEAN))
+def measure(few: measuring.Photos, ab: tuple[float, float]) -> dict[str, Any]:
+    """The figures of one colour everywhere."""
+    result = np.broadcast_to(np.asarray(ab, np.float32), few.ab.shape)
+    return measuring.evaluate(few, result, np.full(4, np.nan, np.float32), measuring.baselines(few, MEAN))
 
 
 def test_the_tint_explains_nothing_and_grey_less(few: measuring.Photos) -> None:
-    figures, _ = measure(few, MEAN)
+    figures = measure(few, MEAN)
     assert figures["model"]["r2"] == pytest.approx(0, abs=1e-4)
     assert figures["tint"]["r2"] == pytest.approx(0, abs=1e-4)
     assert figures["grey"]["colourfulness_ratio"] == pytest.approx(0, abs=0.05)
@@ -57,15 +51,15 @@ def test_the_tint_explains_nothing_and_grey_less(few: measuring.Photos) -> None:
 
 
 def test_figures_are_json_and_the_card_gets_no_single_photos(few: measuring.Photos) -> None:
-    figures, _ = measure(few, (0, 0))
+    figures = measure(few, (0, 0))
     json.dumps(figures, allow_nan=False)
     assert "per_photo" not in json.dumps(card_figures({"paper head, own": figures}))
     assert "embedding: own" in measuring.table({"embedding: own": figures["model"]})
 
 
 def test_others_embeddings_are_never_a_photos_own(few: measuring.Photos) -> None:
-    own = measuring.embeddings_for("own", few, colorizer(MEAN))
-    others = measuring.embeddings_for("others", few, colorizer(MEAN))
+    own = measuring.embeddings_for("own", few, colorizer())
+    others = measuring.embeddings_for("others", few, colorizer())
     assert sorted(own[:, 0]) == sorted(others[:, 0])
     assert (own[:, 0] != others[:, 0]).all()
 

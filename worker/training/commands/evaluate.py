@@ -13,6 +13,7 @@ from worker.model import checkpoint
 from worker.model.checkpoint import bundled_checkpoint_path
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.model.embedding import load_embedding
+from worker.model.network import HEADS
 from worker.training.data.embedder import Embedder
 from worker.training.evaluation import evaluate as measuring
 from worker.training.evaluation.contact_sheet import contact_sheet
@@ -29,20 +30,19 @@ def evaluate(given: Namespace) -> None:
     photos = measuring.load_photos(given.folder, given.limit)
     known = measuring.baselines(photos, card.training_mean_ab)
     best = checkpoint.head_of(card, given.head)
-    heads = [best] if given.head else [best, *(head for head in card.heads if head != best)]
+    heads = [best] if given.head else [best, *(head for head in HEADS if head in card.heads and head != best)]
     figures: Figures = {}
     results: dict[str, Floats] = {}
-    encoded: Floats | None = None
-    for head in heads:
-        colorizer = Colorizer.load(folder, given.batch_size, given.embedding, head)
-        # The heads share an encoder, so its work is done once.
-        encoded = colorizer.encode(photos.lightness) if encoded is None else encoded
-        for name, embeddings in _embeddings(given, photos, colorizer, head == best):
+    colorizer = Colorizer.load(folder, given.batch_size, given.embedding, best)
+    encoded = colorizer.encode(photos.lightness)
+    for name, embeddings in _embeddings(given, photos, colorizer):
+        colours = colorizer.decode(encoded, embeddings)
+        for head in heads:
             row = f"{head} head, embedding {name}"
-            figures[row], result = measuring.evaluate(photos, colorizer, encoded, embeddings, known)
+            figures[row] = measuring.evaluate(photos, colours.ab[head], colours.certainty, known)
             print(measuring.table({row: figures[row]["model"]}).splitlines()[1], flush=True)
             if name not in ("others", "zeros"):
-                results[row] = result[_shown(given, photos)]
+                results[row] = colours.ab[head][_shown(given, photos)]
     _print_table(figures)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
@@ -62,19 +62,17 @@ def card_figures(figures: Figures) -> dict[str, Any]:
     return {"photos": first["photos"], "grey baseline": first["grey"], "tint baseline": first["tint"], **models}
 
 
-def _embeddings(
-    given: Namespace, photos: Photos, colorizer: Colorizer, all_of_them: bool
-) -> Iterator[tuple[str, Floats]]:
-    """The embeddings to measure with, by name; for the second head only those that are asked for in earnest."""
+def _embeddings(given: Namespace, photos: Photos, colorizer: Colorizer) -> Iterator[tuple[str, Floats]]:
+    """The embeddings to measure with, by name: those in earnest first."""
     yield colorizer.embedding, colorizer.embed(photos.lightness)
-    if all_of_them and not given.embedding:
+    if not given.embedding:
         for name in colorizer.card.embeddings:
             if name != colorizer.embedding:
                 folder = given.checkpoint or bundled_checkpoint_path()
                 yield name, Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)(photos.lightness)
     for path in given.embedding_npz:
         yield path.stem, measuring.embeddings_for(str(path), photos, colorizer)
-    for name in ("others", "zeros") if all_of_them else ():
+    for name in ("others", "zeros"):
         yield name, measuring.embeddings_for(name, photos, colorizer)
 
 

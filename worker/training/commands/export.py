@@ -23,7 +23,7 @@ def export(given: Namespace) -> None:
         take_back_rebalancing(network, bin_prior(open_cache(given.cache)))
     embeddings = {
         name: _trained(name, weights, about["embeddings"][name])
-        for name, weights in (("bundled", given.embedding), ("compact", given.compact))
+        for name, weights in (("inception_resnet_v2", given.embedding), ("compact", given.compact))
         if weights is not None
     }
     card = export_checkpoint(

@@ -74,27 +74,25 @@ def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
     }
 
 
-def evaluate(
-    photos: Photos, colorizer: Colorizer, encoded: Floats, embeddings: Floats, known: dict[str, Scores]
-) -> tuple[dict[str, Any], Floats]:
-    """Figures of the model with these embeddings beside both baselines, and the model's a*, b* (n, 400, 400, 2).
+def evaluate(photos: Photos, result: Floats, certainty: Floats, baseline_scores: dict[str, Scores]) -> dict[str, Any]:
+    """Figures of a model's a*, b* (n, 400, 400, 2) and certainty (n,) beside both baselines.
 
-    `encoded` is what the colorizer's `encode` gives of the photos, `known` what `baselines` found. The variance that
-    R2 is a share of is about the checkpoint's training mean.
+    `baseline_scores` are what `baselines` gave. The variance that R2 is a share of is about the tint.
     """
-    given, certainty = colorizer.decode(encoded, embeddings)
-    scores = {"model": _scores(photos, given), **known}
-    variance = float(known["tint"]["error"].sum())
+    scores = {"model": _scores(photos, result), **baseline_scores}
+    variance = float(baseline_scores["tint"]["error"].sum())
     figures: dict[str, Any] = {"photos": len(photos.names), "paper": PAPER}
     for name in ("model", "grey", "tint"):
         figures[name] = summary(scores[name], scores["original"], variance)
     best = np.maximum(scores["grey"]["psnr"], scores["tint"]["psnr"])
+    errors = scores["model"]["error"].sum() / scores["grey"]["error"].sum()
+    figures["model"]["gain"] = round(1 - float(errors), 4)  # of grey's squared error, the share removed
     figures["model"]["wins"] = round(float((scores["model"]["psnr"] > best).mean()), 4)
     means = max(figures["grey"]["psnr"], figures["tint"]["psnr"])
     figures["model"]["psnr_above_baselines"] = round(figures["model"]["psnr"] - means, 3)
     figures["model"]["certainty"] = None if np.isnan(certainty).all() else round(float(np.nanmean(certainty)), 4)
     figures["per_photo"] = {name: {key: values.tolist() for key, values in scores[name].items()} for name in scores}
-    return figures, given
+    return figures
 
 
 def summary(scores: Scores, original: Scores, variance: float) -> dict[str, Any]:
@@ -110,11 +108,11 @@ def summary(scores: Scores, original: Scores, variance: float) -> dict[str, Any]
 
 def table(columns: dict[str, dict[str, Any]]) -> str:
     """A table for a person: one line for each of `columns`, by name."""
-    keys = ("r2", "psnr", "ssim", "ciede2000", "colourfulness_ratio", "wins")
+    keys = ("r2", "gain", "psnr", "ssim", "ciede2000", "colourfulness_ratio", "wins")
     lines = [f"{'':36}" + "".join(f"{key[:12]:>14}" for key in keys)]
     for name, figures in columns.items():
         lines.append(f"{name:36}" + "".join(f"{figures.get(key, float('nan')):14.4f}" for key in keys))
-    lines.append(f"{'the paper, on its own photos':36}{'':14}{PAPER['psnr']:14.4f}{PAPER['ssim']:14.4f}")
+    lines.append(f"{'the paper, on its own photos':36}{'':28}{PAPER['psnr']:14.4f}{PAPER['ssim']:14.4f}")
     return "\n".join(lines)
 
 

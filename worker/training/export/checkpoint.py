@@ -11,6 +11,7 @@ from typing import Any
 import keras
 
 from worker.model import checkpoint, weights
+from worker.model.features import FEATURES_PX
 from worker.model.network import HEADS, TRAINING_MEAN_AB
 from worker.model.norm_folding import fold_network
 from worker.model.vivid_head import ANNEALING_TEMPERATURE
@@ -19,6 +20,14 @@ from worker.model.vivid_head import ANNEALING_TEMPERATURE
 @dataclass(frozen=True)
 class TrainedEmbedding:
     """A classifier's folded layers, and its description for the card: architecture, weights, input_px, temperature."""
+
+    layers: weights.Layers
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TrainedFeatures:
+    """The map's feature network: its folded layers, and its description for the card: licence and origin."""
 
     layers: weights.Layers
     about: Mapping[str, Any]
@@ -34,11 +43,15 @@ def export(
     head: str | None = None,
     embedding: str | None = None,
     annealing_temperature: float = ANNEALING_TEMPERATURE,
+    features: TrainedFeatures | None = None,
+    input_px: int = 400,
+    training_mean_ab: tuple[float, float] = TRAINING_MEAN_AB,
 ) -> checkpoint.Card:
     """Writes the checkpoint `folder`: the network's weights, the embeddings' and the card.
 
     `network` is a `build_network(batch_norm=True)`; `head` and `embedding` are those that workers use unless told
-    otherwise, the first ones without them. A checkpoint already there is replaced whole, at the end.
+    otherwise, the first ones without them. `features` go with a network that has a map; `input_px` is the side that it
+    was trained for. A checkpoint already there is replaced whole, at the end.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     heads = HEADS if network.name == "fusion_both" else (network.name.removeprefix("fusion_"),)
@@ -47,6 +60,8 @@ def export(
         new.mkdir()
         shards = {key: weights.write_embedding(new, key, one.layers) for key, one in embeddings.items()}
         names = weights.write_fusion(new, fold_network(network)) + [n for key in shards for n in shards[key]]
+        feature_files = weights.write_features(new, features.layers) if features else []
+        names += feature_files
         files = {file: checkpoint.file_sha256(new / file) for file in names}
         card = checkpoint.Card(
             id=checkpoint.checkpoint_id(files),
@@ -58,10 +73,12 @@ def export(
             embedding=embedding or next(iter(embeddings)),
             embeddings={key: {**one.about, "files": shards[key]} for key, one in embeddings.items()},
             files=files,
-            training_mean_ab=TRAINING_MEAN_AB,
+            training_mean_ab=training_mean_ab,
             training=dict(training),
             limits=limits,
             annealing_temperature=annealing_temperature,
+            input_px=input_px,
+            features={**features.about, "input_px": FEATURES_PX, "files": feature_files} if features else None,
         )
         checkpoint.write_card(new, card)
         _swap(new, folder, Path(made) / "old")

@@ -19,7 +19,7 @@ from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.export.checkpoint import TrainedEmbedding, export
 
 SHEET_PHOTOS = 12
-BASE_NAMES = ("bundled", "compact")  # what a card may call an embedding of its own
+BASE_NAMES = ("inception_resnet_v2", "compact")  # what a card may call an embedding of its own
 LIMITS = (
     "Colours are guesses from grey, not findings about the past.",
     "Photographs unlike those in training data come out worse; measure with `photochrom evaluate` on your own.",
@@ -31,7 +31,7 @@ def write_checkpoint(
 ) -> checkpoint.Card:
     """Writes the checkpoint `folder` of a run whose settings and history lie in `run`.
 
-    Embeddings with weights from elsewhere (imagenet, a file) go along as the checkpoint's own, `bundled`.
+    Embeddings with weights from elsewhere (imagenet, a file) go along as the checkpoint's own, `inception_resnet_v2`.
     """
     known: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     history: list[dict[str, float]] = json.loads((run / "history.json").read_text(encoding="utf-8"))
@@ -74,7 +74,7 @@ def write_sheet(path: Path, folder: Path, cache: PhotoCache) -> None:
 
 
 def _kept_name(embedding: Embedding) -> str:
-    return embedding.name if embedding.name in BASE_NAMES else "bundled"
+    return embedding.name if embedding.name in BASE_NAMES else "inception_resnet_v2"
 
 
 def _about(embedding: Embedding) -> dict[str, Any]:

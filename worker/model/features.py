@@ -1,0 +1,110 @@
+"""What ImageNet features see at each place of a scan: EfficientNet-Lite2's maps of strides 8, 16 and 32.
+
+The embedding says what the whole scan shows, these maps where it is. The network is that of Tan and Le, EfficientNet
+(arXiv:1905.11946), in its Lite form: no squeeze-and-excitation, ReLU6; batch norms folded away. A plain function of
+grey images and a list of weights, as `inception_resnet_v2`. Sizes at the line ends are those of a 224x224 image.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from keras import ops
+
+from worker.model import weights as weight_files
+from worker.model.checkpoint import Card
+from worker.model.grey_input import lightness_to_grey, resized
+
+Tensor = Any  # a tensor of whichever Keras backend is in use
+Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order that they are applied
+
+FEATURES_PX = 224  # the side of the square that is seen
+MAP_CHANNELS = (48, 120, 352)  # of strides 8, 16 and 32
+MAP_SHAPES = ((28, 28, 48), (14, 14, 120), (7, 7, 352))  # of a square of `FEATURES_PX`
+GREY_MIDDLE, GREY_RANGE = 127.0, 128.0  # the network expects (grey - 127) / 128
+
+# Of each block: whether it expands its channels first, its depthwise kernel's side, its stride, its channels.
+BLOCKS = (
+    (False, 3, 1, 16),
+    *((True, 3, 2, 24), (True, 3, 1, 24), (True, 3, 1, 24)),
+    *((True, 5, 2, 48), (True, 5, 1, 48), (True, 5, 1, 48)),
+    *((True, 3, 2, 88), (True, 3, 1, 88), (True, 3, 1, 88), (True, 3, 1, 88)),
+    *((True, 5, 1, 120), (True, 5, 1, 120), (True, 5, 1, 120), (True, 5, 1, 120)),
+    *((True, 5, 2, 208), (True, 5, 1, 208), (True, 5, 1, 208), (True, 5, 1, 208), (True, 5, 1, 208)),
+    (True, 3, 1, 352),
+)
+MAPS_AFTER = (6, 14, 20)  # the blocks that end a stride
+LAYERS = 1 + sum(3 if expands else 2 for expands, *_ in BLOCKS)  # 63; two more give class logits
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """The feature network ready to run: its folded layers, as arrays or on the device."""
+
+    layers: Weights
+    dtype: str = "float32"
+
+    def on_device(self, dtype: str) -> Self:
+        """The same with its weights as tensors, to compute in `dtype`."""
+        layers = [
+            (ops.convert_to_tensor(kernel, dtype), ops.convert_to_tensor(bias, dtype)) for kernel, bias in self.layers
+        ]
+        return type(self)(layers, dtype)
+
+    def __call__(self, lightness: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """L* (batch, side, side, 1), 0..100 -> maps (batch, *MAP_SHAPES[k])."""
+        grey = resized(lightness_to_grey(lightness), FEATURES_PX)
+        return feature_maps(ops.cast(grey, self.dtype), self.layers)
+
+
+def load_features(folder: Path, card: Card) -> FeatureNetwork | None:
+    """The feature network of the checkpoint in `folder`; None for one without a map.
+
+    Raises CheckpointError for a file that can't be read.
+    """
+    if card.features is None:
+        return None
+    return FeatureNetwork(weight_files.read_features(folder, card.features["files"]))
+
+
+def feature_maps(grey: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor]:
+    """sRGB grey (batch, side, side, 1), 0..255, a side of multiples of 32 -> maps of strides 8, 16 and 32.
+
+    (batch, 28, 28, 48), (batch, 14, 14, 120), (batch, 7, 7, 352); `weights`: the first `LAYERS`.
+    """
+    layers = iter(weights)
+    x = ops.repeat((grey - GREY_MIDDLE) / GREY_RANGE, 3, axis=-1)
+    x = _convolution(x, layers, strides=2)  # (batch, 112, 112, 32)
+    maps = []
+    for number, (expands, _, stride, channels) in enumerate(BLOCKS):
+        x = _block(x, layers, expands, stride, channels)
+        if number in MAPS_AFTER:
+            maps.append(x)
+    fine, middle, coarse = maps
+    return fine, middle, coarse
+
+
+def class_logits(grey: Tensor, weights: Weights) -> Tensor:
+    """Grey as `feature_maps` -> logits of ImageNet's classes (batch, 1000); needs the last two layers, too."""
+    coarse = feature_maps(grey, weights[:LAYERS])[-1]
+    x = _convolution(coarse, iter(weights[LAYERS:]))  # (batch, 7, 7, 1280)
+    kernel, bias = weights[-1]
+    return ops.matmul(ops.mean(x, axis=(1, 2)), kernel) + bias
+
+
+def _block(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], expands: bool, stride: int, channels: int) -> Tensor:
+    """Inverted residual: expanded, a depthwise convolution, brought to so many channels; added where shapes agree."""
+    y = _convolution(x, layers) if expands else x
+    kernel, bias = next(layers)
+    y = ops.depthwise_conv(y, kernel[..., None], strides=stride, padding="same") + bias
+    y = ops.relu6(y)
+    kernel, bias = next(layers)
+    y = ops.conv(y, kernel, strides=1, padding="same") + bias
+    return x + y if stride == 1 and x.shape[-1] == channels else y
+
+
+def _convolution(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], strides: int = 1) -> Tensor:
+    """The next convolution of the list, with its bias and ReLU6."""
+    kernel, bias = next(layers)
+    return ops.relu6(ops.conv(x, kernel, strides=strides, padding="same") + bias)

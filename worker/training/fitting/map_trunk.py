@@ -1,0 +1,94 @@
+"""Trains the map by itself on cached features: nearly all that it will know, at a tenth of the whole network's work."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.model.place_map import COARSE_AB_SCALE, build_map_network
+from worker.model.precision import computing_in
+from worker.training.data.map_cache import ViewMaps
+from worker.training.data.sampling import SourceSampler
+from worker.training.evaluation.yardstick import colour_errors, source_means
+from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
+from worker.training.fitting.losses import colour_loss, soft_cross_entropy
+
+Floats = NDArray[np.float32]
+
+BINS_SHARE = 0.02  # of the bins' cross-entropy, nats, beside the colours' loss
+BINS_STEP = 2  # the bins are asked at every second place each way: neighbours say the same
+
+
+@dataclass(frozen=True)
+class TrunkConfig:
+    """Hyperparameters of one run; they go into the model card as they are."""
+
+    batch_size: int = 32
+    dropout: float = 0.15
+    weight_decay: float = 0.03
+    bins_share: float = BINS_SHARE
+    view_shares: tuple[float, ...] = (0.6, 0.4)
+    seed: int = 1
+
+
+class TrunkBatches:
+    """Batches of cached features and colours; batch k is the same in every run."""
+
+    def __init__(self, views: Sequence[ViewMaps], sampler: SourceSampler, config: TrunkConfig) -> None:
+        self._views, self._sampler, self._config = views, sampler, config
+        shares = np.asarray(config.view_shares[: len(views)], np.float64)
+        self._shares = shares / shares.sum()
+
+    def __call__(self, step: int) -> tuple[list[Any], list[Floats]]:
+        rng = np.random.default_rng([self._config.seed, step])
+        rows = np.sort(self._sampler.draw(self._config.batch_size, rng))
+        numbers = rng.choice(len(self._views), size=len(rows), p=self._shares)
+        parts = [self._views[number].batch([row]) for number, row in zip(numbers, rows, strict=True)]
+        maps = [np.concatenate([part[0][level] for part in parts]) for level in range(3)]
+        ab = np.concatenate([part[1] for part in parts])
+        # A mirrored photo's features are nearly its features mirrored: the classifier was trained with mirrored photos.
+        mirrored = rng.random(len(rows)) < 0.5
+        for values in (*maps, ab):
+            values[mirrored] = values[mirrored][:, :, ::-1]
+        return maps, [ab, ab]
+
+
+def bins_loss(truth: Any, logits: Any) -> Any:
+    """Cross-entropy, nats a place, of bin logits (batch, h, w, 313) with the soft code of a*, b* (batch, h, w, 2)."""
+    return soft_cross_entropy(truth[:, ::BINS_STEP, ::BINS_STEP], logits[:, ::BINS_STEP, ::BINS_STEP])
+
+
+def trunk_figures(
+    model: keras.Model, view: ViewMaps, rows: Mapping[str, NDArray[np.intp]], inside: Floats
+) -> dict[str, float]:
+    """The yardstick at the map's own places; `inside` (photos, 28, 28) of all photos."""
+    errors = {}
+    for name, of_source in rows.items():
+        maps, ab = view.batch(of_source)
+        result = np.asarray(model.predict(maps, batch_size=100, verbose=0)[0], np.float32)
+        errors[name] = colour_errors(result, ab, inside[of_source])
+    by_source = {name: round(parts["all"].r2, 3) for name, parts in errors.items()}
+    return source_means(errors) | by_source
+
+
+def train_trunk(
+    views: Sequence[ViewMaps], sampler: SourceSampler, config: TrunkConfig, loop: LoopConfig, folder: Path,
+    validate: Callable[[keras.Model], dict[str, float]], mean_ab: tuple[float, float], resume: bool = False,
+) -> keras.Model:  # fmt: skip
+    """Trains the map; state, averaged weights and history are left in `folder`."""
+    keras.utils.set_random_seed(config.seed)
+    with computing_in("mixed_bfloat16"):
+        model = build_map_network(dropout=config.dropout)
+    colours = model.get_layer("map_ab")
+    colours.kernel.assign(np.asarray(colours.kernel) * 0.1)
+    colours.bias.assign(np.asarray(mean_ab, np.float32) / COARSE_AB_SCALE)
+    model.compile(
+        decaying_adam(config.weight_decay, loop.averaged_steps), loss=[colour_loss, bins_loss],
+        loss_weights=[1.0, config.bins_share], jit_compile=False,
+    )  # fmt: skip
+    fit(model, TrunkBatches(views, sampler, config), loop, folder, lambda: validate(model), resume)
+    return model
