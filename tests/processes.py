@@ -4,6 +4,8 @@ import uuid
 
 import psutil
 
+from tests.waiting import PATIENCE_SECONDS
+
 MARK = "MARK_OF_A_TEST"  # the variable that holds it; what a process starts inherits it
 
 
@@ -16,9 +18,9 @@ def marked_processes(mark: str) -> list[psutil.Process]:
     return [process for process in psutil.process_iter() if _mark_of(process) == mark]
 
 
-def survivors(mark: str, seconds: float = 30) -> list[psutil.Process]:
-    """Those that are still running after all had up to `seconds` to end."""
-    psutil.wait_procs(marked_processes(mark), seconds)
+def survivors(mark: str) -> list[psutil.Process]:
+    """Those that are still running after all had time to end."""
+    psutil.wait_procs(marked_processes(mark), PATIENCE_SECONDS)
     return marked_processes(mark)
 
 

@@ -13,6 +13,7 @@ import yaml
 
 from scheduler.standalone.services.service import Service
 from tests.programs import PROMETHEUS
+from tests.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -68,11 +69,11 @@ class PrometheusServer(Service):
         groups = json.loads(self._get("api/v1/rules"))["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
-    def wait_for(self, expression: str, seconds: float = 30) -> list[Any]:
-        deadline = time.monotonic() + seconds
+    def wait_for(self, expression: str, pause_seconds: float = 0.3) -> list[Any]:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not (found := self.query(expression)):
             assert time.monotonic() < deadline, f"no series for {expression}"
-            time.sleep(0.3)
+            time.sleep(pause_seconds)
         return found
 
     def _get(self, path: str) -> bytes:

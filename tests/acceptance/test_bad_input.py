@@ -7,7 +7,6 @@ whose end, terminal, pipe or folder matters.
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -131,10 +130,7 @@ def test_a_setting_that_is_misspelt(run: Run, process: Run) -> None:
 @pytest.mark.parametrize("command", [["status"], ["submit", "scans", "out"]])
 def test_a_database_that_cannot_be_reached(process: Run, scans: Path, command: list[str]) -> None:
     url = f"postgresql://clerk:{SECRET}@127.0.0.1:9/photochrom"
-    start = time.monotonic()
-
     expect_refusal(process(*command, PHOTOCHROM_DATABASE_URL=url), 3, "127.0.0.1:9", "PHOTOCHROM_DATABASE_URL")
-    assert time.monotonic() - start < 15  # ten seconds, and a slow machine's start-up
 
 
 def test_an_s3_server_that_cannot_be_reached(process: Run, tmp_path: Path) -> None:
@@ -143,10 +139,7 @@ def test_an_s3_server_that_cannot_be_reached(process: Run, tmp_path: Path) -> No
         "AWS_ACCESS_KEY_ID": "clerk",
         "AWS_SECRET_ACCESS_KEY": SECRET,
     }
-    start = time.monotonic()
-
     expect_refusal(process("submit", "s3://scans/in", tmp_path / "out", **settings), 3, "127.0.0.1:9")
-    assert time.monotonic() - start < 15
 
 
 def test_a_missing_bucket_and_an_empty_prefix(run: Run, s3_server: S3Server, bucket: str, tmp_path: Path) -> None:

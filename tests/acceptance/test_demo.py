@@ -12,8 +12,9 @@ import pyvips
 
 from scheduler.standalone.samples import write_samples
 from tests.acceptance.command import clean_environment, photochrom
-from tests.acceptance.test_run import all_gone, everything_below, wait_until
+from tests.acceptance.test_run import all_gone, everything_below
 from tests.processes import MARK, new_mark, survivors
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
 from tests.machines import Forwarder, Machine, can_make_machines
 from tests.services import PostgreSQLServer
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 SCANS = 40
 PORT = "9808"  # the same for all: each machine has its own
@@ -85,11 +85,6 @@ def test_a_second_machine_helps_on_a_running_job_and_is_drained(
     def job() -> dict[str, object]:
         return dict(json.loads(on("desk", "status", "1", "--json").stdout)[0])
 
-    def wait_until(true: Callable[[dict[str, object]], bool]) -> None:
-        deadline = time.monotonic() + 90
-        while not true(job()):
-            assert time.monotonic() < deadline, job()
-
     with ExitStack() as running:
 
         def start(process: str, name: str) -> subprocess.Popen[bytes]:
@@ -104,14 +99,14 @@ def test_a_second_machine_helps_on_a_running_job_and_is_drained(
         submitted = on("desk", "submit", f"s3://{bucket}/in", f"s3://{bucket}/out")
         assert submitted.returncode == 0, submitted.stderr
         first = start("worker", "first")
-        wait_until(lambda found: int(str(found["done"])) > 0)
+        wait_until(lambda: int(str(job()["done"])) > 0)
         start("worker", "second")
-        wait_until(lambda _: len(json.loads(on("desk", "status", "--workers", "--json").stdout)) == 2)
+        wait_until(lambda: len(json.loads(on("desk", "status", "--workers", "--json").stdout)) == 2)
         assert on("second", "health").stdout == "ok\n"
-        wait_until(lambda _: "second-" in on("desk", "scans", "1", "--state", "done", "--json").stdout)
+        wait_until(lambda: "second-" in on("desk", "scans", "1", "--state", "done", "--json").stdout)
         first.terminate()
-        assert first.wait(40) == 0
-        wait_until(lambda found: found["state"] == "completed")
+        assert first.wait(PATIENCE_SECONDS) == 0
+        wait_until(lambda: job()["state"] == "completed")
 
     rows = json.loads(on("desk", "scans", "1", "--json").stdout)
     assert [row["state"] for row in rows] == ["done"] * SCANS

@@ -20,6 +20,7 @@ from scheduler.standalone.services.service import free_port
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
 from tests.programs import PROMETHEUS, PROMTOOL
 from tests.prometheus import PrometheusServer, dashboard_queries, documented_queries
+from tests.waiting import wait_until
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SCANS = 12
@@ -61,7 +62,7 @@ def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Pat
         for name, port in ports.items():
             environment = clean_environment(**settings, PHOTOCHROM_METRICS_PORT=str(port))
             running.enter_context(photochrom_process(name, tmp_path, environment))
-        wait_until(lambda: json.loads(command("status", "1", "--json").stdout)[0]["state"] == "completed", 150)
+        wait_until(lambda: json.loads(command("status", "1", "--json").stdout)[0]["state"] == "completed")
         time.sleep(1.5)  # a heartbeat, and a look at the backlog
         yield {**ports, "flower": flower}
     for name in ports:
@@ -95,13 +96,6 @@ def ask(port: int, path: str) -> Any:
             return json.loads(answer.read())
     except OSError:
         return None
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.3)
 
 
 def metrics(port: int) -> str:

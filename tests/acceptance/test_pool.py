@@ -3,7 +3,6 @@
 import hashlib
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from scheduler.standalone.services import S3Server, ValkeyServer
+from tests.waiting import wait_until
 
 SCAN_COUNT = 48
 HOSTILE_KEYS = ["<script>alert(1)</script>.png", "=cmd('x').png", "a\u202egnp.png", "é ü 漢字/n 1.png"]
@@ -43,13 +43,11 @@ def scans(s3_server: S3Server, bucket: str) -> dict[str, bytes]:
 
 
 def wait_until_completed(command: Callable[..., subprocess.CompletedProcess[str]]) -> dict[str, object]:
-    deadline = time.monotonic() + 120
-    while True:
-        [job] = json.loads(command("status", "1", "--json").stdout)
-        if job["state"] == "completed":
-            return dict(job)
-        assert time.monotonic() < deadline, job
-        time.sleep(0.5)
+    def job() -> dict[str, object]:
+        return dict(json.loads(command("status", "1", "--json").stdout)[0])
+
+    wait_until(lambda: job()["state"] == "completed")
+    return job()
 
 
 def test_two_workers_share_a_job_and_every_row_tells_what_lies_in_the_store(

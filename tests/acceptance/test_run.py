@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from sqlalchemy import select
 from db.models.jobs import Scan, ScanState
 from db.session import make_engine, read_scope
 from tests.acceptance.command import clean_environment, photochrom
+from tests.waiting import wait_until
 
 SCAN_COUNT = 160
 STAND_IN = {
@@ -50,13 +50,6 @@ def rows(output: Path) -> list[Scan]:
 
 def done(output: Path) -> dict[str, Scan]:
     return {row.source_key: row for row in rows(output) if row.state == ScanState.DONE}
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to this in time"
-        time.sleep(0.1)
 
 
 def count_done(output: Path) -> int:

@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +15,7 @@ from db.session import make_engine, read_scope
 from scheduler.standalone.services import ValkeyServer
 from tests.acceptance.command import clean_environment
 from tests.services import PostgreSQLServer
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 SECRET = "hunter2-hunter2"
 STAND_IN = {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "1", "PHOTOCHROM_CHILDREN": "1"}
@@ -45,13 +45,6 @@ def start(tmp_path: Path, sqlite_url: str) -> Iterator[Start]:
         yield start
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("name", ["scheduler", "worker"])
 @pytest.mark.parametrize(
     ("setting", "url"),
@@ -67,7 +60,7 @@ def test_it_says_what_it_waits_for_with_growing_pauses_and_stops_when_told(
     wait_until(lambda: log.read_text().count("trying again") >= 3)
     process.terminate()
 
-    assert process.wait(10) == 0
+    assert process.wait(PATIENCE_SECONDS) == 0
     said = log.read_text()
     assert [f"trying again in {pause} s" in said for pause in (1, 2, 4)] == [True] * 3
     assert "127.0.0.1:9" in said
@@ -79,7 +72,7 @@ def test_a_broker_that_accepts_and_never_answers_is_waited_for(start: Start) -> 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         _, log = start("scheduler", PHOTOCHROM_BROKER_URL=f"redis://:{SECRET}@127.0.0.1:{port}/0")
-        wait_until(lambda: "trying again" in log.read_text(), 15)
+        wait_until(lambda: "trying again" in log.read_text())
 
     assert str(port) in log.read_text()
 

@@ -17,13 +17,14 @@ from db.queries.chunks import claims
 from db.queries.chunks import dispatch as queue
 from db.queries.chunks.claims import Message
 from db.queries.jobs import retries
-from db.session import make_engine, read_scope, session_scope
+from db.session import IDLE_WRITE_SECONDS, make_engine, read_scope, session_scope
 from scheduler.daemon import lease_expiry
 from tests.integration.db.frozen_writer import SCAN_COUNT
 from tests.rows import NOON, chunk_of, make_job
+from tests.waiting import PATIENCE_SECONDS
 
 IDLE_SECONDS = 1
-SOON_SECONDS = 5.0  # well under the limit for idle writes, which a wait would last
+SOON_SECONDS = IDLE_WRITE_SECONDS / 2  # under the limit for idle writes, which a wait would last
 
 
 @pytest.fixture
@@ -68,7 +69,7 @@ def test_a_child_frozen_while_it_records_loses_its_lease(engine: Engine, postgre
     [message] = leased(engine, make_job(engine, scan_count=SCAN_COUNT))
 
     with frozen_writer(message, postgresql_url):
-        deadline = time.monotonic() + 10 * IDLE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while lease_expiry.expire(engine, chunk_attempts=3) == 0:
             assert time.monotonic() < deadline, "its transaction goes on, and holds the chunk's row"
             time.sleep(0.1)

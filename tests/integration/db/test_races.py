@@ -15,6 +15,7 @@ from db.queries.scans import records
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_retry_while_the_chunk_is_released_leaves_no_scan_behind(engine: Engin
         assert retries.retry_failed(session, job_id, now=NOON) == 1
         releasing = other.submit(transaction, engine, lambda its: claims.release(its, message, not_before=None))
         wait_until_blocked(engine, releasing)
-    releasing.result(10)
+    releasing.result(PATIENCE_SECONDS)
 
     assert scan_states(engine, job_id) == [ScanState.PENDING]
     assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
@@ -81,7 +82,7 @@ def test_a_failure_recorded_during_a_retry_stays_or_comes_back_but_is_never_lost
         retrying = other.submit(transaction, engine, lambda its: retries.retry_failed(its, job_id, now=NOON))
         wait_until_blocked(engine, retrying)
         claims.release(session, message, not_before=None)
-    retrying.result(10)
+    retrying.result(PATIENCE_SECONDS)
 
     chunk, [state] = chunk_of(engine, message.chunk_id), scan_states(engine, job_id)
     assert (state, chunk.state, chunk.failed_count) in [
@@ -101,7 +102,7 @@ def test_a_job_is_not_completed_while_its_scans_are_brought_back(engine: Engine,
         retries.retry_failed(session, job_id, now=NOON)
         completing = other.submit(transaction, engine, lambda its: lifecycle.complete_finished(its, now=NOON))
         wait_until_blocked(engine, completing)
-    completing.result(10)
+    completing.result(PATIENCE_SECONDS)
 
     with read_scope(engine) as session:
         assert lifecycle.get(session, job_id).state == JobState.RUNNING
@@ -118,7 +119,7 @@ def test_a_job_cancelled_while_it_is_dispatched_leaves_nothing_with_the_broker(
             transaction, engine, lambda its: lifecycle.change_state(its, job_id, JobState.CANCELLED, now=NOON)
         )
         wait_until_blocked(engine, cancelling)
-    cancelling.result(10)
+    cancelling.result(PATIENCE_SECONDS)
 
     assert chunk_of(engine, message.chunk_id).state == ChunkState.PENDING
     with read_scope(engine) as session:
@@ -132,7 +133,7 @@ def test_two_dispatchers_at_once_take_different_chunks(engine: Engine, other: Th
         first = dispatch.take_for_dispatch(session, job_id, 3, now=NOON)
         second = other.submit(
             transaction, engine, lambda its: dispatch.take_for_dispatch(its, job_id, 3, now=NOON)
-        ).result(10)
+        ).result(PATIENCE_SECONDS)
 
     assert isinstance(second, list)
     assert (len(first), len(second)) == (3, 1)

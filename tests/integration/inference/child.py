@@ -14,7 +14,7 @@ from worker.inference.stub_model import stand_in_ab
 
 def main() -> None:
     socket_path, threads, scans, seed = sys.argv[1], *map(int, sys.argv[2:5])
-    client = PredictionClient(socket_path, slots=threads, timeout_seconds=60)
+    client = PredictionClient(socket_path, slots=threads, timeout_seconds=120)
 
     def predict_scans(thread: int) -> int:
         random = np.random.default_rng((seed, thread))

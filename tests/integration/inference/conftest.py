@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
 from worker.supervision.model_server_process import ModelServerProcess
 
 HERE = Path(__file__).parent
@@ -41,7 +42,7 @@ def start_server(socket_path: Path, tmp_path: Path) -> Iterator[StartServer]:
         )
         started.append(server)
         server.start()
-        server.wait_ready(20)
+        server.wait_ready(PATIENCE_SECONDS)
         return server
 
     yield start

@@ -6,7 +6,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import psutil
 import pytest
 from numpy.typing import NDArray
 
+from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import ScanError, ServiceUnavailable
 from worker.inference.client import PredictionClient, hello, stats
 from worker.inference.stub_model import stand_in_ab
@@ -26,16 +27,9 @@ def a_scan(level: float) -> NDArray[np.float32]:
     return np.full((400, 400), level, np.float32)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.fixture
 def client(socket_path: Path) -> Iterator[PredictionClient]:
-    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
     yield client
     client.close()
 
@@ -45,13 +39,13 @@ def test_children_with_many_threads_get_their_own_scans_colours(
 ) -> None:
     start_server()
     children = [start_child(4, 25, seed) for seed in range(3)]
-    assert [child.communicate(timeout=60)[0].split()[-1] for child in children] == ["100"] * 3
+    assert [child.communicate(timeout=PATIENCE_SECONDS)[0].split()[-1] for child in children] == ["100"] * 3
     assert stats(socket_path, 5)["scans"] == 300
 
 
 def test_scans_of_two_children_share_a_batch(start_server: StartServer, socket_path: Path) -> None:
     start_server(200, batch_size=8)
-    clients = [PredictionClient(socket_path, slots=4, timeout_seconds=30) for _ in range(2)]
+    clients = [PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS) for _ in range(2)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: clients[i % 2].predict(a_scan(i)), range(24)))
     counters = stats(socket_path, 5)
@@ -89,7 +83,7 @@ def test_only_its_user_can_reach_the_socket(start_server: StartServer, socket_pa
 
 def test_more_callers_than_slots_take_turns(start_server: StartServer, socket_path: Path) -> None:
     start_server(1)
-    client = PredictionClient(socket_path, slots=1, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=1, timeout_seconds=PATIENCE_SECONDS)
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda level: client.predict(a_scan(level)).ab, range(18)))
     client.close()
@@ -182,7 +176,7 @@ def test_a_client_killed_in_the_middle_of_a_batch_holds_nobody_up(
 
 def test_sigterm_finishes_the_running_batch(start_server: StartServer, socket_path: Path, tmp_path: Path) -> None:
     server = start_server(500, batch_size=1, odd=True)
-    client = PredictionClient(socket_path, slots=1, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=1, timeout_seconds=PATIENCE_SECONDS)
     results: list[NDArray[np.float32]] = []
     waiting = threading.Thread(target=lambda: results.append(client.predict(a_scan(5)).ab))
     waiting.start()

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import CheckpointError, ScanError
 from worker.inference.client import PredictionClient, hello
 from worker.inference.stub_model import stand_in_ab
 from worker.supervision.model_server_process import ModelServerProcess
 
 from .conftest import StartChild, StartServer
-from .test_model_server import a_scan, wait_until
+from .test_model_server import a_scan
 
 
 class Watched:
@@ -54,18 +54,18 @@ def test_all_predictions_come_though_the_server_is_killed_in_its_batches(
             assert server.pid
             os.kill(server.pid, signal.SIGKILL)
             wait_until(partial(_restarted, server, kills + 1))
-        ends = [child.communicate(timeout=60)[0].split()[-1] for child in children]
+        ends = [child.communicate(timeout=PATIENCE_SECONDS)[0].split()[-1] for child in children]
     assert ends == ["40", "40"]
 
 
 def test_a_scan_that_kills_the_server_fails_alone(start_server: StartServer, socket_path: Path, tmp_path: Path) -> None:
     """Its neighbours are tried apart from it, so only it is on the device when the next servers die."""
     server = start_server(20, odd=True)
-    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
     with Watched(server), ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(client.predict, a_scan(level)) for level in (1, 2, 66, 3)]
         rights = [
-            np.array_equal(futures[i].result(30).ab, stand_in_ab(a_scan(level)))
+            np.array_equal(futures[i].result(PATIENCE_SECONDS).ab, stand_in_ab(a_scan(level)))
             for i, level in ((0, 1), (1, 2), (3, 3))
         ]
         error = futures[2].exception(30)
@@ -78,7 +78,7 @@ def test_a_scan_that_kills_the_server_fails_alone(start_server: StartServer, soc
 
 def test_a_lost_device_ends_the_server_and_the_next_one_goes_on(start_server: StartServer, socket_path: Path) -> None:
     server = start_server(odd=True)
-    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
     with Watched(server), ThreadPoolExecutor(4) as pool:
         errors = [future.exception(30) for future in [pool.submit(client.predict, a_scan(77)) for _ in range(16)]]
         wait_until(lambda: server.restarts == 1)
@@ -91,7 +91,7 @@ def test_a_server_whose_device_hangs_is_replaced_and_the_scan_is_predicted(
     start_server: StartServer, socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = start_server(odd=True)
-    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
     with Watched(server):
         assert np.array_equal(client.predict(a_scan(55)).ab, stand_in_ab(a_scan(55)))
     client.close()
@@ -103,7 +103,7 @@ def test_a_server_that_is_frozen_is_replaced(start_server: StartServer, socket_p
     server = start_server()
     assert server.pid
     os.kill(server.pid, signal.SIGSTOP)
-    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
     with Watched(server):
         assert np.array_equal(client.predict(a_scan(5)).ab, stand_in_ab(a_scan(5)))
     client.close()
@@ -114,7 +114,7 @@ def test_a_model_too_large_for_the_device_is_loaded_for_smaller_batches(
     start_server: StartServer, socket_path: Path
 ) -> None:
     server = start_server(odd=True)
-    client = PredictionClient(socket_path, slots=4, timeout_seconds=30)
+    client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
     assert np.array_equal(client.predict(a_scan(88)).ab, stand_in_ab(a_scan(88)))
     client.close()
     assert (hello(socket_path, 5).batch_size, server.restarts) == (1, 0)
@@ -124,7 +124,7 @@ def test_a_refused_checkpoint_is_not_tried_again(socket_path: Path) -> None:
     server = ModelServerProcess(socket_path, checkpoint=None, batch_size=4, batch_wait_milliseconds=20)
     server.start()
     with pytest.raises(CheckpointError, match=r"^no checkpoint was given; expected --checkpoint FOLDER$"):
-        server.wait_ready(20)
+        server.wait_ready(PATIENCE_SECONDS)
     server.poll()
     assert server.pid is None
 
@@ -154,7 +154,9 @@ def test_a_killed_servers_socket_is_replaced(start_server: StartServer, socket_p
 def test_a_second_server_on_the_same_socket_refuses(start_server: StartServer, socket_path: Path) -> None:
     start_server()
     command = [sys.executable, "-m", "worker.inference.server", "--socket", str(socket_path)]
-    second = subprocess.run([*command, "--stand-in-milliseconds", "0"], capture_output=True, text=True, timeout=20)
+    second = subprocess.run(
+        [*command, "--stand-in-milliseconds", "0"], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert second.returncode == 2
     assert "already listening" in second.stderr
 
@@ -165,21 +167,19 @@ def test_the_server_ends_with_its_parent(socket_path: Path) -> None:
         "import sys, time; from worker.supervision.model_server_process import ModelServerProcess\n"
         "server = ModelServerProcess(sys.argv[1], checkpoint=None, batch_size=4, batch_wait_milliseconds=20,"
         " stand_in_milliseconds=0)\n"
-        "server.start(); server.wait_ready(20); print(server.pid, flush=True); time.sleep(60)"
+        "server.start(); server.wait_ready(120); print(server.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(socket_path)], stdout=subprocess.PIPE, text=True)
     assert parent.stdout
     server_pid = int(parent.stdout.readline())
     parent.kill()
     parent.communicate()
-    wait_until(lambda: not _alive(server_pid), 5)
+    wait_until(lambda: not _alive(server_pid))
     assert not socket_path.exists()
 
 
-def test_the_stand_in_server_loads_no_tensorflow_and_starts_fast(socket_path: Path, start_server: StartServer) -> None:
-    begin = time.monotonic()
+def test_the_stand_in_server_loads_no_tensorflow(socket_path: Path, start_server: StartServer) -> None:
     server = start_server()
-    assert time.monotonic() - begin < 10
     assert "tensorflow" not in Path(f"/proc/{server.pid}/maps").read_text()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.waiting import PATIENCE_SECONDS
 from worker.errors import ServiceUnavailable, UsageError
 from worker.inference.client import PredictionClient
 from worker.supervision.model_server_process import ModelServerProcess
@@ -41,14 +42,14 @@ def servers(processes: list[ModelServerProcess]) -> Iterator[ModelServers]:
 
 
 def predict(server: ModelServerProcess, scans: int) -> None:
-    client = PredictionClient(server.socket_path, slots=1, timeout_seconds=20)
+    client = PredictionClient(server.socket_path, slots=1, timeout_seconds=PATIENCE_SECONDS)
     for _ in range(scans):
         client.predict(np.full((400, 400), 50, np.float32))
     client.close()
 
 
-def answered(servers: ModelServers, seconds: float = 20) -> dict[str, float]:
-    deadline = time.monotonic() + seconds
+def answered(servers: ModelServers) -> dict[str, float]:
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         servers.poll()
         try:
@@ -61,7 +62,7 @@ def answered(servers: ModelServers, seconds: float = 20) -> dict[str, float]:
 def test_their_counters_add_up_also_when_one_is_started_again(
     servers: ModelServers, processes: list[ModelServerProcess]
 ) -> None:
-    assert servers.wait_ready(20).batch_size == 3
+    assert servers.wait_ready(PATIENCE_SECONDS).batch_size == 3
     predict(processes[0], 2)
     predict(processes[1], 5)
     before = servers.counters(1.0)
@@ -77,7 +78,7 @@ def test_their_counters_add_up_also_when_one_is_started_again(
 
 
 def test_each_sees_its_own_device_alone(servers: ModelServers, processes: list[ModelServerProcess]) -> None:
-    servers.wait_ready(20)
+    servers.wait_ready(PATIENCE_SECONDS)
     seen = [Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0") for process in processes]
     assert [f"CUDA_VISIBLE_DEVICES={number}".encode() in each for number, each in enumerate(seen)] == [True, True]
 
@@ -91,7 +92,7 @@ def test_a_gpu_that_was_asked_for_is_not_replaced_by_the_cpu(
     servers = ModelServers(processes, wanted_gpus="0,9")
     servers.start()
     with pytest.raises(UsageError, match="PHOTOCHROM_DEVICES is '0,9', but TensorFlow does not find"):
-        servers.wait_ready(20)
+        servers.wait_ready(PATIENCE_SECONDS)
     servers.stop(kill_after_seconds=5)
 
 
@@ -102,6 +103,6 @@ def test_a_cpu_has_one_model_server_however_many_gpus_there_seem_to_be(
     monkeypatch.setattr(processes[0], "wait_ready", lambda seconds: replace(wait_ready(seconds), device="CPU"))
     servers = ModelServers(processes, only_on_gpus=True)
     servers.start()
-    servers.wait_ready(20)
+    servers.wait_ready(PATIENCE_SECONDS)
     assert (len(servers), processes[1].pid) == (1, None)
     servers.stop(kill_after_seconds=5)

@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -17,6 +15,7 @@ from redis.retry import Retry
 
 from scheduler.standalone.services import S3Server, Service, ValkeyServer
 from tests.services import PostgreSQLServer
+from tests.waiting import wait_until
 from worker.errors import ServiceUnavailable
 
 OWNER_SCRIPT = """
@@ -26,7 +25,7 @@ from scheduler.standalone.services import ValkeyServer
 server = ValkeyServer(Path(sys.argv[1]))
 server.start()
 print(server.url, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -42,13 +41,6 @@ def processes_in(folder: Path) -> list[psutil.Process]:
         if process.info["cwd"] == str(folder) and process.info["status"] != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 8.0) -> bool:
-    end = time.monotonic() + seconds
-    while not happened() and time.monotonic() < end:
-        time.sleep(0.05)
-    return happened()
 
 
 @pytest.mark.parametrize("kind", [ValkeyServer, S3Server])
@@ -113,7 +105,7 @@ def test_a_service_ends_with_the_process_that_started_it(number: int, tmp_path: 
         assert ping(owner.stdout.readline().strip())
         os.kill(owner.pid, number)
         owner.wait()
-    assert wait_until(lambda: processes_in(tmp_path) == [])
+    wait_until(lambda: processes_in(tmp_path) == [])
 
 
 def test_a_service_ends_with_its_guard(tmp_path: Path) -> None:
@@ -121,7 +113,7 @@ def test_a_service_ends_with_its_guard(tmp_path: Path) -> None:
     service.start()
     guard = next(process for process in processes_in(tmp_path) if "guard.py" in " ".join(process.cmdline()))
     guard.kill()
-    assert wait_until(lambda: processes_in(tmp_path) == [])
+    wait_until(lambda: processes_in(tmp_path) == [])
     service.kill()
 
 

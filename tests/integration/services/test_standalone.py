@@ -10,6 +10,7 @@ import pytest
 
 from scheduler.standalone.system import System
 from tests.processes import MARK, marked_processes, new_mark, survivors
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture(autouse=True)
@@ -88,13 +89,13 @@ def test_a_second_interrupt_does_not_leave_half_of_it_running(
 
 def test_a_process_whose_starter_died_before_it_could_look_ends_too(tmp_path: Path) -> None:
     gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    gone.wait(10)
+    gone.wait()
     database = f"sqlite:///{tmp_path / 'nothing.db'}"
     orphan = subprocess.Popen(
         [sys.executable, "-P", "-m", "scheduler", "scheduler"],
         env=os.environ | {"PHOTOCHROM_PARENT_PID": str(gone.pid), "PHOTOCHROM_DATABASE_URL": database},
     )
     try:
-        assert orphan.wait(30) is not None
+        assert orphan.wait(PATIENCE_SECONDS) is not None
     finally:
         orphan.kill()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.metadata_server import AWS_PATH, Google, Metadata, serving
+from tests.waiting import PATIENCE_SECONDS
 from worker.supervision.spot_notice import StopNotice
 
 ACTION = {"action": "terminate", "time": "2026-07-01T12:02:00Z"}
@@ -74,5 +75,5 @@ def test_the_first_notice_is_heard_once(server: ThreadingHTTPServer) -> None:
     assert not happened.wait(0.2)
     server.RequestHandlerClass.notice = json.dumps(ACTION)  # type: ignore[attr-defined]
 
-    assert happened.wait(5)
+    assert happened.wait(PATIENCE_SECONDS)
     assert [json.loads(each) for each in heard] == [ACTION]

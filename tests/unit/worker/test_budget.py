@@ -2,6 +2,7 @@
 
 import threading
 
+from tests.waiting import PATIENCE_SECONDS
 from worker.pipeline.byte_budget import ByteBudget
 
 
@@ -16,7 +17,7 @@ def test_a_scan_waits_until_there_is_room() -> None:
     with budget.holding(60):
         waiting.start()
         assert not entered.wait(0.05)
-    assert entered.wait(5)
+    assert entered.wait(PATIENCE_SECONDS)
     waiting.join()
 
 

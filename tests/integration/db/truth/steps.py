@@ -18,6 +18,7 @@ from db.queries.jobs import lifecycle, retries
 from db.queries.scans import leases
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
+from tests.waiting import PATIENCE_SECONDS
 
 LEASE_SECONDS = 60.0
 CHUNK_ATTEMPTS = 3
@@ -156,7 +157,7 @@ class Steps:
         except (LeaseLost, UsageError) as error:
             result = error
         first.then(result)
-        second.then(running.result(30) if running else _outcome(self.engine, second.work))
+        second.then(running.result(PATIENCE_SECONDS) if running else _outcome(self.engine, second.work))
 
 
 def _outcome(engine: Engine, work: Callable[[Session], Any]) -> Any:
