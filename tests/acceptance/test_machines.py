@@ -16,7 +16,7 @@ from tests.machines import Forwarder, Machine, can_make_machines
 from tests.services import PostgreSQLServer
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
-SCANS = 40
+SCANS = 24
 PORT = "9808"  # the same for all: each machine has its own
 NAMES = ("desk", "first", "second")
 
@@ -100,9 +100,11 @@ def test_a_second_machine_helps_on_a_running_job_and_is_drained(
         assert submitted.returncode == 0, submitted.stderr
         first = start("worker", "first")
         wait_until(lambda: int(str(job()["done"])) > 0)
+        assert on("desk", "pause", "1").returncode == 0  # so that work is left for the second one
         start("worker", "second")
         wait_until(lambda: len(json.loads(on("desk", "status", "--workers", "--json").stdout)) == 2)
         assert on("second", "health").stdout == "ok\n"
+        assert on("desk", "resume", "1").returncode == 0
         wait_until(lambda: "second-" in on("desk", "scans", "1", "--state", "done", "--json").stdout)
         first.terminate()
         assert first.wait(PATIENCE_SECONDS) == 0
