@@ -214,6 +214,11 @@ class Scan(Base):
     lost_metadata: Mapped[str | None] = mapped_column(Text)  # what the output's format can't carry; NULL for nothing
 
     checkpoint: Mapped[str | None] = mapped_column(String(64))
+    head: Mapped[str | None] = mapped_column(String(16))  # of the network: paper or vivid
+    embedding: Mapped[str | None] = mapped_column(Text)  # by its name in the checkpoint's card, or a file
+    saturation: Mapped[float | None]  # the factor of a and b, 0..2
+    precision: Mapped[str | None] = mapped_column(String(16))  # float32 or bfloat16
+    input_px: Mapped[int | None] = mapped_column(Integer)  # the side of the square that the network saw
     worker: Mapped[str | None] = mapped_column(Text)
     fetch_ms: Mapped[float | None]
     open_ms: Mapped[float | None]

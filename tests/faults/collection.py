@@ -13,6 +13,7 @@ import numpy as np
 
 from db.queries.scans.records import Measured
 from worker.inference.client import Prediction
+from worker.inference.colour_options import ColourOptions
 from worker.inference.stub_model import StandInColorizer, stand_in_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
@@ -87,8 +88,19 @@ def _undisturbed(source: Path, destination: Path, scratch: Path) -> Pipeline:
     return Pipeline(
         source=FolderStorage(source),
         destination=FolderStorage(destination),
-        predict=lambda lightness: Prediction(stand_in_ab(lightness), None, StandInColorizer.checkpoint_id, 0.0, 0.0),
+        predict=_predict,
         limits=ScanLimits(max_bytes=1 << 20, max_pixels=1 << 20),
         budget=ByteBudget(1 << 30),
         scratch_folder=scratch,
+    )
+
+
+def _predict(lightness: "np.typing.NDArray[np.float32]", _: ColourOptions) -> Prediction:
+    stub = StandInColorizer
+    return Prediction(
+        *(stand_in_ab(lightness), None, stub.checkpoint_id, 0.0, 0.0),
+        head=stub.head,
+        embedding=stub.embedding,
+        precision=stub.precision,
+        input_px=stub.input_px,
     )

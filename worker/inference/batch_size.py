@@ -3,14 +3,11 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.inference import CPU_BATCH_SIZE
-
-Floats = NDArray[np.float32]
+from worker.inference.model import Model
 
 LARGEST_BATCH = 256
 _FASTER = 1.05  # a larger batch costs memory and waiting, so it must be worth it
@@ -18,41 +15,17 @@ _MEASURED_BATCHES = 3
 
 logger = logging.getLogger(__name__)
 
-
-class Model(Protocol):
-    """What the server asks of `Colorizer`, and of its stand-in."""
-
-    checkpoint_id: str
-    embedding: str
-    device: str
-    batch_size: int
-
-    @property
-    def head(self) -> str:
-        """`paper`, `vivid`, or a stand-in's own."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """`float32` or `bfloat16`."""
-        ...
-
-    def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
-        """(n, 400, 400), 0..100 -> a, b (n, 400, 400, 2) and certainty (n,), NaN where there is none."""
-        ...
-
-
-LoadModel = Callable[[int], Model]  # by batch size
+LoadSize = Callable[[int], Model]  # by batch size
 
 
 def is_out_of_memory(error: Exception) -> bool:
     """Whether a device's error says that the batch was too large; by name, so that no TensorFlow is needed here."""
-    names = {kind.__name__ for kind in type(error).__mro__}
+    names = {parent.__name__ for parent in type(error).__mro__}
     return bool(names & {"MemoryError", "ResourceExhaustedError"}) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def load_largest(load: LoadModel, batch_size: int) -> Model:
-    """The model with batches of `batch_size`, or of the first half of a half of it that the device has room for."""
+def load_largest(load: LoadSize, batch_size: int) -> Model:
+    """Load the model with `batch_size`; halve it until the device has enough memory."""
     while True:
         try:
             return load(batch_size)
@@ -63,7 +36,7 @@ def load_largest(load: LoadModel, batch_size: int) -> Model:
         logger.warning("the device ran out of memory: trying batches of %d scans", batch_size)
 
 
-def load_fastest(load: LoadModel, clock: Callable[[], float] = time.perf_counter) -> Model:
+def load_fastest(load: LoadSize, clock: Callable[[], float] = time.perf_counter) -> Model:
     """The model with the batch size that is fastest here: on a GPU it is doubled while that makes it faster.
 
     The next size is loaded beside the last one, so what is found leaves the device some room.
@@ -91,10 +64,10 @@ def load_fastest(load: LoadModel, clock: Callable[[], float] = time.perf_counter
 def scans_per_second(model: Model, clock: Callable[[], float]) -> float:
     """Of the fastest of a few full batches, after one that warms it up; raises what predict raises."""
     lightness = np.full((model.batch_size, 400, 400), 50, np.float32)  # 0..100
-    model.predict(lightness)
+    model.predict_heads(lightness)
     taken = []
     for _ in range(_MEASURED_BATCHES):
         began = clock()
-        model.predict(lightness)
+        model.predict_heads(lightness)
         taken.append(clock() - began)
     return model.batch_size / max(min(taken), 1e-9)

@@ -17,21 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import ScanError
+from worker.inference.model import Colours, model_failed
 
 logger = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-Predict = Callable[[Floats], tuple[Floats, Floats]]
+Predict = Callable[[Floats, str], Colours]
 
 _SIDE = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What became of one scan: ab (400, 400, 2) float32; certainty 0..1 or None."""
+    """What became of one scan."""
 
-    ab: Floats
-    certainty: float | None
+    ab: Floats  # (400, 400, 2), of the head that it asked for
+    certainty: float | None  # 0..1
     predict_ms: float  # its batch's time on the device
 
 
@@ -52,6 +53,7 @@ class Stats:
 @dataclass(slots=True)
 class _Scan:
     result: "Future[Predicted]"
+    head: str
     on_device: Callable[[bool], None]
     submitted: float
 
@@ -59,6 +61,7 @@ class _Scan:
 @dataclass(slots=True)
 class _Batch:
     lightness: Floats  # (max_batch_size, 400, 400), 0..100; the first len(scans) rows are filled
+    embedding: str
     alone: bool  # one scan that must not share
     scans: list[_Scan] = field(default_factory=list)
 
@@ -69,8 +72,8 @@ class _Batch:
 class Batcher:
     """`submit` scans from any thread; `predict` is called in one thread only.
 
-    predict: lightness (n, 400, 400) float32, 0..100, n <= max_batch_size
-        -> ab (n, 400, 400, 2) float32, certainty (n,) float32, NaN where there is none.
+    predict: lightness (n, 400, 400) float32, 0..100, n <= max_batch_size, and the embedding that they ask for
+        -> Colours: each scan gets those of the head that it asks for. Scans of one embedding share batches.
     A full batch goes at once; a partial one `max_wait_seconds` after its first scan came, or as soon as
     every request that is possible (see `set_possible`) waits.
     out_of_memory: whether an error of predict means that the batch was too large for the device: the batch
@@ -105,7 +108,13 @@ class Batcher:
         self._device.start()
 
     def submit(
-        self, lightness: Floats, *, alone: bool = False, on_device: Callable[[bool], None] = lambda running: None
+        self,
+        lightness: Floats,
+        head: str,
+        embedding: str,
+        *,
+        alone: bool = False,
+        on_device: Callable[[bool], None] = lambda running: None,
     ) -> "Future[Predicted]":
         """Copy a scan's lightness, (400, 400) float32, 0..100, into a batch; the result comes later.
 
@@ -119,17 +128,17 @@ class Batcher:
             if self._closing:
                 result.cancel()
                 return result
-            batch = self._open_batch(alone)
+            batch = self._open_batch(embedding, alone)
             row = batch.lightness[len(batch.scans)]
             np.copyto(row, lightness)
             # The copy is what is checked: the original lies in memory that another process can still write.
             if np.isfinite(row).all():
-                batch.scans.append(_Scan(result, on_device, self._clock()))
+                batch.scans.append(_Scan(result, head, on_device, self._clock()))
                 self._changed.notify_all()
                 return result
             self._drop_if_empty(batch)
             self._failed += 1
-        result.set_exception(_model_failed("its lightness holds a value that is not finite", permanent=True))
+        result.set_exception(model_failed("its lightness holds a value that is not finite", permanent=True))
         return result
 
     def set_possible(self, requests: int | None) -> None:
@@ -169,12 +178,14 @@ class Batcher:
             for scan in batch.scans:
                 scan.result.cancel()
 
-    def _open_batch(self, alone: bool) -> _Batch:
-        if alone or not self._filling or self._filling[-1].full():
-            empty = self._spare.pop() if self._spare else None
-            if empty is None:
-                empty = np.empty((self._max_batch_size, _SIDE, _SIDE), np.float32)
-            self._filling.append(_Batch(empty, alone))
+    def _open_batch(self, embedding: str, alone: bool) -> _Batch:
+        same = [batch for batch in self._filling if batch.embedding == embedding]
+        if same and not alone and not same[-1].full():
+            return same[-1]
+        empty = self._spare.pop() if self._spare else None
+        if empty is None:
+            empty = np.empty((self._max_batch_size, _SIDE, _SIDE), np.float32)
+        self._filling.append(_Batch(empty, embedding, alone))
         return self._filling[-1]
 
     def _drop_if_empty(self, batch: _Batch) -> None:
@@ -185,7 +196,7 @@ class Batcher:
     def _run(self) -> None:
         while (batch := self._take()) is not None:
             if not all(scan.result.cancelled() for scan in batch.scans):
-                self._predict_in_pieces(batch.scans, batch.lightness[: len(batch.scans)])
+                self._predict_in_pieces(batch, batch.scans, batch.lightness[: len(batch.scans)])
             batch.scans.clear()  # or they, and their callers' memory, would live until the next batch
             with self._changed:
                 self._spare.append(batch.lightness)
@@ -205,44 +216,46 @@ class Batcher:
         if not self._filling:
             return None
         oldest = self._filling[0]
-        waiting = len(oldest.scans)
-        if oldest.full() or len(self._filling) > 1 or waiting >= self._size:
+        if oldest.full() or len(self._filling) > 1 or len(oldest.scans) >= self._size:
             return 0.0
-        if self._possible is not None and waiting >= self._possible:
+        if self._possible is not None and len(oldest.scans) >= self._possible:
             return 0.0
         return oldest.scans[0].submitted + self._max_wait_seconds - self._clock()
 
-    def _predict_in_pieces(self, scans: list[_Scan], lightness: Floats) -> None:
+    def _predict_in_pieces(self, batch: _Batch, scans: list[_Scan], lightness: Floats) -> None:
         """Predict in pieces of at most the present size, which may shrink on the way."""
         while scans:
             count = min(len(scans), self._size)
-            error = self._predict_piece(scans[:count], lightness[:count])
+            error = self._predict_piece(batch.embedding, scans[:count], lightness[:count])
             if error is not None and self._size > 1 and self._out_of_memory(error):
                 self._halve()
                 continue
             if error is not None:
-                self._predict_each(scans[:count], lightness[:count], error)
+                self._predict_each(batch.embedding, scans[:count], lightness[:count], error)
             scans, lightness = scans[count:], lightness[count:]
 
-    def _predict_each(self, scans: list[_Scan], lightness: Floats, error: Exception) -> None:
+    def _predict_each(self, embedding: str, scans: list[_Scan], lightness: Floats, error: Exception) -> None:
         for index, scan in enumerate(scans):
-            last = error if len(scans) == 1 else self._predict_piece([scan], lightness[index : index + 1])
-            if last is not None:
+            last: Exception | None = error
+            if len(scans) > 1 and not isinstance(error, ScanError):
+                last = self._predict_piece(embedding, [scan], lightness[index : index + 1])
+            if isinstance(last, ScanError):
+                self._delivery.submit(self._fail, scan, last)
+            elif last is not None:
                 self._failed_in_a_row += 1
                 logger.warning("prediction failed: %s: %s", type(last).__name__, last)
                 # What failed may have been the device, so it is never called permanent.
-                failure = _model_failed(f"{type(last).__name__}: {str(last)[:500]}", permanent=False)
+                failure = model_failed(f"{type(last).__name__}: {str(last)[:500]}", permanent=False)
                 self._delivery.submit(self._fail, scan, failure)
 
-    def _predict_piece(self, scans: list[_Scan], lightness: Floats) -> Exception | None:
+    def _predict_piece(self, embedding: str, scans: list[_Scan], lightness: Floats) -> Exception | None:
         """One call of predict; its error without the traceback, which would hold on to device memory."""
         began = self._predicting_since = self._clock()
         for scan in scans:
             scan.on_device(True)
         try:
-            ab, certainty = self._predict(lightness)
-            if ab.shape != (len(scans), _SIDE, _SIDE, 2) or certainty.shape != (len(scans),):
-                raise ValueError(f"predict gave {ab.shape} and {certainty.shape} for {lightness.shape}")
+            colours = self._predict(lightness, embedding)
+            _check(colours, {scan.head for scan in scans}, len(scans))
         except Exception as error:
             return error.with_traceback(None)
         finally:
@@ -250,7 +263,7 @@ class Batcher:
             for scan in scans:
                 scan.on_device(False)
         self._count(len(scans), self._clock() - began)
-        self._delivery.submit(self._deliver, scans, ab, certainty, (self._clock() - began) * 1000)
+        self._delivery.submit(self._deliver, scans, colours, (self._clock() - began) * 1000)
         return None
 
     def _count(self, scans: int, seconds: float) -> None:
@@ -267,14 +280,13 @@ class Batcher:
         logger.warning("the device ran out of memory: batches of %d scans from now on", self._size)
         self._resized(self._size)
 
-    def _deliver(self, scans: list[_Scan], ab: Floats, certainty: Floats, predict_ms: float) -> None:
-        for scan, own_ab, own_certainty in zip(scans, ab, certainty.tolist(), strict=True):
-            if not np.isfinite(own_ab).all():
-                self._fail(scan, _model_failed("the model gave a colour that is not finite", permanent=True))
-                continue
-            sure = own_certainty if np.isfinite(own_certainty) else None
-            if scan.result.set_running_or_notify_cancel():
-                scan.result.set_result(Predicted(own_ab, sure, predict_ms))
+    def _deliver(self, scans: list[_Scan], colours: Colours, predict_ms: float) -> None:
+        for index, (scan, certainty) in enumerate(zip(scans, colours.certainty.tolist(), strict=True)):
+            ab = colours.ab[scan.head][index]
+            if not np.isfinite(ab).all():
+                self._fail(scan, model_failed("the model gave a colour that is not finite", permanent=True))
+            elif scan.result.set_running_or_notify_cancel():
+                scan.result.set_result(Predicted(ab, certainty if np.isfinite(certainty) else None, predict_ms))
 
     def _fail(self, scan: _Scan, failure: ScanError) -> None:
         with self._changed:
@@ -283,5 +295,7 @@ class Batcher:
             scan.result.set_exception(failure)
 
 
-def _model_failed(why: str, *, permanent: bool) -> ScanError:
-    return ScanError("model_failed", f"the model can't colour this scan: {why}", permanent=permanent)
+def _check(colours: Colours, heads: set[str], count: int) -> None:
+    shapes = {head: colours.ab[head].shape for head in heads}
+    if set(shapes.values()) != {(count, _SIDE, _SIDE, 2)} or colours.certainty.shape != (count,):
+        raise ValueError(f"predict gave {shapes} and {colours.certainty.shape} for {count} scans")

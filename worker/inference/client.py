@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import ScanError, ServiceUnavailable
+from worker.inference.colour_options import ColourOptions
 from worker.inference.connection import Prediction, ServerConnection, ServerInfo, ServerLost, connect
 from worker.inference.protocol import Message, ProtocolError, Receiver, send
 
@@ -18,6 +19,7 @@ __all__ = ["Prediction", "PredictionClient", "ServerInfo", "hello", "stats"]
 logger = logging.getLogger(__name__)
 
 _SHAPE = (400, 400)
+_NO_CHOICE = ColourOptions()
 _HANDSHAKE_SECONDS = 10.0
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
 
@@ -45,8 +47,10 @@ class PredictionClient:
         self._closed = False
         self._pid = os.getpid()
 
-    def predict(self, lightness: NDArray[np.float32]) -> Prediction:
-        """Predict a scan's colour from its lightness, (400, 400) float32, 0..100.
+    def predict(self, lightness: NDArray[np.float32], options: ColourOptions = _NO_CHOICE) -> Prediction:
+        """Predict a scan's colour from its lightness, (400, 400) float32, 0..100, by the head and embedding asked for.
+
+        The saturation is not applied: it is a factor of the result's a and b, for whoever composes the output.
 
         Raises ScanError `model_failed`: the model can't colour this scan; `model_unavailable`, not permanent: no
         server answered within `timeout_seconds`; `worker_killed`: too many died with this scan on their device.
@@ -59,7 +63,7 @@ class PredictionClient:
             try:
                 # A scan that may have brought a server down goes alone, so that only itself is counted again.
                 connection = self._connected(deadline)
-                return connection.predict(lightness, alone=deaths > 0, began=began, deadline=deadline)
+                return connection.predict(lightness, options, alone=deaths > 0, began=began, deadline=deadline)
             except ServerLost as lost:
                 deaths += lost.running
                 if deaths >= self._predict_attempts:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import ScanError
+from worker.inference.colour_options import ColourOptions
 from worker.inference.protocol import Message, ProtocolError, Receiver, send, whole_number
 from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots, slots_file
 
@@ -26,6 +27,10 @@ class Prediction:
     checkpoint_id: str
     wait_ms: float  # all the time that the device did not work on it: in the queue, or without a server
     predict_ms: float  # its batch's time on the device
+    head: str | None = None
+    embedding: str | None = None
+    precision: str | None = None  # float32 or bfloat16
+    input_px: int | None = None  # the side of the square that the network saw
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +38,11 @@ class ServerInfo:
     """Who the model server is."""
 
     checkpoint_id: str
-    head: str
+    head: str  # where a scan asks for none
+    heads: tuple[str, ...]
     embedding: str
     precision: str
+    input_px: int
     device: str
     batch_size: int
     pid: int
@@ -48,8 +55,10 @@ class ServerInfo:
         return cls(
             checkpoint_id=str(message.get("checkpoint_id")),
             head=str(message.get("head")),
+            heads=tuple(map(str, message.get("heads", ()))),
             embedding=str(message.get("embedding")),
             precision=str(message.get("precision")),
+            input_px=whole_number(message, "input_px", 8, 1 << 16),
             device=str(message.get("device")),
             batch_size=whole_number(message, "batch_size", 1, 1 << 20),
             pid=whole_number(message, "pid", 1, 1 << 40),
@@ -99,20 +108,32 @@ class ServerConnection:
             raise
         threading.Thread(target=self._read, name="model-server-replies", daemon=True).start()
 
-    def predict(self, lightness: NDArray[np.float32], *, alone: bool, began: float, deadline: float) -> Prediction:
+    def predict(
+        self, lightness: NDArray[np.float32], options: ColourOptions, *, alone: bool, began: float, deadline: float
+    ) -> Prediction:
         """Predict (400, 400), 0..100; `began` and `deadline` are of time.monotonic().
 
         Raises ServerLost, TimeoutError at `deadline`, ScanError.
         """
         with self._slot(deadline) as slot:
             self._slots.lightness[slot] = lightness
-            reply = self._request(slot, alone, deadline)
+            reply = self._request(slot, options, alone, deadline)
             if "code" in reply:
                 raise ScanError(str(reply["code"]), str(reply["message"]), permanent=bool(reply["permanent"]))
             predict_ms = float(reply["predict_ms"])
             ab = self._slots.ab[slot].copy()  # (400, 400, 2)
         wait_ms = max(0.0, (time.monotonic() - began) * 1000 - predict_ms)
-        return Prediction(ab, reply["certainty"], self.info.checkpoint_id, wait_ms, predict_ms)
+        return Prediction(
+            ab,
+            reply["certainty"],
+            str(reply["checkpoint_id"]),
+            wait_ms,
+            predict_ms,
+            head=str(reply["head"]),
+            embedding=str(reply["embedding"]),
+            precision=self.info.precision,
+            input_px=self.info.input_px,
+        )
 
     def close(self) -> None:
         """End the connection; what is under way raises ServerLost."""
@@ -147,7 +168,7 @@ class ServerConnection:
             raise
         self._give_back(slot)
 
-    def _request(self, slot: int, alone: bool, deadline: float) -> Message:
+    def _request(self, slot: int, options: ColourOptions, alone: bool, deadline: float) -> Message:
         reply: Future[Message] = Future()
         with self._changed:
             if self.lost:
@@ -155,7 +176,8 @@ class ServerConnection:
             self._replies[slot] = reply
             self._slots.states[slot] = WAITING
             try:
-                send(self._socket, {"do": "predict", "slot": slot, "alone": alone})
+                request = {"do": "predict", "slot": slot, "alone": alone}
+                send(self._socket, {**request, "head": options.head, "embedding": options.embedding})
             except OSError:
                 self.close()
         try:

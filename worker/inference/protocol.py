@@ -6,8 +6,10 @@ never pickle: whoever can reach the socket must not be able to run code in the m
     child -> server   {"do": "hello"}                                   -> who the server is: ServerInfo
                       {"do": "attach", "slots": N} with a descriptor    -> ServerInfo too
                       {"do": "stats"}                                   -> counters
-                      {"do": "predict", "slot": I, "alone": BOOL}       -> one of the two below, when done
-    server -> child   {"slot": I, "certainty": 0..1 or null, "predict_ms": X}
+                      {"do": "predict", "slot": I, "alone": BOOL,
+                       "head": NAME or null, "embedding": NAME or null}   -> one of the two below, when done
+    server -> child   {"slot": I, "certainty": 0..1 or null, "predict_ms": X,
+                       "checkpoint_id": ..., "head": ..., "embedding": ...}
                       {"slot": I, "code": ..., "message": ..., "permanent": BOOL}
 """
 

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import CheckpointError, PhotochromError, UsageError
-from worker.inference.batch_size import LoadModel, Model, is_out_of_memory, load_fastest, load_largest
+from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
 from worker.inference.batching import Batcher
+from worker.inference.model import Colours, LoadedModels, LoadModel, Model
 from worker.inference.protocol import Message
 from worker.inference.session import Handler
 from worker.inference.stub_model import StandInColorizer
@@ -41,8 +42,7 @@ class ModelServer:
     """Connections in, batches through the Batcher, results out."""
 
     def __init__(self, model: Model, load: LoadModel, listener: socket.socket, batch_wait_seconds: float) -> None:
-        self._model: Model | None = model
-        self._load = load
+        self._models = LoadedModels(model, load)
         self._listener = listener
         self._batcher = Batcher(
             self._predict,
@@ -52,10 +52,12 @@ class ModelServer:
             resized=self._load_again,
         )
         self._info: Message = {
-            "checkpoint_id": model.checkpoint_id,
+            "checkpoint_id": model.checkpoint_id_of(model.head),
             "head": model.head,
+            "heads": model.heads,
             "embedding": model.embedding,
             "precision": model.precision,
+            "input_px": model.input_px,
             "device": model.device,
             "pid": os.getpid(),
         }
@@ -75,15 +77,13 @@ class ModelServer:
         self._batcher.close()
         return 0
 
-    def _predict(self, lightness: Floats) -> tuple[Floats, Floats]:
-        assert self._model is not None
-        return self._model.predict(lightness)
+    def _predict(self, lightness: Floats, embedding: str) -> Colours:
+        return self._models.predict(lightness, embedding)
 
     def _load_again(self, batch_size: int) -> None:
         """A model's batch size is built into its graph; the large one must be gone before the small one comes."""
-        self._model = None
+        self._models.resize(batch_size)
         gc.collect()
-        self._model = self._load(batch_size)
 
     def _about(self) -> Message:
         return {**self._info, "batch_size": self._batcher.stats().batch_size}
@@ -94,7 +94,7 @@ class ModelServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return  # the listener is closed: the server stops
-            handler = Handler(connection, self._about, self._batcher, self._count_slots)
+            handler = Handler(connection, self._about, self._batcher, self._models, self._count_slots)
             with self._changing:
                 self._handlers.add(handler)
             threading.Thread(target=self._handle, args=(handler,), name="handler", daemon=True).start()
@@ -142,8 +142,11 @@ def _remove_stale(path: Path) -> None:
             raise UsageError(f"a model server is already listening on {path}; stop it or give another --socket")
 
 
-def load_model(arguments: argparse.Namespace, batch_size: int) -> Model:
-    """The fusion model on its device, warm, or its stand-in; raises CheckpointError."""
+def load_model(arguments: argparse.Namespace, batch_size: int, embedding: str | None = None) -> Model:
+    """The fusion model on its device, warm, or its stand-in; raises CheckpointError.
+
+    embedding: instead of the arguments' own.
+    """
     if arguments.stand_in_milliseconds is not None:
         return StandInColorizer(arguments.stand_in_milliseconds, batch_size)
     if arguments.checkpoint is None:
@@ -151,11 +154,9 @@ def load_model(arguments: argparse.Namespace, batch_size: int) -> Model:
     # Its own notes on the machine are no news to whoever reads our log; its errors come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
-    from worker.model.colorizer import Colorizer
+    from worker.inference.fusion_model import FusionModel
 
-    return Colorizer.load(
-        arguments.checkpoint, batch_size, arguments.embedding, arguments.head, precision=arguments.precision
-    )
+    return FusionModel.load(arguments, batch_size, embedding or arguments.embedding)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -188,7 +189,12 @@ def main() -> int:
     # Only now: a signal while the model loads has nothing to finish, and ends the process at once.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    logger.info("ready: checkpoint %s, batches of %d, %s", model.checkpoint_id, model.batch_size, arguments.socket)
+    logger.info(
+        "ready: checkpoint %s, batches of %d, %s",
+        model.checkpoint_id_of(model.head),
+        model.batch_size,
+        arguments.socket,
+    )
     return ModelServer(model, load, listener, arguments.batch_wait_milliseconds / 1000).serve_until(stop)
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 from worker.errors import ScanError
 from worker.inference.batching import Batcher, Predicted
+from worker.inference.model import LoadedModels
 from worker.inference.protocol import MAX_SLOTS, Message, ProtocolError, Receiver, send, whole_number
 from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots
 
@@ -27,9 +28,15 @@ class Handler:
     """
 
     def __init__(
-        self, connection: socket.socket, info: Callable[[], Message], batcher: Batcher, changed: Callable[[], None]
+        self,
+        connection: socket.socket,
+        info: Callable[[], Message],
+        batcher: Batcher,
+        models: LoadedModels,
+        changed: Callable[[], None],
     ) -> None:
-        self._connection, self._info, self._batcher, self._changed = connection, info, batcher, changed
+        self._connection, self._info, self._changed = connection, info, changed
+        self._batcher, self._models = batcher, models
         # A child that stops reading must not hold up the results of the others.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         self._sending = threading.Lock()
@@ -91,18 +98,24 @@ class Handler:
         def on_device(running: bool) -> None:
             slots.states[slot] = RUNNING if running else WAITING
 
-        result = self._batcher.submit(slots.lightness[slot], alone=message.get("alone") is True, on_device=on_device)
+        try:
+            head, embedding = self._models.resolve(_name(message, "head"), _name(message, "embedding"))
+        except ScanError as error:
+            self._reply(_failure(slot, error))
+            return
+        alone = message.get("alone") is True
+        result = self._batcher.submit(slots.lightness[slot], head, embedding, alone=alone, on_device=on_device)
         self._requests[slot] = result
-        result.add_done_callback(lambda done: self._done(slots, slot, done))
+        result.add_done_callback(lambda done: self._done(slots, slot, head, embedding, done))
 
-    def _done(self, slots: Slots, slot: int, result: "Future[Predicted]") -> None:
+    def _done(self, slots: Slots, slot: int, head: str, embedding: str, result: "Future[Predicted]") -> None:
         """Put a result where the child can read it; called in the batcher's delivery thread."""
         self._requests.pop(slot, None)
         if result.cancelled():
             return
         error = result.exception()
         if isinstance(error, ScanError):
-            reply = {"slot": slot, "code": error.code, "message": error.message, "permanent": error.permanent}
+            reply = _failure(slot, error)
         else:
             predicted = result.result()
             slots.ab[slot] = predicted.ab
@@ -110,6 +123,9 @@ class Handler:
                 "slot": slot,
                 "certainty": predicted.certainty,
                 "predict_ms": round(predicted.predict_ms, 3),
+                "checkpoint_id": self._models.checkpoint_id(head, embedding),
+                "head": head,
+                "embedding": embedding,
             }
         slots.states[slot] = FREE
         try:
@@ -129,3 +145,14 @@ class Handler:
         # Freed here: who still holds this handler must not hold the child's memory too.
         self._slots, self.slot_count = None, 0
         self._changed()
+
+
+def _failure(slot: int, error: ScanError) -> Message:
+    return {"slot": slot, "code": error.code, "message": error.message, "permanent": error.permanent}
+
+
+def _name(message: Message, field: str) -> str | None:
+    value = message.get(field)
+    if value is not None and not (isinstance(value, str) and value):
+        raise ProtocolError(f"{field} is {str(value)[:40]!r}; expected a name or null")
+    return value

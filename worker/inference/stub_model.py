@@ -4,9 +4,17 @@ For fault tests, whose outputs are compared byte for byte, and for benches of ev
 """
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class StubColours:
+    ab: Mapping[str, NDArray[np.float32]]  # (n, 400, 400, 2), by head
+    certainty: NDArray[np.float32]  # (n,), NaN
 
 
 class StandInColorizer:
@@ -14,13 +22,23 @@ class StandInColorizer:
 
     checkpoint_id = "stand-in"
     head = "stand-in"
+    heads = ("stand-in", "paper", "vivid")
     embedding = "none"
+    input_px = 400
     precision = "float32"
     device = "stand-in"
 
     def __init__(self, milliseconds: float, batch_size: int = 8) -> None:
         self.milliseconds = milliseconds
         self.batch_size = batch_size
+
+    def checkpoint_id_of(self, head: str) -> str:
+        return self.checkpoint_id if head == self.head else f"{self.checkpoint_id}-{head}"
+
+    def predict_heads(self, lightness: NDArray[np.float32]) -> "StubColours":
+        """(n, 400, 400) float32, 0..100 -> a, b by head; `vivid` gives those of `paper` with a and b exchanged."""
+        ab, certainty = self.predict(lightness)
+        return StubColours({self.head: ab, "paper": ab, "vivid": ab[..., ::-1]}, certainty)
 
     def predict(self, lightness: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n, 400, 400) float32, 0..100 -> a, b (n, 400, 400, 2) float32, -20..25, and certainty (n,), NaN."""

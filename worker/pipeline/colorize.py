@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from db.queries.scans.records import Measured
 from worker.errors import ScanError
 from worker.inference.client import Prediction
+from worker.inference.colour_options import ColourOptions
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.measurements import _add_up, _timed
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe_pages
@@ -34,6 +35,7 @@ class Assignment:
     digital_source_type: str  # what IPTC calls the output
     made_at: datetime  # said in the output: the job's time, so that a second try gives the same bytes
     skip_colour: bool = True  # leave a scan alone that is in colour already
+    colours: ColourOptions = ColourOptions()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Pipeline:
 
     source: Storage
     destination: Storage
-    predict: Callable[[NDArray[np.float32]], Prediction]  # lightness (400, 400), 0..100 -> a, b
+    predict: Callable[[NDArray[np.float32], ColourOptions], Prediction]  # lightness (400, 400), 0..100 -> a, b
     limits: ScanLimits
     budget: ByteBudget
     scratch_folder: Path
@@ -84,7 +86,7 @@ class Pipeline:
     ) -> None:
         with self.budget.holding(header.decoded_bytes):
             opened, square = self._open(scan, source, header, measured)
-            prediction = self._predict(square, measured)
+            prediction = self._predict(scan, square, measured)
             self._compose(opened, square, prediction, scan, output, measured)
             opened.discard()
 
@@ -119,11 +121,16 @@ class Pipeline:
                 measured.picture_width, measured.picture_height = picture.width, picture.height
             return opened, opened.square(picture=picture)
 
-    def _predict(self, square: Square, measured: Measured) -> Prediction:
-        prediction = self.predict(square.lightness)
+    def _predict(self, scan: Assignment, square: Square, measured: Measured) -> Prediction:
+        prediction = self.predict(square.lightness, scan.colours)
         measured.wait_ms, measured.predict_ms = prediction.wait_ms, prediction.predict_ms
         measured.checkpoint, measured.certainty = prediction.checkpoint_id, prediction.certainty
-        return prediction
+        measured.head, measured.embedding = prediction.head, prediction.embedding
+        measured.precision, measured.input_px = prediction.precision, prediction.input_px
+        measured.saturation = scan.colours.saturation
+        if scan.colours.saturation == 1.0:
+            return prediction
+        return replace(prediction, ab=prediction.ab * np.float32(scan.colours.saturation))
 
     def _compose(
         self,
@@ -166,4 +173,9 @@ def _provenance(scan: Assignment, prediction: Prediction, measured: Measured) ->
         source_sha256=measured.source_sha256 or "",
         made_at=scan.made_at,
         source_type=scan.digital_source_type,
+        head=prediction.head,
+        embedding=prediction.embedding,
+        saturation=scan.colours.saturation,
+        precision=prediction.precision,
+        input_px=prediction.input_px,
     )

@@ -7,11 +7,16 @@ from statistics import fmean
 
 from db.queries.scans.records import Measured
 
+_OF_THE_FIRST_PAGE = (
+    *("picture_left", "picture_top", "picture_width", "picture_height"),
+    *("checkpoint", "head", "embedding", "saturation", "precision", "input_px"),
+)
+
 
 def _add_up(whole: Measured, pages: Sequence[Measured]) -> None:
     """What is known of a scan's pages, as the scan's."""
     first = pages[0]
-    for name in ("picture_left", "picture_top", "picture_width", "picture_height", "checkpoint"):
+    for name in _OF_THE_FIRST_PAGE:
         setattr(whole, name, getattr(first, name))
     for name in ("open_ms", "wait_ms", "predict_ms", "compose_ms"):
         setattr(whole, name, sum(getattr(page, name) for page in pages))

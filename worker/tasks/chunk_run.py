@@ -19,6 +19,7 @@ from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
 from worker.error_codes import is_outage, is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, ScanError
+from worker.inference.colour_options import ColourOptions
 from worker.observability import scan_events
 from worker.observability.logs import log_context
 from worker.observability.scan_events import Tally
@@ -53,6 +54,7 @@ def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
         digital_source_type=settings.digital_source_type,
         made_at=job.created_at,
         skip_colour=skip_colour,
+        colours=ColourOptions.of_job(job.options),
     )
 
 

@@ -34,6 +34,11 @@ class Measured:
     picture_height: int | None = None
     lost_metadata: str | None = None
     checkpoint: str | None = None
+    head: str | None = None
+    embedding: str | None = None
+    saturation: float | None = None
+    precision: str | None = None
+    input_px: int | None = None
     fetch_ms: float | None = None
     open_ms: float | None = None
     wait_ms: float | None = None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import ScanError, ServiceUnavailable
 from worker.inference.client import PredictionClient, hello, stats
+from worker.inference.colour_options import ColourOptions
 from worker.inference.stub_model import stand_in_ab
 
 from .conftest import StartChild, StartServer
@@ -73,6 +74,17 @@ def test_a_prediction_says_where_it_came_from(start_server: StartServer, client:
     assert (prediction.checkpoint_id, prediction.certainty) == ("stand-in", None)
     assert prediction.predict_ms >= 30
     assert prediction.wait_ms > 0
+
+
+def test_each_scan_is_coloured_by_the_head_that_it_asks_for(start_server: StartServer, socket_path: Path) -> None:
+    start_server()
+    client = PredictionClient(socket_path, slots=2, timeout_seconds=20)
+
+    vivid = client.predict(a_scan(50), ColourOptions(head="vivid"))
+
+    assert (vivid.head, vivid.checkpoint_id) == ("vivid", "stand-in-vivid")
+    assert np.array_equal(vivid.ab, stand_in_ab(a_scan(50))[..., ::-1])
+    client.close()
 
 
 def test_only_its_user_can_reach_the_socket(start_server: StartServer, socket_path: Path) -> None:

@@ -24,6 +24,7 @@ from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import chunk_of
 from worker.errors import LeaseLost, ScanError, UsageError
 from worker.inference.client import Prediction
+from worker.inference.colour_options import ColourOptions
 from worker.inference.stub_model import stand_in_ab
 from worker.instance import Runtime
 from worker.settings.settings import Settings
@@ -33,8 +34,9 @@ from worker.tasks.chunk_run import ChunkRun
 from worker.tasks.lease import Lease
 
 
-def predict(lightness: NDArray[np.float32]) -> Prediction:
-    return Prediction(stand_in_ab(lightness), None, "stand-in", 1.0, 2.0)
+def predict(lightness: NDArray[np.float32], options: ColourOptions = ColourOptions()) -> Prediction:  # noqa: B008
+    head = options.head or "paper"
+    return Prediction(stand_in_ab(lightness), None, "stand-in", 1.0, 2.0, head, "compact", "float32", 400)
 
 
 @pytest.fixture
@@ -111,6 +113,21 @@ def test_every_scan_is_coloured_stored_and_recorded(
     assert chunk_of(engine, 1).state == ChunkState.DONE
 
 
+def test_a_job_chooses_head_and_saturation_and_each_row_says_how_its_pixels_were_made(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    claimed = claim()
+    claimed.job.options = {**claimed.job.options, "head": "vivid", "saturation": 0.0}
+    chunk_run(child, claimed).run()
+
+    assert {(row.head, row.embedding, row.saturation, row.precision, row.input_px) for row in rows(engine)} == {
+        ("vivid", "compact", 0.0, "float32", 400)
+    }
+    output = cv2.imread(str(collection.parent / "colour" / "1.png"))
+    assert output is not None
+    assert np.ptp(output.astype(int), axis=2).max() == 0, "a saturation of 0 is grey"
+
+
 def test_a_bad_scan_fails_at_once_and_the_rest_of_its_chunk_is_done(
     engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
 ) -> None:
@@ -125,7 +142,7 @@ def test_a_bad_scan_fails_at_once_and_the_rest_of_its_chunk_is_done(
 
 
 def fail_with(child: Child, code: str) -> None:
-    def fail(_: NDArray[np.float32]) -> Prediction:
+    def fail(*_: object) -> Prediction:
         raise ScanError(code, "as it says", permanent=False)
 
     child.model.predict = fail  # type: ignore[method-assign,assignment]
@@ -194,11 +211,11 @@ def test_after_a_lost_lease_nothing_is_stored_though_the_clock_says_it_is_held(
     lease = Lease(600, boot_seconds())
     claimed = claim()
 
-    def take_away(lightness: NDArray[np.float32]) -> Prediction:
+    def take_away(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
         with session_scope(engine) as session:
             claims.lose_lease(session, Message(claimed.chunk_id, claimed.attempt), child_died=False)
         wait_until(lambda: not lease.is_held())
-        return predict(lightness)
+        return predict(lightness, options)
 
     child.model.predict = take_away  # type: ignore[method-assign,assignment]
     with pytest.raises(LeaseLost):
@@ -222,9 +239,9 @@ def test_a_draining_worker_hands_back_what_it_has_not_begun(
 def test_a_chunk_held_too_long_is_handed_back_with_what_is_done_recorded(
     engine: Engine, child: Child, claim: Callable[[], Claim]
 ) -> None:
-    def slow(lightness: NDArray[np.float32]) -> Prediction:
+    def slow(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
         time.sleep(0.05)
-        return predict(lightness)
+        return predict(lightness, options)
 
     child.model.predict = slow  # type: ignore[method-assign,assignment]
     run = chunk_run(child, claim())

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
-from worker.inference.batch_size import Floats, is_out_of_memory, load_fastest, load_largest
+from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
+from worker.inference.model import Floats
 from worker.inference.server import listen
-from worker.inference.stub_model import StandInColorizer
+from worker.inference.stub_model import StandInColorizer, StubColours
 from worker.supervision.devices import devices_of, wanted_gpus
 
 
@@ -37,9 +38,9 @@ class Gpu(StandInColorizer):
     device = "GPU"
     now = 0.0
 
-    def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
+    def predict_heads(self, lightness: Floats) -> StubColours:
         Gpu.now += 0.01 + len(lightness) * (0.001 if len(lightness) < 64 else 0.002)
-        return super().predict(lightness[:0])
+        return super().predict_heads(lightness[:0])
 
 
 def test_a_gpus_batch_is_doubled_while_that_is_faster() -> None:

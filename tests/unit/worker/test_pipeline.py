@@ -14,6 +14,7 @@ from db.queries.scans.records import Measured
 from tests.unit.scans.test_scan_border import FILM, PICTURE, film
 from worker.errors import ScanError
 from worker.inference.client import Prediction
+from worker.inference.colour_options import ColourOptions
 from worker.inference.stub_model import stand_in_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
@@ -23,7 +24,7 @@ from worker.storage.folder.storage import FolderStorage
 NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
-def predict(lightness: NDArray[np.float32]) -> Prediction:
+def predict(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
     return Prediction(stand_in_ab(lightness), None, "0123456789ab", wait_ms=1.0, predict_ms=2.0)
 
 

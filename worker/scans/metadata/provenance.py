@@ -39,6 +39,11 @@ class Provenance:
     source_sha256: str
     made_at: datetime
     source_type: str = "compositeWithTrainedAlgorithmicMedia"  # of IPTC's NewsCodes, or any URI
+    head: str | None = None  # paper or vivid
+    embedding: str | None = None
+    saturation: float | None = None  # the factor of a and b, 0..2
+    precision: str | None = None  # float32 or bfloat16
+    input_px: int | None = None  # the side of the square that the network saw
 
 
 def with_provenance(packet: bytes | None, provenance: Provenance) -> tuple[bytes, bool]:
@@ -79,8 +84,21 @@ def _properties(provenance: Provenance, earlier_type: str) -> dict[str, str]:
         "photochrom:SourceKey": provenance.source_key,
         "photochrom:SourceSHA256": provenance.source_sha256,
         "photochrom:ColourizedAt": _time(provenance),
+        **_how(provenance),
         **earlier,
     }
+
+
+def _how(provenance: Provenance) -> dict[str, str]:
+    """What the network was asked for, and what it computed in; what is not known is left out."""
+    values = {
+        "photochrom:Head": provenance.head,
+        "photochrom:Embedding": provenance.embedding,
+        "photochrom:Saturation": None if provenance.saturation is None else f"{provenance.saturation:g}",
+        "photochrom:Precision": provenance.precision,
+        "photochrom:InputPixels": None if provenance.input_px is None else str(provenance.input_px),
+    }
+    return {name: value for name, value in values.items() if value is not None}
 
 
 _TIFF, _EXIF, _PHOTOSHOP = (f"http://ns.adobe.com/{name}/1.0/" for name in ("tiff", "exif", "photoshop"))
