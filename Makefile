@@ -9,7 +9,7 @@ BROWSER := .venv/browser/chromium
 SOURCES := db worker scheduler tests
 EXTRAS := --extra postgresql --extra standalone --extra web --extra archive --extra c2pa --extra traces --extra dev
 
-.PHONY: demo test browser faults fuzz scale report check format lock clean help
+.PHONY: demo test browser faults fuzz scale report coverage check format hooks lock clean help
 
 help:
 	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
@@ -19,8 +19,10 @@ help:
 	@echo 'make fuzz    5 000 hostile files through a real worker'
 	@echo 'make scale   a million scans in the job database, and how long everything takes then'
 	@echo 'make report  the report of a job of 10 000 scans: its size, its time, and the picture of it in README'
+	@echo 'make coverage run every test, and print the share of the code that they run'
 	@echo 'make check   ruff and mypy alone'
 	@echo 'make format  put the code into shape'
+	@echo 'make hooks   check each commit before it is made (pre-commit)'
 	@echo 'make lock    choose the newest versions for requirements.lock'
 
 demo: $(INSTALLED)
@@ -47,6 +49,12 @@ scale: $(INSTALLED)
 report: $(INSTALLED)
 	$(BIN)/python -m tests.bench.report --picture docs/report.jpg
 
+coverage: $(INSTALLED) $(BROWSER)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --precision=1
+
 check: $(INSTALLED)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
@@ -55,6 +63,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+hooks: $(INSTALLED)
+	$(BIN)/pre-commit install
 
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes $(EXTRAS) \
