@@ -1,50 +1,34 @@
-"""What several commands share: settings, the database, and how a job looks in a terminal."""
+"""What several commands share: settings, the database, and output as JSON."""
 
-from __future__ import annotations
+import json
+from collections.abc import Iterable
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
+from sqlalchemy import Engine
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rich.console import Console
-    from sqlalchemy import Engine
-
-    from worker.settings.settings import Settings
+from db.migrations import check_up_to_date
+from db.session import make_engine
+from worker.settings.settings import Settings, load_settings
 
 
-def settings() -> Settings:
-    from worker.settings.settings import load_settings
-
-    return load_settings()
-
-
-def database(of: Settings) -> Engine:
-    """The job database, migrated; raises UsageError, DatabaseUnavailable."""
-    from db.migrations import check_up_to_date
-    from db.session import make_engine
-
-    engine = make_engine(of.database)
+def open_database(settings: Settings) -> Engine:
+    """The job database, checked for this version's tables; raises UsageError, DatabaseUnavailable."""
+    engine = make_engine(settings.database)
     check_up_to_date(engine)
     return engine
 
 
-def console() -> Console:
-    from rich.console import Console
-
-    return Console()
+def configured_database() -> Engine:
+    """The job database that the settings name; raises as `open_database`."""
+    return open_database(load_settings())
 
 
 def print_json(data: Any) -> None:
-    import json
-
     print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
 def print_json_rows(rows: Iterable[Any]) -> None:
-    """A JSON array, a row at a time: there may be a million."""
-    import json
-
+    """A JSON array, one row at a time: there may be a million."""
     separator = "["
     for row in rows:
         print(separator, json.dumps(row, ensure_ascii=False, default=str), sep="\n", end="")

@@ -12,6 +12,7 @@ from db.session import read_scope, session_scope
 from scheduler.submission.checkpoints import own_checkpoint
 from scheduler.submission.submitter import Submission, Submitter, expect_a_scan, open_both
 from worker.errors import UsageError
+from worker.model.checkpoint import bundled_checkpoint_path, check_embedding, head_of, verify
 from worker.settings.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
 
@@ -59,3 +60,11 @@ def check_folders(asked: Submission, s3: S3Options) -> Path:
     source, destination = open_both(asked, s3)
     expect_a_scan(source)
     return Path(destination.uri)
+
+
+def check_checkpoint(settings: Settings) -> None:
+    """Raises CheckpointError before anything is begun, not minutes later out of a worker's log."""
+    if settings.stand_in_model_milliseconds is None:
+        card = verify(settings.checkpoint or bundled_checkpoint_path())
+        head_of(card, settings.head)
+        check_embedding(card, settings.embedding)

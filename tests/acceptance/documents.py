@@ -14,7 +14,7 @@ ELSEWHERE = {
     r"docker |kubectl ": "Docker, a cluster; tests/unit/deploy",
     r"celery --app worker.tasks.app flower": "tests/acceptance/test_operation.py",
     r"psql |sqlite3 ": "clients; tests run every query of docs/queries.md",
-    r"photochrom (train|expect|evaluate) ": "tests/unit/training/test_commands.py",
+    r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/test_commands.py",
 }
 _FOREVER = re.compile(r"(?:PHOTOCHROM_\w+=\S+ )*photochrom (scheduler|worker)$")
 

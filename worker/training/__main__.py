@@ -1,4 +1,4 @@
-"""`python -m worker.training COMMAND`, which `photochrom train`, `photochrom expect` and `photochrom evaluate` run."""
+"""`python -m worker.training COMMAND`, which `photochrom train`, `cross-fit` and `evaluate` run."""
 
 import argparse
 import os
@@ -8,12 +8,13 @@ from pathlib import Path
 
 from worker.errors import PhotochromError
 
-# The module of worker.training.commands that has each command's function.
+# The module of worker.training.commands that has each command's function, which is called like it.
 COMMAND_MODULES = {
     "train": "train",
     "distill": "distill",
     "evaluate": "evaluate",
-    "expect": "cross_fit",
+    "cross-fit": "cross_fit",
+    "expect": "cross_fit",  # its earlier name
     "export": "export",
 }
 INTERRUPTED = 130  # as a shell gives it for SIGINT
@@ -25,10 +26,11 @@ def main(arguments: list[str] | None = None) -> int:
     # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow is loaded here, so that --help does without it.
-    commands = import_module(f"worker.training.commands.{COMMAND_MODULES[given.command]}")
+    name = COMMAND_MODULES[given.command]
+    commands = import_module(f"worker.training.commands.{name}")
 
     try:
-        getattr(commands, given.command)(given)
+        getattr(commands, name)(given)
     except PhotochromError as error:
         print(f"photochrom: {error.message}", file=sys.stderr)
         return error.exit_status
@@ -69,12 +71,16 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER=ONE_IN",
         help="of a folder for choosing (default: 20)",
     )
-    train.add_argument("--expected-colours", type=Path, help=".npz of names and ab: what other photos let expect")
+    train.add_argument("--expected-colours", type=Path, help=".npz of names and ab, which cross-fit wrote")
     train.add_argument("--expected-share", type=float, default=0.7, help="of them in the paper head's target")
     train.add_argument("--side-px", type=int, default=96, help="side of a crop, a multiple of 8")
     train.add_argument("--zoom-px", nargs=2, type=float, default=[100.0, 420.0], help="range of a photo's short side")
     _shared(train, batch_size=24, learning_rate=1e-3)
-    _expect(commands.add_parser("expect", help="find the colours that photos let expect of each other"))
+    _cross_fit(
+        commands.add_parser(
+            "cross-fit", aliases=["expect"], help="predict each photo's colours with a model fitted on the other photos"
+        )
+    )
     distill = commands.add_parser("distill", help="train the embedding towards a teacher's logits")
     distill.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
     distill.add_argument("--logits", type=Path, required=True, help=".npz of names and the teacher's logits")
@@ -101,7 +107,7 @@ def _shared(parser: argparse.ArgumentParser, batch_size: int, learning_rate: flo
     parser.add_argument("--validate-every-minutes", type=float, default=6.0)
 
 
-def _expect(parser: argparse.ArgumentParser) -> None:
+def _cross_fit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
     parser.add_argument("--output", type=Path, required=True, help=".npz to write, for train --expected-colours")
     parser.add_argument("--cache", type=Path, help="folder for the decoded photos (default: photos beside OUTPUT)")

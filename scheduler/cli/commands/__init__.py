@@ -1,1 +1,1 @@
-"""One module for each group of commands."""
+"""The commands: a module for each, or for a few that belong together. See scheduler.cli.catalogue."""

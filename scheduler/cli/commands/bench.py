@@ -1,110 +1,114 @@
-"""The command that measures this machine."""
+"""`photochrom bench`."""
 
-from __future__ import annotations
-
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
+from scheduler.bench import machine
+from scheduler.bench.figures import Figure, figures_table
+from scheduler.bench.run import PARTS, run
+from scheduler.bench.sizes import Sizes
+from scheduler.cli.common import print_json
 from scheduler.cli.options import Json
+from worker.errors import UsageError
+from worker.settings.settings import load_settings
 
-if TYPE_CHECKING:
-    from scheduler.bench.figures import Figure
+Parts = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[PART]...", help=f"Of {', '.join(PARTS)}. Leave out to measure all.", autocompletion=lambda: PARTS
+    ),
+]
+Scans = Annotated[
+    int, typer.Option(min=16, max=1_000_000, help="Parts worker and scale: scans colourized by the model.")
+]
+HostScans = Annotated[int, typer.Option(min=16, max=1_000_000, help="Part host: scans colourized without a model.")]
+MemoryScans = Annotated[int, typer.Option(min=20, max=1_000_000, help="Part memory: scans colourized.")]
+Rows = Annotated[int, typer.Option(min=64, max=100_000_000, help="Part rows: scans recorded, without pixels.")]
+Chunks = Annotated[int, typer.Option(min=3, max=10_000, help="Part boundaries: chunks of scans.")]
+Megapixels = Annotated[float, typer.Option(min=0.01, max=1000, help="Size of the JPEG scans.")]
+ComposeMegapixels = Annotated[float, typer.Option(min=0.01, max=1000, help="Part compose: size of the JPEG.")]
+LargeMegapixels = Annotated[float, typer.Option(min=0.01, max=10_000, help="Part memory: size of the TIFF.")]
+BatchSizes = Annotated[str, typer.Option(help="Part model: scans in a batch, separated by commas.")]
+TurnSeconds = Annotated[
+    float, typer.Option(min=0.05, max=20, help="How long one side works before the side that it is compared with.")
+]
+Turns = Annotated[int, typer.Option(min=1, max=1000, help="Parts model and compose: turns of each side.")]
+Variants = Annotated[
+    bool, typer.Option("--variants", help="Part model: measure also without oneDNN, with XLA and other thread counts.")
+]
+PostgresqlUrl = Annotated[
+    str | None, typer.Option(help="Part rows: an empty PostgreSQL database to measure after SQLite.")
+]
+Folder = Annotated[
+    Path | None, typer.Option(help="Where to write some gigabytes, removed at the end; default: the temporary folder.")
+]
 
-_PARTS = "model, worker, host, boundaries, scale, rows, compose, memory; all of them without any."
+app = typer.Typer()
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Operation")(bench)
-
-
+@app.command()
 def bench(
-    parts: Annotated[Optional[list[str]], typer.Argument(metavar="[PART]...", help=_PARTS)] = None,  # noqa: UP045
-    scans: Annotated[int, typer.Option(min=16, help="Through a worker with the model: parts worker, scale.")] = 192,
-    host_scans: Annotated[int, typer.Option(min=16, help="Through a worker with a stand-in: part host.")] = 512,
-    memory_scans: Annotated[int, typer.Option(min=20, help="Part memory.")] = 2_000,
-    rows: Annotated[int, typer.Option(min=64, help="Scans without pixels: part rows.")] = 100_000,
-    chunks: Annotated[int, typer.Option(min=3, help="Part boundaries.")] = 12,
-    megapixels: Annotated[float, typer.Option(min=0.01, help="Of the JPEG scans.")] = 1.0,
-    compose_megapixels: Annotated[float, typer.Option(min=0.01, help="Of the JPEG of part compose.")] = 12.0,
-    large_megapixels: Annotated[float, typer.Option(min=0.01, help="Of the TIFF of part memory.")] = 100.0,
-    batch_sizes: Annotated[str, typer.Option(help="Of part model.")] = "1,2,4,8,16",
-    turn_seconds: Annotated[
-        float, typer.Option(min=0.05, max=20, help="How long one side works before what it is compared with does.")
-    ] = 5.0,
-    turns: Annotated[int, typer.Option(min=1, help="Of parts model and compose.")] = 5,
-    variants: Annotated[
-        bool, typer.Option("--variants", help="Part model: also without oneDNN, with XLA, other thread counts.")
-    ] = False,
-    postgresql_url: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(help="Part rows: an empty PostgreSQL database, to be measured after SQLite."),
-    ] = None,
-    folder: Annotated[Optional[Path], typer.Option(help="Where it works; some gigabytes, removed at the end.")] = None,  # noqa: UP045
+    parts: Parts = None,
+    scans: Scans = 192,
+    host_scans: HostScans = 512,
+    memory_scans: MemoryScans = 2_000,
+    rows: Rows = 100_000,
+    chunks: Chunks = 12,
+    megapixels: Megapixels = 1.0,
+    compose_megapixels: ComposeMegapixels = 12.0,
+    large_megapixels: LargeMegapixels = 100.0,
+    batch_sizes: BatchSizes = "1,2,4,8,16",
+    turn_seconds: TurnSeconds = 5.0,
+    turns: Turns = 5,
+    variants: Variants = False,
+    postgresql_url: PostgresqlUrl = None,
+    folder: Folder = None,
     json: Json = False,
 ) -> None:
-    """Measure this machine: each figure a ratio, its two sides taking turns in one run."""
-    from dataclasses import asdict
+    """Measure how fast this machine is.
 
-    from rich.console import Console
-
-    from scheduler.bench import machine
-    from scheduler.bench.run import PARTS, run
-    from scheduler.bench.sizes import Sizes
-    from scheduler.cli import common
-
+    Each figure is a ratio of two sides that take turns, so that other load on the machine hits both. The defaults take
+    about half an hour on two cores. Exit status 1: a figure is worse than it must be.
+    """
+    options = locals()
     sizes = Sizes(
-        scans=scans,
-        host_scans=host_scans,
-        memory_scans=memory_scans,
-        rows=rows,
-        megapixels=megapixels,
-        compose_megapixels=compose_megapixels,
-        large_megapixels=large_megapixels,
-        turn_seconds=turn_seconds,
-        turns=turns,
-        chunks=chunks,
-        batch_sizes=_numbers(batch_sizes),
+        **{name: options[name] for name in Sizes.__dataclass_fields__ if name in options} | _batch_sizes(batch_sizes)
     )
-    settings, about = common.settings(), machine.described()
+    _measure(parts or PARTS, sizes, json=json, folder=folder, postgresql_url=postgresql_url, variants=variants)
+
+
+def _measure(parts: list[str] | tuple[str, ...], sizes: Sizes, *, json: bool, **options: Any) -> None:
+    settings, about = load_settings(), machine.described()
     figures: list[Figure] = []
     try:
-        # The words on the way are not the result: they go to standard error.
+        # Progress is not the result: it goes to standard error.
         with Console(stderr=True).status("") as status:
-            for figure in run(
-                parts or PARTS,
-                sizes,
-                settings,
-                say=status.update,
-                folder=folder,
-                postgresql_url=postgresql_url,
-                variants=variants,
-            ):
-                figures.append(figure)
+            figures.extend(run(parts, sizes, settings, say=status.update, **options))
     finally:
         # Also where it was stopped, or a part failed: the others took long enough.
         if json:
-            common.print_json({"machine": about, "sizes": asdict(sizes), "figures": [asdict(each) for each in figures]})
+            figure_rows = [asdict(figure) for figure in figures]
+            print_json({"machine": about, "sizes": asdict(sizes), "figures": figure_rows})
         elif figures:
             _print(figures, about)
     raise typer.Exit(0 if all(figure.holds(figure.must) for figure in figures) else 1)
 
 
 def _print(figures: list[Figure], about: dict[str, object]) -> None:
-    from scheduler.bench.figures import figures_table
-    from scheduler.cli import common
-
-    console = common.console()
+    console = Console()
     console.print("; ".join(f"{name} {value}" for name, value in about.items()), highlight=False)
     console.print(figures_table(figures))
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    """Raises UsageError for what is no list of numbers."""
-    from worker.errors import UsageError
-
-    numbers = [int(word) for word in text.split(",") if word.strip().isdigit()]
-    if not numbers or 0 in numbers or len(numbers) != text.count(",") + 1:
-        raise UsageError(f"--batch-sizes {text}: expected numbers from 1 on, such as 1,2,4,8")
-    return tuple(numbers)
+def _batch_sizes(text: str) -> dict[str, tuple[int, ...]]:
+    """Raises UsageError for a text that is no list of numbers."""
+    words = text.split(",")
+    if not all(word.strip().isdecimal() and 1 <= int(word[:9]) <= 4096 for word in words):
+        raise UsageError(
+            f"--batch-sizes {text}: expected numbers from 1 to 4,096, separated by commas, such as 1,2,4,8"
+        )
+    return {"batch_sizes": tuple(int(word) for word in words)}

@@ -1,71 +1,78 @@
-"""Commands for whoever runs the pool: doctor, health, settings."""
+"""`photochrom doctor`, `health` and `settings`, for whoever runs the machines."""
 
-from __future__ import annotations
-
-from typing import Annotated, Optional
+from dataclasses import asdict
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-PANEL = "Operation"
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+from scheduler.cli.common import print_json
+from scheduler.cli.display.diagnostic_tables import print_finding, print_settings
+from scheduler.cli.options import Json
+from scheduler.doctor import exit_status, look
+from scheduler.doctor.health_check import ask
+from worker.settings.reference import as_markdown, described
+from worker.settings.settings import Settings, load_settings
+
+app = typer.Typer()
 
 
-def add_to(app: typer.Typer) -> None:
-    for command in (doctor, health, settings):
-        app.command(rich_help_panel=PANEL)(command)
-
-
+@app.command()
 def doctor(
-    source: Annotated[Optional[str], typer.Option(help="A place whose scans this machine is to read.")] = None,  # noqa: UP045
-    destination: Annotated[Optional[str], typer.Option(help="A place where it is to write outputs.")] = None,  # noqa: UP045
-    model: Annotated[bool, typer.Option(help="Start the model too, and predict once.")] = True,
+    source: Annotated[
+        str | None, typer.Option(help="A folder or s3://bucket/prefix whose scans this machine should read.")
+    ] = None,
+    destination: Annotated[
+        str | None, typer.Option(help="A folder or s3://bucket/prefix where it should write outputs.")
+    ] = None,
+    model: Annotated[bool, typer.Option(help="Load the model and predict once.")] = True,
     json: Json = False,
 ) -> None:
-    """Look at every service, store, checkpoint, clock and disk from this machine, and say what to do."""
-    from dataclasses import asdict
+    """Check everything that this machine needs, and say what to do.
 
-    from scheduler.cli import common
-    from scheduler.cli.display.diagnostic_tables import print_finding
-    from scheduler.doctor import exit_status, look
-
-    console = common.console()
+    Checks the database, the broker, both stores, the checkpoint, the device, clocks, memory and disks. Exit status:
+    0 nothing is wrong, 1 something is wrong, 3 a service can't be reached.
+    """
+    console = Console()
     findings = []
-    for finding in look(common.settings(), source=source, destination=destination, with_model=model):
+    for finding in look(load_settings(), source=source, destination=destination, with_model=model):
         findings.append(finding)
         if not json:
             print_finding(console, finding)
     if json:
-        common.print_json([asdict(finding) for finding in findings])
+        print_json([asdict(finding) for finding in findings])
     raise typer.Exit(exit_status(findings))
 
 
+@app.command()
 def health(
-    live: Annotated[bool, typer.Option("--live", help="Only whether it lives, not whether it is ready.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Ask only whether it is alive, not whether it is ready.")
+    ] = False,
 ) -> None:
-    """Ask the worker or scheduler behind PHOTOCHROM_METRICS_PORT whether it is ready; for containers."""
-    from scheduler.cli import common
-    from scheduler.doctor.health_check import ask
+    """Ask whether the worker or scheduler on this machine is ready.
 
-    print(ask(common.settings(), "live" if live else "ready"))
+    Asks the process that serves PHOTOCHROM_METRICS_PORT. Exit status: 0 ready, 3 not ready. Made for containers.
+    """
+    print(ask(load_settings(), "live" if live else "ready"))
 
 
+@app.command()
 def settings(
-    markdown: Annotated[bool, typer.Option("--markdown", help="The reference: defaults, and no values.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the reference page: defaults and meanings, no values.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """List every setting: its value here, its default, its meaning. Secrets are not shown."""
-    from dataclasses import asdict
+    """List every setting: its value, its default and its meaning.
 
-    from scheduler.cli import common
-    from scheduler.cli.display.diagnostic_tables import print_settings
-    from worker.settings.reference import as_markdown, described
-    from worker.settings.settings import Settings
-
+    Secrets are not shown.
+    """
     if markdown:
         print(as_markdown(Settings), end="")
         return
-    rows = described(Settings, common.settings())
+    rows = described(Settings, load_settings())
     if json:
-        common.print_json([asdict(row) for row in rows])
+        print_json([asdict(row) for row in rows])
     else:
-        print_settings(common.console(), rows)
+        print_settings(Console(), rows)

@@ -1,89 +1,64 @@
-"""Commands about the model. Those that load TensorFlow become `python -m worker.training`."""
+"""`photochrom models`."""
 
-from __future__ import annotations
-
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated
 
 import typer
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from scheduler.cli.common import print_json
+from worker.model.checkpoint import Card, bundled_checkpoint_path, verify
+from worker.settings.settings import load_settings
 
-    from worker.model.checkpoint import Card
+DEFAULT = " (the default)"
 
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-
-
-def add_to(app: typer.Typer) -> None:
-    for command in (train, expect, evaluate):
-        app.command(rich_help_panel="Model", context_settings=_PASS_ON)(command)
-
-    app.command(rich_help_panel="Model")(models)
+app = typer.Typer()
 
 
+@app.command()
 def models(
     folder: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Argument(help="A checkpoint's folder; default: PHOTOCHROM_CHECKPOINT, or the bundled one."),
+        Path | None,
+        typer.Argument(
+            metavar="[FOLDER]", help="The checkpoint's folder; default: PHOTOCHROM_CHECKPOINT, or the bundled one."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole card as JSON.")] = False,
 ) -> None:
-    """Show a checkpoint's card: its heads and embeddings, what it was measured at, its limits, and its ids for redo."""
-    from dataclasses import asdict
-
-    from scheduler.cli import common
-    from worker.model.checkpoint import bundled_checkpoint_path, verify
-
-    chosen = (folder and folder.absolute()) or common.settings().checkpoint or bundled_checkpoint_path()
-    card = verify(chosen)
+    """Show a checkpoint: its heads, embeddings, figures, limits and ids."""
+    path = (folder and folder.absolute()) or load_settings().checkpoint or bundled_checkpoint_path()
+    card = verify(path)
     if json:
-        ids = [{"id": each, "head": head, "embedding": name} for each, (head, name) in card.variants().items()]
-        common.print_json(asdict(card) | {"ids": ids})
+        ids = [{"id": id, "head": head, "embedding": embedding} for id, (head, embedding) in card.variants().items()]
+        print_json(asdict(card) | {"ids": ids})
         return
-    console = common.console()
-    console.print(f"Checkpoint {card.id} ({card.name}) in {chosen}, whole", highlight=False)
+    console = Console()
+    console.print(f"Checkpoint {card.id} ({card.name}) in {path}; all files are whole", highlight=False)
+    _print_card(console, card)
+    _print_ids(console, card, [] if path == bundled_checkpoint_path() else [f"PHOTOCHROM_CHECKPOINT={path}"])
+
+
+def _print_card(console: Console, card: Card) -> None:
     for head in card.heads:
-        console.print(f"  head {head}{' (used unless told otherwise)' * (head == card.head)}", highlight=False)
+        console.print(f"  head {head}{DEFAULT * (head == card.head)}", highlight=False)
     for name, about in card.embeddings.items():
-        used = " (used unless told otherwise)" * (name == card.embedding)
-        console.print(f"  embedding {name}{used}: {about['architecture']}, {about['weights']}", highlight=False)
+        default = DEFAULT * (name == card.embedding)
+        console.print(f"  embedding {name}{default}: {about['architecture']}, {about['weights']}", highlight=False)
     for name, values in card.figures.items():
         if isinstance(values, dict) and "r2" in values:
             console.print(f"  {name}: R2 {values['r2']:.3f}, PSNR {values['psnr']:.2f} dB", highlight=False)
     for limit in card.limits:
         console.print(f"  {limit}", highlight=False)
-    _print_ids(console, card, [] if chosen == bundled_checkpoint_path() else [f"PHOTOCHROM_CHECKPOINT={chosen}"])
 
 
-def _print_ids(console: Console, card: Card, place: list[str]) -> None:
-    """What each worker may call itself that has this checkpoint, with the settings that make it so."""
-    console.print("\nphotochrom review JOB redo KEY --checkpoint ID is done by a worker started with:")
+def _print_ids(console: Console, card: Card, settings: list[str]) -> None:
+    """Every id that a worker with this checkpoint can have; `settings`: variables that each such worker needs."""
+    console.print("\nphotochrom review JOB redo KEY --checkpoint ID is done by a worker with these settings:")
     width = max(map(len, card.variants()))
-    for each, (head, embedding) in card.variants().items():
-        asked = [f"PHOTOCHROM_HEAD={head}"] * (head != card.head)
-        asked += [f"PHOTOCHROM_EMBEDDING={embedding}"] * (embedding != card.embedding)
-        console.print(f"  {each:{width}}  {' '.join(place + asked) or 'the defaults'}", highlight=False, soft_wrap=True)
-    console.print("photochrom status --workers shows which one each worker has.")
-
-
-def train(context: typer.Context) -> None:
-    """Train a checkpoint on folders or tar files of colour photos."""
-    _become("train", context.args)
-
-
-def expect(context: typer.Context) -> None:
-    """Find the colours that colour photos let expect of each other, for train --expected-colours."""
-    _become("expect", context.args)
-
-
-def evaluate(context: typer.Context) -> None:
-    """Measure a checkpoint on a folder of colour photos, beside the grey and the tint baseline."""
-    _become("evaluate", context.args)
-
-
-def _become(command: str, arguments: list[str]) -> None:
-    import os
-    import sys
-
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "worker.training", command, *arguments])
+    for id, (head, embedding) in card.variants().items():
+        more = [f"PHOTOCHROM_HEAD={head}"] * (head != card.head)
+        more += [f"PHOTOCHROM_EMBEDDING={embedding}"] * (embedding != card.embedding)
+        line = " ".join(settings + more) or "the defaults"
+        console.print(f"  {id:{width}}  {line}", highlight=False, soft_wrap=True)
+    console.print("photochrom status --workers shows the id of each running worker.")

@@ -1,23 +1,24 @@
-"""The processes of a running system, and its database's schema."""
+"""`photochrom worker` and `photochrom scheduler`, which run until they are told to end."""
 
-from __future__ import annotations
+import os
+import sys
 
 import typer
 
-db_commands = typer.Typer(help="The job database's schema.", no_args_is_help=True)
+from scheduler.daemon.loop import run_scheduler
+from worker.observability.logs import configure_logging
+from worker.settings.settings import load_settings
+from worker.system.parent_watch import end_with_parent
+
+app = typer.Typer()
 
 
-def add_to(app: typer.Typer) -> None:
-    app.command(rich_help_panel="Processes")(worker)
-    app.command(rich_help_panel="Processes")(scheduler)
-    app.add_typer(db_commands, name="db", rich_help_panel="Processes")
-
-
+@app.command()
 def worker() -> None:
-    """Run a worker: a model server and its children. Start as many as there are machines; stop any at any time."""
-    import os
-    import sys
+    """Run a worker, which colourizes scans. Start one on each machine.
 
+    A worker can be started, stopped or killed at any time: no scan is lost, another worker continues.
+    """
     # The worker is a package of its own, which the scheduler's never loads: this process becomes it.
     try:
         os.execv(sys.executable, [sys.executable, "-P", "-m", "worker"])
@@ -25,28 +26,14 @@ def worker() -> None:
         raise OSError(error.errno, error.strerror, sys.executable) from error  # execv doesn't name it
 
 
+@app.command()
 def scheduler() -> None:
-    """Run the scheduler: dispatches chunks, takes back leases, completes jobs. One is enough, two are safe."""
-    from scheduler.cli import common
-    from scheduler.daemon.loop import run_scheduler
-    from worker.observability.logs import configure_logging
-    from worker.system.parent_watch import end_with_parent
+    """Run the scheduler, which hands out work. One is enough, two are safe.
 
-    settings = common.settings()
+    It also takes work back from workers that died, completes jobs, writes their reports and starts nightly jobs.
+    """
+    settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
     if settings.parent_pid is not None:
         end_with_parent(settings.parent_pid)
     run_scheduler(settings)
-
-
-@db_commands.command()
-def upgrade() -> None:
-    """Create the tables, or bring them to this version's shape."""
-    from db.migrations import current_revision
-    from db.migrations import upgrade as migrate
-    from db.session import address, make_engine
-    from scheduler.cli import common
-
-    engine = make_engine(common.settings().database)
-    migrate(engine)
-    print(f"{address(engine)} is at revision {current_revision(engine)}")

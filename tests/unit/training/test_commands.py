@@ -61,7 +61,8 @@ def test_what_the_embedding_says_of_the_photos_is_computed_once(run: Path) -> No
 
 def test_what_expect_finds_is_what_train_takes(folder: Path) -> None:
     found = folder / "found" / "expected.npz"
-    command = ["expect", str(folder / "photos"), "--checkpoint", str(folder / "base"), "--cache", str(folder / "cache")]
+    command = ["cross-fit", str(folder / "photos"), "--checkpoint", str(folder / "base")]
+    command += ["--cache", str(folder / "cache")]
     assert main([*command, "--output", str(found), "--folds", "2", "--epochs", "1"]) == 0
     assert main([*train(folder, "drawn"), "--steps", "1", "--expected-colours", str(found)]) == 0
     settings = json.loads((folder / "drawn" / "settings.json").read_text())["settings"]
@@ -79,7 +80,8 @@ def test_what_expect_finds_is_what_train_takes(folder: Path) -> None:
 def test_expect_refuses_what_it_cannot_use(
     folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], text: str
 ) -> None:
-    command = ["expect", str(folder / "photos"), "--cache", str(folder / "cache"), "--output", str(folder / "no.npz")]
+    command = ["cross-fit", str(folder / "photos"), "--cache", str(folder / "cache")]
+    command += ["--output", str(folder / "no.npz")]
     assert main([*command, *options]) == 2
     assert text in capsys.readouterr().err
     assert not (folder / "no.npz").exists()

@@ -1,4 +1,4 @@
-"""`photochrom expect`: the colours that photos let expect of each other, into a file for `photochrom train`."""
+"""`photochrom cross-fit`: each photo's colours, predicted by a model that was fitted on the other photos."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -14,7 +14,7 @@ from worker.training.errors import TrainingError
 from worker.training.fitting import cross_fit as expecting
 
 
-def expect(given: Namespace) -> None:
+def cross_fit(given: Namespace) -> None:
     """Fits on folds of the photos and writes `--output`: names, and ab of each photo's centre square in cells."""
     if given.output.is_dir():
         raise TrainingError(f"--output {given.output} is a folder; expected a file's name, such as expected.npz")

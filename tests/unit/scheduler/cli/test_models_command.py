@@ -15,8 +15,8 @@ def test_it_names_heads_embeddings_figures_and_limits() -> None:
     result = CliRunner().invoke(app, ["models"], env={"COLUMNS": "400"})
     assert result.exit_code == 0
     assert f"Checkpoint {CARD.id}" in result.stdout
-    assert f"head {CARD.head} (used unless told otherwise)" in result.stdout
-    assert f"embedding {CARD.embedding} (used unless told otherwise)" in result.stdout
+    assert f"head {CARD.head} (the default)" in result.stdout
+    assert f"embedding {CARD.embedding} (the default)" in result.stdout
     assert "tint baseline: R2 0.000" in result.stdout
     assert CARD.limits[0] in result.stdout
 

@@ -1,0 +1,52 @@
+"""`photochrom submit`."""
+
+from typing import Annotated, Any
+
+import typer
+
+from scheduler.actions.actor import local_actor
+from scheduler.cli import options as shared
+from scheduler.cli.common import open_database, print_json
+from scheduler.cli.display.job_tables import listing
+from scheduler.submission.checkpoints import checkpoints_in_use
+from scheduler.submission.request import OVERWRITE, Submission
+from scheduler.submission.submitter import Submitter
+from worker.settings.settings import load_settings
+
+app = typer.Typer()
+
+
+@app.command()
+@shared.with_submission_options
+def submit(
+    source: shared.Source,
+    destination: shared.Destination,
+    options: dict[str, Any],
+    name: Annotated[str | None, typer.Option(help="A name for the job.")] = None,
+    missing_only: Annotated[
+        bool, typer.Option(help="Leave out scans whose output is there and still matches its source.")
+    ] = False,
+    overwrite: Annotated[
+        str, typer.Option(help="Which existing outputs to make again.", **shared.choices(*OVERWRITE))
+    ] = "always",
+    dry_run: Annotated[bool, typer.Option(help="Submit nothing: list, count and estimate the time.")] = False,
+    json: shared.Json = False,
+) -> None:
+    """Submit a job: colourize every scan in SOURCE into DESTINATION."""
+    settings = load_settings()
+    request = Submission(source, destination, name=name, missing_only=missing_only, overwrite=overwrite, **options)
+    with listing(quiet=json) as progress:
+        engine = open_database(settings)
+        submitter = Submitter(
+            engine,
+            s3=settings.s3_options,
+            chunk_scans=settings.chunk_scans,
+            checkpoints=lambda: checkpoints_in_use(engine, settings),
+            progress=progress,
+            actor=local_actor(),
+        )
+        submitted = submitter.dry_run(request) if dry_run else submitter.submit(request)
+    if json:
+        print_json(submitted.as_dict())
+    else:
+        print(submitted.sentence())

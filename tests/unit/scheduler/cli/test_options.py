@@ -1,0 +1,16 @@
+"""Commands that take what submit takes."""
+
+from inspect import signature
+
+from scheduler.cli.commands.jobs.submit import submit
+from scheduler.cli.commands.schedule import add
+
+# What makes no sense night after night.
+NOT_NIGHTLY = {"name", "missing_only", "overwrite", "dry_run", "json"}
+
+
+def test_a_schedule_takes_every_option_of_submit() -> None:
+    submitted, nightly = (signature(command).parameters for command in (submit, add))
+
+    assert set(submitted) - NOT_NIGHTLY <= set(nightly)
+    assert all(nightly[name].default == submitted[name].default for name in set(submitted) & set(nightly) - {"name"})
