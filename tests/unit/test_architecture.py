@@ -1,15 +1,27 @@
-"""The house stands: imports go one way, and only the model's own code loads TensorFlow."""
+"""The layout: imports go one way, folders and functions stay small, and only the model's own code loads TensorFlow."""
 
-import ast
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from graphlib import TopologicalSorter
+from itertools import chain
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("db", "worker", "scheduler")
+from tests.source_code import (
+    BARE_WORDS,
+    PACKAGES,
+    ROOT,
+    attributes,
+    bound_names,
+    functions,
+    hand_written,
+    imports,
+    imports_in_functions,
+    module_name,
+    modules_at_the_top,
+    modules_by_folder,
+    source_files,
+)
 
 # What a part must not import, by the beginnings of module names.
 FORBIDDEN = {
@@ -24,40 +36,112 @@ FORBIDDEN = {
 # Errors stand on the ground floor, and everybody may raise them.
 ALLOWED = ("db.errors", "worker.errors")
 
+# What `scheduler` uses of `worker`, as it would use a library.
+LIBRARY = (
+    "worker.arrays",
+    "worker.broker",
+    "worker.error_codes",
+    "worker.errors",
+    "worker.inference",
+    "worker.model.checkpoint",
+    "worker.observability",
+    "worker.scans",
+    "worker.settings",
+    "worker.storage",
+    "worker.supervision.model_server_process",
+    "worker.system",
+)
 
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+MODULES_IN_A_FOLDER = 12
+# These have more, and no more than this; a number only ever shrinks.
+FULLER_FOLDERS = {"worker/model": 14, "worker/training/data": 16}
 
-
-def python_files(part: str) -> list[Path]:
-    path = ROOT / part
-    return [path] if path.suffix else sorted(path.rglob("*.py"))
+FUNCTION_LINES = 40
+# These too only ever shrink.
+LONGER_FUNCTIONS = 8
+IMPORTS_IN_FUNCTIONS = 205
+BARE_WORD_PERCENT = 6.2
 
 
 @pytest.mark.parametrize("part", FORBIDDEN)
 def test_imports_go_one_way(part: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in python_files(part)
+        for path in source_files(part)
         for name in imports(path)
         if name.startswith(FORBIDDEN[part]) and not name.startswith(ALLOWED)
     ]
 
-    assert python_files(part)
+    assert source_files(part)
     assert wrong == []
+
+
+def test_the_scheduler_uses_of_the_worker_what_is_a_library() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in source_files("scheduler")
+        for name in imports(path)
+        if name.startswith("worker.") and not is_of_the_library(name)
+    ]
+
+    assert wrong == []
+
+
+def is_of_the_library(name: str) -> bool:
+    """`worker.supervision` too, where `model_server_process` is taken from it."""
+    return any(f"{name}.".startswith(f"{part}.") or f"{part}.".startswith(f"{name}.") for part in LIBRARY)
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    modules = {module_name(path): path for package in PACKAGES for path in source_files(package)}
+    graph = {
+        name: {imported for imported in modules_at_the_top(path, modules) if imported in modules} - {name}
+        for name, path in modules.items()
+    }
+
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_a_folder_answers_one_question() -> None:
+    fuller = {
+        folder: count
+        for folder, count in modules_by_folder().items()
+        if count > FULLER_FOLDERS.get(folder, MODULES_IN_A_FOLDER)
+    }
+
+    assert fuller == {}, f"at most {MODULES_IN_A_FOLDER} modules: look for the second thing in these folders"
+
+
+def test_functions_are_short() -> None:
+    longer = [
+        f"{path.relative_to(ROOT)}:{function.lineno} {function.name}"
+        for path in hand_written()
+        for function in functions(path)
+        if (function.end_lineno or 0) - function.lineno + 1 > FUNCTION_LINES
+    ]
+
+    assert len(longer) <= LONGER_FUNCTIONS, "\n".join(longer)
+
+
+def test_imports_stand_at_the_top() -> None:
+    within = list(chain.from_iterable(imports_in_functions(path) for path in hand_written()))
+
+    assert len(within) <= IMPORTS_IN_FUNCTIONS
+
+
+def test_names_are_nouns_of_the_field() -> None:
+    names = list(chain.from_iterable(bound_names(path) for path in hand_written()))
+    bare = [name for name in names if name in BARE_WORDS]
+
+    assert 100 * len(bare) / len(names) <= BARE_WORD_PERCENT
 
 
 def test_only_the_settings_read_the_environment() -> None:
     readers = {
         str(path.relative_to(ROOT))
         for package in PACKAGES
-        for path in python_files(package)
-        if {"os.getenv", "os.environ"} & set(names_used(path))
+        for path in source_files(package)
+        if {"os.getenv", "os.environ"} & set(attributes(path))
     }
 
     # The first looks for misspelt names, five pass it on to what they start, the others set what TensorFlow reads.
@@ -74,45 +158,31 @@ def test_only_the_settings_read_the_environment() -> None:
     }
 
 
-def names_used(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            yield f"{node.value.id}.{node.attr}"
+def loaded_by(code: str) -> set[str]:
+    """Which of the heavy libraries a process has loaded after it has run `code`."""
+    heavy = {"tensorflow", "keras", "sqlalchemy", "celery", "boto3", "numpy", "pyvips", "cv2"}
+    script = f"import sys\n{code}\nprint('loaded', *sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
+    return set(run.stdout.splitlines()[-1].split()[1:])
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
+def test_only_the_model_s_own_processes_load_tensorflow() -> None:
+    modules = (
         "scheduler.cli",
         "scheduler.daemon.loop",
         "scheduler.bench.parts.worker",
         "worker.tasks.colorize_chunk",
         "worker.supervision.supervisor",
-    ],
-)
-def test_tensorflow_is_not_loaded_by(module: str) -> None:
-    code = f"import sys, {module}; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
 
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+    assert not loaded_by(f"import {', '.join(modules)}") & {"tensorflow", "keras"}
 
 
 def test_training_shows_its_help_without_tensorflow() -> None:
-    code = (
-        "import sys\n"
-        "from worker.training.__main__ import main\n"
-        "try: main(['train', '--help'])\n"
-        "except SystemExit: sys.exit('tensorflow' in sys.modules)"
-    )
+    code = "from worker.training.__main__ import main\ntry: main(['train', '--help'])\nexcept SystemExit: pass"
 
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode == 0
+    assert "tensorflow" not in loaded_by(code)
 
 
 def test_the_command_line_loads_nothing_heavy_to_show_its_help() -> None:
-    code = (
-        "import sys, scheduler.cli\n"
-        "sys.exit(', '.join({'sqlalchemy', 'celery', 'boto3', 'numpy', 'pyvips', 'cv2'} & set(sys.modules)) or 0)"
-    )
-
-    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
-
-    assert (run.returncode, run.stderr) == (0, "")
+    assert loaded_by("import scheduler.cli") == set()
