@@ -126,9 +126,3 @@ def test_what_is_run_elsewhere_is() -> None:
     every = [command for page in pages() for command in commands(page)]
     for pattern in ELSEWHERE:
         assert any(re.match(pattern, command) for command in every), pattern
-
-
-def test_every_link_leads_somewhere() -> None:
-    for page in pages():
-        for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text("utf-8")):
-            assert (page.parent / target).exists(), f"{page}: {target}"
