@@ -39,5 +39,9 @@ class DatabaseUnavailable(ServiceUnavailable):
     """The database can't be reached, or broke off in the middle; what was being written was rolled back."""
 
 
+class DatabaseRefused(PhotochromError):
+    """The database refused a row or a statement, which is a fault of Photochrom's own; nothing of it was kept."""
+
+
 class LeaseLost(Exception):
     """The chunk is no longer this attempt's: what it still has must be dropped."""

@@ -6,21 +6,22 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
-from db.errors import DatabaseUnavailable, UsageError
+from db.errors import UsageError
+from db.sqlstates import address, drops_pool, translated
 
-_ADDRESS = {"host", "hostaddr", "port"}  # what a URL's query may say of the server, and no secret
+__all__ = ["address", "make_engine", "read_scope", "session_scope"]
+
 CONNECT_SECONDS = 8  # under the ten seconds within which an unreachable service is reported
 # A machine that is frozen or cut off in the middle of a write must not hold its rows, and whoever waits for them.
 # It counts between statements only: see bulk.update_scans.
 IDLE_WRITE_SECONDS = 20
-_IDLE_IN_TRANSACTION = "25P03"  # what PostgreSQL says then
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for `postgresql://...` or `sqlite:///file`; nothing is connected yet.
+    """An engine for `postgresql://...` (or `postgres://...`) or `sqlite:///file`; nothing is connected yet.
 
     Raises UsageError for a URL that is neither.
     """
@@ -46,6 +47,8 @@ def _parse(url: str) -> URL:
         parsed = None
     except ValueError:
         raise _refused("has a port that is no number") from None
+    if parsed is not None and parsed.get_backend_name() == "postgres":  # as libpq and many a provider write it
+        parsed = parsed.set(drivername=parsed.drivername.replace("postgres", "postgresql", 1))
     if parsed is not None and parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError("PHOTOCHROM_DATABASE_URL names no file; expected sqlite:////path/to/photochrom.db")
     if parsed is None or parsed.get_backend_name() not in {"postgresql", "sqlite"}:
@@ -64,18 +67,24 @@ def _refused(why: str) -> UsageError:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+    """Safe behind a pooler in transaction mode, where two transactions of one client may meet two servers.
+
+    So nothing may outlive a transaction on the server: neither a prepared statement nor a setting.
+    """
+    options = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None}
+    engine = create_engine(url, pool_pre_ping=True, connect_args=options)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_WRITE_SECONDS}s'")
-        connection.commit()
+        connection.autocommit = True  # transactions begin in _begin, together with their setting
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # Who only reads holds nobody up, and may take its time over each row.
-        if connection.get_execution_options().get("photochrom_reads", False):
-            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
+        options = connection.get_execution_options()
+        if options.get("isolation_level") != "AUTOCOMMIT":
+            # Who only reads holds nobody up, and may take its time over each row.
+            idle_seconds = 0 if options.get("photochrom_reads", False) else IDLE_WRITE_SECONDS
+            connection.exec_driver_sql(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds}s'")
 
     return engine
 
@@ -100,18 +109,14 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
-def address(engine: Engine) -> str:
-    """The database's URL as it may be shown: without the password, and without the query, which may hold one."""
-    return engine.url.set(query={}).render_as_string(hide_password=True)
-
-
 @contextmanager
 def session_scope(engine: Engine) -> Iterator[Session]:
     """A transaction: committed at the end of the block, rolled back if it raises.
 
-    Raises DatabaseUnavailable when the database can't be reached or the connection breaks.
+    Raises DatabaseUnavailable while the database can't be reached or used for now, UsageError where a right or a table
+    is missing, DatabaseRefused for a statement that breaks a constraint: see db.sqlstates.
     """
-    with _broken_connections_named(engine), Session(engine, expire_on_commit=False) as session, session.begin():
+    with _errors_translated(engine), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -119,31 +124,18 @@ def session_scope(engine: Engine) -> Iterator[Session]:
 def read_scope(engine: Engine) -> Iterator[Session]:
     """A transaction that only reads, and so never waits for, or holds up, one that writes."""
     reading = engine.execution_options(photochrom_reads=True)
-    with _broken_connections_named(engine), Session(reading, expire_on_commit=False) as session, session.begin():
+    with _errors_translated(engine), Session(reading, expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
-def _broken_connections_named(engine: Engine) -> Iterator[None]:
+def _errors_translated(engine: Engine) -> Iterator[None]:
     try:
         yield
     except OverflowError as error:
         raise UsageError(f"a number is too large for the database ({error}); expected at most {2**63 - 1}") from error
-    except (OperationalError, InterfaceError) as error:
-        raise DatabaseUnavailable(_unavailable(engine, error)) from error
     except DBAPIError as error:
-        if type(error) is DatabaseError:
-            raise UsageError(f"{address(engine)} is no database ({error.orig}); name another file") from error
-        if not error.connection_invalidated and getattr(error.orig, "sqlstate", None) != _IDLE_IN_TRANSACTION:
-            raise
-        raise DatabaseUnavailable(_unavailable(engine, error)) from error
-
-
-def _unavailable(engine: Engine, error: DBAPIError) -> str:
-    reason = " ".join(str(error.orig).split())[:300]
-    query = {name: value for name, value in engine.url.query.items() if name not in _ADDRESS}
-    for secret in (engine.url.password, *query.values()):
-        reason = reason.replace(str(secret), "***") if secret else reason
-    server = engine.dialect.name != "sqlite"
-    remedy = "that the server runs" if server else "that the file can be written and its disk has room"
-    return f"the database {address(engine)} can't be used ({reason}); check PHOTOCHROM_DATABASE_URL and {remedy}"
+        if drops_pool(error):
+            # After a failover the old server may answer for a while; what is made anew goes to the new one.
+            engine.dispose()
+        raise translated(engine, error) from error

@@ -11,6 +11,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,20 +38,27 @@ class PostgreSQLServer(Service):
     name: ClassVar[str] = "PostgreSQL"
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # closes the clients' connections, SIGTERM waits for them
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
+        """settings: PostgreSQL's own, beside or in place of those that suit tests."""
         super().__init__(folder)
         self._password = secrets.token_urlsafe(24)
+        self._settings = {**_SETTINGS, **settings}
+
+    @property
+    def password(self) -> str:
+        """Of the user postgres."""
+        return self._password
 
     def url(self, database: str) -> str:
         """SQLAlchemy's URL of a database, with the password in it."""
         return f"postgresql+psycopg://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, name: str) -> None:
-        self._run(f'CREATE DATABASE "{name}"')
+        self.run(f'CREATE DATABASE "{name}"')
 
     def drop_database(self, name: str) -> None:
         """Whoever is still connected is cut off."""
-        self._run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def owner(self) -> tuple[int, int] | None:
         if os.geteuid() != 0:
@@ -66,31 +74,37 @@ class PostgreSQLServer(Service):
         data = self.folder / "data"
         if not data.exists():
             self._make_cluster(programs, data)
-        options = [f"--{name}={value}" for name, value in _SETTINGS.items()]
+        options = [f"--{name}={value}" for name, value in self._settings.items()]
         return [str(programs / "postgres"), "-D", str(data), f"--port={self.port}", *options]
 
     def ask(self) -> None:
-        self._run("SELECT 1")
+        self.run("SELECT 1")
 
     def _make_cluster(self, programs: Path, data: Path) -> None:
-        owner = self.owner()
         password = self.folder / "password"
         write_secret(password, self._password)
-        data.mkdir(mode=0o700)
-        for path in (data, password):
-            os.chown(path, *(owner or (-1, -1)))
+        os.chown(password, *(self.owner() or (-1, -1)))
         who = ["--username=postgres", f"--pwfile={password}", "--auth=scram-sha-256"]
-        made = subprocess.run(
-            [programs / "initdb", "-D", data, *who, "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
-            env=self.process_environment(),
+        how = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        self._fill(data, [programs / "initdb", "-D", data, *who, *how])
+
+    def _fill(self, data: Path, command: Sequence[Path | str], **environment: str) -> None:
+        """Run a program that fills the data folder, as the server's user."""
+        owner = self.owner()
+        data.mkdir(mode=0o700)
+        os.chown(data, *(owner or (-1, -1)))
+        filled = subprocess.run(
+            command,
+            env={**self.process_environment(), **environment},
             capture_output=True,
             text=True,
             user=owner[0] if owner else None,
             group=owner[1] if owner else None,
             extra_groups=[] if owner else None,
         )
-        if made.returncode:
-            raise ServiceUnavailable(f"initdb failed: {made.stderr.strip() or made.stdout.strip()}")
+        if filled.returncode:
+            said = filled.stderr.strip() or filled.stdout.strip()
+            raise ServiceUnavailable(f"{Path(command[0]).name} failed: {said}")
 
     def _programs(self) -> Path:
         """The folder of the programs; a copy where `nobody` can't reach the wheel, as in a checkout below /root."""
@@ -110,7 +124,8 @@ class PostgreSQLServer(Service):
                 shutil.copytree(part, copy.with_name(part.name), symlinks=True)
         return copy
 
-    def _run(self, statement: str) -> None:
+    def run(self, statement: str) -> None:
+        """In the database postgres, outside of a transaction."""
         with psycopg.connect(
             host="127.0.0.1",
             port=self.port,
@@ -121,3 +136,22 @@ class PostgreSQLServer(Service):
             autocommit=True,
         ) as connection:
             connection.execute(statement)  # type: ignore[call-overload]
+
+
+class PostgreSQLStandby(PostgreSQLServer):
+    """A copy of a running server that follows it, read-only, until `promote`."""
+
+    name: ClassVar[str] = "PostgreSQL standby"
+
+    def __init__(self, folder: Path, primary: PostgreSQLServer) -> None:
+        super().__init__(folder)
+        self._primary, self._password = primary, primary.password
+
+    def promote(self) -> None:
+        """Returns once it takes writes."""
+        self.run("SELECT pg_promote()")
+
+    def _make_cluster(self, programs: Path, data: Path) -> None:
+        where = ["-h", "127.0.0.1", "-p", str(self._primary.port), "-U", "postgres"]
+        how = ["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"]
+        self._fill(data, [programs / "pg_basebackup", "-D", data, *where, *how], PGPASSWORD=self._password)

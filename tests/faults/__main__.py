@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.conftest import service_folder
-from tests.faults import control, freezing, killing, messages, outages, stopping
+from tests.faults import control, databases, freezing, killing, messages, outages, stopping
 from tests.faults.collection import Collection
 from tests.faults.world import World
 from tests.services import PostgreSQLServer
@@ -23,6 +23,9 @@ SCENARIOS: dict[str, Callable[[World], str]] = {
     "kill -9 of the scheduler, twice": lambda world: killing.schedulers_killed(world, 2),
     "broker stopped and emptied, three times": lambda world: outages.broker_lost(world, 3),
     "database away for 30 s, connections cut": lambda world: outages.database_away(world, 30),
+    "database read-only for a minute": lambda world: databases.read_only(world, 60),
+    "failover to a standby": databases.failover,
+    "PgBouncer in transaction mode": databases.pooled,
     "20 % of S3 calls fail": lambda world: outages.s3_spoiled(world, 0.2),
     "messages three times, a lease lost": messages.messages_repeated,
     "SIGTERM to a busy worker": stopping.worker_told_to_stop,

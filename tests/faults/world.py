@@ -85,11 +85,7 @@ class World(Processes):
         self.valkey.start()
         self.postgresql.start()
         self.postgresql.create_database(self.name)
-        self.engine = make_engine(f"{self._database}?application_name=faults")
-        upgrade(self.engine)
-        with session_scope(self.engine) as session:
-            session.execute(text(_COUNT_DONE))
-            session.execute(text(_LOG_STATES))
+        self.use_database(self._database)
         self.s3.client().create_bucket(Bucket=self.name)
         self.collection.put(self.s3.client(), self.name, "in")
         return self
@@ -99,6 +95,15 @@ class World(Processes):
         self.engine.dispose()
         self.postgresql.start()
         self.postgresql.drop_database(self.name)
+
+    def use_database(self, url: str) -> None:
+        """Work on this empty database from now on."""
+        self._database = url
+        self.engine = make_engine(f"{url}{'&' if '?' in url else '?'}application_name=faults")
+        upgrade(self.engine)
+        with session_scope(self.engine) as session:
+            session.execute(text(_COUNT_DONE))
+            session.execute(text(_LOG_STATES))
 
     @property
     def environment(self) -> dict[str, str]:

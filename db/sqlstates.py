@@ -1,0 +1,128 @@
+"""Database errors, sorted by what helps: those that pass by themselves, those that a person must mend, and faults.
+
+| sort | error | who acts |
+|---|---|---|
+| passes by itself | DatabaseUnavailable | processes wait and go on, commands say so and exit with 3 |
+| wrong use | UsageError | a person: a missing right, an old schema, a file that can't be written |
+| refused | DatabaseRefused | nobody: a row that breaks a constraint is a fault of Photochrom's own |
+
+SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
+import re
+import sqlite3
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, OperationalError
+
+from db.errors import DatabaseRefused, DatabaseUnavailable, PhotochromError, UsageError
+
+# They pass when a failover ends, a server restarts, a disk has room again, or another transaction has ended.
+PASSING = {
+    "25006": "the server is read-only now, as it is during a failover",
+    "25P03": "the transaction was idle for too long",
+    "25P04": "the transaction took too long",
+    "40001": "another transaction changed the same rows",
+    "40P01": "two transactions waited for each other",
+    "55P03": "a lock was not to be had in time",
+    "57014": "the statement was cancelled or took too long",
+    "57P01": "the server shuts down",
+    "57P02": "the server broke off",
+    "57P03": "the server starts up",
+    "57P05": "the connection was idle for too long",
+}
+# Connection, resources (too many connections, disk full, out of memory), operator and system errors.
+PASSING_CLASSES = ("08", "53", "58")
+# The server at the other end may not be the one to write to any more: all its connections must be made again.
+DROPS_THE_POOL = ("25006", "57P01", "57P02", "57P03", "08", "58")
+
+_NO_RIGHT = "42501"
+_OLD_SCHEMA = ("42P01", "42703", "3F000")  # a table, a column, a schema that is not there
+_UNFIT_VALUE = "22"
+_ADDRESS = {"host", "hostaddr", "port"}  # what a URL's query may say of the server, and no secret
+_DENIED = re.compile(r"permission denied for (?:(?:table|relation|view|sequence|schema|database|function) )+\S+")
+_SQLITE_UNWRITABLE = "SQLITE_READONLY"
+
+
+def sqlstate_of(error: DBAPIError) -> str:
+    """Five letters, "" for a connection that never came about and for SQLite."""
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def passes(error: DBAPIError) -> bool:
+    """Whether the same statement may succeed later without anybody's doing."""
+    state = sqlstate_of(error)
+    if state:
+        return state in PASSING or state.startswith(PASSING_CLASSES)
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+def drops_pool(error: DBAPIError) -> bool:
+    """Whether connections that are open now should not be used again."""
+    return error.connection_invalidated or sqlstate_of(error).startswith(DROPS_THE_POOL)
+
+
+def translated(engine: Engine, error: DBAPIError) -> PhotochromError:
+    """The project's own error, with one sentence and without secrets."""
+    state, reason = sqlstate_of(error), _reason(engine, error)
+    where = f"the database {address(engine)}"
+    if state == _NO_RIGHT or (not state and _DENIED.search(reason)):
+        return UsageError(f"{where}: {_missing_right(engine, error, reason)}")
+    if state in _OLD_SCHEMA or "no such table" in reason or "no such column" in reason:
+        return UsageError(f"{where} is not at this version's revision ({reason}); run: photochrom db upgrade")
+    if _sqlite_name(error).startswith(_SQLITE_UNWRITABLE):
+        return UsageError(f"{where} can't be written ({reason}); check who owns the file and its folder")
+    if type(error) is DatabaseError and engine.dialect.name == "sqlite":
+        return UsageError(f"{address(engine)} is no database ({error.orig}); name another file")
+    if passes(error):
+        return DatabaseUnavailable(_unavailable(engine, state, reason))
+    if state.startswith(_UNFIT_VALUE):
+        return UsageError(f"{where} can't keep a value ({reason}); correct what was given")
+    return DatabaseRefused(
+        f"{where} refused a statement ({state or type(error).__name__}: {reason}); report this fault"
+    )
+
+
+def address(engine: Engine) -> str:
+    """The database's URL as it may be shown: no password, and of the query, which may hold one, the servers alone."""
+    servers = {name: value for name, value in engine.url.query.items() if name in _ADDRESS}
+    return engine.url.set(query=servers).render_as_string(hide_password=True)
+
+
+def _unavailable(engine: Engine, state: str, reason: str) -> str:
+    server = engine.dialect.name != "sqlite"
+    remedy = "that the server runs" if server else "that the file can be written and its disk has room"
+    if state in PASSING:
+        return f"the database {address(engine)} can't be used now: {PASSING[state]} ({reason}); it passes by itself"
+    return f"the database {address(engine)} can't be used ({reason}); check PHOTOCHROM_DATABASE_URL and {remedy}"
+
+
+def _missing_right(engine: Engine, error: DBAPIError, reason: str) -> str:
+    """Which right the role lacks: PostgreSQL names the table, the statement tells what was done to it."""
+    denied = _DENIED.search(reason)
+    thing = denied.group().removeprefix("permission denied for ") if denied else ""
+    rights = _rights_needed(str(error.statement or ""), thing.split(" ")[-1].strip('"'))
+    lacks = f"{' and '.join(rights)} on {thing}" if thing else "a right"
+    role = engine.url.username or "of this process"
+    return f"the role {role} lacks {lacks} ({reason}); grant it, or use the role that owns the tables"
+
+
+def _rights_needed(statement: str, name: str) -> tuple[str, ...]:
+    written = re.search(rf'\b(INSERT INTO|UPDATE|DELETE FROM|COPY)\s+"?{re.escape(name)}\b', statement, re.IGNORECASE)
+    if written is None:
+        locks = re.search(r"\bFOR (NO KEY UPDATE|UPDATE|SHARE|KEY SHARE)\b", statement)
+        return ("SELECT", "UPDATE") if locks else ("SELECT",)
+    verb = written.group(1).split()[0].upper()
+    return ("INSERT",) if verb == "COPY" else (("SELECT", verb) if verb != "INSERT" else ("INSERT",))
+
+
+def _sqlite_name(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlite_errorname", "")) if isinstance(error.orig, sqlite3.Error) else ""
+
+
+def _reason(engine: Engine, error: DBAPIError) -> str:
+    reason = " ".join(str(error.orig).split())[:300]
+    query = {name: value for name, value in engine.url.query.items() if name not in _ADDRESS}
+    for secret in (engine.url.password, *query.values()):
+        reason = reason.replace(str(secret), "***") if secret else reason
+    return reason
