@@ -5,15 +5,13 @@ import sys
 from worker.errors import PhotochromError, unusable
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings
+from worker.supervision.supervisor import run_worker
 from worker.system.parent_watch import end_with_parent
 
 
 def main() -> int:
     try:
         settings = load_settings()
-        # Celery's app is made of the settings when it is imported, and may refuse them.
-        from worker.supervision.supervisor import run_worker
-
         configure_logging(settings.log_level, settings.log_format)
         if settings.parent_pid is not None:
             end_with_parent(settings.parent_pid)

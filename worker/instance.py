@@ -65,8 +65,8 @@ class Runtime:
         return self.folder / (f"model-{number}.sock" if number else "model.sock")
 
     @property
-    def tally_socket(self) -> Path:
-        return self.folder / "tally.sock"
+    def scan_event_socket(self) -> Path:
+        return self.folder / "scans.sock"
 
     def drain(self, reason: str = "") -> None:
         """Tell the children to finish what they have in hand and hand back the rest.

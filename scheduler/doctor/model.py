@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +36,8 @@ def device(settings: Settings) -> Iterator[Finding]:
     with tempfile.TemporaryDirectory(prefix="photochrom-doctor-", dir="/tmp") as folder:
         server = ModelServerProcess(
             Path(folder) / "model.sock",
-            checkpoint=settings.checkpoint or bundled_checkpoint_path(),
-            batch_size=settings.batch_size,
-            batch_wait_milliseconds=0,
-            embedding=settings.embedding,
-            head=settings.head,
-            precision=settings.precision,
-            stand_in_milliseconds=settings.stand_in_model_milliseconds,
-            say=lambda line: None,
+            replace(settings.model_options, batch_wait_milliseconds=0),
+            write=lambda line: None,
         )
         began = time.monotonic()
         server.start()

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-STAGES = ("fetch", "open", "wait", "predict", "compose", "store")
+from worker.pipeline.stages import Stage
+
+STAGES = tuple(stage.value for stage in Stage)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from worker.errors import CheckpointError, PhotochromError, UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
 from worker.inference.batching import Batcher
 from worker.inference.model import Colours, LoadedModels, LoadModel, Model
+from worker.inference.model_options import ModelOptions
 from worker.inference.protocol import Message
 from worker.inference.session import Handler
 from worker.inference.stub_model import StandInColorizer
@@ -142,34 +143,28 @@ def _remove_stale(path: Path) -> None:
             raise UsageError(f"a model server is already listening on {path}; stop it or give another --socket")
 
 
-def load_model(arguments: argparse.Namespace, batch_size: int, embedding: str | None = None) -> Model:
-    """The fusion model on its device, warm, or its stand-in; raises CheckpointError.
+def load_model(options: ModelOptions, batch_size: int, embedding: str | None = None) -> Model:
+    """The fusion model on its device, warm, or its stub; raises CheckpointError.
 
-    embedding: instead of the arguments' own.
+    embedding: in place of the options' own.
     """
-    if arguments.stand_in_milliseconds is not None:
-        return StandInColorizer(arguments.stand_in_milliseconds, batch_size)
-    if arguments.checkpoint is None:
+    if options.stub_milliseconds is not None:
+        return StandInColorizer(options.stub_milliseconds, batch_size)
+    if options.checkpoint is None:
         raise CheckpointError("no checkpoint was given; expected --checkpoint FOLDER")
     # Its own notes on the machine are no news to whoever reads our log; its errors come as exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
     from worker.inference.fusion_model import FusionModel
 
-    return FusionModel.load(arguments, batch_size, embedding or arguments.embedding)
+    return FusionModel.load(options, batch_size, embedding or options.embedding)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker.inference.server", description="Photochrom's model server")
     parser.add_argument("--socket", type=Path, required=True, help="path of the Unix socket to listen on")
-    parser.add_argument("--checkpoint", type=Path, help="folder of the checkpoint")
-    parser.add_argument("--embedding", help="inception_resnet_v2, compact, imagenet, or a file; default: the card's")
-    parser.add_argument("--head", choices=["paper", "vivid"], help="default: the checkpoint's choice")
-    parser.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what is faster here")
-    parser.add_argument("--batch-size", type=int, help="scans in one device batch; default: what is fastest here")
-    parser.add_argument("--batch-wait-milliseconds", type=float, default=20.0, help="longest wait for a batch to fill")
-    parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stand-in that takes so long a batch")
-    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of what it says")
+    ModelOptions.add_arguments(parser)
+    parser.add_argument("--log-format", choices=("text", "json"), default="text", help="of its log")
     parser.add_argument("--parent", type=int, help="process id of the parent, to end with it")
     return parser.parse_args(arguments)
 
@@ -178,9 +173,10 @@ def main() -> int:
     arguments = parse()
     configure_logging("INFO", arguments.log_format)
     end_with_parent(arguments.parent)
-    load = partial(load_model, arguments)
+    options = ModelOptions.of_arguments(arguments)
+    load = partial(load_model, options)
     try:
-        model = load_largest(load, arguments.batch_size) if arguments.batch_size else load_fastest(load)
+        model = load_largest(load, options.batch_size) if options.batch_size else load_fastest(load)
         listener = listen(arguments.socket)
     except PhotochromError as error:
         print(error.message, file=sys.stderr)
@@ -195,7 +191,7 @@ def main() -> int:
         model.batch_size,
         arguments.socket,
     )
-    return ModelServer(model, load, listener, arguments.batch_wait_milliseconds / 1000).serve_until(stop)
+    return ModelServer(model, load, listener, options.batch_wait_milliseconds / 1000).serve_until(stop)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 
-from worker.observability.scan_events import STAGES, Tally
+from worker.observability.scan_events import ScanEvent
 from worker.observability.worker_metrics import WorkerMetrics
+from worker.pipeline.stages import Stage
 
 WINDOW_SECONDS = 60.0
 
@@ -32,18 +33,18 @@ class Statistics:
         self._devices = 1
         self._marks: deque[tuple[float, Mapping[str, float]]] = deque([(clock(), {})])
 
-    def count(self, tally: Tally) -> None:
+    def count(self, event: ScanEvent) -> None:
         """A scan that a child has recorded."""
-        self._metrics.count(tally)
+        self._metrics.count(event)
         with self._lock:
-            self._sums["ended"] += tally.state != "pending"
-            self._sums["failed"] += tally.state == "failed"
-            if tally.state != "done":
+            self._sums["ended"] += event.state != "pending"
+            self._sums["failed"] += event.state == "failed"
+            if event.state != "done":
                 return
             self._sums["done"] += 1
-            self._sums["pixels"] += tally.pixels
-            for stage, milliseconds in zip(STAGES, tally.stage_ms, strict=True):
-                self._sums[stage] += milliseconds or 0.0
+            self._sums["pixels"] += event.pixels
+            for stage, milliseconds in zip(Stage, event.stage_ms, strict=True):
+                self._sums[stage.column] += milliseconds or 0.0
 
     def ask_model(self, ask: Callable[[], Mapping[str, float]], devices: int = 1) -> None:
         """Take the counters of `ModelServers`, which only grow; raises what `ask` raises."""
@@ -80,7 +81,7 @@ class Statistics:
             "failed_scans": int(sums["failed"]),
             "model_queue_length": queue_length,
             **_rates(grown, seconds, self._devices),
-            **{f"{stage}_ms": _ratio(grown.get(stage, 0.0), grown.get("done", 0)) for stage in STAGES},
+            **{stage.column: _ratio(grown.get(stage.column, 0.0), grown.get("done", 0)) for stage in Stage},
         }
 
 

@@ -14,15 +14,13 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("fetch", "open", "wait", "predict", "compose", "store")
-
 _SCANS_PER_DATAGRAM = 50
 _LARGEST_DATAGRAM = 1 << 16
 _SEND_SECONDS = 0.5  # a worker that does not listen must not hold up its scans
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ScanEvent:
     """One scan's record, in figures."""
 
     state: str  # done, failed, skipped; pending: it will be tried again
@@ -30,32 +28,32 @@ class Tally:
     pixels: int
     source_bytes: int
     output_bytes: int
-    stage_ms: tuple[float | None, ...]  # in the order of STAGES; None where it did not come so far
+    stage_ms: tuple[float | None, ...]  # in the order of Stage; None where it did not come so far
 
 
-def send(path: Path, tallies: Sequence[Tally]) -> None:
+def send(path: Path, events: Sequence[ScanEvent]) -> None:
     """Tell the worker that listens at `path`; one that is gone, or does not listen, is not told."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_worker:
         to_worker.settimeout(_SEND_SECONDS)
-        for start in range(0, len(tallies), _SCANS_PER_DATAGRAM):
-            body = json.dumps([asdict(tally) for tally in tallies[start : start + _SCANS_PER_DATAGRAM]])
+        for start in range(0, len(events), _SCANS_PER_DATAGRAM):
+            body = json.dumps([asdict(event) for event in events[start : start + _SCANS_PER_DATAGRAM]])
             try:
                 to_worker.sendto(body.encode(), str(path))
             except OSError as error:
-                logger.debug("the worker's metrics miss %d scans: %s", len(tallies) - start, error)
+                logger.debug("the worker's metrics miss %d scans: %s", len(events) - start, error)
                 return
 
 
-class TallyListener:
+class ScanEventListener:
     """Calls `count` in a thread of its own for each scan that a child tells of. A context manager."""
 
-    def __init__(self, path: Path, count: Callable[[Tally], None]) -> None:
+    def __init__(self, path: Path, count: Callable[[ScanEvent], None]) -> None:
         self._count = count
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
-        self._thread = threading.Thread(target=self._listen, name="tally", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="event", daemon=True)
 
-    def __enter__(self) -> "TallyListener":
+    def __enter__(self) -> "ScanEventListener":
         self._thread.start()
         return self
 
@@ -66,5 +64,5 @@ class TallyListener:
 
     def _listen(self) -> None:
         while body := self._socket.recv(_LARGEST_DATAGRAM):
-            for tally in json.loads(body):
-                self._count(Tally(**{**tally, "stage_ms": tuple(tally["stage_ms"])}))
+            for event in json.loads(body):
+                self._count(ScanEvent(**{**event, "stage_ms": tuple(event["stage_ms"])}))

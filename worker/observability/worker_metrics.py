@@ -9,7 +9,8 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from worker.inference.connection import ServerInfo
 from worker.observability.registry import SECONDS, new_registry
-from worker.observability.scan_events import STAGES, Tally
+from worker.observability.scan_events import ScanEvent
+from worker.pipeline.stages import Stage
 
 
 class WorkerMetrics:
@@ -40,8 +41,8 @@ class WorkerMetrics:
         self.stages = Histogram(
             "photochrom_stage_seconds", "Time of one scan in each stage.", ["stage"], buckets=SECONDS, registry=own
         )
-        for stage in STAGES:
-            self.stages.labels(stage)
+        for stage in Stage:
+            self.stages.labels(stage.value)
 
     def _of_the_device(self) -> None:
         own = self.registry
@@ -82,15 +83,15 @@ class WorkerMetrics:
         self.info.labels(worker, version("photochrom"), about.checkpoint_id, about.device).set(1)
         self.children.set(children)
 
-    def count(self, tally: Tally) -> None:
+    def count(self, event: ScanEvent) -> None:
         """Count one scan that a child has recorded."""
-        self.scans.labels(tally.state).inc()
-        if tally.code:
-            self.errors.labels(tally.code).inc()
-        if tally.state == "done":
-            self.pixels.inc(tally.pixels)
-        self.source_bytes.inc(tally.source_bytes)
-        self.output_bytes.inc(tally.output_bytes)
-        for stage, milliseconds in zip(STAGES, tally.stage_ms, strict=True):
+        self.scans.labels(event.state).inc()
+        if event.code:
+            self.errors.labels(event.code).inc()
+        if event.state == "done":
+            self.pixels.inc(event.pixels)
+        self.source_bytes.inc(event.source_bytes)
+        self.output_bytes.inc(event.output_bytes)
+        for stage, milliseconds in zip(Stage, event.stage_ms, strict=True):
             if milliseconds is not None:
-                self.stages.labels(stage).observe(milliseconds / 1000)
+                self.stages.labels(stage.value).observe(milliseconds / 1000)

@@ -16,7 +16,8 @@ from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
 from worker.pipeline.byte_budget import ByteBudget
-from worker.pipeline.measurements import _add_up, _timed
+from worker.pipeline.measurements import add_up, timed
+from worker.pipeline.stages import Stage
 from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe_pages
 from worker.scans.metadata.provenance import Provenance
 from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
@@ -79,7 +80,7 @@ class Pipeline:
             self._colorize_page(as_page, source, header, part, of_page)
             pages.add(part)
             all_measured.append(of_page)
-        _add_up(measured, all_measured)
+        add_up(measured, all_measured)
 
     def _colorize_page(
         self, scan: Assignment, source: Path, header: ScanHeader, output: Path, measured: Measured
@@ -101,7 +102,7 @@ class Pipeline:
                 raise ScanError("already_colour", message, permanent=True)
 
     def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
-        with _timed(measured, "fetch_ms"):
+        with timed(measured, Stage.FETCH):
             got = self.source.fetch(scan.source_key, path, etag=scan.source_etag, max_bytes=self.limits.max_bytes)
         measured.source_bytes, measured.source_sha256 = got.bytes, got.sha256
 
@@ -113,7 +114,7 @@ class Pipeline:
         return headers
 
     def _open(self, scan: Assignment, path: Path, header: ScanHeader, measured: Measured) -> tuple[Scan, Square]:
-        with _timed(measured, "open_ms"):
+        with timed(measured, Stage.OPEN):
             opened = Scan(scan.source_key, path, header)
             picture = opened.find_picture() if self.find_borders else None
             if picture:
@@ -142,7 +143,7 @@ class Pipeline:
         measured: Measured,
     ) -> None:
         provenance = _provenance(scan, prediction, measured)
-        with _timed(measured, "compose_ms"):
+        with timed(measured, Stage.COMPOSE):
             composed = compose(opened, square, prediction.ab, scan.output, path, provenance)
         measured.colourfulness, measured.clipped_share = composed.colourfulness, composed.clipped_share
         measured.lost_metadata = "; ".join(composed.lost) or None
@@ -155,7 +156,7 @@ class Pipeline:
                 raise ScanError("lease_ended", message, permanent=False)
 
         kind = content_type(scan.output_key)
-        with _timed(measured, "store_ms"):
+        with timed(measured, Stage.STORE):
             stored = self.destination.store(path, scan.output_key, content_type=kind, before_commit=expect_lease)
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
 

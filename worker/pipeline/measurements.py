@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from statistics import fmean
 
 from db.queries.scans.records import Measured
+from worker.pipeline.stages import Stage
 
 _OF_THE_FIRST_PAGE = (
     *("picture_left", "picture_top", "picture_width", "picture_height"),
@@ -13,12 +14,12 @@ _OF_THE_FIRST_PAGE = (
 )
 
 
-def _add_up(whole: Measured, pages: Sequence[Measured]) -> None:
+def add_up(whole: Measured, pages: Sequence[Measured]) -> None:
     """What is known of a scan's pages, as the scan's."""
     first = pages[0]
     for name in _OF_THE_FIRST_PAGE:
         setattr(whole, name, getattr(first, name))
-    for name in ("open_ms", "wait_ms", "predict_ms", "compose_ms"):
+    for name in (Stage.OPEN.column, Stage.WAIT.column, Stage.PREDICT.column, Stage.COMPOSE.column):
         setattr(whole, name, sum(getattr(page, name) for page in pages))
     for name in ("colourfulness", "clipped_share", "certainty"):
         known = [value for page in pages if (value := getattr(page, name)) is not None]
@@ -27,9 +28,10 @@ def _add_up(whole: Measured, pages: Sequence[Measured]) -> None:
 
 
 @contextmanager
-def _timed(measured: Measured, column: str) -> Iterator[None]:
+def timed(measured: Measured, stage: Stage) -> Iterator[None]:
+    """Note how long the block takes, as the stage's, also when it fails."""
     start = time.perf_counter()
     try:
         yield
     finally:
-        setattr(measured, column, (time.perf_counter() - start) * 1000)
+        setattr(measured, stage.column, (time.perf_counter() - start) * 1000)

@@ -12,6 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
+from worker.inference.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
+from worker.model.checkpoint import bundled_checkpoint_path
 from worker.settings.validation import refuse_unknown, sentence
 from worker.storage import S3Options
 from worker.system.temp_folders import usual_folder
@@ -67,7 +69,7 @@ class Settings(BaseSettings):
         None, description="Scans in one device batch; unset: 8 on a CPU, on a GPU what is found to be fastest."
     )
     batch_wait_milliseconds: PauseSeconds = Field(
-        20.0, description="Longest wait for a batch to fill while more scans may come."
+        DEFAULT_BATCH_WAIT_MILLISECONDS, description="Longest wait for a batch to fill while more scans may come."
     )
     stand_in_model_milliseconds: PauseSeconds | None = Field(
         None, description="For tests and benches: a stand-in for the model that takes this long a batch."
@@ -200,6 +202,23 @@ class Settings(BaseSettings):
             return self.threads_per_child
         batch = batch_size or self.batch_size or CPU_BATCH_SIZE
         return min(MOST_THREADS, max(LEAST_THREADS, -(-2 * batch * devices // self.children)))
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        return self.checkpoint or bundled_checkpoint_path()
+
+    @property
+    def model_options(self) -> ModelOptions:
+        """Which model the worker's servers load, and how they run it."""
+        return ModelOptions(
+            checkpoint=self.checkpoint_folder,
+            embedding=self.embedding,
+            head=self.head,
+            precision=self.precision,
+            batch_size=self.batch_size,
+            batch_wait_milliseconds=self.batch_wait_milliseconds,
+            stub_milliseconds=self.stand_in_model_milliseconds,
+        )
 
     @property
     def silent_seconds(self) -> float:

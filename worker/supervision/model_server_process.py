@@ -2,22 +2,22 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from worker.errors import CheckpointError, ServiceUnavailable
 from worker.inference.client import hello, stats
 from worker.inference.connection import ServerInfo
+from worker.inference.model_options import ModelOptions
+from worker.supervision.managed_process import ManagedProcess
 
 logger = logging.getLogger(__name__)
 
-_WRONG_USE = 2
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 10.0
-_LIVED_WELL_SECONDS = 30.0
+_WRONG_USE = 2  # the server's exit status
 _LOOK_EVERY_SECONDS, _LOOK_SECONDS = 2.0, 1.0
 
 
@@ -25,7 +25,7 @@ class ModelServerProcess:
     """One model server in a process of its own, in the hands of one thread of the worker's parent.
 
     environment: its environment variables; None means this process' own.
-    say: takes each line that the server writes to standard error. Not by sys.stderr: the worker's parent forks, and
+    write: takes each line that the server writes to standard error. Not by sys.stderr: the worker's parent forks, and
         a child must not inherit that lock held.
     hangs_after_seconds: a server is killed, and started again, when a batch is on its device for so long, or when it
         does not answer for so long.
@@ -36,65 +36,37 @@ class ModelServerProcess:
     def __init__(
         self,
         socket_path: str | os.PathLike[str],
+        options: ModelOptions,
         *,
-        checkpoint: Path | None,
-        batch_size: int | None,
-        batch_wait_milliseconds: float,
-        embedding: str | None = None,
-        head: str | None = None,
-        precision: str | None = None,
-        stand_in_milliseconds: float | None = None,
         log_format: str = "text",
         hangs_after_seconds: float = 60.0,
         ready_seconds: float = 300.0,
         environment: Mapping[str, str] | None = None,
-        say: Callable[[bytes], object] = lambda line: os.write(2, line),
+        write: Callable[[bytes], object] = lambda line: os.write(2, line),
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "worker.inference.server"),
     ) -> None:
         self.socket_path = os.fspath(socket_path)
-        self._environment, self._say = environment, say
+        self._environment, self._write = environment, write
         self._hangs_after_seconds, self._ready_seconds = hangs_after_seconds, ready_seconds
-        self._command = [*command, "--socket", self.socket_path]
-        self._command += ["--batch-wait-milliseconds", str(batch_wait_milliseconds), "--log-format", log_format]
-        if batch_size is not None:
-            self._command += ["--batch-size", str(batch_size)]
-        if checkpoint is not None:
-            self._command += ["--checkpoint", str(checkpoint)]
-        if embedding is not None:
-            self._command += ["--embedding", embedding]
-        if head is not None:
-            self._command += ["--head", head]
-        if precision is not None:
-            self._command += ["--precision", precision]
-        if stand_in_milliseconds is not None:
-            self._command += ["--stand-in-milliseconds", str(stand_in_milliseconds)]
-        self._process: subprocess.Popen[bytes] | None = None
+        self._command = [*command, "--socket", self.socket_path, "--log-format", log_format, *options.arguments()]
+        self._process = ManagedProcess("the model server", self._spawn, ended=self._check_end)
         self._errors: _ErrorStream | None = None
-        self._started = self._start_again_at = 0.0
-        self._looked = 0.0
+        self._asked_at = 0.0
         self._is_ready = False
         self._silent_since: float | None = None
-        self._pause_seconds = _FIRST_PAUSE_SECONDS
-        self.restarts = 0
 
     @property
     def pid(self) -> int | None:
         """Its process id, while it runs."""
-        return self._process.pid if self._process else None
+        return self._process.pid
+
+    @property
+    def restarts(self) -> int:
+        return self._process.restarts
 
     def start(self) -> None:
         """Start it; returns at once, see `wait_ready`."""
-        # Its own session: Ctrl-C in a terminal must reach the worker alone, which then stops us in order.
-        self._process = subprocess.Popen(
-            [*self._command, "--parent", str(os.getpid())],
-            stdin=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=None if self._environment is None else dict(self._environment),
-            start_new_session=True,
-        )
-        self._errors = _ErrorStream(self._process, self._say)
-        self._started, self._start_again_at = time.monotonic(), 0.0
-        self._looked, self._is_ready, self._silent_since = self._started, False, None
+        self._process.start()
 
     def poll(self) -> None:
         """Start it again if it has died, after a pause that grows, and end it if it hangs.
@@ -103,32 +75,9 @@ class ModelServerProcess:
 
         Raises CheckpointError, with the server's own words, if it can't run with this checkpoint.
         """
-        if self._process is not None and self._process.poll() is not None:
-            self._bury(self._process.returncode)
-        elif self._process is not None and time.monotonic() >= self._looked + _LOOK_EVERY_SECONDS:
-            self._end_if_it_hangs(self._process)
-        if self._process is None and time.monotonic() >= self._start_again_at:
-            self.restarts += 1
-            self.start()
-
-    def _end_if_it_hangs(self, process: "subprocess.Popen[bytes]") -> None:
-        asked_at = time.monotonic()
-        busy_seconds = 0.0
-        try:
-            busy_seconds = stats(self.socket_path, _LOOK_SECONDS)["predicting_seconds"]
-            self._is_ready, self._silent_since = True, None
-        except ServiceUnavailable:
-            # From the first question without an answer on: this process may have been held up itself before.
-            self._silent_since = self._silent_since or asked_at
-        self._looked = time.monotonic()
-        silent_seconds = self._looked - (self._silent_since or self._looked)
-        patience = self._hangs_after_seconds if self._is_ready else self._ready_seconds
-        if busy_seconds > self._hangs_after_seconds:
-            logger.error("the model server has had a batch on its device for %.0f s: it is killed", busy_seconds)
-            process.kill()
-        elif silent_seconds > patience:
-            logger.error("the model server has not answered for %.0f s: it is killed", silent_seconds)
-            process.kill()
+        self._process.poll()
+        if self.pid is not None and time.monotonic() >= self._asked_at + _LOOK_EVERY_SECONDS:
+            self._end_if_it_hangs()
 
     def wait_ready(self, timeout_seconds: float) -> ServerInfo:
         """Wait until it answers; raises CheckpointError, ServiceUnavailable after `timeout_seconds`."""
@@ -146,31 +95,45 @@ class ModelServerProcess:
 
     def stop(self, kill_after_seconds: float = 10.0) -> None:
         """End it: SIGTERM, and SIGKILL if it is still there `kill_after_seconds` later."""
-        process, self._process = self._process, None
-        self._start_again_at = float("inf")
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(kill_after_seconds)
-        except subprocess.TimeoutExpired:
-            logger.warning("the model server did not stop within %g s: killed", kill_after_seconds)
-            process.kill()
-            process.wait()
+        self._process.stop(((signal.SIGTERM, kill_after_seconds),))
         self._last_line()
 
-    def _bury(self, status: int) -> None:
-        self._process = None
+    def _spawn(self) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(
+            [*self._command, "--parent", str(os.getpid())],
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=None if self._environment is None else dict(self._environment),
+            # Ctrl-C in a terminal must reach the worker alone, which then stops the server in order.
+            start_new_session=True,
+        )
+        self._errors = _ErrorStream(process, self._write)
+        self._asked_at, self._is_ready, self._silent_since = time.monotonic(), False, None
+        return process
+
+    def _end_if_it_hangs(self) -> None:
+        asked_at = time.monotonic()
+        busy_seconds = 0.0
+        try:
+            busy_seconds = stats(self.socket_path, _LOOK_SECONDS)["predicting_seconds"]
+            self._is_ready, self._silent_since = True, None
+        except ServiceUnavailable:
+            # From the first question without an answer on: this process may have been held up itself before.
+            self._silent_since = self._silent_since or asked_at
+        self._asked_at = time.monotonic()
+        silent_seconds = self._asked_at - (self._silent_since or self._asked_at)
+        longest_silence = self._hangs_after_seconds if self._is_ready else self._ready_seconds
+        if busy_seconds > self._hangs_after_seconds:
+            logger.error("the model server has had a batch on its device for %.0f s: it is killed", busy_seconds)
+            self._process.send_signal(signal.SIGKILL)
+        elif silent_seconds > longest_silence:
+            logger.error("the model server has not answered for %.0f s: it is killed", silent_seconds)
+            self._process.send_signal(signal.SIGKILL)
+
+    def _check_end(self, status: int) -> None:
         last_line = self._last_line()
         if status == _WRONG_USE:
-            self._start_again_at = float("inf")
             raise CheckpointError(last_line or "the model server refused its checkpoint")
-        if time.monotonic() - self._started > _LIVED_WELL_SECONDS:
-            self._pause_seconds = _FIRST_PAUSE_SECONDS
-        how = f"was killed by signal {-status}" if status < 0 else f"exited with status {status}"
-        logger.warning("the model server %s; it is started again in %.1f s", how, self._pause_seconds)
-        self._start_again_at = time.monotonic() + self._pause_seconds
-        self._pause_seconds = min(self._pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
 
     def _last_line(self) -> str:
         errors, self._errors = self._errors, None
@@ -180,8 +143,8 @@ class ModelServerProcess:
 class _ErrorStream:
     """Passes a process' standard error on as it comes, and remembers its last line."""
 
-    def __init__(self, process: subprocess.Popen[bytes], say: Callable[[bytes], object]) -> None:
-        self._say = say
+    def __init__(self, process: "subprocess.Popen[bytes]", write: Callable[[bytes], object]) -> None:
+        self._write = write
         assert process.stderr is not None
         self._stream = process.stderr
         self._last = b""
@@ -197,4 +160,4 @@ class _ErrorStream:
         with self._stream:
             for line in self._stream:
                 self._last = line if line.strip() else self._last
-                self._say(line)
+                self._write(line)

@@ -16,12 +16,12 @@ from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
 from worker.inference.connection import ServerInfo
 from worker.instance import Runtime
-from worker.model.checkpoint import bundled_checkpoint_path, verify
+from worker.model.checkpoint import verify
 from worker.observability.health import Health
 from worker.observability.http_server import MetricsServer
 from worker.observability.last_minute import Statistics
 from worker.observability.logs import json_of
-from worker.observability.scan_events import TallyListener
+from worker.observability.scan_events import ScanEventListener
 from worker.observability.worker_metrics import WorkerMetrics
 from worker.settings.settings import Settings
 from worker.supervision.celery_process import CeleryProcess
@@ -48,13 +48,13 @@ def run_worker(settings: Settings) -> None:
     or UsageError, before anything is begun where that can be told.
     """
     if settings.stand_in_model_milliseconds is None:
-        verify(settings.checkpoint or bundled_checkpoint_path())
+        verify(settings.checkpoint_folder)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     with Runtime.of_new_worker(settings.scratch_folder) as runtime:
         supervisor = Supervisor(settings, runtime, stopping)
-        with supervisor.metrics_server(), supervisor.tally_listener():
+        with supervisor.metrics_server(), supervisor.scan_event_listener():
             supervisor.run()
 
 
@@ -101,16 +101,10 @@ class Supervisor:
         settings = self._settings
         return ModelServerProcess(
             self._runtime.model_socket(number),
-            checkpoint=settings.checkpoint or bundled_checkpoint_path(),
-            batch_size=settings.batch_size,
-            batch_wait_milliseconds=settings.batch_wait_milliseconds,
-            embedding=settings.embedding,
-            head=settings.head,
-            precision=settings.precision,
-            stand_in_milliseconds=settings.stand_in_model_milliseconds,
+            settings.model_options,
             log_format=settings.log_format,
             environment=None if device is None else {**os.environ, "CUDA_VISIBLE_DEVICES": device},
-            say=lambda line: os.write(2, json_of(line) if settings.log_format == "json" else line),
+            write=lambda line: os.write(2, json_of(line) if settings.log_format == "json" else line),
             hangs_after_seconds=settings.model_batch_seconds,
             ready_seconds=MODEL_READY_SECONDS,
         )
@@ -124,8 +118,8 @@ class Supervisor:
         settings = self._settings
         return MetricsServer(settings.metrics_address, settings.metrics_port, self._metrics.registry, self._health)
 
-    def tally_listener(self) -> TallyListener:
-        return TallyListener(self._runtime.tally_socket, self._statistics.count)
+    def scan_event_listener(self) -> ScanEventListener:
+        return ScanEventListener(self._runtime.scan_event_socket, self._statistics.count)
 
     def run(self) -> None:
         """Run until told to stop. Raises CheckpointError, ServiceUnavailable, or UsageError if it can't go on."""
@@ -206,7 +200,7 @@ class Supervisor:
                 )
 
     def _celery_problem(self) -> str:
-        return "" if self._celery.runs else "its Celery is being started again"
+        return "its Celery is being started again" if self._celery.pid is None else ""
 
     def _ask_model(self) -> str:
         """Take the model server's counters; why there are none, if so."""

@@ -5,7 +5,17 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from worker.errors import ServiceUnavailable
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_exponential,
+)
+
+from worker.errors import PhotochromError, ServiceUnavailable
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -14,19 +24,46 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 
 
 def wait_for(
-    ask: Callable[[], T], stopping: threading.Event, said: Callable[[str], None] = lambda sentence: None
+    ask: Callable[[], T], stopping: threading.Event, refused: Callable[[str], None] = lambda sentence: None
 ) -> T | None:
-    """What `ask` returns, once it no longer raises ServiceUnavailable; None when told to stop before that.
+    """What `ask` returns once it no longer raises ServiceUnavailable; None when told to stop before that.
 
-    Each refusal is logged, with the growing pause that follows it, and handed to `said`.
+    Each refusal is logged, with the growing pause that follows it, and handed to `refused`.
     """
-    pause = _FIRST_PAUSE_SECONDS
-    while not stopping.is_set():
-        try:
-            return ask()
-        except ServiceUnavailable as error:
-            logger.warning("%s; trying again in %g s", error.message, pause)
-            said(error.message)
-        stopping.wait(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
-    return None
+    if stopping.is_set():
+        return None
+
+    def note(state: RetryCallState) -> None:
+        _log(state)
+        refused(_reason(state))
+
+    tries = Retrying(
+        retry=retry_if_exception_type(ServiceUnavailable),
+        stop=stop_when_event_set(stopping),
+        sleep=sleep_using_event(stopping),
+        wait=wait_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS),
+        before_sleep=note,
+        retry_error_callback=lambda state: None,
+    )
+    return tries(ask)
+
+
+def try_again(call: Callable[[], T], error: type[PhotochromError], *, seconds: float) -> T:
+    """What `call` returns, called again while it raises `error`; raises that after so many seconds."""
+    tries = Retrying(
+        retry=retry_if_exception_type(error),
+        stop=stop_after_delay(seconds),
+        wait=wait_exponential(multiplier=0.5, max=10),
+        before_sleep=_log,
+        reraise=True,
+    )
+    return tries(call)
+
+
+def _log(state: RetryCallState) -> None:
+    logger.warning("%s; trying again in %.3g s", _reason(state), state.upcoming_sleep)
+
+
+def _reason(state: RetryCallState) -> str:
+    error = state.outcome.exception() if state.outcome else None
+    return error.message if isinstance(error, PhotochromError) else str(error)

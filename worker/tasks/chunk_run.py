@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
-
 from db.clock import database_now
 from db.models.jobs import Job, Scan, ScanState
 from db.queries.chunks import claims
@@ -22,11 +20,13 @@ from worker.errors import DatabaseUnavailable, LeaseLost, ScanError
 from worker.inference.colour_options import ColourOptions
 from worker.observability import scan_events
 from worker.observability.logs import log_context
-from worker.observability.scan_events import Tally
+from worker.observability.scan_events import ScanEvent
 from worker.pipeline.colorize import Assignment, Pipeline
+from worker.pipeline.stages import Stage
 from worker.scans import OutputOptions, output_format
 from worker.settings.settings import Settings
 from worker.system.boot_clock import boot_seconds
+from worker.system.wait import try_again
 from worker.tasks.child import Child
 from worker.tasks.lease import Lease
 from worker.tasks.scan_pool import Outcome
@@ -58,15 +58,15 @@ def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
     )
 
 
-def _tally(record: ScanRecord) -> Tally:
+def _event(record: ScanRecord) -> ScanEvent:
     measured = record.measured
-    return Tally(
+    return ScanEvent(
         state=record.state,
         code=record.error_code or "",
         pixels=(measured.width or 0) * (measured.height or 0),
         source_bytes=measured.source_bytes or 0,
         output_bytes=measured.output_bytes or 0,
-        stage_ms=tuple(getattr(measured, f"{stage}_ms") for stage in scan_events.STAGES),
+        stage_ms=tuple(getattr(measured, stage.column) for stage in Stage),
     )
 
 
@@ -154,7 +154,7 @@ class ChunkRun:
             self._lease.lose()
             raise
         self._lease.extend(asked_at)
-        scan_events.send(self._child.runtime.tally_socket, [_tally(record) for record in records])
+        scan_events.send(self._child.runtime.scan_event_socket, [_event(record) for record in records])
         for record in records:
             if record.state == ScanState.FAILED:
                 logger.info("%s: %s", record.error_code, record.error_message, extra={"scan": record.scan_id})
@@ -189,14 +189,7 @@ class ChunkRun:
 
     def _patiently(self, write: Callable[[], T]) -> T:
         """Try a write again while the database is away, as long as a lease could last."""
-        tries = Retrying(
-            retry=retry_if_exception_type(DatabaseUnavailable),
-            stop=stop_after_delay(self._settings.lease_seconds),
-            wait=wait_exponential(multiplier=0.5, max=10),
-            before_sleep=lambda state: logger.warning("%s; trying again", state.outcome and state.outcome.exception()),
-            reraise=True,
-        )
-        return tries(write)
+        return try_again(write, DatabaseUnavailable, seconds=self._settings.lease_seconds)
 
     def _release(self) -> None:
         with session_scope(self._child.engine) as session:

@@ -23,7 +23,7 @@ from scheduler.bench.sizes import Bench
 from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.submission.submitter import Submission, Submitter
 from worker.errors import UsageError
-from worker.observability.scan_events import STAGES
+from worker.pipeline.stages import Stage
 from worker.settings.settings import Settings
 
 _CHUNK_SCANS = 64
@@ -127,7 +127,7 @@ def _record(engine: Engine, message: Message) -> int:
     with read_scope(engine) as session:
         scans = claims.pending_scans(session, message.chunk_id)
     measured = Measured(source_bytes=1, source_sha256="0" * 64, output_bytes=1, output_sha256="0" * 64)
-    for name in ("width", "height", "bit_depth", "pages", *(f"{stage}_ms" for stage in STAGES)):
+    for name in ("width", "height", "bit_depth", "pages", *(stage.column for stage in Stage)):
         setattr(measured, name, 1)
     measured.checkpoint = "bench"
     records = [ScanRecord(scan.id, ScanState.DONE, 1, measured, "bench/1", now) for scan in scans]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import PATIENCE_SECONDS
+from worker.inference.model_options import ModelOptions
 from worker.supervision.model_server_process import ModelServerProcess
 
 HERE = Path(__file__).parent
@@ -28,10 +29,7 @@ def start_server(socket_path: Path, tmp_path: Path) -> Iterator[StartServer]:
     def start(milliseconds: float = 0.0, *, batch_size: int = 4, odd: bool = False) -> ModelServerProcess:
         server = ModelServerProcess(
             socket_path,
-            checkpoint=None,
-            batch_size=batch_size,
-            batch_wait_milliseconds=20,
-            stand_in_milliseconds=milliseconds,
+            ModelOptions(batch_size=batch_size, stub_milliseconds=milliseconds),
             hangs_after_seconds=2,
             environment={
                 **os.environ,

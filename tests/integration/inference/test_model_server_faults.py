@@ -16,6 +16,7 @@ import pytest
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import CheckpointError, ScanError
 from worker.inference.client import PredictionClient, hello
+from worker.inference.model_options import ModelOptions
 from worker.inference.stub_model import stand_in_ab
 from worker.supervision.model_server_process import ModelServerProcess
 
@@ -121,7 +122,7 @@ def test_a_model_too_large_for_the_device_is_loaded_for_smaller_batches(
 
 
 def test_a_refused_checkpoint_is_not_tried_again(socket_path: Path) -> None:
-    server = ModelServerProcess(socket_path, checkpoint=None, batch_size=4, batch_wait_milliseconds=20)
+    server = ModelServerProcess(socket_path, ModelOptions(batch_size=4))
     server.start()
     with pytest.raises(CheckpointError, match=r"^no checkpoint was given; expected --checkpoint FOLDER$"):
         server.wait_ready(PATIENCE_SECONDS)
@@ -132,9 +133,7 @@ def test_a_refused_checkpoint_is_not_tried_again(socket_path: Path) -> None:
 def test_a_server_that_dies_at_once_is_started_again_ever_later(
     socket_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = ModelServerProcess(
-        socket_path, checkpoint=None, batch_size=4, batch_wait_milliseconds=20, command=("/bin/false",)
-    )
+    server = ModelServerProcess(socket_path, ModelOptions(batch_size=4), command=("/bin/false",))
     server.start()
     with caplog.at_level(logging.WARNING), Watched(server):
         wait_until(lambda: len(caplog.messages) == 3)
@@ -146,7 +145,7 @@ def test_a_killed_servers_socket_is_replaced(start_server: StartServer, socket_p
     first = start_server()
     assert first.pid
     os.kill(first.pid, signal.SIGKILL)
-    wait_until(lambda: first._process and first._process.poll() is not None)
+    wait_until(lambda: first.pid is None)
     assert socket_path.is_socket()
     start_server()
 
@@ -165,8 +164,8 @@ def test_the_server_ends_with_its_parent(socket_path: Path) -> None:
     """The parent is killed, so that nothing of it can stop the server."""
     script = (
         "import sys, time; from worker.supervision.model_server_process import ModelServerProcess\n"
-        "server = ModelServerProcess(sys.argv[1], checkpoint=None, batch_size=4, batch_wait_milliseconds=20,"
-        " stand_in_milliseconds=0)\n"
+        "from worker.inference.model_options import ModelOptions\n"
+        "server = ModelServerProcess(sys.argv[1], ModelOptions(batch_size=4, stub_milliseconds=0))\n"
         "server.start(); server.wait_ready(120); print(server.pid, flush=True); time.sleep(600)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(socket_path)], stdout=subprocess.PIPE, text=True)

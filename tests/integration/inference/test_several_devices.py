@@ -13,6 +13,7 @@ import pytest
 from tests.waiting import PATIENCE_SECONDS
 from worker.errors import ServiceUnavailable, UsageError
 from worker.inference.client import PredictionClient
+from worker.inference.model_options import ModelOptions
 from worker.supervision.model_server_process import ModelServerProcess
 from worker.supervision.model_servers import ModelServers
 
@@ -20,10 +21,7 @@ from worker.supervision.model_servers import ModelServers
 def server_of(folder: Path, number: int) -> ModelServerProcess:
     return ModelServerProcess(
         folder / "s" / f"model-{number}.sock",
-        checkpoint=None,
-        batch_size=4 - number,
-        batch_wait_milliseconds=0,
-        stand_in_milliseconds=0,
+        ModelOptions(batch_size=4 - number, batch_wait_milliseconds=0, stub_milliseconds=0),
         environment={**os.environ, "CUDA_VISIBLE_DEVICES": str(number)},
     )
 

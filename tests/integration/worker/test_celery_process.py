@@ -24,8 +24,9 @@ def test_a_child_that_outlives_celery_is_gone_when_it_has_stopped(tmp_path: Path
     process._command = [sys.executable, "-c", _LEAVES_A_CHILD, str(ready)]
     process.start({})
     ready.read_bytes()  # until the child is there
-    assert process._process is not None
+    group = process.pid
+    assert group is not None
 
     process.stop(time.monotonic() + 8, lambda: None)
 
-    assert not group_lives(process._process.pid)
+    assert not group_lives(group)

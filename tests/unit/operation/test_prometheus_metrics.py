@@ -11,12 +11,12 @@ from db.models.schedules import Firing, FiringState
 from scheduler.daemon.metrics import SchedulerMetrics
 from tests.scheduler_metrics import scheduler_metrics
 from worker.observability.last_minute import Statistics
-from worker.observability.scan_events import Tally, TallyListener, send
+from worker.observability.scan_events import ScanEvent, ScanEventListener, send
 from worker.observability.worker_metrics import WorkerMetrics
 
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
-DONE = Tally("done", "", 2_000_000, 1000, 3000, (10.0, 20.0, 30.0, 40.0, 50.0, 60.0))
-FAILED = Tally("failed", "truncated", 0, 500, 0, (10.0, None, None, None, None, None))
+DONE = ScanEvent("done", "", 2_000_000, 1000, 3000, (10.0, 20.0, 30.0, 40.0, 50.0, 60.0))
+FAILED = ScanEvent("failed", "truncated", 0, 500, 0, (10.0, None, None, None, None, None))
 
 
 class Clock:
@@ -45,8 +45,8 @@ def counters(**changed: float) -> dict[str, float]:
 def test_scans_are_counted_by_state_code_and_stage() -> None:
     metrics = WorkerMetrics()
 
-    for tally in (DONE, DONE, FAILED):
-        metrics.count(tally)
+    for event in (DONE, DONE, FAILED):
+        metrics.count(event)
 
     assert sample(metrics.registry, "photochrom_scans_total", state="done") == 2
     assert sample(metrics.registry, "photochrom_scan_errors_total", code="truncated") == 1
@@ -97,8 +97,8 @@ def test_a_model_server_that_is_silent_is_down() -> None:
 
 
 def test_children_tell_their_worker_and_do_not_mind_when_it_is_gone(tmp_path: Path) -> None:
-    told: list[Tally] = []
-    with TallyListener(tmp_path / "s", told.append):
+    told: list[ScanEvent] = []
+    with ScanEventListener(tmp_path / "s", told.append):
         send(tmp_path / "s", [DONE, FAILED] * 300)
         send(tmp_path / "s", [])
 

@@ -1,0 +1,61 @@
+"""Which model a server loads and how it runs it: from the settings to the server's command line."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+DEFAULT_BATCH_WAIT_MILLISECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """None leaves the choice to the checkpoint's card or to what is measured on the machine."""
+
+    checkpoint: Path | None = None  # its folder; needed unless there is a stub
+    embedding: str | None = None  # a name in the card, `imagenet`, or a file
+    head: str | None = None  # paper or vivid
+    precision: str | None = None  # float32 or bfloat16; None: what is faster
+    batch_size: int | None = None  # scans in one device batch; None: what is fastest
+    batch_wait_milliseconds: float = DEFAULT_BATCH_WAIT_MILLISECONDS  # longest wait for a batch to fill
+    stub_milliseconds: float | None = None  # no model: a stub that takes so long a batch
+
+    def arguments(self) -> list[str]:
+        """For the command line of `python -m worker.inference.server`."""
+        values = {
+            "--checkpoint": self.checkpoint,
+            "--embedding": self.embedding,
+            "--head": self.head,
+            "--precision": self.precision,
+            "--batch-size": self.batch_size,
+            "--batch-wait-milliseconds": self.batch_wait_milliseconds,
+            "--stand-in-milliseconds": self.stub_milliseconds,
+        }
+        return [text for name, value in values.items() if value is not None for text in (name, str(value))]
+
+    @staticmethod
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--checkpoint", type=Path, help="folder of the checkpoint")
+        parser.add_argument("--embedding", help="a name in the checkpoint's card, imagenet, or a file")
+        parser.add_argument("--head", choices=["paper", "vivid"], help="default: the checkpoint's choice")
+        parser.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what is faster here")
+        parser.add_argument("--batch-size", type=int, help="scans in one device batch; default: what is fastest here")
+        parser.add_argument(
+            "--batch-wait-milliseconds",
+            type=float,
+            default=DEFAULT_BATCH_WAIT_MILLISECONDS,
+            help="longest wait for a batch to fill",
+        )
+        parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stub that takes so long a batch")
+
+    @classmethod
+    def of_arguments(cls, arguments: argparse.Namespace) -> Self:
+        return cls(
+            checkpoint=arguments.checkpoint,
+            embedding=arguments.embedding,
+            head=arguments.head,
+            precision=arguments.precision,
+            batch_size=arguments.batch_size,
+            batch_wait_milliseconds=arguments.batch_wait_milliseconds,
+            stub_milliseconds=arguments.stand_in_milliseconds,
+        )
