@@ -36,6 +36,7 @@ COMMANDS = {
     "scheduler": CommandEntry(
         PROCESSES, "processes", "Run the scheduler, which hands out work. One is enough, two are safe."
     ),
+    "web": CommandEntry(PROCESSES, "web", "Serve the pages and the HTTP API, beside a scheduler and workers."),
     "db": CommandEntry(PROCESSES, "db", "Prepare the job database.", True),
     "doctor": CommandEntry(OPERATION, "diagnostics", "Check everything that this machine needs, and say what to do."),
     "health": CommandEntry(OPERATION, "diagnostics", "Ask whether the worker or scheduler on this machine is ready."),

@@ -13,10 +13,11 @@ ELSEWHERE = {
     r"useradd|install -D|cp deploy/systemd|systemctl ": "a machine under systemd; tests/unit/deploy/test_systemd.py",
     r"docker |kubectl ": "Docker, a cluster; tests/unit/deploy",
     r"celery --app worker.tasks.app flower": "tests/acceptance/test_operation.py",
+    r"photochrom (web|users)\b": "tests/acceptance/test_web.py",
     r"psql |sqlite3 ": "clients; tests run every query of docs/queries.md",
     r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/test_commands.py",
 }
-_FOREVER = re.compile(r"(?:PHOTOCHROM_\w+=\S+ )*photochrom (scheduler|worker)$")
+_FOREVER = re.compile(r"(?:PHOTOCHROM_\w+=\S+ )*photochrom (scheduler|worker|web)$")
 
 
 def pages() -> list[Path]:

@@ -175,6 +175,40 @@ class Settings(BaseSettings):
     metrics_address: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1", description="The address it listens on; 0.0.0.0 for every network that the machine is in."
     )
+    web_address: Annotated[str, Field(min_length=1)] = Field(
+        "127.0.0.1", description="The address that `photochrom web` listens on; 0.0.0.0 for every network."
+    )
+    web_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8765, description="The port of the pages and the HTTP API; 0: one that is free."
+    )
+    web_url: str | None = Field(
+        None, description="Where people find the pages, such as https://photochrom.example.org: for links and cookies."
+    )
+    web_proxy_addresses: str | None = Field(
+        None, description="Addresses or networks, with commas, of the proxy whose word for who somebody is counts."
+    )
+    web_proxy_header: Annotated[str, Field(min_length=1)] = Field(
+        "X-Forwarded-User", description="The header in which that proxy gives a person's name."
+    )
+    web_proxy_role: Literal["viewer", "reviewer", "operator"] | None = Field(
+        None, description="What people may do whom the proxy names and who have no account; unset: nothing."
+    )
+    web_session_hours: Annotated[float, Field(gt=0, le=8_760)] = Field(
+        12.0, description="After so long a person signs in again."
+    )
+    web_picture_processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        2, description="Processes that make thumbnails and tiles."
+    )
+    web_picture_memory_bytes: Annotated[int, Field(ge=64 << 20)] = Field(
+        512 << 20, description="Memory that one of them may take above what it begins with."
+    )
+    web_picture_seconds: Seconds = Field(60.0, description="A picture that takes longer is given up.")
+    web_cache_folder: Path | None = Field(
+        None, description="Where thumbnails and tiles are kept; unset: a folder of the process in the scratch folder."
+    )
+    web_cache_bytes: Annotated[int, Field(ge=16 << 20)] = Field(
+        2 << 30, description="The most that they take there; what was not looked at for longest goes first."
+    )
     celery_remote_control: bool = Field(
         True, description="Whether workers obey Celery's remote control, which Flower uses and everyone at the broker."
     )

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from db.errors import UsageError
 from db.models.jobs import Job, Scan
 from db.queries.pages.cursors import Cursor, parse_cursor
+from db.queries.pages.jobs import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +108,14 @@ def neighbour(
     return session.scalars(query.limit(1)).first()
 
 
-def history(session: Session, source: str, source_key: str, *, limit: int) -> list[tuple[Scan, Job]]:
-    """What every job did with that scan, the latest first."""
+def history(
+    session: Session, source: str, source_key: str, *, prefixes: Sequence[str] | None, limit: int
+) -> list[tuple[Scan, Job]]:
+    """What every job between these prefixes did with that scan, the latest first."""
     rows = session.execute(
         select(Scan, Job)
         .join(Job, Job.id == Scan.job_id)
-        .where(Scan.source_key == source_key, Job.source == source)
+        .where(Scan.source_key == source_key, Job.source == source, *within(prefixes))
         .order_by(Scan.id.desc())
         .limit(limit)
     )

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from db.models.schedules import Firing, FiringState
 from scheduler.daemon.metrics import SchedulerMetrics
+from scheduler.web.metrics import WebMetrics
 from tests.scheduler_metrics import scheduler_metrics
 from worker.observability.last_minute import Statistics
 from worker.observability.scan_events import ScanEvent, ScanEventListener, send
@@ -123,7 +124,7 @@ def test_a_schedule_has_one_series_that_says_what_its_latest_firing_came_to() ->
 
 def test_every_metric_is_explained_and_nothing_else() -> None:
     exposed = {}
-    for registry in (WorkerMetrics().registry, scheduler_metrics().registry):
+    for registry in (WorkerMetrics().registry, scheduler_metrics().registry, WebMetrics().registry):
         for line in generate_latest(registry).decode().splitlines():
             if line.startswith("# HELP photochrom_"):
                 _, _, name, said = line.split(" ", 3)

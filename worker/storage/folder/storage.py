@@ -59,7 +59,7 @@ class FolderStorage:
         return walk(self._root(), after)
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
-        source = self._path_to_read(key)
+        source = self.path_to_read(key)
         with scan_errors(f"reading {key!r} from {self.uri} into {path}"), self._opened(source, key) as file:
             found = _check_source(key, os.fstat(file.fileno()), etag, max_bytes)
             with removed_on_failure(path), path.open("wb") as target:
@@ -107,7 +107,8 @@ class FolderStorage:
     def _root(self) -> Path:
         return resolved(self.location.path)
 
-    def _path_to_read(self, key: str) -> Path:
+    def path_to_read(self, key: str) -> Path:
+        """Where the file lies, for who reads it in place; raises ScanError for a key that leads out of the folder."""
         root = self._root()
         path = resolved(root / _safe(key))
         if not path.is_relative_to(root):

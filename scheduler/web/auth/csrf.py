@@ -1,0 +1,43 @@
+"""Whether a change was asked for by the pages themselves, and not by another site in the same browser."""
+
+import hashlib
+import hmac
+import secrets
+
+from starlette.requests import HTTPConnection, Request
+
+from scheduler.web.auth.identity import host_of
+from scheduler.web.errors import Forbidden
+
+BROWSER_COOKIE = "photochrom-browser"
+FIELD, HEADER = "csrf", "x-csrf-token"
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_OTHER_SITES = ("cross-site", "same-site")
+
+
+def new_browser_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def token(browser_secret: str) -> str:
+    """What stands in each form: whoever does not have the cookie can't know it."""
+    return hmac.new(browser_secret.encode(), b"csrf", hashlib.sha256).hexdigest()
+
+
+def expect_own_site(connection: HTTPConnection, web_url: str | None) -> None:
+    """Browsers say which site a change comes from; raises Forbidden for another one. Programs say nothing."""
+    origin = connection.headers.get("origin")
+    hosts = (connection.headers.get("host", "").lower(), (web_url or "").partition("//")[2].partition("/")[0].lower())
+    foreign = origin is not None and origin.partition("//")[2].lower() not in filter(None, hosts)
+    if foreign or connection.headers.get("sec-fetch-site") in _OTHER_SITES:
+        raise Forbidden(f"the change was asked for by another site ({host_of(origin or '') or 'unnamed'}); refused")
+
+
+async def expect_token(request: Request) -> None:
+    """A dependency of every form; raises Forbidden without the right token."""
+    if request.method in SAFE_METHODS:
+        return
+    browser_secret = request.cookies.get(BROWSER_COOKIE, "")
+    given = request.headers.get(HEADER) or str((await request.form()).get(FIELD, ""))
+    if not browser_secret or not hmac.compare_digest(given.encode(), token(browser_secret).encode()):
+        raise Forbidden("the form is not of this browser, or is too old; open the page again")

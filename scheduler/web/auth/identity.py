@@ -1,0 +1,150 @@
+"""Who asks, from a request's headers; in this order: token, proxy, session, the one user of this machine."""
+
+import hashlib
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+from starlette.requests import HTTPConnection
+
+from db.clock import database_now
+from db.models.access import Role
+from db.queries.access import accounts
+from db.queries.access.accounts import Grant
+from db.session import read_scope
+from scheduler.actions.actor import Actor, local_actor
+from scheduler.web.errors import Forbidden, Unauthenticated
+from worker.errors import UsageError
+from worker.settings.settings import Settings
+
+SESSION_COOKIE = "photochrom-session"
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Somebody, and what they may do; `prefixes` None: on all jobs."""
+
+    name: str
+    role: str
+    prefixes: Sequence[str] | None
+    via: str  # local, proxy, session or token
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.name, self.via)
+
+    def may(self, role: str) -> bool:
+        return Role.ALL.index(self.role) >= Role.ALL.index(role)
+
+
+def secret_sha256(secret: str) -> str:
+    """How tokens and sessions are kept: they are long and random, so that one plain hash is enough."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+class Identifier:
+    """Tells who asks, by the settings and the job database."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine, self._settings = engine, settings
+        self._proxies = proxy_networks(settings.web_proxy_addresses)
+        self._url_host = host_of(settings.web_url or "")
+
+    def identify(self, connection: HTTPConnection) -> Identity | None:
+        """None for somebody who has not signed in.
+
+        Raises Unauthenticated for a token that counts for nothing, Forbidden, DatabaseUnavailable.
+        """
+        authorization = connection.headers.get("authorization", "")
+        if authorization.lower().startswith("bearer "):
+            return self._bearer(authorization[7:].strip())
+        return self._proxied(connection) or self._signed_in(connection) or self._local(connection)
+
+    def _bearer(self, token: str) -> Identity:
+        with read_scope(self._engine) as session:
+            grant = accounts.token_grant(session, secret_sha256(token), now=database_now(session))
+        if grant is None:
+            raise Unauthenticated("this token is unknown, revoked or expired; ask an operator for another")
+        return _identity(grant, "token")
+
+    def _proxied(self, connection: HTTPConnection) -> Identity | None:
+        name = connection.headers.get(self._settings.web_proxy_header)
+        if not name or not self._comes_from_proxy(connection):
+            return None
+        with read_scope(self._engine) as session:
+            account = accounts.get(session, name)
+        if account is not None and account.disabled_at is not None:
+            raise Forbidden(f"the account {name!r} is disabled; ask an operator")
+        if account is not None:
+            return Identity(account.name, account.role, account.prefixes, "proxy")
+        if self._settings.web_proxy_role is None:
+            raise Forbidden(f"{name!r} has no account here; an operator gives one: photochrom users add")
+        return Identity(name[:200], self._settings.web_proxy_role, None, "proxy")
+
+    def _comes_from_proxy(self, connection: HTTPConnection) -> bool:
+        try:
+            address = ipaddress.ip_address(connection.client.host if connection.client else "")
+        except ValueError:
+            return False
+        return any(address in network for network in self._proxies)
+
+    def _signed_in(self, connection: HTTPConnection) -> Identity | None:
+        secret = connection.cookies.get(SESSION_COOKIE)
+        if not secret:
+            return None
+        with read_scope(self._engine) as session:
+            grant = accounts.session_grant(session, secret_sha256(secret), now=database_now(session))
+        return _identity(grant, "session") if grant else None
+
+    def _local(self, connection: HTTPConnection) -> Identity | None:
+        """This machine's user is the operator as long as nothing is configured, and nobody else can be meant."""
+        if self._proxies or not is_loopback(self._settings.web_address):
+            return None
+        with read_scope(self._engine) as session:
+            if accounts.exist(session):
+                return None
+        if any(name in connection.headers for name in _FORWARDED):
+            raise Forbidden(
+                "these pages are behind a proxy, and nobody has an account; name the proxy in "
+                "PHOTOCHROM_WEB_PROXY_ADDRESSES, or make an account: photochrom users add"
+            )
+        # A web site whose name leads to this address must not be taken for the one who sits here.
+        if host_of(f"//{connection.headers.get('host', '')}") not in (*_LOOPBACK_NAMES, self._url_host):
+            raise Forbidden("these pages are asked for by a name that is not theirs; open http://127.0.0.1 instead")
+        return Identity(local_actor().name, Role.OPERATOR, None, "local")
+
+
+def proxy_networks(text: str | None) -> list[Network]:
+    """Raises UsageError for what is no list of addresses."""
+    try:
+        return [ipaddress.ip_network(part.strip(), strict=False) for part in (text or "").split(",") if part.strip()]
+    except ValueError as error:
+        raise UsageError(
+            f"PHOTOCHROM_WEB_PROXY_ADDRESSES: {error}; expected addresses or networks with commas, such as 10.0.0.2"
+        ) from None
+
+
+def host_of(url: str) -> str:
+    """The host in an address, without its port; "" where there is none."""
+    rest = url.partition("//")[2].partition("/")[0]
+    if rest.startswith("["):
+        return rest[1:].partition("]")[0].lower()
+    return rest.partition(":")[0].lower()
+
+
+def _identity(grant: Grant, via: str) -> Identity:
+    return Identity(grant.name, grant.role, grant.prefixes, via)

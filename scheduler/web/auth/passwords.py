@@ -1,0 +1,32 @@
+"""Passwords, hashed with argon2id by argon2-cffi, in its recommended strength."""
+
+import threading
+
+from argon2 import PasswordHasher
+from argon2.exceptions import Argon2Error, InvalidHashError
+
+from worker.errors import UsageError
+
+SHORTEST, LONGEST = 12, 1024
+_hasher = PasswordHasher()
+# Each check takes 64 MiB: a crowd that signs in must not take them all at once.
+_checks = threading.Semaphore(2)
+
+
+def hash_password(password: str) -> str:
+    """Raises UsageError for one that is too short or too long."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise UsageError(f"the password has {len(password)} letters; expected {SHORTEST} to {LONGEST}")
+    return _hasher.hash(password)
+
+
+def is_password(password: str, password_hash: str | None) -> bool:
+    """Takes as long for an account that is not there, or has no password, as for one that has."""
+    with _checks:
+        try:
+            return _hasher.verify(password_hash or _NOBODYS, password[:LONGEST]) and password_hash is not None
+        except (Argon2Error, InvalidHashError):
+            return False
+
+
+_NOBODYS = _hasher.hash("nobody has this password")

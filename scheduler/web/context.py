@@ -1,0 +1,76 @@
+"""What every route has at hand: the job database, the settings, who asks."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import Engine
+
+from db.models.access import Role
+from db.models.jobs import Job, Scan
+from db.queries.pages import jobs as job_pages
+from db.session import read_scope
+from scheduler.web.auth.identity import Identifier, Identity
+from scheduler.web.auth.throttle import Throttle
+from scheduler.web.errors import Forbidden, Unauthenticated
+from scheduler.web.pictures.service import Pictures
+from worker.errors import NotFound
+from worker.settings.settings import Settings
+
+
+@dataclass(slots=True)
+class Context:
+    """One a process."""
+
+    engine: Engine
+    settings: Settings
+    identifier: Identifier
+    pictures: Pictures
+    throttle: Throttle = field(default_factory=Throttle)
+
+    def job(self, identity: Identity, job_id: int) -> Job:
+        """Raises NotFound for a job that is not there, or not for them."""
+        with read_scope(self.engine) as session:
+            job = job_pages.visible(session, job_id, identity.prefixes)
+        if job is None:
+            raise NotFound(f"there is no job {job_id}; the list of jobs has those that there are")
+        return job
+
+    def scan(self, identity: Identity, job_id: int, scan_id: int) -> tuple[Job, Scan]:
+        """Raises NotFound as `job`, and for a scan that is not the job's."""
+        job = self.job(identity, job_id)
+        with read_scope(self.engine) as session:
+            scan = job_pages.visible_scan(session, job_id, scan_id, identity.prefixes)
+        if scan is None:
+            raise NotFound(f"job {job_id} has no scan {scan_id}; its page lists those that it has")
+        return job, scan
+
+
+def context_of(request: Request) -> Context:
+    context: Context = request.app.state.context
+    return context
+
+
+class Requires:
+    """A dependency that lets those alone pass who have the role; it gives who they are.
+
+    `role`: None for whoever has signed in or not.
+    """
+
+    def __init__(self, role: str) -> None:
+        self.role = role
+
+    def __call__(self, request: Request) -> Identity:
+        identity: Identity | None = context_of(request).identifier.identify(request)
+        if identity is None:
+            raise Unauthenticated("sign in first; programs send a token: Authorization: Bearer TOKEN")
+        if not identity.may(self.role):
+            raise Forbidden(f"this is for a {self.role}; {identity.name} is a {identity.role}: ask an operator")
+        request.state.identity = identity
+        return identity
+
+
+TheContext = Annotated[Context, Depends(context_of)]
+Viewer = Annotated[Identity, Depends(Requires(Role.VIEWER))]
+Reviewer = Annotated[Identity, Depends(Requires(Role.REVIEWER))]
+Operator = Annotated[Identity, Depends(Requires(Role.OPERATOR))]

@@ -1,0 +1,30 @@
+"""The figures of `photochrom web`. docs/metrics.md says what each is for; a test compares the two."""
+
+from prometheus_client import Counter, Gauge, Histogram
+from starlette.types import Scope
+
+from worker.observability.registry import SECONDS, new_registry
+
+
+class WebMetrics:
+    """By route, not by address: there are a million scans."""
+
+    def __init__(self) -> None:
+        self.registry = new_registry()
+        self.requests = Counter(
+            "photochrom_web_requests", "Requests answered.", ["route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "photochrom_web_request_seconds",
+            "Time to the end of an answer.",
+            ["route"],
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.cache_bytes = Gauge("photochrom_web_cache_bytes", "Thumbnails and tiles on disk.", registry=self.registry)
+
+    def note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("route")
+        path = getattr(route, "path", "other")
+        self.requests.labels(path, str(status)).inc()
+        self.seconds.labels(path).observe(seconds)

@@ -1,0 +1,107 @@
+"""What holds for every request: headers that keep browsers safe, limits, the site a change comes from, figures."""
+
+import time
+from collections.abc import Iterable
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from scheduler.web.auth import csrf
+from scheduler.web.metrics import WebMetrics
+from worker.errors import PhotochromError
+
+MAX_BODY_BYTES = 4 << 20  # a submission, a form, a thousand verdicts
+MAX_URL_BYTES = 8 << 10
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": CONTENT_POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class TooLarge(PhotochromError):
+    """The body grew beyond its limit while it was read."""
+
+
+class Guard:
+    """Pure ASGI, around everything else."""
+
+    def __init__(self, app: ASGIApp, *, web_url: str | None, metrics: WebMetrics) -> None:
+        self._app, self._web_url, self._metrics = app, web_url, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.monotonic(), [0]
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                status[0] = message["status"]
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers(scope):
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            await self._limited(scope, receive, send_with_headers)
+        finally:
+            self._metrics.note(scope, status[0], time.monotonic() - began)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = HTTPConnection(scope)
+        if problem := _refusal(scope, connection, self._web_url):
+            await _refuse(send, *problem)
+            return
+        read = [0]
+
+        async def receive_limited() -> Message:
+            message = await receive()
+            read[0] += len(message.get("body", b""))
+            if read[0] > MAX_BODY_BYTES:
+                raise TooLarge(f"the body has more than {MAX_BODY_BYTES:,} bytes")
+            return message
+
+        try:
+            await self._app(scope, receive_limited, send)
+        except TooLarge as error:
+            await _refuse(send, 413, error.message)
+
+    def _headers(self, scope: Scope) -> Iterable[tuple[str, str]]:
+        yield from _HEADERS.items()
+        if scope["scheme"] == "https" or (self._web_url or "").startswith("https:"):
+            yield "strict-transport-security", "max-age=31536000"
+
+
+def _refusal(scope: Scope, connection: HTTPConnection, web_url: str | None) -> tuple[int, str] | None:
+    """The status and sentence for what is refused before anybody looks at it."""
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URL_BYTES:
+        return 414, f"the address is longer than {MAX_URL_BYTES:,} bytes"
+    length = connection.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        return 413, f"the body has {length[:20]} bytes; expected at most {MAX_BODY_BYTES:,}"
+    if scope["method"] not in csrf.SAFE_METHODS:
+        try:
+            csrf.expect_own_site(connection, web_url)
+        except PhotochromError as error:
+            return 403, error.message
+    return None
+
+
+async def _refuse(send: Send, status: int, sentence: str) -> None:
+    from scheduler.web.problems import problem_response  # which needs the pages, and they this module's limits
+
+    response = problem_response(status, {403: "forbidden", 413: "too_large", 414: "too_large"}[status], sentence)
+    await response({"type": "http"}, _nothing, send)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}

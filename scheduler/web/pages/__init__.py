@@ -1,0 +1,10 @@
+"""The browser's pages, rendered here; their forms are changes, and work without scripts too."""
+
+from fastapi import APIRouter, Depends
+
+from scheduler.web.auth.csrf import expect_token
+from scheduler.web.pages import job, jobs, pictures, pool, review, scan, sign_in
+
+page_router = APIRouter(include_in_schema=False, dependencies=[Depends(expect_token)])
+for module in (sign_in, jobs, job, scan, review, pictures, pool):
+    page_router.include_router(module.router)

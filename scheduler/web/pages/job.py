@@ -1,0 +1,137 @@
+"""One job: its progress, its scans as a grid of pictures, its failures, its settings, its report."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Request
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response, StreamingResponse
+
+from db.models.jobs import JobState
+from db.queries.access import audit
+from db.queries.jobs import lifecycle
+from db.queries.pages import jobs as job_pages
+from db.queries.pages import scans as scan_pages
+from db.queries.pool import workers
+from db.session import read_scope
+from scheduler.doctor.stalled_jobs import unserved
+from scheduler.rows import seconds_left
+from scheduler.text import why_aborted
+from scheduler.web.context import Context, TheContext, Viewer
+from scheduler.web.csv_stream import csv_of_scans
+from scheduler.web.parameters import CursorText, Id, ScanQuery
+from scheduler.web.rendering import render
+from worker.errors import NotFound
+from worker.storage import open_storage, parse_location
+
+router = APIRouter()
+PAGE_SCANS = 60
+MOST_COUNTED = 1_000
+AUDIT_ROWS = 30
+# A report has its own scripts and styles within it: it is shown as a site of its own, which can reach nothing here.
+REPORT_POLICY = (
+    "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class GridQuery(ScanQuery):
+    """What the grid shows, and from where on."""
+
+    cursor: CursorText = None
+
+    def arguments(self) -> dict[str, str]:
+        return {name: value for name, value in super().arguments().items() if name != "cursor"}
+
+
+@router.get("/jobs/{job_id}")
+def show_scans(
+    request: Request, context: TheContext, identity: Viewer, job_id: Id, query: Annotated[GridQuery, Query()]
+) -> Response:
+    context.job(identity, job_id)
+    with read_scope(context.engine) as session:
+        page = scan_pages.page(session, job_id, query.filter, query.actual_order, query.cursor, limit=PAGE_SCANS)
+        values = _head(session, context, job_id)
+        codes = [code for _, code, _ in values["problems"]]
+    arguments = query.arguments()
+    values |= {
+        "tab": "scans",
+        "scans": page.scans,
+        "query": query,
+        "codes": codes,
+        "arguments": urlencode(arguments),
+        "previous": page.previous and urlencode({**arguments, "cursor": str(page.previous)}),
+        "next": page.next and urlencode({**arguments, "cursor": str(page.next)}),
+        "next_cursor": str(page.next or ""),
+    }
+    return render(request, "job_scans.html", values)
+
+
+@router.get("/jobs/{job_id}/head")
+def show_head(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
+    """The part that is shown anew while the job goes on."""
+    context.job(identity, job_id)
+    with read_scope(context.engine) as session:
+        return render(request, "job_head.html", _head(session, context, job_id))
+
+
+@router.get("/jobs/{job_id}/failures")
+def show_failures(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
+    context.job(identity, job_id)
+    with read_scope(context.engine) as session:
+        values = _head(session, context, job_id)
+        problems = [
+            {"state": state, "code": code, "count": count, "example": job_pages.example(session, job_id, state, code)}
+            for state, code, count in values["problems"]
+        ]
+    return render(request, "job_failures.html", {**values, "tab": "failures", "listed": problems})
+
+
+@router.get("/jobs/{job_id}/details")
+def show_details(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
+    context.job(identity, job_id)
+    with read_scope(context.engine) as session:
+        values = _head(session, context, job_id)
+        entries = audit.of_job(session, job_id, limit=AUDIT_ROWS)
+    return render(request, "job_details.html", {**values, "tab": "details", "entries": entries})
+
+
+@router.get("/jobs/{job_id}/report")
+def show_report(context: TheContext, identity: Viewer, job_id: Id) -> Response:
+    """The report that a scheduler put into the destination."""
+    job = context.job(identity, job_id)
+    if job.report_key is None:
+        raise NotFound(f"job {job_id} has no report yet; a scheduler writes it when the job has ended")
+    with tempfile.NamedTemporaryFile(prefix="photochrom-report-", suffix=".html", delete=False) as file:
+        path = Path(file.name)
+    storage = open_storage(parse_location(job.destination), s3=context.settings.s3_options)
+    storage.fetch(job.report_key, path, etag=None, max_bytes=64 << 20)
+    headers = {"content-security-policy": REPORT_POLICY, "cache-control": "no-store"}
+    remove = BackgroundTask(path.unlink, missing_ok=True)
+    return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers, background=remove)
+
+
+@router.get("/jobs/{job_id}/scans.csv")
+def download_csv(context: TheContext, identity: Viewer, job_id: Id) -> Response:
+    """Every column of every scan, as `photochrom scans JOB --csv` writes it."""
+    context.job(identity, job_id)
+    headers = {"content-disposition": f'attachment; filename="photochrom-job-{job_id}.csv"'}
+    return StreamingResponse(csv_of_scans(context.engine, job_id), media_type="text/csv", headers=headers)
+
+
+def _head(session: Any, context: Context, job_id: int) -> dict[str, Any]:
+    progress = lifecycle.progress(session, job_id)
+    return {
+        "progress": progress,
+        "job": progress.job,
+        "left": seconds_left(progress),
+        "aborted": why_aborted(progress),
+        "hints": unserved(session, [progress], silent_seconds=context.settings.silent_seconds),
+        "problems": job_pages.problem_counts(session, job_id),
+        "verdicts": job_pages.verdict_counts(session, job_id),
+        "doubtful_count": job_pages.count_doubtful(session, job_id, limit=MOST_COUNTED),
+        "goes_on": progress.job.state not in JobState.ENDED,
+        "checkpoints": workers.checkpoints(session),
+    }

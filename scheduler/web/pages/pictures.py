@@ -1,0 +1,123 @@
+"""Thumbnails, tiles and whole files of a scan."""
+
+import tempfile
+from html import escape
+from pathlib import Path as FilePath
+from textwrap import wrap
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+import anyio.to_thread
+from fastapi import APIRouter, Path, Request
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from scheduler.web.context import Context, TheContext, Viewer
+from scheduler.web.parameters import Id
+from scheduler.web.pictures.files import PictureFile, picture_file
+from scheduler.web.pictures.rendering import TILE_PIXELS
+from worker.errors import ScanError, ServiceUnavailable
+from worker.scans import content_type
+from worker.storage import open_storage, parse_location
+
+router = APIRouter()
+Side = Literal["before", "after"]
+_MINE_FOR_A_DAY = "private, max-age=86400"  # the addresses change with the bytes
+_PLACE = "/jobs/{job_id}/scans/{scan_id}/{side}"
+Step = Annotated[int, Path(ge=0, le=1_000_000)]
+
+
+@router.get(_PLACE + "/{size}.jpg")
+async def thumbnail(
+    request: Request,
+    context: TheContext,
+    identity: Viewer,
+    job_id: Id,
+    scan_id: Id,
+    side: Side,
+    size: Literal["small", "large"],
+) -> Response:
+    file = await _file(context, identity, job_id, scan_id, side)
+    etag = f'"{file.name}-{size}"'
+    if _has(request, etag):
+        return Response(status_code=304, headers=_headers(etag))
+    try:
+        path = await context.pictures.thumbnail(file, size)
+    except (ScanError, ServiceUnavailable) as error:
+        return _no_picture(error)
+    return FileResponse(path, media_type="image/jpeg", headers=_headers(etag))
+
+
+@router.get(_PLACE + "/tiles.json")
+async def tiles(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, side: Side) -> Response:
+    """What the viewer must know: sides of a tile, and of each level, the whole picture first."""
+    file = await _file(context, identity, job_id, scan_id, side)
+    pyramid = await context.pictures.pyramid(file)
+    content = {"tile": TILE_PIXELS, "levels": pyramid.levels, "version": file.name[:12]}
+    return JSONResponse(content, headers={"cache-control": "private, no-cache"})
+
+
+@router.get(_PLACE + "/tiles/{level}/{column}/{row}.jpg")
+async def tile(
+    request: Request,
+    context: TheContext,
+    identity: Viewer,
+    job_id: Id,
+    scan_id: Id,
+    side: Side,
+    level: Annotated[int, Path(ge=0, le=30)],
+    column: Step,
+    row: Step,
+) -> Response:
+    file = await _file(context, identity, job_id, scan_id, side)
+    etag = f'"{file.name}-{level}-{column}-{row}"'
+    if _has(request, etag):
+        return Response(status_code=304, headers=_headers(etag))
+    content = await context.pictures.tile(file, level, column, row)
+    return Response(content, media_type="image/jpeg", headers=_headers(etag))
+
+
+@router.get(_PLACE + "/file")
+def download(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, side: Side) -> Response:
+    """The file itself, as it lies in the store."""
+    job, scan = context.scan(identity, job_id, scan_id)
+    file = picture_file(job, scan, side)
+    with tempfile.NamedTemporaryFile(prefix="photochrom-file-", delete=False) as scratch:
+        path = FilePath(scratch.name)
+    storage = open_storage(parse_location(file.uri), s3=context.settings.s3_options)
+    storage.fetch(file.key, path, etag=file.etag, max_bytes=context.settings.max_scan_bytes)
+    name = quote(file.key.rpartition("/")[2].encode("utf-8", "replace"), safe="")
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}", "cache-control": "no-store"}
+    remove = BackgroundTask(path.unlink, missing_ok=True)
+    return FileResponse(path, media_type=content_type(file.key), headers=headers, background=remove)
+
+
+async def _file(context: Context, identity: Viewer, job_id: int, scan_id: int, side: str) -> PictureFile:
+    job, scan = await anyio.to_thread.run_sync(context.scan, identity, job_id, scan_id)
+    return picture_file(job, scan, side)
+
+
+def _has(request: Request, etag: str) -> bool:
+    return etag in request.headers.get("if-none-match", "")
+
+
+def _headers(etag: str) -> dict[str, str]:
+    return {"etag": etag, "cache-control": _MINE_FOR_A_DAY}
+
+
+def _no_picture(error: ScanError | ServiceUnavailable) -> Response:
+    """A picture that says why there is none; the browser asks again next time."""
+    lines = _lines(error.message, 34)
+    text = "".join(f'<text x="20" y="{64 + 24 * number}">{escape(line)}</text>' for number, line in enumerate(lines))
+    content = (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 360 270" font-family="sans-serif" font-size="15" '
+        f'fill="#6b6459"><rect width="360" height="270" fill="#e9e3d7"/>'
+        f'<text x="20" y="34" font-weight="bold">No picture</text>{text}</svg>'
+    )
+    status = 503 if isinstance(error, ServiceUnavailable) else 422
+    return Response(content.encode(), status, {"cache-control": "no-store"}, "image/svg+xml")
+
+
+def _lines(text: str, letters: int) -> list[str]:
+    shown = "".join(char if char.isprintable() else " " for char in text)
+    return wrap(shown, letters, max_lines=8)

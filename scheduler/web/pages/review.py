@@ -1,0 +1,109 @@
+"""One picture after another: a person looks, says what they think by a key, and sees the next."""
+
+from typing import Annotated, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from db.models.jobs import ScanState
+from db.queries.pages import jobs as job_pages
+from db.queries.pages import scans as scan_pages
+from db.session import read_scope
+from scheduler.actions import reviews as actions
+from scheduler.web.context import Reviewer, TheContext
+from scheduler.web.pages.scan import scan_values
+from scheduler.web.parameters import LARGEST, Asked, Id, Note, ScanQuery
+from scheduler.web.rendering import render
+from worker.errors import Conflict
+
+router = APIRouter()
+MOST_COUNTED = 10_000
+# What to look at where nobody has chosen anything: the doubtful, and then whatever has no verdict.
+DOUBTFUL = ScanQuery(doubtful=True, order="doubtful")
+UNREVIEWED = ScanQuery(state="done", verdict="none")
+
+
+@router.get("/jobs/{job_id}/review")
+def begin(request: Request, context: TheContext, identity: Reviewer, job_id: Id, query: Asked) -> Response:
+    """The first of what there is to look at."""
+    job = context.job(identity, job_id)
+    choices = [query] if query.arguments() else [DOUBTFUL, UNREVIEWED]
+    with read_scope(context.engine) as session:
+        for chosen in choices:
+            page = scan_pages.page(session, job_id, chosen.filter, chosen.actual_order, None, limit=1)
+            if page.scans:
+                return RedirectResponse(_address(job_id, page.scans[0].id, chosen), 303)
+        verdicts = job_pages.verdict_counts(session, job_id)
+    return render(request, "review_end.html", {"job": job, "verdicts": verdicts, "chosen": bool(query.arguments())})
+
+
+@router.get("/jobs/{job_id}/review/{scan_id}")
+def show(
+    request: Request,
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    scan_id: Id,
+    query: Asked,
+) -> Response:
+    return _page(request, context, identity, job_id, scan_id, query)
+
+
+@router.post("/jobs/{job_id}/review/{scan_id}")
+def decide(
+    request: Request,
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    scan_id: Id,
+    query: Asked,
+    action: Annotated[Literal["accept", "reject"], Form()],
+    seen: Annotated[int, Form(ge=0, le=LARGEST)],
+    note: Annotated[Note, Form()] = None,
+) -> Response:
+    """`seen`: the review that the page showed, 0 for none. Where there is a newer one, the page is shown again."""
+    _, scan = context.scan(identity, job_id, scan_id)
+    with read_scope(context.engine) as session:
+        following = scan_pages.neighbour(session, scan, query.filter, query.actual_order)
+    try:
+        actions.decide(
+            context.engine, job_id, [scan_id], action, identity.actor, note=note, seen={scan_id: seen or None}
+        )
+    except Conflict as error:
+        return _page(request, context, identity, job_id, scan_id, query, conflict=error.message)
+    if following is None:
+        return RedirectResponse(f"/jobs/{job_id}/review", 303)
+    return RedirectResponse(_address(job_id, following, query), 303)
+
+
+@router.post("/jobs/{job_id}/undo")
+def undo(context: TheContext, identity: Reviewer, job_id: Id, query: Asked) -> Response:
+    """Back to the scan whose verdict is taken back."""
+    context.job(identity, job_id)
+    scan_id = actions.undo(context.engine, job_id, identity.actor)
+    return RedirectResponse(_address(job_id, scan_id, query), 303)
+
+
+def _page(
+    request: Request,
+    context: TheContext,
+    identity: Reviewer,
+    job_id: int,
+    scan_id: int,
+    query: ScanQuery,
+    *,
+    conflict: str = "",
+) -> Response:
+    job, scan = context.scan(identity, job_id, scan_id)
+    with read_scope(context.engine) as session:
+        values = scan_values(session, job, scan, query)
+        values["doubtful_count"] = job_pages.count_doubtful(session, job_id, limit=MOST_COUNTED)
+        values["verdicts"] = job_pages.verdict_counts(session, job_id)
+    values |= {"conflict": conflict, "can_decide": scan.state == ScanState.DONE}
+    return render(request, "review.html", values, status=409 if conflict else 200)
+
+
+def _address(job_id: int, scan_id: int, query: ScanQuery) -> str:
+    arguments = urlencode(query.arguments())
+    return f"/jobs/{job_id}/review/{scan_id}" + (f"?{arguments}" if arguments else "")

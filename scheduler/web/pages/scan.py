@@ -1,0 +1,117 @@
+"""One scan: both pictures, everything in its row, its history, and what a person says of it."""
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Request
+from pydantic import Field
+from sqlalchemy.orm import Session
+from starlette.responses import RedirectResponse, Response
+
+from db.models.jobs import Job, Scan
+from db.queries.pages import scans as scan_pages
+from db.queries.pool import workers
+from db.queries.reports import reviews
+from db.session import read_scope
+from scheduler.actions import reviews as actions
+from scheduler.rows import scan_row
+from scheduler.web.context import Reviewer, TheContext, Viewer
+from scheduler.web.pages.jobs import own_address
+from scheduler.web.parameters import LARGEST, Asked, Id, Note, ScanQuery
+from scheduler.web.rendering import render
+
+router = APIRouter()
+HISTORY_ROWS = 50
+
+
+@router.get("/jobs/{job_id}/scans/{scan_id}")
+def show_scan(
+    request: Request,
+    context: TheContext,
+    identity: Viewer,
+    job_id: Id,
+    scan_id: Id,
+    query: Asked,
+) -> Response:
+    job, scan = context.scan(identity, job_id, scan_id)
+    with read_scope(context.engine) as session:
+        values = scan_values(session, job, scan, query)
+        values["history"] = scan_pages.history(
+            session, job.source, scan.source_key, prefixes=identity.prefixes, limit=HISTORY_ROWS
+        )
+    return render(request, "scan.html", {**values, "row": scan_row(scan)})
+
+
+def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dict[str, Any]:
+    """What a scan's page and its review show alike."""
+    review = reviews.latest(session, [scan.id]).get(scan.id)
+    redone = reviews.redone(session, scan)
+    following = scan_pages.neighbour(session, scan, query.filter, query.actual_order)
+    return {
+        "job": job,
+        "scan": scan,
+        "review": review,
+        "redone": redone,
+        "remade": scan_pages.remade_by(session, scan, job),
+        "previous": scan_pages.neighbour(session, scan, query.filter, query.actual_order, backwards=True),
+        "next": following,
+        "next_scan": following and session.get(Scan, following),
+        "query": query,
+        "arguments": urlencode(query.arguments()),
+        "checkpoints": workers.checkpoints(session),
+    }
+
+
+@router.post("/jobs/{job_id}/verdicts")
+def decide_many(
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    action: Annotated[Literal["accept", "reject"], Form()],
+    scan: Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Form(max_length=actions.MOST_AT_ONCE)],
+    note: Annotated[Note, Form()] = None,
+    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
+) -> Response:
+    context.job(identity, job_id)
+    actions.decide(context.engine, job_id, scan, action, identity.actor, note=note)
+    return RedirectResponse(own_address(next), 303)
+
+
+@router.post("/jobs/{job_id}/scans/{scan_id}/redo")
+def redo(
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    scan_id: Id,
+    seen: Annotated[int, Form(ge=0, le=LARGEST)],
+    checkpoint: Annotated[str, Form(max_length=64)] = "",
+    note: Annotated[Note, Form()] = None,
+    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
+) -> Response:
+    context.scan(identity, job_id, scan_id)
+    options = {"checkpoint": checkpoint} if checkpoint else {}
+    actions.redo(
+        context.engine,
+        job_id,
+        [scan_id],
+        identity.actor,
+        options=options,
+        chunk_scans=context.settings.chunk_scans,
+        note=note,
+        seen={scan_id: seen or None},
+    )
+    return RedirectResponse(own_address(next), 303)
+
+
+@router.post("/jobs/{job_id}/scans/{scan_id}/choose")
+def choose(
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    scan_id: Id,
+    chosen: Annotated[Literal["earlier", "new"], Form()],
+    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
+) -> Response:
+    context.scan(identity, job_id, scan_id)
+    actions.choose(context.engine, job_id, scan_id, chosen, identity.actor, chunk_scans=context.settings.chunk_scans)
+    return RedirectResponse(own_address(next), 303)

@@ -1,0 +1,63 @@
+"""What addresses, forms and bodies may hold, before anything is asked of the database."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+
+from db.queries.pages.scans import ScanFilter
+
+LARGEST = 2**63 - 1  # of the database's numbers
+LONGEST_KEY = 4_096
+
+Id = Annotated[int, Path(ge=1, le=LARGEST)]
+ScanId = Annotated[int, Field(ge=1, le=LARGEST)]
+
+
+def _none_if_empty(value: Any) -> Any:
+    """What a form sends for a field that was left empty."""
+    return None if value == "" else value
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds a NUL, which no database can keep")
+    return text
+
+
+Words = Annotated[str, AfterValidator(_without_nul)]
+State = Annotated[Literal["pending", "done", "failed", "skipped"] | None, BeforeValidator(_none_if_empty)]
+VerdictName = Annotated[Literal["accepted", "rejected", "redone", "none"] | None, BeforeValidator(_none_if_empty)]
+Code = Annotated[Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")] | None, BeforeValidator(_none_if_empty)]
+KeyPart = Annotated[Annotated[Words, Field(max_length=LONGEST_KEY)] | None, BeforeValidator(_none_if_empty)]
+OrderName = Literal["listing", "key", "doubtful", "uncertain", "colourful", "pale"]
+CursorText = Annotated[Annotated[str, Field(max_length=8_000)] | None, BeforeValidator(_none_if_empty)]
+Note = Annotated[Annotated[Words, Field(max_length=2_000)] | None, BeforeValidator(_none_if_empty)]
+
+
+class ScanQuery(BaseModel):
+    """Which of a job's scans, and in which order."""
+
+    state: State = Field(None, description="Only scans in this state.")
+    code: Code = Field(None, description="Only scans with this error code.")
+    verdict: VerdictName = Field(None, description="Only scans with this latest verdict; none: those without one.")
+    doubtful: bool = Field(False, description="Only outputs that a person should look at.")
+    key: KeyPart = Field(None, description="Only sources whose key contains this.")
+    order: OrderName = Field("listing", description="doubtful, uncertain, colourful and pale leave out what has none.")
+
+    @property
+    def filter(self) -> ScanFilter:
+        return ScanFilter(self.state, self.code, self.verdict, self.doubtful, self.key)
+
+    @property
+    def actual_order(self) -> str:
+        """A part of a key is looked for in the order of the keys: its index alone is read then."""
+        return "key" if self.key and self.order == "listing" else self.order
+
+    def arguments(self) -> dict[str, str]:
+        """As they stand in an address; what is as usual is left out."""
+        given = self.model_dump(exclude_defaults=True)
+        return {name: "true" if value is True else str(value) for name, value in given.items() if value is not None}
+
+
+Asked = Annotated[ScanQuery, Query()]

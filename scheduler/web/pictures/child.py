@@ -1,0 +1,128 @@
+"""A process that makes one picture after the other, and answers in JSON: nothing that it sends is ever run.
+
+`python -m scheduler.web.pictures.child FD`: FD is its end of a socket pair.
+"""
+
+import json
+import os
+import resource
+import sys
+import tempfile
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from scheduler.web.pictures import rendering
+from worker.errors import PhotochromError, ScanError
+from worker.scans import ScanLimits, configure_libraries
+from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
+
+_NICE = 10  # pages must not slow a pool down that colours on the same machine
+_STORAGES = 16  # kept open
+_ERROR_HEAD = "error"
+
+
+def main() -> None:
+    """Answer until the other end is closed."""
+    connection = Connection(int(sys.argv[1]))
+    os.nice(_NICE)
+    configure_libraries()
+    _limit_memory(json.loads(connection.recv_bytes())["memory_bytes"])
+    maker = _Maker()
+    while True:
+        try:
+            request = json.loads(connection.recv_bytes())
+        except EOFError:
+            return
+        connection.send_bytes(json.dumps(maker.answer(request)).encode())
+        content, maker.content = maker.content, b""
+        connection.send_bytes(content)
+
+
+def _limit_memory(beyond_bytes: int) -> None:
+    """Of addresses, as the kernel counts them: what is there now, and so much more."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + beyond_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class _Maker:
+    def __init__(self) -> None:
+        self._storages: dict[str, Storage] = {}
+        self.content = b""
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        tasks: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "thumbnail": self._thumbnail,
+            "pyramid": self._pyramid,
+            "levels": self._levels,
+            "tile": self._tile,
+        }
+        try:
+            return tasks[request["task"]](request)
+        except ScanError as error:
+            return {_ERROR_HEAD: error.code, "message": error.message}
+        except PhotochromError as error:
+            return {_ERROR_HEAD: "storage_unavailable", "message": error.message}
+        except MemoryError:
+            return {_ERROR_HEAD: "too_large", "message": "the picture needs more memory than a page may take"}
+        except Exception as error:
+            return {_ERROR_HEAD: "internal", "message": f"the picture could not be made ({type(error).__name__})"}
+
+    def _thumbnail(self, request: dict[str, Any]) -> dict[str, Any]:
+        def make(path: Path) -> None:
+            limits, target = ScanLimits(**request["limits"]), Path(request["target"])
+            rendering.thumbnail(path, request["key"], limits, request["size"], target)
+
+        self._with_file(request, make)
+        return {}
+
+    def _pyramid(self, request: dict[str, Any]) -> dict[str, Any]:
+        made: list[rendering.Pyramid] = []
+
+        def make(path: Path) -> None:
+            limits, target = ScanLimits(**request["limits"]), Path(request["target"])
+            made.append(rendering.make_pyramid(path, request["key"], limits, target))
+
+        self._with_file(request, make)
+        return {"levels": made[0].levels}
+
+    def _levels(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"levels": rendering.read_pyramid(Path(request["path"])).levels}
+
+    def _tile(self, request: dict[str, Any]) -> dict[str, Any]:
+        place = request["level"], request["column"], request["row"]
+        self.content = rendering.tile(Path(request["path"]), *place)
+        return {}
+
+    def _with_file(self, request: dict[str, Any], use: Callable[[Path], None]) -> None:
+        """A file of a folder is read where it lies, by a link, since libraries may write beside what they read."""
+        storage = self._storage(request["uri"], S3Options(**request["s3"]))
+        with tempfile.TemporaryDirectory(prefix="picture-", dir=request["scratch"]) as folder:
+            path, key = Path(folder, "scan"), request["key"]
+            location = parse_location(request["uri"])
+            if isinstance(location, FolderLocation):
+                path.symlink_to(_path_in(storage, key))
+            else:
+                storage.fetch(key, path, etag=request["etag"], max_bytes=request["limits"]["max_bytes"])
+            use(path)
+
+    def _storage(self, uri: str, s3: S3Options) -> Storage:
+        if uri not in self._storages:
+            if len(self._storages) >= _STORAGES:
+                self._storages.clear()
+            self._storages[uri] = open_storage(parse_location(uri), s3=s3)
+        return self._storages[uri]
+
+
+def _path_in(storage: Storage, key: str) -> Path:
+    from worker.storage.folder.storage import FolderStorage
+
+    assert isinstance(storage, FolderStorage)
+    return storage.path_to_read(key)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Which file a picture is of, and what names it for ever."""
+
+import hashlib
+from dataclasses import dataclass
+
+from db.models.jobs import Job, Scan, ScanState
+from worker.errors import NotFound
+
+SIDES = ("before", "after")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A file in a store; `version` changes whenever its bytes do, as far as the job database knows."""
+
+    uri: str  # of the source or the destination
+    key: str
+    etag: str | None  # the source's as listed: another file under the same key is refused
+    version: str
+
+    @property
+    def name(self) -> str:
+        """The same for the same bytes; safe as a file's name and in an address."""
+        named = "\0".join((self.uri, self.key, self.version))
+        return hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
+def picture_file(job: Job, scan: Scan, side: str) -> PictureFile:
+    """`side`: before or after; raises NotFound where the scan has no output, or for another side."""
+    if side == "before":
+        version = scan.source_sha256 or scan.source_etag or "unknown"
+        return PictureFile(job.source, scan.source_key, scan.source_etag, version)
+    if side != "after":
+        raise NotFound(f"{side!r} is no side of a scan; expected one of {', '.join(SIDES)}")
+    if scan.state != ScanState.DONE:
+        raise NotFound(f"scan {scan.id} of job {job.id} is {scan.state}: it has no output")
+    return PictureFile(job.destination, scan.output_key, None, scan.output_sha256 or "unknown")

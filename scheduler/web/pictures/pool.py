@@ -1,0 +1,110 @@
+"""The processes that make pictures: a few, each with one request at a time, killed when it takes too long."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+from worker.errors import ScanError, ServiceUnavailable
+
+WAITING_MOST = 256  # requests; more are told to come again
+_DIED = "the picture can't be made: its decoder died over the file, or took more memory than a page may take"
+
+
+class PicturePool:
+    """`await run(request)`; the processes start when they are first needed."""
+
+    def __init__(self, processes: int, *, memory_bytes: int, seconds: float) -> None:
+        self._seconds = seconds
+        self._children = [_Child(memory_bytes) for _ in range(processes)]
+        self._idle: asyncio.Queue[_Child] | None = None
+        self._waiting = 0
+
+    async def run(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        """The answer, and the content where there is one. Raises ScanError; ServiceUnavailable where too many wait."""
+        if self._waiting >= WAITING_MOST:
+            raise ServiceUnavailable("too many pictures are being made; come again in a few seconds")
+        idle = self._idle_children()
+        self._waiting += 1
+        try:
+            child = await idle.get()
+        finally:
+            self._waiting -= 1
+        # Shielded: somebody who leaves the page must not leave a process behind in the middle of an answer.
+        return await asyncio.shield(asyncio.ensure_future(self._ask(child, idle, request)))
+
+    async def _ask(
+        self, child: "_Child", idle: "asyncio.Queue[_Child]", request: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bytes]:
+        try:
+            return await asyncio.to_thread(child.ask, request, self._seconds)
+        finally:
+            idle.put_nowait(child)
+
+    def _idle_children(self) -> "asyncio.Queue[_Child]":
+        if self._idle is None:
+            self._idle = asyncio.Queue()
+            for child in self._children:
+                self._idle.put_nowait(child)
+        return self._idle
+
+    def stop(self) -> None:
+        for child in self._children:
+            child.stop()
+
+
+class _Child:
+    def __init__(self, memory_bytes: int) -> None:
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: Connection | None = None
+
+    def ask(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
+        with self._lock:
+            try:
+                connection = self._running()
+                connection.send_bytes(json.dumps(request).encode())
+                if not connection.poll(seconds):
+                    raise ScanError("too_large", f"the picture took longer than {seconds:g} s to make", permanent=False)
+                answer: dict[str, Any] = json.loads(connection.recv_bytes())
+                content = connection.recv_bytes()
+            except (EOFError, OSError):
+                self._kill()
+                raise ScanError("unreadable", _DIED, permanent=True) from None
+            except ScanError:
+                self._kill()
+                raise
+        if "error" in answer:
+            raise ScanError(str(answer["error"]), str(answer["message"]), permanent=False)
+        return answer, content
+
+    def stop(self) -> None:
+        """Without the lock: whoever waits for an answer gets none."""
+        self._kill()
+
+    def _running(self) -> Connection:
+        if self._process is not None and self._process.poll() is not None:
+            self._kill()
+        if self._connection is None:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                command = [sys.executable, "-P", "-m", "scheduler.web.pictures.child", str(theirs.fileno())]
+                self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            self._connection = Connection(ours.detach())
+            self._connection.send_bytes(json.dumps({"memory_bytes": self._memory_bytes}).encode())
+        return self._connection
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        if process is not None:
+            process.kill()
+            process.wait()

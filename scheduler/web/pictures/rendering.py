@@ -1,0 +1,105 @@
+"""Small pictures and pyramids of tiles, from files that may mean harm. Runs in a process of its own alone."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyvips
+
+from worker.errors import ScanError
+from worker.scans import ScanLimits, probe
+from worker.scans.reading.loading import load, reading
+from worker.scans.vips import last_line
+
+THUMBNAIL_SIDES = {"small": 480, "large": 1600}  # pixels of the longer side
+TILE_PIXELS = 512
+_QUALITY = {"small": 80, "large": 86}
+_TILE_QUALITY = 88
+
+
+@dataclass(frozen=True, slots=True)
+class Pyramid:
+    """(width, height) of each level in pixels, the whole picture first, each half of the one before."""
+
+    levels: tuple[tuple[int, int], ...]
+
+
+def thumbnail(path: Path, key: str, limits: ScanLimits, size: str, target: Path) -> None:
+    """An sRGB JPEG without metadata at `target`. Raises ScanError as a worker would."""
+    header = probe(path, key, limits)
+    side = THUMBNAIL_SIDES[size]
+    with reading(path, key, header.format):
+        small = _reduced(path, key, header.format, side)
+        _flat(small).jpegsave(str(target), Q=_QUALITY[size], keep="none", optimize_coding=True)
+
+
+def make_pyramid(path: Path, key: str, limits: ScanLimits, target: Path) -> Pyramid:
+    """A TIFF at `target` whose pages are the levels, each in JPEG tiles; one pass in bounded memory."""
+    header = probe(path, key, limits)
+    with reading(path, key, header.format):
+        image = load(path, key, header.format)
+        if image.get_typeof("orientation") and image.get("orientation") > 1:
+            image = _any_row_of(image, path).autorot()
+        image = _flat(image)
+        image.tiffsave(
+            str(target),
+            tile=True,
+            tile_width=TILE_PIXELS,
+            tile_height=TILE_PIXELS,
+            pyramid=True,
+            compression="jpeg",
+            Q=_TILE_QUALITY,
+            bigtiff=True,
+            keep="none",
+        )
+    return read_pyramid(target)
+
+
+def read_pyramid(path: Path) -> Pyramid:
+    """Raises ScanError for a file that is no pyramid."""
+    try:
+        first = pyvips.Image.tiffload(str(path))
+        pages = first.get("n-pages") if first.get_typeof("n-pages") else 1
+        rest = (pyvips.Image.tiffload(str(path), page=page) for page in range(1, pages))
+        return Pyramid(tuple((image.width, image.height) for image in (first, *rest)))
+    except pyvips.Error as error:
+        raise ScanError("unreadable", f"the tiles can't be read ({last_line(error)})", permanent=False) from None
+
+
+def tile(path: Path, level: int, column: int, row: int) -> bytes:
+    """A JPEG of one tile of a pyramid; raises ScanError where there is none."""
+    try:
+        image = pyvips.Image.tiffload(str(path), page=level)
+        left, top = column * TILE_PIXELS, row * TILE_PIXELS
+        width, height = min(TILE_PIXELS, image.width - left), min(TILE_PIXELS, image.height - top)
+        if width <= 0 or height <= 0:
+            raise ScanError("source_missing", "there is no such tile", permanent=True)
+        content: bytes = image.crop(left, top, width, height).jpegsave_buffer(Q=_TILE_QUALITY, keep="none")
+        return content
+    except pyvips.Error as error:
+        raise ScanError("unreadable", f"the tile can't be read ({last_line(error)})", permanent=False) from None
+
+
+def _reduced(path: Path, key: str, format: str, side: int) -> pyvips.Image:
+    """Decoders that can are asked for a small picture at once; JPEG 2000 is unpacked first."""
+    how = {"height": side, "size": "down"}
+    if format == "jp2":
+        return load(path, key, format).thumbnail_image(side, **how)
+    return pyvips.Image.thumbnail(str(path), side, **how)
+
+
+def _flat(image: pyvips.Image) -> pyvips.Image:
+    """8-bit sRGB or grey, by the picture's own profile where it has one that can be used."""
+    if image.format == "float":
+        image = (image * 255).copy(interpretation="srgb" if image.bands > 2 else "b-w").cast("uchar")
+    if image.hasalpha():
+        image = image.flatten(background=[65535 if image.format == "ushort" else 255])
+    if image.bands > 2 and image.get_typeof("icc-profile-data"):
+        image = image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
+    return image.colourspace("srgb" if image.bands > 2 else "b-w").cast("uchar")
+
+
+def _any_row_of(image: pyvips.Image, path: Path) -> pyvips.Image:
+    """Turning needs any row at any time: the picture is unpacked beside its file first."""
+    unpacked = path.with_name(path.name + ".turn.v")
+    image.vipssave(str(unpacked))
+    return pyvips.Image.vipsload(str(unpacked))

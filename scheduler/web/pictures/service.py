@@ -1,0 +1,95 @@
+"""Pictures for the pages: from the cache, or made; what many ask for at once is made once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scheduler.web.pictures.cache import DiskCache
+from scheduler.web.pictures.files import PictureFile
+from scheduler.web.pictures.pool import PicturePool
+from worker.settings.settings import Settings
+
+_PYRAMIDS_REMEMBERED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pyramid:
+    """Where a pyramid of tiles lies, and (width, height) of its levels, the whole picture first."""
+
+    path: Path
+    levels: list[tuple[int, int]]
+
+
+class Pictures:
+    """`folder`: where the cache lies, and files while pictures are made of them."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.cache = DiskCache(folder / "cache", settings.web_cache_bytes)
+        self._scratch = folder / "scratch"
+        self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._pool = PicturePool(
+            settings.web_picture_processes,
+            memory_bytes=settings.web_picture_memory_bytes,
+            seconds=settings.web_picture_seconds,
+        )
+        self._common = {
+            "scratch": str(self._scratch),
+            "s3": asdict(settings.s3_options),
+            "limits": {
+                "max_bytes": settings.max_scan_bytes,
+                "max_pixels": settings.max_scan_pixels,
+                "max_pages": settings.max_scan_pages,
+            },
+        }
+        self._making: dict[str, asyncio.Future[Path]] = {}
+        self._levels: dict[str, list[tuple[int, int]]] = {}
+
+    async def thumbnail(self, file: PictureFile, size: str) -> Path:
+        """`size`: small or large. Raises ScanError, ServiceUnavailable."""
+        name = f"{file.name}-{size}.jpg"
+        return await self._made(name, lambda part: self._make("thumbnail", file, part, size=size))
+
+    async def pyramid(self, file: PictureFile) -> Pyramid:
+        """Raises as `thumbnail`."""
+        name = f"{file.name}.tif"
+        path = await self._made(name, lambda part: self._make("pyramid", file, part))
+        if name not in self._levels:
+            answer, _ = await self._pool.run({"task": "levels", "path": str(path)})
+            if len(self._levels) >= _PYRAMIDS_REMEMBERED:
+                self._levels.clear()
+            self._levels[name] = [(int(width), int(height)) for width, height in answer["levels"]]
+        return Pyramid(path, self._levels[name])
+
+    async def tile(self, file: PictureFile, level: int, column: int, row: int) -> bytes:
+        """A JPEG. Raises as `thumbnail`, and ScanError where there is no such tile."""
+        path = await self._made(f"{file.name}.tif", lambda part: self._make("pyramid", file, part))
+        place = {"path": str(path), "level": level, "column": column, "row": row}
+        _, content = await self._pool.run({"task": "tile", **place})
+        return content
+
+    def stop(self) -> None:
+        self._pool.stop()
+
+    async def _made(self, name: str, make: Callable[[Path], Awaitable[Any]]) -> Path:
+        if path := await asyncio.to_thread(self.cache.get, name):
+            return path
+        if name in self._making:
+            return await asyncio.shield(self._making[name])
+        making = asyncio.ensure_future(self._make_and_keep(name, make))
+        self._making[name] = making
+        making.add_done_callback(lambda _: self._making.pop(name, None))
+        return await asyncio.shield(making)
+
+    async def _make_and_keep(self, name: str, make: Callable[[Path], Awaitable[Any]]) -> Path:
+        part = await asyncio.to_thread(self.cache.new_part)
+        try:
+            await make(part)
+            return await asyncio.to_thread(self.cache.put, name, part)
+        finally:
+            part.unlink(missing_ok=True)
+
+    async def _make(self, task: str, file: PictureFile, part: Path, **more: str) -> None:
+        where = {"uri": file.uri, "key": file.key, "etag": file.etag, "target": str(part)}
+        await self._pool.run({"task": task, **where, **self._common, **more})

@@ -1,0 +1,110 @@
+"""Errors as answers: problem details (RFC 9457) for programs, a page for people."""
+
+import json
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from scheduler.web.errors import TooManyRequests, status_and_code
+from scheduler.web.rendering import render
+from worker.errors import PhotochromError
+
+logger = logging.getLogger(__name__)
+
+API = "/api/"
+TITLES = {
+    400: "Not a request that is understood",
+    401: "Sign in first",
+    403: "Not allowed",
+    404: "Not found",
+    405: "Not possible here",
+    406: "Not to be had in that form",
+    409: "It has changed",
+    413: "Too large",
+    414: "Too long",
+    415: "Not a kind of content that is taken",
+    422: "Not possible as given",
+    429: "Too many tries",
+    500: "A fault in Photochrom",
+    503: "Not to be reached now",
+}
+_CODES = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 400: "bad_request"}
+RETRY_SECONDS = 5
+
+
+def problem_response(
+    status: int, code: str, sentence: str, *, errors: list[dict[str, str]] | None = None, **headers: str
+) -> Response:
+    """RFC 9457; `code` is stable, `errors` name the parts of the request that are wrong."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "code": code,
+        "detail": sentence,
+    }
+    if errors:
+        body["errors"] = errors
+    content = json.dumps(body, ensure_ascii=True)
+    return Response(content, status, {"content-type": "application/problem+json", **headers})
+
+
+def add_handlers(app: FastAPI) -> None:
+    @app.exception_handler(PhotochromError)
+    def _known(request: Request, error: PhotochromError) -> Response:
+        status, code = status_and_code(error)
+        if status == 500:
+            logger.error("%s %s: %s", request.method, request.url.path, error.message)
+        headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}
+        if isinstance(error, TooManyRequests):
+            headers["retry-after"] = str(max(1, round(error.retry_seconds)))
+        return _answer(request, status, code, error.message, headers)
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: RequestValidationError) -> Response:
+        errors = [
+            {"field": ".".join(str(part) for part in problem["loc"]), "message": str(problem["msg"])}
+            for problem in error.errors()[:20]
+        ]
+        sentence = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors) or "it can't be read"
+        return _answer(request, 422, "invalid", sentence, {}, errors)
+
+    @app.exception_handler(HTTPException)
+    def _other(request: Request, error: HTTPException) -> Response:
+        sentence = f"{request.method} {request.url.path}: {error.detail}"
+        code = _CODES.get(error.status_code, "error")
+        return _answer(request, error.status_code, code, sentence, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    def _unknown(request: Request, error: Exception) -> Response:
+        logger.error("%s %s", request.method, request.url.path, exc_info=error)
+        return _answer(request, 500, "internal", "The log of photochrom web has it all; report it.", {})
+
+
+def _answer(
+    request: Request,
+    status: int,
+    code: str,
+    sentence: str,
+    headers: dict[str, str],
+    errors: list[dict[str, str]] | None = None,
+) -> Response:
+    if request.url.path.startswith(API):
+        if status == 401:
+            headers["www-authenticate"] = "Bearer"
+        return problem_response(status, code, sentence, errors=errors, **headers)
+    if status == 401 and request.method == "GET":
+        return RedirectResponse(f"/sign-in?next={_own_path(request)}", 303)
+    title = TITLES.get(status, "Error")
+    return render(request, "error.html", {"title": title, "sentence": sentence}, status=status, headers=headers)
+
+
+def _own_path(request: Request) -> str:
+    from urllib.parse import quote
+
+    query = f"?{request.url.query}" if request.url.query else ""
+    return quote(request.url.path + query, safe="/")

@@ -1,0 +1,117 @@
+"""Pages from templates: everything is escaped, and a name that a template misspells is an error."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from scheduler.report.plain_text import without_credentials
+from scheduler.text import counted, pace
+from scheduler.web.auth import csrf
+from worker.error_codes import ERROR_CODES
+
+TEMPLATES, STATIC = (Path(__file__).parent / name for name in ("templates", "static"))
+
+
+def render(
+    request: Request, template: str, values: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] = {}
+) -> HTMLResponse:
+    """The page; a browser that has no cookie of its own yet gets it, so that its forms can be known again."""
+    secret = request.cookies.get(csrf.BROWSER_COOKIE)
+    new_secret = secret or csrf.new_browser_secret()
+    common = {
+        "identity": getattr(request.state, "identity", None),
+        "csrf_token": csrf.token(new_secret),
+        "path": request.url.path,
+        "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
+        "asset": _asset,
+    }
+    page = environment().get_template(template).render({**common, **values})
+    response = HTMLResponse(page, status, {"cache-control": "no-store", **headers})
+    if secret is None:
+        set_cookie(request, response, csrf.BROWSER_COOKIE, new_secret, None)
+    return response
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, max_age_seconds: int | None) -> None:
+    """Not to be read by scripts, not sent from other sites, and by TLS alone where the pages come by TLS."""
+    web_url = request.app.state.context.settings.web_url or ""
+    secure = request.url.scheme == "https" or web_url.startswith("https:")
+    response.set_cookie(name, value, max_age=max_age_seconds, httponly=True, secure=secure, samesite="lax")
+
+
+@cache
+def environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": lambda value: f"{value:,}",
+        "decimals": lambda value, digits=1: "–" if value is None else f"{value:,.{digits}f}",
+        "share": lambda value: "–" if value is None else f"{value:.0%}",
+        "size": size,
+        "duration": duration,
+        "moment": moment,
+        "iso": lambda value: value.astimezone(UTC).isoformat(timespec="seconds"),
+        "pace": pace,
+        "counted": counted,
+        "visible": visible,
+        "place": lambda value: visible(without_credentials(value)),
+        "spaced": lambda value: str(value).replace("_", " "),
+        "meaning": lambda code: ERROR_CODES[code].meaning if code in ERROR_CODES else "",
+        "remedy": lambda code: ERROR_CODES[code].remedy.replace("`", "") if code in ERROR_CODES else "",
+    }
+    return environment
+
+
+@cache
+def _asset(name: str) -> str:
+    """The address of a file of ours, which changes with its contents: browsers may keep it for ever."""
+    digest = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
+    return f"/static/{name}?v={digest}"
+
+
+def visible(text: str) -> str:
+    """Keys come from outside: control and direction marks are shown as escapes, so that they can't pretend."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def size(count: float | None) -> str:
+    if count is None:
+        return "–"
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def duration(seconds: float | None) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`, `2 days 4 h`."""
+    if seconds is None:
+        return "–"
+    whole = max(0, round(seconds))
+    if whole < 90:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{hours // 24} days {hours % 24} h"
+
+
+def moment(value: datetime | None) -> str:
+    """In UTC; scripts show it in the reader's own time where they run."""
+    return "–" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,53 @@
+// Before and after: a slider, side by side, or down to the pixels.
+import { openZoom } from "./zoom.js";
+
+const box = document.querySelector(".viewer-box");
+if (box) {
+  const modes = box.querySelector(".modes");
+  const parts = { slider: box.querySelector(".frame"), both: box.querySelector(".both"), zoom: box.querySelector(".zoom") };
+  const slider = box.querySelector(".frame input");
+  let zoom = null;
+
+  const split = () => {
+    const scan = Number(slider.value);
+    slider.parentElement.style.setProperty("--split", `${scan}%`);
+    slider.setAttribute("aria-valuetext", `${scan} percent scan, ${100 - scan} percent colour`);
+    zoom?.split(scan / 100);
+  };
+  const choose = (mode) => {
+    for (const [name, part] of Object.entries(parts)) part.hidden = name !== mode;
+    for (const button of modes.querySelectorAll("[data-mode]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
+    }
+    if (mode === "zoom") {
+      zoom ??= openZoom(parts.zoom);
+      zoom.resize();
+      zoom.split(Number(slider.value) / 100);
+    }
+    try {
+      localStorage.setItem("photochrom-mode", mode);
+    } catch {
+      // A browser that keeps nothing begins with the slider each time.
+    }
+  };
+
+  slider.addEventListener("input", split);
+  modes.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (button?.dataset.mode) choose(button.dataset.mode);
+    if (button?.dataset.full !== undefined) {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else box.requestFullscreen();
+    }
+  });
+  document.addEventListener("fullscreenchange", () => zoom?.resize());
+  modes.hidden = false;
+  let kept = null;
+  try {
+    kept = localStorage.getItem("photochrom-mode");
+  } catch {
+    kept = null;
+  }
+  choose(kept === "both" ? "both" : "slider");
+  split();
+}

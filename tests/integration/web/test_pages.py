@@ -1,0 +1,184 @@
+"""The pages show what the database says, and their forms change it."""
+
+import pytest
+from sqlalchemy import Engine
+
+from db.models.jobs import JobState
+from db.queries.access import audit
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
+from db.session import read_scope, session_scope
+from tests.integration.web.conftest import Web, form
+from tests.rows import NOON, make_job
+
+HOSTILE = [
+    "<script>alert(1)</script>.tif",
+    "box\n1/\r2.tif",
+    "box/\u202egpj.tif",
+    "../../etc/passwd.jpg",
+    "%2e%2e/%2e%2e/x.jpg",
+    "k" * 1020 + ".tif",
+    '"><img src=x onerror=alert(1)>.png',
+]
+
+
+def test_the_front_page_lists_jobs_with_their_counts(web: Web) -> None:
+    page = web.browser().get("/")
+
+    assert page.url.path == "/jobs"
+    assert "a box" in page.text
+    assert "<b>6</b> of 6 scans" in page.text
+    assert "1 failed" in page.text
+
+
+def test_a_job_shows_its_scans_as_pictures(web: Web) -> None:
+    page = web.browser().get("/jobs/1").text
+
+    assert page.count('class="shot"') == 6
+    assert "/jobs/1/scans/1/after/small.jpg" in page
+    assert "/jobs/1/scans/6/before/small.jpg" in page  # the failed one has no output
+
+
+@pytest.mark.parametrize(
+    ("query", "keys"),
+    [
+        ("state=failed", ["5.jpg"]),
+        ("code=truncated", ["5.jpg"]),
+        ("doubtful=true&order=doubtful", ["0.jpg", "1.jpg"]),
+        ("order=colourful&state=done", ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"]),
+        ("order=pale", ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]),
+        ("order=uncertain", ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"]),
+        ("key=x/2", ["2.jpg"]),
+        ("key=%25", []),
+        ("verdict=accepted", []),
+    ],
+)
+def test_the_grid_is_filtered_and_sorted(web: Web, query: str, keys: list[str]) -> None:
+    page = web.browser().get(f"/jobs/1?{query}").text
+
+    assert [part.partition("</span>")[0] for part in page.split('<span class="name">')[2:]] == keys
+
+
+def test_failures_say_what_to_do(web: Web) -> None:
+    page = web.browser().get("/jobs/1/failures").text
+
+    assert "Truncated" in page
+    assert "What to do:" in page
+    assert "Copy or scan it again." in page
+    assert "box/5.jpg ends after 1.2 of 4.0 MB" in page
+
+
+def test_a_scan_shows_its_row_and_what_other_jobs_did_with_it(web: Web, engine: Engine) -> None:
+    page = web.browser().get("/jobs/1/scans/2").text
+
+    assert "300 × 200, 8 bit" in page
+    assert "What happened to it" in page
+    assert "In colour: box/1.jpg" in page
+
+
+def test_a_job_is_paused_and_resumed_by_its_buttons(web: Web, engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=3)
+    browser = web.browser()
+
+    browser.post(f"/jobs/{job_id}/control", data=form(action="pause"))
+
+    with read_scope(engine) as session:
+        assert lifecycle.get(session, job_id).state == JobState.PAUSED
+        assert [entry.action for entry in audit.of_job(session, job_id, limit=9)] == ["pause"]
+    assert "Resume" in browser.get("/jobs").text
+
+
+def test_what_a_job_no_longer_allows_is_a_conflict_and_a_sentence(web: Web) -> None:
+    answer = web.browser().post("/jobs/1/control", data=form(action="pause"))
+
+    assert answer.status_code == 409
+    assert "job 1 is completed" in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/jobs/99", "/jobs/99/failures", "/jobs/1/scans/99", "/jobs/1/review/99", "/jobs/2/scans/1", "/nothing",
+     "/jobs/1/scans/1/after/huge.jpg", "/jobs/1/report", "/jobs/1/scans/6/after/small.jpg"],
+)  # fmt: skip
+def test_what_is_not_there_is_said_so(web: Web, path: str) -> None:
+    answer = web.browser().get(path)
+
+    assert answer.status_code in (404, 422)
+    assert "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/jobs/0", "/jobs/-1", "/jobs/9223372036854775808", "/jobs/x", "/jobs?before=-1", "/jobs?before=1e400",
+     "/jobs/1?cursor=x", "/jobs/1?order=nothing", "/jobs/1?state=%00", "/jobs/1?key=%00", "/jobs?text=%00",
+     "/jobs/1?cursor=WyIwIiwxLDBd", "/jobs/1?code=%27%3B", "/jobs/1/scans/1/before/tiles/99/0/0.jpg"],
+)  # fmt: skip
+def test_a_number_or_word_out_of_range_is_refused_without_a_traceback(web: Web, path: str) -> None:
+    answer = web.browser().get(path)
+
+    assert answer.status_code == 422, answer.text
+
+
+@pytest.mark.parametrize("key", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_key_that_means_harm_is_only_text(web: Web, engine: Engine, key: str) -> None:
+    with session_scope(engine) as session:
+        job_id = lifecycle.create(
+            session,
+            name=key,
+            source=str(web.source),
+            destination=str(web.destination),
+            options={},
+            priority=0,
+            now=NOON,
+        )
+        lifecycle.add_scans(session, job_id, [NewScan(key, None, 1, key)], chunk_scans=64)
+    browser = web.browser()
+
+    for path in ("/jobs", f"/jobs/{job_id}", f"/jobs/{job_id}/details", f"/jobs/{job_id}/scans/7"):
+        page = browser.get(path)
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text
+        assert "<img src=x" not in page.text
+        assert "\u202e" not in page.text
+    assert browser.get(f"/jobs/{job_id}/scans/7/before/small.jpg").status_code in (404, 422)
+
+
+def test_pages_are_kept_from_running_what_is_not_theirs(web: Web) -> None:
+    answer = web.browser().get("/jobs")
+
+    policy = answer.headers["content-security-policy"]
+    assert "script-src 'self'" in policy
+    assert "unsafe-inline" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "<style" not in answer.text
+    assert " style=" not in answer.text
+    assert "<script>" not in answer.text
+
+
+def test_a_body_or_an_address_beyond_its_limit_is_refused_early(web: Web) -> None:
+    browser = web.browser()
+
+    assert browser.post("/jobs/1/control", content=b"x" * (5 << 20)).status_code == 413
+    assert browser.get("/jobs?text=" + "x" * 9_000).status_code == 414
+
+
+def test_every_scan_of_a_job_is_had_as_csv(web: Web) -> None:
+    lines = web.browser().get("/jobs/1/scans.csv").text.splitlines()
+
+    assert lines[0].startswith("id,job_id,")
+    assert len(lines) == 7
+
+
+def test_pages_of_scans_lead_on_and_back(engine: Engine, web: Web) -> None:
+    job_id = make_job(engine, scan_count=150)
+    browser = web.browser()
+    sizes, query = [], ""
+    for _ in range(3):
+        page = browser.get(f"/jobs/{job_id}{query}").text
+        sizes.append(page.count('class="shot"'))
+        onward = page.partition('">More</a>')[0]
+        query = onward.rpartition(f'href="/jobs/{job_id}')[2].replace("&amp;", "&")
+    back = page.partition('">Before</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+
+    assert sizes == [60, 60, 30]
+    assert browser.get(back).text.count('class="shot"') == 60
