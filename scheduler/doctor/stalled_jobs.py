@@ -1,4 +1,4 @@
-"""What a job waits for while nobody serves it, in sentences for a person."""
+"""Why a job does not go on, in sentences for a person."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,45 +13,49 @@ from db.queries.pool import schedulers, workers
 from scheduler.text import counted
 
 
-def unserved(session: Session, found: list[Progress], *, silent_seconds: float) -> list[str]:
-    """Why the jobs that have not ended don't go on; nothing while a scheduler and a worker live."""
-    if all(job.ended for job in found):
+def unserved(session: Session, jobs: list[Progress], *, silent_seconds: float) -> list[str]:
+    """Why the jobs that are not finished do not go on; nothing while a scheduler and a fitting worker are running."""
+    unfinished = [progress for progress in jobs if not progress.ended]
+    if not unfinished:
         return []
     now = database_now(session)
     silence = timedelta(seconds=silent_seconds)
     scheduler, worker = schedulers.last_heard(session), workers.last_heard(session)
-    said = [sentence for job in found if not job.ended and (sentence := _waits(session, job.job.id, now))]
+    reasons = [sentence for progress in unfinished if (sentence := _retries(session, progress.job.id, now))]
     if scheduler is None or scheduler.stopped_at or scheduler.heartbeat_at < now - silence:
-        said.append(f"no scheduler lives ({_since(scheduler, now)}); start: photochrom scheduler")
+        reasons.append(f"no scheduler is running ({_last_message(scheduler, now)}); start one: photochrom scheduler")
     live = workers.live(session, heard_after=now - silence)
-    said += [sentence for job in found if not job.ended and live and (sentence := _unmet(job, live))]
+    reasons += [sentence for progress in unfinished if live and (sentence := _missing_checkpoint(progress, live))]
     if not live:
-        said.append(f"no worker lives ({_since(worker, now)}); start: photochrom worker")
-    return said
+        reasons.append(f"no worker is running ({_last_message(worker, now)}); start one: photochrom worker")
+    return reasons
 
 
-def _waits(session: Session, job_id: int, now: datetime) -> str:
+def _retries(session: Session, job_id: int, now: datetime) -> str:
     count, first = lifecycle.waiting(session, job_id, now=now)
     if first is None:
         return ""
     return (
-        f"job {job_id}: {counted(count, 'chunk')} waiting, the first for {_duration(first - now)} more, "
-        f"after failures that may pass; which: photochrom scans {job_id} --state pending"
+        f"job {job_id}: {counted(count, 'chunk')} will be tried again after a failure that may pass, the first in "
+        f"{_duration(first - now)}; photochrom scans {job_id} --state pending lists their scans"
     )
 
 
-def _unmet(job: Progress, live: Sequence[Worker]) -> str:
-    wanted = job.job.options.get("checkpoint")
-    if not wanted or wanted in {each.checkpoint for each in live}:
+def _missing_checkpoint(progress: Progress, live: Sequence[Worker]) -> str:
+    checkpoint = progress.job.options.get("checkpoint")
+    if not checkpoint or checkpoint in {worker.checkpoint for worker in live}:
         return ""
-    return f"job {job.job.id} waits for a worker with the checkpoint {wanted}; photochrom models says how to start one"
+    return (
+        f"job {progress.job.id} waits for a worker with the checkpoint {checkpoint}; "
+        "photochrom models says how to start one"
+    )
 
 
-def _since(found: Scheduler | Worker | None, now: datetime) -> str:
-    if found is None:
-        return "none was ever heard of"
-    heard = found.heartbeat_at
-    return f"nothing heard since {heard:%Y-%m-%d %H:%M:%S} UTC, {_duration(now - heard)} ago"
+def _last_message(process: Scheduler | Worker | None, now: datetime) -> str:
+    if process is None:
+        return "none has ever connected"
+    heartbeat = process.heartbeat_at
+    return f"the last message came at {heartbeat:%Y-%m-%d %H:%M:%S} UTC, {_duration(now - heartbeat)} ago"
 
 
 def _duration(time: timedelta) -> str:

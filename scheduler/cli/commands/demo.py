@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from scheduler.cli.display.live import follow
-from scheduler.cli.display.sample_table import sample_table
+from scheduler.cli.display.sample_table import CAPTION, sample_table
 from scheduler.report.store import write_report
 from scheduler.standalone.demo import (
     DESTINATION,
@@ -51,7 +51,8 @@ def demo(
         results = _colourize_samples(system, settings, console)
         write_report(system.engine, 1, report, s3=settings.s3_options, settings=settings)
         write_before_after(results, folder, picture)
-    console.print(sample_table(results))
+    console.print(sample_table(results), soft_wrap=True)
+    console.print(CAPTION)
     _print_checkpoint(console, settings)
     console.print(Text(f"Outputs: {folder / 'outputs'}\nReport: {report}\nBefore and after: {picture}"))
     raise typer.Exit(0 if only_planted_failed(results) else 1)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from db.queries.jobs.lifecycle import Progress
 from scheduler.cli import options as shared
-from scheduler.cli.display.job_tables import printable
+from scheduler.cli.display.columns import printable
 from scheduler.cli.display.live import follow
 from scheduler.integrity.bag import Sealer, seal_last
 from scheduler.report.store import store_report

@@ -64,7 +64,7 @@ def list_schedules(json: shared.Json = False) -> None:
     if json:
         print_json([schedule_row(row) for row in rows])
     elif rows:
-        Console().print(schedules_table(rows, latest))
+        Console().print(schedules_table(rows, latest), soft_wrap=True)
     else:
         print("There is no schedule. Add one: photochrom schedule add --help")
 
@@ -121,4 +121,4 @@ def history(
     if json:
         print_json([firing_row(firing, job) for firing, job in firings])
     else:
-        Console().print(firings_table(firings, schedule.timezone))
+        Console().print(firings_table(firings, schedule.timezone), soft_wrap=True)

@@ -35,36 +35,39 @@ def print_settings(console: Console, rows: Sequence[Setting]) -> None:
 
 def print_workers(console: Console, workers: Sequence[Worker], *, now: datetime, silent_seconds: float) -> None:
     """A few lines each: twelve figures a worker would fill no terminal's width."""
+    running = [
+        worker for worker in workers if worker_state(worker, now=now, silent_seconds=silent_seconds) == "at work"
+    ]
     for worker in workers:
         state = worker_state(worker, now=now, silent_seconds=silent_seconds)
-        heard = (now - worker.heartbeat_at).total_seconds()
-        console.print(Text.assemble((worker.name, "bold"), f"  {state}, heard of {heard:.0f} s ago"), soft_wrap=True)
-        for line in (_what_it_is(worker), _what_it_did(worker), _stages(worker)):
+        seconds = (now - worker.heartbeat_at).total_seconds()
+        heading = Text.assemble((worker.name, "bold"), f"  {state}, last message {seconds:.0f} s ago")
+        console.print(heading, soft_wrap=True)
+        for line in (_identity(worker), _last_minute(worker), _stages(worker)):
             console.print(Text(f"  {line}"), soft_wrap=True)
-    at_work = [each for each in workers if worker_state(each, now=now, silent_seconds=silent_seconds) == "at work"]
-    scans = sum(worker.scans_per_second or 0.0 for worker in at_work)
-    megapixels = sum(worker.megapixels_per_second or 0.0 for worker in at_work)
-    console.print(f"{len(at_work)} at work: {scans:.1f} scans/s, {megapixels:.1f} MP/s", highlight=False)
+    scans = sum(worker.scans_per_second or 0.0 for worker in running)
+    megapixels = sum(worker.megapixels_per_second or 0.0 for worker in running)
+    console.print(f"{len(running)} at work: {scans:.1f} scans/s, {megapixels:.1f} MP/s", highlight=False)
 
 
-def _what_it_is(worker: Worker) -> str:
+def _identity(worker: Worker) -> str:
     return (
         f"{worker.device}, checkpoint {worker.checkpoint}, {worker.children} children; since its start "
         f"{worker.ended_scans:,} scans, {worker.failed_scans:,} of them failed"
     )
 
 
-def _what_it_did(worker: Worker) -> str:
+def _last_minute(worker: Worker) -> str:
     return (
         f"last minute: {_number(worker.scans_per_second)} scans/s, {_number(worker.megapixels_per_second)} MP/s; "
         f"device busy {_share(worker.device_busy_share)}, batches full {_share(worker.batch_fill)}, "
-        f"{_whole(worker.model_queue_length)} scans wait for it"
+        f"{_whole(worker.model_queue_length)} scans waiting for it"
     )
 
 
 def _stages(worker: Worker) -> str:
     means = (f"{stage.removesuffix('_ms')} {_whole(getattr(worker, stage))}" for stage in _STAGES)
-    return f"ms a scan: {', '.join(means)}"
+    return f"milliseconds a scan: {', '.join(means)}"
 
 
 def _number(value: float | None) -> str:

@@ -1,28 +1,22 @@
-"""Jobs and scans as people see them in a terminal: progress bars and tables, or rows for JSON."""
-
-from __future__ import annotations
+"""Jobs and scans as people see them in a terminal."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 
 from rich.console import Console, Group
-from rich.progress import (
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
-from rich.table import Table
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from db.models.jobs import Scan
 from db.queries.jobs.lifecycle import Progress as JobProgress
-from scheduler.rows import seconds_left
+from scheduler.cli.display.columns import Columns, printable
+from scheduler.rows import report_of, seconds_left
 from scheduler.submission.request import Submitted
 from scheduler.text import counted, pace, why_aborted
 
 TABLE_ROWS = 1_000
+_STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")
 
 
 @contextmanager
@@ -40,47 +34,62 @@ def listing(*, quiet: bool) -> Iterator[Callable[[Submitted], None]]:
         yield show
 
 
-def jobs_table(found: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:
-    """Below the table stands why a job stopped itself, and then `hints`."""
-    table = Table("job", "state", "scans", "done", "failed", "pace", "left")
-    table.add_column("source\ndestination", overflow="fold")
-    for each in found:
-        left = seconds_left(each)
-        table.add_row(
-            str(each.job.id),
-            each.job.state,
-            f"{each.total:,}",
-            f"{each.done:,}",
-            f"{each.failed:,}",
-            "" if each.scans_per_second is None else pace(each.scans_per_second),
-            "" if left is None else duration(left),
-            Text(f"{printable(each.job.source)}\n{printable(each.job.destination)}"),
-        )
-    return Group(table, *(Text(sentence) for sentence in (*_aborted(found), *hints)))
+def jobs_table(jobs: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:
+    """A line for each job; below them why a job stopped itself, and then `hints`."""
+    rows = [_job_line(progress) for progress in jobs]
+    heads = ("job", "state", "scans", "done", "failed", "left", "name")
+    table = Columns(heads, rows, numbers=heads[2:6], shorten=True)
+    return Group(table, *(Text(sentence) for sentence in (*_aborted(jobs), *hints)))
 
 
-def _aborted(found: Sequence[JobProgress]) -> Iterator[str]:
-    for each in found:
-        if why := why_aborted(each):
-            yield f"job {each.job.id} is aborted: {why}; photochrom retry {each.job.id} goes on with it"
+def _job_line(progress: JobProgress) -> tuple[str, ...]:
+    left = seconds_left(progress)
+    return (
+        str(progress.job.id),
+        progress.job.state,
+        f"{progress.total:,}",
+        f"{progress.done:,}",
+        f"{progress.failed:,}",
+        "" if left is None else duration(left),
+        progress.job.name,
+    )
 
 
-def scans_table(found: Iterable[Scan], job_id: int) -> Table:
-    """The first thousand: a table is laid out as a whole."""
-    rows = iter(found)
-    table = Table()
-    table.add_column("scan", overflow="fold")
-    for name in ("state", "size", "seconds"):
-        table.add_column(name, no_wrap=name == "state")
-    table.add_column("output or reason", overflow="fold")
-    for scan in islice(rows, TABLE_ROWS):
-        said = scan.output_key if scan.error_code is None else f"{scan.error_code}: {scan.error_message}"
-        table.add_row(
-            Text(printable(scan.source_key)), Text(scan.state), size_of(scan), seconds_of(scan), Text(printable(said))
-        )
-    if next(rows, None) is not None:
-        table.caption = f"the first {TABLE_ROWS:,}; all of them: photochrom scans {job_id} --csv FILE"
-    return table
+def job_details(progress: JobProgress) -> list[str]:
+    """What the line of a job has no room for."""
+    job = progress.job
+    sentences = [f"from {job.source}", f"to {job.destination}"]
+    if progress.scans_per_second is not None:
+        sentences.append(f"pace: {pace(progress.scans_per_second)}")
+    if progress.skipped:
+        sentences.append(f"skipped: {counted(progress.skipped, 'scan')}")
+    if report := report_of(progress):
+        sentences.append(f"report: {report}")
+    return [printable(sentence) for sentence in sentences]
+
+
+def _aborted(jobs: Sequence[JobProgress]) -> Iterator[str]:
+    for progress in jobs:
+        if why := why_aborted(progress):
+            yield f"job {progress.job.id} is aborted: {why}; photochrom retry {progress.job.id} continues it"
+
+
+def scans_table(scans: Iterable[Scan], job_id: int) -> Group:
+    """A line for each of the first thousand scans, its key and its output or reason last and in one piece."""
+    rows = iter(scans)
+    lines = [_scan_line(scan) for scan in islice(rows, TABLE_ROWS)]
+    table = Columns(("state", "size", "seconds", "scan"), lines, numbers=("seconds",))
+    if next(rows, None) is None:
+        return Group(table)
+    return Group(table, Text(f"the first {TABLE_ROWS:,}; all of them: photochrom scans {job_id} --csv FILE"))
+
+
+def _scan_line(scan: Scan) -> tuple[str, ...]:
+    if scan.error_code is not None:
+        result = f": {scan.error_code}: {scan.error_message}"
+    else:
+        result = "" if scan.output_key == scan.source_key else f" -> {scan.output_key}"
+    return scan.state, size_of(scan), seconds_of(scan), f"{scan.source_key}{result}"
 
 
 def size_of(scan: Scan) -> str:
@@ -89,14 +98,8 @@ def size_of(scan: Scan) -> str:
 
 def seconds_of(scan: Scan) -> str:
     """All stages together."""
-    stages = (scan.fetch_ms, scan.open_ms, scan.wait_ms, scan.predict_ms, scan.compose_ms, scan.store_ms)
-    known = [stage for stage in stages if stage is not None]
-    return f"{sum(known) / 1000:.1f}" if known else ""
-
-
-def printable(text: str) -> str:
-    """Keys come from outside: control and direction marks are shown as escapes, so that they can't move the cursor."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    measured = [milliseconds for stage in _STAGES if (milliseconds := getattr(scan, stage)) is not None]
+    return f"{sum(measured) / 1000:.1f}" if measured else ""
 
 
 def _size(count: float) -> str:
@@ -108,5 +111,6 @@ def _size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    hours, rest = divmod(round(seconds), 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}"
+    """Hours, minutes and seconds, as 1:02:03."""
+    hours, below_an_hour = divmod(round(seconds), 3600)
+    return f"{hours}:{below_an_hour // 60:02}:{below_an_hour % 60:02}"

@@ -3,31 +3,26 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from db.models.reviews import Review
-from scheduler.cli.display.job_tables import printable
+from scheduler.cli.display.columns import Columns
 
 _VERDICT_FIELDS = ("verdict", "reviewed_by", "reviewed_at", "note", "redo_job_id")
 
 
-def queue_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Rows of the view review_queue; columns that are empty in all of them are left out."""
-    columns = {
-        "reasons": [row["reasons"] for row in rows],
-        "certainty": ["" if row["certainty"] is None else f"{row['certainty']:.0%}" for row in rows],
-        "colourfulness": ["" if row["colourfulness"] is None else f"{row['colourfulness']:.1f}" for row in rows],
-        "size": [f"{row['width']} x {row['height']}" for row in rows],
-    }
-    shown = {name: cells for name, cells in columns.items() if any(cells)}  # the paper head gives no certainty
-    table = Table()
-    table.add_column("output", overflow="fold")
-    for name in shown:
-        table.add_column(name)
-    for number, row in enumerate(rows):
-        table.add_row(Text(printable(row["output_key"])), *(cells[number] for cells in shown.values()))
-    return table
+def queue_table(rows: Sequence[Mapping[str, Any]]) -> Columns:
+    """Rows of the view review_queue. The paper head gives no certainty."""
+    lines = [
+        (
+            row["reasons"],
+            "" if row["certainty"] is None else f"{row['certainty']:.0%}",
+            "" if row["colourfulness"] is None else f"{row['colourfulness']:.1f}",
+            f"{row['width']} x {row['height']}",
+            row["output_key"],
+        )
+        for row in rows
+    ]
+    heads = ("reasons", "certainty", "colourfulness", "size", "output")
+    return Columns(heads, lines, numbers=heads[1:3])
 
 
 def verdict_rows(verdicts: Sequence[tuple[Review, str]]) -> list[dict[str, Any]]:
@@ -36,18 +31,15 @@ def verdict_rows(verdicts: Sequence[tuple[Review, str]]) -> list[dict[str, Any]]
     ]
 
 
-def verdicts_table(verdicts: Sequence[tuple[Review, str]]) -> Table:
-    table = Table()
-    table.add_column("scan", overflow="fold")
-    for name in ("verdict", "by", "at", "note"):
-        table.add_column(name)
-    for review, key in verdicts:
-        verdict = review.verdict if review.redo_job_id is None else f"{review.verdict} by job {review.redo_job_id}"
-        table.add_row(
-            Text(printable(key)),
-            verdict,
-            Text(printable(review.reviewed_by)),
+def verdicts_table(verdicts: Sequence[tuple[Review, str]]) -> Columns:
+    lines = [
+        (
+            review.verdict if review.redo_job_id is None else f"{review.verdict} by job {review.redo_job_id}",
+            review.reviewed_by,
             f"{review.reviewed_at:%Y-%m-%d %H:%M} UTC",
-            Text(printable(review.note or "")),
+            review.note or "",
+            key,
         )
-    return table
+        for review, key in verdicts
+    ]
+    return Columns(("verdict", "by", "at", "note", "scan"), lines)

@@ -3,45 +3,41 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 
-from rich.table import Table
-from rich.text import Text
-
 from db.models.jobs import Job
 from db.models.schedules import Firing, Schedule
-from scheduler.cli.display.job_tables import printable
+from scheduler.cli.display.columns import Columns
 from scheduler.schedules.cron import zone
 from worker.errors import UsageError
 
 
-def schedules_table(schedules: Sequence[Schedule], latest: Mapping[int, Firing]) -> Table:
+def schedules_table(schedules: Sequence[Schedule], latest: Mapping[int, Firing]) -> Columns:
     """`latest`: each schedule's latest run, by the schedule's number."""
-    table = Table("schedule", "when", "next", "latest")
-    table.add_column("source\ndestination", overflow="fold")
+    lines = []
     for schedule in schedules:
         firing = latest.get(schedule.id)
-        table.add_row(
-            Text(printable(schedule.name)),
-            Text(f"{schedule.cron}\n{schedule.timezone}"),
-            Text(local_time(schedule.next_due_at, schedule.timezone) if schedule.enabled else "disabled"),
-            Text(f"{local_time(firing.fired_at, schedule.timezone)}\n{_state(firing)}" if firing else ""),
-            Text(f"{printable(schedule.source)}\n{printable(schedule.destination)}"),
+        lines.append(
+            (
+                f"{schedule.cron} {schedule.timezone}",
+                local_time(schedule.next_due_at, schedule.timezone) if schedule.enabled else "disabled",
+                f"{local_time(firing.fired_at, schedule.timezone)} {_state(firing)}" if firing else "",
+                f"{schedule.name}: {schedule.source} -> {schedule.destination}",
+            )
         )
-    return table
+    return Columns(("when", "next", "latest run", "schedule"), lines)
 
 
-def firings_table(firings: Sequence[tuple[Firing, Job | None]], timezone: str) -> Table:
-    table = Table("due", "started", "result", "job", "job's state")
-    table.add_column("message", overflow="fold")
-    for firing, job in firings:
-        table.add_row(
-            Text(local_time(firing.due_at, timezone) if firing.due_at else "by hand"),
-            Text(local_time(firing.fired_at, timezone)),
-            Text(_state(firing)),
-            Text("" if job is None else str(job.id)),
-            Text("" if job is None else job.state),
-            Text(printable(firing.message or "")),
+def firings_table(firings: Sequence[tuple[Firing, Job | None]], timezone: str) -> Columns:
+    lines = [
+        (
+            local_time(firing.due_at, timezone) if firing.due_at else "by hand",
+            local_time(firing.fired_at, timezone),
+            _state(firing),
+            "" if job is None else f"{job.id} {job.state}",
+            firing.message or "",
         )
-    return table
+        for firing, job in firings
+    ]
+    return Columns(("due", "started", "result", "job", "message"), lines)
 
 
 def local_time(moment: datetime | None, timezone: str) -> str:

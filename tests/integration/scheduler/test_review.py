@@ -138,15 +138,15 @@ def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(sqlite_url: s
         return said.returncode, said.stdout + said.stderr
 
     listed = review()[1]
-    assert "2 of 2; then: photochrom review 1 accept|reject|redo KEY..." in listed
+    assert "2 of 2. Next: photochrom review 1 accept|reject|redo KEY..." in listed
     assert "colourfulness" in listed
     assert "certainty" not in listed  # which no head gave
     assert review("accept", "box/1.jpg", "--by", "ada") == (0, "1 output accepted by ada\n")
     assert review("redo", "box/2.jpg", "--checkpoint", "vivid") == (
         0,
-        "job 2 makes 1 output anew, once a worker has that checkpoint (now it is first; photochrom models says how to "
-        "start one); photochrom status 2\n",
+        "job 2 makes 1 output again, as soon as a worker has that checkpoint (running workers have first; "
+        "photochrom models says how to start one); photochrom status 2\n",
     )
-    assert review()[1] == "nothing of job 1 needs a look\n"
+    assert review()[1] == "Nothing of job 1 needs review.\n"
     assert "redone by job 2" in review("--reviewed")[1]
     assert review("accept", "box/3.jpg")[0] == review("praise", "box/1.jpg")[0] == review("reject")[0] == 2

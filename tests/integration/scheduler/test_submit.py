@@ -180,7 +180,7 @@ def test_an_aborted_job_says_why_wherever_it_is_shown(
     row = job_row(found)
     assert (row["max_failures"], row["aborted_because"]) == (0, why)
     Console(width=200).print(jobs_table([found]))
-    assert f"job {job_id} is aborted: {why}; photochrom retry {job_id} goes on" in capsys.readouterr().out
+    assert f"job {job_id} is aborted: {why}; photochrom retry {job_id} continues it" in capsys.readouterr().out
     assert job_facts(found).aborted_because == why
 
 

@@ -30,8 +30,8 @@ def test_nobody_was_ever_there(engine: Engine) -> None:
     said = hints(engine, make_job(engine, scan_count=1))
 
     assert said == [
-        "no scheduler lives (none was ever heard of); start: photochrom scheduler",
-        "no worker lives (none was ever heard of); start: photochrom worker",
+        "no scheduler is running (none has ever connected); start one: photochrom scheduler",
+        "no worker is running (none has ever connected); start one: photochrom worker",
     ]
 
 
@@ -50,7 +50,10 @@ def test_who_fell_silent_is_missed_with_the_time_of_the_last_word(engine: Engine
 
     said = hints(engine, make_job(engine, scan_count=1))
 
-    assert [f"nothing heard since {before:%Y-%m-%d %H:%M:%S} UTC, 5 min ago" in each for each in said] == [True, True]
+    assert [f"the last message came at {before:%Y-%m-%d %H:%M:%S} UTC, 5 min ago" in each for each in said] == [
+        True,
+        True,
+    ]
 
 
 def test_who_stopped_in_order_does_not_live(engine: Engine) -> None:
@@ -71,4 +74,5 @@ def test_chunks_that_wait_for_another_try_are_told(engine: Engine) -> None:
 
     [said] = hints(engine, job_id)
 
-    assert f"job {job_id}: 2 chunks waiting, the first for 30 s more" in said
+    assert f"job {job_id}: 2 chunks will be tried again" in said
+    assert "the first in 30 s" in said

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 from sqlalchemy import Engine, update
+from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.jobs import Chunk, JobState, Scan
 from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 from scheduler.cli.display import live
+from scheduler.cli.display.job_tables import jobs_table
 from scheduler.daemon.lease_expiry import complete_jobs
 from tests.integration.db.test_views import work
 from tests.rows import NOON, make_job
@@ -44,7 +46,10 @@ def test_watching_prints_a_line_for_each_change_and_ends_with_the_last_job(
     live.watch_jobs(engine, None, silent_seconds=20)
 
     said = capsys.readouterr()
-    assert [line.partition(" (")[0] for line in said.err.splitlines()] == ["no scheduler lives", "no worker lives"]
+    assert [line.partition(" (")[0] for line in said.err.splitlines()] == [
+        "no scheduler is running",
+        "no worker is running",
+    ]
     assert said.out.splitlines() == [
         "job 1 running: 0 of 2 scans",
         "job 2 running: 0 of 1 scan",
@@ -80,7 +85,7 @@ def test_what_a_job_waits_for_is_said_once_above_the_bar(engine: Engine, monkeyp
 
     said = shown.getvalue().splitlines()
     assert [line for line in said if "job 1" not in line] == [
-        "waits: no room on /colour; tried again by itself",
+        "waiting: no room on /colour; it is tried again by itself",
         "the disk of /state is full",
     ]
 
@@ -93,7 +98,7 @@ def test_the_bar_says_what_it_counts(engine: Engine, monkeypatch: pytest.MonkeyP
     def shown() -> Any:
         with read_scope(engine) as session:
             bar.show(lifecycle.progress(session, job_id))
-        return bar._progress.tasks[0].fields["said"]
+        return bar._progress.tasks[0].fields["pace"]
 
     assert shown() == "0:00:20 so far, waiting for the worker"
     work(engine, job_id, after=timedelta())
@@ -102,3 +107,23 @@ def test_the_bar_says_what_it_counts(engine: Engine, monkeypatch: pytest.MonkeyP
         work(engine, job_id, after=timedelta(minutes=minute))
     complete_jobs(engine)
     assert shown() == "3.6 scans/min, in 0:00:50"
+
+
+def test_each_job_is_one_line_of_eighty_columns_with_its_name(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        names = ["glass plates", f"s3://archive/{'deep/' * 30}box 7"]
+        ids = [create_job(session, name) for name in names]
+        jobs = [lifecycle.progress(session, job_id) for job_id in ids]
+    shown = io.StringIO()
+
+    Console(file=shown, width=80).print(jobs_table(jobs))
+
+    lines = shown.getvalue().splitlines()
+    assert [len(lines), max(map(len, lines)) <= 80] == [3, True]
+    assert lines[1].endswith("glass plates")
+    assert lines[2].endswith("…/box 7")
+
+
+def create_job(session: Session, name: str) -> int:
+    place = {"source": "s3://a/b", "destination": "s3://a/c"}
+    return lifecycle.create(session, name=name, **place, options={}, priority=0, now=NOON)

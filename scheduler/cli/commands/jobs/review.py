@@ -111,7 +111,7 @@ def _show_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:
     if json:
         print_json(rows)
     elif rows:
-        Console().print(queue_table(rows))
+        Console().print(queue_table(rows), soft_wrap=True)
         print(f"{len(rows):,} of {total:,}. Next: photochrom review {job_id} accept|reject|redo KEY...")
     else:
         print(f"Nothing of job {job_id} needs review.")
@@ -124,4 +124,4 @@ def _show_verdicts(engine: Engine, job_id: int, *, json: bool) -> None:
     if json:
         print_json(verdict_rows(verdicts))
     else:
-        Console().print(verdicts_table(verdicts))
+        Console().print(verdicts_table(verdicts), soft_wrap=True)

@@ -40,4 +40,4 @@ def scans(
         elif json:
             print_json_rows(scan_row(scan) for scan in rows)
         else:
-            Console().print(scans_table(rows, job))
+            Console().print(scans_table(rows, job), soft_wrap=True)

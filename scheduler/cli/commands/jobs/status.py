@@ -13,11 +13,11 @@ from db.queries.pool import workers as worker_queries
 from db.session import read_scope
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.diagnostic_tables import print_workers
-from scheduler.cli.display.job_tables import jobs_table, printable
+from scheduler.cli.display.job_tables import job_details, jobs_table
 from scheduler.cli.display.live import watch_jobs
 from scheduler.cli.options import Json, job_number
 from scheduler.doctor.stalled_jobs import unserved
-from scheduler.rows import job_row, report_of, worker_row
+from scheduler.rows import job_row, worker_row
 from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
 
@@ -59,8 +59,8 @@ def _show_jobs(engine: Engine, settings: Settings, job: int | None, *, json: boo
         print_json([job_row(progress, hints) for progress in jobs])
         return
     Console().print(jobs_table(jobs, hints))
-    if job is not None and (report := report_of(jobs[0])):
-        print(printable(f"report: {report}"))
+    if job is not None:
+        print(*job_details(jobs[0]), sep="\n")
 
 
 def _show_workers(engine: Engine, settings: Settings, *, json: bool) -> None:

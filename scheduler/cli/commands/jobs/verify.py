@@ -5,7 +5,7 @@ import typer
 from db.queries.jobs import lifecycle
 from db.session import read_scope
 from scheduler.cli.common import open_database, print_json
-from scheduler.cli.display.job_tables import printable
+from scheduler.cli.display.columns import printable
 from scheduler.cli.display.remedies import remedies
 from scheduler.cli.options import JobId, Json
 from scheduler.integrity.verify import Verifier
