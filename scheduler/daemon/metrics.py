@@ -29,19 +29,17 @@ class SchedulerMetrics:
             "photochrom_scheduler_round_seconds", "Time of one round.", buckets=SECONDS, registry=own
         )
         self.round_failures = Counter(
-            "photochrom_scheduler_round_failures", "Rounds that a service cut short by being away.", registry=own
+            "photochrom_scheduler_round_failures", "Rounds that ended early because a service was away.", registry=own
         )
         self.last_round = Gauge(
             "photochrom_scheduler_last_round_timestamp_seconds",
-            "When the last whole round ended, Unix time.",
+            "When the last complete round ended, Unix time.",
             registry=own,
         )
         self.messages = Counter(
-            "photochrom_messages_sent", "Chunks sent to the broker, those sent again too.", registry=own
+            "photochrom_messages_sent", "Chunks sent to the broker, also those sent again.", registry=own
         )
-        self.expired = Counter(
-            "photochrom_leases_expired", "Leases taken back that ended without a word.", registry=own
-        )
+        self.expired = Counter("photochrom_leases_expired", "Leases that ran out and were taken back.", registry=own)
         self.completed = Counter("photochrom_jobs_completed", "Jobs with nothing left to do.", registry=own)
 
     def _of_the_backlog(self) -> None:
@@ -54,13 +52,13 @@ class SchedulerMetrics:
         self.unread = Gauge(
             "photochrom_broker_messages", "Chunks at the broker that no worker has taken.", registry=own
         )
-        self.workers = Gauge("photochrom_workers", "Workers that were heard of of late.", registry=own)
+        self.workers = Gauge("photochrom_workers", "Workers that have sent a heartbeat recently.", registry=own)
         self.children = Gauge("photochrom_children", "Children of those workers.", registry=own)
 
     def _of_schedules(self) -> None:
         self.fired = Gauge(
             "photochrom_schedule_fired_timestamp_seconds",
-            "When each enabled schedule fired last, Unix time, and what that came to.",
+            "When each enabled schedule fired last, Unix time, and with which result.",
             ["schedule", "state"],
             registry=self.registry,
         )

@@ -33,7 +33,7 @@ class WorkerMetrics:
         for state in ("done", "failed", "skipped", "pending"):
             self.scans.labels(state)
         self.errors = Counter(
-            "photochrom_scan_errors", "Errors of scans, those that passed too.", ["code"], registry=own
+            "photochrom_scan_errors", "Errors of scans, also of those that succeeded later.", ["code"], registry=own
         )
         self.pixels = Counter("photochrom_pixels", "Pixels of the scans done, at their full size.", registry=own)
         self.source_bytes = Counter("photochrom_source_bytes", "Bytes of scans read from their sources.", registry=own)
@@ -54,7 +54,9 @@ class WorkerMetrics:
             "photochrom_model_failures", "Scans that the model could not colour.", registry=own
         )
         self.batch_size = Gauge(
-            "photochrom_batch_size", "Places in the largest batch, after any halving.", registry=own
+            "photochrom_batch_size",
+            "Places in the largest batch, after it was halved where memory was short.",
+            registry=own,
         )
         self.queue = Gauge("photochrom_model_queue_scans", "Scans that wait for their batch to begin.", registry=own)
         self.model_up = Gauge("photochrom_model_server_up", "1 while the model server answers, else 0.", registry=own)
