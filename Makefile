@@ -6,15 +6,18 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 BROWSER := .venv/browser/chromium
-SOURCES := db worker scheduler tests
-EXTRAS := --extra postgresql --extra standalone --extra web --extra archive --extra c2pa --extra traces --extra dev
+SOURCES := db worker scheduler deploy/wheel tests
+EXTRAS := --extra standalone --extra train --extra web --extra archive --extra c2pa --extra traces --extra dev
+IMAGE_LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock \
+	--extra run --extra web --extra archive --extra c2pa --extra traces pyproject.toml
 
-.PHONY: demo test browser faults fuzz scale report coverage check format hooks lock clean help
+.PHONY: demo test browser images faults fuzz scale report coverage check format hooks lock clean help
 
 help:
 	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
 	@echo 'make test    install into .venv, then check the code and run every test'
 	@echo 'make browser the browser of the tests, into .venv'
+	@echo 'make images  build the container image and run it, and the whole of compose.yml (needs Docker and debootstrap, root)'
 	@echo 'make faults  break a running system in every way, over 500 scans each (half an hour)'
 	@echo 'make fuzz    5 000 hostile files through a real worker'
 	@echo 'make scale   a million scans in the job database, and how long everything takes then'
@@ -36,6 +39,9 @@ browser: $(BROWSER)
 # Some 70 MB. Without it, the tests that need a browser take the machine's own, or are skipped.
 $(BROWSER): tests/install_browser.py | $(INSTALLED)
 	-$(BIN)/python -m tests.install_browser && touch $@
+
+images: $(INSTALLED)
+	$(BIN)/python -m pytest tests/acceptance/images -rs
 
 faults: $(INSTALLED)
 	$(BIN)/python -m tests.faults
@@ -70,11 +76,11 @@ hooks: $(INSTALLED)
 lock: $(INSTALLED)
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes $(EXTRAS) \
 		pyproject.toml --output-file requirements.lock
-	for device in cpu gpu; do \
-		$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-			--constraint requirements.lock --extra postgresql --extra web $$(test $$device = cpu || echo --extra gpu) \
-			pyproject.toml --output-file deploy/requirements-$$device.lock; \
-	done
+	sed -n "s/^tensorflow==\([^ ]*\).*/tensorflow-cpu==\1 ; platform_machine == 'x86_64'/p" requirements.lock > deploy/requirements-cpu.in
+	$(BIN)/uv pip compile $(IMAGE_LOCK) deploy/requirements-cpu.in --override deploy/cpu-override.txt --output-file deploy/requirements-cpu.lock
+	$(BIN)/uv pip compile $(IMAGE_LOCK) --extra gpu --output-file deploy/requirements-gpu.lock
+	echo 'hatchling' | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--constraint requirements.lock - --output-file deploy/requirements-build.lock
 
 clean:
 	rm -rf .venv

@@ -3,6 +3,7 @@
 import sys
 
 from worker.errors import PhotochromError, unusable
+from worker.extras import missing_extra
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings
 from worker.supervision.supervisor import run_worker
@@ -22,6 +23,10 @@ def main() -> int:
         if error.filename is None:
             raise  # no file of a person's: the traceback says where
         return _refuse(unusable(error))
+    except ModuleNotFoundError as error:
+        if (refusal := missing_extra(error)) is None:
+            raise
+        return _refuse(refusal)
     return 0
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from typer.exceptions import TyperException
 
 from worker.errors import PhotochromError, UsageError, unusable
+from worker.extras import missing_extra
 
 WRONG_USE, FAULT, INTERRUPTED, UNREAD = 2, 70, 130, 141
 
@@ -56,6 +57,8 @@ def as_photochrom_error(error: Exception) -> PhotochromError | None:
         return error
     if isinstance(error, OSError):
         return unusable(error)
+    if isinstance(error, ModuleNotFoundError):
+        return missing_extra(error)
     if isinstance(error, UnicodeEncodeError):
         text = ascii(error.object[:80])
         return UsageError(f"{text} is not valid UTF-8, so it can be neither stored nor sent; write it in UTF-8")

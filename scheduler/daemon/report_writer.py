@@ -10,6 +10,7 @@ from db.clock import database_now
 from db.errors import PhotochromError
 from db.queries.reports import due
 from db.session import session_scope
+from worker.extras import is_installed
 from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -23,10 +24,13 @@ class Reporter:
     def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
         self._engine, self._settings, self._executor = engine, settings, executor
         self._writing: Future[None] | None = None
+        self._writes = settings.write_reports and is_installed("matplotlib")
+        if settings.write_reports and not self._writes:
+            logger.warning("no reports are written here: that takes photochrom[report], here or at another scheduler")
 
     def round(self) -> None:
         """Begin a report if one is due. Raises ServiceUnavailable."""
-        if not self._settings.write_reports or (self._writing and not self._writing.done()):
+        if not self._writes or (self._writing and not self._writing.done()):
             return
         with session_scope(self._engine) as session:
             now = database_now(session)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from scheduler.doctor import machine, model, services, stores
 from scheduler.doctor.finding import Finding, State, guarded
+from worker.extras import is_installed
 from worker.settings.settings import Settings
 
 __all__ = ["Finding", "State", "exit_status", "look"]
@@ -18,7 +19,17 @@ def look(settings: Settings, *, source: str | None, destination: str | None, wit
     yield from guarded("machine", lambda: machine.look(settings))
     yield from guarded("checkpoint", lambda: model.checkpoint(settings))
     if with_model:
-        yield from guarded("device", lambda: model.device(settings))
+        yield from guarded("device", lambda: _device(settings))
+
+
+def _device(settings: Settings) -> Iterator[Finding]:
+    if not is_installed("tensorflow"):
+        do = "install it where a worker is to run: pip install 'photochrom[worker]'"
+        yield Finding("device", State.NOTE, "this installation has no TensorFlow, so no worker can run here", do)
+        return
+    from scheduler.doctor import device  # needs NumPy, which a machine without a worker lacks
+
+    yield from device.device(settings)
 
 
 def exit_status(findings: list[Finding]) -> int:

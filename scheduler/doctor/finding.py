@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.clock import utc_now
 from db.errors import PhotochromError, ServiceUnavailable
+from worker.extras import missing_extra
 
 CLOCK_SECONDS = 5.0  # leases are minutes long, and S3 refuses a clock that is a quarter of an hour off
 
@@ -36,6 +37,11 @@ def guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     except PhotochromError as error:
         said, _, do = error.message.partition("; ")
         yield Finding(what, State.WRONG, said, do, isinstance(error, ServiceUnavailable))
+    except ModuleNotFoundError as error:
+        if (refusal := missing_extra(error)) is None:
+            raise
+        said, _, do = refusal.message.partition("; ")
+        yield Finding(what, State.WRONG, said, do)
     except SQLAlchemyError as error:
         said = " ".join(str(getattr(error, "orig", error)).split())[:200]
         yield Finding(what, State.WRONG, said, "look at the rights of the database's user")

@@ -7,8 +7,7 @@ from sqlalchemy import Engine
 from db.clock import database_now
 from db.queries.pool import workers
 from db.session import read_scope
-from worker.inference.stub_model import StandInColorizer
-from worker.model.checkpoint import bundled_checkpoint_path, read_card
+from worker.model.checkpoint import STAND_IN, bundled_checkpoint_path, read_card
 from worker.settings.settings import Settings
 
 
@@ -31,5 +30,5 @@ def checkpoints_in_use(engine: Engine, settings: Settings) -> list[str]:
 def own_checkpoint(settings: Settings) -> str:
     """The id of the checkpoint that a worker with these settings would use; raises CheckpointError."""
     if settings.stand_in_model_milliseconds is not None:
-        return StandInColorizer.checkpoint_id
+        return STAND_IN
     return read_card(settings.checkpoint or bundled_checkpoint_path()).id

@@ -73,7 +73,7 @@ def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Pat
 @contextmanager
 def start_flower(port: int, folder: Path, environment: dict[str, str]) -> Iterator[None]:
     """As docs/operate.md says, but for the API's door, which is closed without a password."""
-    command = [sys.executable, "-P", "-m", "celery", "--app", "worker.tasks.app", "flower"]
+    command = [sys.executable, "-P", "-m", "celery", "--app", "photochrom.celery_app", "flower"]
     with (folder / "flower.log").open("ab") as log:
         flower = subprocess.Popen(
             [*command, "--address=127.0.0.1", f"--port={port}"],

@@ -42,6 +42,7 @@ LIBRARY = (
     "worker.broker",
     "worker.error_codes",
     "worker.errors",
+    "worker.extras",
     "worker.inference",
     "worker.model.checkpoint",
     "worker.observability",

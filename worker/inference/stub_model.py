@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.model.checkpoint import STAND_IN
+
 
 @dataclass(frozen=True, slots=True)
 class StubColours:
@@ -20,7 +22,7 @@ class StubColours:
 class StandInColorizer:
     """The interface of `worker.model.colorizer.Colorizer`; `milliseconds` is the device's time for a batch."""
 
-    checkpoint_id = "stand-in"
+    checkpoint_id = STAND_IN
     head = "stand-in"
     heads = ("stand-in", "paper", "vivid")
     embedding = "none"

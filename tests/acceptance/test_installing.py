@@ -1,0 +1,117 @@
+"""A wheel, built from this clone and installed into environments that hold nothing else."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from scheduler.standalone.services import ValkeyServer
+from tests.acceptance.command import clean_environment
+from tests.acceptance.test_run import write_scan
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[2]
+UV = Path(sys.executable).with_name("uv")
+SCHEDULER_MEGABYTES = 200
+
+
+def uv(*arguments: str | Path, **settings: str) -> None:
+    ran = subprocess.run([UV, *arguments], env={**os.environ, **settings}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "--no-index"]
+    subprocess.run([*build, "--wheel-dir", folder, ROOT], check=True)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def scheduler_only(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The environment of `photochrom[scheduler]`."""
+    environment = tmp_path_factory.mktemp("scheduler") / "venv"
+    uv("venv", "--quiet", "--python", sys.executable, environment)
+    install = ["pip", "install", "--quiet", "--link-mode", "copy", "--python", environment / "bin" / "python"]
+    uv(*install, "--constraint", ROOT / "requirements.lock", f"photochrom[scheduler] @ file://{wheel}")
+    return environment
+
+
+def run(
+    program: Path, *arguments: str | Path, folder: Path, settings: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    environment = clean_environment(**settings, PYTHONDONTWRITEBYTECODE="1")
+    return subprocess.run(
+        [program, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=240
+    )
+
+
+def test_a_wheel_claims_no_name_but_its_own(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name.partition("/")[0] for name in archive.namelist()}
+    assert {name.partition("-")[0] for name in names} == {"photochrom"}
+
+
+def test_a_scheduler_needs_neither_tensorflow_nor_200_megabytes(scheduler_only: Path) -> None:
+    files = [path for path in scheduler_only.rglob("*") if path.is_file() and not path.is_symlink()]
+    packages = {path.name for path in scheduler_only.glob("lib/*/site-packages/*")}
+
+    assert sum(path.stat().st_size for path in files) < SCHEDULER_MEGABYTES * 1e6
+    assert not {"tensorflow", "keras", "numpy", "cv2"} & packages
+
+
+def test_a_scheduler_alone_submits_and_dispatches(
+    scheduler_only: Path, valkey: ValkeyServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    program = scheduler_only / "bin" / "photochrom"
+    settings = {"PHOTOCHROM_DATABASE_URL": postgresql_url, "PHOTOCHROM_BROKER_URL": valkey.url}
+    write_scan(tmp_path / "scans" / "0001.png", 1)
+    submit = ["submit", tmp_path / "scans", tmp_path / "colour"]
+    for arguments in (["db", "upgrade"], submit):
+        ran = run(program, *arguments, folder=tmp_path, settings=settings)
+        assert ran.returncode == 0, ran.stderr
+
+    with (tmp_path / "log").open("wb") as log:
+        command = [program, "scheduler"]
+        process = subprocess.Popen(command, cwd=tmp_path, env=clean_environment(**settings), stdout=log, stderr=log)
+    wait_until(lambda: "the scheduler runs" in (tmp_path / "log").read_text())
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    assert "photochrom[report]" in (tmp_path / "log").read_text()
+    job = json.loads(run(program, "status", "1", "--json", folder=tmp_path, settings=settings).stdout)[0]
+    assert (job["state"], job["pending"]) == ("running", 1)
+
+
+def test_a_command_says_which_extra_it_lacks(scheduler_only: Path, tmp_path: Path) -> None:
+    program = scheduler_only / "bin" / "photochrom"
+    for arguments, extra in ((["worker"], "report"), (["run", tmp_path, tmp_path / "colour"], "run")):
+        ran = run(program, *arguments, folder=tmp_path, settings={})
+        assert ran.returncode == 2
+        assert ran.stderr.count("\n") == 1
+        assert "pip install 'photochrom[" in ran.stderr, extra
+
+
+def test_a_tool_installed_by_uv_colours_a_folder_beside_a_stranger_of_the_same_name(
+    wheel: Path, tmp_path: Path
+) -> None:
+    tools = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
+    install = ["tool", "install", "--quiet", "--python", sys.executable, "--constraint", ROOT / "requirements.lock"]
+    uv(*install, f"photochrom[run] @ file://{wheel}", **tools)
+    packages = next((tmp_path / "tools").glob("photochrom/lib/*/site-packages"))
+    for name in ("db", "worker", "scheduler"):
+        (packages / f"{name}.py").write_text("raise SystemExit('a stranger')")
+    for number in range(12):
+        write_scan(tmp_path / "scans" / f"{number:02}.png", number)
+
+    ran = run(tmp_path / "bin" / "photochrom", "run", "scans", "colour", folder=tmp_path, settings={})
+
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    assert len(list((tmp_path / "colour").glob("*.png"))) == 12

@@ -1,0 +1,130 @@
+"""The chart, rendered by Helm's own engine: valid for four versions of Kubernetes, and the same as the manifests."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.deploy.files import DEPLOY, DRAIN_SECONDS, MARGIN_SECONDS, documents
+from tests.unit.deploy.schemas import VERSIONS, check
+
+helm = pytest.importorskip("helm_python", reason="no helm-python-sdk for this machine")
+
+CHART = DEPLOY / "helm" / "photochrom"
+VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
+
+
+def render(values: dict[str, Any]) -> list[dict[str, Any]]:
+    with helm.Chart.load(CHART) as chart:
+        chart.validate_schema(values)
+        files = chart.render(values, name="photochrom", namespace="photochrom")
+    texts = [text for name, text in files.items() if name.endswith(".yaml")]
+    return [manifest for text in texts for manifest in yaml.safe_load_all(text) if manifest]
+
+
+def rendered(path: Path) -> list[dict[str, Any]]:
+    return render(yaml.safe_load(path.read_text("utf-8")))
+
+
+def component(manifest: dict[str, Any]) -> tuple[str, str]:
+    """Its kind, and which process it is about; the manifests say the latter in their selectors and pods alone."""
+    spec = manifest.get("spec", {})
+    labels = spec.get("template", {}).get("metadata", {}).get("labels") or spec.get("selector", {}).get(
+        "matchLabels", {}
+    )
+    return manifest["kind"], str(labels.get("app.kubernetes.io/component"))
+
+
+def pod_of(manifest: dict[str, Any]) -> dict[str, Any]:
+    return dict(manifest["spec"]["template"]["spec"])
+
+
+def test_helm_lint_finds_nothing() -> None:
+    for path in VALUES:
+        report = helm.lint(CHART, yaml.safe_load(path.read_text("utf-8")), strict=True, kube_version="v1.34.0")
+        assert report["errors"] == []
+        assert [message for message in report["messages"] if message["severity"] > 1] == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("path", VALUES, ids=lambda path: path.stem)
+def test_every_version_of_kubernetes_takes_it(path: Path, version: str) -> None:
+    manifests = rendered(path)
+    assert len(manifests) >= 5
+    for manifest in manifests:
+        check(manifest, version)
+
+
+def comparable(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a manifest asks for, without what only one of the two ways writes: more labels, a name for each device."""
+    spec = deepcopy(manifest["spec"])
+    text = yaml.safe_dump(spec).replace("photochrom-worker-gpu", "photochrom-worker")
+    spec = yaml.safe_load(text.replace("registry.example.org/photochrom:gpu", "photochrom"))
+    _drop(spec, {"app.kubernetes.io/instance", "photochrom/device", "checksum/settings", "imagePullPolicy"})
+    return dict(spec)
+
+
+def _drop(value: Any, names: set[str]) -> None:
+    for name in names & set(value) if isinstance(value, dict) else ():
+        del value[name]
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _drop(part, names)
+
+
+def test_it_asks_for_what_the_manifests_ask_for() -> None:
+    names = documents("kubernetes/kustomization.yaml")[0]["resources"]
+    plain = [manifest for name in names for manifest in documents(f"kubernetes/{name}") if "spec" in manifest]
+    chart = [manifest for manifest in render({}) if "spec" in manifest]
+    assert len(plain) == len(chart)
+    for manifest in plain:
+        if manifest["kind"] in ("TriggerAuthentication", "ScaledObject"):
+            [same] = [other for other in chart if other["kind"] == manifest["kind"]]
+        else:
+            [same] = [other for other in chart if component(other) == component(manifest)]
+        assert comparable(same) == comparable(manifest)
+
+
+@pytest.mark.parametrize("path", VALUES, ids=lambda path: path.stem)
+def test_every_pod_is_locked_up_and_a_worker_has_time_to_drain(path: Path) -> None:
+    for manifest in (each for each in rendered(path) if each["kind"] in ("Deployment", "Job")):
+        pod = pod_of(manifest)
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+        if component(manifest)[1] == "worker":
+            assert pod["terminationGracePeriodSeconds"] >= DRAIN_SECONDS + MARGIN_SECONDS
+
+
+def test_each_device_has_its_own_image_machines_and_scaling() -> None:
+    manifests = rendered(CHART / "ci" / "devices-values.yaml")
+    workers = {
+        each["metadata"]["name"]: pod_of(each) for each in manifests if component(each) == ("Deployment", "worker")
+    }
+    cpu, gpu = workers["photochrom-worker-cpu"], workers["photochrom-worker-gpu"]
+
+    assert cpu["containers"][0]["image"] == "registry.example.org/photochrom:cpu"
+    assert "@sha256:" in gpu["containers"][0]["image"]
+    assert "nvidia.com/gpu" not in cpu["containers"][0]["resources"]["limits"]
+    assert gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert cpu["nodeSelector"] == {"pool": "spot"}
+    assert len([each for each in manifests if each["kind"] == "ScaledObject"]) == 2
+
+
+def test_without_keda_there_are_as_many_workers_as_are_asked_for() -> None:
+    manifests = rendered(CHART / "ci" / "plain-values.yaml")
+    [worker] = [each for each in manifests if component(each) == ("Deployment", "worker")]
+
+    assert worker["spec"]["replicas"] == 2
+    assert not [each for each in manifests if each["apiVersion"].startswith("keda.sh")]
+
+
+def test_a_mistyped_value_is_refused() -> None:
+    wrong: tuple[dict[str, Any], ...] = (
+        {"imagee": {}},
+        {"image": {"digest": "latest"}},
+        {"settings": {"photochrom_log": "x"}},
+    )
+    for values in wrong:
+        with pytest.raises(helm.HelmError):
+            render(values)

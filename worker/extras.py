@@ -1,0 +1,44 @@
+"""The optional parts of an installation: which extra brings a Python package that is missing here."""
+
+from importlib.util import find_spec
+
+from worker.errors import UsageError
+
+# By the package's import name; pyproject.toml says what each extra holds.
+_EXTRA_OF = {
+    "PIL": "report",
+    "apprise": "web",
+    "c2pa": "c2pa",
+    "cv2": "report",
+    "fastapi": "web",
+    "imagecodecs": "report",
+    "keras": "worker",
+    "matplotlib": "report",
+    "numpy": "report",
+    "opentelemetry": "traces",
+    "psutil": "run",
+    "psycopg": "postgresql",
+    "pyarrow": "archive",
+    "pyvips": "report",
+    "skimage": "train",
+    "sklearn": "standalone",
+    "tensorflow": "worker",
+    "uvicorn": "web",
+}
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported here; it is not imported."""
+    return find_spec(package) is not None
+
+
+def missing_extra(error: ModuleNotFoundError) -> UsageError | None:
+    """What to install, for a package that an extra brings; None for any other, which is a mistake in the code."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _EXTRA_OF:
+        return None
+    extra = _EXTRA_OF[package]
+    return UsageError(
+        f"this installation has no Python package {package}, which this command needs; "
+        f"install Photochrom with its extra: pip install 'photochrom[{extra}]'"
+    )
