@@ -11,6 +11,7 @@ from scheduler.report.plain_text import without_credentials, without_key
 from worker.errors import PhotochromError
 from worker.scans.format_names import FIRST_BYTES, format_of_content
 from worker.scans.reading.loading import load
+from worker.scans.reading.scan_file import ScanLimits, open_scan_file
 
 THUMBNAIL_PIXELS = 420  # the longer side
 # 48 thumbnails of this size, in base64, are 3.2 MB of the report's 5 MB, whatever the scans look like.
@@ -49,7 +50,8 @@ def _small(path: Path) -> pyvips.Image:
         if format_of_content(file.read(FIRST_BYTES)) != "jp2":
             return pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, **how)
     try:
-        return load(path, path.name, "jp2").thumbnail_image(THUMBNAIL_PIXELS, **how).copy_memory()
+        scan_file = open_scan_file(path, path.name, ScanLimits(FETCH_BYTES, 1 << 40))
+        return load(scan_file).thumbnail_image(THUMBNAIL_PIXELS, **how).copy_memory()
     finally:
         path.with_name(path.name + ".unpacked").unlink(missing_ok=True)
 

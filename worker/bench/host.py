@@ -15,7 +15,17 @@ import pyvips
 from numpy.typing import NDArray
 
 from worker.bench.lines import answer
-from worker.scans import OutputOptions, Scan, ScanLimits, Square, compose, configure_libraries, open_scan, probe
+from worker.scans import (
+    OpenScan,
+    OutputOptions,
+    ScanLimits,
+    Square,
+    compose,
+    configure_libraries,
+    open_scan,
+    open_scan_file,
+    probe_pages,
+)
 from worker.scans.reading.colour_detection import coloured_share
 from worker.scans.writing.encode import write_image
 from worker.system.parent_watch import end_with_parent
@@ -37,7 +47,7 @@ class HostBench:
         configure_libraries()
         self._output, self._ab = folder / "output", smooth_ab()
         self._paths: list[Path] = []
-        self._ready: tuple[Scan, Square, pyvips.Image] | None = None
+        self._ready: tuple[OpenScan, Square, pyvips.Image] | None = None
 
     def take(self, paths: list[str]) -> int:
         """The scans to work on, in turn; the first is opened for `compose` and `encode`."""
@@ -70,10 +80,10 @@ class HostBench:
 
     def _one_scan(self) -> None:
         self._paths = [*self._paths[1:], self._paths[0]]
-        path = self._paths[0]
-        header = probe(path, "scan", _LIMITS)
-        coloured_share(path, "scan", header.format)
-        scan = Scan("scan", path, header)
+        file = open_scan_file(self._paths[0], "scan", _LIMITS)
+        header = probe_pages(file, _LIMITS)[0]
+        coloured_share(file)
+        scan = OpenScan(file, header)
         square = scan.square(picture=scan.find_picture())
         compose(scan, square, self._ab, _JPEG, self._output)
 
@@ -84,7 +94,7 @@ class HostBench:
             scans += 1
         return {"scans": scans, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
 
-    def _prepared(self) -> tuple[Scan, Square, pyvips.Image]:
+    def _prepared(self) -> tuple[OpenScan, Square, pyvips.Image]:
         assert self._ready is not None, "take comes first"
         return self._ready
 

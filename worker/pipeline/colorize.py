@@ -18,7 +18,18 @@ from worker.inference.colour_options import ColourOptions
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.measurements import add_up, timed
 from worker.pipeline.stages import Stage
-from worker.scans import OutputOptions, Scan, ScanHeader, ScanLimits, Square, compose, content_type, probe_pages
+from worker.scans import (
+    OpenScan,
+    OutputOptions,
+    ScanFile,
+    ScanHeader,
+    ScanLimits,
+    Square,
+    compose,
+    content_type,
+    open_scan_file,
+    probe_pages,
+)
 from worker.scans.metadata.provenance import Provenance
 from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
 from worker.scans.writing.multi_page import PageWriter
@@ -57,17 +68,18 @@ class Pipeline:
         with tempfile.TemporaryDirectory(prefix="photochrom-scan-", dir=self.scratch_folder) as folder:
             source, output = Path(folder, "source"), Path(folder, "output")
             self._fetch(scan, source, measured)
-            headers = self._probe(scan, source, measured)
+            file = open_scan_file(source, scan.source_key, self.limits)
+            headers = self._probe(file, measured)
             if scan.skip_colour:
-                self._refuse_colour(source, scan.source_key, headers)
+                self._refuse_colour(file, headers)
             if len(headers) == 1:
-                self._colorize_page(scan, source, headers[0], output, measured)
+                self._colorize_page(scan, file, headers[0], output, measured)
             else:
-                self._colorize_pages(scan, source, headers, output, measured)
+                self._colorize_pages(scan, file, headers, output, measured)
             self._store(scan, output, measured)
 
     def _colorize_pages(
-        self, scan: Assignment, source: Path, headers: tuple[ScanHeader, ...], output: Path, measured: Measured
+        self, scan: Assignment, file: ScanFile, headers: tuple[ScanHeader, ...], output: Path, measured: Measured
     ) -> None:
         """One page after the other into one TIFF; the row's picture is the first page's, its colourfulness the mean."""
         if scan.output.format != "tiff":
@@ -77,27 +89,27 @@ class Pipeline:
         as_page = replace(scan, output=replace(scan.output, is_page=True))
         for header in headers:
             part, of_page = output.with_name("page"), Measured(source_sha256=measured.source_sha256)
-            self._colorize_page(as_page, source, header, part, of_page)
+            self._colorize_page(as_page, file, header, part, of_page)
             pages.add(part)
             all_measured.append(of_page)
         add_up(measured, all_measured)
 
     def _colorize_page(
-        self, scan: Assignment, source: Path, header: ScanHeader, output: Path, measured: Measured
+        self, scan: Assignment, file: ScanFile, header: ScanHeader, output: Path, measured: Measured
     ) -> None:
         with self.budget.holding(header.decoded_bytes):
-            opened, square = self._open(scan, source, header, measured)
+            opened, square = self._open(file, header, measured)
             prediction = self._predict(scan, square, measured)
             self._compose(opened, square, prediction, scan, output, measured)
             opened.discard()
 
-    def _refuse_colour(self, path: Path, key: str, headers: tuple[ScanHeader, ...]) -> None:
+    def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> None:
         """One page in colour is enough: it would lose its own."""
         for number, header in enumerate(headers, 1):
             with self.budget.holding(header.decoded_bytes):
-                share = coloured_share(path, key, header.format, header.page)
+                share = coloured_share(file, header.page)
             if share >= COLOURED_SHARE:
-                what = key if len(headers) == 1 else f"page {number} of {key}"
+                what = file.key if len(headers) == 1 else f"page {number} of {file.key}"
                 message = f"{what} is in colour already, {share:.0%} of it; expected grey, or --colour-scans colourize"
                 raise ScanError("already_colour", message, permanent=True)
 
@@ -106,16 +118,16 @@ class Pipeline:
             got = self.source.fetch(scan.source_key, path, etag=scan.source_etag, max_bytes=self.limits.max_bytes)
         measured.source_bytes, measured.source_sha256 = got.bytes, got.sha256
 
-    def _probe(self, scan: Assignment, path: Path, measured: Measured) -> tuple[ScanHeader, ...]:
-        headers = probe_pages(path, scan.source_key, self.limits)
+    def _probe(self, file: ScanFile, measured: Measured) -> tuple[ScanHeader, ...]:
+        headers = probe_pages(file, self.limits)
         first = headers[0]
         measured.width, measured.height, measured.bit_depth = first.width, first.height, first.bit_depth
         measured.pages = len(headers)
         return headers
 
-    def _open(self, scan: Assignment, path: Path, header: ScanHeader, measured: Measured) -> tuple[Scan, Square]:
+    def _open(self, file: ScanFile, header: ScanHeader, measured: Measured) -> tuple[OpenScan, Square]:
         with timed(measured, Stage.OPEN):
-            opened = Scan(scan.source_key, path, header)
+            opened = OpenScan(file, header)
             picture = opened.find_picture() if self.find_borders else None
             if picture:
                 measured.picture_left, measured.picture_top = picture.left, picture.top
@@ -135,7 +147,7 @@ class Pipeline:
 
     def _compose(
         self,
-        opened: Scan,
+        opened: OpenScan,
         square: Square,
         prediction: Prediction,
         scan: Assignment,

@@ -19,8 +19,9 @@ from worker.scans.format_names import FORMATS, OutputOptions, content_type, is_s
 if TYPE_CHECKING:
     from worker.scans.geometry import Box
     from worker.scans.reading.model_input import SQUARE_SIZE, Square
-    from worker.scans.reading.probe import ScanHeader, ScanLimits, probe, probe_pages
-    from worker.scans.reading.scan import Scan, open_scan
+    from worker.scans.reading.probe import ScanHeader, probe, probe_pages
+    from worker.scans.reading.scan import OpenScan, open_scan
+    from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
     from worker.scans.vips import configure_libraries
     from worker.scans.writing.compose import Composed, compose
 
@@ -29,8 +30,9 @@ __all__ = [
     "SQUARE_SIZE",
     "Box",
     "Composed",
+    "OpenScan",
     "OutputOptions",
-    "Scan",
+    "ScanFile",
     "ScanHeader",
     "ScanLimits",
     "Square",
@@ -39,6 +41,7 @@ __all__ = [
     "content_type",
     "is_scan_key",
     "open_scan",
+    "open_scan_file",
     "output_format",
     "output_key",
     "probe",
@@ -49,8 +52,9 @@ _HOMES = {
     "worker.scans.writing.compose": ("Composed", "compose"),
     "worker.scans.geometry": ("Box",),
     "worker.scans.reading.model_input": ("SQUARE_SIZE", "Square"),
-    "worker.scans.reading.probe": ("ScanHeader", "ScanLimits", "probe", "probe_pages"),
-    "worker.scans.reading.scan": ("Scan", "open_scan"),
+    "worker.scans.reading.probe": ("ScanHeader", "probe", "probe_pages"),
+    "worker.scans.reading.scan": ("OpenScan", "open_scan"),
+    "worker.scans.reading.scan_file": ("ScanFile", "ScanLimits", "open_scan_file"),
     "worker.scans.vips": ("configure_libraries",),
 }
 

@@ -9,9 +9,9 @@ COMPRESSIONS = ("deflate", "lzw", "none")  # of TIFF outputs, each without loss
 
 # Of outputs, the canonical one first. A WebP is only ever the output of a WebP.
 _EXTENSIONS = {
-    "jpeg": ("jpg", "jpeg"),
+    "jpeg": ("jpg", "jpeg", "jpe", "jfif", "jif", "jfi"),
     "png": ("png",),
-    "tiff": ("tif", "tiff"),
+    "tiff": ("tif", "tiff", "btf", "tf8"),
     "jp2": ("jp2", "jpx", "jpf"),
     "webp": ("webp",),
 }

@@ -1,6 +1,7 @@
 """libvips and OpenCV set for a process that works on several scans at once; libvips' errors as ScanErrors."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import pyvips
 
 from worker.errors import ScanError
 
+_SAYS_NOTHING = re.compile("^unable to |: (read|load|write) error$")
 _LOADERS = (
     "VipsForeignLoadJpegFile",
     "VipsForeignLoadPngFile",
@@ -40,6 +42,11 @@ def configure_libraries(threads: int = 1) -> None:
         pyvips.operation_block_set(loader, False)
 
 
+def cleared_errors() -> None:
+    """Forget what libvips said of earlier files: its error buffer is one for the whole process."""
+    pyvips.vips_lib.vips_error_clear()
+
+
 @contextmanager
 def writing(key: str) -> Iterator[None]:
     """Turn what libvips and the disk say while an output is written into a ScanError that may pass."""
@@ -52,6 +59,7 @@ def writing(key: str) -> Iterator[None]:
 
 
 def last_line(error: Exception) -> str:
-    """libvips' own words in one line, for the end of a message."""
+    """libvips' own words in one line, for the end of a message: the last ones that say more than that it failed."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    telling = [line for line in lines if not _SAYS_NOTHING.search(line)]
+    return (telling or lines or [type(error).__name__])[-1]

@@ -6,8 +6,9 @@ from pathlib import Path
 import pyvips
 
 from worker.errors import ScanError
-from worker.scans import ScanLimits, probe
+from worker.scans import ScanFile, ScanLimits, open_scan_file, probe_pages
 from worker.scans.reading.loading import load, reading
+from worker.scans.reading.strictness import decoded
 from worker.scans.vips import last_line
 
 THUMBNAIL_SIDES = {"small": 480, "large": 1600}  # pixels of the longer side
@@ -25,33 +26,38 @@ class Pyramid:
 
 def thumbnail(path: Path, key: str, limits: ScanLimits, size: str, target: Path) -> None:
     """An sRGB JPEG without metadata at `target`. Raises ScanError as a worker would."""
-    header = probe(path, key, limits)
+    file = open_scan_file(path, key, limits)
+    probe_pages(file, limits)
     side = THUMBNAIL_SIDES[size]
-    with reading(path, key, header.format):
-        small = _reduced(path, key, header.format, side)
+    with reading(file):
+        small = _reduced(file, side)
         _flat(small).jpegsave(str(target), Q=_QUALITY[size], keep="none", optimize_coding=True)
 
 
 def make_pyramid(path: Path, key: str, limits: ScanLimits, target: Path) -> Pyramid:
     """A TIFF at `target` whose pages are the levels, each in JPEG tiles; one pass in bounded memory."""
-    header = probe(path, key, limits)
-    with reading(path, key, header.format):
-        image = load(path, key, header.format)
-        if image.get_typeof("orientation") and image.get("orientation") > 1:
-            image = _any_row_of(image, path).autorot()
-        image = _flat(image)
-        image.tiffsave(
-            str(target),
-            tile=True,
-            tile_width=TILE_PIXELS,
-            tile_height=TILE_PIXELS,
-            pyramid=True,
-            compression="jpeg",
-            Q=_TILE_QUALITY,
-            bigtiff=True,
-            keep="none",
-        )
+    file = open_scan_file(path, key, limits)
+    probe_pages(file, limits)
+    with reading(file):
+        decoded(file, lambda: _save_pyramid(file, target))
     return read_pyramid(target)
+
+
+def _save_pyramid(file: ScanFile, target: Path) -> None:
+    image = load(file)
+    if image.get_typeof("orientation") and image.get("orientation") > 1:
+        image = _any_row_of(image, file.path).autorot()
+    _flat(image).tiffsave(
+        str(target),
+        tile=True,
+        tile_width=TILE_PIXELS,
+        tile_height=TILE_PIXELS,
+        pyramid=True,
+        compression="jpeg",
+        Q=_TILE_QUALITY,
+        bigtiff=True,
+        keep="none",
+    )
 
 
 def read_pyramid(path: Path) -> Pyramid:
@@ -79,12 +85,12 @@ def tile(path: Path, level: int, column: int, row: int) -> bytes:
         raise ScanError("unreadable", f"the tile can't be read ({last_line(error)})", permanent=False) from None
 
 
-def _reduced(path: Path, key: str, format: str, side: int) -> pyvips.Image:
+def _reduced(file: ScanFile, side: int) -> pyvips.Image:
     """Decoders that can are asked for a small picture at once; JPEG 2000 is unpacked first."""
     how = {"height": side, "size": "down"}
-    if format == "jp2":
-        return load(path, key, format).thumbnail_image(side, **how)
-    return pyvips.Image.thumbnail(str(path), side, **how)
+    if file.format == "jp2":
+        return load(file).thumbnail_image(side, **how)
+    return pyvips.Image.thumbnail(str(file.path), side, **how)
 
 
 def _flat(image: pyvips.Image) -> pyvips.Image:

@@ -11,11 +11,11 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from worker.scans import Composed, OutputOptions, Scan, ScanLimits, compose, configure_libraries, open_scan
+from worker.scans import Composed, OpenScan, OutputOptions, ScanLimits, compose, configure_libraries, open_scan
 
 LIMITS = ScanLimits(max_bytes=1 << 30, max_pixels=10**9)
 
-Opener = Callable[..., Scan]  # (bytes, key)
+Opener = Callable[..., OpenScan]  # (bytes, key)
 Array = NDArray[Any]
 
 
@@ -28,7 +28,7 @@ def _libraries() -> None:
 def opened(tmp_path: Path) -> Opener:
     """Open bytes as the scan of a key."""
 
-    def open_bytes(data: bytes, key: str = "box/0001.tif") -> Scan:
+    def open_bytes(data: bytes, key: str = "box/0001.tif") -> OpenScan:
         path = tmp_path / "source"
         path.write_bytes(data)
         return open_scan(path, key, LIMITS)
@@ -48,17 +48,17 @@ def colours(size: int = 400, strength: float = 40) -> NDArray[np.float32]:
     return (strength * np.dstack([np.sin(6 * x + 3 * y), np.cos(5 * y - 4 * x)])).astype(np.float32)
 
 
-def grey_of(scan: Scan) -> Array:
+def grey_of(scan: OpenScan) -> Array:
     """The whole scan as sRGB grey (height, width)."""
     return np.concatenate([strip[..., 0] for strip in scan.strips(16)])
 
 
-def alpha_of(scan: Scan) -> Array:
+def alpha_of(scan: OpenScan) -> Array:
     return np.concatenate([strip[..., 1] for strip in scan.strips(16)])
 
 
 def write_colour(
-    scan: Scan, folder: Path, format: str, ab: NDArray[np.float32] | None = None
+    scan: OpenScan, folder: Path, format: str, ab: NDArray[np.float32] | None = None
 ) -> tuple[Array, Composed]:
     """Compose the scan and read the output back: (height, width, 3 or 4), and what compose said of it."""
     path = folder / f"output.{format}"

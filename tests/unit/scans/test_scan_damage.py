@@ -33,7 +33,9 @@ ERROR_CODES = {"unreadable", "truncated", "unsupported", "too_large", "empty"}
 def test_a_file_cut_short_anywhere_fails_as_truncated(kind: str, opened: Opener) -> None:
     data = WHOLE[kind]
     opened(data)
-    for length in [*np.linspace(8, len(data) - 1, 40).astype(int), len(data) - 2]:
+    # Where the directory comes last, the file's last bytes say that no other one follows: pixels don't need them.
+    longest = len(data) - (5 if "directory last" in kind else 1)
+    for length in [*np.linspace(8, longest, 40).astype(int), longest - 1]:
         with pytest.raises(ScanError) as failed:
             opened(data[:length])
         assert failed.value.code == "truncated", (length, failed.value.message)

@@ -148,5 +148,5 @@ def test_a_second_packet_and_a_box_too_long_to_read_are_named(opened: Opener, mo
     long = boxes.box(b"xml ", b"<a>" + b"." * 2000) + boxes.box(b"free", bytes(2000))
     monkeypatch.setattr(boxes, "_MOST_BYTES", 1000)
     scan = opened(data[:at] + b"".join(packets) + long + data[at:], "a.jp2")
-    metadata = read_metadata(scan.path, "jp2")
+    metadata = read_metadata(scan.file)
     assert (metadata.xmp, metadata.lost) == (b"<first/>", ["JPEG 2000 box uuid", "JPEG 2000 box xml"])

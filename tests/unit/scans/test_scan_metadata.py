@@ -60,9 +60,9 @@ def test_a_scan_that_is_turned_upright_has_its_resolution_turned_too(
 
     again = open_scan(tmp_path / "output", "a", LIMITS)
     said = again.header_image()
-    found = (said.xres, said.yres) if format != "webp" else read_metadata(again.path, "webp").per_millimetre
+    found = (said.xres, said.yres) if format != "webp" else read_metadata(again.file).per_millimetre
     assert np.array(found) * 25.4 == pytest.approx(expected, abs=0.1)
-    main = read_metadata(again.path, again.format).exif.main
+    main = read_metadata(again.file).exif.main
     assert [main[tag].numbers()[0] / main[tag].numbers()[1] for tag in (282, 283) if tag in main] in (
         [], pytest.approx(expected, abs=0.1), pytest.approx([each / 2.54 for each in expected], abs=0.1)
     )  # fmt: skip

@@ -46,16 +46,16 @@ DAMAGED = {
 @pytest.mark.parametrize("lost", DAMAGED)
 def test_a_text_that_can_not_be_read_is_named(lost: str, opened: Opener) -> None:
     scan = opened(behind(PNG, *DAMAGED[lost]), "a.png")
-    metadata = read_metadata(scan.path, "png")
+    metadata = read_metadata(scan.file)
     assert (metadata.lost, metadata.texts, metadata.xmp) == ([lost], [], None)
 
 
 def test_the_language_of_a_text_is_named_as_lost_and_its_text_is_kept(opened: Opener) -> None:
     scan = opened(behind(PNG, b"iTXt", b"Title\0\0\0it\0Titolo\0Una via"), "a.png")
-    metadata = read_metadata(scan.path, "png")
+    metadata = read_metadata(scan.file)
     assert (metadata.lost, metadata.texts) == (["language of the text Title"], [("Title", b"Una via")])
 
 
 def test_of_two_blocks_of_exif_the_first_counts_and_the_other_is_named(opened: Opener) -> None:
     scan = opened(behind(said(PNG, eXIf=turned()), b"eXIf", turned()), "a.png")
-    assert read_metadata(scan.path, "png").lost == ["PNG chunk eXIf"]
+    assert read_metadata(scan.file).lost == ["PNG chunk eXIf"]

@@ -198,4 +198,4 @@ def test_a_turned_scan_too_large_to_hold_is_read_alike(
     np.testing.assert_array_equal(grey_of(streamed), expected)
     np.testing.assert_allclose(streamed.square().lightness, held.square().lightness, atol=1.5)
     streamed.discard()
-    assert [path.name for path in streamed.path.parent.iterdir()] == ["source"]
+    assert [path.name for path in streamed.file.path.parent.iterdir()] == ["source"]

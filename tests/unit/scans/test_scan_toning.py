@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from tests.unit.scans.conftest import pillow_bytes, tiff_bytes
+from tests.unit.scans.conftest import LIMITS, pillow_bytes, tiff_bytes
+from worker.scans import open_scan_file
 from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
 
 Array = NDArray[Any]
@@ -59,42 +60,42 @@ def levels(colours: Array) -> Array:
     return rounded
 
 
-def share(data: bytes, format: str, folder: Path) -> float:
+def share(data: bytes, folder: Path) -> float:
     path = folder / "scan"
     path.write_bytes(data)
-    return coloured_share(path, "a", format)
+    return coloured_share(open_scan_file(path, "a", LIMITS))
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
 def test_a_colour_photograph_is_in_colour(name: str, format: str, tmp_path: Path) -> None:
-    assert share(pillow_bytes(photograph(name), format), format.lower(), tmp_path) >= COLOURED_SHARE
+    assert share(pillow_bytes(photograph(name), format), tmp_path) >= COLOURED_SHARE
 
 
 @pytest.mark.parametrize("toned", [sepia, cyanotype, faded, noisy, stamped])
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_a_toned_print_is_not(toned: Callable[[Array], Array], name: str, tmp_path: Path) -> None:
-    assert share(pillow_bytes(levels(toned(grey(name))), "JPEG", quality=80), "jpeg", tmp_path) < COLOURED_SHARE
+    assert share(pillow_bytes(levels(toned(grey(name))), "JPEG", quality=80), tmp_path) < COLOURED_SHARE
 
 
 def test_at_48_bits_too(tmp_path: Path) -> None:
     colour = photograph("astronaut").astype(np.uint16) * 257
-    assert share(tiff_bytes(colour, photometric="rgb"), "tiff", tmp_path) >= COLOURED_SHARE
+    assert share(tiff_bytes(colour, photometric="rgb"), tmp_path) >= COLOURED_SHARE
     toned = (sepia(grey()).clip(0, 1) * 65535).astype(np.uint16)
-    assert share(tiff_bytes(toned, photometric="rgb"), "tiff", tmp_path) < COLOURED_SHARE
+    assert share(tiff_bytes(toned, photometric="rgb"), tmp_path) < COLOURED_SHARE
 
 
 def test_a_grey_file_has_no_colour_at_all(tmp_path: Path) -> None:
-    assert share(pillow_bytes(levels(grey()), "PNG"), "png", tmp_path) == 0
+    assert share(pillow_bytes(levels(grey()), "PNG"), tmp_path) == 0
 
 
 def test_colours_that_nobody_sees_do_not_count(tmp_path: Path) -> None:
     hidden = np.dstack([photograph("astronaut"), np.zeros((512, 512), np.uint8)])
     hidden[:, :200, :3], hidden[:, :200, 3] = levels(grey())[:, :200, None], 255
-    assert share(pillow_bytes(Image.fromarray(hidden), "PNG"), "png", tmp_path) < COLOURED_SHARE
+    assert share(pillow_bytes(Image.fromarray(hidden), "PNG"), tmp_path) < COLOURED_SHARE
 
 
 def test_a_profile_that_is_another_devices_does_no_harm(tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.fromarray(photograph("astronaut")).save(out, "PNG", icc_profile=b"no profile")
-    assert share(out.getvalue(), "png", tmp_path) >= COLOURED_SHARE
+    assert share(out.getvalue(), tmp_path) >= COLOURED_SHARE

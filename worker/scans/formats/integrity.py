@@ -2,7 +2,7 @@
 
 libvips' messages differ between decoders and its error buffer is shared by all threads, so whether a file is cut
 short is read from the file itself. PNG: ISO/IEC 15948, 5.3, and for animations its 3rd edition, 11.3.4; WebP:
-RFC 9649, 2.3 and 2.7; TIFF: see tiff_structure; JPEG 2000: see jp2_boxes.
+RFC 9649, 2.3 and 2.7; TIFF: see tiff.layout; JPEG 2000: see jp2.boxes.
 """
 
 import os
@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from worker.scans.formats.errors import EndsEarly, FormatError, UnsupportedKind
 from worker.scans.formats.jp2.boxes import read_boxes
-from worker.scans.formats.tiff.layout import Beyond, TiffPage, read_directories
+from worker.scans.formats.jpeg.holes import hole_at
+from worker.scans.formats.tiff.layout import TiffPage, read_layout
 
-MOST_TILES_ACROSS = 2048  # the time that libvips takes for a row of tiles grows with the square of their number
-_MOST_CHUNKS = 10_000_000
+MAX_TILES_ACROSS = 2048  # the time that libvips takes for a row of tiles grows with the square of their number
+_MAX_CHUNKS = 10_000_000
 _TAIL_BYTES = 4096
 _END_OF_JPEG = b"\xff\xd9"
 
@@ -32,6 +34,8 @@ class Structure:
     pages: tuple[int, ...] = (0,)
     tiff_pages: dict[int, TiffPage] = field(default_factory=dict)
     damage: str | None = None  # what can't be, in words
+    unsupported: str | None = None  # what is not read here, in words
+    lost: tuple[str, ...] = ()  # what could not be followed behind the pictures, in words
     frames: int = 1  # of an animation
     tiles_across: int = 0
 
@@ -49,26 +53,32 @@ def read_structure(path: Path, format: str) -> Structure:
     with path.open("rb") as file:
         try:
             return read(file, size)
-        except Beyond as beyond:
-            return Structure(size, beyond.end)
+        except EndsEarly as cut:
+            return Structure(size, cut.end)
+        except UnsupportedKind as kind:
+            return Structure(size, 0, unsupported=str(kind))
+        except FormatError as damage:
+            return Structure(size, 0, damage=str(damage))
 
 
 def _jpeg_structure(file: BinaryIO, size: int) -> Structure:
     """Only its end says that a JPEG is whole, and bytes that belong to no image may follow that."""
     file.seek(max(0, size - _TAIL_BYTES))
-    return Structure(size, size if _END_OF_JPEG in file.read() else size + len(_END_OF_JPEG))
+    end = size if _END_OF_JPEG in file.read() else size + len(_END_OF_JPEG)
+    hole = hole_at(file)
+    return Structure(size, end, damage=None if hole is None else f"from byte {hole:,} on, its pixels are zeros")
 
 
 def _png_structure(file: BinaryIO, size: int) -> Structure:
     at, frames = 8, 1
-    for _ in range(_MOST_CHUNKS):
-        length, kind = struct.unpack(">I4s", _read(file, size, at, 8))
-        if kind == b"acTL":
+    for _ in range(_MAX_CHUNKS):
+        length, name = struct.unpack(">I4s", _read(file, size, at, 8))
+        if name == b"acTL":
             (frames,) = struct.unpack(">I", _read(file, size, at + 8, 4))
-        at += 12 + length  # with its length, kind and checksum
+        at += 12 + length  # with its length, name and checksum
         if at > size:
-            raise Beyond(at)
-        if kind == b"IEND":
+            raise EndsEarly(at)
+        if name == b"IEND":
             break
     return Structure(size, at, frames=frames)
 
@@ -78,27 +88,29 @@ def _webp_structure(file: BinaryIO, size: int) -> Structure:
     if end > size:
         return Structure(size, end)
     at, frames = 12, 0
-    while at + 8 <= end and frames < _MOST_CHUNKS:
-        kind, length = struct.unpack("<4sI", _read(file, size, at, 8))
-        frames += kind == b"ANMF"
+    while at + 8 <= end and frames < _MAX_CHUNKS:
+        name, length = struct.unpack("<4sI", _read(file, size, at, 8))
+        frames += name == b"ANMF"
         at += 8 + length + length % 2
     return Structure(size, end, frames=max(1, frames))
 
 
 def _tiff_structure(file: BinaryIO, size: int) -> Structure:
-    all_pages = read_directories(file, size)
+    layout = read_layout(file)
+    pages = layout.pages
     return Structure(
         size,
-        expected_bytes=max((page.pixels_end for page in all_pages), default=0),
-        pages=tuple(number for number, page in enumerate(all_pages) if not page.is_reduced) or (0,),
-        tiff_pages=dict(enumerate(all_pages)),
-        damage=next((page.damage for page in all_pages if page.damage), None),
-        tiles_across=max((page.tiles_across for page in all_pages), default=0),
+        expected_bytes=max((page.pixels_end for page in pages), default=0),
+        pages=tuple(number for number, page in enumerate(pages) if not page.is_reduced) or (0,),
+        tiff_pages=dict(enumerate(pages)),
+        damage=next((page.damage for page in pages if page.damage), None) if pages else "it has no directory",
+        lost=tuple(layout.lost),
+        tiles_across=max((page.place.across for page in pages if page.is_tiled), default=0),
     )
 
 
 def _read(file: BinaryIO, size: int, at: int, length: int) -> bytes:
     if at + length > size:
-        raise Beyond(at + length)
+        raise EndsEarly(at + length)
     file.seek(at, os.SEEK_SET)
     return file.read(length)

@@ -9,14 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.scans.formats import resolution, webp
+from worker.scans.formats.errors import FormatError
 from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jpeg import segments
 from worker.scans.formats.png import chunks
-from worker.scans.formats.tiff.ifd_reader import read_exif
-from worker.scans.formats.tiff.layout import alpha_among
-from worker.scans.formats.tiff.tags import Exif, Tags, TagsError, Value
+from worker.scans.formats.tiff.exif import read_exif
+from worker.scans.formats.tiff.layout import TiffPage, alpha_among
+from worker.scans.formats.tiff.tags import FRACTION, Exif, Tag, Tags, Value
 from worker.scans.metadata import photoshop, xmp
 from worker.scans.metadata.photoshop import Resource
+from worker.scans.reading.scan_file import ScanFile
 
 # Of pixels and their arrangement (TIFF 6.0; libtiff), which an output has its own of.
 _STRUCTURE = {
@@ -24,10 +26,9 @@ _STRUCTURE = {
     *(290, 291, 292, 293, 297, 300, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 326, 327, 328, 332, 334, 336),
     *(338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 34675),
 }
-_XMP, _IPTC, _RESOURCES = 700, 33723, 34377
-_EXTRA_SAMPLES = 338
-_MORE_PIXELS = {330, 37724}  # other pages and Photoshop's layers: offsets that nothing else could hold
-_RESOLUTION, _RESOLUTION_UNIT, _INCH, _FRACTION = (282, 283), 296, 2, 5
+_MORE_PIXELS = {Tag.SUB_IFDS, Tag.PHOTOSHOP_LAYERS}  # other pages and layers: offsets that nothing else could hold
+_RESOLUTION, _INCH = (Tag.X_RESOLUTION, Tag.Y_RESOLUTION), 2
+_UNITS = (1, 2, 3)  # of resolution: none, inch, centimetre; others are damage
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
 _IPTC_MARK = 0x1C  # before each of its fields
 _IPTC_TEXT = "iptc"
@@ -50,17 +51,19 @@ class Metadata:
     def turn(self) -> None:
         """Exchange across and down, for a scan that lies on its side in the file."""
         main, (across, down) = self.exif.main, _RESOLUTION
-        self.exif.main = {{across: down, down: across}.get(tag, tag): value for tag, value in main.items()}
+        turned: dict[int, int] = {across: down, down: across}
+        self.exif.main = {turned.get(tag, tag): value for tag, value in main.items()}
         self.per_millimetre = self.per_millimetre[::-1]
 
 
-def read_metadata(path: Path, format: str, page: int = 0) -> Metadata:
+def read_metadata(file: ScanFile, page: int = 0) -> Metadata:
     """What a scan's file, or a TIFF's page, says; what can't be read of it is in `lost`."""
-    metadata = Metadata()
-    if format == "tiff":
-        _read_tiff(path, metadata, page)
-    else:
-        {"jpeg": _read_jpeg, "png": _read_png, "jp2": _read_jp2, "webp": _read_webp}[format](path, metadata)
+    metadata = Metadata(lost=list(file.structure.lost))
+    if file.format != "tiff":
+        readers = {"jpeg": _read_jpeg, "png": _read_png, "jp2": _read_jp2, "webp": _read_webp}
+        readers[file.format](file.path, metadata)
+    elif tiff_page := file.tiff_page(page):
+        _read_tiff(file.path, metadata, tiff_page)
     return metadata
 
 
@@ -143,50 +146,53 @@ def _read_webp(path: Path, metadata: Metadata) -> None:
             _take_exif(content.removeprefix(segments.EXIF), metadata)
 
 
-def _read_tiff(path: Path, metadata: Metadata, page: int) -> None:
+def _read_tiff(path: Path, metadata: Metadata, page: TiffPage) -> None:
     try:
         with path.open("rb") as file:
-            exif = read_exif(file, page)
-    except TagsError:
+            exif = read_exif(file, page.at)
+    except FormatError:
         _lose(metadata, "TIFF tags (damaged)")
         return
+    metadata.lost += [f"TIFF {words}" for words in exif.lost]
     main = exif.main
     if unread := sorted(tag for tag, value in main.items() if not value.data and tag not in _STRUCTURE | _MORE_PIXELS):
         _lose(metadata, f"TIFF tags {', '.join(map(str, unread))} (empty, or too long to be read)")
         main = {tag: value for tag, value in main.items() if tag not in unread}
-    metadata.xmp = _bytes_of(main, _XMP)
-    _take_resources(_bytes_of(main, _RESOURCES) or b"", metadata)
+    metadata.xmp = _bytes_of(main, Tag.XMP)
+    _take_resources(_bytes_of(main, Tag.PHOTOSHOP_RESOURCES) or b"", metadata)
     metadata.iptc = _iptc_of(main) or metadata.iptc
-    if others := _other_channels(main):
+    if others := len(page.extra_samples) - (alpha_among(page.extra_samples) is not None):
         _lose(metadata, f"{others} of its channels (neither colour nor alpha, such as infrared)")
     if _MORE_PIXELS & set(main):
         _lose(metadata, "TIFF layers or further images")
-    exif.main = {tag: value for tag, value in main.items() if tag not in _STRUCTURE | _MORE_PIXELS}
+    exif.main = _descriptive(main)
     metadata.exif = exif
 
 
-def _other_channels(main: Tags) -> int:
-    """How many of a TIFF's channels `tiff_kinds.colours_and_alpha` leaves out."""
-    extra = main[_EXTRA_SAMPLES].numbers() if _EXTRA_SAMPLES in main else []
-    return len(extra) - (alpha_among(extra) is not None)
+def _descriptive(main: Tags) -> Tags:
+    """The tags that do not speak of pixels and their arrangement, with values that can be."""
+    unit = main.get(Tag.RESOLUTION_UNIT)
+    untrue = {Tag.RESOLUTION_UNIT} if unit and unit.number() not in _UNITS else set()
+    return {tag: value for tag, value in main.items() if tag not in _STRUCTURE | _MORE_PIXELS | untrue}
 
 
 def _take_exif(block: bytes, metadata: Metadata) -> None:
     try:
         exif = read_exif(io.BytesIO(block))
-    except TagsError:
+    except FormatError:
         _lose(metadata, "EXIF (damaged)")
         return
-    exif.main = {tag: value for tag, value in exif.main.items() if tag not in _STRUCTURE}
+    metadata.lost += [f"EXIF: {words}" for words in exif.lost]
+    exif.main = _descriptive(exif.main)
     metadata.exif = exif
     metadata.per_millimetre = _resolution(exif.main) or metadata.per_millimetre
 
 
 def _resolution(main: Tags) -> tuple[float, float] | None:
     """Pixels per millimetre across and down, where the tags say so."""
-    unit = _UNIT_MILLIMETRES.get(main[_RESOLUTION_UNIT].number() if _RESOLUTION_UNIT in main else _INCH)
-    parts = [main[tag].numbers()[:2] for tag in _RESOLUTION if tag in main and main[tag].kind == _FRACTION]
-    if unit is None or len(parts) < len(_RESOLUTION) or not all(len(each) == 2 and all(each) for each in parts):
+    unit = _UNIT_MILLIMETRES.get(main[Tag.RESOLUTION_UNIT].number() if Tag.RESOLUTION_UNIT in main else _INCH)
+    parts = [main[tag].numbers()[:2] for tag in _RESOLUTION if tag in main and main[tag].kind == FRACTION]
+    if unit is None or len(parts) < len(_RESOLUTION) or not all(len(part) == 2 and all(part) for part in parts):
         return None
     across, down = (above / below / unit for above, below in parts)
     return (across, down) if max(across, down) < resolution.MOST_PER_MILLIMETRE else None
@@ -229,12 +235,12 @@ def _bytes_of(main: Tags, tag: int) -> bytes | None:
 def _iptc_of(main: Tags) -> bytes | None:
     """A TIFF's data set. Photoshop and others call it numbers of 32 bits, which it is not: in files whose big end comes
     first, it has then been turned with the byte order, and its first mark tells."""
-    data = _bytes_of(main, _IPTC)
+    data = _bytes_of(main, Tag.IPTC)
     if data and data[0] != _IPTC_MARK and data[3:4] == bytes([_IPTC_MARK]):
         return b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
     return data
 
 
-def _lose(metadata: Metadata, what: str) -> None:
-    if what not in metadata.lost:
-        metadata.lost.append(what)
+def _lose(metadata: Metadata, words: str) -> None:
+    if words not in metadata.lost:
+        metadata.lost.append(words)

@@ -4,22 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from worker.scans.formats import resolution, webp
+from worker.scans.formats.errors import FormatError
 from worker.scans.formats.jp2 import boxes
 from worker.scans.formats.jpeg import segments as jpeg_segments
 from worker.scans.formats.png import chunks as png_chunks
 from worker.scans.formats.tiff.ifd_writer import add_to_tiff, exif_block, keeps_note
-from worker.scans.formats.tiff.tags import (
-    COLOUR_SPACE,
-    INTEROPERABILITY_INDEX,
-    MAKER_NOTE,
-    Exif,
-    Tags,
-    TagsError,
-    Value,
-    fraction,
-    long,
-    short,
-)
+from worker.scans.formats.tiff.tags import BYTE, UNDEFINED, Exif, Tag, Tags, Value, fraction, long, short
 from worker.scans.metadata import photoshop
 from worker.scans.metadata.photoshop import Resource
 from worker.scans.metadata.read import Metadata
@@ -30,16 +20,14 @@ _IN_EXIF = {
     *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 318, 319, 33432),
     *(18246, 18249, 40091, 40092, 40093, 40094, 40095),
 }
-_WIDTH, _HEIGHT = 0xA002, 0xA003  # of the EXIF directory
 _SRGB, _SRGB_INDEX = 1, Value(2, b"R98\0")
-_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT, _INCH = 282, 283, 296, 2
-_BYTES = 1, 7  # TIFF's BYTE and UNDEFINED
+_INCH = 2  # of ResolutionUnit
 
 
 def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height: int) -> tuple[str, ...]:
     """Put metadata into an output of `width` x `height` pixels; returns what it could not take, in words."""
     metadata = replace(metadata, exif=_fitting(metadata.exif, width, height), lost=list(metadata.lost))
-    if MAKER_NOTE in metadata.exif.exif and (format == "tiff" or not keeps_note(metadata.exif)):
+    if Tag.MAKER_NOTE in metadata.exif.exif and (format == "tiff" or not keeps_note(metadata.exif)):
         metadata.lost.append("places within the maker's note (it is there, but has moved)")
     add = {"jpeg": _add_to_jpeg, "png": _add_to_png, "tiff": _add_to_tiff, "jp2": _add_to_jp2, "webp": _add_to_webp}
     add[format](path, metadata)
@@ -48,8 +36,12 @@ def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height
 
 def _fitting(exif: Exif, width: int, height: int) -> Exif:
     """The tags that speak of the pixels made true again."""
-    truths = {COLOUR_SPACE: short(_SRGB), _WIDTH: long(width), _HEIGHT: long(height)}
-    index = {INTEROPERABILITY_INDEX: _SRGB_INDEX} if COLOUR_SPACE in exif.exif else {}
+    truths: Tags = {
+        Tag.COLOR_SPACE: short(_SRGB),
+        Tag.PIXEL_X_DIMENSION: long(width),
+        Tag.PIXEL_Y_DIMENSION: long(height),
+    }
+    index: Tags = {Tag.INTEROPERABILITY_INDEX: _SRGB_INDEX} if Tag.COLOR_SPACE in exif.exif else {}
     return replace(exif, exif=_with(exif.exif, truths), interoperability=_with(exif.interoperability, index))
 
 
@@ -111,7 +103,11 @@ def _add_to_webp(path: Path, metadata: Metadata) -> None:
     exif = _without_strange_tags(metadata)
     if metadata.per_millimetre != resolution.UNKNOWN_RESOLUTION:  # for which a WebP has no other place
         across, down = (fraction(round(each * 25_400), 1000) for each in metadata.per_millimetre)
-        exif.main |= {_X_RESOLUTION: across, _Y_RESOLUTION: down, _RESOLUTION_UNIT: short(_INCH)}
+        exif.main |= {
+            Tag.X_RESOLUTION: across,
+            Tag.Y_RESOLUTION: down,
+            Tag.RESOLUTION_UNIT: short(_INCH),
+        }
     blocks = [(webp.EXIF, exif_block(exif) if exif else b""), (webp.XMP, metadata.xmp or b"")]
     metadata.lost += ["IPTC"] if metadata.iptc else []
     metadata.lost += ["Photoshop resources"] if metadata.resources else []
@@ -121,9 +117,9 @@ def _add_to_webp(path: Path, metadata: Metadata) -> None:
 
 def _add_to_tiff(path: Path, metadata: Metadata) -> None:
     blocks = {
-        700: (_BYTES[0], metadata.xmp),
-        33723: (_BYTES[1], metadata.iptc),
-        34377: (_BYTES[0], photoshop.pack_resources(metadata.resources)),
+        Tag.XMP: (BYTE, metadata.xmp),
+        Tag.IPTC: (UNDEFINED, metadata.iptc),
+        Tag.PHOTOSHOP_RESOURCES: (BYTE, photoshop.pack_resources(metadata.resources)),
     }
     own: Tags = {tag: Value(kind, data) for tag, (kind, data) in blocks.items() if data}
     metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
@@ -132,7 +128,7 @@ def _add_to_tiff(path: Path, metadata: Metadata) -> None:
         return
     try:
         add_to_tiff(path, exif)
-    except TagsError as error:  # of a file of ours: its own directory is beyond all measure
+    except FormatError as error:  # of a file of ours: its own directory is beyond all measure
         metadata.lost.append(f"all tags ({error})")
 
 

@@ -12,21 +12,23 @@ from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+TIFF = "http://ns.adobe.com/tiff/1.0/"
 XMLNS = "http://www.w3.org/2000/xmlns/"
-MOST_BYTES = 16 << 20
-MOST_PORTION = 65_400  # bytes of extended XMP in a segment, as the standard has it
+MAX_BYTES = 16 << 20
+MAX_PORTION = 65_400  # bytes of extended XMP in a segment, as the standard has it
 
 NOTE, HAS_EXTENDED = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 
 _NAMED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
 _PORTION = struct.Struct(">32sII")  # MD5 of the whole in hexadecimal, its bytes, this portion's place in it
+_ORIENTATIONS = tuple("12345678")
 _END = b"</x:xmpmeta>"
 EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
 
 
 def parsed(packet: bytes) -> minidom.Document | None:
     """The packet, where it is sound XMP."""
-    if len(packet) > MOST_BYTES or b"<!DOCTYPE" in packet:
+    if len(packet) > MAX_BYTES or b"<!DOCTYPE" in packet:
         return None
     try:
         document = minidom.parseString(_element(packet))  # noqa: S318
@@ -84,8 +86,22 @@ def split(packet: bytes) -> tuple[bytes, bytes]:
 
 def portions_of(extended: bytes) -> Iterator[bytes]:
     """Extended XMP as the contents of segments, behind their mark."""
-    for at in range(0, len(extended), MOST_PORTION):
-        yield _PORTION.pack(_md5(extended), len(extended), at) + extended[at : at + MOST_PORTION]
+    for at in range(0, len(extended), MAX_PORTION):
+        yield _PORTION.pack(_md5(extended), len(extended), at) + extended[at : at + MAX_PORTION]
+
+
+def orientation_of(packet: bytes) -> int:
+    """What `tiff:Orientation` says, 1..8; 0 where there is none, or the packet can't be read."""
+    document = parsed(packet) if b"Orientation" in packet else None
+    if document is None:
+        return 0
+    for description in document.getElementsByTagNameNS(RDF, "Description"):
+        elements = description.getElementsByTagNameNS(TIFF, "Orientation")
+        texts = [str(node.firstChild.nodeValue) for node in elements if node.firstChild]
+        text = description.getAttributeNS(TIFF, "Orientation") or "".join(texts)
+        if text.strip() in _ORIENTATIONS:
+            return int(text)
+    return 0
 
 
 def names_extended(packet: bytes) -> bool:

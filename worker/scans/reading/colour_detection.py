@@ -9,7 +9,6 @@ The constants are from 206 colour photographs, each also as six kinds of toned p
 fading, noise, split tones or a red stamp: 94 % of the photographs, and 1 % of the toned prints, are found in colour.
 """
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,28 +17,35 @@ from numpy.typing import NDArray
 
 from worker.colour.icc_reader import PROFILE_FIELD
 from worker.scans.reading.loading import load, reading
+from worker.scans.reading.scan_file import ScanFile
+from worker.scans.reading.strictness import decoded
 
 COLOURED_SHARE = 0.06  # of the pixels, from which on a scan is in colour
 _ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own
 _NEUTRAL_CHROMA = 2.0  # below it, a tone has no hue
 _LEVEL = 2.5  # L* that share one tone
+_FULL = {"uchar": 255, "ushort": 65535, "float": 1}  # of alpha
 _SIDE = 192  # pixels; averaged so far, JPEG's blocks and a sensor's noise are gone
 
 Labs = NDArray[np.floating[Any]]
 
 
-def coloured_share(path: Path, key: str, format: str, page: int = 0) -> float:
-    """The share of the scan's pixels, 0..1, that have a colour of their own; 0 for grey files.
+def coloured_share(file: ScanFile, page: int = 0) -> float:
+    """The share of the page's pixels, 0..1, that have a colour of their own; 0 for grey files.
 
     Raises ScanError: truncated, unreadable.
     """
-    with reading(path, key, format):
-        image = load(path, key, format, page)
+
+    def share() -> float:
+        image = load(file, page)
         if image.bands < 3:
             return 0.0
-        if format == "jpeg" and min(image.width, image.height) >= 8 * _SIDE:
-            image = load(path, key, format, shrink=8)
+        if file.format == "jpeg" and min(image.width, image.height) >= 8 * _SIDE:
+            image = load(file, shrink=8)
         return share_off_tone(_small_lab(image))
+
+    with reading(file):
+        return decoded(file, share)
 
 
 def share_off_tone(lab: Labs) -> float:
@@ -60,21 +66,25 @@ def share_off_tone(lab: Labs) -> float:
 def _tones(level: NDArray[np.intp], ab: Labs) -> Labs:
     """The median a*, b* of each level, (levels, 2)."""
     tones = np.zeros((int(level.max()) + 1, 2))
-    for each in np.unique(level):
-        tones[each] = np.median(ab[level == each], axis=0)
+    for number in np.unique(level):
+        tones[number] = np.median(ab[level == number], axis=0)
     return tones
 
 
 def _small_lab(image: pyvips.Image) -> Labs:
-    """L*, a*, b* of a reduced copy, (pixels, 3); transparent pixels, whose colour nobody sees, are left out."""
+    """L*, a*, b* of a reduced copy, (pixels, 3); transparent pixels, whose colour nobody sees, are left out.
+
+    Where alpha hides every pixel, as masks of film scanners do, all are taken.
+    """
     factor = max(1.0, max(image.width, image.height) / _SIDE)
     # In memory, since a file gives its pixels once, and they are asked for more often.
     small = image.shrink(min(factor, image.width), min(factor, image.height)).copy_memory()
-    if image.hasalpha():
-        alpha = np.asarray(small[small.bands - 1].numpy()).reshape(-1)
-        seen: Labs = _lab(small[: small.bands - 1])[alpha * 2 > alpha.max()]
-        return seen
-    return _lab(small)
+    if not image.hasalpha():
+        return _lab(small)
+    alpha = np.asarray(small[small.bands - 1].numpy()).reshape(-1)
+    visible = alpha > _FULL[small.format] / 2
+    colours = _lab(small[: small.bands - 1])
+    return colours[visible] if visible.any() else colours
 
 
 def _lab(image: pyvips.Image) -> Labs:

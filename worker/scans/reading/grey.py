@@ -11,6 +11,8 @@ from worker.errors import ScanError
 
 _DEPTHS = {"uchar": 8, "ushort": 16, "float": 16}
 _GREYS, _RGBS = ("b-w", "grey16"), ("srgb", "rgb16", "rgb", "scrgb")
+_OVERSHOOT = 0.1  # beyond 0..1, that is clipped
+_ROUNDING = 0.5 / 65535  # beyond 0..1, that no output shows
 _LINEAR_LEVELS = 1 << 16  # of linear light: a twentieth of an 8-bit sRGB level at black, where they lie closest
 
 
@@ -35,17 +37,21 @@ def to_grey(image: pyvips.Image, key: str) -> pyvips.Image:
     return grey.bandjoin(image[image.bands - 1].cast(grey.format))
 
 
-def check_floats(image: pyvips.Image, key: str) -> None:
-    """Refuse samples beyond 0..1, in one pass over the pixels; raises ScanError unsupported."""
+def check_floats(image: pyvips.Image, key: str) -> bool:
+    """Whether samples lie a little beyond 0..1, where they are clipped; in one pass over the pixels.
+
+    Filters that sharpen or reduce a picture overshoot at edges. Raises ScanError unsupported for what lies further out.
+    """
     low, high, total = image.stats().numpy()[0, :3]  # over all bands
-    if not (low >= 0 and high <= 1) or np.isnan(total):
+    if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT) or np.isnan(total):
         raise _unsupported(f"{key} holds floats from {low:g} to {high:g}; expected 0 to 1")
+    return bool(low < -_ROUNDING or high > 1 + _ROUNDING)
 
 
 def _integers(image: pyvips.Image) -> pyvips.Image:
     """Floats 0..1, which ImageMagick, GIMP and scikit-image write with sRGB's curve, as 16-bit samples."""
     colour_bands = image.bands - image.hasalpha()
-    integers = (image * 65535).rint().cast("ushort")
+    integers = (image * 65535).rint().cast("ushort")  # which clips
     return integers.copy(interpretation="rgb16" if colour_bands == 3 else "grey16")
 
 

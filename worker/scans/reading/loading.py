@@ -1,133 +1,123 @@
-"""libvips images of scan files: checked first, decoded lazily, its errors turned into ScanErrors."""
+"""libvips images of scan files, decoded lazily; what goes wrong becomes ScanErrors."""
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyvips
 
 from worker.colour.icc_reader import PROFILE_FIELD
-from worker.errors import ScanError
-from worker.scans.formats.integrity import MOST_TILES_ACROSS, Structure, read_structure
-from worker.scans.formats.jp2 import reader
+from worker.scans.formats.errors import EndsEarly, FormatError, UnsupportedKind
+from worker.scans.formats.jp2 import reader as jp2_reader
 from worker.scans.formats.jpeg.colour import profile_of_exif
-from worker.scans.formats.png.chunks import exif_of
 from worker.scans.formats.png.colour import UnknownColour, profile_of_png
 from worker.scans.formats.tiff import supported
-from worker.scans.formats.tiff.ifd_reader import orientation_of
+from worker.scans.formats.tiff.page_view import load_page
 from worker.scans.formats.tiff.planar import load_planes
-from worker.scans.formats.tiff.supported import colours_and_alpha, fail_on, refuse_misread, wants_planes
-from worker.scans.formats.tiff.tags import TagsError
-from worker.scans.vips import last_line
+from worker.scans.formats.tiff.supported import colours_and_alpha, refuse_misread, wants_planes
+from worker.scans.reading.orientation import orientation_of_page
+from worker.scans.reading.scan_file import ScanFile, truncated, unreadable, unsupported_kind
+from worker.scans.vips import cleared_errors, last_line
 
-_LOAD = {
+_LOADERS = {
     "jpeg": pyvips.Image.jpegload,
     "png": pyvips.Image.pngload,
-    "tiff": pyvips.Image.tiffload,
     "webp": pyvips.Image.webpload,
 }
+_STRICT = ("jpeg", "tiff")  # formats whose decoders only warn of lost pixels; see reading.strictness
+_ORIENTATION = "orientation"
 
-# How libvips and the libraries under it speak of sound files that they have no decoder for.
-_UNSUPPORTED = re.compile(r"out of range|unsupported|not supported|not implemented|not configured", re.IGNORECASE)
+# How libvips and the libraries under it speak of sound files that they have no decoder for. A marker that libjpeg does
+# not know is damage, but for the one of JPEG-LS, F7.
+_UNSUPPORTED = re.compile(
+    "out of range|unsupported(?! marker type 0x(?!f7))|not supported|not implemented|not configured", re.IGNORECASE
+)
 
 
-def load(path: Path, key: str, format: str, page: int = 0, **options: object) -> pyvips.Image:
-    """The scan as libvips sees it: nothing but its header is read yet, its pixels come from top to bottom, once.
+def load(file: ScanFile, page: int = 0, **options: object) -> pyvips.Image:
+    """The page as libvips sees it: nothing but its header is read yet, its pixels come from top to bottom, once.
 
-    The loader is the one of `format`, never one that libvips would choose; `options` are that loader's. A JPEG 2000,
-    and some TIFFs whose channels lie apart, are first written anew beside the scan.
+    The loader is the one of the file's format, never one that libvips would choose; `options` are that loader's. A
+    JPEG 2000 is first written anew beside the scan. The field `orientation` says how the page is to be turned.
     Raises ScanError.
     """
-    with reading(path, key, format):
-        # `error` fails on what is cut short or corrupt, not on mere warnings, which many a sound file earns.
-        how = {"access": "sequential", "fail_on": "error", **options}
-        if format == "jp2":
-            unpacked = pyvips.Image.tiffload(str(reader.unpack(path, key)), **how)
-            return reader.read_header(path, key).dress(unpacked)
-        if format == "tiff" and (found := read_structure(path, format).tiff_pages.get(page)):
-            refuse_misread(found)
-            how |= {"page": page, "fail_on": fail_on(found)}
-            image = load_planes(path, page) if wants_planes(found) else pyvips.Image.tiffload(str(path), **how)
-            return colours_and_alpha(image, found)
-        image = _LOAD[format](str(path), **how)
-        if format == "jpeg":
-            return _with_profile(image, profile_of_exif)
-        return _as_its_png_says(image, path) if format == "png" else image
+    with reading(file):
+        cleared_errors()
+        image = _loaded(file, page, options).copy()
+        orientation = orientation_of_page(file, page)
+        if image.get_typeof(_ORIENTATION):
+            image.remove(_ORIENTATION)
+        if orientation > 1:
+            image.set_type(pyvips.GValue.gint_type, _ORIENTATION, orientation)
+        return image
 
 
-def _as_its_png_says(image: pyvips.Image, path: Path) -> pyvips.Image:
-    """The image with what libvips does not read: most of what is said of colour, and EXIF's rarer places."""
-    image = _with_profile(image, lambda each: profile_of_png(path, each.bands - each.hasalpha()))
-    if not image.get_typeof("exif-data") and (turned := orientation_of(exif_of(path) or b"")):
-        image.set_type(pyvips.GValue.gint_type, "orientation", turned)
+def _loaded(file: ScanFile, page: int, options: dict[str, object]) -> pyvips.Image:
+    if file.format == "jp2":
+        unpacked = jp2_reader.unpack(file.path, file.key, file.jp2_header)
+        return file.jp2_header.dress(pyvips.Image.tiffload(str(unpacked), access="sequential", fail_on="error"))
+    if file.format == "tiff":
+        return _tiff_page(file, page)
+    fails_on = file.fails_on if file.format in _STRICT else "error"
+    image = _LOADERS[file.format](str(file.read_from), access="sequential", fail_on=fails_on, **options)
+    if file.format == "jpeg":
+        return _with_profile(image, profile_of_exif)
+    if file.format == "png":
+        return _with_profile(image, lambda image: profile_of_png(file.path, image.bands - image.hasalpha()))
     return image
 
 
-def _with_profile(image: pyvips.Image, found_otherwise: Callable[[pyvips.Image], bytes | None]) -> pyvips.Image:
+def _tiff_page(file: ScanFile, number: int) -> pyvips.Image:
+    page = file.tiff_page(number)
+    if page is None:
+        raise FormatError("it has no directory")
+    refuse_misread(page)
+    image = (load_planes if wants_planes(page) else load_page)(file.path, page, file.fails_on)
+    return colours_and_alpha(image, page)
+
+
+def _with_profile(image: pyvips.Image, profile_said: Callable[[pyvips.Image], bytes | None]) -> pyvips.Image:
     """A copy with its own profile, or one that says what is said in another way."""
     image = image.copy()
-    if not image.get_typeof(PROFILE_FIELD) and (profile := found_otherwise(image)):
+    if not image.get_typeof(PROFILE_FIELD) and (profile := profile_said(image)):
         image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
     return image
 
 
-def load_header(path: Path, key: str, format: str, page: int = 0) -> pyvips.Image:
+def load_header(file: ScanFile, page: int = 0) -> pyvips.Image:
     """An image of which only the header is to be asked: nothing is decoded for it. Raises ScanError."""
-    if format == "jp2":
-        with reading(path, key, format):
-            return reader.read_header(path, key).image()
-    return load(path, key, format, page)
+    if file.format != "jp2":
+        return load(file, page)
+    with reading(file):
+        image = file.jp2_header.image()
+        if (orientation := orientation_of_page(file, page)) > 1:
+            image.set_type(pyvips.GValue.gint_type, _ORIENTATION, orientation)
+        return image
 
 
-def check_checksums(path: Path, key: str, format: str, page: int = 0) -> None:
+def check_checksums(file: ScanFile, page: int = 0) -> None:
     """Refuse a page whose packed pixels are not what they were packed from; raises ScanError unreadable."""
-    if format == "tiff" and (found := read_structure(path, format).tiff_pages.get(page)):
-        with reading(path, key, format):
-            supported.check_checksums(path, found)
-
-
-def check_structure(path: Path, key: str, format: str, *, max_pages: int) -> tuple[int, ...]:
-    """The file's pages; refuses what is cut short, and what has too many, before anything is decoded."""
-    structure = read_structure(path, format)
-    if format != "jpeg" and structure.is_cut:  # a JPEG may hide its end before foreign bytes: decoding will tell
-        raise _truncated(key, format, structure)
-    if structure.damage:
-        message = f"{key} is damaged ({structure.damage}); expected a whole {format.upper()}"
-        raise ScanError("unreadable", message, permanent=True)
-    if structure.frames > 1:
-        message = f"{key} is a {format.upper()} of {structure.frames} frames; expected one"
-        raise ScanError("unsupported", message, permanent=True)
-    if structure.tiles_across > MOST_TILES_ACROSS:
-        found = f"{structure.tiles_across:,} tiles beside each other"
-        message = f"{key} has {found}; expected at most {MOST_TILES_ACROSS:,}: write it anew with larger tiles"
-        raise ScanError("unsupported", message, permanent=True)
-    if len(structure.pages) > max_pages:
-        message = (
-            f"{key} has {len(structure.pages):,} pages; expected at most {max_pages:,} (PHOTOCHROM_MAX_SCAN_PAGES)"
-        )
-        raise ScanError("too_large", message, permanent=True)
-    return structure.pages
+    if tiff_page := file.tiff_page(page):
+        with reading(file):
+            supported.check_checksums(file.path, tiff_page)
 
 
 @contextmanager
-def reading(path: Path, key: str, format: str) -> Iterator[None]:
-    """Turn what libvips raises while a scan is read into a ScanError: truncated or unreadable."""
+def reading(file: ScanFile) -> Iterator[None]:
+    """Turn what is raised while a scan is read into a ScanError: truncated, unsupported or unreadable."""
     try:
         yield
-    except (pyvips.Error, TagsError, UnknownColour) as error:
-        structure = read_structure(path, format)
-        if structure.is_cut:
-            raise _truncated(key, format, structure) from None
-        said = last_line(error).replace(str(path), key)
-        if _UNSUPPORTED.search(said):
-            message = f"{key} is a {format.upper()} of a kind that can't be read ({said}); expected grey, RGB or CMYK"
-            raise ScanError("unsupported", message, permanent=True) from None
-        message = f"{key} is damaged ({said}); expected a whole {format.upper()}"
-        raise ScanError("unreadable", message, permanent=True) from None
+    except (pyvips.Error, FormatError, UnknownColour) as error:
+        structure = file.structure
+        if structure.is_cut or isinstance(error, EndsEarly):
+            raise truncated(file.key, file.format, structure) from None
+        if isinstance(error, UnsupportedKind | UnknownColour):
+            raise unsupported_kind(file.key, file.format, str(error)) from None
+        words = str(error) if isinstance(error, FormatError) else _words_of_libvips(file, error)
+        if _UNSUPPORTED.search(words):
+            raise unsupported_kind(file.key, file.format, words) from None
+        raise unreadable(file.key, file.format, words) from None
 
 
-def _truncated(key: str, format: str, structure: Structure) -> ScanError:
-    least = "" if format == "jpeg" else f" of at least {structure.expected_bytes:,} bytes"
-    message = f"{key} ends after {structure.size_bytes:,} bytes; expected a whole {format.upper()}{least}"
-    return ScanError("truncated", message, permanent=True)
+def _words_of_libvips(file: ScanFile, error: pyvips.Error) -> str:
+    return last_line(error).replace(str(file.path), file.key)

@@ -1,4 +1,4 @@
-"""Look at a file before it is opened: format, size, pages, limits."""
+"""What a file says of its pages before they are decoded: size, depth, and the memory that each will take."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,34 +6,22 @@ from pathlib import Path
 import pyvips
 
 from worker.errors import ScanError
-from worker.scans.format_names import EXPECTED, FIRST_BYTES, format_of_content
 from worker.scans.formats.jp2 import reader
 from worker.scans.reading.grey import output_bit_depth
-from worker.scans.reading.loading import check_structure, load_header
+from worker.scans.reading.loading import load_header
+from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 
-
 _FIRST_ON_ITS_SIDE = 5  # of EXIF's eight orientations
-
-
 _STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
 
 
 @dataclass(frozen=True, slots=True)
-class ScanLimits:
-    """The largest file, and the most pixels (of all its pages) and pages, that are opened at all."""
-
-    max_bytes: int
-    max_pixels: int
-    max_pages: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
 class ScanHeader:
-    """What a file says of itself before it is decoded; width and height of the upright picture, in pixels.
+    """What a file says of a page before it is decoded; width and height of the upright picture, in pixels.
 
-    `decoded_bytes` estimates the memory that the scan takes from being opened until its output is written.
+    `decoded_bytes` estimates the memory that the page takes from being opened until its output is written.
     """
 
     format: str  # jpeg, png, tiff, jp2 or webp
@@ -48,74 +36,51 @@ class ScanHeader:
 
 
 def probe(path: Path, key: str, limits: ScanLimits) -> ScanHeader:
-    """What the file says of itself, or of its first page, nothing decoded; raises ScanError as `probe_pages` does."""
-    return probe_pages(path, key, limits)[0]
+    """What the file at `path` says of its first page; raises ScanError as `open_scan_file` and `probe_pages` do."""
+    return probe_pages(open_scan_file(path, key, limits), limits)[0]
 
 
-def probe_pages(path: Path, key: str, limits: ScanLimits) -> tuple[ScanHeader, ...]:
+def probe_pages(file: ScanFile, limits: ScanLimits) -> tuple[ScanHeader, ...]:
     """What the file says of each of its pages, nothing decoded; one page, but for TIFFs.
 
-    Raises ScanError: empty, too_large, truncated, unsupported (not a scan's format, unknown kinds of samples) or
-    unreadable.
+    Raises ScanError: too_large (pixels of all pages), unsupported (unknown kinds of samples), unreadable.
     """
-    _check_bytes(path, key, limits)
-    format = _format_of(path, key)
-    numbers = check_structure(path, key, format, max_pages=limits.max_pages)
     headers: list[ScanHeader] = []
     pixels = 0
-    for number in numbers:
-        image = load_header(path, key, format, number)
+    for number in file.structure.pages:
+        image = load_header(file, number)
         pixels += image.width * image.height
         if pixels > limits.max_pixels:
-            raise _too_many_pixels(key, image, pixels, len(headers), limits)
-        headers.append(_header_of(image, path, key, format, number))
+            raise _too_many_pixels(file.key, image, pixels, len(headers), limits)
+        headers.append(_header_of(image, file, number))
     return tuple(headers)
 
 
 def _too_many_pixels(key: str, image: pyvips.Image, pixels: int, before: int, limits: ScanLimits) -> ScanError:
-    found = f"{image.width:,} x {image.height:,} pixels, {pixels:,} in all"
+    size = f"{image.width:,} x {image.height:,} pixels, {pixels:,} in all"
     if before:
-        found = f"{pixels:,} pixels in its first {before + 1:,} pages"
-    message = f"{key} has {found}; expected at most {limits.max_pixels:,} (PHOTOCHROM_MAX_SCAN_PIXELS)"
+        size = f"{pixels:,} pixels in its first {before + 1:,} pages"
+    message = f"{key} has {size}; expected at most {limits.max_pixels:,} (PHOTOCHROM_MAX_SCAN_PIXELS)"
     return ScanError("too_large", message, permanent=True)
 
 
-def _check_bytes(path: Path, key: str, limits: ScanLimits) -> None:
-    size = path.stat().st_size
-    if size == 0:
-        raise ScanError("empty", f"{key} has 0 bytes; expected {EXPECTED}", permanent=True)
-    if size > limits.max_bytes:
-        message = f"{key} has {size:,} bytes; expected at most {limits.max_bytes:,} (PHOTOCHROM_MAX_SCAN_BYTES)"
-        raise ScanError("too_large", message, permanent=True)
-
-
-def _format_of(path: Path, key: str) -> str:
-    with path.open("rb") as file:
-        first = file.read(FIRST_BYTES)
-    format = format_of_content(first)
-    if format is None:
-        message = f"{key} begins with the bytes {first[:8].hex(' ')}; expected {EXPECTED}"
-        raise ScanError("unsupported", message, permanent=True)
-    return format
-
-
-def _header_of(image: pyvips.Image, path: Path, key: str, format: str, page: int) -> ScanHeader:
-    depth, alpha = output_bit_depth(image, key), image.hasalpha()
+def _header_of(image: pyvips.Image, file: ScanFile, page: int) -> ScanHeader:
+    depth, alpha = output_bit_depth(image, file.key), image.hasalpha()
     upright = image.autorot()
     sample_bytes = image.width * image.height * depth // 8
     grey_bytes, colour_bytes = sample_bytes * (1 + alpha), sample_bytes * (3 + alpha)
     held = [part for part in (grey_bytes, colour_bytes) if part <= HELD_BYTES]
-    beside = reader.decoding_bytes(path, key) if format == "jp2" else _whole_bytes(image, format)
+    decoder = reader.decoding_bytes(file.jp2_header) if file.format == "jp2" else _whole_bytes(image, file.format)
     return ScanHeader(
-        format=format,
+        format=file.format,
         width=upright.width,
         height=upright.height,
         bit_depth=depth,
         has_alpha=bool(alpha),
         is_held=grey_bytes <= HELD_BYTES,
-        decoded_bytes=sum(held) + beside + _STRIP_BYTES,
+        decoded_bytes=sum(held) + decoder + _STRIP_BYTES,
         page=page,
-        is_on_its_side=_orientation(image) >= _FIRST_ON_ITS_SIDE,
+        is_on_its_side=orientation_field(image) >= _FIRST_ON_ITS_SIDE,
     )
 
 
@@ -123,14 +88,11 @@ def _whole_bytes(image: pyvips.Image, format: str) -> int:
     """What decoding takes beside its result, where it can't go from top to bottom."""
     sample_bytes = {"uchar": 1, "ushort": 2, "float": 4}[image.format]
     in_passes = any(image.get_typeof(name) and image.get(name) for name in ("interlaced", "jpeg-multiscan"))
-    held_turned = _is_turned(image) and image.width * image.height * sample_bytes <= HELD_BYTES
+    held_turned = orientation_field(image) > 1 and image.width * image.height * sample_bytes <= HELD_BYTES
     copies = (in_passes or format == "webp") + held_turned
     return int(image.width * image.height * image.bands * sample_bytes * copies)
 
 
-def _is_turned(image: pyvips.Image) -> bool:
-    return _orientation(image) > 1
-
-
-def _orientation(image: pyvips.Image) -> int:
+def orientation_field(image: pyvips.Image) -> int:
+    """EXIF's number of how an image is to be turned; 0 for one that is upright."""
     return int(image.get("orientation")) if image.get_typeof("orientation") else 0

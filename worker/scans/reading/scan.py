@@ -12,22 +12,25 @@ from worker.scans.reading.film_borders import find_picture, scaled
 from worker.scans.reading.grey import check_floats, to_grey
 from worker.scans.reading.loading import check_checksums, load, load_header, reading
 from worker.scans.reading.model_input import SQUARE_SIZE, Square, box_in_square, fit, make_square
-from worker.scans.reading.probe import ScanHeader, ScanLimits, _is_turned, probe
+from worker.scans.reading.probe import ScanHeader, orientation_field, probe_pages
+from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
+from worker.scans.reading.strictness import decoded
 
 STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan
 _BORDER_SIDE = 1024  # pixels; a streamed scan's borders are looked for in a copy of this size
 
 
-class Scan:
+class OpenScan:
     """An open scan, or one of its pages: its header, and its pixels as sRGB grey of its own lightness, upright."""
 
-    def __init__(self, key: str, path: Path, header: ScanHeader) -> None:
-        self.key, self.path, self.header = key, path, header
+    def __init__(self, file: ScanFile, header: ScanHeader) -> None:
+        self.file, self.header = file, header
+        self.key, self.format = file.key, file.format
         self.width, self.height = header.width, header.height
-        self.bit_depth, self.format = header.bit_depth, header.format
-        self.decoded_bytes = header.decoded_bytes
+        self.bit_depth = header.bit_depth
+        self.clips_floats = False  # whether samples a little beyond 0..1 are taken for 0 or 1
         self._floats_checked = False
-        check_checksums(path, key, header.format, header.page)
+        check_checksums(file, header.page)
         self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
 
     def square(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> Square:
@@ -47,18 +50,21 @@ class Scan:
         if self._held is not None:
             return find_picture(self._held[..., 0])
         box = box_in_square(self.width, self.height, _BORDER_SIDE)
-        found = find_picture(self._reduced(Box(0, 0, self.width, self.height), box))
-        return scaled(found, self.width / box.width, self.height / box.height) if found else None
+        picture = find_picture(self._reduced(Box(0, 0, self.width, self.height), box))
+        return scaled(picture, self.width / box.width, self.height / box.height) if picture else None
 
     def _reduced(self, part: Box, box: Box) -> Pixels:
         """Grey of a part of the scan at the size of the box."""
         if self._held is not None:
             held = self._held[part.top : part.top + part.height, part.left : part.left + part.width, 0]
             return fit(held, box)
-        with reading(self.path, self.key, self.format):
-            grey = self._image()[0].crop(part.left, part.top, part.width, part.height)
-            small = grey.thumbnail_image(box.width, height=box.height, size="force", no_rotate=True)
-            return _array(small.write_to_memory(), small)[..., 0]
+        with reading(self.file):
+            return decoded(self.file, lambda: self._shrunk(part, box))
+
+    def _shrunk(self, part: Box, box: Box) -> Pixels:
+        grey = self._image()[0].crop(part.left, part.top, part.width, part.height)
+        small = grey.thumbnail_image(box.width, height=box.height, size="force", no_rotate=True)
+        return _array(small.write_to_memory(), small)[..., 0]
 
     def strips(self, rows: int) -> Iterator[Pixels]:
         """The pixels from top to bottom as uint8 or uint16 (at most `rows`, width, 1 or 2): grey, then alpha.
@@ -72,13 +78,13 @@ class Scan:
 
     def discard(self) -> None:
         """Remove what was written beside the scan while this page of it was read."""
-        for path in self.path.parent.glob(f"{self.path.name}.{self.header.page}.*"):
+        for path in self.file.path.parent.glob(f"{self.file.path.name}.{self.header.page}.*"):
             path.unlink()
 
     def header_image(self) -> pyvips.Image:
         """The scan's header as an upright image whose pixels are not to be read: for its resolution."""
-        with reading(self.path, self.key, self.format):
-            image = load_header(self.path, self.key, self.format, self.header.page)
+        with reading(self.file):
+            image = load_header(self.file, self.header.page)
             # libvips turns the pixels, and leaves the resolution as it was.
             turned = image.copy(xres=image.yres, yres=image.xres) if self.header.is_on_its_side else image
             return turned.autorot()
@@ -87,7 +93,7 @@ class Scan:
         """Blocks of whole strips, decoded as they are asked for."""
         row_bytes = self.width * (1 + self.header.has_alpha) * self.bit_depth // 8
         block_rows = rows * max(1, STREAM_BLOCK_BYTES // (rows * row_bytes))
-        with reading(self.path, self.key, self.format):
+        with reading(self.file):
             image = self._image()
             region = pyvips.Region.new(image)
             for top in range(0, self.height, block_rows):
@@ -95,27 +101,30 @@ class Scan:
                 yield _array(region.fetch(0, top, self.width, height), image)
 
     def _decode(self) -> Pixels:
-        with reading(self.path, self.key, self.format):
+        def whole() -> Pixels:
             image = self._image()
             return _array(image.write_to_memory(), image)
+
+        with reading(self.file):
+            return decoded(self.file, whole)
 
     def _image(self) -> pyvips.Image:
         image = self._load()
         if image.format == "float" and not self._floats_checked:
-            check_floats(image, self.key)
+            self.clips_floats = check_floats(image, self.key)
             self._floats_checked, image = True, self._load()
         grey = to_grey(image, self.key)
         # Turning needs any row at any time; a file gives them from top to bottom.
-        return self._any_row_of(grey).autorot() if _is_turned(image) else grey
+        return self._any_row_of(grey).autorot() if orientation_field(image) > 1 else grey
 
     def _load(self) -> pyvips.Image:
-        return load(self.path, self.key, self.format, self.header.page)
+        return load(self.file, self.header.page)
 
     def _any_row_of(self, grey: pyvips.Image) -> pyvips.Image:
         """The same image in memory, or where it is too large for that, in the scratch folder."""
         if self.header.is_held:
             return grey.copy_memory()
-        path = self.path.with_name(f"{self.path.name}.{self.header.page}.grey.v")
+        path = self.file.beside(f"{self.header.page}.grey.v")
         if not path.exists():
             part = path.with_name(path.name + ".part.v")
             grey.vipssave(str(part))
@@ -123,15 +132,16 @@ class Scan:
         return pyvips.Image.vipsload(str(path))
 
 
-def open_scan(path: Path, key: str, limits: ScanLimits) -> Scan:
+def open_scan(path: Path, key: str, limits: ScanLimits) -> OpenScan:
     """Open the scan, or its first page, at `path`, which must stay there until its output is written.
 
     Messages name `key` alone.
 
-    Raises ScanError as `probe` does, and where the pixels turn out to be cut short (truncated) or damaged
-    (unreadable).
+    Raises ScanError as `open_scan_file` and `probe_pages` do, and where the pixels turn out to be cut short (truncated)
+    or damaged (unreadable).
     """
-    return Scan(key, path, probe(path, key, limits))
+    file = open_scan_file(path, key, limits)
+    return OpenScan(file, probe_pages(file, limits)[0])
 
 
 def _array(buffer: bytes, image: pyvips.Image) -> Pixels:

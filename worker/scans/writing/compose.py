@@ -17,7 +17,7 @@ from worker.scans.geometry import Box, Shape
 from worker.scans.metadata.provenance import Provenance
 from worker.scans.reading.model_input import Square
 from worker.scans.reading.probe import HELD_BYTES
-from worker.scans.reading.scan import Scan
+from worker.scans.reading.scan import OpenScan
 from worker.scans.writing.encode import write_image
 from worker.scans.writing.painters import Painter, painter_of, to_depth_of
 from worker.scans.writing.pixel_stream import PixelStream, image_of
@@ -43,7 +43,7 @@ class Composed:
 
 
 def compose(
-    scan: Scan,
+    scan: OpenScan,
     square: Square,
     ab: NDArray[np.float32],
     options: OutputOptions,
@@ -55,7 +55,7 @@ def compose(
     `ab` is CIE a*, b* of the square, float32 (size, size, 2). Each pixel keeps the scan's L*; a colour that sRGB
     can't show at that L* loses chroma, not lightness or hue. JPEG and WebP have 8 bits; else the output has the scan's
     depth.
-    Raises ScanError: unsupported (JPEG for a scan with transparency), unwritable, or as `Scan.strips` does.
+    Raises ScanError: unsupported (JPEG for a scan with transparency), unwritable, or as `OpenScan.strips` does.
     """
     if ab.shape != (*square.lightness.shape, 2) or not np.isfinite(ab).all():
         raise ValueError(f"ab has shape {ab.shape}; expected finite numbers {(*square.lightness.shape, 2)}")
@@ -82,6 +82,8 @@ def compose(
         raise
     if shape.bit_depth < scan.bit_depth:
         lost = (*lost, f"depth ({shape.bit_depth} of {scan.bit_depth} bits are kept)")
+    if scan.clips_floats:
+        lost = (*lost, "floats beyond 0 to 1 (clipped)")
     if label and not label.fits:
         lost = (*lost, "label (there is no room for it)")
     written = path.stat().st_size
@@ -96,7 +98,7 @@ def compose(
     )
 
 
-def _expect_room(scan: Scan, format: str) -> None:
+def _expect_room(scan: OpenScan, format: str) -> None:
     most = _MOST_PIXELS.get(format)
     if most and max(scan.width, scan.height) > most:
         holds = f"a {format.upper()} holds {most:,} a side"
@@ -105,7 +107,12 @@ def _expect_room(scan: Scan, format: str) -> None:
 
 
 def _painted_strips(
-    scan: Scan, painter: Painter, rows: int, rooms: Iterable[Pixels], colourfulness: Colourfulness, label: Label | None
+    scan: OpenScan,
+    painter: Painter,
+    rows: int,
+    rooms: Iterable[Pixels],
+    colourfulness: Colourfulness,
+    label: Label | None,
 ) -> Iterator[Pixels]:
     """The colours strip by strip, each in its room (rows, width, 3 or 4)."""
     top = 0
@@ -123,7 +130,7 @@ def _painted_strips(
         top += len(strip)
 
 
-def _expect_opaque(scan: Scan, alpha: Pixels) -> None:
+def _expect_opaque(scan: OpenScan, alpha: Pixels) -> None:
     if alpha.min() < np.iinfo(alpha.dtype).max:
         message = f"{scan.key} has transparent pixels, which JPEG can't hold; expected --format png or tiff"
         raise ScanError("unsupported", message, permanent=True)

@@ -13,7 +13,7 @@ from worker.scans.metadata.provenance import Provenance, with_provenance
 from worker.scans.metadata.read import Metadata, read_metadata
 from worker.scans.metadata.write import add_metadata
 from worker.scans.metadata.xmp import split
-from worker.scans.reading.scan import Scan
+from worker.scans.reading.scan import OpenScan
 from worker.scans.vips import writing
 
 _TILE = 256  # pixels, of a pyramid
@@ -21,13 +21,13 @@ _UNIT = "resolution-unit"
 
 
 def write_image(
-    image: pyvips.Image, scan: Scan, options: OutputOptions, path: Path, provenance: Provenance | None = None
+    image: pyvips.Image, scan: OpenScan, options: OutputOptions, path: Path, provenance: Provenance | None = None
 ) -> tuple[str, ...]:
     """Encode an image to `path` with the scan's metadata, and how it was made; returns what the format can't carry.
 
     Raises ScanError: unwritable.
     """
-    header, metadata = scan.header_image(), read_metadata(scan.path, scan.format, scan.header.page)
+    header, metadata = scan.header_image(), read_metadata(scan.file, scan.header.page)
     if scan.header.is_on_its_side:
         metadata.turn()
     if (header.xres, header.yres) == UNKNOWN_RESOLUTION:  # a JPEG 2000 or WebP may say it in its EXIF alone

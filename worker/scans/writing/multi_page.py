@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from worker.scans.formats.tiff.ifd_writer import add_page, begin_tiff
-from worker.scans.formats.tiff.tags import long, shorts
+from worker.scans.formats.tiff.tags import Tag, Tags, long, shorts
 from worker.scans.reading.probe import ScanHeader
 from worker.scans.vips import writing
 
-_SUBFILE_TYPE, _PAGE_NUMBER, _ONE_OF_SEVERAL = 254, 297, 2
+_ONE_OF_SEVERAL = 2  # of NewSubfileType
 _CLASSIC_BYTES = 3 << 30  # a classic TIFF ends at 4 GB
 
 
@@ -19,14 +19,18 @@ class PageWriter:
         self._key, self._path, self._pages = key, path, len(headers)
         self._is_big = sum(map(_colour_bytes, headers)) > _CLASSIC_BYTES
         self._added = 0
+        self._link: int | None = None  # where the last page says where the next one is
 
     def add(self, part: Path) -> None:
         """Join the next page, whose file is removed. Raises ScanError unwritable."""
         with writing(self._key):
             if not self._added:
                 begin_tiff(self._path, part, big=self._is_big)
-            number = shorts(self._added, self._pages)
-            add_page(self._path, part, {_SUBFILE_TYPE: long(_ONE_OF_SEVERAL), _PAGE_NUMBER: number})
+            tags: Tags = {
+                Tag.NEW_SUBFILE_TYPE: long(_ONE_OF_SEVERAL),
+                Tag.PAGE_NUMBER: shorts(self._added, self._pages),
+            }
+            self._link = add_page(self._path, part, tags, self._link)
             self._added += 1
             part.unlink()
 

@@ -11,7 +11,7 @@ from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import grey_lightness, linear_to_srgb
 from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
 from worker.scans.reading.model_input import Square
-from worker.scans.reading.scan import Scan
+from worker.scans.reading.scan import OpenScan
 from worker.scans.writing.border_fade import upsampler_of
 
 
@@ -22,7 +22,7 @@ class Painter(Protocol):
         """Grey (rows, width), whose first row is the scan's row `top`, to colours `out` (rows, width, 3 or 4)."""
 
 
-def painter_of(scan: Scan, square: Square, ab: NDArray[np.float32], rows: int, bit_depth: int) -> Painter:
+def painter_of(scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int, bit_depth: int) -> Painter:
     """The painter for outputs of 8 or 16 bits, for strips of at most `rows`; `ab` is that of the square."""
     return (Painter8 if bit_depth == 8 else Painter16)(scan, square, ab, rows)
 
@@ -30,7 +30,7 @@ def painter_of(scan: Scan, square: Square, ab: NDArray[np.float32], rows: int, b
 class Painter8:
     """Colours of 8 bits, by table."""
 
-    def __init__(self, scan: Scan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
+    def __init__(self, scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
         steps = ((ab + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
         self._upsampler = upsampler_of(steps, square, scan.width, scan.height, neutral=128 * STEPS_PER_UNIT)
         self._table = shared_colour_table()
@@ -63,7 +63,7 @@ class Painter8:
 class Painter16:
     """Colours of 16 bits, by CIE's formulas."""
 
-    def __init__(self, scan: Scan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
+    def __init__(self, scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
         self._upsampler = upsampler_of(ab, square, scan.width, scan.height, neutral=0)
         self._ab = np.empty((2, rows, scan.width), np.float32)
         self._lightness = grey_lightness(16)

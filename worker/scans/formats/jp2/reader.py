@@ -32,9 +32,7 @@ from worker.scans.formats.jp2.codestream import (
     tile_alone,
     tile_parts,
 )
-from worker.scans.formats.jpeg.segments import EXIF
 from worker.scans.formats.tiff.header import tiff_header
-from worker.scans.formats.tiff.ifd_reader import orientation_of
 from worker.scans.geometry import Shape
 
 _COC = 0xFF53
@@ -79,8 +77,6 @@ class Jp2Header:
         image = image.copy(interpretation=self.interpretation, xres=across, yres=down)
         if image.get_typeof(PROFILE_FIELD):
             image.remove(PROFILE_FIELD)
-        if orientation := orientation_of(self.boxes.uuids.get(jp2_boxes.EXIF, b"").removeprefix(EXIF)):
-            image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
         if self.boxes.profile:
             image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, self.boxes.profile)
         return image
@@ -129,15 +125,14 @@ def _unsupported(key: str, found: str) -> ScanError:
     return ScanError("unsupported", message, permanent=True)
 
 
-def decoding_bytes(path: Path, key: str) -> int:
+def decoding_bytes(header: Jp2Header) -> int:
     """The memory that unpacking takes at its height: a row of tiles, and a tile in the decoder."""
-    header = read_header(path, key)
     row = header.stream.grid.width * header.stream.grid.tile_height * header.bands * header.bit_depth // 8
     whole = header.stream.grid.width * header.stream.grid.height * header.bands * header.bit_depth // 8
     return min(row, whole) + header.tile_samples * (4 + 2 * header.bit_depth // 8)
 
 
-def unpack(path: Path, key: str) -> Path:
+def unpack(path: Path, key: str, header: Jp2Header) -> Path:
     """The scan's pixels as an uncompressed TIFF beside it, made at the first call.
 
     Raises ScanError: truncated, unreadable, or too_large for tiles that are too much at once.
@@ -145,13 +140,12 @@ def unpack(path: Path, key: str) -> Path:
     target = path.with_name(path.name + ".unpacked")
     if not target.exists():
         part = target.with_name(target.name + ".part")
-        _unpack(path, key, part)
+        _unpack(path, key, header, part)
         part.replace(target)
     return target
 
 
-def _unpack(path: Path, key: str, target: Path) -> None:
-    header = read_header(path, key)
+def _unpack(path: Path, key: str, header: Jp2Header, target: Path) -> None:
     if header.tile_samples > _MOST_TILE_SAMPLES:
         found = f"{key} is coded in one piece of {header.tile_samples:,} samples"
         message = f"{found}; expected at most {_MOST_TILE_SAMPLES:,}: convert it to a TIFF, or to JPEG 2000 in tiles"

@@ -10,9 +10,10 @@ import numpy as np
 import pyvips
 
 from worker.colour.icc_writer import D65, primaries_of, rgb_profile
+from worker.scans.formats.errors import FormatError
 from worker.scans.formats.jpeg.segments import EXIF
-from worker.scans.formats.tiff.ifd_reader import read_exif
-from worker.scans.formats.tiff.tags import COLOUR_SPACE, INTEROPERABILITY_INDEX, TagsError
+from worker.scans.formats.tiff.exif import read_exif
+from worker.scans.formats.tiff.tags import Tag
 
 _UNCALIBRATED, _ADOBE_RGB = 0xFFFF, b"R03"
 _PLACES = np.array([[0.64, 0.33], [0.21, 0.71], [0.15, 0.06]])  # x, y of red, green, blue
@@ -24,10 +25,10 @@ def profile_of_exif(image: pyvips.Image) -> bytes | None:
     if not image.get_typeof("exif-data") or image.interpretation not in ("b-w", "srgb"):
         return None
     try:
-        said = read_exif(io.BytesIO(image.get("exif-data").removeprefix(EXIF)))
-    except TagsError:
+        exif = read_exif(io.BytesIO(image.get("exif-data").removeprefix(EXIF)))
+    except FormatError:
         return None
-    space, index = said.exif.get(COLOUR_SPACE), said.interoperability.get(INTEROPERABILITY_INDEX)
+    space, index = exif.exif.get(Tag.COLOR_SPACE), exif.interoperability.get(Tag.INTEROPERABILITY_INDEX)
     if space is None or index is None or space.number() != _UNCALIBRATED or not index.data.startswith(_ADOBE_RGB):
         return None
     return rgb_profile(_POWER, primaries_of(_PLACES, D65))

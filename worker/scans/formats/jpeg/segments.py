@@ -16,8 +16,12 @@ MOST_BYTES = 0xFFFF - 2  # of one segment's content
 MOST_XMP_BYTES = MOST_BYTES - len(XMP)
 
 _START_OF_SCAN, _END = 0xDA, 0xD9
-_MOST_SEGMENTS = 10_000
-_MOST_LETTERS = 32
+_ADOBE_MARKER = 0xEE
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # of frames
+_ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a content
+_MAX_SEGMENTS = 10_000
+_MAX_STRAY = 1 << 16  # bytes between the segments of a head; more is no JPEG
+_MAX_LETTERS = 32
 _OF_PIXELS = {(0xE0, b"JFIF"), (0xE0, b"JFXX"), (0xE2, b"ICC_PROFILE"), (0xEE, b"Adobe")}
 
 Segment = tuple[int, bytes]  # its marker's second byte, its content
@@ -27,7 +31,7 @@ def read_segments(path: Path) -> Iterator[Segment]:
     """The application segments and comments before the pixels, as far as the file is whole."""
     with path.open("rb") as file:
         file.seek(2)
-        for _ in range(_MOST_SEGMENTS):
+        for _ in range(_MAX_SEGMENTS):
             head = file.read(4)
             if head[:2] == b"\xff\xff":  # a marker may have any number of these before it (T.81, B.1.1.2)
                 file.seek(-3, os.SEEK_CUR)
@@ -47,7 +51,7 @@ def name_of_other(segment: Segment) -> str | None:
     marker, content = segment
     if (marker, content.partition(b"\0")[0]) in _OF_PIXELS:
         return None
-    letters = content[:_MOST_LETTERS].partition(b"\0")[0].decode("ascii", "replace")
+    letters = content[:_MAX_LETTERS].partition(b"\0")[0].decode("ascii", "replace")
     return f"APP{marker - APP0} {letters if letters.isprintable() else ''}".rstrip()
 
 
@@ -73,3 +77,59 @@ def add_segments(path: Path, segments: list[Segment]) -> None:
             file.write(bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content)
         shutil.copyfileobj(old, file, 1 << 20)
     new.replace(path)
+
+
+def has_several_scans(path: Path) -> bool:
+    """Whether the pixels come in several passes, as in a progressive JPEG."""
+    return any(marker in _PROGRESSIVE for marker, _ in _head(path))
+
+
+def copy_with_clean_head(path: Path, target: Path) -> None:
+    """Copy a JPEG without what libjpeg warns of before the pixels: stray bytes, unknown versions, damaged profiles."""
+    with path.open("rb") as file, target.open("wb") as copy:
+        copy.write(b"\xff\xd8")
+        file.seek(2)
+        for marker, content in head_segments(file):
+            sound = _sound_segment(marker, content)
+            if sound is not None:
+                copy.write(bytes((0xFF, marker)) + (len(sound) + 2).to_bytes(2, "big") + sound)
+        copy.write(bytes((0xFF, _START_OF_SCAN)))
+        shutil.copyfileobj(file, copy, 1 << 20)
+
+
+def _sound_segment(marker: int, content: bytes) -> bytes | None:
+    """A segment that decoding needs, as libjpeg knows it; None for others."""
+    if not (marker & 0xF0 == APP0 or marker == COMMENT):
+        return content
+    if marker == APP0 and content.startswith(b"JFIF\0") and len(content) >= 14:
+        return b"JFIF\0\1\2" + content[7:14] if content[7] <= 2 else None
+    if marker == _ADOBE_MARKER and content.startswith(b"Adobe") and len(content) >= 12:
+        return content if content[11] <= 2 else None
+    return content if content.startswith((EXIF, b"ICC_PROFILE\0")) else None
+
+
+def _head(path: Path) -> Iterator[Segment]:
+    with path.open("rb") as file:
+        file.seek(2)
+        yield from head_segments(file)
+
+
+def head_segments(file: BinaryIO) -> Iterator[Segment]:
+    """All segments before the first scan, stray bytes between them passed over; ends behind the marker of the scan."""
+    stray = 0
+    for _ in range(_MAX_SEGMENTS):
+        byte = file.read(1)
+        while byte and byte != b"\xff" and stray < _MAX_STRAY:
+            byte, stray = file.read(1), stray + 1
+        while byte == b"\xff":
+            byte = file.read(1)
+        marker = byte[0] if byte else _END
+        if marker in (_START_OF_SCAN, _END):
+            return
+        if marker == 0 or marker in _ALONE:
+            continue
+        length = int.from_bytes(file.read(2), "big") - 2
+        content = file.read(max(0, length))
+        if length < 0 or len(content) < length:
+            return
+        yield marker, content

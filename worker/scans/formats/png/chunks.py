@@ -105,6 +105,15 @@ def exif_of(path: Path) -> bytes | None:
     return older
 
 
+def xmp_of(path: Path) -> bytes | None:
+    """The XMP packet, in its own text or in ImageMagick's."""
+    for chunk in read_chunks(path):
+        if chunk[0] in TEXTS and chunk[1].startswith((XMP.encode(), RAW.encode() + b"xmp")):
+            keyword, text = text_of(chunk)
+            return text if keyword == XMP else raw_profile(text or b"")
+    return None
+
+
 def text_of(chunk: Chunk) -> tuple[str, bytes | None]:
     """Keyword and text (in UTF-8) of a text chunk; None for a text that can't be read."""
     kind, content = chunk

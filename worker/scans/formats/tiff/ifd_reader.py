@@ -1,151 +1,131 @@
-"""Directories of tags read from a TIFF file, or an EXIF block, of any byte order."""
+"""Directories of tags read from a TIFF file, or an EXIF block, of any byte order: the one place where they are parsed.
+
+TIFF 6.0, section 2; BigTIFF: libtiff's design note.
+"""
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import BinaryIO
 
-from worker.scans.formats.tiff.tags import (
-    EXIF_POINTER,
-    GPS_POINTER,
-    INTEROPERABILITY_POINTER,
-    MAKER_NOTE,
-    UNIT_BYTES,
-    UNITS,
-    Exif,
-    Tags,
-    TagsError,
-    Value,
-    in_order,
-)
+import numpy as np
+from numpy.typing import NDArray
 
-_MOST_BYTES = 16 << 20  # of all values together; what goes beyond, such as Photoshop's layers, is not read
-_MOST_TAGS = 1000
-_ORIENTATION, _LAST_ORIENTATION = 274, 8
-_MOST_PAGES = 100_000
-_PIXELS = {273, 324, 279, 325}  # where strips and tiles are, and their lengths
+from worker.scans.formats.errors import EndsEarly
+from worker.scans.formats.tiff.tags import UNIT_BYTES, UNITS, TagsError, Value, in_order
+
+Numbers = NDArray[np.float64]  # so that a hostile sum of two of them can't overflow
+
+_MAX_TAGS = 4096  # of a directory
+_MAX_PAGES = 100_000
+_MAX_NUMBERS = 1 << 22  # of one tag: more strips than any scan has
+_UNSIGNED = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
 
-def read_exif(file: BinaryIO, page: int = 0) -> Exif:
-    """All tags of a TIFF file's page, its directories counted from 0, or of an EXIF block. Raises TagsError.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A directory's entry: `place` is the byte where its values begin, `length` how many bytes they have."""
 
-    A tag that is too long to be read comes empty.
-    """
-    reader = TagReader(file)
-    at = reader.first
-    for _ in range(page):
-        at = reader.after(at)
-    main = reader.directory(at)
-    note_at = reader.place_of(MAKER_NOTE, main[EXIF_POINTER].number()) if EXIF_POINTER in main else None
-    exif = reader.below(main, EXIF_POINTER)
-    gps, interoperability = reader.below(main, GPS_POINTER), reader.below(exif, INTEROPERABILITY_POINTER)
-    return Exif(main, exif, gps, interoperability, reader.order, note_at)
+    tag: int
+    kind: int
+    count: int
+    place: int
+    length: int
+    is_inline: bool
 
 
-def orientation_of(block: bytes) -> int:
-    """As an EXIF block has it, 1..8; 0 where it says nothing, or can't be read."""
-    try:
-        main = read_exif(io.BytesIO(block)).main
-    except TagsError:
-        return 0
-    said = main[_ORIENTATION].number() if _ORIENTATION in main else 0
-    return said if said <= _LAST_ORIENTATION else 0
-
-
-class TagReader:
-    """Directories of an open TIFF file, or EXIF block."""
+class IfdReader:
+    """Directories of an open TIFF file, or EXIF block. Methods raise TagsError, or EndsEarly beyond the file's end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self._left = _MOST_BYTES
+        self.size = file.seek(0, io.SEEK_END)
         head = self._read(0, 8)
         self.order = {b"II": "<", b"MM": ">"}.get(head[:2], "")
         if not self.order:
-            raise TagsError(f"begins with {head[:2].hex()}")
-        self.big = head[2:4] in (b"+\0", b"\0+")
-        self.word = "Q" if self.big else "I"
-        self.first = self._number(self.word, 8 if self.big else 4)
+            raise TagsError(f"it begins with {head[:2].hex()}")
+        self.is_big = head[2:4] in (b"+\0", b"\0+")
+        self.word = "Q" if self.is_big else "I"
+        self.word_bytes = 8 if self.is_big else 4
+        self.first_link = self.word_bytes  # where the file says where its first directory is
+        self.first = self._number(self.word, self.first_link)
 
-    @property
-    def first_link(self) -> int:
-        """Where the file says where its first directory is."""
-        return 8 if self.big else 4
+    def entries(self, at: int) -> dict[int, Entry]:
+        """The entries of the directory at the byte `at`, by tag; of a tag that is there twice, the first."""
+        start, count, entry_bytes = self.shape(at)
+        if count > _MAX_TAGS:
+            raise TagsError(f"it has {count:,} tags in one directory")
+        data = self._read(start, count * entry_bytes)
+        entries: dict[int, Entry] = {}
+        for position in range(0, len(data), entry_bytes):
+            tag, kind, number = struct.unpack_from(f"{self.order}HH{self.word}", data, position)
+            length = number * UNIT_BYTES.get(kind, 0) * UNITS.get(kind, 1)
+            place = start + position + entry_bytes - self.word_bytes
+            is_inline = length <= self.word_bytes
+            if not is_inline:
+                (place,) = struct.unpack_from(self.order + self.word, data, position + entry_bytes - self.word_bytes)
+            entries.setdefault(tag, Entry(tag, kind, number, place, length, is_inline))
+        return entries
 
-    def last_link(self) -> int:
-        """Where the last directory, or the header of a file without one, would say where the next one is."""
-        link, at, seen = self.first_link, self._number(self.word, self.first_link), 0
-        while at and seen < _MOST_PAGES:
-            start, count, entry_bytes = self.shape(at)
-            link, seen = start + count * entry_bytes, seen + 1
-            at = self._number(self.word, link)
-        return link
-
-    def below(self, tags: Tags, pointer: int) -> Tags:
-        """The directory that a tag points to, nothing where there is none; the tag is taken out."""
-        place = tags.pop(pointer, None)
-        return self.directory(place.number()) if place else {}
-
-    def place_of(self, tag: int, at: int) -> int | None:
-        """Where a tag's bytes lie; None where the directory at `at` has none, or so few that they lie in it."""
-        for entry, found, _, count in self._entries(at):
-            if found == tag and count > struct.calcsize("<" + self.word):
-                return self._last_number(entry)
-        return None
+    def next_link(self, at: int) -> int:
+        """Where the directory at `at` says where the next one is."""
+        start, count, entry_bytes = self.shape(at)
+        return start + count * entry_bytes
 
     def after(self, at: int) -> int:
         """Where the directory after the one at `at` begins; 0 for none."""
-        start, count, entry_bytes = self.shape(at)
-        return self._number(self.word, start + count * entry_bytes)
+        return self._number(self.word, self.next_link(at))
 
-    def directory(self, at: int) -> Tags:
+    def last_link(self) -> int:
+        """Where the last directory, or the header of a file without one, would say where the next one is."""
+        link, at, pages = self.first_link, self.first, 0
+        while at and pages < _MAX_PAGES:
+            link, pages = self.next_link(at), pages + 1
+            at = self._number(self.word, link)
+        return link
+
+    def is_beyond(self, entry: Entry) -> bool:
+        """Whether the file ends before the entry's values do."""
+        return entry.place + entry.length > self.size
+
+    def value(self, entry: Entry) -> Value:
+        """The entry's values, whatever their length."""
+        return Value(entry.kind, in_order(entry.kind, self._read(entry.place, entry.length), self.order))
+
+    def directory(self, at: int) -> dict[int, Value]:
         """All tags of the directory at `at`, of types that are known."""
-        return {
-            tag: Value(kind, self._value(entry, tag, kind, count))
-            for entry, tag, kind, count in self._entries(at)
-            if kind in UNIT_BYTES
-        }
+        return {tag: self.value(entry) for tag, entry in self.entries(at).items() if entry.kind in UNIT_BYTES}
 
-    def _entries(self, at: int) -> Iterator[tuple[bytes, int, int, int]]:
-        """Each entry of a directory, with its tag, type and count."""
-        start, count, entry_bytes = self.shape(at)
-        if count > _MOST_TAGS:
-            raise TagsError(f"has {count} tags")
-        entries = self._read(start, count * entry_bytes)
-        for place in range(0, len(entries), entry_bytes):
-            entry = entries[place : place + entry_bytes]
-            yield entry, *struct.unpack_from(f"{self.order}HH{self.word}", entry)
+    def numbers(self, entry: Entry) -> Numbers:
+        """The entry's whole numbers from 0 on; a single 0 for values of other types."""
+        code = _UNSIGNED.get(entry.kind)
+        if code is None or not entry.count:
+            return np.zeros(1)
+        if entry.count > _MAX_NUMBERS:
+            raise TagsError(f"tag {entry.tag} has {entry.count:,} values")
+        return np.frombuffer(self._read(entry.place, entry.length), self.order + code).astype(np.float64)
+
+    def number(self, entries: Mapping[int, Entry], tag: int, default: int) -> int:
+        """The first whole number of a tag, or the default where it is missing, or of another type."""
+        entry = entries.get(tag)
+        if entry is None or entry.kind not in _UNSIGNED or not entry.count:
+            return default
+        return self._number(_CODES[_UNSIGNED[entry.kind]], entry.place)
 
     def shape(self, at: int) -> tuple[int, int, int]:
-        """Where the entries begin, how many there are, and the bytes of each."""
-        count = self._number("Q" if self.big else "H", at)
-        return (at + 8, count, 20) if self.big else (at + 2, count, 12)
-
-    def _value(self, entry: bytes, tag: int, kind: int, count: int) -> bytes:
-        length = count * UNIT_BYTES[kind] * UNITS.get(kind, 1)
-        room = struct.calcsize("<" + self.word)
-        data = entry[-room:][:length]
-        if length > room:
-            if length > self._left and tag in _PIXELS:
-                raise TagsError(f"has more than {_MOST_BYTES:,} bytes of tags")
-            if length > self._left:
-                return b""
-            self._left -= length
-            data = self._read(self._last_number(entry), length)
-        return in_order(kind, data, self.order)
-
-    def _last_number(self, entry: bytes) -> int:
-        """Where the value of a directory's entry lies, if not in itself."""
-        return int(struct.unpack(self.order + self.word, entry[-struct.calcsize("<" + self.word) :])[0])
+        """Where a directory's entries begin, how many there are, and the bytes of each."""
+        count = self._number("Q" if self.is_big else "H", at)
+        return (at + 8, count, 20) if self.is_big else (at + 2, count, 12)
 
     def _number(self, code: str, at: int) -> int:
         return int(struct.unpack(self.order + code, self._read(at, struct.calcsize("<" + code)))[0])
 
     def _read(self, at: int, length: int) -> bytes:
-        try:
-            self.file.seek(at)
-            data = self.file.read(length)
-        except (OSError, OverflowError, ValueError) as error:
-            raise TagsError(str(error)) from None
-        if len(data) < length:
-            raise TagsError("ends early")
-        return data
+        if at + length > self.size:
+            raise EndsEarly(at + length)
+        self.file.seek(at)
+        return self.file.read(length)
+
+
+_CODES = {"u1": "B", "u2": "H", "u4": "I", "u8": "Q"}

@@ -6,31 +6,17 @@ An EXIF block is a little TIFF without pixels.
 import io
 import shutil
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from worker.scans.formats.tiff.ifd_reader import TagReader, read_exif
-from worker.scans.formats.tiff.tags import (
-    EXIF_POINTER,
-    GPS_POINTER,
-    INTEROPERABILITY_POINTER,
-    LONG,
-    LONG8,
-    MAKER_NOTE,
-    SUB_PAGES,
-    USER_COMMENT,
-    Exif,
-    Tags,
-    TagsError,
-    Value,
-    in_order,
-    long8,
-)
+from worker.scans.formats.tiff.exif import read_exif
+from worker.scans.formats.tiff.ifd_reader import IfdReader
+from worker.scans.formats.tiff.tags import LONG, LONG8, SHORT, Exif, Tag, Tags, TagsError, Value, in_order, long8
 
-_PIXELS_AT = 273, 324  # offsets of strips, of tiles
-_MOST_BEFORE_NOTE = 16 << 10  # bytes; what lies further on in a file is not to be kept in its place
-_SHORT = 3  # TIFF's type of 16 bits
+_PIXEL_TAGS = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS)
+_OFFSET_TAGS = (Tag.STRIP_OFFSETS, Tag.TILE_OFFSETS)
+_MAX_BEFORE_NOTE = 16 << 10  # bytes; what lies further on in a file is not to be kept in its place
 _UTF_16 = b"UNICODE\0"  # of a user's comment, in the byte order of the whole
 
 
@@ -40,7 +26,7 @@ def exif_block(exif: Exif) -> bytes:
     before = b""
     if keeps_note(exif):
         assert exif.note_at is not None
-        note = exif.exif[MAKER_NOTE].data
+        note = exif.exif[Tag.MAKER_NOTE].data
         before = bytes(exif.note_at - 8) + note + bytes(len(note) % 2)
     packed = _pack_exif(exif, 8 + len(before), exif.order, big=False, keep_note=bool(before))
     return mark + struct.pack(exif.order + "HI", 42, 8 + len(before)) + before + packed
@@ -48,74 +34,70 @@ def exif_block(exif: Exif) -> bytes:
 
 def keeps_note(exif: Exif) -> bool:
     """Whether a block of these tags has the maker's note where it was."""
-    return MAKER_NOTE in exif.exif and exif.note_at is not None and 8 <= exif.note_at <= _MOST_BEFORE_NOTE
+    return Tag.MAKER_NOTE in exif.exif and exif.note_at is not None and 8 <= exif.note_at <= _MAX_BEFORE_NOTE
 
 
 def add_to_tiff(path: Path, exif: Exif) -> None:
-    """Add tags to a TIFF file's first page; those it has already stay. Raises TagsError.
+    """Add tags to a TIFF file's first page; those it has already stay. Raises FormatError.
 
     A new directory at the file's end takes the place of the first one: no pixel is moved.
     """
     with path.open("r+b") as file:
-        writer = _TagWriter(file)
-        own, after = writer.directory(writer.first), writer.after(writer.first)
-        merged = replace(_in_order(exif, writer.order), main={**exif.main, **own})
+        writer = _IfdWriter(file)
+        old, after = writer.directory(writer.first), writer.after(writer.first)
+        merged = replace(_in_order(exif, writer.order), main={**exif.main, **old})
         writer.append(merged, writer.first_link, after=after)
-
-
-def replace_pages(path: Path, pages: Sequence[Tags]) -> None:
-    """Give a TIFF file other pages, in directories at its end. Raises TagsError."""
-    with path.open("r+b") as file:
-        writer = _TagWriter(file)
-        link = writer.first_link
-        for page in pages:
-            link = writer.append(Exif(page), link)
 
 
 def begin_tiff(path: Path, like: Path, *, big: bool) -> None:
     """Make a TIFF file without pages, in the byte order of another one; `big`: one that may pass 4 GB."""
     with like.open("rb") as file:
-        order = TagReader(file).order
+        order = IfdReader(file).order
     mark = b"II" if order == "<" else b"MM"
     path.write_bytes(mark + (struct.pack(order + "HHHQ", 43, 8, 0, 0) if big else struct.pack(order + "HI", 42, 0)))
 
 
-def add_page(path: Path, part: Path, tags: Tags) -> None:
+def add_page(path: Path, part: Path, tags: Tags, link: int | None = None) -> int:
     """Add the first page of the TIFF file `part`, with its smaller copies below it, as the last page of another one.
 
-    `tags` take the place of that page's own. Raises TagsError.
+    `link` is where the page before it, or for None the header, says where the next one is; returns the same for the
+    new page. `tags` take the place of that page's own. Raises FormatError.
     """
     with path.open("r+b") as file, part.open("rb") as source:
-        own, writer = TagReader(source), _TagWriter(file)
+        reader, writer = IfdReader(source), _IfdWriter(file)
         exif = read_exif(source)
+        places = {tag: value for tag, value in reader.directory(reader.first).items() if tag in _PIXEL_TAGS}
         shift = file.seek(0, io.SEEK_END)
         shift += file.write(bytes(-shift % 16))
         source.seek(0)
         shutil.copyfileobj(source, file, 1 << 20)
-        if SUB_PAGES in exif.main:
-            below = [own.directory(place) for place in exif.main[SUB_PAGES].numbers()]
-            places = [writer.append_alone(_moved(each, shift)) for each in below]
-            exif.main[SUB_PAGES] = long8(*places)
-        exif.main = _moved(exif.main, shift) | tags
-        writer.append(exif, writer.last_link())
+        if Tag.SUB_IFDS in exif.main:
+            copies = [reader.directory(place) for place in exif.main[Tag.SUB_IFDS].numbers()]
+            exif.main[Tag.SUB_IFDS] = long8(*(writer.append_alone(_moved(copy, shift)) for copy in copies))
+        exif.main = _moved(exif.main | places, shift) | tags
+        return writer.append(exif, writer.first_link if link is None else link)
 
 
-class _TagWriter(TagReader):
+def pack_directory(tags: Tags, at: int, order: str, *, big: bool) -> bytes:
+    """A directory without one after it, and its values, for the byte `at` of a file."""
+    return _pack(tags, at, order, big, 0)
+
+
+class _IfdWriter(IfdReader):
     """Directories at the end of a TIFF file that is open for reading and writing."""
 
     def append(self, exif: Exif, link: int, *, after: int = 0) -> int:
         """Write directories, and at `link` where they are; returns where the next link goes."""
         at = self._end()
-        self.file.write(_pack_exif(exif, at, self.order, big=self.big, after=after))
+        self.size = at + self.file.write(_pack_exif(exif, at, self.order, big=self.is_big, after=after))
         self.file.seek(link)
         self.file.write(struct.pack(self.order + self.word, at))
-        start, count, entry_bytes = self.shape(at)
-        return start + count * entry_bytes
+        return self.next_link(at)
 
     def append_alone(self, tags: Tags) -> int:
         """Write a directory that no other one is followed by; returns its place."""
         at = self._end()
-        self.file.write(_pack(tags, at, self.order, self.big, 0))
+        self.file.write(_pack(tags, at, self.order, self.is_big, 0))
         return at
 
     def _end(self) -> int:
@@ -126,36 +108,36 @@ class _TagWriter(TagReader):
 
 def _in_order(exif: Exif, order: str) -> Exif:
     """The tags for another byte order: a comment in UTF-16 is turned, though TIFF calls it mere bytes."""
-    comment = exif.exif.get(USER_COMMENT)
+    comment = exif.exif.get(Tag.USER_COMMENT)
     if order == exif.order or comment is None or not comment.data.startswith(_UTF_16):
         return exif
     text = comment.data[len(_UTF_16) :]
-    turned = Value(comment.kind, _UTF_16 + in_order(_SHORT, text, ">"))
-    return replace(exif, exif=exif.exif | {USER_COMMENT: turned}, order=order)
+    turned = Value(comment.kind, _UTF_16 + in_order(SHORT, text, ">"))
+    return replace(exif, exif=exif.exif | {Tag.USER_COMMENT: turned}, order=order)
 
 
 def _moved(page: Tags, shift: int) -> Tags:
     """A directory whose pixels lie `shift` bytes further on."""
-    moved = {tag: long8(*(each + shift for each in page[tag].numbers())) for tag in _PIXELS_AT if tag in page}
+    moved = {tag: long8(*(place + shift for place in page[tag].numbers())) for tag in _OFFSET_TAGS if tag in page}
     return page | moved
 
 
 def _pack_exif(exif: Exif, at: int, order: str, *, big: bool, after: int = 0, keep_note: bool = False) -> bytes:
     """The directories one behind the other, the first of them at `at` of the file."""
-    elsewhere = {MAKER_NOTE: exif.note_at} if keep_note and exif.note_at else {}
+    elsewhere: dict[int, int] = {Tag.MAKER_NOTE: exif.note_at} if keep_note and exif.note_at else {}
     main, sub = dict(exif.main), dict(exif.exif)
-    pointers = [(main, GPS_POINTER, exif.gps), (sub, INTEROPERABILITY_POINTER, exif.interoperability)]
+    pointers = [(main, Tag.GPS_IFD, exif.gps), (sub, Tag.INTEROPERABILITY_IFD, exif.interoperability)]
     if sub or exif.interoperability:
-        pointers.insert(0, (main, EXIF_POINTER, sub))
-    wanted = [pointer for pointer in pointers if pointer[2] or pointer[2] is sub]
-    for tags, pointer, _ in wanted:
+        pointers.insert(0, (main, Tag.EXIF_IFD, sub))
+    written = [pointer for pointer in pointers if pointer[2] or pointer[2] is sub]
+    for tags, pointer, _ in written:
         tags[pointer] = long8(0)  # its place is known once all lengths are
     place = at + len(_pack(main, at, order, big, after))
-    for tags, pointer, below in wanted:
+    for tags, pointer, below in written:
         tags[pointer] = long8(place)
         place += len(_pack(below, place, order, big, 0, elsewhere))
     packed = _pack(main, at, order, big, after)
-    for _, _, below in wanted:
+    for _, _, below in written:
         packed += _pack(below, at + len(packed), order, big, 0, elsewhere)
     return packed
 
@@ -168,8 +150,9 @@ def _pack(
     room = struct.calcsize("<" + word)
     values_at = at + struct.calcsize("<" + count_code) + len(tags) * (4 + 2 * room) + room
     directory, outside = struct.pack(order + count_code, len(tags)), b""
-    for tag, given in sorted(tags.items()):
-        value = given if big or given.kind != LONG8 else _longs(given)
+    for tag, value in sorted(tags.items()):
+        if value.kind == LONG8 and not big:
+            value = _longs(value)
         data = in_order(value.kind, value.data, order)
         entry_field = data.ljust(room, b"\0")
         if elsewhere and tag in elsewhere:
@@ -184,5 +167,5 @@ def _pack(
 def _longs(value: Value) -> Value:
     numbers = value.numbers()
     if max(numbers, default=0) >= 1 << 32:
-        raise TagsError("has no room beyond 4 GB")
+        raise TagsError("a classic TIFF has no room beyond 4 GB")
     return Value(LONG, struct.pack(f"<{len(numbers)}I", *numbers))

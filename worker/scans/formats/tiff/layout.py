@@ -1,87 +1,81 @@
-"""A TIFF's directories, as far as they say how its pixels lie and what they are; nothing is decoded.
+"""A TIFF's pages: how their pixels lie and what they are; nothing is decoded.
 
-TIFF 6.0, section 2, and TIFF Technical Note 2 for JPEG; BigTIFF: libtiff's design note.
+TIFF 6.0, section 2, and TIFF Technical Note 2 for JPEG; BigTIFF: libtiff's design note. Once a picture is whole, what
+can't be followed behind it ends the walk, and is named: rubbish where the next directory's place belongs is common.
 """
 
-import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
+from worker.scans.formats.errors import EndsEarly, FormatError, UnsupportedKind
+from worker.scans.formats.tiff.ifd_reader import Entry, IfdReader
+from worker.scans.formats.tiff.pieces import Pieces, Place, pieces_of
+from worker.scans.formats.tiff.stacks import picture_count
+from worker.scans.formats.tiff.tags import Tag
 
-MINISWHITE, MINISBLACK, MASK, CMYK, YCBCR, LAB, LOGLUVS = 0, 1, 4, 5, 6, 8, (32844, 32845)  # PhotometricInterpretation
+MINISWHITE, MINISBLACK, RGB, MASK, CMYK, YCBCR, LAB, LOGLUVS = 0, 1, 2, 4, 5, 6, 8, (32844, 32845)  # Photometric
 JPEG, DEFLATES = 7, (8, 32946)  # Compression
 FLOATS = 3  # SampleFormat
-ASSOCIATED_ALPHA, _ALPHA = 1, 2  # ExtraSamples: colours are multiplied by the first; 0 is anything else
+ASSOCIATED_ALPHA, _ALPHA, _CORELS_ALPHA = 1, 2, 999  # ExtraSamples: colours are multiplied by the first; 0 is others
 OTHER_INKS = 2  # InkSet
 
-_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-_TYPE_CODES = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8"}
-_SUBFILE_TYPE, _OFFSETS, _COUNTS = 254, (273, 324), (279, 325)  # of strips, of tiles
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR = 256, 257, 258, 259, 262, 277, 284
-_ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT = 278, 322, 323, 338, 339
-_SUB_PAGES, _INKS = 330, 332
-_SEPARATE = 2
-_WANTED = {
-    *(_SUBFILE_TYPE, *_OFFSETS, *_COUNTS, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _PLANAR),
-    *(_ROWS, _TILE_WIDTH, _TILE_HEIGHT, _EXTRA, _SAMPLE_FORMAT, _SUB_PAGES, _INKS),
-}
-_MOST_PAGES = 100_000  # more is a loop, or hostile
-_MOST_VALUE_BYTES = 1 << 28
-_HEAD_BYTES = 8
-
-Numbers = NDArray[np.float64]  # so that a hostile sum of two of them can't overflow
-_NONE = np.zeros(1)
-
-
-class Beyond(Exception):
-    """The file ends before the byte `end` that it speaks of."""
-
-    def __init__(self, end: int) -> None:
-        self.end = end
+_REDUCED, _ONE_OF_SEVERAL = 1, 2  # bits of NewSubfileType
+_OLD_REDUCED, _OLD_ONE_OF_SEVERAL = 2, 3  # values of SubfileType
+_FIRST_TAGS = (Tag.NEW_SUBFILE_TYPE, Tag.SUBFILE_TYPE, Tag.IMAGE_WIDTH)  # with one of which a picture's tags begin
+_MAX_PAGES = 100_000  # more is a loop, or hostile
+_MAX_TAGS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class TiffPage:
-    """A directory: numbers are those of TIFF's tags, as they are where a tag is missing.
+    """A directory: numbers are those of TIFF's tags, as they are where a tag is missing or can't be.
 
-    `pieces` are first bytes and lengths of its strips or tiles, `piece_bytes` what each holds when it is unpacked.
+    `piece_bytes` is what a strip or tile holds when it is unpacked.
     """
 
+    at: int  # the byte where its directory begins
+    place: Place
     is_reduced: bool  # a smaller copy of another page
+    is_one_of_several: bool
     has_pages_below: bool
     compression: int
     photometric: int
-    bits: int
-    samples: int  # of a pixel
     sample_format: int
     inks: int
     extra_samples: tuple[int, ...]
-    is_tiled: bool
-    is_planar: bool  # each channel in strips or tiles of its own
-    pieces: tuple[Numbers, Numbers]
-    piece_bytes: int
-    lacks_tiles: bool
-    tiles_across: int
-    after: int  # where the next directory is, 0 for none
+    pixels_end: int  # the byte after its pixels
+    damage: str | None  # what of its pixels can't be, in words
+    lacks_next_link: bool = False
 
     @property
-    def pixels_end(self) -> int:
-        """The byte after its pixels."""
-        starts, lengths = self.pieces
-        return int((starts + lengths).max(initial=0))
+    def bits(self) -> int:
+        return self.place.bits
 
     @property
-    def damage(self) -> str | None:
-        """What of its pixels can't be, in words."""
-        starts, lengths = self.pieces
-        if self.lacks_tiles:
-            return "it has fewer tiles than its size needs"
-        if ((starts < _HEAD_BYTES) & (lengths > 0)).any():
-            return "it says that pixels lie where it begins"
-        return None
+    def samples(self) -> int:
+        return self.place.samples
+
+    @property
+    def is_tiled(self) -> bool:
+        return self.place.is_tiled
+
+    @property
+    def is_planar(self) -> bool:
+        """Each channel has strips or tiles of its own."""
+        return self.place.is_planar
+
+    @property
+    def piece_bytes(self) -> int:
+        return self.place.piece_bytes
+
+
+@dataclass(slots=True)
+class TiffLayout:
+    """All pages of a file, as they lie in it. `lost` names what could not be followed behind them."""
+
+    pages: list[TiffPage] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 def alpha_among(extra_samples: Sequence[int]) -> int | None:
@@ -89,118 +83,119 @@ def alpha_among(extra_samples: Sequence[int]) -> int | None:
     return next((n for n, kind in enumerate(extra_samples) if kind in (ASSOCIATED_ALPHA, _ALPHA)), None)
 
 
-def read_directories(file: BinaryIO, size: int) -> list[TiffPage]:
-    """All of a TIFF's, as they lie in the file. Raises Beyond."""
-    tiff, pages, seen = _Tiff(file, size), list[TiffPage](), set[int]()
-    offset = tiff.first_directory
-    while offset and offset not in seen and len(seen) < _MOST_PAGES:
-        pages.append(tiff.directory(offset))
-        seen.add(offset)
-        offset = pages[-1].after
-    return pages
+def read_layout(file: BinaryIO) -> TiffLayout:
+    """All pages of a TIFF. Raises FormatError, or EndsEarly where a picture is cut."""
+    reader, layout, places = IfdReader(file), TiffLayout(), set[int]()
+    at = reader.first
+    while at and at not in places and len(places) < _MAX_PAGES:
+        places.add(at)
+        if layout.pages and not _is_picture(reader, at, layout):
+            break
+        page = read_page(reader, at)
+        layout.pages.append(page)
+        at = 0 if page.lacks_next_link else reader.after(at)
+    if len(layout.pages) == 1:
+        _add_stacked(reader, layout)
+    return layout
 
 
-class _Tiff:
-    """Just enough of a TIFF reader to walk its directories."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size = file, size
-        head = self._read(0, _HEAD_BYTES)
-        self._order = "<" if head[:2] == b"II" else ">"
-        self._big = head[2:4] in (b"+\0", b"\0+")
-        self._word = "Q" if self._big else "I"  # of an offset
-        self.first_directory = self._number(self._word, 8 if self._big else 4)
-
-    def directory(self, at: int) -> TiffPage:
-        """The directory that begins at the byte `at`."""
-        count_code, entry_bytes = ("Q", 20) if self._big else ("H", 12)
-        start = at + struct.calcsize("<" + count_code)
-        end = start + self._number(count_code, at) * entry_bytes
-        entries = self._read(start, end - start)
-        values: dict[int, Numbers] = {}
-        for position in range(0, len(entries), entry_bytes):
-            entry = entries[position : position + entry_bytes]
-            (tag,) = struct.unpack_from(self._order + "H", entry)
-            where, length = self._place(entry, start + position)
-            if where + length > self._size:
-                raise Beyond(where + length)
-            if tag in _WANTED:
-                values[tag] = self._values(entry, where, length)
-        return _page(values, self._number(self._word, end))
-
-    def _place(self, entry: bytes, at: int) -> tuple[int, int]:
-        """Where a directory entry's values begin, and their bytes: inside it when they fit."""
-        kind, count = struct.unpack_from(f"{self._order}H{self._word}", entry, 2)
-        room = struct.calcsize("<" + self._word)
-        length = count * _TYPE_BYTES.get(kind, 0)
-        if length <= room:
-            return at + len(entry) - room, length
-        return int(struct.unpack(self._order + self._word, entry[-room:])[0]), length
-
-    def _values(self, entry: bytes, where: int, length: int) -> Numbers:
-        """The numbers of an entry."""
-        (kind,) = struct.unpack_from(self._order + "H", entry, 2)
-        code = _TYPE_CODES.get(kind)
-        if code is None or not 0 < length <= _MOST_VALUE_BYTES:
-            return _NONE
-        return np.frombuffer(self._read(where, length), self._order + code).astype(np.float64)
-
-    def _number(self, code: str, at: int) -> int:
-        data = self._read(at, struct.calcsize("<" + code))
-        return int(struct.unpack(self._order + code, data)[0])
-
-    def _read(self, at: int, length: int) -> bytes:
-        if at + length > self._size:
-            raise Beyond(at + length)
-        self._file.seek(at)
-        return self._file.read(length)
+def _add_stacked(reader: IfdReader, layout: TiffLayout) -> None:
+    """The further pictures of a stack in one directory. Raises UnsupportedKind, or EndsEarly."""
+    page = layout.pages[0]
+    entries = reader.entries(page.at)
+    count = picture_count(reader, entries, page.place)
+    if count == 1:
+        return
+    pieces = pieces_of(reader, entries, page.place)
+    if not (page.place.is_sized and pieces.is_contiguous and page.damage is None):
+        raise UnsupportedKind(f"a stack of {count:,} pictures in one directory, compressed or in pieces")
+    length = int(pieces.lengths.sum())
+    if page.pixels_end + length > reader.size:  # a description that was copied from a stack to one of its pictures
+        layout.lost.append(f"{count - 1:,} further pictures, of which its description speaks (the file holds one)")
+        return
+    for number in range(1, count):
+        place, end = replace(page.place, shift=number * length), page.pixels_end + number * length
+        layout.pages.append(replace(page, place=place, pixels_end=end))
 
 
-def _page(values: dict[int, Numbers], after: int) -> TiffPage:
-    first = {tag: int(numbers[0]) for tag, numbers in values.items()}
-    planar = first.get(_PLANAR) == _SEPARATE and first.get(_SAMPLES, 1) > 1
-    across, needed = _tiles(first, planar=planar)
+def _is_picture(reader: IfdReader, at: int, layout: TiffLayout) -> bool:
+    """Whether a directory behind the first one is there; names in `layout` what was to follow otherwise.
+
+    Raises EndsEarly where the file was cut, and not only ends in rubbish.
+    """
+    is_one_of_several = len(layout.pages) > 1 or layout.pages[0].is_one_of_several
+    try:
+        entries = reader.entries(at)
+        is_picture = {Tag.IMAGE_WIDTH, Tag.IMAGE_LENGTH} <= entries.keys() and _places_of(entries) is not None
+    except EndsEarly:
+        if is_one_of_several or _begins_as_picture(reader, at):
+            raise
+        is_picture = False
+    except FormatError:
+        is_picture = False
+    if not is_picture:
+        layout.lost.append(f"what was to follow the last picture (there is no directory at byte {at:,})")
+    return is_picture
+
+
+def _begins_as_picture(reader: IfdReader, at: int) -> bool:
+    """Whether a directory that the file's end cuts off begins as that of a picture."""
+    try:
+        start, count, _ = reader.shape(at)
+        reader.file.seek(start)
+        tag = int.from_bytes(reader.file.read(2), "little" if reader.order == "<" else "big")
+    except FormatError:
+        return False
+    return count <= _MAX_TAGS and tag in _FIRST_TAGS
+
+
+def _places_of(entries: Mapping[int, Entry]) -> tuple[Tag, Tag] | None:
+    """The tags that say where its tiles, or its strips, are."""
+    if Tag.TILE_OFFSETS in entries and Tag.TILE_WIDTH in entries:
+        return Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS
+    return (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS) if Tag.STRIP_OFFSETS in entries else None
+
+
+def read_page(reader: IfdReader, at: int) -> TiffPage:
+    """The page whose directory begins at the byte `at`. Raises FormatError."""
+    entries = reader.entries(at)
+    place = Place.of(reader, entries)
+    pieces = pieces_of(reader, entries, place)
+    kind = _sound_number(reader, entries, Tag.NEW_SUBFILE_TYPE)
+    old_kind = _sound_number(reader, entries, Tag.SUBFILE_TYPE)
+    extra = entries.get(Tag.EXTRA_SAMPLES)
     return TiffPage(
-        is_reduced=bool(first.get(_SUBFILE_TYPE, 0) & 1),
-        has_pages_below=_SUB_PAGES in first,
-        compression=first.get(_COMPRESSION, 1),
-        photometric=first.get(_PHOTOMETRIC, MINISWHITE),
-        bits=first.get(_BITS, 1),
-        samples=first.get(_SAMPLES, 1),
-        sample_format=first.get(_SAMPLE_FORMAT, 1),
-        inks=first.get(_INKS, 1),
-        extra_samples=tuple(map(int, values.get(_EXTRA, ()))),
-        is_tiled=_TILE_WIDTH in first,
-        is_planar=planar,
-        pieces=_pieces(values),
-        piece_bytes=_piece_bytes(first, planar=planar),
-        lacks_tiles=needed > len(values.get(_OFFSETS[1], _NONE)),
-        tiles_across=across,
-        after=after,
+        at=at,
+        place=place,
+        is_reduced=bool(kind & _REDUCED) or old_kind == _OLD_REDUCED,
+        is_one_of_several=bool(kind & _ONE_OF_SEVERAL) or old_kind == _OLD_ONE_OF_SEVERAL,
+        has_pages_below=Tag.SUB_IFDS in entries,
+        compression=place.compression,
+        photometric=reader.number(entries, Tag.PHOTOMETRIC, MINISWHITE),
+        sample_format=reader.number(entries, Tag.SAMPLE_FORMAT, 1),
+        inks=reader.number(entries, Tag.INK_SET, 1),
+        extra_samples=tuple(map(_extra_sample, reader.numbers(extra).tolist())) if extra and extra.count else (),
+        pixels_end=pieces.end,
+        damage=pieces.damage,
+        lacks_next_link=reader.next_link(at) + reader.word_bytes > reader.size,
     )
 
 
-def _tiles(first: dict[int, int], *, planar: bool) -> tuple[int, int]:
-    """How many tiles lie beside each other, and how many a page needs; 0 for one in strips."""
-    width, height = first.get(_TILE_WIDTH, 0), first.get(_TILE_HEIGHT, 0)
-    if not (width and height and _OFFSETS[1] in first):
-        return 0, 0
-    across = -(-first.get(_WIDTH, 0) // width)
-    return across, across * -(-first.get(_HEIGHT, 0) // height) * (first.get(_SAMPLES, 1) if planar else 1)
+def read_pieces(file: BinaryIO, page: TiffPage) -> Pieces:
+    """Where a page's strips or tiles lie. Raises FormatError."""
+    reader = IfdReader(file)
+    return pieces_of(reader, reader.entries(page.at), page.place).of_picture(page.place)
 
 
-def _piece_bytes(first: dict[int, int], *, planar: bool) -> int:
-    width, height = first.get(_WIDTH, 0), first.get(_HEIGHT, 0)
-    wide, high = first.get(_TILE_WIDTH, width), first.get(_TILE_HEIGHT, min(first.get(_ROWS, height), height))
-    row_bits = wide * first.get(_BITS, 1) * (1 if planar else first.get(_SAMPLES, 1))
-    return -(-row_bits // 8) * high
+def _sound_number(reader: IfdReader, entries: Mapping[int, Entry], tag: int) -> int:
+    """A number of a tag that nobody needs; 0 where it can't be read."""
+    try:
+        return reader.number(entries, tag, 0)
+    except EndsEarly:
+        return 0
 
 
-def _pieces(values: dict[int, Numbers]) -> tuple[Numbers, Numbers]:
-    """Of strips and of tiles: a page that has both is odd, but may be whole."""
-    starts, lengths = [], []
-    for offsets, counts in zip(_OFFSETS, _COUNTS, strict=True):
-        both = min(len(values.get(offsets, ())), len(values.get(counts, ())))
-        starts.append(values.get(offsets, _NONE)[:both])
-        lengths.append(values.get(counts, _NONE)[:both])
-    return np.concatenate(starts), np.concatenate(lengths)
+def _extra_sample(number: float) -> int:
+    if number == _CORELS_ALPHA:
+        return _ALPHA
+    return int(number) if number in (ASSOCIATED_ALPHA, _ALPHA) else 0

@@ -1,61 +1,49 @@
-"""TIFFs whose channels lie apart, where libvips has no reader for that, as one page for each channel.
+"""TIFFs whose channels lie apart, where libvips has no reader for that: each channel is read as a page of its own."""
 
-A copy of the file gets directories at its end that speak of one channel each: no pixel is decoded, none moved.
-"""
-
-import shutil
 import struct
 from pathlib import Path
 
 import pyvips
 
 from worker.colour.icc_reader import PROFILE_FIELD
-from worker.scans.formats.tiff.ifd_reader import read_exif
-from worker.scans.formats.tiff.ifd_writer import replace_pages
-from worker.scans.formats.tiff.layout import ASSOCIATED_ALPHA
-from worker.scans.formats.tiff.tags import Tags, TagsError, Value, long8, short
+from worker.scans.formats.errors import UnsupportedKind
+from worker.scans.formats.tiff.layout import ASSOCIATED_ALPHA, CMYK, MINISBLACK, MINISWHITE, RGB, TiffPage
+from worker.scans.formats.tiff.page_view import load_directory, pixel_tags
+from worker.scans.formats.tiff.tags import Tag, Tags, TagsError, long8, short
 
-_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _FORMAT = 258, 262, 277, 284, 339
-_TILES, _STRIPS = (324, 325), (273, 279)  # offsets, bytes
-_EXTRA = 338
 _FULL = {"uchar": 255, "ushort": 65535, "float": 1}
-# What each channel shares with the others.
-_KEPT = {254, 256, 257, 259, 266, 274, 278, 282, 283, 296, 317, 322, 323, 347}
-_PROFILE_TAG, _NO_PROFILE = 34675, Value(7, b"")
-_RGB, _CMYK, _GREYS = 2, 5, (0, 1)
-_MOST_CHANNELS = 5
-_KINDS = {(_RGB, 8): "srgb", (_RGB, 16): "rgb16", (_RGB, 32): "srgb", (_CMYK, 8): "cmyk", (_CMYK, 16): "cmyk"}
+# What only the whole page has.
+_OF_PAGE = {Tag.EXTRA_SAMPLES, Tag.ICC_PROFILE, Tag.INK_SET, Tag.COLOR_MAP}
+_MAX_CHANNELS = 5
+_KINDS = {(RGB, 8): "srgb", (RGB, 16): "rgb16", (RGB, 32): "srgb", (CMYK, 8): "cmyk", (CMYK, 16): "cmyk"}
 
 
-def load_planes(path: Path, page: int) -> pyvips.Image:
-    """The page with its channels side by side; raises pyvips.Error, TagsError."""
+def load_planes(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
+    """The page with its channels side by side; raises pyvips.Error, FormatError."""
     try:
-        return _load_planes(path, page)
+        return _load_planes(path, page, fail_on)
     except (LookupError, struct.error) as error:
         raise TagsError(f"a tag is missing, or not what it should be: {error}") from None
 
 
-def _load_planes(path: Path, page: int) -> pyvips.Image:
+def _load_planes(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
     with path.open("rb") as file:
-        main = read_exif(file, page).main
-    count, photometric = main[_SAMPLES].number(), main[_PHOTOMETRIC].number()
-    depth = main[_BITS].number() if _BITS in main else 1
-    kind = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if photometric in _GREYS else None)
-    if kind is None or not 1 < count <= _MOST_CHANNELS:
-        raise pyvips.Error(f"unsupported: {count} channels of {depth} bits and kind {photometric} that lie apart")
-    # See tiff_kinds.fail_on; a channel alone in JPEG is as rare as JPEG's odd bytes.
-    options = {"access": "sequential", "fail_on": "warning"}
-    copy = str(_page_for_each_channel(path, page, main, count))
-    loaded = [pyvips.Image.tiffload(copy, page=channel, **options) for channel in range(count)]
-    image = _divided_by_alpha(loaded[0].bandjoin(loaded[1:]), main).copy(interpretation=kind)
-    if profile := main.get(_PROFILE_TAG, _NO_PROFILE).data:
-        image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
+        tags = pixel_tags(file, page)
+    count, photometric, depth = page.samples, page.photometric, page.bits
+    is_grey = photometric in (MINISWHITE, MINISBLACK)
+    kind = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if is_grey else None)
+    if kind is None or not 1 < count <= _MAX_CHANNELS:
+        raise UnsupportedKind(f"{count} channels of {depth} bits and kind {photometric} that lie apart")
+    planes = [load_directory(path, _plane(tags, channel, count), fail_on) for channel in range(count)]
+    image = _divided_by_alpha(planes[0].bandjoin(planes[1:]), page).copy(interpretation=kind)
+    if Tag.ICC_PROFILE in tags and tags[Tag.ICC_PROFILE].data:
+        image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, tags[Tag.ICC_PROFILE].data)
     return image
 
 
-def _divided_by_alpha(image: pyvips.Image, main: Tags) -> pyvips.Image:
+def _divided_by_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
     """The image with its own colours, where they are multiplied by its alpha."""
-    extra = main[_EXTRA].numbers() if _EXTRA in main else []
+    extra = page.extra_samples
     if ASSOCIATED_ALPHA not in extra:
         return image
     place = image.bands - len(extra) + extra.index(ASSOCIATED_ALPHA)
@@ -63,27 +51,21 @@ def _divided_by_alpha(image: pyvips.Image, main: Tags) -> pyvips.Image:
     return divided if image.format == "float" else divided.rint().cast(image.format)
 
 
-def _page_for_each_channel(path: Path, page: int, main: Tags, count: int) -> Path:
-    """The copy beside the scan, made at the first call."""
-    target = path.with_name(f"{path.name}.{page}.planes")
-    if not target.exists():
-        part = target.with_name(target.name + ".part")
-        shutil.copyfile(path, part)
-        replace_pages(part, [_plane(main, channel, count) for channel in range(count)])
-        part.replace(target)
-    return target
-
-
-def _plane(main: Tags, channel: int, count: int) -> Tags:
+def _plane(tags: Tags, channel: int, count: int) -> Tags:
     """The directory of one channel."""
-    plane = {tag: value for tag, value in main.items() if tag in _KEPT}
-    inverted = channel == 0 and main[_PHOTOMETRIC].number() == 0
-    plane |= {_PHOTOMETRIC: short(0 if inverted else 1), _SAMPLES: short(1), _PLANAR: short(1)}
-    for tag in (_BITS, _FORMAT):
-        if tag in main:
-            plane[tag] = short(main[tag].numbers()[channel if main[tag].count > channel else 0])
-    for tag in _TILES if _TILES[0] in main else _STRIPS:
-        numbers = main[tag].numbers()
-        pieces = len(numbers) // count
-        plane[tag] = long8(*numbers[channel * pieces :][:pieces])
+    plane = {tag: value for tag, value in tags.items() if tag not in _OF_PAGE}
+    inverted = channel == 0 and tags[Tag.PHOTOMETRIC].number() == MINISWHITE
+    plane |= {
+        Tag.PHOTOMETRIC: short(MINISWHITE if inverted else MINISBLACK),
+        Tag.SAMPLES_PER_PIXEL: short(1),
+        Tag.PLANAR_CONFIG: short(1),
+    }
+    for tag in (Tag.BITS_PER_SAMPLE, Tag.SAMPLE_FORMAT):
+        if tag in tags:
+            plane[tag] = short(tags[tag].numbers()[channel if tags[tag].count > channel else 0])
+    for tag in (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS):
+        if tag in tags:
+            numbers = tags[tag].numbers()
+            pieces = len(numbers) // count
+            plane[tag] = long8(*numbers[channel * pieces :][:pieces])
     return plane

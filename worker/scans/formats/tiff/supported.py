@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyvips
 
+from worker.scans.formats.errors import FormatError, UnsupportedKind
 from worker.scans.formats.tiff.layout import (
     ASSOCIATED_ALPHA,
     CMYK,
@@ -20,38 +21,39 @@ from worker.scans.formats.tiff.layout import (
     YCBCR,
     TiffPage,
     alpha_among,
+    read_pieces,
 )
 
 _DEPTHS = (1, 2, 4, 8, 16, 32, 64)
 _AT_ONCE = 1 << 18  # bytes that are unpacked at once
-_TIMES_TOO_MANY = 2  # what is padded, and has its checksum behind that, is no damage yet
+_MAX_TIMES = 2  # what is padded, and has its checksum behind that, is no damage yet
 
 
 def refuse_misread(page: TiffPage) -> None:
-    """Raises pyvips.Error, with the word unsupported, for pixels that libvips would take for others."""
-    found = ""
+    """Raises UnsupportedKind for pixels that libvips would take for others."""
+    kind = ""
     if page.bits not in _DEPTHS:
-        found = f"samples of {page.bits} bits"
+        kind = f"samples of {page.bits} bits"
     elif page.bits < 8 and page.samples > 1:
-        found = f"{page.samples} channels of {page.bits} bits"
+        kind = f"{page.samples} channels of {page.bits} bits"
     elif page.is_reduced and page.has_pages_below:
-        found = "a small copy alone, its picture below it, as raw photographs have it"
+        kind = "a small copy alone, its picture below it, as raw photographs have it"
     elif page.photometric == MASK:
-        found = "a transparency mask"
+        kind = "a transparency mask"
     elif page.photometric in LOGLUVS:
-        found = "LogLuv"
+        kind = "LogLuv"
     elif page.photometric == CMYK and (page.inks == OTHER_INKS or _others(page)):
-        found = "other inks than CMYK's"
+        kind = "other inks than CMYK's"
     elif page.photometric == YCBCR and page.compression != JPEG:
-        found = f"YCbCr in compression {page.compression}, which is read in JPEG alone"
+        kind = f"YCbCr in compression {page.compression}, which is read in JPEG alone"
     elif page.photometric == LAB:
-        found = "CIE Lab"
+        kind = "CIE Lab"
     elif page.photometric == MINISWHITE and page.sample_format == FLOATS:
-        found = "floats whose 0 is white"
+        kind = "floats whose 0 is white"
     elif page.photometric == MINISBLACK and page.sample_format == FLOATS and _is_multiplied(page):
-        found = "grey floats multiplied by alpha"
-    if found:
-        raise pyvips.Error(f"unsupported: {found}")
+        kind = "grey floats multiplied by alpha"
+    if kind:
+        raise UnsupportedKind(kind)
 
 
 def wants_planes(page: TiffPage) -> bool:
@@ -67,7 +69,7 @@ def colours_and_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
         return image
     colours, alpha = image.bands - len(page.extra_samples), alpha_among(page.extra_samples)
     if colours < 1 or others > colours:  # a picture in many bands of light has none that is its grey
-        raise pyvips.Error(f"unsupported: {image.bands} channels, {others} of them neither colour nor alpha")
+        raise UnsupportedKind(f"{image.bands} channels, {others} of them neither colour nor alpha")
     own = image.extract_band(0, n=colours)
     return own if alpha is None else own.bandjoin(image[colours + alpha])
 
@@ -81,34 +83,26 @@ def _others(page: TiffPage) -> int:
     return len(page.extra_samples) - (alpha_among(page.extra_samples) is not None)
 
 
-def fail_on(page: TiffPage) -> str:
-    """From which of libvips' levels on reading is to fail.
-
-    On `error`, a tile that can't be decoded comes out black (libvips 8.18). JPEG tiles do fail on it, and on `warning`
-    they would do so for odd bytes too that do no harm.
-    """
-    return "warning" if page.is_tiled and page.compression != JPEG else "error"
-
-
 def check_checksums(path: Path, page: TiffPage) -> None:
     """Hold strips and tiles that are packed by deflate against their checksums, which libtiff never reads.
 
-    Raises pyvips.Error. Those that only lack a checksum are left to libtiff.
+    Raises FormatError. Those that only lack a checksum are left to libtiff.
     """
     if page.compression not in DEFLATES:
         return
     with path.open("rb") as file:
-        for start, length in zip(*(numbers.tolist() for numbers in page.pieces), strict=True):
+        pieces = read_pieces(file, page)
+        for start, length in zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True):
             file.seek(int(start))
             try:
                 _unpack(file.read(int(length)), page.piece_bytes)
             except zlib.error as error:
-                raise pyvips.Error(f"the pixels packed from byte {start:.0f} on: {error}") from None
+                raise FormatError(f"the pixels packed from byte {start:.0f} on: {error}") from None
 
 
 def _unpack(data: bytes, expected: int) -> None:
     """Unpack to the end, where the checksum is; raises zlib.error."""
-    packed, unpacked, most = zlib.decompressobj(), 0, _TIMES_TOO_MANY * expected + _AT_ONCE
+    packed, unpacked, most = zlib.decompressobj(), 0, _MAX_TIMES * expected + _AT_ONCE
     while data and not packed.eof and unpacked <= most:
         unpacked += len(packed.decompress(data, _AT_ONCE))
         data = packed.unconsumed_tail

@@ -1,17 +1,72 @@
 """Tags as TIFF and EXIF keep them: numbers and typed values, in one byte order whatever the file's.
 
-TIFF 6.0, section 2; BigTIFF, libtiff's design note; EXIF: CIPA DC-008, 4.6.
+TIFF 6.0, section 2 and appendix A; BigTIFF, libtiff's design note; EXIF: CIPA DC-008, 4.6.
 """
 
 import struct
 from dataclasses import dataclass, field
+from enum import IntEnum
 
-EXIF_POINTER, GPS_POINTER, INTEROPERABILITY_POINTER = 0x8769, 0x8825, 0xA005
-SUB_PAGES = 330
-MAKER_NOTE = 0x927C  # of the EXIF directory: bytes of which only the camera's maker knows the meaning
-USER_COMMENT = 0x9286
-COLOUR_SPACE = 0xA001
-INTEROPERABILITY_INDEX = 1  # of the directory of that name
+import numpy as np
+
+from worker.scans.formats.errors import FormatError
+
+
+class Tag(IntEnum):
+    """Numbers of TIFF's and EXIF's tags that mean something here."""
+
+    INTEROPERABILITY_INDEX = 1  # of the directory of that name
+    NEW_SUBFILE_TYPE = 254
+    SUBFILE_TYPE = 255
+    IMAGE_WIDTH = 256
+    IMAGE_LENGTH = 257
+    BITS_PER_SAMPLE = 258
+    COMPRESSION = 259
+    PHOTOMETRIC = 262
+    FILL_ORDER = 266
+    IMAGE_DESCRIPTION = 270
+    STRIP_OFFSETS = 273
+    ORIENTATION = 274
+    SAMPLES_PER_PIXEL = 277
+    ROWS_PER_STRIP = 278
+    STRIP_BYTE_COUNTS = 279
+    X_RESOLUTION = 282
+    Y_RESOLUTION = 283
+    PLANAR_CONFIG = 284
+    T4_OPTIONS = 292
+    T6_OPTIONS = 293
+    RESOLUTION_UNIT = 296
+    PAGE_NUMBER = 297
+    PREDICTOR = 317
+    COLOR_MAP = 320
+    TILE_WIDTH = 322
+    TILE_LENGTH = 323
+    TILE_OFFSETS = 324
+    TILE_BYTE_COUNTS = 325
+    SUB_IFDS = 330
+    INK_SET = 332
+    EXTRA_SAMPLES = 338
+    SAMPLE_FORMAT = 339
+    JPEG_TABLES = 347
+    YCBCR_COEFFICIENTS = 529
+    YCBCR_SUBSAMPLING = 530
+    YCBCR_POSITIONING = 531
+    REFERENCE_BLACK_WHITE = 532
+    XMP = 700
+    IPTC = 33723
+    UIC2 = 33629  # MetaMorph's: as many values as there are pictures
+    PHOTOSHOP_RESOURCES = 34377
+    ICC_PROFILE = 34675
+    EXIF_IFD = 0x8769
+    GPS_IFD = 0x8825
+    PHOTOSHOP_LAYERS = 37724
+    MAKER_NOTE = 0x927C  # bytes of which only the camera's maker knows the meaning
+    USER_COMMENT = 0x9286
+    COLOR_SPACE = 0xA001
+    PIXEL_X_DIMENSION = 0xA002
+    PIXEL_Y_DIMENSION = 0xA003
+    INTEROPERABILITY_IFD = 0xA005
+
 
 UNIT_BYTES = {
     **{1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4},
@@ -19,10 +74,10 @@ UNIT_BYTES = {
     129: 1,  # EXIF 3.0's UTF-8
 }
 UNITS = {5: 2, 10: 2}  # of a value that is a fraction
-LONG, LONG8 = 4, 16
+BYTE, SHORT, LONG, FRACTION, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16  # TIFF's types
 
 
-class TagsError(ValueError):
+class TagsError(FormatError):
     """The tags are not as TIFF keeps them."""
 
 
@@ -55,7 +110,7 @@ class Exif:
     """The four directories of EXIF, without the pointers between them.
 
     A maker's note may point to places counted from where the EXIF begins, in the byte order of the whole: so both are
-    known, and kept where that can be. `note_at` is None where there is no such note.
+    known, and kept where that can be. `note_at` is None where there is no such note. `lost` names what is damaged.
     """
 
     main: Tags = field(default_factory=dict)
@@ -64,17 +119,18 @@ class Exif:
     interoperability: Tags = field(default_factory=dict)
     order: str = "<"  # as struct has it
     note_at: int | None = None
+    lost: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return any((self.main, self.exif, self.gps, self.interoperability))
 
 
 def short(value: int) -> Value:
-    return Value(3, struct.pack("<H", value))
+    return Value(SHORT, struct.pack("<H", value))
 
 
 def shorts(*values: int) -> Value:
-    return Value(3, struct.pack(f"<{len(values)}H", *values))
+    return Value(SHORT, struct.pack(f"<{len(values)}H", *values))
 
 
 def long(value: int) -> Value:
@@ -82,7 +138,7 @@ def long(value: int) -> Value:
 
 
 def fraction(above: int, below: int) -> Value:
-    return Value(5, struct.pack("<II", above, below))
+    return Value(FRACTION, struct.pack("<II", above, below))
 
 
 def long8(*values: int) -> Value:
@@ -95,4 +151,4 @@ def in_order(kind: int, data: bytes, order: str) -> bytes:
     unit = UNIT_BYTES[kind]
     if order == "<" or unit == 1:
         return data
-    return b"".join(data[start : start + unit][::-1] for start in range(0, len(data), unit))
+    return np.frombuffer(data[: len(data) // unit * unit], f"u{unit}").byteswap().tobytes()

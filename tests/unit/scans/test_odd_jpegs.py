@@ -1,0 +1,103 @@
+"""JPEGs whose pixels are lost in part, with an end marker further on; and those that only look odd."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes
+from worker.errors import ScanError
+from worker.scans import is_scan_key, output_key
+
+_Y, _X = np.mgrid[:256, :320]
+NOISE = np.random.default_rng(0).normal(0, 6, (256, 320))
+PICTURE = (128 + 60 * np.sin(_X / 30) + 40 * np.cos(_Y / 23) + NOISE).clip(0, 255).astype(np.uint8)
+COLOUR = np.dstack([PICTURE] * 3)
+KINDS = {
+    "grey": pillow_bytes(PICTURE, "JPEG", quality=90),
+    "ycbcr": pillow_bytes(COLOUR, "JPEG", quality=90),
+    "progressive": pillow_bytes(PICTURE, "JPEG", quality=90, progressive=True),
+    "optimized": pillow_bytes(PICTURE, "JPEG", quality=90, optimize=True),
+    "restarts": pillow_bytes(PICTURE, "JPEG", quality=90, restart_marker_rows=1),
+}
+THUMBNAIL = pillow_bytes(PICTURE[::8, ::8].copy(), "JPEG")
+END = b"\xff\xd9"
+DAMAGES = {
+    "a hole": lambda data, half: data[:half] + data[half + 3000 :],
+    "a hole full of zeros": lambda data, half: data[:half] + bytes(3000) + data[half + 3000 :],
+    "cut, and an end marker": lambda data, half: data[:half] + END,
+    "cut, zeros, and an end marker": lambda data, half: data[:half] + bytes(len(data) - half) + END,
+    "cut, and a second picture": lambda data, half: data[:half] + data,
+    "cut, and a thumbnail": lambda data, half: data[:half] + THUMBNAIL,
+    "erased": lambda data, half: data[:half] + b"\xff" * 3000 + data[half + 3000 :],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_lost_pixels_before_a_later_end_marker_are_a_failure(kind: str, damage: str, opened: Opener) -> None:
+    data = DAMAGES[damage](KINDS[kind], len(KINDS[kind]) // 2)
+    with pytest.raises(ScanError) as refused:
+        opened(data, "a.jpg").square()
+    assert refused.value.code in ("unreadable", "truncated")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "after", [KINDS["grey"], THUMBNAIL, bytes(100), bytes(9000), b"a note", b"\xff" * 50, bytes(9000) + END]
+)
+def test_what_follows_a_whole_picture_does_no_harm(kind: str, after: bytes, opened: Opener) -> None:
+    expected = grey_of(opened(KINDS[kind], "a.jpg"))
+    np.testing.assert_array_equal(grey_of(opened(KINDS[kind] + after, "a.jpg")), expected)
+
+
+ODDITIES = {
+    "an unknown revision of JFIF": lambda data: data[:11] + b"\3" + data[12:],
+    "stray bytes before the tables": lambda data: data[:20] + bytes(3) + data[20:],
+    "stray bytes and a version": lambda data: data[:11] + b"\3" + data[12:20] + bytes(5) + data[20:],
+    "a damaged profile": lambda data: data[:20] + b"\xff\xe2\0\x14ICC_PROFILE\0\1\2abcd" + data[20:],
+    "an unknown transform": lambda data: data[:20] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x09" + data[20:],
+    "padding before the end": lambda data: data[:-2] + bytes(40) + END,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_what_libjpeg_only_warns_of_loses_no_pixel(kind: str, oddity: str, opened: Opener) -> None:
+    expected = grey_of(opened(KINDS[kind], "a.jpg"))
+    np.testing.assert_array_equal(grey_of(opened(ODDITIES[oddity](KINDS[kind]), "a.jpg")), expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_harmless_warning_hides_no_damage(kind: str, opened: Opener) -> None:
+    data = ODDITIES["an unknown revision of JFIF"](KINDS[kind])
+    with pytest.raises(ScanError):
+        opened(DAMAGES["a hole"](data, len(data) // 2), "a.jpg").square()
+
+
+@pytest.mark.parametrize("kind", ["grey", "progressive"])
+def test_a_streamed_scan_is_read_as_strictly(kind: str, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.scans.reading.probe.HELD_BYTES", 1)
+    scan = opened(ODDITIES["an unknown revision of JFIF"](KINDS[kind]), "a.jpg")
+    scan.square()
+    assert grey_of(scan).shape == PICTURE.shape
+    with pytest.raises(ScanError):
+        opened(DAMAGES["a hole"](KINDS[kind], len(KINDS[kind]) // 2), "a.jpg").square()
+
+
+def test_lost_pixels_of_a_jpeg_in_a_tiff_are_a_failure_too(opened: Opener) -> None:
+    out = io.BytesIO()
+    Image.fromarray(PICTURE).save(out, "TIFF", compression="jpeg", quality=90, tiffinfo={278: 256})
+    data = bytearray(out.getvalue())
+    half = len(data) // 2
+    data[half : half + 2000] = bytes(2000)
+    with pytest.raises(ScanError) as refused:
+        opened(bytes(data)).square()
+    assert refused.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("extension", ["jpg", "jpeg", "jpe", "jfif", "jif", "JPG", "JFIF"])
+def test_every_extension_of_jpegs_is_a_scans(extension: str) -> None:
+    assert is_scan_key(f"box/1.{extension}")
+    assert output_key(f"box/1.{extension}", "jpeg") == f"box/1.{extension}"

@@ -1,0 +1,134 @@
+"""One page of a TIFF as libvips is to see it: the file's own bytes, and at their end a directory written anew.
+
+libtiff reads all directories of a file each time that it is opened, and fails on tags that nobody needs. So it gets a
+file that has one directory with sound values of those tags that pixels need. No byte is copied: libvips asks for what
+it reads, piece by piece.
+"""
+
+import os
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+import pyvips
+
+from worker.scans.formats.errors import FormatError
+from worker.scans.formats.tiff.ifd_reader import Entry, IfdReader
+from worker.scans.formats.tiff.ifd_writer import pack_directory
+from worker.scans.formats.tiff.layout import TiffPage, read_pieces
+from worker.scans.formats.tiff.tags import FRACTION, UNIT_BYTES, Tag, Tags, long8, shorts
+
+_CLASSIC_BYTES = (1 << 32) - (1 << 20)  # beyond which a classic TIFF can't point to a directory
+_BIG_HEAD_BYTES = 16
+# What libvips needs to decode a page, and to know its colours; old JPEG's tags (512 to 521) with it.
+_OF_PIXELS = {
+    *(Tag.IMAGE_WIDTH, Tag.IMAGE_LENGTH, Tag.BITS_PER_SAMPLE, Tag.COMPRESSION, Tag.PHOTOMETRIC, Tag.FILL_ORDER),
+    *(Tag.SAMPLES_PER_PIXEL, Tag.ROWS_PER_STRIP, Tag.PLANAR_CONFIG, Tag.T4_OPTIONS, Tag.T6_OPTIONS, Tag.PREDICTOR),
+    *(Tag.COLOR_MAP, Tag.TILE_WIDTH, Tag.TILE_LENGTH, Tag.INK_SET, Tag.SAMPLE_FORMAT, Tag.JPEG_TABLES),
+    *(Tag.YCBCR_COEFFICIENTS, Tag.YCBCR_SUBSAMPLING, Tag.YCBCR_POSITIONING, Tag.REFERENCE_BLACK_WHITE),
+    *(Tag.X_RESOLUTION, Tag.Y_RESOLUTION, Tag.RESOLUTION_UNIT, Tag.ICC_PROFILE),
+    *range(512, 522),
+}
+# Without these a page can't be decoded, so that a value beyond the file's end is a cut.
+_OPTIONAL = {
+    *(Tag.X_RESOLUTION, Tag.Y_RESOLUTION, Tag.RESOLUTION_UNIT, Tag.ICC_PROFILE, Tag.FILL_ORDER, Tag.INK_SET),
+    *(Tag.YCBCR_COEFFICIENTS, Tag.YCBCR_POSITIONING, Tag.REFERENCE_BLACK_WHITE),
+}
+# Values of tags that have a default, which others mean; libtiff would fail on them.
+_SOUND = {
+    Tag.FILL_ORDER: (1, 2),
+    Tag.PLANAR_CONFIG: (1, 2),
+    Tag.PREDICTOR: (1, 2, 3),
+    Tag.RESOLUTION_UNIT: (1, 2, 3),
+    Tag.SAMPLE_FORMAT: (1, 2, 3, 4, 5, 6),
+    Tag.SAMPLES_PER_PIXEL: range(1, 1 << 16),
+    Tag.ROWS_PER_STRIP: range(1, 1 << 32),
+    Tag.YCBCR_POSITIONING: (1, 2),
+    Tag.INK_SET: (1, 2),
+}
+_RESOLUTIONS = (Tag.X_RESOLUTION, Tag.Y_RESOLUTION)
+
+
+def load_page(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
+    """The page, decoded from top to bottom as it is asked for. Raises pyvips.Error, FormatError."""
+    with path.open("rb") as file:
+        tags = pixel_tags(file, page)
+    return load_directory(path, tags, fail_on)
+
+
+def pixel_tags(file: BinaryIO, page: TiffPage) -> Tags:
+    """The tags that say how a page's pixels are to be read, with sound values. Raises FormatError."""
+    reader = IfdReader(file)
+    tags: Tags = {}
+    for tag, entry in reader.entries(page.at).items():
+        if tag in _OF_PIXELS and entry.kind in UNIT_BYTES and entry.count and not _is_left_out(reader, entry):
+            value = reader.value(entry)
+            if tag not in _SOUND or value.number() in _SOUND[Tag(tag)]:
+                tags[tag] = value
+    for tag in _RESOLUTIONS:
+        if tag in tags and (tags[tag].kind != FRACTION or not all(tags[tag].numbers()[:2])):
+            del tags[tag]
+    pieces = read_pieces(file, page)
+    places = (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS) if page.is_tiled else (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS)
+    for tag, numbers in zip(places, (pieces.starts, pieces.lengths), strict=True):
+        tags[tag] = long8(*map(int, numbers.tolist()))
+    if page.extra_samples:
+        tags[Tag.EXTRA_SAMPLES] = shorts(*page.extra_samples)
+    return tags
+
+
+def _is_left_out(reader: IfdReader, entry: Entry) -> bool:
+    """Whether a tag that can be done without points beyond the file's end; raises EndsEarly for any other."""
+    return entry.tag in _OPTIONAL and reader.is_beyond(entry)
+
+
+def load_directory(path: Path, tags: Tags, fail_on: str) -> pyvips.Image:
+    """The image that `tags` make of a TIFF file's bytes. Raises pyvips.Error, FormatError."""
+    view = _PageView(path, tags)
+    image = pyvips.Image.tiffload_source(view.source, access="sequential", fail_on=fail_on)
+    # libvips calls back into the view as long as pixels are read, and pyvips hands these references on to all images
+    # that are made of this one.
+    image._references.append(view)
+    return image
+
+
+class _PageView:
+    """A file whose head and end are others than on disk."""
+
+    def __init__(self, path: Path, tags: Tags) -> None:
+        self._file = path.open("rb", buffering=0)
+        reader = IfdReader(self._file)
+        self._size, order = reader.size, reader.order
+        end = -(-self._size // 16) * 16
+        is_big = reader.is_big or end > _CLASSIC_BYTES
+        if is_big and not reader.is_big:
+            _expect_room_for_big_head(tags)
+        mark = b"II" if order == "<" else b"MM"
+        pointer = struct.pack(order + "HHHQ", 43, 8, 0, end) if is_big else struct.pack(order + "HI", 42, end)
+        self._head = mark + pointer
+        self._tail = bytes(end - self._size) + pack_directory(tags, end, order, big=is_big)
+        self._place = 0
+        self.source = pyvips.SourceCustom()
+        self.source.on_read(self._read)
+        self.source.on_seek(self._seek)
+
+    def _read(self, length: int) -> bytes | None:
+        place = self._place
+        if place < len(self._head):
+            data = self._head[place : place + length]
+        elif place < self._size:
+            data = os.pread(self._file.fileno(), min(length, self._size - place), place)
+        else:
+            data = self._tail[place - self._size : place - self._size + length]
+        self._place += len(data)
+        return data or None
+
+    def _seek(self, offset: int, whence: int) -> int:
+        self._place = offset + (0, self._place, self._size + len(self._tail))[whence]
+        return self._place
+
+
+def _expect_room_for_big_head(tags: Tags) -> None:
+    places = tags.get(Tag.TILE_OFFSETS) or tags[Tag.STRIP_OFFSETS]
+    if min(places.numbers(), default=0) < _BIG_HEAD_BYTES:
+        raise FormatError("its pixels lie where a BigTIFF's header would be")
