@@ -27,7 +27,7 @@ ERROR_CODES = {
         "Nothing, or submit with `--colour-scans colourize` to colour it from its lightness alone.",
         skips=True,
     ),
-    "archived": ErrorCode("The source lies in cold storage.", "Restore it there, then `photochrom retry`."),
+    "archived": ErrorCode("The source is in cold storage.", "Restore it there, then `photochrom retry`."),
     "credentials": ErrorCode(
         "The worker has no credentials for the store, or wrong ones.",
         "Correct them on that worker.",
@@ -40,16 +40,16 @@ ERROR_CODES = {
         "A disk had no room for the source or its output.", "Make room.", permanent=False, outage=True
     ),
     "empty": ErrorCode("The source has 0 bytes.", "Scan or copy it again."),
-    "internal": ErrorCode("A fault in Photochrom; the worker's log has it all.", "Report it.", permanent=False),
+    "internal": ErrorCode("A fault in Photochrom; the worker's log has the details.", "Report it.", permanent=False),
     "lease_ended": ErrorCode(
         "The worker could not reach the job database until its lease ran out, so another worker may have taken the "
         "scan. Nothing was stored.",
-        "See why that worker could not reach the job database.",
+        "Find out why that worker could not reach the job database.",
         permanent=False,
         outage=True,
     ),
     "model_failed": ErrorCode(
-        "The model could not colour the scan: the device failed, or gave no numbers.",
+        "The model could not colour the scan: the device failed, or its answer held no numbers.",
         "See the worker's log, then `photochrom retry`.",
         permanent=None,
     ),
@@ -60,15 +60,15 @@ ERROR_CODES = {
         outage=True,
     ),
     "name_taken": ErrorCode(
-        "A file lies where a folder must, or a folder, or another scan's output, where the output must.",
+        "A file is where the output needs a folder, or a folder or another scan's output is where the output must go.",
         "Move it, or rename the scan.",
     ),
-    "name_too_long": ErrorCode("The store can't hold so long a key.", "Choose a shorter destination or key."),
-    "source_changed": ErrorCode("The source is another file than the one listed.", "Submit the collection again."),
-    "source_missing": ErrorCode("The source is gone since it was listed.", "Submit the collection again."),
-    "storage_refused": ErrorCode("The store refused the request; the message has its words.", "As the message says."),
+    "name_too_long": ErrorCode("The key is too long for the store.", "Choose a shorter destination or key."),
+    "source_changed": ErrorCode("The source has changed since it was listed.", "Submit the collection again."),
+    "source_missing": ErrorCode("The source was removed after it was listed.", "Submit the collection again."),
+    "storage_refused": ErrorCode("The store refused the request; the message says why.", "As the message says."),
     "storage_unavailable": ErrorCode(
-        "The store failed in a way that may pass: a timeout, throttling, a broken connection.",
+        "The store failed for a reason that may pass: a timeout, throttling, a broken connection.",
         "`photochrom retry` once the store answers.",
         permanent=False,
         outage=True,
@@ -81,12 +81,12 @@ ERROR_CODES = {
     "unreadable": ErrorCode("The source is damaged.", "Copy or scan it again."),
     "unsafe_key": ErrorCode("The key would lead out of the folder.", "Rename the object."),
     "unsupported": ErrorCode(
-        "The source is no scan, or of a kind that can't be read, or the output's format can't hold it.",
+        "The source is no scan, or has a form that can't be read, or the output's format can't hold it.",
         "As the message says: convert it, or choose another `--format`.",
     ),
     "unwritable": ErrorCode("The output could not be written to the scratch folder.", "Make room.", permanent=False),
     "worker_killed": ErrorCode(
-        "Every worker that opened the scan died, or was not heard of again.",
+        "Every worker that opened the scan died or stopped responding.",
         "Look at the scan, then `photochrom retry`.",
     ),
 }
@@ -115,10 +115,12 @@ def as_markdown() -> str:
         [
             "# Error codes",
             "",
-            "What `error_code` in a scan's row means; `error_message` beside it is about that scan. Codes are stable.",
-            "A scan whose error may pass is tried again after ever longer pauses, `PHOTOCHROM_SCAN_ATTEMPTS` times in",
-            "all; where a service is away, `PHOTOCHROM_OUTAGE_ATTEMPTS` times, over an hour by default. Then it has",
-            "failed with the last reason, and `photochrom retry` begins anew.",
+            "This is what `error_code` in a scan's row means. Codes do not change. `error_message` beside it is about",
+            "this one scan.",
+            "",
+            "A scan whose error may pass is tried again after longer and longer pauses, `PHOTOCHROM_SCAN_ATTEMPTS`",
+            "times in all. While a service is away it is tried `PHOTOCHROM_OUTAGE_ATTEMPTS` times, for over an hour.",
+            "Then the scan has failed with the last reason. `photochrom retry` starts it again.",
             "",
             "| code | means | the scan is | what to do |",
             "|---|---|---|---|",

@@ -43,7 +43,9 @@ class Settings(BaseSettings):
         "photochrom", description="Name of the Celery queue that carries chunks."
     )
     s3_endpoint_url: str | None = Field(None, description="S3 server's address; unset means AWS.")
-    s3_attempts: Annotated[int, Field(ge=1)] = Field(4, description="Tries of one S3 call before the scan's own retry.")
+    s3_attempts: Annotated[int, Field(ge=1)] = Field(
+        4, description="Attempts of one S3 call before the scan is retried."
+    )
     s3_timeout_seconds: Seconds = Field(30.0, description="Longest wait for S3 to answer.")
 
     checkpoint: Path | None = Field(None, description="Folder of a checkpoint; unset means the bundled one.")
@@ -63,16 +65,17 @@ class Settings(BaseSettings):
         description="GPUs, such as 0,1: a model server for each; -1: the CPU; unset: CUDA_VISIBLE_DEVICES or all GPUs.",
     )
     cuda_visible_devices: str | None = Field(
-        None, validation_alias="CUDA_VISIBLE_DEVICES", description="Set by whoever shares out a machine's GPUs."
+        None, validation_alias="CUDA_VISIBLE_DEVICES", description="Set by the system that assigns GPUs to processes."
     )
     batch_size: Annotated[int | None, Field(ge=1, le=1024)] = Field(
-        None, description="Scans in one device batch; unset: 8 on a CPU, on a GPU what is found to be fastest."
+        None, description="Scans in one device batch; unset: 8 on a CPU, the fastest size on a GPU."
     )
     batch_wait_milliseconds: PauseSeconds = Field(
-        DEFAULT_BATCH_WAIT_MILLISECONDS, description="Longest wait for a batch to fill while more scans may come."
+        DEFAULT_BATCH_WAIT_MILLISECONDS,
+        description="Longest wait for a batch to fill while more scans may come.",
     )
     stand_in_model_milliseconds: PauseSeconds | None = Field(
-        None, description="For tests and benches: a stand-in for the model that takes this long a batch."
+        None, description="For tests and benchmarks: a stub in place of the model, which takes this long for a batch."
     )
 
     worker_name: str | None = Field(None, description="Set by `photochrom worker` for its own processes.")
@@ -84,96 +87,98 @@ class Settings(BaseSettings):
     model_servers: Annotated[int, Field(ge=1)] = Field(1, description="Set by `photochrom worker` for its children.")
     threads_per_child: Annotated[int | None, Field(ge=1, le=256)] = Field(
         None,
-        description="Scans that one child has in hand at once; unset: twice the batch over all children, at least 4.",
+        description="Scans that one child works on at once; unset: twice the batch size over all children, at least 4.",
     )
     in_flight_bytes: Annotated[int, Field(ge=1)] = Field(
-        1 << 30, description="Decoded bytes of scans that one child holds at once; a larger scan goes alone."
+        1 << 30, description="Decoded bytes of scans that one child holds at once; a larger scan is worked on alone."
     )
     max_scan_bytes: Annotated[int, Field(ge=1)] = Field(4 << 30, description="A larger file is refused: too_large.")
     max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
         1_000_000_000,
-        description="A scan of more pixels, of all its pages, is refused before it is decoded: too_large.",
+        description="A scan with more pixels in all its pages is refused before it is decoded: too_large.",
     )
     max_scan_pages: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        1_000, description="A TIFF of more pages is refused: too_large."
+        1_000, description="A TIFF with more pages is refused: too_large."
     )
     model_timeout_seconds: Seconds = Field(
-        120.0, description="Longest wait for a prediction, a model server's restart included."
+        120.0, description="Longest wait for a prediction, including a restart of the model server."
     )
     find_film_borders: bool = Field(
-        True, description="Whether borders of film scans are found, kept from the model and left neutral."
+        True, description="Whether borders of film scans are found, hidden from the model and left neutral."
     )
     digital_source_type: Annotated[str, Field(min_length=1)] = Field(
         "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
     )
     scratch_folder: DirectoryPath = Field(
-        default_factory=usual_folder, description="Where scans lie while they are worked on."
+        default_factory=usual_folder, description="Folder for scans while they are worked on."
     )
 
     chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk, one message.")
     lease_seconds: Seconds = Field(
-        120.0, description="A chunk whose worker has not recorded anything for so long goes to another."
+        120.0, description="A chunk whose worker has recorded nothing for this long goes to another worker."
     )
     record_seconds: Seconds = Field(
-        2.0, description="Results are recorded, the lease extended, and a pause or cancel heard of, at least so often."
+        2.0, description="Longest time between records, which also extend the lease and notice a pause or a cancel."
     )
     chunk_attempts: Annotated[int, Field(ge=1)] = Field(
         3, description="Leases that a chunk may lose before its scans fail as worker_killed."
     )
-    scan_attempts: Annotated[int, Field(ge=1)] = Field(6, description="Tries of a scan after failures that may pass.")
+    scan_attempts: Annotated[int, Field(ge=1)] = Field(6, description="Attempts of a scan after passing failures.")
     outage_attempts: Annotated[int, Field(ge=1)] = Field(
-        10, description="Tries of a scan while a service is away: the store, its credentials, a disk, the model server."
+        10,
+        description="Attempts of a scan while a service is away: store, credentials, disk, model server.",
     )
     retry_pause_seconds: PauseSeconds = Field(
-        15.0, description="Pause before a scan's second try; doubled for each further one."
+        15.0, description="Pause before a scan's second attempt; doubled for each further one."
     )
-    longest_retry_pause_seconds: PauseSeconds = Field(900.0, description="The longest that such a pause grows.")
+    longest_retry_pause_seconds: PauseSeconds = Field(900.0, description="The longest such pause.")
     soft_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
-        3_000, description="A child that has held a chunk so long hands the rest back."
+        3_000, description="A child that has worked on a chunk for this long hands the rest back."
     )
     hard_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
-        3_300, description="A child that still has it is killed."
+        3_300, description="A child that has worked on a chunk for this long is killed."
     )
     visibility_timeout_seconds: Annotated[int, Field(ge=1)] = Field(
-        3_600, description="Redis delivers an unacknowledged message again after so long."
+        3_600, description="Redis delivers an unacknowledged message again after this long."
     )
     drain_seconds: Annotated[float, Field(ge=8, le=86_400)] = Field(
-        25.0, description="A stopping worker is out within so long; what is not finished by then goes to others."
+        25.0, description="A worker that is told to stop ends within this time; unfinished scans go to others."
     )
 
     model_batch_seconds: Seconds = Field(
-        60.0, description="A model server that takes longer for one batch hangs: it is killed and started again."
+        60.0, description="A model server that takes longer for one batch is killed and started again."
     )
     stop_notice: str | None = Field(
         None,
-        description="Where a worker sees that its machine will be taken away, and drains: aws, gcp, a URL or a file.",
+        description="Where a worker learns that its machine will be taken away, and drains: aws, gcp, a URL or a file.",
     )
-    stop_notice_seconds: Seconds = Field(5.0, description="How often a worker looks there.")
+    stop_notice_seconds: Seconds = Field(5.0, description="Pause between two looks for such a notice.")
 
-    heartbeat_seconds: Seconds = Field(5.0, description="How often a worker, and a scheduler, says that it lives.")
+    heartbeat_seconds: Seconds = Field(5.0, description="Pause between heartbeats of a worker or a scheduler.")
     scheduler_round_seconds: Seconds = Field(1.0, description="Pause between dispatch rounds.")
     queue_chunks_per_child: Annotated[int, Field(ge=1)] = Field(
-        2, description="Chunks kept in the broker for each child of the live workers."
+        2, description="Chunks kept in the broker for each child of the running workers."
     )
-    resend_seconds: Seconds = Field(10.0, description="A chunk that the broker has lost is sent again after so long.")
+    resend_seconds: Seconds = Field(10.0, description="A chunk that the broker has lost is sent again after this long.")
     write_reports: bool = Field(
         True, description="Whether the scheduler writes each job's report into its destination when it ends."
     )
     parent_pid: Annotated[int | None, Field(ge=1)] = Field(
-        None, description="Set by whoever starts a process that must end with them, however they end."
+        None, description="Set for a process that must end when the process with this number ends."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="What is logged: this, and what is worse."
+        "INFO", description="The least severe messages that are logged."
     )
 
     log_format: Literal["text", "json"] = Field(
-        "text", description="Lines for people, or one JSON object a line, with job, chunk and scan ids."
+        "text",
+        description="text: lines for people; json: one object a line with numbers of job, chunk and scan.",
     )
     metrics_port: Annotated[int | None, Field(ge=1, le=65535)] = Field(
-        None, description="Where a worker or scheduler serves /metrics, /live and /ready; unset means nowhere."
+        None, description="Port on which a process serves /metrics, /live and /ready; unset: none."
     )
     metrics_address: Annotated[str, Field(min_length=1)] = Field(
-        "127.0.0.1", description="The address it listens on; 0.0.0.0 for every network that the machine is in."
+        "127.0.0.1", description="The address that port is bound to; 0.0.0.0 for every network of the machine."
     )
     web_address: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1", description="The address that `photochrom web` listens on; 0.0.0.0 for every network."
@@ -210,10 +215,12 @@ class Settings(BaseSettings):
         2 << 30, description="The most that they take there; what was not looked at for longest goes first."
     )
     celery_remote_control: bool = Field(
-        True, description="Whether workers obey Celery's remote control, which Flower uses and everyone at the broker."
+        True, description="Whether workers obey Celery's remote control. Flower and anybody at the broker can use it."
     )
     notify_socket: str | None = Field(
-        None, validation_alias="NOTIFY_SOCKET", description="Set by systemd: told when the process is ready and lives."
+        None,
+        validation_alias="NOTIFY_SOCKET",
+        description="Set by systemd, which is told when the process is ready.",
     )
 
     @property
