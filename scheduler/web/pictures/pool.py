@@ -71,7 +71,7 @@ class _Child:
                 connection = self._running()
                 connection.send_bytes(json.dumps(request).encode())
                 if not connection.poll(seconds):
-                    raise ScanError("too_large", f"the picture took longer than {seconds:g} s to make", permanent=False)
+                    raise ScanError("too_large", f"the picture took longer than {seconds:g} s to make", permanent=True)
                 answer: dict[str, Any] = json.loads(connection.recv_bytes())
                 content = connection.recv_bytes()
             except (EOFError, OSError):
@@ -81,7 +81,7 @@ class _Child:
                 self._kill()
                 raise
         if "error" in answer:
-            raise ScanError(str(answer["error"]), str(answer["message"]), permanent=False)
+            raise ScanError(str(answer["error"]), str(answer["message"]), permanent=True)
         return answer, content
 
     def stop(self) -> None:

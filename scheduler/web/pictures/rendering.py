@@ -68,7 +68,7 @@ def read_pyramid(path: Path) -> Pyramid:
         rest = (pyvips.Image.tiffload(str(path), page=page) for page in range(1, pages))
         return Pyramid(tuple((image.width, image.height) for image in (first, *rest)))
     except pyvips.Error as error:
-        raise ScanError("unreadable", f"the tiles can't be read ({last_line(error)})", permanent=False) from None
+        raise ScanError("unreadable", f"the tiles can't be read ({last_line(error)})", permanent=True) from None
 
 
 def tile(path: Path, level: int, column: int, row: int) -> bytes:
@@ -82,7 +82,7 @@ def tile(path: Path, level: int, column: int, row: int) -> bytes:
         content: bytes = image.crop(left, top, width, height).jpegsave_buffer(Q=_TILE_QUALITY, keep="none")
         return content
     except pyvips.Error as error:
-        raise ScanError("unreadable", f"the tile can't be read ({last_line(error)})", permanent=False) from None
+        raise ScanError("unreadable", f"the tile can't be read ({last_line(error)})", permanent=True) from None
 
 
 def _reduced(file: ScanFile, side: int) -> pyvips.Image:
