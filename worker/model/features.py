@@ -87,9 +87,13 @@ def feature_maps(grey: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor
 
 def class_logits(grey: Tensor, weights: Weights) -> Tensor:
     """Grey as `feature_maps` -> logits of ImageNet's classes (batch, 1000); needs the last two layers, too."""
-    coarse = feature_maps(grey, weights[:LAYERS])[-1]
-    x = _convolution(coarse, iter(weights[LAYERS:]))  # (batch, 7, 7, 1280)
-    kernel, bias = weights[-1]
+    return class_logits_of(feature_maps(grey, weights[:LAYERS])[-1], weights[LAYERS:])
+
+
+def class_logits_of(coarse: Tensor, weights: Weights) -> Tensor:
+    """The coarse map (batch, 7, 7, 352) -> logits (batch, 1000), by the network's last two layers."""
+    x = _convolution(coarse, iter(weights[:1]))  # (batch, 7, 7, 1280)
+    kernel, bias = weights[1]
     return ops.matmul(ops.mean(x, axis=(1, 2)), kernel) + bias
 
 

@@ -25,8 +25,8 @@ Heads = Literal["paper", "vivid", "both"]
 
 HEADS: tuple[Head, ...] = ("paper", "vivid")
 HEAD_LAYERS: dict[Head, tuple[str, ...]] = {  # their own
-    "paper": ("decoder_4", "head_paper", "map_ab"),
-    "vivid": ("head_vivid", "map_bins"),
+    "paper": ("decoder_4", "head_paper", "map_ab", "map_expected"),
+    "vivid": ("head_vivid",),
 }
 EMBEDDING_CLASSES = 1000
 ENCODER_STAGES = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1))  # channels, stride
@@ -65,11 +65,12 @@ def build_network(
     encoded = encoder(lightness, batch_norm)  # (batch, 50, 50, 256)
     fused = fusion(encoded, embedding, batch_norm, places)  # (batch, 50, 50, 256)
     decoded = decoder(fused, batch_norm)  # (batch, 100, 100, 64)
+    bins = coarse_bins(places) if maps else None  # (batch, 28, 28, 313)
     outputs = []
     if head in ("paper", "both"):
-        outputs.append(paper_head(decoded, batch_norm, places))  # (batch, 400, 400, 2)
+        outputs.append(paper_head(decoded, batch_norm, coarse_colours(places, bins) if maps else None))
     if head in ("vivid", "both"):
-        outputs.append(vivid_head(decoded, places))  # (batch, 100, 100, 313)
+        outputs.append(vivid_head(decoded, bins))  # (batch, 100, 100, 313)
     inputs = [lightness, embedding, *maps]
     return keras.Model(inputs, outputs if head == "both" else outputs[0], name=f"fusion_{head}")
 
@@ -145,7 +146,7 @@ def decoder(fused: keras.KerasTensor, batch_norm: bool = True) -> keras.KerasTen
 
 
 def paper_head(
-    decoded: keras.KerasTensor, batch_norm: bool = True, places: keras.KerasTensor | None = None
+    decoded: keras.KerasTensor, batch_norm: bool = True, map_colours: keras.KerasTensor | None = None
 ) -> keras.KerasTensor:
     """(batch, 100, 100, 64) -> a, b / 128, (batch, 400, 400, 2), starting at the training mean.
 
@@ -157,20 +158,20 @@ def paper_head(
     bias = keras.initializers.Constant([math.atanh(mean / AB_SCALE) for mean in TRAINING_MEAN_AB])
     x = layers.Conv2D(2, 3, padding="same", bias_initializer=bias, name="head_paper")(x)  # (batch, 200, 200, 2)
     x = layers.Activation("tanh", dtype="float32", name="head_tanh")(x)  # -1..1
-    if places is not None:
-        of_map = layers.Rescaling(1 / AB_SCALE, dtype="float32", name="map_ab_share")(coarse_colours(places))
+    if map_colours is not None:
+        of_map = layers.Rescaling(1 / AB_SCALE, dtype="float32", name="map_ab_share")(map_colours)
         of_map = ResizeLike(dtype="float32", name="map_ab_resized")([of_map, x])
         x = layers.Add(dtype="float32", name="head_sum")([x, of_map])
     # Smoothly, so that no blocks of 2x2 pixels show.
     return layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name="head_up")(x)  # (batch, 400, 400, 2)
 
 
-def vivid_head(decoded: keras.KerasTensor, places: keras.KerasTensor | None = None) -> keras.KerasTensor:
+def vivid_head(decoded: keras.KerasTensor, map_bins: keras.KerasTensor | None = None) -> keras.KerasTensor:
     """(batch, 100, 100, 64) -> logits of the 313 ab bins, (batch, 100, 100, 313); the map's own are added."""
     x = layers.Conv2D(len(AB_BIN_CENTRES), 1, dtype="float32", name="head_vivid")(decoded)
-    if places is None:
+    if map_bins is None:
         return x
-    of_map = ResizeLike(dtype="float32", name="map_bins_resized")([coarse_bins(places), x])
+    of_map = ResizeLike(dtype="float32", name="map_bins_resized")([map_bins, x])
     return layers.Add(dtype="float32", name="head_vivid_sum")([x, of_map])
 
 

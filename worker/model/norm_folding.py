@@ -15,6 +15,11 @@ Floats = NDArray[np.float32]
 
 def fold_network(model: keras.Model) -> dict[str, Floats]:
     """The weights of a `build_network(batch_norm=True)`, by layer, for a `build_network(batch_norm=False)`."""
+    return fold_convolutions(model) | _fold_fusion(model)
+
+
+def fold_convolutions(model: keras.Model) -> dict[str, Floats]:
+    """Kernel and bias of every convolution but the fusion's, by layer; of the map by itself, all there is."""
     folded: dict[str, Floats] = {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and not layer.name.startswith("fusion"):
@@ -24,7 +29,7 @@ def fold_network(model: keras.Model) -> dict[str, Floats]:
                 else fold_norm(np.asarray(layer.get_weights()[0], np.float32), model.get_layer(f"{layer.name}_norm"))
             )
             folded[f"{layer.name}.kernel"], folded[f"{layer.name}.bias"] = pair
-    return folded | _fold_fusion(model)
+    return folded
 
 
 def _fold_fusion(model: keras.Model) -> dict[str, Floats]:
@@ -37,6 +42,13 @@ def _fold_fusion(model: keras.Model) -> dict[str, Floats]:
         of_map, _ = fold_norm(np.asarray(model.get_layer("fusion_map").get_weights()[0]), norm)
         folded["fusion_map.kernel"] = of_map
     return folded
+
+
+def plain_network_weights(model: keras.Model) -> dict[str, Floats]:
+    """The weights of a `build_network(batch_norm=False)`, by layer, as `assign` takes them."""
+    return {
+        _key(layer, variable): np.asarray(variable, np.float32) for layer in model.layers for variable in layer.weights
+    }
 
 
 def for_head(weights: Mapping[str, Floats], head: Head) -> dict[str, Floats]:

@@ -7,7 +7,7 @@ own: a, b and the 313 bins at each place of the fine map. Sizes at the line ends
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from worker.model.ab_bins import AB_BIN_CENTRES
 from worker.model.features import FEATURES_PX, MAP_CHANNELS
@@ -53,10 +53,19 @@ def place_map(maps: list[keras.KerasTensor], batch_norm: bool = True, dropout: f
     return _dropped(x, dropout, "map_dropout_3")
 
 
-def coarse_colours(places: keras.KerasTensor) -> keras.KerasTensor:
-    """(batch, 28, 28, 96) -> the map's own a, b, CIE units, (batch, 28, 28, 2)."""
+def coarse_colours(places: keras.KerasTensor, bins: keras.KerasTensor | None = None) -> keras.KerasTensor:
+    """(batch, 28, 28, 96) -> the map's own a, b, CIE units, (batch, 28, 28, 2).
+
+    With `bins`, the map's logits of them (batch, 28, 28, 313), a share of the colour that they let expect is added: a
+    choice among colours is learned better than a mean, and the two together know more than either.
+    """
     x = layers.Conv2D(2, 1, dtype="float32", name="map_ab")(places)
-    return layers.Rescaling(COARSE_AB_SCALE, dtype="float32", name="map_ab_scale")(x)
+    x = layers.Rescaling(COARSE_AB_SCALE, dtype="float32", name="map_ab_scale")(x)
+    if bins is None:
+        return x
+    expected = ExpectedColours(dtype="float32", name="map_bins_mean")(bins)
+    share = layers.Conv2D(2, 1, kernel_initializer="zeros", dtype="float32", name="map_expected")(expected)
+    return layers.Add(dtype="float32", name="map_colours")([x, share])
 
 
 def coarse_bins(places: keras.KerasTensor) -> keras.KerasTensor:
@@ -64,11 +73,25 @@ def coarse_bins(places: keras.KerasTensor) -> keras.KerasTensor:
     return layers.Conv2D(len(AB_BIN_CENTRES), 1, dtype="float32", name="map_bins")(places)
 
 
+@keras.saving.register_keras_serializable(package="photochrom")
+class ExpectedColours(layers.Layer):  # type: ignore[misc]  # Keras tells no types
+    """Bin logits (batch, h, w, 313) -> the mean a, b of the bins by their probabilities (batch, h, w, 2), CIE units."""
+
+    def call(self, logits: keras.KerasTensor) -> keras.KerasTensor:
+        return ops.matmul(ops.softmax(logits, axis=-1), ops.convert_to_tensor(AB_BIN_CENTRES))
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (*input_shape[:-1], 2)
+
+
 def build_map_network(batch_norm: bool = True, dropout: float = 0.0) -> keras.Model:
-    """The map by itself, as it is trained first: three feature maps -> a, b (batch, 28, 28, 2); bins (..., 313)."""
+    """The map by itself, as it is trained first: three maps -> a, b (batch, 28, 28, 2), bins (batch, 14, 14, 313).
+
+    The bins are asked at every second place each way: neighbours say the same.
+    """
     inputs = feature_inputs()
     places = place_map(inputs, batch_norm, dropout)
-    return keras.Model(inputs, [coarse_colours(places), coarse_bins(places)], name="place_map")
+    return keras.Model(inputs, [coarse_colours(places), coarse_bins(places[:, ::2, ::2])], name="place_map")
 
 
 def _dropped(x: keras.KerasTensor, share: float, name: str) -> keras.KerasTensor:

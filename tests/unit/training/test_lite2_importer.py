@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from worker.training.data.lite2_importer import fold_state, read_lite2, read_state_dict
 from worker.training.errors import TrainingError
+from worker.training.views.lite2_importer import fold_state, read_lite2, read_state_dict
 
 
 class Storage:

@@ -1,7 +1,7 @@
 import numpy as np
 
-from worker.training.data.photo_looks import BLUE_ONLY, PANCHROMATIC, grey_of, random_emulsion, random_look
-from worker.training.data.photo_views import photo_view
+from worker.training.views.photo_looks import BLUE_ONLY, PANCHROMATIC, grey_of, random_emulsion, random_look
+from worker.training.views.photo_views import photo_view
 
 RED, BLUE, WHITE = (np.full((4, 4, 3), value, np.uint8) for value in ((200, 0, 0), (0, 0, 200), (255, 255, 255)))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from worker.training.data.sampling import SourceSampler, capped_shares
+from worker.training.views.sampling import SourceSampler, capped_shares
 
 
 def test_sources_are_drawn_by_the_square_root_of_their_number() -> None:

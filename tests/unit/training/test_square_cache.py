@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 
-from worker.training.data.duplicates import fingerprint, shows_any
-from worker.training.data.square_cache import build_square_cache, letterbox
 from worker.training.errors import TrainingError
+from worker.training.views.duplicates import fingerprint, shows_any
+from worker.training.views.square_cache import build_square_cache, letterbox
 
 
 def make_tar(folder: Path, name: str, count: int = 3) -> Path:

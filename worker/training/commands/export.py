@@ -28,7 +28,7 @@ def export(given: Namespace) -> None:
     }
     card = export_checkpoint(
         given.checkpoint, given.name, network, embeddings, about["training"], tuple(about["limits"]),
-        given.head, given.best, given.annealing_temperature,
+        head=given.head, embedding=given.best, annealing_temperature=given.annealing_temperature,
     )  # fmt: skip
     print(f"checkpoint {card.id} written to {given.checkpoint}")
 

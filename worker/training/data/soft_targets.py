@@ -55,12 +55,17 @@ class SoftColours:
 
 def bin_prior(cache: PhotoCache) -> Floats:
     """The share of each bin in the training photos (313,), 1 in sum."""
+    size = (PRIOR_PX, PRIOR_PX)
+    small = [cv2.resize(cache.photo(int(row)), size, interpolation=cv2.INTER_AREA) for row in cache.training]
+    return place_prior(np.stack([to_lab(np.asarray(one, np.uint8))[..., 1:] for one in small]))
+
+
+def place_prior(ab: Floats) -> Floats:
+    """The share of each bin (313,), 1 in sum, in a*, b* (..., 2), CIE units."""
     table = _Table()
+    rows = table.rows(np.asarray(ab, np.float32).reshape(-1, 2))
     counts = np.zeros(len(AB_BIN_CENTRES), np.float64)
-    for row in cache.training:
-        small = cv2.resize(cache.photo(int(row)), (PRIOR_PX, PRIOR_PX), interpolation=cv2.INTER_AREA)
-        rows = table.rows(to_lab(np.asarray(small, np.uint8))[..., 1:].reshape(-1, 2))
-        np.add.at(counts, table.bins[rows], table.shares[rows])
+    np.add.at(counts, table.bins[rows], table.shares[rows])
     return np.asarray(counts / counts.sum(), np.float32)
 
 

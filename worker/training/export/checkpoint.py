@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from worker.model import checkpoint, weights
 from worker.model.features import FEATURES_PX
 from worker.model.network import HEADS, TRAINING_MEAN_AB
 from worker.model.norm_folding import fold_network
 from worker.model.vivid_head import ANNEALING_TEMPERATURE
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ def export(
     embeddings: Mapping[str, TrainedEmbedding],
     training: Mapping[str, Any],
     limits: tuple[str, ...] = (),
+    **options: Any,
+) -> checkpoint.Card:
+    """Writes the checkpoint of a `build_network(batch_norm=True)`; the options are those of `export_weights`."""
+    heads = HEADS if network.name == "fusion_both" else (network.name.removeprefix("fusion_"),)
+    return export_weights(folder, name, fold_network(network), heads, embeddings, training, limits, **options)
+
+
+def export_weights(
+    folder: Path,
+    name: str,
+    fusion: Mapping[str, Floats],
+    heads: tuple[str, ...],
+    embeddings: Mapping[str, TrainedEmbedding],
+    training: Mapping[str, Any],
+    limits: tuple[str, ...] = (),
     head: str | None = None,
     embedding: str | None = None,
     annealing_temperature: float = ANNEALING_TEMPERATURE,
@@ -49,19 +68,17 @@ def export(
 ) -> checkpoint.Card:
     """Writes the checkpoint `folder`: the network's weights, the embeddings' and the card.
 
-    `network` is a `build_network(batch_norm=True)`; `head` and `embedding` are those that workers use unless told
-    otherwise, the first ones without them. `features` go with a network that has a map; `input_px` is the side that it
-    was trained for. A checkpoint already there is replaced whole, at the end.
+    `fusion` are the folded weights by layer; `head` and `embedding` are those that workers use unless told otherwise,
+    the first ones without them. `features` go with a network that has a map; `input_px` is the side that it was trained
+    for. A checkpoint already there is replaced whole, at the end.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    heads = HEADS if network.name == "fusion_both" else (network.name.removeprefix("fusion_"),)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as made:
         new = Path(made) / "new"
         new.mkdir()
         shards = {key: weights.write_embedding(new, key, one.layers) for key, one in embeddings.items()}
-        names = weights.write_fusion(new, fold_network(network)) + [n for key in shards for n in shards[key]]
         feature_files = weights.write_features(new, features.layers) if features else []
-        names += feature_files
+        names = [*weights.write_fusion(new, fusion), *(file for key in shards for file in shards[key]), *feature_files]
         files = {file: checkpoint.file_sha256(new / file) for file in names}
         card = checkpoint.Card(
             id=checkpoint.checkpoint_id(files),

@@ -69,6 +69,8 @@ def fit(
     model.optimizer.build(model.trainable_variables)
     history = _resume(model, folder) if resume else []
     step, before = (int(history[-1]["step"]), history[-1]["minutes"]) if history else (0, 0.0)
+    if history and config.progress(step, before) >= 1:
+        return history
     started, losses = time.monotonic(), []
     for inputs, targets in batches_ahead(make_batch, step):
         minutes = before + (time.monotonic() - started) / 60
@@ -79,7 +81,7 @@ def fit(
             step += 1
             if step % config.report_every_steps == 0:
                 print(f"step {step} loss {np.mean(losses[-100:]):.4f}, {minutes:.1f} minutes", flush=True)
-        if progress >= 1 or step % config.validate_every_steps == 0:
+        if losses and (progress >= 1 or step % config.validate_every_steps == 0):
             entry = {"step": step, "minutes": round(minutes, 2), "loss": round(float(np.mean(losses)), 5)}
             history.append(entry | _measured(model, validate, folder))
             losses = []

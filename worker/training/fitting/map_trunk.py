@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 
 from worker.model.place_map import COARSE_AB_SCALE, build_map_network
 from worker.model.precision import computing_in
-from worker.training.data.map_cache import ViewMaps
-from worker.training.data.sampling import SourceSampler
 from worker.training.evaluation.yardstick import colour_errors, source_means
 from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
 from worker.training.fitting.losses import colour_loss, soft_cross_entropy
+from worker.training.views.map_cache import ViewMaps
+from worker.training.views.sampling import SourceSampler
 
 Floats = NDArray[np.float32]
 
 BINS_SHARE = 0.02  # of the bins' cross-entropy, nats, beside the colours' loss
-BINS_STEP = 2  # the bins are asked at every second place each way: neighbours say the same
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class TrunkBatches:
 
 
 def bins_loss(truth: Any, logits: Any) -> Any:
-    """Cross-entropy, nats a place, of bin logits (batch, h, w, 313) with the soft code of a*, b* (batch, h, w, 2)."""
-    return soft_cross_entropy(truth[:, ::BINS_STEP, ::BINS_STEP], logits[:, ::BINS_STEP, ::BINS_STEP])
+    """Cross-entropy, nats a place, of logits at every second place with the soft code of a*, b* (batch, h, w, 2)."""
+    return soft_cross_entropy(truth[:, ::2, ::2], logits)
 
 
 def trunk_figures(

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.training.data.photo_looks import PANCHROMATIC, grey_of, random_emulsion, random_look
+from worker.training.views.photo_looks import PANCHROMATIC, grey_of, random_emulsion, random_look
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

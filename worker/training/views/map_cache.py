@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.features import FEATURES_PX, MAP_CHANNELS
-from worker.training.data.photo_views import View, photo_view
 from worker.training.data.photos import to_lab
-from worker.training.data.square_cache import SquareCache
+from worker.training.views.photo_views import View, photo_view
+from worker.training.views.square_cache import SquareCache
 
 Floats = NDArray[np.float32]
 Maps = tuple[Any, Any, Any]

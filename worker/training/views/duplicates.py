@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.training.data.square_cache import SquareCache
+from worker.training.views.square_cache import SquareCache
 
 Floats = NDArray[np.float32]
 

@@ -1,0 +1,76 @@
+"""The recipe of the bundled checkpoint, on a few small photos and an untrained feature network."""
+
+import csv
+import tarfile
+from argparse import Namespace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.unit.model.feature_layers import untrained_feature_layers
+from worker.model import checkpoint
+from worker.model.colorizer import Colorizer
+from worker.training.commands.bundle import bundle
+from worker.training.errors import TrainingError
+from worker.training.views import prepared
+
+RECIPE = """
+name = "tiny"
+photos = ["few"]
+sources = "sources.csv"
+start_from = "first"
+views = [0, 2]
+input_px = 64
+[map]
+batch_size = 2
+steps = 2
+validate_every_steps = 2
+view_shares = [0.5, 0.5]
+[join]
+side_px = 64
+batch_size = 2
+steps = 1
+validate_every_steps = 1
+decoder_share = 0.25
+view_shares = [0.5, 0.5]
+"""
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Namespace:
+    """Arguments of the command for six photos of two sources, one of them held out."""
+    monkeypatch.setattr(prepared, "read_lite2", lambda _: untrained_feature_layers(with_classifier=True))
+    rng = np.random.default_rng(0)
+    with tarfile.open(tmp_path / "few.tar", "w") as tar:
+        for name in [f"{source}/{number}.png" for source in ("osie700", "olympus") for number in range(3)]:
+            photo = cv2.resize(rng.integers(0, 255, (8, 8, 3), np.uint8), (96, 80), interpolation=cv2.INTER_CUBIC)
+            cv2.imwrite(str(tmp_path / "photo.png"), photo)
+            tar.add(tmp_path / "photo.png", name)
+    with (tmp_path / "sources.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["folder", "shows", "from", "licence as far as stated"], ["osie700", "x", "y", "z"]]
+        )
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return Namespace(
+        recipe=tmp_path / "recipe.toml", photos=tmp_path, lite2=tmp_path, work=tmp_path / "work", until="checkpoint"
+    )
+
+
+def test_one_command_makes_a_checkpoint_and_its_card_names_every_source(given: Namespace) -> None:
+    bundle(given)
+    card = checkpoint.verify(given.work / "checkpoint")
+    assert card.training["data"] == [{"source": "osie700", "shows": "x", "from": "y", "licence": "z", "photos": 3}]
+    assert "olympus" in card.training["held_out"]
+    assert (card.embedding, card.input_px) == ("inception_resnet_v2", 64)
+    assert card.features is not None
+    assert card.features["licence"] == "Apache-2.0"
+    ab, _ = Colorizer.load(given.work / "checkpoint", 1, "compact").predict(np.full((1, 400, 400), 50, np.float32))
+    assert np.isfinite(ab).all()
+
+
+def test_a_source_that_the_list_lacks_is_named(given: Namespace) -> None:
+    (given.photos / "sources.csv").write_text("folder,shows,from,licence as far as stated\n")
+    with pytest.raises(TrainingError, match="does not describe osie700; a model card names every source"):
+        bundle(given)

