@@ -3,6 +3,7 @@
 As with chunks, each change is one conditional UPDATE whose row count is checked: of two schedulers, one fires.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,8 +67,13 @@ def named(session: Session, name: str, *, lock: bool = False) -> Schedule:
     return found
 
 
-def listed(session: Session) -> list[Schedule]:
-    return list(session.scalars(select(Schedule).order_by(Schedule.name)))
+def listed(session: Session, conditions: Sequence[ColumnElement[bool]] = ()) -> list[Schedule]:
+    return list(session.scalars(select(Schedule).where(*conditions).order_by(Schedule.name)))
+
+
+def visible(session: Session, conditions: Sequence[ColumnElement[bool]], name: str) -> Schedule | None:
+    """The schedule of that name, if it fulfils the conditions."""
+    return session.scalar(select(Schedule).where(Schedule.name == name, *conditions))
 
 
 def enabled(session: Session) -> list[Schedule]:
@@ -193,6 +199,12 @@ def _change(session: Session, listing: Listing, **values: object) -> None:
     statement = update(Firing).where(*held).values(**values).returning(Firing.id)
     if not session.scalars(statement.execution_options(synchronize_session=False)).all():
         raise LeaseLost(f"firing {listing.firing_id} of {listing.schedule.name!r} is another scheduler's by now")
+
+
+def into_same_destination(session: Session, destination: str, *, but: str) -> list[str]:
+    """The names of other schedules that write into that destination, which only confuses who looks there."""
+    query = select(Schedule.name).where(Schedule.destination == destination, Schedule.name != but)
+    return list(session.scalars(query.order_by(Schedule.name)))
 
 
 def set_enabled(session: Session, name: str, next_due_at: datetime | None) -> None:

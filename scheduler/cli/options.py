@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from scheduler.submission.request import COLOUR_SCANS
+from worker.inference.colour_options import HEADS, LARGEST_SATURATION
 from worker.scans.format_names import COMPRESSIONS, FORMATS
 
 LARGEST = 2**63 - 1  # of the database's whole numbers
@@ -33,6 +34,14 @@ def job_number(text: str) -> int:
 
 JobId = Annotated[int, typer.Argument(metavar="JOB", parser=job_number, help="The job's number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Head = Annotated[
+    str | None, typer.Option(help="Head of the network that colours; default: the checkpoint's.", **choices(*HEADS))
+]
+Embedding = Annotated[str | None, typer.Option(help="One of the checkpoint's embeddings, as photochrom models lists.")]
+Saturation = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=LARGEST_SATURATION, help="Strength of the colours: 1 is the model's own, 0 is grey."),
+]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of scans, or s3://bucket/prefix.")]
@@ -82,6 +91,9 @@ def _submission_options(
     colour_scans: ColourScans = "skip",
     label: Label = None,
     bag: Bag = False,
+    head: Head = None,
+    embedding: Embedding = None,
+    saturation: Saturation = None,
 ) -> dict[str, Any]:
     """Which scans are colourized, and how, by the names of scheduler.submission.request.Submission."""
     return {**locals(), "include": tuple(include or ()), "exclude": tuple(exclude or ())}

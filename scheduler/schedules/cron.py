@@ -7,6 +7,8 @@ from cronsim import CronSim, CronSimError
 
 from worker.errors import UsageError
 
+NAMES = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
+
 
 def next_due(cron: str, timezone: str, *, after: datetime) -> datetime:
     """The first time later than `after`, in UTC; raises UsageError for what is no cron line or no time zone.
@@ -15,6 +17,7 @@ def next_due(cron: str, timezone: str, *, after: datetime) -> datetime:
     clocks have moved on, and one that comes twice in autumn counts once. (Celery's own crontab is an hour off there:
     github.com/celery/celery/issues/10107.)
     """
+    cron = NAMES.get(cron.strip(), cron)
     fields = len(cron.split())
     if fields != 5:
         raise UsageError(f"--cron {cron!r} has {fields} fields; expected five: '0 1 * * *' is 01:00 each day")

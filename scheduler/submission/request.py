@@ -7,6 +7,7 @@ from typing import Any
 from db.queries.pool.throughput import Pace
 from scheduler.text import counted
 from worker.errors import UsageError
+from worker.inference.colour_options import ColourOptions
 from worker.scans import FORMATS
 from worker.scans.format_names import COMPRESSIONS
 
@@ -38,6 +39,9 @@ class Submission:
     include: tuple[str, ...] = ()  # patterns, see scheduler.submission.manifest
     exclude: tuple[str, ...] = ()
     max_failures: str | None = None  # "20" or "5%": the job stops itself when more scans have failed
+    head: str | None = None  # these three: see worker.inference.colour_options; None leaves it to the worker
+    embedding: str | None = None
+    saturation: float | None = None
 
     def __post_init__(self) -> None:
         if self.colour_scans not in COLOUR_SCANS:
@@ -54,6 +58,7 @@ class Submission:
             check_label(self.label)
         if self.missing_only and self.overwrite in ("never", "new"):
             raise UsageError(f"--missing-only and --overwrite {self.overwrite}: expected one of the two")
+        self.colours.as_job_options()
         if self.max_failures is not None and not _MAX_FAILURES.fullmatch(self.max_failures):
             raise UsageError(f"--max-failures {self.max_failures}: expected a number of scans, such as 20, or 5%")
 
@@ -63,6 +68,11 @@ class Submission:
             return None
         number = int(self.max_failures.removesuffix("%"))
         return scan_count * number // 100 if self.max_failures.endswith("%") else number
+
+    @property
+    def colours(self) -> ColourOptions:
+        """Raises UsageError for a choice that can't be one."""
+        return ColourOptions(self.head, self.embedding, 1.0 if self.saturation is None else self.saturation)
 
     @property
     def only_changed(self) -> bool:
@@ -90,6 +100,7 @@ class Submission:
             "colour_scans": self.colour_scans,
             "label": self.label,
             "bag": self.bag,
+            **self.colours.as_job_options(),
         }
 
 

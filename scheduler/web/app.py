@@ -10,6 +10,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from scheduler.web.api import api_router
+from scheduler.web.api.problems import add_openapi
 from scheduler.web.context import Context
 from scheduler.web.metrics import WebMetrics
 from scheduler.web.middleware import Guard
@@ -37,6 +38,7 @@ def create_app(context: Context, metrics: WebMetrics) -> FastAPI:
     )
     app.state.context = context
     add_handlers(app)
+    add_openapi(app)
     app.include_router(api_router)
     app.include_router(page_router)
     app.mount("/static", _Static(directory=STATIC))

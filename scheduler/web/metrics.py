@@ -5,6 +5,8 @@ from starlette.types import Scope
 
 from worker.observability.registry import SECONDS, new_registry
 
+API = "/api/v1"
+
 
 class WebMetrics:
     """By route, not by address: there are a million scans."""
@@ -24,7 +26,8 @@ class WebMetrics:
         self.cache_bytes = Gauge("photochrom_web_cache_bytes", "Thumbnails and tiles on disk.", registry=self.registry)
 
     def note(self, scope: Scope, status: int, seconds: float) -> None:
-        route = scope.get("route")
-        path = getattr(route, "path", "other")
+        path = getattr(scope.get("route"), "path", "other")
+        if scope["path"].startswith(API) and not path.startswith(API):
+            path = API + path
         self.requests.labels(path, str(status)).inc()
         self.seconds.labels(path).observe(seconds)

@@ -15,6 +15,7 @@ ELSEWHERE = {
     r"docker |kubectl |helm ": "Docker, a cluster; tests/unit/deploy",
     r"celery --app photochrom.celery_app flower": "tests/acceptance/test_operation.py",
     r"photochrom (web|users)\b": "tests/acceptance/test_web.py",
+    r"curl |box=box-0042": "tests/acceptance/test_web.py",
     r"psql |sqlite3 ": "clients; tests run every query of docs/queries.md",
     r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/test_commands.py",
 }

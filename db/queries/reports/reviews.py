@@ -43,7 +43,7 @@ def queue_length(session: Session, job_id: int) -> int:
     return session.scalar(select(func.count()).select_from(_QUEUE).where(_QUEUE.c.job_id == job_id)) or 0
 
 
-def verdicts(session: Session, job_id: int) -> list[tuple[Review, str]]:
+def verdicts(session: Session, job_id: int, *, limit: int | None = None) -> list[tuple[Review, str]]:
     """The latest verdict on each of the job's outputs that has one, with the source's key, the latest first."""
     newest = (
         select(func.max(Review.id))
@@ -56,6 +56,7 @@ def verdicts(session: Session, job_id: int) -> list[tuple[Review, str]]:
         .join(Scan, Scan.id == Review.scan_id)
         .where(Review.id.in_(newest))
         .order_by(Review.id.desc())
+        .limit(limit)
     )
     return [(row[0], row[1]) for row in rows]
 

@@ -2,4 +2,9 @@
 
 from fastapi import APIRouter
 
-api_router = APIRouter(prefix="/api/v1")
+from scheduler.web.api import jobs, pool, scans, schedules
+from scheduler.web.api.problems import COMMON
+
+api_router = APIRouter(prefix="/api/v1", responses=COMMON)
+for module in (jobs, scans, schedules, pool):
+    api_router.include_router(module.router)

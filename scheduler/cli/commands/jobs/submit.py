@@ -4,13 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
+from scheduler.actions import submissions
 from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.job_tables import listing
-from scheduler.submission.checkpoints import checkpoints_in_use
 from scheduler.submission.request import OVERWRITE, Submission
-from scheduler.submission.submitter import Submitter
 from worker.settings.settings import load_settings
 
 app = typer.Typer()
@@ -37,15 +36,7 @@ def submit(
     request = Submission(source, destination, name=name, missing_only=missing_only, overwrite=overwrite, **options)
     with listing(quiet=json) as progress:
         engine = open_database(settings)
-        submitter = Submitter(
-            engine,
-            s3=settings.s3_options,
-            chunk_scans=settings.chunk_scans,
-            checkpoints=lambda: checkpoints_in_use(engine, settings),
-            progress=progress,
-            actor=local_actor(),
-        )
-        submitted = submitter.dry_run(request) if dry_run else submitter.submit(request)
+        submitted = submissions.submit(engine, settings, request, local_actor(), dry_run=dry_run, progress=progress)
     if json:
         print_json(submitted.as_dict())
     else:

@@ -1,0 +1,91 @@
+"""Add, edit, enable, disable, run and remove schedules."""
+
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from db.clock import database_now
+from db.models.schedules import Schedule
+from db.queries import schedules
+from db.queries.access import audit
+from db.session import session_scope
+from scheduler.actions.actor import Actor
+from scheduler.schedules.cron import next_due
+from scheduler.schedules.firing import new_schedule
+from scheduler.submission.request import Submission
+from scheduler.submission.submitter import open_both
+from worker.storage import S3Options
+
+
+def add(
+    engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
+) -> tuple[Schedule, list[str]]:
+    """The schedule, and others that write into its destination. Raises UsageError, ServiceUnavailable."""
+    with session_scope(engine) as session:
+        now, what = database_now(session), replace(submission, overwrite="new", missing_only=False)
+        schedule = new_schedule(session, name, what, cron=cron, timezone=timezone, s3=s3, now=now)
+        _note(session, actor, "schedule_add", name)
+        return schedule, schedules.into_same_destination(session, schedule.destination, but=name)
+
+
+def edit(
+    engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
+) -> tuple[Schedule, list[str]]:
+    """What it submits and when, from its next time on; its history stays. Returns and raises as `add`."""
+    source, destination = open_both(submission, s3)
+    what = replace(submission, overwrite="new", missing_only=False)
+    options: dict[str, Any] = {
+        key: value for key, value in asdict(what).items() if key not in ("source", "destination", "name")
+    }
+    if submission.manifest and not submission.manifest.startswith("s3://"):
+        options["manifest"] = str(Path(submission.manifest).absolute())
+    with session_scope(engine) as session:
+        schedule = schedules.named(session, name, lock=True)
+        due_at = next_due(cron, timezone, after=database_now(session))
+        schedule.source, schedule.destination, schedule.options = source.uri, destination.uri, options
+        schedule.cron, schedule.timezone = " ".join(cron.split()), timezone
+        schedule.next_due_at = due_at if schedule.enabled else None
+        session.flush()
+        _note(session, actor, "schedule_edit", name)
+        return schedule, schedules.into_same_destination(session, schedule.destination, but=name)
+
+
+def enable(engine: Engine, name: str, actor: Actor) -> Schedule:
+    """Times that it missed are left out. Raises NotFound; UsageError where its cron line is none any more."""
+    with session_scope(engine) as session:
+        schedule = schedules.named(session, name)
+        due_at = schedule.next_due_at or next_due(schedule.cron, schedule.timezone, after=database_now(session))
+        schedules.set_enabled(session, name, due_at)
+        _note(session, actor, "schedule_enable", name)
+        return schedule
+
+
+def disable(engine: Engine, name: str, actor: Actor) -> None:
+    """Raises NotFound."""
+    with session_scope(engine) as session:
+        schedules.set_enabled(session, name, None)
+        _note(session, actor, "schedule_disable", name)
+
+
+def remove(engine: Engine, name: str, actor: Actor) -> None:
+    """Raises NotFound."""
+    with session_scope(engine) as session:
+        schedules.remove(session, name)
+        _note(session, actor, "schedule_remove", name)
+
+
+def run_soon(engine: Engine, name: str, actor: Actor) -> None:
+    """A scheduler lists and submits it in its next round. Raises NotFound; Conflict while an earlier run goes on."""
+    with session_scope(engine) as session:
+        now = database_now(session)
+        # A lease that is over already: whichever scheduler sees it first takes it.
+        schedules.fire_by_hand(session, name, now=now - timedelta(seconds=1), lease_seconds=0)
+        _note(session, actor, "schedule_run", name)
+
+
+def _note(session: Session, actor: Actor, action: str, name: str) -> None:
+    audit.note(session, actor.name, actor.via, action, now=database_now(session), detail={"schedule": name})

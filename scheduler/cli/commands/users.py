@@ -1,0 +1,126 @@
+"""`photochrom users`: who may use the pages and the HTTP API."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from db.models.access import Role
+from db.queries.access import accounts
+from db.session import read_scope
+from scheduler.actions import users as actions
+from scheduler.actions.actor import local_actor
+from scheduler.cli import options as shared
+from scheduler.cli.common import configured_database
+from scheduler.cli.display.columns import printable
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
+RoleOption = Annotated[str, typer.Option(help="What it may do.", **shared.choices(*Role.ALL))]
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.callback()
+def users() -> None:
+    """Manage who may use the pages and the HTTP API."""
+
+
+@app.command()
+def add(
+    name: Name,
+    role: RoleOption = Role.VIEWER,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PLACE", help="Only jobs between these places, such as s3://archive; may be repeated."),
+    ] = None,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="For people whom a proxy signs in, and programs with tokens.")
+    ] = False,
+) -> None:
+    """Add an account. The password is asked for, or read from standard input."""
+    password = None if no_password else _password()
+    actions.add(configured_database(), name, local_actor(), role=role, password=password, prefixes=prefix or ())
+    print(f"account {name} is a {role}")
+
+
+@app.command("list")
+def list_accounts() -> None:
+    """Show every account."""
+    with read_scope(configured_database()) as session:
+        rows = accounts.listed(session)
+    table = Table("name", "role", "signs in by", "jobs between", "state")
+    for row in rows:
+        table.add_row(
+            Text(printable(row.name)),
+            row.role,
+            "password" if row.password_hash else "proxy or token",
+            Text(printable(", ".join(row.prefixes))) if row.prefixes else "all places",
+            "disabled" if row.disabled_at else "enabled",
+        )
+    Console().print(table)
+
+
+@app.command()
+def password(name: Name) -> None:
+    """Set an account's password. It is signed out everywhere."""
+    actions.set_password(configured_database(), name, _password(), local_actor())
+    print(f"account {name} has a new password")
+
+
+@app.command()
+def disable(name: Name) -> None:
+    """Let an account sign in no more. Its tokens stop working."""
+    actions.disable(configured_database(), name, local_actor())
+    print(f"account {name} is disabled")
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Remove an account with its tokens. What it did stays recorded."""
+    actions.remove(configured_database(), name, local_actor())
+    print(f"account {name} is removed")
+
+
+@app.command()
+def token(
+    name: Name,
+    label: Annotated[str, typer.Option(help="What the token is for.")],
+    role: Annotated[
+        str | None, typer.Option(help="The most it may do; default: what its account may.", **shared.choices(*Role.ALL))
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=36_500, help="It expires after so many days.")] = None,
+) -> None:
+    """Make an API token for an account. It is printed once, and only its hash is kept."""
+    number, secret = actions.new_token(configured_database(), name, local_actor(), label=label, role=role, days=days)
+    print(f"token {number} of {name}; keep it, it is not shown again:", file=sys.stderr)
+    print(secret)
+
+
+@app.command()
+def tokens() -> None:
+    """Show every API token."""
+    with read_scope(configured_database()) as session:
+        rows = accounts.tokens(session)
+    table = Table("token", "account", "for", "role", "expires", "state")
+    for row in rows:
+        expires = f"{row.expires_at:%Y-%m-%d}" if row.expires_at else "never"
+        state = "revoked" if row.revoked_at else "in use"
+        table.add_row(str(row.id), Text(printable(row.account)), Text(printable(row.label)), row.role, expires, state)
+    Console().print(table)
+
+
+@app.command()
+def revoke(number: Annotated[int, typer.Argument(metavar="TOKEN", parser=shared.job_number)]) -> None:
+    """Revoke an API token."""
+    actions.revoke_token(configured_database(), number, local_actor())
+    print(f"token {number} is revoked")
+
+
+def _password() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    answer: str = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return answer

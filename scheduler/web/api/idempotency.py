@@ -1,0 +1,58 @@
+"""A request that may be sent twice is answered once: what the second gets is the first one's answer."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Header
+
+from db.clock import database_now
+from db.queries.access import idempotency
+from db.session import session_scope
+from scheduler.web.auth.identity import Identity
+from scheduler.web.context import Context
+from worker.errors import Conflict, PhotochromError, UsageError
+
+IdempotencyHeader = Annotated[
+    str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$", description="Any text of your own.")
+]
+
+
+def answer_once(
+    context: Context,
+    identity: Identity,
+    key: str | None,
+    asked: dict[str, Any],
+    make: Callable[[], tuple[int, dict[str, Any]]],
+) -> tuple[int, dict[str, Any]]:
+    """Status and answer of `make`, which is called once for a key.
+
+    Raises UsageError for a key that was used for another request, Conflict while the first is still going, and what
+    `make` raises: then the key is free again.
+    """
+    if key is None:
+        return make()
+    request_sha256 = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    with session_scope(context.engine) as session:
+        earlier = idempotency.begin(session, identity.name, key, request_sha256, now=database_now(session))
+    if earlier is not None:
+        return _earlier_answer(earlier, key, request_sha256)
+    try:
+        status, row = make()
+    except PhotochromError:
+        with session_scope(context.engine) as session:
+            idempotency.forget(session, identity.name, key)
+        raise
+    plain = json.loads(json.dumps(row, default=str))
+    with session_scope(context.engine) as session:
+        idempotency.finish(session, identity.name, key, status, plain)
+    return status, plain
+
+
+def _earlier_answer(earlier: idempotency.Earlier, key: str, request_sha256: str) -> tuple[int, dict[str, Any]]:
+    if earlier.request_sha256 != request_sha256:
+        raise UsageError(f"the Idempotency-Key {key!r} was used for another request; choose another key")
+    if earlier.status is None or earlier.answer is None:
+        raise Conflict(f"the first request with the Idempotency-Key {key!r} is still going; ask again later")
+    return earlier.status, earlier.answer

@@ -1,0 +1,130 @@
+"""Jobs: listed, submitted, controlled."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Response
+
+from db.queries.jobs import lifecycle
+from db.queries.pages import jobs as job_pages
+from db.queries.pages.jobs import JobFilter
+from db.session import read_scope
+from scheduler.actions import jobs as actions
+from scheduler.actions import submissions
+from scheduler.doctor.stalled_jobs import unserved
+from scheduler.rows import job_row
+from scheduler.submission.request import Submitted
+from scheduler.web.api.idempotency import IdempotencyHeader, answer_once
+from scheduler.web.api.schemas import (
+    JobOut,
+    JobPage,
+    PriorityBody,
+    RetryBody,
+    ReviewedOut,
+    StateOut,
+    SubmissionBody,
+    SubmittedOut,
+)
+from scheduler.web.auth.prefixes import expect_within
+from scheduler.web.context import Context, Operator, TheContext, Viewer
+from scheduler.web.pages.jobs import JobStateName
+from scheduler.web.parameters import LARGEST, Id, KeyPart
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.get("/jobs")
+def list_jobs(
+    context: TheContext,
+    identity: Viewer,
+    state: JobStateName = "",
+    text: KeyPart = None,
+    before: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 25,
+) -> JobPage:
+    """Jobs, the newest first; `state`: one of them, or unended."""
+    chosen = JobFilter(state or None, identity.prefixes, text)
+    with read_scope(context.engine) as session:
+        jobs, next_before = job_pages.page(session, chosen, before=before, limit=limit)
+        hints = unserved(session, jobs, silent_seconds=context.settings.silent_seconds)
+    return JobPage.model_validate({"jobs": [job_row(progress, hints) for progress in jobs], "next": next_before})
+
+
+@router.post("/jobs", status_code=201, responses={200: {"model": SubmittedOut, "description": "No job was made"}})
+def submit(
+    context: TheContext,
+    identity: Operator,
+    body: SubmissionBody,
+    response: Response,
+    dry_run: bool = False,
+    idempotency_key: IdempotencyHeader = None,
+) -> SubmittedOut:
+    """List a collection and make a job of it, or, for a dry run, only count.
+
+    With an `Idempotency-Key`, sending the same request again gives the same answer, and makes no second job.
+    """
+    expect_within(identity, body.source, body.destination, body.manifest)
+
+    def make() -> tuple[int, dict[str, Any]]:
+        submitted = submissions.submit(
+            context.engine, context.settings, body.submission(), identity.actor, dry_run=dry_run
+        )
+        return (201 if submitted.job_id is not None and not submitted.already else 200), submitted_row(submitted)
+
+    asked = {**body.model_dump(), "dry_run": dry_run}
+    response.status_code, row = answer_once(context, identity, idempotency_key, asked, make)
+    return SubmittedOut.model_validate(row)
+
+
+def submitted_row(submitted: Submitted) -> dict[str, Any]:
+    return {**submitted.as_dict(), "sentence": submitted.sentence()}
+
+
+@router.get("/jobs/{job_id}")
+def show(context: TheContext, identity: Viewer, job_id: Id) -> JobOut:
+    context.job(identity, job_id)
+    return _job(context, job_id)
+
+
+@router.post("/jobs/{job_id}/pause")
+def pause(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
+    """Scans in progress are finished, no others are started."""
+    return _change(context, identity, job_id, "pause")
+
+
+@router.post("/jobs/{job_id}/resume")
+def resume(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
+    return _change(context, identity, job_id, "resume")
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
+    """For good; what is done stays done."""
+    return _change(context, identity, job_id, "cancel")
+
+
+@router.post("/jobs/{job_id}/retry")
+def retry(context: TheContext, identity: Operator, job_id: Id, body: RetryBody) -> ReviewedOut:
+    """Failed scans, all or those with one code, are tried again; how many."""
+    context.job(identity, job_id)
+    return ReviewedOut(scans=actions.retry(context.engine, job_id, identity.actor, code=body.code))
+
+
+@router.put("/jobs/{job_id}/priority")
+def set_priority(context: TheContext, identity: Operator, job_id: Id, body: PriorityBody) -> JobOut:
+    """Higher goes first, from the scheduler's next round on."""
+    context.job(identity, job_id)
+    actions.set_priority(context.engine, job_id, body.priority, identity.actor)
+    return _job(context, job_id)
+
+
+def _change(context: Context, identity: Operator, job_id: int, action: str) -> StateOut:
+    context.job(identity, job_id)
+    state = actions.change_state(context.engine, job_id, action, identity.actor)
+    return StateOut(job=job_id, state=state)
+
+
+def _job(context: Context, job_id: int) -> JobOut:
+    with read_scope(context.engine) as session:
+        progress = lifecycle.progress(session, job_id)
+        hints = unserved(session, [progress], silent_seconds=context.settings.silent_seconds)
+    return JobOut.model_validate(job_row(progress, hints))

@@ -1,0 +1,94 @@
+"""A job's scans, listed by cursor, and what people say of them."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from db.queries.pages import scans as scan_pages
+from db.queries.reports import reviews
+from db.session import read_scope
+from scheduler.actions import reviews as actions
+from scheduler.rows import scan_row
+from scheduler.web.api.schemas import (
+    RedoBody,
+    RedoneOut,
+    ReviewBody,
+    ReviewedOut,
+    ScanOut,
+    ScanPage,
+    UndoneOut,
+    VerdictOut,
+)
+from scheduler.web.context import Reviewer, TheContext, Viewer
+from scheduler.web.parameters import CursorText, Id, ScanQuery
+
+router = APIRouter(tags=["scans"])
+
+
+class PageQuery(ScanQuery):
+    """Which scans, and from where on."""
+
+    cursor: CursorText = None
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100
+
+
+@router.get("/jobs/{job_id}/scans")
+def list_scans(context: TheContext, identity: Viewer, job_id: Id, query: Annotated[PageQuery, Query()]) -> ScanPage:
+    """Every column of each scan; give `next` as `cursor` for the next page, with all else the same."""
+    context.job(identity, job_id)
+    with read_scope(context.engine) as session:
+        page = scan_pages.page(session, job_id, query.filter, query.actual_order, query.cursor, limit=query.limit)
+    rows = [scan_row(scan) for scan in page.scans]
+    return ScanPage.model_validate({"scans": rows, "next": str(page.next) if page.next else None})
+
+
+@router.get("/jobs/{job_id}/scans/{scan_id}", response_model=ScanOut)
+def show_scan(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id) -> object:
+    _, scan = context.scan(identity, job_id, scan_id)
+    return scan_row(scan)
+
+
+@router.get("/jobs/{job_id}/reviews")
+def list_reviews(
+    context: TheContext, identity: Viewer, job_id: Id, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
+) -> list[VerdictOut]:
+    """The latest verdict on each output that has one, the latest first."""
+    context.job(identity, job_id)
+    with read_scope(context.engine) as session:
+        found = reviews.verdicts(session, job_id, limit=limit)
+    names = VerdictOut.model_fields.keys() - {"source_key"}
+    rows = [{"source_key": key, **{name: getattr(review, name) for name in names}} for review, key in found]
+    return [VerdictOut.model_validate(row) for row in rows]
+
+
+@router.post("/jobs/{job_id}/reviews")
+def review(context: TheContext, identity: Reviewer, job_id: Id, body: ReviewBody) -> ReviewedOut:
+    """A verdict on outputs. With `seen`, a verdict of somebody else that came since is a conflict."""
+    context.job(identity, job_id)
+    count = actions.decide(
+        context.engine, job_id, body.scans, body.verdict, identity.actor, note=body.note, seen=body.seen
+    )
+    return ReviewedOut(scans=count)
+
+
+@router.post("/jobs/{job_id}/redo", status_code=201)
+def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) -> RedoneOut:
+    """A job that makes outputs anew, beside the earlier ones."""
+    context.job(identity, job_id)
+    made = actions.redo(
+        context.engine,
+        job_id,
+        body.scans,
+        identity.actor,
+        options=body.options(),
+        chunk_scans=context.settings.chunk_scans,
+        note=body.note,
+    )
+    return RedoneOut(job=made)
+
+
+@router.post("/jobs/{job_id}/undo")
+def undo(context: TheContext, identity: Reviewer, job_id: Id) -> UndoneOut:
+    """Take your latest verdict in this job back."""
+    context.job(identity, job_id)
+    return UndoneOut(scan=actions.undo(context.engine, job_id, identity.actor))

@@ -1,0 +1,210 @@
+"""What the API takes and answers, for OpenAPI and for checking both."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from sqlalchemy import Table
+
+from db.models.base import Base
+from db.models.jobs import Scan
+from db.models.pool import Worker
+from db.models.schedules import Firing, Schedule
+from scheduler.submission.request import Submission
+from scheduler.web.parameters import Note, ScanId, Words
+from worker.inference.colour_options import LARGEST_SATURATION
+
+MOST_AT_ONCE = 1_000
+Place = Annotated[Words, Field(min_length=1, max_length=2_000)]
+Pattern = Annotated[Words, Field(max_length=2_000)]
+
+
+def row_schema(name: str, table: type[Base], **more: Any) -> type[BaseModel]:
+    """A model of a table's row, so that no column is ever forgotten."""
+    assert isinstance(table.__table__, Table)
+    fields: dict[str, Any] = {}
+    for column in table.__table__.columns:
+        kind = Any if column.type.python_type in (dict, list) else column.type.python_type
+        fields[column.key] = (kind | None if column.nullable and kind is not Any else kind, ...)
+    return create_model(name, **(fields | more))
+
+
+class Problem(BaseModel):
+    """RFC 9457; `code` is stable."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: list[dict[str, str]] | None = None
+
+
+class JobOut(BaseModel):
+    """A job and how far it is; counts of scans."""
+
+    job: int
+    name: str
+    state: str
+    source: str
+    destination: str
+    options: dict[str, Any]
+    priority: int
+    scans: int
+    done: int
+    failed: int
+    skipped: int
+    pending: int
+    scans_per_second: float | None
+    seconds_left: float | None
+    created_at: datetime
+    finished_at: datetime | None
+    report: str | None
+    max_failures: int | None
+    aborted_because: str | None
+    submitted_by: str | None
+    hints: list[str]
+    model_config = ConfigDict(extra="allow")
+
+
+class JobPage(BaseModel):
+    jobs: list[JobOut]
+    next: int | None = Field(description="Give it as `before` for the next page; null at the end.")
+
+
+ScanOut = row_schema("Scan", Scan)
+WorkerOut = row_schema("Worker", Worker, state=(str, ...))
+ScheduleOut = row_schema("Schedule", Schedule, warnings=(list[str], []))
+FiringOut = row_schema("Firing", Firing, job_state=(str | None, ...))
+
+
+class ScanPage(BaseModel):
+    scans: list[ScanOut]  # type: ignore[valid-type]  # made at run time, from the table
+    next: str | None = Field(description="Give it as `cursor` for the next page; null at the end.")
+
+
+class SubmissionBody(BaseModel):
+    """What is to be colourized, and how; the names are those of `photochrom submit`."""
+
+    source: Place
+    destination: Place
+    name: Annotated[Words, Field(min_length=1, max_length=500)] | None = None
+    format: Literal["source", "jpeg", "png", "tiff", "jp2"] = "source"
+    quality: Annotated[int, Field(ge=1, le=100)] = 95
+    compression: Literal["deflate", "lzw", "none"] = "deflate"
+    pyramid: bool = False
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0
+    label: Annotated[Words, Field(max_length=200)] | None = None
+    bag: bool = False
+    colour_scans: Literal["skip", "colourize"] = "skip"
+    overwrite: Literal["never", "new", "changed", "always"] = "always"
+    manifest: Place | None = None
+    include: Annotated[list[Pattern], Field(max_length=100)] = []
+    exclude: Annotated[list[Pattern], Field(max_length=100)] = []
+    max_failures: Annotated[str, Field(pattern=r"^([0-9]{1,9}|[0-9]{1,2}%|100%)$")] | None = None
+    head: Literal["paper", "vivid"] | None = None
+    embedding: Annotated[Words, Field(min_length=1, max_length=64)] | None = None
+    saturation: Annotated[float, Field(ge=0, le=LARGEST_SATURATION, allow_inf_nan=False)] | None = None
+    model_config = ConfigDict(extra="forbid")
+
+    def submission(self) -> Submission:
+        """Raises UsageError."""
+        names = set(SubmissionBody.model_fields)
+        fields = {name: value for name, value in self.model_dump().items() if name in names}
+        return Submission(**{**fields, "include": tuple(self.include), "exclude": tuple(self.exclude)})
+
+
+class SubmittedOut(BaseModel):
+    """What the listing held; `job_id` null when there was nothing to do, or for a dry run."""
+
+    job_id: int | None
+    scans: int
+    bytes: int
+    others: int
+    present: int
+    unwanted: int
+    already: bool
+    resumed: bool
+    dry_run: bool
+    hours: tuple[float, float] | None
+    sentence: str
+    model_config = ConfigDict(extra="allow")
+
+
+class StateOut(BaseModel):
+    job: int
+    state: str
+
+
+class RetryBody(BaseModel):
+    code: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,64}$")] | None = None
+    model_config = ConfigDict(extra="forbid")
+
+
+class PriorityBody(BaseModel):
+    priority: Annotated[int, Field(ge=-1_000_000, le=1_000_000)]
+    model_config = ConfigDict(extra="forbid")
+
+
+def _once(scans: list[int]) -> list[int]:
+    if len(set(scans)) != len(scans):
+        raise ValueError("names a scan twice")
+    return scans
+
+
+Scans = Annotated[list[ScanId], Field(min_length=1, max_length=MOST_AT_ONCE), AfterValidator(_once)]
+
+
+class ReviewBody(BaseModel):
+    """A verdict on outputs. `seen`: by a scan's id, the review that was looked at, null for none."""
+
+    scans: Scans
+    verdict: Literal["accept", "reject"]
+    note: Note = None
+    seen: dict[ScanId, ScanId | None] | None = Field(None, max_length=MOST_AT_ONCE)
+    model_config = ConfigDict(extra="forbid")
+
+
+class RedoBody(BaseModel):
+    """Outputs to be made anew, beside the earlier ones, with other choices; null: as before."""
+
+    scans: Scans
+    checkpoint: Annotated[Words, Field(min_length=1, max_length=64)] | None = None
+    head: Literal["paper", "vivid"] | None = None
+    embedding: Annotated[Words, Field(min_length=1, max_length=64)] | None = None
+    saturation: Annotated[float, Field(ge=0, le=LARGEST_SATURATION, allow_inf_nan=False)] | None = None
+    note: Note = None
+    model_config = ConfigDict(extra="forbid")
+
+    def options(self) -> dict[str, Any]:
+        chosen = self.model_dump(include={"checkpoint", "head", "embedding", "saturation"})
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+class ReviewedOut(BaseModel):
+    scans: int
+
+
+class RedoneOut(BaseModel):
+    job: int
+
+
+class UndoneOut(BaseModel):
+    scan: int
+
+
+class VerdictOut(BaseModel):
+    scan_id: int
+    source_key: str
+    verdict: str
+    reviewed_by: str
+    reviewed_at: datetime
+    note: str | None
+    redo_job_id: int | None
+
+
+class ScheduleBody(SubmissionBody):
+    """As a submission, and when; `overwrite` is always `new`."""
+
+    cron: Annotated[Words, Field(max_length=200)]
+    timezone: Annotated[Words, Field(max_length=100)] = "UTC"

@@ -1,0 +1,214 @@
+"""Who may do what: each role against each route, each way to sign in, and who is kept out."""
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import Engine, select
+
+from db.models.access import AuditEntry, Role
+from db.session import read_scope
+from scheduler.actions import users
+from scheduler.actions.actor import Actor
+from scheduler.web.api import api_router
+from scheduler.web.auth.throttle import TRIES_OF_NAME, Throttle
+from scheduler.web.context import Requires
+from scheduler.web.pages import page_router
+from tests.integration.web.conftest import Web, form, make_web
+from worker.errors import UsageError
+
+ADA = Actor("ada")
+PASSWORD = "correct horse battery"
+OPEN = {"/sign-in", "/sign-out", "/live", "/ready"}  # for whoever has not signed in
+
+
+def routes() -> Iterator[tuple[str, APIRoute]]:
+    """Each with its whole path."""
+    pending = [("/api/v1", route) for route in api_router.routes] + [("", route) for route in page_router.routes]
+    while pending:
+        prefix, route = pending.pop()
+        if isinstance(route, APIRoute):
+            yield prefix + route.path.removeprefix(prefix), route
+        else:
+            pending += [(prefix, inner) for inner in route.original_router.routes]  # type: ignore[attr-defined]
+
+
+def role_of(route: APIRoute) -> str | None:
+    pending = [route.dependant]
+    while pending:
+        dependant = pending.pop()
+        if isinstance(dependant.call, Requires):
+            return dependant.call.role
+        pending += dependant.dependencies
+    return None
+
+
+def concrete(path: str) -> str:
+    for name, value in {
+        "{job_id}": "1", "{scan_id}": "1", "{side}": "after", "{size}": "small", "{level}": "0", "{column}": "0",
+        "{row}": "0", "{name}": "plates",
+    }.items():  # fmt: skip
+        path = path.replace(name, value)
+    return path
+
+
+def token(engine: Engine, role: str, **limits: object) -> dict[str, str]:
+    users.add(engine, role, ADA, role=role, password=None, **limits)  # type: ignore[arg-type]
+    _, secret = users.new_token(engine, role, ADA, label="test")
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def test_each_role_may_what_it_may_on_each_route_and_nothing_more(web: Web, engine: Engine) -> None:
+    headers = {role: token(engine, role) for role in Role.ALL}
+    checked = 0
+    for path, route in routes():
+        needed = role_of(route)
+        if path in OPEN:
+            assert needed is None
+            continue
+        assert needed is not None, f"{path} is open to everybody"
+        for method in route.methods or ():
+            for role in Role.ALL:
+                answer = web.browser(**headers[role]).request(
+                    method, concrete(path), data=form(), follow_redirects=False
+                )
+                refused = Role.ALL.index(role) < Role.ALL.index(needed)
+                assert (answer.status_code == 403) == refused, (method, path, role, answer.text[:300])
+                checked += 1
+            stranger = web.browser(Authorization="Bearer nothing")
+            nobody = stranger.request(method, concrete(path), data=form(), follow_redirects=False)
+            assert nobody.status_code in (401, 303), (method, path)
+    assert checked > 100
+
+
+def test_without_an_account_this_machine_s_user_is_the_operator(web: Web) -> None:
+    page = web.browser().get("/jobs").text
+
+    assert ", operator</span>" in page
+
+
+def test_with_an_account_everybody_signs_in(web: Web, engine: Engine) -> None:
+    users.add(engine, "ada", ADA, role="reviewer", password=PASSWORD)
+    browser = web.browser()
+    asked = browser.get("/jobs/1?state=done")
+    wrong = browser.post("/sign-in", data=form(name="ada", password="wrong horse battery"))
+    right = browser.post("/sign-in", data=form(name="ada", password=PASSWORD, next="/jobs/1"))
+
+    assert asked.url.path == "/sign-in"
+    assert (wrong.status_code, right.url.path) == (401, "/jobs/1")
+    assert "ada, reviewer" in right.text
+    browser.post("/sign-out", data=form())
+    assert browser.get("/jobs").url.path == "/sign-in"
+
+
+def test_whoever_tries_too_often_waits(web: Web, engine: Engine) -> None:
+    users.add(engine, "ada", ADA, role="viewer", password=PASSWORD)
+    browser = web.browser()
+    for _ in range(TRIES_OF_NAME):
+        browser.post("/sign-in", data=form(name="ada", password="wrong horse battery"))
+
+    answer = browser.post("/sign-in", data=form(name="ada", password=PASSWORD))
+
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) > 0
+
+
+def test_a_throttle_forgets_after_a_while_and_knows_who_it_was() -> None:
+    now = [0.0]
+    throttle = Throttle(lambda: now[0])
+    for _ in range(TRIES_OF_NAME):
+        throttle.note_failure("ada", "10.0.0.1")
+
+    assert throttle.wait_seconds("ada", "10.0.0.1") > 0
+    assert throttle.wait_seconds("ada", "10.0.0.2") == 0
+    now[0] = 1000.0
+    assert throttle.wait_seconds("ada", "10.0.0.1") == 0
+
+
+def test_only_a_named_proxy_says_who_somebody_is(engine: Engine, web: Web) -> None:
+    users.add(engine, "ada", ADA, role="operator", password=None)
+    folder = web.source.parent
+    trusted = make_web(engine, folder / "t", web.source, web.destination, web_proxy_addresses="10.0.0.0/8")
+    browser = trusted.browser(**{"X-Forwarded-User": "ada"})
+
+    untrusted = browser.get("/api/v1/jobs")
+    browser._transport.client = ("10.1.2.3", 1)  # type: ignore[attr-defined]
+    known = browser.get("/api/v1/jobs")
+    stranger = browser.get("/api/v1/jobs", headers={"X-Forwarded-User": "eve"})
+
+    assert [answer.status_code for answer in (untrusted, known, stranger)] == [401, 200, 403]
+
+
+def test_a_token_is_scoped_expires_and_can_be_revoked(web: Web, engine: Engine) -> None:
+    users.add(engine, "robot", ADA, role="operator", password=None)
+    number, secret = users.new_token(engine, "robot", ADA, label="boxes", role="viewer")
+    client = web.browser(Authorization=f"Bearer {secret}")
+
+    assert client.get("/api/v1/jobs").status_code == 200
+    assert client.post("/api/v1/jobs/1/pause").status_code == 403
+    users.revoke_token(engine, number, ADA)
+    assert client.get("/api/v1/jobs").status_code == 401
+    users.add(engine, "small", ADA, role="viewer", password=None)
+    with pytest.raises(UsageError, match="choose at most viewer"):
+        users.new_token(engine, "small", ADA, label="x", role="operator")
+
+
+def test_a_role_may_be_limited_to_places(web: Web, engine: Engine) -> None:
+    elsewhere = token(engine, "operator", prefixes=["s3://other"])
+    within = token(engine, "viewer", prefixes=[str(web.source), str(web.destination)])
+
+    assert web.browser(**elsewhere).get("/api/v1/jobs").json()["jobs"] == []
+    assert web.browser(**elsewhere).get("/api/v1/jobs/1").status_code == 404
+    assert web.browser(**elsewhere).get("/jobs/1/scans/1/after/small.jpg").status_code == 404
+    body = {"source": str(web.source), "destination": str(web.destination)}
+    assert web.browser(**elsewhere).post("/api/v1/jobs", json=body).status_code == 403
+    assert web.browser(**within).get("/api/v1/jobs/1").status_code == 200
+
+
+def test_a_change_that_another_site_asks_for_is_refused(web: Web) -> None:
+    browser = web.browser()
+
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        assert browser.post("/api/v1/jobs/1/cancel", headers=headers).status_code == 403
+        assert browser.post("/jobs/1/control", data=form(action="cancel"), headers=headers).status_code == 403
+    assert browser.post("/jobs/1/control", data={"action": "cancel"}).status_code == 403  # no token in the form
+
+
+def test_the_local_operator_is_nobody_else(web: Web) -> None:
+    assert web.browser(Host="evil.example").get("/jobs").status_code == 403
+    assert web.browser(**{"X-Forwarded-For": "1.2.3.4"}).get("/jobs").status_code == 403
+
+
+def test_cookies_are_not_for_scripts_and_go_by_tls_where_the_pages_do(engine: Engine, web: Web) -> None:
+    secure = make_web(engine, web.source.parent / "s", web.source, web.destination, web_url="https://p.example")
+    browser = secure.browser()
+    browser.cookies.clear()
+
+    cookie = browser.get("/sign-in").headers["set-cookie"]
+
+    assert "HttpOnly" in cookie
+    assert "Secure" in cookie
+    assert "SameSite=lax" in cookie
+
+
+def test_who_did_what_is_recorded(web: Web, engine: Engine) -> None:
+    headers = token(engine, "reviewer")
+    web.browser(**headers).post("/api/v1/jobs/1/reviews", json={"scans": [1], "verdict": "accept"})
+
+    with read_scope(engine) as session:
+        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
+    assert [(entry.actor, entry.via, entry.action) for entry in entries] == [
+        ("ada", "local", "user_add"),
+        ("ada", "local", "token_add"),
+        ("reviewer", "token", "accept"),
+    ]
+    assert not any("photochrom_" in str(entry.detail) for entry in entries)
+
+
+def test_next_never_leads_to_another_site(web: Web, engine: Engine) -> None:
+    users.add(engine, "ada", ADA, role="viewer", password=PASSWORD)
+    for address in ("https://evil.example", "//evil.example", "/\\evil.example"):
+        answer = web.browser().post(
+            "/sign-in", data=form(name="ada", password=PASSWORD, next=address), follow_redirects=False
+        )
+        assert answer.headers["location"] == "/jobs"

@@ -1,0 +1,150 @@
+"""The HTTP API: the same values as --json, errors as problem details, and nothing that makes it fail."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import checks
+from schemathesis.specs.openapi import checks as specs
+from sqlalchemy import Engine
+
+from tests.acceptance.command import photochrom_here
+from tests.integration.web.conftest import Web, make_collection, make_web, write_picture
+
+PROBLEM = "application/problem+json"
+CHECKS = [
+    checks.not_a_server_error,
+    specs.status_code_conformance,
+    specs.content_type_conformance,
+    specs.response_schema_conformance,
+]
+HYPOTHESIS = settings(
+    max_examples=15,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def api_web(engine: Engine, tmp_path: Path) -> Web:
+    return make_web(engine, tmp_path, tmp_path / "scans", tmp_path / "colour")
+
+
+def test_a_job_is_what_status_json_prints(web: Web, sqlite_url: str, engine: Engine, tmp_path: Path) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("one kind of database is enough to compare")
+    printed = photochrom_here("status", "1", "--json", folder=tmp_path, PHOTOCHROM_DATABASE_URL=sqlite_url)
+
+    answered = web.browser().get("/api/v1/jobs/1").json()
+    answered["created_at"] = answered["finished_at"] = "2026-07-01 12:00:00+00:00"
+
+    assert [answered] == json.loads(printed.stdout)
+
+
+def test_scans_are_paged_by_cursor(web: Web) -> None:
+    client, keys, cursor = web.browser(), [], ""
+    while cursor is not None:
+        page = client.get("/api/v1/jobs/1/scans", params={"limit": 4, "cursor": cursor, "order": "key"}).json()
+        keys.append([scan["source_key"] for scan in page["scans"]])
+        cursor = page["next"]
+
+    assert keys == [[f"box/{number}.jpg" for number in range(4)], ["box/4.jpg", "box/5.jpg"]]
+
+
+def test_a_submission_makes_a_job_and_the_same_key_makes_no_second_one(web: Web) -> None:
+    write_picture(web.source.parent / "more" / "1.jpg", 1, bands=1)
+    body = {"source": str(web.source.parent / "more"), "destination": str(web.source.parent / "more colour")}
+    client = web.browser()
+
+    dry = client.post("/api/v1/jobs?dry_run=true", json=body)
+    first = client.post("/api/v1/jobs", json=body, headers={"Idempotency-Key": "box-7"})
+    again = client.post("/api/v1/jobs", json=body, headers={"Idempotency-Key": "box-7"})
+    other = client.post("/api/v1/jobs", json={**body, "quality": 50}, headers={"Idempotency-Key": "box-7"})
+
+    assert (dry.status_code, dry.json()["scans"], dry.json()["job_id"]) == (200, 1, None)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json() == again.json()
+    assert other.status_code == 422
+    assert len(client.get("/api/v1/jobs").json()["jobs"]) == 2
+    assert client.get(f"/api/v1/jobs/{first.json()['job_id']}").json()["submitted_by"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/v1/jobs/99", 404, "not_found"),
+        ("/api/v1/jobs/0", 422, "invalid"),
+        ("/api/v1/jobs/1/scans?cursor=x", 422, "invalid"),
+        ("/api/v1/schedules/none", 404, "not_found"),
+        ("/api/v1/nothing", 404, "not_found"),
+    ],
+)
+def test_errors_are_problem_details_with_stable_codes(web: Web, path: str, status: int, code: str) -> None:
+    answer = web.browser().get(path)
+
+    assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM)
+    assert answer.json()["code"] == code
+    assert answer.json()["detail"]
+
+
+def test_two_reviewers_are_told_of_each_other(web: Web) -> None:
+    client = web.browser()
+    client.post("/api/v1/jobs/1/reviews", json={"scans": [1], "verdict": "accept"})
+
+    late = client.post("/api/v1/jobs/1/reviews", json={"scans": [1], "verdict": "reject", "seen": {"1": None}})
+
+    assert (late.status_code, late.json()["code"]) == (409, "conflict")
+    assert client.get("/api/v1/jobs/1/reviews").json()[0]["verdict"] == "accepted"
+
+
+def test_a_million_ids_are_refused(web: Web) -> None:
+    answer = web.browser().post("/api/v1/jobs/1/reviews", json={"scans": list(range(1, 10**6)), "verdict": "accept"})
+
+    assert answer.status_code in (413, 422)
+
+
+def test_schedules_are_added_edited_run_and_removed(web: Web) -> None:
+    client = web.browser()
+    body = {"source": str(web.source), "destination": str(web.source.parent / "nightly"), "cron": "@daily"}
+
+    added = client.post("/api/v1/schedules/plates", json=body)
+    twin = client.post("/api/v1/schedules/twin", json=body)
+    edited = client.put("/api/v1/schedules/plates", json={**body, "cron": "30 2 * * *", "format": "tiff"})
+    client.post("/api/v1/schedules/plates/run")
+    disabled = client.post("/api/v1/schedules/plates/disable").json()
+    enabled = client.post("/api/v1/schedules/plates/enable").json()
+
+    assert (added.status_code, added.json()["cron"]) == (201, "@daily")
+    assert "plates" in twin.json()["warnings"][0]
+    assert (edited.json()["cron"], edited.json()["options"]["format"]) == ("30 2 * * *", "tiff")
+    assert (disabled["enabled"], enabled["enabled"]) == (False, True)
+    assert client.get("/api/v1/schedules/plates/history").json()[0]["state"] == "listing"
+    assert client.delete("/api/v1/schedules/plates").status_code == 204
+    assert [row["name"] for row in client.get("/api/v1/schedules").json()] == ["twin"]
+
+
+def test_nothing_that_is_sent_makes_it_fail(api_web: Web, engine: Engine) -> None:
+    """Every operation, as its own description allows and forbids: no 500, and answers as described."""
+    if engine.dialect.name != "sqlite":
+        pytest.skip("the same requests as on SQLite; the queries have their tests on both")
+    make_collection(engine, api_web.source, api_web.destination)
+    schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", api_web.app)
+    checked = 0
+    for result in schema.get_all_operations():
+        operation = result.ok()  # type: ignore[union-attr]  # each of them can be read, or this raises
+
+        @settings(HYPOTHESIS)
+        @given(case=operation.as_strategy())
+        def call(case: Any) -> None:
+            response = case.call(base_url="http://127.0.0.1")
+            case.validate_response(response, checks=CHECKS)
+
+        call()
+        checked += 1
+    assert checked >= 24
