@@ -63,11 +63,12 @@ def load_fastest(load: LoadSize, clock: Callable[[], float] = time.perf_counter)
 
 def scans_per_second(model: Model, clock: Callable[[], float]) -> float:
     """Of the fastest of a few full batches, after one that warms it up; raises what predict raises."""
-    lightness = np.full((model.batch_size, 400, 400), 50, np.float32)  # 0..100
-    model.predict_heads(lightness)
+    side = model.slot_size.lightness_px
+    lightness = np.full((model.batch_size, side, side), 1 << 15, np.uint16)
+    model.predict_packed(lightness)
     taken = []
     for _ in range(_MEASURED_BATCHES):
         began = clock()
-        model.predict_heads(lightness)
+        model.predict_packed(lightness)
         taken.append(clock() - began)
     return model.batch_size / max(min(taken), 1e-9)

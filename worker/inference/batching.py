@@ -14,24 +14,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.errors import ScanError
 from worker.inference.model import Colours, model_failed
+from worker.model.packing import NOT_FINITE, SIDE_PX, PackedAb, PackedLightness
 
 logger = logging.getLogger(__name__)
 
-Floats = NDArray[np.float32]
-Predict = Callable[[Floats, str], Colours]
-
-_SIDE = 400
+Predict = Callable[[PackedLightness, str], Colours]
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
     """What became of one scan."""
 
-    ab: Floats  # (400, 400, 2), of the head that it asked for
+    ab: PackedAb  # (side, side, 2), of the head that it asked for
     certainty: float | None  # 0..1
     predict_ms: float  # its batch's time on the device
 
@@ -60,7 +57,7 @@ class _Scan:
 
 @dataclass(slots=True)
 class _Batch:
-    lightness: Floats  # (max_batch_size, 400, 400), 0..100; the first len(scans) rows are filled
+    lightness: PackedLightness  # (max_batch_size, side, side); the first len(scans) rows are filled
     embedding: str
     alone: bool  # one scan that must not share
     scans: list[_Scan] = field(default_factory=list)
@@ -72,8 +69,8 @@ class _Batch:
 class Batcher:
     """`submit` scans from any thread; `predict` is called in one thread only.
 
-    predict: lightness (n, 400, 400) float32, 0..100, n <= max_batch_size, and the embedding that they ask for
-        -> Colours: each scan gets those of the head that it asks for. Scans of one embedding share batches.
+    predict: lightness (n, side, side), n <= max_batch_size, and the embedding that they ask for -> Colours: each scan
+        gets those of the head that it asks for. Scans of one embedding share batches.
     A full batch goes at once; a partial one `max_wait_seconds` after its first scan came, or as soon as
     every request that is possible (see `set_possible`) waits.
     out_of_memory: whether an error of predict means that the batch was too large for the device: the batch
@@ -87,16 +84,17 @@ class Batcher:
         max_batch_size: int = 8,
         max_wait_seconds: float = 0.02,
         *,
+        side_px: int = SIDE_PX,
         out_of_memory: Callable[[Exception], bool] = lambda error: isinstance(error, MemoryError),
         resized: Callable[[int], None] = lambda size: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._predict, self._out_of_memory, self._resized, self._clock = predict, out_of_memory, resized, clock
-        self._max_batch_size, self._max_wait_seconds = max_batch_size, max_wait_seconds
+        self._max_batch_size, self._max_wait_seconds, self._side_px = max_batch_size, max_wait_seconds, side_px
         self._size = max_batch_size
         self._changed = threading.Condition()
         self._filling: deque[_Batch] = deque()
-        self._spare: list[Floats] = []
+        self._spare: list[PackedLightness] = []
         self._possible: int | None = None
         self._closing = False
         self._batches = self._scans = self._failed = self._places = 0
@@ -109,14 +107,14 @@ class Batcher:
 
     def submit(
         self,
-        lightness: Floats,
+        lightness: PackedLightness,
         head: str,
         embedding: str,
         *,
         alone: bool = False,
         on_device: Callable[[bool], None] = lambda running: None,
     ) -> "Future[Predicted]":
-        """Copy a scan's lightness, (400, 400) float32, 0..100, into a batch; the result comes later.
+        """Copy a scan's lightness, (side, side), into a batch; the result comes later.
 
         alone: gives it a batch of its own, for a scan that may have brought a model server down.
         on_device: called with True when the scan goes onto the device, with False when it comes off, with or
@@ -129,16 +127,9 @@ class Batcher:
                 result.cancel()
                 return result
             batch = self._open_batch(embedding, alone)
-            row = batch.lightness[len(batch.scans)]
-            np.copyto(row, lightness)
-            # The copy is what is checked: the original lies in memory that another process can still write.
-            if np.isfinite(row).all():
-                batch.scans.append(_Scan(result, head, on_device, self._clock()))
-                self._changed.notify_all()
-                return result
-            self._drop_if_empty(batch)
-            self._failed += 1
-        result.set_exception(model_failed("its lightness holds a value that is not finite", permanent=True))
+            np.copyto(batch.lightness[len(batch.scans)], lightness)
+            batch.scans.append(_Scan(result, head, on_device, self._clock()))
+            self._changed.notify_all()
         return result
 
     def set_possible(self, requests: int | None) -> None:
@@ -184,14 +175,9 @@ class Batcher:
             return same[-1]
         empty = self._spare.pop() if self._spare else None
         if empty is None:
-            empty = np.empty((self._max_batch_size, _SIDE, _SIDE), np.float32)
+            empty = np.empty((self._max_batch_size, self._side_px, self._side_px), np.uint16)
         self._filling.append(_Batch(empty, embedding, alone))
         return self._filling[-1]
-
-    def _drop_if_empty(self, batch: _Batch) -> None:
-        if not batch.scans:
-            self._filling.remove(batch)
-            self._spare.append(batch.lightness)
 
     def _run(self) -> None:
         while (batch := self._take()) is not None:
@@ -222,7 +208,7 @@ class Batcher:
             return 0.0
         return oldest.scans[0].submitted + self._max_wait_seconds - self._clock()
 
-    def _predict_in_pieces(self, batch: _Batch, scans: list[_Scan], lightness: Floats) -> None:
+    def _predict_in_pieces(self, batch: _Batch, scans: list[_Scan], lightness: PackedLightness) -> None:
         """Predict in pieces of at most the present size, which may shrink on the way."""
         while scans:
             count = min(len(scans), self._size)
@@ -234,7 +220,7 @@ class Batcher:
                 self._predict_each(batch.embedding, scans[:count], lightness[:count], error)
             scans, lightness = scans[count:], lightness[count:]
 
-    def _predict_each(self, embedding: str, scans: list[_Scan], lightness: Floats, error: Exception) -> None:
+    def _predict_each(self, embedding: str, scans: list[_Scan], lightness: PackedLightness, error: Exception) -> None:
         for index, scan in enumerate(scans):
             last: Exception | None = error
             if len(scans) > 1 and not isinstance(error, ScanError):
@@ -248,7 +234,7 @@ class Batcher:
                 failure = model_failed(f"{type(last).__name__}: {str(last)[:500]}", permanent=False)
                 self._delivery.submit(self._fail, scan, failure)
 
-    def _predict_piece(self, embedding: str, scans: list[_Scan], lightness: Floats) -> Exception | None:
+    def _predict_piece(self, embedding: str, scans: list[_Scan], lightness: PackedLightness) -> Exception | None:
         """One call of predict; its error without the traceback, which would hold on to device memory."""
         began = self._predicting_since = self._clock()
         for scan in scans:
@@ -283,7 +269,7 @@ class Batcher:
     def _deliver(self, scans: list[_Scan], colours: Colours, predict_ms: float) -> None:
         for index, (scan, certainty) in enumerate(zip(scans, colours.certainty.tolist(), strict=True)):
             ab = colours.ab[scan.head][index]
-            if not np.isfinite(ab).all():
+            if (ab == NOT_FINITE).any():
                 self._fail(scan, model_failed("the model gave a colour that is not finite", permanent=True))
             elif scan.result.set_running_or_notify_cancel():
                 scan.result.set_result(Predicted(ab, certainty if np.isfinite(certainty) else None, predict_ms))
@@ -297,5 +283,6 @@ class Batcher:
 
 def _check(colours: Colours, heads: set[str], count: int) -> None:
     shapes = {head: colours.ab[head].shape for head in heads}
-    if set(shapes.values()) != {(count, _SIDE, _SIDE, 2)} or colours.certainty.shape != (count,):
-        raise ValueError(f"predict gave {shapes} and {colours.certainty.shape} for {count} scans")
+    for shape in shapes.values():
+        if len(shape) != 4 or (shape[0], shape[3]) != (count, 2) or colours.certainty.shape != (count,):
+            raise ValueError(f"predict gave {shapes} and {colours.certainty.shape} for {count} scans")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from worker.errors import ScanError, ServiceUnavailable
 from worker.inference.colour_options import ColourOptions
 from worker.inference.connection import Prediction, ServerConnection, ServerInfo, ServerLost, connect
+from worker.inference.model import model_failed
 from worker.inference.protocol import Message, ProtocolError, Receiver, send
 
 __all__ = ["Prediction", "PredictionClient", "ServerInfo", "hello", "stats"]
@@ -91,6 +92,8 @@ class PredictionClient:
             raise RuntimeError("this client was made before a fork; make one in each child")
         if lightness.shape != _SHAPE or lightness.dtype != np.float32:
             raise ValueError(f"lightness is {lightness.dtype} {lightness.shape}; expected float32 {_SHAPE}")
+        if not np.isfinite(lightness).all():
+            raise model_failed("its lightness holds a value that is not finite", permanent=True)
 
     def _connected(self, deadline: float) -> ServerConnection:
         with self._connecting:

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from worker.errors import ScanError
 from worker.inference.colour_options import ColourOptions
 from worker.inference.protocol import Message, ProtocolError, Receiver, send, whole_number
-from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots, slots_file
+from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots, SlotSize, slots_file
+from worker.model.packing import pack_lightness, unpack_ab
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model gave for one scan."""
 
-    ab: NDArray[np.float32]  # (400, 400, 2), CIE a* and b*
+    ab: NDArray[np.float32]  # (400, 400, 2), CIE a* and b*, upsampled from the side that the head made it at
     certainty: float | None  # 0..1, from a head that gives one
     checkpoint_id: str
     wait_ms: float  # all the time that the device did not work on it: in the queue, or without a server
@@ -43,6 +44,7 @@ class ServerInfo:
     embedding: str
     precision: str
     input_px: int
+    slot_size: SlotSize
     device: str
     batch_size: int
     pid: int
@@ -59,6 +61,9 @@ class ServerInfo:
             embedding=str(message.get("embedding")),
             precision=str(message.get("precision")),
             input_px=whole_number(message, "input_px", 8, 1 << 16),
+            slot_size=SlotSize(
+                whole_number(message, "lightness_px", 8, 1 << 12), whole_number(message, "ab_px", 2, 1 << 12)
+            ),
             device=str(message.get("device")),
             batch_size=whole_number(message, "batch_size", 1, 1 << 20),
             pid=whole_number(message, "pid", 1, 1 << 40),
@@ -100,8 +105,10 @@ class ServerConnection:
         self._socket = connect(socket_path, timeout_seconds)
         self._receiver = Receiver(self._socket)
         try:
-            self._slots = self._attach(slot_count)
+            send(self._socket, {"do": "hello"})
             self.info = ServerInfo.of(self._receiver.receive())
+            self._slots = self._attach(slot_count, self.info.slot_size)
+            ServerInfo.of(self._receiver.receive())
             self._socket.settimeout(None)
         except BaseException:
             self._socket.close()
@@ -116,15 +123,15 @@ class ServerConnection:
         Raises ServerLost, TimeoutError at `deadline`, ScanError.
         """
         with self._slot(deadline) as slot:
-            self._slots.lightness[slot] = lightness
+            self._slots.lightness[slot] = pack_lightness(lightness, self.info.slot_size.lightness_px)
             reply = self._request(slot, options, alone, deadline)
             if "code" in reply:
                 raise ScanError(str(reply["code"]), str(reply["message"]), permanent=bool(reply["permanent"]))
             predict_ms = float(reply["predict_ms"])
-            ab = self._slots.ab[slot].copy()  # (400, 400, 2)
+            packed = self._slots.read_ab(slot, whole_number(reply, "side", 1, self.info.slot_size.ab_px))
         wait_ms = max(0.0, (time.monotonic() - began) * 1000 - predict_ms)
         return Prediction(
-            ab,
+            unpack_ab(packed),
             reply["certainty"],
             str(reply["checkpoint_id"]),
             wait_ms,
@@ -140,10 +147,10 @@ class ServerConnection:
         with contextlib.suppress(OSError):  # it has gone already
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def _attach(self, slot_count: int) -> Slots:
-        descriptor = slots_file(slot_count)
+    def _attach(self, slot_count: int, size: SlotSize) -> Slots:
+        descriptor = slots_file(slot_count, size)
         try:
-            slots = Slots(descriptor, slot_count)
+            slots = Slots(descriptor, slot_count, size)
             send(self._socket, {"do": "attach", "slots": slot_count}, descriptor)
         finally:
             os.close(descriptor)

@@ -2,13 +2,12 @@
 
 from typing import Self, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from worker.errors import CheckpointError
 from worker.inference.model import Colours
 from worker.inference.model_options import ModelOptions
+from worker.inference.shared_memory import SlotSize
 from worker.model.colorizer import Colorizer
+from worker.model.packing import PackedLightness
 from worker.model.precision import Precision
 
 
@@ -22,6 +21,7 @@ class FusionModel:
         self.heads: tuple[str, ...] = colorizer.heads
         self.precision: str = colorizer.precision
         self.input_px = colorizer.card.input_px
+        self.slot_size = SlotSize(colorizer.lightness_px, self.input_px // 2)
 
     @classmethod
     def load(cls, options: ModelOptions, batch_size: int, embedding: str | None) -> Self:
@@ -29,12 +29,20 @@ class FusionModel:
         if options.checkpoint is None:
             raise CheckpointError("no checkpoint was given; expected a folder")
         precision = cast("Precision | None", options.precision)
-        return cls(Colorizer.load(options.checkpoint, batch_size, embedding, options.head, precision=precision))
+        return cls(
+            Colorizer.load(
+                options.checkpoint,
+                batch_size,
+                embedding,
+                options.head,
+                precision=precision,
+                input_px=options.input_px,
+            )
+        )
 
     def checkpoint_id_of(self, head: str) -> str:
         known = self._colorizer.checkpoint_id  # of its own head; ends in a digest where the embedding is a file
         return self._colorizer.card.variant(head, self.embedding, lambda: known.rpartition("-")[2])
 
-    def predict_heads(self, lightness: NDArray[np.float32]) -> Colours:
-        """(n, 400, 400), 0..100 -> what every head gives."""
-        return self._colorizer.predict_heads(lightness)
+    def predict_packed(self, lightness: PackedLightness) -> Colours:
+        return self._colorizer.predict_packed(lightness)

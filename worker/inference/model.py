@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import CheckpointError, ScanError
+from worker.inference.shared_memory import SlotSize
+from worker.model.packing import PackedAb, PackedLightness
 
 Floats = NDArray[np.float32]
 
@@ -15,8 +17,8 @@ class Colours(Protocol):
     """What every head gives for the same scans, from one pass."""
 
     @property
-    def ab(self) -> Mapping[Any, Floats]:
-        """By head: a*, b* (n, 400, 400, 2), CIE units."""
+    def ab(self) -> Mapping[Any, PackedAb]:
+        """By head: (n, side, side, 2), as `pack_ab` packs it, at the side that the head makes it at."""
         ...
 
     @property
@@ -52,12 +54,17 @@ class Model(Protocol):
         """The side of the square that the network sees, in pixels."""
         ...
 
+    @property
+    def slot_size(self) -> SlotSize:
+        """The sides of what it takes and gives."""
+        ...
+
     def checkpoint_id_of(self, head: str) -> str:
         """The id that scans coloured by this head are recorded with."""
         ...
 
-    def predict_heads(self, lightness: Floats) -> Colours:
-        """(n, 400, 400), 0..100 -> what every head gives."""
+    def predict_packed(self, lightness: PackedLightness) -> Colours:
+        """(n, lightness_px, lightness_px), as `pack_lightness` packs it -> what every head gives."""
         ...
 
 
@@ -91,8 +98,8 @@ class LoadedModels:
         """The id that a scan coloured by these is recorded with; the embedding's model has been loaded by then."""
         return self._ids[head, embedding]
 
-    def predict(self, lightness: Floats, embedding: str) -> Colours:
-        """(n, 400, 400), 0..100 -> what every head gives; loads the model of an embedding that is asked for first."""
+    def predict(self, lightness: PackedLightness, embedding: str) -> Colours:
+        """As Model.predict_packed; loads the model of an embedding when a scan asks for it first."""
         if self._models.get(embedding) is None:
             try:
                 chosen = None if embedding == self._first else embedding
@@ -103,7 +110,7 @@ class LoadedModels:
             self._note_ids(loaded, embedding)
         model = self._models[embedding]
         assert model is not None
-        return model.predict_heads(lightness)
+        return model.predict_packed(lightness)
 
     def _note_ids(self, model: Model, embedding: str | None = None) -> None:
         """Under the name that was asked for: an embedding may have had another name before."""

@@ -4,11 +4,11 @@ Scans never travel here (see `slots`), so a message is a few dozen bytes and JSO
 never pickle: whoever can reach the socket must not be able to run code in the model server.
 
     child -> server   {"do": "hello"}                                   -> who the server is: ServerInfo
-                      {"do": "attach", "slots": N} with a descriptor    -> ServerInfo too
+                      {"do": "attach", "slots": N} with a descriptor    -> ServerInfo too; a slot has the sides it says
                       {"do": "stats"}                                   -> counters
                       {"do": "predict", "slot": I, "alone": BOOL,
                        "head": NAME or null, "embedding": NAME or null}   -> one of the two below, when done
-    server -> child   {"slot": I, "certainty": 0..1 or null, "predict_ms": X,
+    server -> child   {"slot": I, "side": PIXELS, "certainty": 0..1 or null, "predict_ms": X,
                        "checkpoint_id": ..., "head": ..., "embedding": ...}
                       {"slot": I, "code": ..., "message": ..., "permanent": BOOL}
 """

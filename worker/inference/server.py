@@ -18,9 +18,6 @@ import threading
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from worker.errors import CheckpointError, PhotochromError, UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
 from worker.inference.batching import Batcher
@@ -29,12 +26,11 @@ from worker.inference.model_options import ModelOptions
 from worker.inference.protocol import Message
 from worker.inference.session import Handler
 from worker.inference.stub_model import StandInColorizer
+from worker.model.packing import PackedLightness
 from worker.observability.logs import configure_logging
 from worker.system.parent_watch import end_with_parent
 
 logger = logging.getLogger("worker.inference.server")
-
-Floats = NDArray[np.float32]
 
 _LOOK_SECONDS = 0.5
 
@@ -44,11 +40,12 @@ class ModelServer:
 
     def __init__(self, model: Model, load: LoadModel, listener: socket.socket, batch_wait_seconds: float) -> None:
         self._models = LoadedModels(model, load)
-        self._listener = listener
+        self._listener, self._slot_size = listener, model.slot_size
         self._batcher = Batcher(
             self._predict,
             model.batch_size,
             batch_wait_seconds,
+            side_px=model.slot_size.lightness_px,
             out_of_memory=is_out_of_memory,
             resized=self._load_again,
         )
@@ -59,6 +56,8 @@ class ModelServer:
             "embedding": model.embedding,
             "precision": model.precision,
             "input_px": model.input_px,
+            "lightness_px": model.slot_size.lightness_px,
+            "ab_px": model.slot_size.ab_px,
             "device": model.device,
             "pid": os.getpid(),
         }
@@ -78,7 +77,7 @@ class ModelServer:
         self._batcher.close()
         return 0
 
-    def _predict(self, lightness: Floats, embedding: str) -> Colours:
+    def _predict(self, lightness: PackedLightness, embedding: str) -> Colours:
         return self._models.predict(lightness, embedding)
 
     def _load_again(self, batch_size: int) -> None:
@@ -95,7 +94,9 @@ class ModelServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return  # the listener is closed: the server stops
-            handler = Handler(connection, self._about, self._batcher, self._models, self._count_slots)
+            handler = Handler(
+                connection, self._about, self._batcher, self._models, self._count_slots, slot_size=self._slot_size
+            )
             with self._changing:
                 self._handlers.add(handler)
             threading.Thread(target=self._handle, args=(handler,), name="handler", daemon=True).start()

@@ -14,7 +14,7 @@ from worker.errors import ScanError
 from worker.inference.batching import Batcher, Predicted
 from worker.inference.model import LoadedModels
 from worker.inference.protocol import MAX_SLOTS, Message, ProtocolError, Receiver, send, whole_number
-from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots
+from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots, SlotSize
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +34,11 @@ class Handler:
         batcher: Batcher,
         models: LoadedModels,
         changed: Callable[[], None],
+        *,
+        slot_size: SlotSize,
     ) -> None:
         self._connection, self._info, self._changed = connection, info, changed
-        self._batcher, self._models = batcher, models
+        self._batcher, self._models, self._slot_size = batcher, models, slot_size
         # A child that stops reading must not hold up the results of the others.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         self._sending = threading.Lock()
@@ -80,7 +82,7 @@ class Handler:
         try:
             if self._slots is not None:
                 raise ProtocolError("attach came twice")
-            self._slots = Slots(descriptor, count)
+            self._slots = Slots(descriptor, count, self._slot_size)
         except ValueError as error:
             raise ProtocolError(f"shared memory: {error}") from error
         finally:
@@ -118,9 +120,10 @@ class Handler:
             reply = _failure(slot, error)
         else:
             predicted = result.result()
-            slots.ab[slot] = predicted.ab
+            slots.write_ab(slot, predicted.ab)
             reply = {
                 "slot": slot,
+                "side": predicted.ab.shape[0],
                 "certainty": predicted.certainty,
                 "predict_ms": round(predicted.predict_ms, 3),
                 "checkpoint_id": self._models.checkpoint_id(head, embedding),

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.inference.shared_memory import SlotSize
 from worker.model.checkpoint import STAND_IN
+from worker.model.packing import PackedAb, PackedLightness, pack_ab, pack_lightness, unpack_ab, unpack_lightness
 
 
 @dataclass(frozen=True, slots=True)
 class StubColours:
-    ab: Mapping[str, NDArray[np.float32]]  # (n, 400, 400, 2), by head
+    ab: Mapping[str, PackedAb]  # (n, side, side, 2), by head
     certainty: NDArray[np.float32]  # (n,), NaN
 
 
@@ -26,7 +28,8 @@ class StandInColorizer:
     head = "stand-in"
     heads = ("stand-in", "paper", "vivid")
     embedding = "none"
-    input_px = 400
+    input_px = 256
+    slot_size = SlotSize(256, 128)
     precision = "float32"
     device = "stand-in"
 
@@ -37,28 +40,30 @@ class StandInColorizer:
     def checkpoint_id_of(self, head: str) -> str:
         return self.checkpoint_id if head == self.head else f"{self.checkpoint_id}-{head}"
 
-    def predict_heads(self, lightness: NDArray[np.float32]) -> "StubColours":
-        """(n, 400, 400) float32, 0..100 -> a, b by head; `vivid` gives those of `paper` with a and b exchanged."""
-        ab, certainty = self.predict(lightness)
-        return StubColours({self.head: ab, "paper": ab, "vivid": ab[..., ::-1]}, certainty)
-
-    def predict(self, lightness: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(n, 400, 400) float32, 0..100 -> a, b (n, 400, 400, 2) float32, -20..25, and certainty (n,), NaN."""
+    def predict_packed(self, lightness: PackedLightness) -> "StubColours":
+        """(n, 256, 256) -> a, b (n, 128, 128, 2) by head; `vivid` gives those of `paper` with a and b exchanged."""
         begin = time.monotonic()
-        ab = stand_in_ab(lightness)
+        ab = _packed_ab(lightness)
         remaining = self.milliseconds / 1000 - (time.monotonic() - begin)
         if remaining > 0:
             time.sleep(remaining)
-        return ab, np.full(len(lightness), np.nan, np.float32)
+        by_head = {self.head: ab, "paper": ab, "vivid": ab[..., ::-1]}
+        return StubColours(by_head, np.full(len(lightness), np.nan, np.float32))
 
 
 def stand_in_ab(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The a and b that the stand-in gives: (..., 400, 400), 0..100 -> (..., 400, 400, 2) float32, -20..25.
+    """What a child gets from the stub for one scan: (400, 400), 0..100 -> (400, 400, 2) float32, -20..25."""
+    packed = pack_lightness(lightness, StandInColorizer.slot_size.lightness_px)
+    return unpack_ab(_packed_ab(packed))
+
+
+def _packed_ab(lightness: PackedLightness) -> PackedAb:
+    """Packed lightness (..., 256, 256) -> packed a, b (..., 128, 128, 2): of every second row and column.
 
     One multiplication and one addition per value, so it is the same bytes on every machine.
     """
     # As complex numbers, a + bi, because NumPy fills interleaved pairs several times faster that way.
-    pairs = lightness.astype(np.complex64)
+    pairs = unpack_lightness(lightness[..., ::2, ::2]).astype(np.complex64)
     pairs *= np.complex64(0.4 - 0.3j)
     pairs += np.complex64(-20 + 25j)
-    return pairs.view(np.float32).reshape(*lightness.shape, 2)
+    return pack_ab(pairs.view(np.float32).reshape(*pairs.shape, 2))

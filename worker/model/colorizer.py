@@ -1,4 +1,4 @@
-"""The fusion model as a worker runs it. This is the only file that is TensorFlow's own."""
+"""The fusion model as a worker runs it, under whichever backend Keras uses."""
 
 import logging
 import time
@@ -7,20 +7,34 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
+from worker.errors import CheckpointError
 from worker.model import checkpoint, norm_folding, vivid_head, weights
+from worker.model.backends import Spec, Step, backend
 from worker.model.embedding import Embedding, load_embedding
-from worker.model.features import MAP_SHAPES, FeatureNetwork, load_features
+from worker.model.features import FEATURES_PX, MAP_SHAPES, FeatureNetwork, load_features
 from worker.model.grey_input import resized
 from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, FUSION_CHANNELS, HEADS, Head, build_network, halves
+from worker.model.packing import (
+    AB_STEPS,
+    LIGHTNESS_STEPS,
+    NOT_FINITE,
+    SIDE_PX,
+    PackedAb,
+    PackedLightness,
+    pack_lightness,
+    unpack_ab,
+)
 from worker.model.precision import POLICIES, Precision, computing_in, fastest
+
+__all__ = ["SIDE_PX", "Colorizer", "HeadColours", "PackedColours", "device"]
 
 logger = logging.getLogger(__name__)
 
-SIDE_PX = 400
 Floats = NDArray[np.float32]
 
 
@@ -32,12 +46,20 @@ class HeadColours:
     certainty: Floats  # (n,), 0..1; NaN where the checkpoint has no vivid head, which it comes from
 
 
+@dataclass(frozen=True)
+class PackedColours:
+    """The same as it comes from the device: each head at the side that it is made at."""
+
+    ab: Mapping[Head, PackedAb]  # (n, side, side, 2): of a network of 400 px, 200 for the paper head, 100 for the vivid
+    certainty: Floats  # (n,)
+
+
 class Colorizer:
     """Predicts a*, b* for lightness, in batches of fixed sizes.
 
-    The graph is traced at loading, for exactly `batch_size` scans and for each of `sizes`; a batch is padded to the
-    smallest that holds it, so that nothing is ever traced again. All heads of the checkpoint are computed in one pass:
-    they share all but their last layers, so each scan may ask for its own.
+    The step is compiled at loading, for exactly `batch_size` scans and for each of `sizes`; a batch is padded to the
+    smallest that holds it, so that nothing is ever compiled again. All heads of the checkpoint are computed in one
+    pass: they share all but their last layers, so each scan may ask for its own.
     """
 
     def __init__(
@@ -53,6 +75,7 @@ class Colorizer:
         self.embedding = embedding.name
         self.precision = precision
         self.device = device()
+        self.lightness_px = _lightness_px(card, embedding, features)
         self._features = features and features.on_device(POLICIES[precision].removeprefix("mixed_"))
         with computing_in(POLICIES[precision]):
             network = build_network(
@@ -60,21 +83,37 @@ class Colorizer:
                 features="lite2" if features else "none",
             )  # fmt: skip
         norm_folding.assign(network, fusion)
-        self._encoder, self._decoder = halves(network)
+        self._encoder, self._decoder = halves(_without_upsampling(network))
         self._embedding = on_device(embedding)
-        self._trace(sizes)
+        self._compile(sizes)
 
-    def _trace(self, sizes: Sequence[int]) -> None:
-        """Makes the graphs; those of `predict` for each size of a batch, those for measuring for one."""
-        size, side = self.batch_size, self.card.input_px // 8
-        scans = tf.TensorSpec([size, SIDE_PX, SIDE_PX], tf.float32)
-        encoded = [(side, side, FUSION_CHANNELS), *(MAP_SHAPES if self._features else ())]
-        places = [tf.TensorSpec([size, *shape], tf.float32) for shape in encoded]
-        vectors = tf.TensorSpec([size, EMBEDDING_CLASSES], tf.float32)
-        self._predict: dict[int, Any] = {number: self._traced(number) for number in sorted({size, *sizes})}
-        self._embed = {size: tf.function(self._embed_batch, input_signature=[scans])}
-        self._encode = {size: tf.function(self._encode_batch, input_signature=[scans])}
-        self._decode = {size: tf.function(self._decode_batch, input_signature=[vectors, *places])}
+    def _compile(self, sizes: Sequence[int]) -> None:
+        """The steps of `predict` for each size of a batch, run once; those for measuring for one, not run yet."""
+        self._predict = {size: self._prediction(size) for size in sorted({self.batch_size, *sizes})}
+        self._others: dict[str, Step] = {}
+
+    def _prediction(self, size: int) -> Step:
+        shape = (size, self.lightness_px, self.lightness_px)
+        step = backend().compile(self._predict_batch, [(shape, "uint16")])
+        step(np.zeros(shape, np.uint16))
+        return step
+
+    def _other(self, name: str) -> Step:
+        """A step that only measuring needs, of batches of `batch_size`."""
+        if name not in self._others:
+            size, side = self.batch_size, self.card.input_px // 8
+            scans: Spec = ((size, self.lightness_px, self.lightness_px), "uint16")
+            shapes = [(side, side, FUSION_CHANNELS), *(MAP_SHAPES if self._features else ())]
+            places: list[Spec] = [((size, *shape), "float32") for shape in shapes]
+            vectors: Spec = ((size, EMBEDDING_CLASSES), "float32")
+            compiled: dict[str, tuple[Callable[..., Sequence[Any]], list[Spec]]] = {
+                "embed": (self._embed_batch, [scans]),
+                "encode": (self._encode_batch, [scans]),
+                "decode": (self._decode_batch, [vectors, *places]),
+            }
+            function, specs = compiled[name]
+            self._others[name] = backend().compile(function, specs)
+        return self._others[name]
 
     @classmethod
     def load(
@@ -85,23 +124,29 @@ class Colorizer:
         head: str | None = None,
         sizes: Sequence[int] = (),
         precision: Precision | None = "float32",
+        input_px: int | None = None,
     ) -> Self:
-        """Verifies the checkpoint in `folder`, builds the graph and runs it once for each size of a batch.
+        """Verifies the checkpoint in `folder`, builds the network and runs it once for each size of a batch.
 
         `embedding_name`: one of the card's `embeddings`, `imagenet`, or a file of Keras weights; `head`: one of the
-        card's `heads`; without them, what the card says is best. `precision`: None for the faster one on this machine.
+        card's `heads`; `input_px`: the side of the square that the network sees, a multiple of 8; without them, what
+        the card says is best. `precision`: None for the faster one on this machine.
         Raises CheckpointError for a checkpoint or embedding that is missing, damaged or made for another network.
         """
         started = time.monotonic()
         card = checkpoint.verify(folder)
+        if input_px is not None:
+            if input_px % 8 or not 64 <= input_px <= SIDE_PX:
+                raise CheckpointError(f"the input's side is {input_px} px; expected a multiple of 8, 64 to {SIDE_PX}")
+            card = replace(card, input_px=input_px)
         chosen = checkpoint.head_of(card, head)
         embedding = load_embedding(embedding_name, folder, card)
         precision = precision or fastest(on_gpu=device() == "GPU")
         fusion, features = weights.read_fusion(folder), load_features(folder, card)
         colorizer = cls(card, fusion, embedding, batch_size, chosen, sizes, precision, features)
         logger.info(
-            "checkpoint %s, head %s, embedding %s, in %s, loaded in %.1f s",
-            card.id, chosen, embedding.name, precision, time.monotonic() - started,
+            "checkpoint %s, head %s, embedding %s, seen at %d px, in %s, loaded in %.1f s",
+            card.id, chosen, embedding.name, card.input_px, precision, time.monotonic() - started,
         )  # fmt: skip
         return colorizer
 
@@ -118,96 +163,126 @@ class Colorizer:
 
         A scan's own saturation is a factor of its a*, b*, for the caller. Raises ValueError for another shape.
         """
-        return self._named(self._in_batches(self._predict, _scans(lightness)))
+        return self._unpacked(self.predict_packed(self._packed(lightness)))
+
+    def predict_packed(self, lightness: PackedLightness) -> PackedColours:
+        """As `predict_heads`, as it travels: (n, lightness_px, lightness_px) -> each head at the side of its own."""
+        return self._named(self._in_batches(self._predict, lightness))
 
     def embed(self, lightness: Floats) -> Floats:
         """L* (n, 400, 400), 0..100 -> the embedding as the fusion gets it (n, 1000), 0..1. For measuring."""
-        return self._in_batches(self._embed, _scans(lightness))[0]
+        return self._in_batches({self.batch_size: self._other("embed")}, self._packed(lightness))[0]
 
     def encode(self, lightness: Floats) -> list[Floats]:
         """L* (n, 400, 400), 0..100 -> all that the network sees but the embedding, for `decode`. For measuring.
 
         What the encoder sees (n, input_px / 8, input_px / 8, 256), and the features' maps if the network has them.
         """
-        return self._in_batches(self._encode, _scans(lightness))
+        return self._in_batches({self.batch_size: self._other("encode")}, self._packed(lightness))
 
     def decode(self, encoded: Sequence[Floats], embeddings: Floats) -> HeadColours:
         """As `predict_heads`, of scans encoded before, with these embeddings (n, 1000) in place of their own."""
-        return self._named(self._in_batches(self._decode, embeddings, *encoded))
+        steps = {self.batch_size: self._other("decode")}
+        return self._unpacked(self._named(self._in_batches(steps, embeddings, *encoded)))
 
     def operations(self, size: int) -> int:
-        """Floating-point operations of one batch of `size`, one of those traced, as TensorFlow counts its graph's."""
-        from tensorflow.compat.v1 import profiler
+        """Floating-point operations of one batch of `size`, one of those compiled, as the backend counts them."""
+        return self._predict[size].operations()
 
-        options = profiler.ProfileOptionBuilder(profiler.ProfileOptionBuilder.float_operation()).with_empty_output()
-        graph = self._predict[size].get_concrete_function().graph
-        return int(profiler.profile(graph, options=options.build()).total_float_ops)
+    def _packed(self, lightness: Floats) -> PackedLightness:
+        if lightness.ndim != 3 or lightness.shape[1:] != (SIDE_PX, SIDE_PX):
+            raise ValueError(f"lightness of shape {lightness.shape} was given; expected (n, {SIDE_PX}, {SIDE_PX})")
+        return pack_lightness(lightness, self.lightness_px)
 
-    def _traced(self, size: int) -> Any:
-        signature = [tf.TensorSpec([size, SIDE_PX, SIDE_PX], tf.float32)]
-        step = tf.function(self._predict_batch, input_signature=signature)
-        step(tf.zeros(signature[0].shape))
-        return step
-
-    def _in_batches(self, steps: Mapping[int, Callable[..., Sequence[Any]]], *given: Floats) -> list[Floats]:
+    def _in_batches(self, steps: Mapping[int, Step], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
         """Runs `steps`, by the size of their batch in ascending order, on padded batches and joins what they give."""
-        parts: list[list[Floats]] = []
-        start, count = 0, len(given[0])
+        parts: list[list[NDArray[Any]]] = []
+        start, count = 0, len(arrays[0])
         # Of no scans at all, one batch of padding still tells the shapes.
         while start < count or not parts:
             size = next((size for size in steps if size >= count - start), max(steps))
-            batch = [array[start : start + size] for array in given]
-            results = steps[size](*(tf.constant(_padded(array, size)) for array in batch))
-            parts.append([result.numpy()[: len(batch[0])] for result in results])
+            batch = [array[start : start + size] for array in arrays]
+            results = steps[size](*(_padded(array, size) for array in batch))
+            parts.append([result[: len(batch[0])] for result in results])
             start += size
         return [np.concatenate(results) for results in zip(*parts, strict=True)]
 
-    def _named(self, results: list[Floats]) -> HeadColours:
+    def _named(self, results: list[NDArray[Any]]) -> PackedColours:
         *colours, certainty = results
-        return HeadColours(dict(zip(self.heads, colours, strict=True)), certainty)
+        return PackedColours(dict(zip(self.heads, colours, strict=True)), certainty)
+
+    def _unpacked(self, colours: PackedColours) -> HeadColours:
+        def unpacked(packed: PackedAb) -> Floats:
+            scans = [unpack_ab(scan) for scan in packed]
+            return np.asarray(scans, np.float32).reshape(-1, SIDE_PX, SIDE_PX, 2)
+
+        return HeadColours({head: unpacked(packed) for head, packed in colours.ab.items()}, colours.certainty)
 
     def _predict_batch(self, lightness: Any) -> tuple[Any, ...]:
         return self._decode_batch(self._embed_batch(lightness)[0], *self._encode_batch(lightness))
 
     def _embed_batch(self, lightness: Any) -> tuple[Any]:
-        return (self._embedding(lightness[..., None]),)  # (batch, 1000)
+        return (self._embedding(_unpacked_lightness(lightness)),)  # (batch, 1000)
 
     def _encode_batch(self, lightness: Any) -> tuple[Any, ...]:
-        scaled = resized(lightness[..., None], self.card.input_px)
+        whole = _unpacked_lightness(lightness)
+        scaled = resized(whole, self.card.input_px)
         encoded = self._encoder(scaled / 50.0 - 1.0, training=False)  # (batch, 50, 50, 256)
-        maps = self._features(lightness[..., None]) if self._features else ()
-        return tuple(tf.cast(places, tf.float32) for places in (encoded, *maps))
+        maps = self._features(whole) if self._features else ()
+        return tuple(ops.cast(places, "float32") for places in (encoded, *maps))
 
     def _decode_batch(self, embeddings: Any, encoded: Any, *maps: Any) -> tuple[Any, ...]:
         outputs = self._decoder([encoded, embeddings, *maps], training=False)
         by_head = dict(zip(self.heads, outputs if len(self.heads) > 1 else [outputs], strict=True))
-        certainty = tf.fill([encoded.shape[0]], np.float32(np.nan))
+        certainty = ops.full((encoded.shape[0],), float("nan"), dtype="float32")
         if "vivid" in by_head:
-            certainty = vivid_head.certainty(by_head["vivid"])
+            certainty = ops.cast(vivid_head.certainty(by_head["vivid"]), "float32")
             by_head["vivid"] = vivid_head.annealed_mean(by_head["vivid"], self.card.annealing_temperature)
         if "paper" in by_head:
             by_head["paper"] = by_head["paper"] * AB_SCALE
-        colours = [resized(by_head[head], SIDE_PX) for head in self.heads]
-        return (*colours, certainty)
+        return (*(_packed_ab(by_head[head]) for head in self.heads), certainty)
 
 
 def device() -> str:
-    """Where TensorFlow puts the network: CPU or GPU."""
-    return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    """Where the network runs: CPU or GPU."""
+    return backend().device()
 
 
 def on_device(embedding: Embedding) -> Embedding:
     """The same with its weights as tensors: plain arrays would be copied into each graph that is traced."""
-    return replace(embedding, layers=[(tf.constant(kernel), tf.constant(bias)) for kernel, bias in embedding.layers])
+    layers = [(ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)) for kernel, bias in embedding.layers]
+    return replace(embedding, layers=layers)
 
 
-def _scans(lightness: Floats) -> Floats:
-    if lightness.ndim != 3 or lightness.shape[1:] != (SIDE_PX, SIDE_PX):
-        raise ValueError(f"lightness of shape {lightness.shape} was given; expected (n, {SIDE_PX}, {SIDE_PX})")
-    return lightness
+def _lightness_px(card: checkpoint.Card, embedding: Embedding, features: FeatureNetwork | None) -> int:
+    """The largest side at which anything sees a scan, whichever of the card's embeddings a job asks for."""
+    sides = [card.input_px, embedding.side_px, FEATURES_PX if features else 0]
+    sides += [int(about.get("input_px", 0)) for about in card.embeddings.values()]
+    return min(SIDE_PX, max(sides))
 
 
-def _padded(array: Floats, batch_size: int) -> Floats:
-    """The array with zeros behind it, up to the batch size, as float32."""
-    missing = batch_size - len(array)
-    return np.pad(np.asarray(array, np.float32), [(0, missing), *[(0, 0)] * (array.ndim - 1)])
+def _without_upsampling(network: keras.Model) -> keras.Model:
+    """The network whose paper head ends where its colours are made: they are upsampled where they are used."""
+    names = {layer.name for layer in network.layers}
+    outputs = [
+        network.get_layer("head_up").input if "head_up" in names and output is network.get_layer("head_up").output
+        else output
+        for output in network.outputs
+    ]  # fmt: skip
+    return keras.Model(network.inputs, outputs if len(outputs) > 1 else outputs[0])
+
+
+def _unpacked_lightness(packed: Any) -> Any:
+    """(batch, side, side) uint16 -> L* (batch, side, side, 1), 0..100."""
+    return (ops.cast(packed, "float32") * (1 / LIGHTNESS_STEPS))[..., None]
+
+
+def _packed_ab(ab: Any) -> Any:
+    """a*, b* (batch, side, side, 2), CIE units -> int16, NOT_FINITE where they are no numbers."""
+    steps = ops.clip(ops.round(ops.cast(ab, "float32") * AB_STEPS), -32_767, 32_767)
+    return ops.cast(ops.where(ops.isfinite(ab), steps, float(NOT_FINITE)), "int16")
+
+
+def _padded(array: NDArray[Any], batch_size: int) -> NDArray[Any]:
+    """The array with zeros behind it, up to the batch size."""
+    return np.pad(array, [(0, batch_size - len(array)), *[(0, 0)] * (array.ndim - 1)])

@@ -96,6 +96,6 @@ def _kind(annotation: Any) -> str:
 
 
 def _limit(metadata: Any) -> str:
-    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "multiple_of": "a multiple of"}
     given = {name: getattr(metadata, name, None) for name in words}
     return ", ".join(f"{words[name]} {limit:g}" for name, limit in given.items() if limit is not None)

@@ -56,6 +56,10 @@ class Settings(BaseSettings):
     head: Literal["paper", "vivid"] | None = Field(
         None, description="The network's head: paper or vivid; unset means the checkpoint's own choice."
     )
+    input_px: Annotated[int | None, Field(ge=64, le=400, multiple_of=8)] = Field(
+        None,
+        description="Side of the square that the network sees, in pixels; unset: the checkpoint's. Smaller is faster.",
+    )
     precision: Literal["float32", "bfloat16"] | None = Field(
         None,
         description="What the network computes in; unset: bfloat16 where that is measured to be faster, else float32.",
@@ -256,6 +260,7 @@ class Settings(BaseSettings):
             embedding=self.embedding,
             head=self.head,
             precision=self.precision,
+            input_px=self.input_px,
             batch_size=self.batch_size,
             batch_wait_milliseconds=self.batch_wait_milliseconds,
             stub_milliseconds=self.stand_in_model_milliseconds,

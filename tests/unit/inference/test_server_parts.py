@@ -5,9 +5,9 @@ import pytest
 
 from worker.errors import UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
-from worker.inference.model import Floats
 from worker.inference.server import listen
 from worker.inference.stub_model import StandInColorizer, StubColours
+from worker.model.packing import PackedLightness
 from worker.supervision.devices import devices_of, wanted_gpus
 
 
@@ -38,9 +38,9 @@ class Gpu(StandInColorizer):
     device = "GPU"
     now = 0.0
 
-    def predict_heads(self, lightness: Floats) -> StubColours:
+    def predict_packed(self, lightness: PackedLightness) -> StubColours:
         Gpu.now += 0.01 + len(lightness) * (0.001 if len(lightness) < 64 else 0.002)
-        return super().predict_heads(lightness[:0])
+        return super().predict_packed(lightness[:0])
 
 
 def test_a_gpus_batch_is_doubled_while_that_is_faster() -> None:

@@ -39,7 +39,7 @@ def test_no_scans_give_no_colours(colorizer: Colorizer) -> None:
 def test_batches_of_every_size_use_the_one_graph(colorizer: Colorizer) -> None:
     for count in (1, 2, 3):
         colorizer.predict(lightness(count))
-    assert [step.experimental_get_tracing_count() for step in colorizer._predict.values()] == [1]
+    assert [step.compilations() for step in colorizer._predict.values()] == [1]
 
 
 def test_decoding_a_scans_own_embedding_is_predicting(colorizer: Colorizer) -> None:
