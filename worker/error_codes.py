@@ -64,6 +64,12 @@ ERROR_CODES = {
         "Move it, or rename the scan.",
     ),
     "name_too_long": ErrorCode("The key is too long for the store.", "Choose a shorter destination or key."),
+    "signing_failed": ErrorCode(
+        "The output could not be signed: the key, its command or the time-stamp service failed. Nothing was stored.",
+        "As the message says, then `photochrom retry`.",
+        permanent=False,
+        outage=True,
+    ),
     "source_changed": ErrorCode("The source has changed since it was listed.", "Submit the collection again."),
     "source_missing": ErrorCode("The source was removed after it was listed.", "Submit the collection again."),
     "storage_refused": ErrorCode("The store refused the request; the message says why.", "As the message says."),

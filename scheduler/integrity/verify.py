@@ -17,6 +17,7 @@ from scheduler.integrity.bag import TAG_FILES, TAG_MANIFEST
 from scheduler.integrity.differences import Difference, Verified
 from scheduler.report import REPORTS
 from worker.errors import ScanError, ServiceUnavailable
+from worker.extras import is_installed
 from worker.storage import S3Options, Storage, open_storage, parse_location
 
 PAGE_SCANS = 1_000
@@ -87,9 +88,26 @@ def _check(scan: Scan, source: Storage, destination: Storage, folder: Path) -> V
     checked, path = Verified(), folder / str(scan.id)
     checked.sources += _hold(checked, path, "source", source, scan.source_key, scan.source_sha256)
     path.unlink(missing_ok=True)
-    checked.outputs += _hold(checked, path, "output", destination, scan.output_key, scan.output_sha256)
+    if _hold(checked, path, "output", destination, scan.output_key, scan.output_sha256):
+        checked.outputs += 1
+        _check_signature(checked, path, scan.output_key)
     path.unlink(missing_ok=True)
     return checked
+
+
+def _check_signature(checked: Verified, path: Path, key: str) -> None:
+    """Hold an output's content credentials, if it has any, against its bytes."""
+    if not (is_installed("c2pa") and is_installed("cv2")):
+        return
+    # Not above: a machine that has no image libraries verifies all the rest.
+    from worker.scans import output_format
+    from worker.scans.metadata.credentials import signature_of
+
+    signature = signature_of(path, output_format(key, "source"))
+    if signature == "valid":
+        checked.signed += 1
+    elif signature is not None:
+        checked.differences.append(Difference("output", "forged", key, f"content credentials: {signature}"))
 
 
 def _check_bag(destination: Storage, folder: Path) -> Verified:

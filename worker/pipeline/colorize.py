@@ -30,6 +30,7 @@ from worker.scans import (
     open_scan_file,
     probe_pages,
 )
+from worker.scans.metadata.credentials import Credentials
 from worker.scans.metadata.provenance import Provenance
 from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
 from worker.scans.writing.multi_page import PageWriter
@@ -62,6 +63,7 @@ class Pipeline:
     scratch_folder: Path
     find_borders: bool = True  # show the model the picture alone, and leave film borders neutral
     still_held: Callable[[], bool] = lambda: True  # whether no other worker can have begun with the scan
+    credentials: Credentials | None = None  # who signs the outputs
 
     def colorize_scan(self, scan: Assignment, measured: Measured) -> None:
         """Colourize one scan and store the result whole, filling `measured` on the way; raises ScanError."""
@@ -76,6 +78,8 @@ class Pipeline:
                 self._colorize_page(scan, file, headers[0], output, measured)
             else:
                 self._colorize_pages(scan, file, headers, output, measured)
+            if self.credentials is not None:
+                self._sign(scan, self.credentials, source, headers[0].format, output, measured)
             self._store(scan, output, measured)
 
     def _colorize_pages(
@@ -154,11 +158,23 @@ class Pipeline:
         path: Path,
         measured: Measured,
     ) -> None:
-        provenance = _provenance(scan, prediction, measured)
+        provenance = _provenance(scan, measured)
         with timed(measured, Stage.COMPOSE):
             composed = compose(opened, square, prediction.ab, scan.output, path, provenance)
         measured.colourfulness, measured.clipped_share = composed.colourfulness, composed.clipped_share
         measured.lost_metadata = "; ".join(composed.lost) or None
+
+    def _sign(
+        self, scan: Assignment, credentials: Credentials, source: Path, format: str, output: Path, measured: Measured
+    ) -> None:
+        """Last of all, since a signature is about every byte; what is not signed is named like lost metadata."""
+        size = output.stat().st_size
+        refused = credentials.refuses(scan.output.format, size)
+        if refused is not None:
+            measured.lost_metadata = "; ".join(filter(None, [measured.lost_metadata, refused]))
+            return
+        with timed(measured, Stage.COMPOSE), self.budget.holding(2 * size):
+            credentials.sign(output, scan.output.format, source, format, _provenance(scan, measured))
 
     def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
         def expect_lease() -> None:
@@ -178,17 +194,17 @@ def _software() -> str:
     return f"Photochrom {version('photochrom')}"  # read from the installation's files, a third of a millisecond
 
 
-def _provenance(scan: Assignment, prediction: Prediction, measured: Measured) -> Provenance:
+def _provenance(scan: Assignment, measured: Measured) -> Provenance:
     return Provenance(
         software=_software(),
-        checkpoint=prediction.checkpoint_id,
+        checkpoint=measured.checkpoint or "",
         source_key=scan.source_key,
         source_sha256=measured.source_sha256 or "",
         made_at=scan.made_at,
         source_type=scan.digital_source_type,
-        head=prediction.head,
-        embedding=prediction.embedding,
+        head=measured.head,
+        embedding=measured.embedding,
         saturation=scan.colours.saturation,
-        precision=prediction.precision,
-        input_px=prediction.input_px,
+        precision=measured.precision,
+        input_px=measured.input_px,
     )

@@ -152,6 +152,22 @@ class Settings(BaseSettings):
     model_batch_seconds: Seconds = Field(
         60.0, description="A model server that takes longer for one batch is killed and started again."
     )
+    c2pa_certificate: Path | None = Field(
+        None, description="A PEM file, the signer's certificate first: every output carries a signed C2PA manifest."
+    )
+    c2pa_key: Path | None = Field(None, description="Its private key, a PEM file (PKCS#8).")
+    c2pa_sign_command: str | None = Field(
+        None,
+        description="Instead of a key: a command that signs standard input (es256: r, s).",
+    )
+    c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = Field(
+        "es256", description="What the key is for: es256 to es512, ps256 to ps512, ed25519."
+    )
+    c2pa_timestamp_url: str | None = Field(None, description="An RFC 3161 time-stamp service's address; unset: none.")
+    c2pa_max_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
+        256 << 20,
+        description="Larger outputs are not signed, and their rows say so.",
+    )
     stop_notice: str | None = Field(
         None,
         description="Where a worker learns that its machine will be taken away, and drains: aws, gcp, a URL or a file.",

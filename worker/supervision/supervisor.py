@@ -23,6 +23,7 @@ from worker.observability.last_minute import Statistics
 from worker.observability.logs import json_of
 from worker.observability.scan_events import ScanEventListener
 from worker.observability.worker_metrics import WorkerMetrics
+from worker.pipeline.signing import load_credentials
 from worker.settings.settings import Settings
 from worker.supervision.celery_process import CeleryProcess
 from worker.supervision.devices import devices_of, wanted_gpus
@@ -49,6 +50,7 @@ def run_worker(settings: Settings) -> None:
     """
     if settings.stand_in_model_milliseconds is None:
         verify(settings.checkpoint_folder)
+    load_credentials(settings)  # refused here, not by each child
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -11,6 +11,7 @@ from worker.inference.client import PredictionClient
 from worker.instance import Runtime
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Pipeline
+from worker.pipeline.signing import load_credentials
 from worker.scans import ScanLimits, configure_libraries
 from worker.settings.settings import Settings
 from worker.storage import Storage, open_storage, parse_location
@@ -44,6 +45,7 @@ class Child:
         self.limits = ScanLimits(
             max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels, max_pages=settings.max_scan_pages
         )
+        self.credentials = load_credentials(settings)
         self.freed_memory = FreedMemory()
         self._storages: dict[str, Storage] = {}
 
@@ -64,4 +66,5 @@ class Child:
             scratch_folder=self.settings.scratch_folder,
             find_borders=self.settings.find_film_borders,
             still_held=still_held,
+            credentials=self.credentials,
         )

@@ -27,7 +27,7 @@ def test_only_this_machine_is_let_in_and_nothing_of_ours_is_root() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
-    for name in ("migrate", "scheduler", "worker"):
+    for name in ("migrate", "scheduler", "web", "worker"):
         assert SERVICES[name]["read_only"]
         assert SERVICES[name]["cap_drop"] == ["ALL"]
 
@@ -44,6 +44,6 @@ def test_what_is_mounted_is_there_and_every_image_has_a_version() -> None:
 def test_prometheus_looks_where_the_processes_are() -> None:
     configs = documents("prometheus/prometheus.yml")[0]["scrape_configs"]
     asked = {(each["dns_sd_configs"][0]["names"][0], each["dns_sd_configs"][0]["port"]) for each in configs}
-    assert asked == {("worker", 9808), ("scheduler", 9808)}
+    assert asked == {("worker", 9808), ("scheduler", 9808), ("web", 9808)}
     assert {name for name, _ in asked} <= set(SERVICES)
     assert "PHOTOCHROM_METRICS_PORT=9808" in (DEPLOY / "Dockerfile").read_text("utf-8")

@@ -46,6 +46,11 @@ class Provenance:
     input_px: int | None = None  # the side of the square that the network saw
 
 
+def source_type_uri(name: str) -> str:
+    """A digital source type as a URI; one without a scheme is a name of IPTC's NewsCodes."""
+    return name if ":" in name else _SOURCE_TYPES + name
+
+
 def with_provenance(packet: bytes | None, provenance: Provenance) -> tuple[bytes, bool]:
     """An XMP packet that says all that `packet` says and the provenance; False where `packet` can't be read."""
     document = xmp.parsed(packet) if packet else None
@@ -72,10 +77,9 @@ def _merge(document: minidom.Document, provenance: Provenance) -> None:
 
 
 def _properties(provenance: Provenance, earlier_type: str) -> dict[str, str]:
-    kind = provenance.source_type
     earlier = {"photochrom:SourceDigitalSourceType": earlier_type} if earlier_type else {}
     return {
-        "Iptc4xmpExt:DigitalSourceType": kind if ":" in kind else _SOURCE_TYPES + kind,
+        "Iptc4xmpExt:DigitalSourceType": source_type_uri(provenance.source_type),
         "Iptc4xmpExt:AISystemUsed": provenance.software,
         "Iptc4xmpExt:AISystemVersionUsed": f"checkpoint {provenance.checkpoint}",
         "xmp:MetadataDate": _time(provenance),

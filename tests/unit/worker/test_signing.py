@@ -1,0 +1,165 @@
+"""Content credentials: signed outputs, read by the C2PA library's own reader."""
+
+import io
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import c2pa
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.unit.scans.certificates import write_certificate
+from tests.unit.worker.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
+from worker.errors import UsageError
+from worker.pipeline.colorize import Pipeline
+from worker.pipeline.signing import load_credentials
+from worker.scans.metadata.credentials import MIME_TYPES, Credentials, signature_of
+from worker.settings.settings import Settings
+
+FORMATS = {"jpeg": "jpg", "png": "png", "tiff": "tif", "webp": "webp"}
+SIGN_COMMAND = """
+import sys
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, utils
+key = serialization.load_pem_private_key(open(sys.argv[1], "rb").read(), None)
+r, s = utils.decode_dss_signature(key.sign(sys.stdin.buffer.read(), ec.ECDSA(hashes.SHA256())))
+sys.stdout.buffer.write(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    chain, key = write_certificate(tmp_path)
+    return {"c2pa_certificate": chain, "c2pa_key": key}
+
+
+def credentials(**settings: Any) -> Credentials:
+    loaded = load_credentials(Settings(**settings))
+    assert loaded is not None
+    return loaded
+
+
+def write_source(folder: Path, format: str) -> str:
+    """A scan with EXIF and XMP; its key."""
+    rows = np.linspace(20, 230, 240, dtype=np.uint8)
+    image = Image.fromarray(np.tile(rows, (160, 1)))
+    exif = Image.Exif()
+    exif[0x010E] = "A mill"
+    key = f"mill.{FORMATS[format]}"
+    image.convert("RGB" if format == "webp" else "L").save(folder / "in" / key, exif=exif)
+    return key
+
+
+def contents(path: Path) -> dict[str, Any]:
+    with Image.open(path) as image:
+        return {"pixels": np.asarray(image).tobytes(), "exif": image.getexif().get(0x010E), **_blocks(image)}
+
+
+def _blocks(image: Image.Image) -> dict[str, Any]:
+    return {"icc": image.info.get("icc_profile"), "xmp": image.getxmp(), "size": image.size}
+
+
+def manifest_of(path: Path, format: str) -> dict[str, Any]:
+    with c2pa.Reader(MIME_TYPES[format], io.BytesIO(path.read_bytes())) as reader:
+        assert reader.get_validation_state() == "Valid"
+        return dict(json.loads(reader.json())["manifests"][json.loads(reader.json())["active_manifest"]])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_signature_is_valid_and_changes_nothing_else(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+    format: str,
+) -> None:
+    key = write_source(tmp_path, format)
+    scan = assignment(key, key, format)
+    colorize(pipeline, scan)
+    plain = contents(tmp_path / "out" / key)
+
+    measured = colorize(replace(pipeline, credentials=credentials(**settings)), scan)
+
+    assert contents(tmp_path / "out" / key) == plain
+    assert signature_of(tmp_path / "out" / key, format) == "valid"
+    assert measured.output_bytes == (tmp_path / "out" / key).stat().st_size
+    assert "credentials" not in (measured.lost_metadata or "")
+
+
+def test_a_manifest_says_what_was_done_by_what_to_which_scan(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+) -> None:
+    key = write_source(tmp_path, "png")
+    measured = colorize(replace(pipeline, credentials=credentials(**settings)), assignment(key, key, "png"))
+    manifest = manifest_of(tmp_path / "out" / key, "png")
+    said = {assertion["label"]: assertion["data"] for assertion in manifest["assertions"]}
+    opened, changed = said["c2pa.actions.v2"]["actions"]
+
+    assert (opened["action"], changed["action"]) == ("c2pa.opened", "c2pa.color_adjustments")
+    assert changed["digitalSourceType"].endswith("/digitalsourcetype/compositeSynthetic")
+    assert said["org.photochrom.colourization"]["checkpoint"] == "0123456789ab"
+    assert said["org.photochrom.colourization"]["source_sha256"] == measured.source_sha256
+    [source] = manifest["ingredients"]
+    assert (source["title"], source["relationship"]) == (key, "parentOf")
+    assert source["instance_id"] == f"urn:sha256:{measured.source_sha256}"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_one_changed_byte_makes_it_invalid(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+    format: str,
+) -> None:
+    key = write_source(tmp_path, format)
+    colorize(replace(pipeline, credentials=credentials(**settings)), assignment(key, key, format))
+    output = tmp_path / "out" / key
+    content = bytearray(output.read_bytes())
+    content[content.find(b"A mill") + 1] ^= 1
+    output.write_bytes(content)
+
+    assert "mismatch" in str(signature_of(output, format))
+
+
+def test_a_command_signs_where_no_key_lies_on_the_machine(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+) -> None:
+    (tmp_path / "sign.py").write_text(SIGN_COMMAND)
+    command = f"{sys.executable} {tmp_path / 'sign.py'} {settings['c2pa_key']}"
+    key = write_source(tmp_path, "jpeg")
+    signing = credentials(c2pa_certificate=settings["c2pa_certificate"], c2pa_sign_command=command)
+
+    colorize(replace(pipeline, credentials=signing), assignment(key, key, "jpeg"))
+
+    assert signature_of(tmp_path / "out" / key, "jpeg") == "valid"
+
+
+@pytest.mark.parametrize(("format", "reason"), [("jp2", "JP2"), ("tiff", "over")])
+def test_what_is_not_signed_is_named(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+    format: str,
+    reason: str,
+) -> None:
+    key = write_source(tmp_path, "png")
+    signing = replace(credentials(**settings), max_bytes=300)
+
+    measured = colorize(replace(pipeline, credentials=signing), assignment(key, f"{key}.{format}", format))
+
+    assert "content credentials" in str(measured.lost_metadata)
+    assert reason in str(measured.lost_metadata)
+
+
+def test_a_worker_refuses_a_key_it_cannot_use(tmp_path: Path, settings: dict[str, Any]) -> None:
+    (tmp_path / "wrong.pem").write_text("no key")
+    for wrong in ({"c2pa_key": None}, {"c2pa_key": tmp_path / "wrong.pem"}, {"c2pa_sign_command": "true"}):
+        with pytest.raises(UsageError, match="PHOTOCHROM_C2PA"):
+            credentials(**{**settings, **wrong})
