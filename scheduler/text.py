@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,3 +27,9 @@ def why_aborted(job: Progress) -> str | None:
     if job.job.state != "aborted":
         return None
     return f"{counted(job.failed, 'scan')} failed, and --max-failures allows {job.job.max_failures:,}"
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """`did you mean disk_full? `, or "" where nothing is like `word`."""
+    alike = get_close_matches(word, list(words), n=1)
+    return f"did you mean {alike[0]}? " if alike else ""

@@ -3,11 +3,14 @@
 from sqlalchemy import Engine
 
 from db.clock import database_now
+from db.errors import UsageError
 from db.models.jobs import JobState
 from db.queries.access import audit
 from db.queries.jobs import lifecycle, retries
 from db.session import session_scope
 from scheduler.actions.actor import Actor
+from scheduler.text import nearest
+from worker.error_codes import ERROR_CODES
 
 STATES = {"pause": JobState.PAUSED, "resume": JobState.RUNNING, "cancel": JobState.CANCELLED}
 
@@ -22,7 +25,12 @@ def change_state(engine: Engine, job_id: int, action: str, actor: Actor) -> str:
 
 
 def retry(engine: Engine, job_id: int, actor: Actor, *, code: str | None = None) -> int:
-    """Try failed scans again, all or those with one code; returns how many. Raises as `change_state`."""
+    """Try failed scans again, all or those with one code; returns how many.
+
+    Raises as `change_state`; UsageError for a code that no scan can have.
+    """
+    if code is not None and code not in ERROR_CODES:
+        raise UsageError(f"{code!r} is no error code; {nearest(code, ERROR_CODES)}docs/error-codes.md lists them")
     with session_scope(engine) as session:
         now = database_now(session)
         count = retries.retry_failed(session, job_id, code=code, now=now)

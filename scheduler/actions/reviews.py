@@ -53,8 +53,9 @@ def redo(
     chunk_scans: int,
     note: str | None = None,
     seen: Seen | None = None,
+    beside: bool = True,
 ) -> int:
-    """Make outputs anew, beside the earlier ones; returns the new job's number. Raises as `decide`.
+    """Make outputs again, beside the earlier ones or in their place; returns the new job's number. Raises as `decide`.
 
     options: of a job, those that are to differ: checkpoint, head ...
     """
@@ -63,9 +64,9 @@ def redo(
         now, job = database_now(session), lifecycle.get(session, job_id)
         by = By(actor.name, now, note)
         made = reviews.redo(
-            session, job, scans, by, options=dict(options), chunk_scans=chunk_scans, beside=True, seen=seen
+            session, job, scans, by, options=dict(options), chunk_scans=chunk_scans, beside=beside, seen=seen
         )
-        detail = {"scans": [scan.id for scan in scans], "redo_job": made, "options": dict(options)}
+        detail = {"scans": [scan.id for scan in scans][:MOST_AT_ONCE], "redo_job": made, "options": dict(options)}
         audit.note(session, actor.name, actor.via, "redo", now=now, job_id=job_id, detail=detail)
     return made
 
@@ -113,9 +114,12 @@ def undo(engine: Engine, job_id: int, actor: Actor, *, scan_id: int | None = Non
 
 def outputs(session: Session, job_id: int, scan_ids: Sequence[int]) -> list[Scan]:
     """The job's done scans with these ids; raises NotFound where one is none."""
-    ids = set(scan_ids)
-    query = select(Scan).where(Scan.job_id == job_id, Scan.id.in_(ids), Scan.state == ScanState.DONE)
-    scans = list(session.scalars(query.order_by(Scan.id)))
-    if missing := ids - {scan.id for scan in scans}:
+    ids = sorted(set(scan_ids))
+    scans: list[Scan] = []
+    for start in range(0, len(ids), MOST_AT_ONCE):  # a database takes only so many values in one statement
+        part = Scan.id.in_(ids[start : start + MOST_AT_ONCE])
+        query = select(Scan).where(Scan.job_id == job_id, part, Scan.state == ScanState.DONE)
+        scans += session.scalars(query.order_by(Scan.id))
+    if missing := set(ids) - {scan.id for scan in scans}:
         raise NotFound(f"job {job_id} has no output for scan {min(missing)}; photochrom scans {job_id} lists its scans")
     return scans

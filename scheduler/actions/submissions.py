@@ -25,7 +25,7 @@ def submit(
         engine,
         s3=settings.s3_options,
         chunk_scans=settings.chunk_scans,
-        checkpoints=lambda: checkpoints_in_use(engine, settings),
+        checkpoints=lambda: checkpoints_in_use(engine, settings, head=submission.head, embedding=submission.embedding),
         progress=progress,
         actor=actor,
     )

@@ -21,7 +21,9 @@ COMMANDS = {
     "run": CommandEntry(LOCAL, "run", "Colourize a folder of scans into another folder, on this machine alone."),
     "submit": CommandEntry(JOBS, "jobs.submit", "Submit a job: colourize every scan in SOURCE into DESTINATION."),
     "status": CommandEntry(JOBS, "jobs.status", "Show the progress of jobs, or what each worker is doing."),
-    "scans": CommandEntry(JOBS, "jobs.scans", "List the scans of a job and the result of each."),
+    "scans": CommandEntry(
+        JOBS, "jobs.scans", "List the scans of a job and the result of each; or one scan over all jobs."
+    ),
     "pause": CommandEntry(JOBS, "jobs.control", "Pause a job: scans in progress are finished, no others are started."),
     "resume": CommandEntry(JOBS, "jobs.control", "Continue a paused job."),
     "cancel": CommandEntry(JOBS, "jobs.control", "Cancel a job for good: finished outputs stay, no others are made."),

@@ -25,23 +25,20 @@ def choices(*values: str) -> dict[str, Any]:
     return {"metavar": "|".join(values), "autocompletion": lambda: list(values)}
 
 
-def job_number(text: str) -> int:
-    """Raises ValueError, which says what is expected."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= LARGEST):
-        raise ValueError("the number of a job, as photochrom status lists them")
-    return int(text)
+def row_number(expectation: str) -> Callable[[str], int]:
+    """Parses the number of a row in the database; what it raises, a ValueError, says what is expected."""
+
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= LARGEST):
+            raise ValueError(expectation)
+        return int(text)
+
+    return parse
 
 
+job_number = row_number("the number of a job, as photochrom status lists them")
 JobId = Annotated[int, typer.Argument(metavar="JOB", parser=job_number, help="The job's number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Head = Annotated[
-    str | None, typer.Option(help="Head of the network that colours; default: the checkpoint's.", **choices(*HEADS))
-]
-Embedding = Annotated[str | None, typer.Option(help="One of the checkpoint's embeddings, as photochrom models lists.")]
-Saturation = Annotated[
-    float | None,
-    typer.Option(min=0.0, max=LARGEST_SATURATION, help="Strength of the colours: 1 is the model's own, 0 is grey."),
-]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of scans, or s3://bucket/prefix.")]
@@ -73,45 +70,82 @@ Pyramid = Annotated[bool, typer.Option(help="Write TIFF outputs in tiles, with s
 ColourScans = Annotated[
     str, typer.Option(help="What to do with scans that are in colour already.", **choices(*COLOUR_SCANS))
 ]
+Head = Annotated[
+    str | None,
+    typer.Option(
+        help="Which part of the model colours: paper is paler and safer, vivid more colourful. Default: the worker's.",
+        **choices(*HEADS),
+    ),
+]
+Embedding = Annotated[
+    str | None, typer.Option(help="Which embedding of the checkpoint to use; photochrom models lists them.")
+]
+Saturation = Annotated[
+    float | None,
+    typer.Option(min=0, max=LARGEST_SATURATION, help="Strength of the colours: 1 as the model predicts them, 0 grey."),
+]
 Label = Annotated[str | None, typer.Option(help="Stamp this text, small, into a corner of each output.")]
 Bag = Annotated[bool, typer.Option(help="Make the destination a BagIt bag (RFC 8493), with the outputs in its data/.")]
 
 
-def _submission_options(
+def _output_options(
     *,
     format: Format = "source",
     quality: Quality = 95,
+    compression: Compression = "deflate",
+    pyramid: Pyramid = False,
+    colour_scans: ColourScans = "skip",
+    head: Head = None,
+    embedding: Embedding = None,
+    saturation: Saturation = None,
+    label: Label = None,
+    bag: Bag = False,
+) -> dict[str, Any]:
+    """How an output looks, by the names of scheduler.submission.request.Submission."""
+    return dict(locals())
+
+
+def _selection_options(
+    *,
     priority: Priority = 0,
     manifest: Manifest = None,
     include: Include = None,
     exclude: Exclude = None,
     max_failures: MaxFailures = None,
-    compression: Compression = "deflate",
-    pyramid: Pyramid = False,
-    colour_scans: ColourScans = "skip",
-    label: Label = None,
-    bag: Bag = False,
-    head: Head = None,
-    embedding: Embedding = None,
-    saturation: Saturation = None,
 ) -> dict[str, Any]:
-    """Which scans are colourized, and how, by the names of scheduler.submission.request.Submission."""
+    """Which scans are colourized, and when, by the same names."""
     return {**locals(), "include": tuple(include or ()), "exclude": tuple(exclude or ())}
 
 
-def with_submission_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with all options of a submission, which it gets as its parameter `options`, a dict."""
-    command_parameters, shared = (
-        signature(function, eval_str=True).parameters for function in (command, _submission_options)
-    )
+Command = Callable[..., None]
+
+
+def with_output_options(command: Command) -> Command:
+    """The command with the options for the look of outputs, which it gets as its parameter `options`, a dict."""
+    return _with_options(command, _output_options)
+
+
+def with_submission_options(command: Command) -> Command:
+    """The same with all options of a submission."""
+    return _with_options(command, _output_options, _selection_options)
+
+
+def _with_options(command: Command, *groups: Callable[..., dict[str, Any]]) -> Command:
+    shared = {group: signature(group, eval_str=True).parameters for group in groups}
 
     @wraps(command)
     def with_options(**arguments: Any) -> None:
-        command(options=_submission_options(**{name: arguments.pop(name) for name in shared}), **arguments)
+        options: dict[str, Any] = {}
+        for group, parameters in shared.items():
+            options |= group(**{name: arguments.pop(name) for name in parameters})
+        command(options=options, **arguments)
 
     parameters: list[Parameter] = []
-    for name, parameter in command_parameters.items():
-        parameters += shared.values() if name == "options" else [parameter]
+    for name, parameter in signature(command, eval_str=True).parameters.items():
+        if name == "options":
+            parameters += [option for group in shared.values() for option in group.values()]
+        else:
+            parameters.append(parameter)
     keyword_only = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in parameters]
     with_options.__dict__["__signature__"] = signature(command).replace(parameters=keyword_only)
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword_only}

@@ -34,7 +34,7 @@ def submit_missing(engine: Engine, asked: Submission, *, settings: Settings) -> 
         engine,
         s3=settings.s3_options,
         chunk_scans=settings.chunk_scans,
-        checkpoints=lambda: [own_checkpoint(settings)],
+        checkpoints=lambda: [own_checkpoint(settings, head=asked.head, embedding=asked.embedding)],
     )
     return submitter.submit(asked).job_id
 

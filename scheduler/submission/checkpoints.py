@@ -1,34 +1,91 @@
 """Which checkpoints the workers in use have."""
 
 from datetime import timedelta
+from itertools import product
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.queries.pool import workers
 from db.session import read_scope
-from worker.model.checkpoint import STAND_IN, bundled_checkpoint_path, read_card
+from scheduler.text import nearest
+from worker.errors import UsageError
+from worker.model.checkpoint import IMAGENET, STAND_IN, Card, bundled_checkpoint_path, present_embedding_name, read_card
 from worker.settings.settings import Settings
 
 
-def checkpoints_in_use(engine: Engine, settings: Settings) -> list[str]:
-    """The ids of those that would colour a scan now: of the workers that live, or of one that this machine is set to.
+def checkpoints_in_use(
+    engine: Engine, settings: Settings, *, head: str | None = None, embedding: str | None = None
+) -> list[str]:
+    """The ids that scans of a job with this head and embedding would be recorded with now.
 
-    Where neither says, that of the worker that was heard of last, or else the bundled one.
+    By the running workers; where there is none, by the one that this machine is set to, or the last one that ran.
     """
+    card = own_card(settings)
     with read_scope(engine) as session:
         heard_after = database_now(session) - timedelta(seconds=settings.silent_seconds)
         live = workers.live(session, heard_after=heard_after)
         last = workers.last_heard(session)
-    if ids := sorted({each.checkpoint for each in live if each.checkpoint}):
-        return ids
-    if settings.checkpoint is None and last is not None and last.checkpoint:
-        return [last.checkpoint]
-    return [own_checkpoint(settings)]
+    ids = sorted({worker.checkpoint for worker in live if worker.checkpoint})
+    if not ids and settings.checkpoint is None and last is not None and last.checkpoint:
+        ids = [last.checkpoint]
+    if not ids:
+        return [own_checkpoint(settings, head=head, embedding=embedding)]
+    return sorted({variant for id in ids for variant in _variants(card, id, head, embedding)})
 
 
-def own_checkpoint(settings: Settings) -> str:
-    """The id of the checkpoint that a worker with these settings would use; raises CheckpointError."""
+def _variants(card: Card, id: str, head: str | None, embedding: str | None) -> list[str]:
+    """What a worker with the checkpoint `id` records for a job with this head and embedding."""
+    if head is None and embedding is None:
+        return [id]
+    if id in card.variants():
+        worker_head, worker_embedding = card.variants()[id]
+        return [card.variant(head or worker_head, embedding or worker_embedding, str)]
+    # A checkpoint that this machine does not have: its own head and embedding are not known here.
+    base = id.partition("-")[0]
+    endings = product({"", f"-{head}"} if head else {""}, {"", f"-{embedding}"} if embedding else {""})
+    return [base + "".join(ending) for ending in endings]
+
+
+def own_checkpoint(settings: Settings, *, head: str | None = None, embedding: str | None = None) -> str:
+    """The id that a worker with these settings records for a job with this head and embedding.
+
+    Raises CheckpointError.
+    """
     if settings.stand_in_model_milliseconds is not None:
-        return STAND_IN
-    return read_card(settings.checkpoint or bundled_checkpoint_path()).id
+        return STAND_IN + (f"-{head}" if head else "")
+    card = own_card(settings)
+    name = present_embedding_name(embedding or settings.embedding or card.embedding)
+    # A file of weights is known by its digest, which only the model's own process computes.
+    return card.variant(head or settings.head or card.head, name, str)
+
+
+def own_card(settings: Settings) -> Card:
+    """The card of the checkpoint that a worker with these settings would use; raises CheckpointError."""
+    return read_card(settings.checkpoint or bundled_checkpoint_path())
+
+
+def check_checkpoint(session: Session, settings: Settings, checkpoint: str) -> None:
+    """Raises UsageError for an id that no running worker has, and none with this machine's checkpoint can have."""
+    ids = list(dict.fromkeys([*workers.checkpoints(session), *own_card(settings).variants()]))
+    if checkpoint not in ids:
+        raise UsageError(
+            f"--checkpoint {checkpoint}: neither a running worker nor this machine has it; "
+            f"{nearest(checkpoint, ids)}expected one of {', '.join(ids)}"
+        )
+
+
+def check_colours(settings: Settings, *, head: str | None, embedding: str | None) -> None:
+    """Raises UsageError for a head or an embedding that this machine's checkpoint does not have."""
+    if settings.stand_in_model_milliseconds is not None:
+        return
+    card = own_card(settings)
+    if head is not None and head not in card.heads:
+        heads = ", ".join(card.heads)
+        raise UsageError(f"--head {head}: the checkpoint {card.id} has no such head; expected one of {heads}")
+    if embedding is not None and present_embedding_name(embedding) not in (*card.embeddings, IMAGENET):
+        names = ", ".join((*card.embeddings, IMAGENET))
+        raise UsageError(
+            f"--embedding {embedding}: the checkpoint {card.id} has no such embedding; expected one of {names}"
+        )

@@ -1,7 +1,7 @@
 """`photochrom run`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from scheduler.standalone.folder_run import (
     submit_missing,
 )
 from scheduler.standalone.system import System, only_one
+from scheduler.submission.checkpoints import check_colours
 from scheduler.submission.submitter import Submission
 from scheduler.text import counted
 from worker.settings.settings import Settings, load_settings
@@ -30,42 +31,28 @@ app = typer.Typer()
 
 
 @app.command()
+@shared.with_output_options
 def run(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of scans; nothing in it is changed.")],
     output_folder: Annotated[
         str, typer.Argument(metavar="OUTPUT_FOLDER", help="A folder outside it; it is made if it does not exist.")
     ],
-    format: shared.Format = "source",
-    quality: shared.Quality = 95,
-    compression: shared.Compression = "deflate",
-    pyramid: shared.Pyramid = False,
-    colour_scans: shared.ColourScans = "skip",
-    label: shared.Label = None,
-    bag: shared.Bag = False,
     state_folder: Annotated[
         Path | None,
         typer.Option(help="Folder of the job database and the logs; default: .photochrom in the output folder."),
     ] = None,
+    *,
+    options: dict[str, Any],
 ) -> None:
     """Colourize a folder of scans into another folder, on this machine alone.
 
     Run it again to continue after a stop, or for new scans: it does only what is missing.
     """
     settings = load_settings()
-    submission = Submission(
-        folder,
-        output_folder,
-        format,
-        quality,
-        missing_only=True,
-        compression=compression,
-        pyramid=pyramid,
-        colour_scans=colour_scans,
-        label=label,
-        bag=bag,
-    )
+    submission = Submission(folder, output_folder, missing_only=True, **options)
     output = check_folders(submission, settings.s3_options)
     check_checkpoint(settings)
+    check_colours(settings, head=submission.head, embedding=submission.embedding)
     state = state_folder or output / STATE_FOLDER
     with only_one(state / LOCK), System(state, with_s3=False) as system:
         status = _colourize(system, submission, settings, output)

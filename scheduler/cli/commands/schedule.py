@@ -16,6 +16,7 @@ from scheduler.rows import firing_row, schedule_row
 from scheduler.schedules import firing
 from scheduler.schedules.cron import next_due
 from scheduler.schedules.firing import new_schedule
+from scheduler.submission.checkpoints import check_colours
 from scheduler.submission.submitter import Submission
 from worker.settings.settings import load_settings
 
@@ -47,6 +48,7 @@ def add(
     """Add a schedule. Each time, it submits the scans of SOURCE that are new or changed."""
     settings = load_settings()
     submission = Submission(source, destination, overwrite="new", **options)
+    check_colours(settings, head=submission.head, embedding=submission.embedding)
     with session_scope(open_database(settings)) as session:
         now = database_now(session)
         schedule = new_schedule(

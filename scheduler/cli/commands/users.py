@@ -19,6 +19,14 @@ from scheduler.cli.display.columns import printable
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
 RoleOption = Annotated[str, typer.Option(help="What it may do.", **shared.choices(*Role.ALL))]
+TokenNumber = Annotated[
+    int,
+    typer.Argument(
+        metavar="TOKEN",
+        parser=shared.row_number("the number of a token, as photochrom users tokens lists them"),
+        help="The token's number.",
+    ),
+]
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -72,7 +80,7 @@ def password(name: Name) -> None:
 
 @app.command()
 def disable(name: Name) -> None:
-    """Let an account sign in no more. Its tokens stop working."""
+    """Disable an account: it can no longer sign in, and its tokens stop working."""
     actions.disable(configured_database(), name, local_actor())
     print(f"account {name} is disabled")
 
@@ -113,7 +121,7 @@ def tokens() -> None:
 
 
 @app.command()
-def revoke(number: Annotated[int, typer.Argument(metavar="TOKEN", parser=shared.job_number)]) -> None:
+def revoke(number: TokenNumber) -> None:
     """Revoke an API token."""
     actions.revoke_token(configured_database(), number, local_actor())
     print(f"token {number} is revoked")

@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from db.models.jobs import Scan
+from db.models.jobs import Job, Scan
 from db.queries.jobs.lifecycle import Progress as JobProgress
 from scheduler.cli.display.columns import Columns, printable
 from scheduler.rows import report_of, seconds_left
@@ -85,11 +85,31 @@ def scans_table(scans: Iterable[Scan], job_id: int) -> Group:
 
 
 def _scan_line(scan: Scan) -> tuple[str, ...]:
+    output = "" if scan.output_key == scan.source_key else scan.output_key
+    return scan.state, size_of(scan), seconds_of(scan), f"{scan.source_key}{_result(scan, output)}"
+
+
+def _result(scan: Scan, output: str) -> str:
+    """What stands behind a scan's key: the reason of a failure, or its output."""
     if scan.error_code is not None:
-        result = f": {scan.error_code}: {scan.error_message}"
-    else:
-        result = "" if scan.output_key == scan.source_key else f" -> {scan.output_key}"
-    return scan.state, size_of(scan), seconds_of(scan), f"{scan.source_key}{result}"
+        return f": {scan.error_code}: {scan.error_message}"
+    return f" -> {output}" if output else ""
+
+
+def history_table(rows: Sequence[tuple[Scan, Job]]) -> Columns:
+    """A line for each job that had the scan."""
+    lines = [
+        (
+            str(job.id),
+            scan.state,
+            f"{scan.finished_at:%Y-%m-%d %H:%M} UTC" if scan.finished_at else "",
+            scan.checkpoint or "",
+            scan.verdict or "",
+            f"{job.source}/{scan.source_key}{_result(scan, f'{job.destination}/{scan.output_key}')}",
+        )
+        for scan, job in rows
+    ]
+    return Columns(("job", "state", "finished", "checkpoint", "verdict", "scan"), lines, numbers=("job",))
 
 
 def size_of(scan: Scan) -> str:

@@ -21,7 +21,9 @@ from db.session import read_scope, session_scope
 from scheduler.doctor.stalled_jobs import unserved
 from tests.acceptance.command import photochrom
 from tests.rows import NOON, make_job, scan_states
+from worker.model.checkpoint import bundled_checkpoint_path, read_card
 
+VIVID = next(id for id, (head, _) in read_card(bundled_checkpoint_path()).variants().items() if head == "vivid")
 ADA = By("ada", NOON, "sky is green")
 
 
@@ -142,7 +144,7 @@ def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(sqlite_url: s
     assert "colourfulness" in listed
     assert "certainty" not in listed  # which no head gave
     assert review("accept", "box/1.jpg", "--by", "ada") == (0, "1 output accepted by ada\n")
-    assert review("redo", "box/2.jpg", "--checkpoint", "vivid") == (
+    assert review("redo", "box/2.jpg", "--checkpoint", VIVID) == (
         0,
         "job 2 makes 1 output again, as soon as a worker has that checkpoint (running workers have first; "
         "photochrom models says how to start one); photochrom status 2\n",

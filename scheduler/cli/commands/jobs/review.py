@@ -1,27 +1,28 @@
 """`photochrom review`: what a person should look at, and their verdicts."""
 
-from getpass import getuser
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from sqlalchemy import Engine
 
-from db.clock import database_now
-from db.models.reviews import Verdict
 from db.queries.jobs import lifecycle
 from db.queries.pool import workers
 from db.queries.reports import reviews
-from db.queries.reports.reviews import By
-from db.session import read_scope, session_scope
+from db.session import read_scope
+from scheduler.actions import reviews as actions
+from scheduler.actions.actor import Actor, local_actor
+from scheduler.actions.selection import outputs_named, outputs_without_verdict
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.review_tables import queue_table, verdict_rows, verdicts_table
-from scheduler.cli.options import JobId, Json
+from scheduler.cli.options import Embedding, Head, JobId, Json, Saturation
+from scheduler.submission.checkpoints import check_checkpoint, check_colours
 from scheduler.text import counted
 from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
 
-VERDICTS = {"accept": Verdict.ACCEPTED, "reject": Verdict.REJECTED, "redo": Verdict.REDONE}
+VERDICTS = ("accept", "reject", "redo")
 
 app = typer.Typer()
 
@@ -38,65 +39,97 @@ def review(
         ),
     ] = None,
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY]...", help="Keys of scans or outputs, as the list shows them.")
+        list[str] | None,
+        typer.Argument(metavar="[KEY]...", help="Keys of scans or outputs, or patterns such as 'box 1/*'."),
     ] = None,
+    all_outputs: Annotated[
+        bool, typer.Option("--all", help="Every output of the job that has no verdict yet.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many to list.")] = 50,
     reviewed: Annotated[bool, typer.Option("--reviewed", help="List the verdicts instead.")] = False,
     checkpoint: Annotated[
         str | None, typer.Option(help="Redo with the checkpoint of this id; photochrom models lists ids.")
     ] = None,
+    head: Head = None,
+    embedding: Embedding = None,
+    saturation: Saturation = None,
     note: Annotated[str | None, typer.Option(help="A note that is kept with the verdict.")] = None,
     by: Annotated[str | None, typer.Option(help="Your name; default: your user name on this machine.")] = None,
     json: Json = False,
 ) -> None:
     """List the outputs that need review; accept, reject or redo them."""
-    _check(job, action, keys or [], checkpoint)
+    changes = {"checkpoint": checkpoint, "head": head, "embedding": embedding, "saturation": saturation}
+    verdict = Verdict(
+        action, keys or [], all_outputs, {name: value for name, value in changes.items() if value is not None}
+    )
+    verdict.check(job)
     settings = load_settings()
     engine = open_database(settings)
     if action is not None:
-        print(_decide(engine, settings, job, action, keys or [], checkpoint, (by or getuser(), note)))
+        print(_decide(engine, settings, job, verdict, local_actor(by), note))
     elif reviewed:
         _show_verdicts(engine, job, json=json)
     else:
         _show_queue(engine, job, limit, json=json)
 
 
-def _check(job: int, action: str | None, keys: list[str], checkpoint: str | None) -> None:
-    """Raises UsageError for arguments that do not go together."""
-    if action is not None and action not in VERDICTS:
-        raise UsageError(f"{action!r} is no verdict; expected accept, reject or redo")
-    if action is not None and not keys:
-        raise UsageError(f"photochrom review {job} {action} names no scan; give keys, as photochrom review {job} lists")
-    if checkpoint is not None and action != "redo":
-        raise UsageError("--checkpoint is for redo alone")
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a person says, and of which outputs; `changes`: the options of the job that are to differ in a redo."""
+
+    action: str | None
+    keys: list[str]
+    all_outputs: bool
+    changes: dict[str, Any]
+
+    def check(self, job_id: int) -> None:
+        """Raises UsageError for arguments that do not go together."""
+        if self.action is not None and self.action not in VERDICTS:
+            raise UsageError(f"{self.action!r} is no verdict; expected accept, reject or redo")
+        if self.action is None and self.all_outputs:
+            raise UsageError("--all needs a verdict: accept, reject or redo")
+        if self.action is not None and bool(self.keys) == self.all_outputs:
+            keys = f"keys, as photochrom review {job_id} lists them"
+            raise UsageError(f"photochrom review {job_id} {self.action}: expected either {keys}, or --all")
+        if self.changes and self.action != "redo":
+            raise UsageError(f"--{next(iter(self.changes))} is for redo alone")
 
 
-def _decide(
+def _decide(engine: Engine, settings: Settings, job_id: int, verdict: Verdict, actor: Actor, note: str | None) -> str:
+    """Record the verdict; what was recorded, in a sentence."""
+    with read_scope(engine) as session:
+        if verdict.all_outputs:
+            ids = outputs_without_verdict(session, job_id)
+        else:
+            ids = outputs_named(session, job_id, verdict.keys)
+    if verdict.action == "redo":
+        return _redo(engine, settings, job_id, ids, verdict.changes, actor, note)
+    assert verdict.action is not None
+    count = actions.decide(engine, job_id, ids, verdict.action, actor, note=note)
+    return f"{counted(count, 'output')} {actions.VERDICTS[verdict.action]} by {actor.name}"
+
+
+def _redo(
     engine: Engine,
     settings: Settings,
     job_id: int,
-    action: str,
-    keys: list[str],
-    checkpoint: str | None,
-    reviewer: tuple[str, str | None],
+    ids: list[int],
+    changes: dict[str, Any],
+    actor: Actor,
+    note: str | None,
 ) -> str:
-    """Record the verdict; what was recorded, in a sentence."""
-    name, note = reviewer
-    with session_scope(engine) as session:
-        by = By(name, database_now(session), note)
-        scans = reviews.outputs(session, job_id, keys)
-        if action == "redo":
-            return _redo(session, settings, job_id, scans, by, checkpoint)
-        reviews.decide(session, scans, VERDICTS[action], by)
-    return f"{counted(len(scans), 'output')} {VERDICTS[action]} by {name}"
-
-
-def _redo(session: Any, settings: Settings, job_id: int, scans: list[Any], by: By, checkpoint: str | None) -> str:
-    options = {"checkpoint": checkpoint} if checkpoint else {}
-    job = lifecycle.get(session, job_id)
-    redo_id = reviews.redo(session, job, scans, by, options=options, chunk_scans=settings.chunk_scans)
-    waits = "" if checkpoint is None or workers.known(session, checkpoint) else _waits(workers.checkpoints(session))
-    return f"job {redo_id} makes {counted(len(scans), 'output')} again{waits}; photochrom status {redo_id}"
+    check_colours(settings, head=changes.get("head"), embedding=changes.get("embedding"))
+    checkpoint = changes.get("checkpoint")
+    waits = ""
+    with read_scope(engine) as session:
+        if checkpoint is not None:
+            check_checkpoint(session, settings, checkpoint)
+            running = workers.checkpoints(session)
+            waits = "" if checkpoint in running else _waits(running)
+    redo_id = actions.redo(
+        engine, job_id, ids, actor, options=changes, chunk_scans=settings.chunk_scans, note=note, beside=False
+    )
+    return f"job {redo_id} makes {counted(len(ids), 'output')} again{waits}; photochrom status {redo_id}"
 
 
 def _waits(checkpoints: list[str]) -> str:

@@ -1,17 +1,21 @@
-"""`photochrom scans`."""
+"""`photochrom scans`: the scans of a job, or one scan over all jobs."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from sqlalchemy import Engine
 
+from db.errors import NotFound
 from db.models.jobs import ScanState
 from db.queries.jobs import lifecycle
 from db.queries.scans import records
+from db.queries.scans.history import history
 from db.session import read_scope
-from scheduler.cli.common import configured_database, print_json_rows
-from scheduler.cli.display.job_tables import scans_table
-from scheduler.cli.options import Csv, JobId, Json, choices
+from scheduler.cli.common import configured_database, print_json, print_json_rows
+from scheduler.cli.display.job_tables import history_table, scans_table
+from scheduler.cli.options import Csv, Json, choices, job_number
 from scheduler.report import write_csv
 from scheduler.rows import scan_row
 from scheduler.text import counted
@@ -22,15 +26,46 @@ app = typer.Typer()
 
 @app.command()
 def scans(
-    job: JobId,
+    job: Annotated[
+        int | None, typer.Argument(metavar="[JOB]", parser=job_number, help="The job's number. Not needed with --key.")
+    ] = None,
     state: Annotated[str | None, typer.Option(help="Only scans in this state.", **choices(*ScanState.ALL))] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="What happened to one scan, in all jobs: its key or path, or those of its output."),
+    ] = None,
     csv: Csv = None,
     json: Json = False,
 ) -> None:
-    """List the scans of a job and the result of each."""
+    """List the scans of a job and the result of each; or one scan over all jobs."""
     if state is not None and state not in ScanState.ALL:
         raise UsageError(f"--state {state} is no state of a scan; expected one of {', '.join(ScanState.ALL)}")
-    with read_scope(configured_database()) as session:
+    if key is not None and (state is not None or csv is not None):
+        raise UsageError("--key shows one scan whole; expected no --state and no --csv with it")
+    if key is not None:
+        _show_history(configured_database(), key, job, json=json)
+    elif job is not None:
+        _show_scans(configured_database(), job, state, csv, json=json)
+    else:
+        raise UsageError("expected a job's number, or --key for what happened to one scan in all jobs")
+
+
+def _show_history(engine: Engine, key: str, job: int | None, *, json: bool) -> None:
+    with read_scope(engine) as session:
+        rows = history(session, key, job_id=job)
+    if not rows:
+        where = "any job" if job is None else f"job {job}"
+        raise NotFound(
+            f"{key!r} is no scan or output of {where}; expected a key as photochrom scans shows it, or a path"
+        )
+    if json:
+        print_json([{**scan_row(scan), "job_name": of_job.name, "job_state": of_job.state} for scan, of_job in rows])
+    else:
+        Console().print(history_table(rows), soft_wrap=True)
+
+
+def _show_scans(engine: Engine, job: int, state: str | None, csv: Path | None, *, json: bool) -> None:
+    with read_scope(engine) as session:
         lifecycle.get(session, job)
         rows = records.stream(session, job, state=state)
         if csv is not None:

@@ -9,6 +9,7 @@ from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.job_tables import listing
+from scheduler.submission.checkpoints import check_colours
 from scheduler.submission.request import OVERWRITE, Submission
 from worker.settings.settings import load_settings
 
@@ -34,6 +35,7 @@ def submit(
     """Submit a job: colourize every scan in SOURCE into DESTINATION."""
     settings = load_settings()
     request = Submission(source, destination, name=name, missing_only=missing_only, overwrite=overwrite, **options)
+    check_colours(settings, head=request.head, embedding=request.embedding)
     with listing(quiet=json) as progress:
         engine = open_database(settings)
         submitted = submissions.submit(engine, settings, request, local_actor(), dry_run=dry_run, progress=progress)

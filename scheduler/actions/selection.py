@@ -1,0 +1,68 @@
+"""Which outputs of a job a person means: by their keys, by patterns, or all that have no verdict yet."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import Session
+
+from db.errors import NotFound
+from db.models.jobs import Scan, ScanState
+from db.queries.jobs import lifecycle
+from scheduler.submission.manifest import matches
+
+_PART = 1_000
+_WILDCARDS = set("*?[")
+
+
+def outputs_named(session: Session, job_id: int, names: Sequence[str]) -> list[int]:
+    """The ids of done scans whose source's or output's key is one of `names`, or fits one that is a pattern.
+
+    Patterns are those of --include. A name that is a key is no pattern. Raises NotFound where a name fits nothing.
+    """
+    lifecycle.get(session, job_id)
+    keys = _ids_by_key(session, job_id, names)
+    ids = {scan_id for key_ids in keys.values() for scan_id in key_ids}
+    patterns = [name for name in names if name not in keys and _WILDCARDS & set(name)]
+    fitting = _ids_by_pattern(session, job_id, patterns) if patterns else {}
+    if missing := [name for name in names if name not in keys and name not in fitting]:
+        more = f" and for {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise NotFound(
+            f"job {job_id} has no output for {missing[0]!r}{more}, so nothing was recorded; "
+            f"photochrom scans {job_id} lists its scans"
+        )
+    return sorted(ids.union(*fitting.values()))
+
+
+def outputs_without_verdict(session: Session, job_id: int) -> list[int]:
+    """Raises NotFound where there is none."""
+    lifecycle.get(session, job_id)
+    ids = list(session.scalars(select(Scan.id).where(*_done(job_id), Scan.verdict.is_(None)).order_by(Scan.id)))
+    if not ids:
+        raise NotFound(
+            f"job {job_id} has no output without a verdict; photochrom review {job_id} --reviewed lists them"
+        )
+    return ids
+
+
+def _ids_by_key(session: Session, job_id: int, names: Sequence[str]) -> dict[str, set[int]]:
+    ids: dict[str, set[int]] = {}
+    for start in range(0, len(names), _PART):
+        part = names[start : start + _PART]
+        for column in (Scan.source_key, Scan.output_key):
+            for key, scan_id in session.execute(select(column, Scan.id).where(*_done(job_id), column.in_(part))):
+                ids.setdefault(key, set()).add(scan_id)
+    return ids
+
+
+def _ids_by_pattern(session: Session, job_id: int, patterns: Sequence[str]) -> dict[str, set[int]]:
+    ids: dict[str, set[int]] = {}
+    rows = select(Scan.id, Scan.source_key, Scan.output_key).where(*_done(job_id))
+    for scan_id, source_key, output_key in session.execute(rows.execution_options(yield_per=_PART)):
+        for pattern in patterns:
+            if matches(source_key, [pattern], ()) or matches(output_key, [pattern], ()):
+                ids.setdefault(pattern, set()).add(scan_id)
+    return ids
+
+
+def _done(job_id: int) -> tuple[ColumnElement[bool], ...]:
+    return Scan.job_id == job_id, Scan.state == ScanState.DONE

@@ -1,0 +1,87 @@
+"""`photochrom review` as it is typed: what it takes, and what it refuses without recording anything."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from db.migrations import upgrade
+from db.queries.jobs import lifecycle
+from db.session import make_engine, read_scope
+from tests.acceptance.command import photochrom_here
+from tests.integration.scheduler.test_review import VIVID, make_doubtful_job
+
+Review = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def review(sqlite_url: str, tmp_path: Path) -> Review:
+    """`photochrom review 1 ...` for a job of three outputs, box/0.jpg to box/2.jpg."""
+    engine = make_engine(sqlite_url)
+    upgrade(engine)
+    job_id = make_doubtful_job(engine)
+    return lambda *words: photochrom_here(
+        "review", str(job_id), *words, folder=tmp_path, PHOTOCHROM_DATABASE_URL=sqlite_url
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "count"), [(["box/*"], 3), (["*1.*"], 1), (["--all"], 3), (["box/1.jpg", "box/1.jpg"], 1), (["1.jpg"], 0)]
+)
+def test_outputs_are_named_by_key_by_pattern_or_all_at_once(review: Review, names: list[str], count: int) -> None:
+    accepted = review("accept", *names, "--by", "ada")
+
+    assert (accepted.returncode == 0) == bool(count)
+    assert accepted.stdout.startswith(f"{count} output") == bool(count)
+    assert len(json.loads(review("--reviewed", "--json").stdout)) == count
+
+
+def test_one_wrong_key_records_nothing_and_says_so(review: Review) -> None:
+    refused = review("accept", "box/1.jpg", "box/9.jpg", "shelf/*")
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "no output for 'box/9.jpg' and for 1 others, so nothing was recorded" in refused.stderr
+    assert json.loads(review("--reviewed", "--json").stdout) == []
+
+
+def test_all_leaves_verdicts_alone(review: Review) -> None:
+    review("reject", "box/1.jpg")
+
+    assert review("accept", "--all", "--by", "ada").stdout == "2 outputs accepted by ada\n"
+    assert "no output without a verdict" in review("accept", "--all").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["redo", "box/1.jpg", "--checkpoint", "nonesuch"], "neither a running worker nor this machine has it"),
+        (["redo", "box/1.jpg", "--checkpoint", VIVID[:-1]], f"did you mean {VIVID}?"),
+        (["redo", "box/1.jpg", "--head", "lively"], "has no such head; expected one of paper, vivid"),
+        (["redo", "box/1.jpg", "--embedding", "none"], "no such embedding; expected one of"),
+        (["redo", "box/1.jpg", "--saturation", "3"], "expected a number from 0 to 2"),
+        (["accept", "box/1.jpg", "--head", "vivid"], "--head is for redo alone"),
+        (["accept", "--all", "box/1.jpg"], "expected either keys"),
+        (["accept"], "expected either keys"),
+        (["--all"], "--all needs a verdict"),
+        (["praise", "box/1.jpg"], "'praise' is no verdict; expected accept, reject or redo"),
+    ],
+)
+def test_what_no_review_can_be_is_refused_and_nothing_is_recorded(
+    review: Review, words: list[str], sentence: str
+) -> None:
+    refused = review(*words)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert sentence in refused.stderr
+    assert json.loads(review("--reviewed", "--json").stdout) == []
+
+
+def test_a_redo_may_choose_head_embedding_and_saturation(review: Review, sqlite_url: str) -> None:
+    again = review("redo", "box/2.jpg", "--head", "vivid", "--embedding", "compact", "--saturation", "0.8")
+
+    assert again.stdout == "job 2 makes 1 output again; photochrom status 2\n", again.stderr
+    with read_scope(make_engine(sqlite_url)) as session:
+        options = lifecycle.get(session, 2).options
+    assert (options["head"], options["embedding"], options["saturation"]) == ("vivid", "compact", 0.8)
