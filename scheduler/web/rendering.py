@@ -65,6 +65,7 @@ def environment() -> Environment:
         "iso": lambda value: value.astimezone(UTC).isoformat(timespec="seconds"),
         "pace": pace,
         "counted": counted,
+        "zip_twice": lambda names: [(name, name) for name in names],
         "visible": visible,
         "place": lambda value: visible(without_credentials(value)),
         "spaced": lambda value: str(value).replace("_", " "),

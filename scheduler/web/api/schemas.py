@@ -165,10 +165,9 @@ class ReviewBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class RedoBody(BaseModel):
-    """Outputs to be made anew, beside the earlier ones, with other choices; null: as before."""
+class RedoChoices(BaseModel):
+    """With what outputs are made anew; null: as before."""
 
-    scans: Scans
     checkpoint: Annotated[Words, Field(min_length=1, max_length=64)] | None = None
     head: Literal["paper", "vivid"] | None = None
     embedding: Annotated[Words, Field(min_length=1, max_length=64)] | None = None
@@ -179,6 +178,12 @@ class RedoBody(BaseModel):
     def options(self) -> dict[str, Any]:
         chosen = self.model_dump(include={"checkpoint", "head", "embedding", "saturation"})
         return {name: value for name, value in chosen.items() if value is not None}
+
+
+class RedoBody(RedoChoices):
+    """Outputs to be made anew, beside the earlier ones."""
+
+    scans: Scans
 
 
 class ReviewedOut(BaseModel):

@@ -12,6 +12,7 @@ from db.queries.pages import scans as scan_pages
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.web.context import Reviewer, TheContext
+from scheduler.web.forms import choices
 from scheduler.web.pages.scan import scan_values
 from scheduler.web.parameters import LARGEST, Asked, Id, Note, ScanQuery
 from scheduler.web.rendering import render
@@ -100,7 +101,7 @@ def _page(
         values = scan_values(session, job, scan, query)
         values["doubtful_count"] = job_pages.count_doubtful(session, job_id, limit=MOST_COUNTED)
         values["verdicts"] = job_pages.verdict_counts(session, job_id)
-    values |= {"conflict": conflict, "can_decide": scan.state == ScanState.DONE}
+    values |= {"conflict": conflict, "can_decide": scan.state == ScanState.DONE, **choices(context)}
     return render(request, "review.html", values, status=409 if conflict else 200)
 
 

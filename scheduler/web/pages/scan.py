@@ -15,7 +15,9 @@ from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.rows import scan_row
+from scheduler.web.api.schemas import RedoChoices
 from scheduler.web.context import Reviewer, TheContext, Viewer
+from scheduler.web.forms import Fields, choices, parse
 from scheduler.web.pages.jobs import own_address
 from scheduler.web.parameters import LARGEST, Asked, Id, Note, ScanQuery
 from scheduler.web.rendering import render
@@ -39,7 +41,7 @@ def show_scan(
         values["history"] = scan_pages.history(
             session, job.source, scan.source_key, prefixes=identity.prefixes, limit=HISTORY_ROWS
         )
-    return render(request, "scan.html", {**values, "row": scan_row(scan)})
+    return render(request, "scan.html", {**values, "row": scan_row(scan), **choices(context)})
 
 
 def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dict[str, Any]:
@@ -84,20 +86,19 @@ def redo(
     job_id: Id,
     scan_id: Id,
     seen: Annotated[int, Form(ge=0, le=LARGEST)],
-    checkpoint: Annotated[str, Form(max_length=64)] = "",
-    note: Annotated[Note, Form()] = None,
+    fields: Fields,
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
     context.scan(identity, job_id, scan_id)
-    options = {"checkpoint": checkpoint} if checkpoint else {}
+    body = parse(RedoChoices, fields)
     actions.redo(
         context.engine,
         job_id,
         [scan_id],
         identity.actor,
-        options=options,
+        options=body.options(),
         chunk_scans=context.settings.chunk_scans,
-        note=note,
+        note=body.note,
         seen={scan_id: seen or None},
     )
     return RedirectResponse(own_address(next), 303)
