@@ -10,7 +10,7 @@ from scheduler.report.data import Picture
 from scheduler.report.plain_text import without_credentials, without_key
 from worker.errors import PhotochromError
 from worker.scans.format_names import FIRST_BYTES, format_of_content
-from worker.scans.reading.loading import load
+from worker.scans.reading.loading import load, reading
 from worker.scans.reading.scan_file import ScanLimits, open_scan_file
 
 THUMBNAIL_PIXELS = 420  # the longer side
@@ -51,7 +51,8 @@ def _small(path: Path) -> pyvips.Image:
             return pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, **how)
     try:
         scan_file = open_scan_file(path, path.name, ScanLimits(FETCH_BYTES, 1 << 40))
-        return load(scan_file).thumbnail_image(THUMBNAIL_PIXELS, **how).copy_memory()
+        with reading(scan_file):
+            return load(scan_file).thumbnail_image(THUMBNAIL_PIXELS, **how).copy_memory()
     finally:
         path.with_name(path.name + ".unpacked").unlink(missing_ok=True)
 

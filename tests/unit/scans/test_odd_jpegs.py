@@ -1,6 +1,7 @@
 """JPEGs whose pixels are lost in part, with an end marker further on; and those that only look odd."""
 
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ KINDS = {
 }
 THUMBNAIL = pillow_bytes(PICTURE[::8, ::8].copy(), "JPEG")
 END = b"\xff\xd9"
-DAMAGES = {
+DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
     "a hole": lambda data, half: data[:half] + data[half + 3000 :],
     "a hole full of zeros": lambda data, half: data[:half] + bytes(3000) + data[half + 3000 :],
     "cut, and an end marker": lambda data, half: data[:half] + END,
@@ -52,7 +53,7 @@ def test_what_follows_a_whole_picture_does_no_harm(kind: str, after: bytes, open
     np.testing.assert_array_equal(grey_of(opened(KINDS[kind] + after, "a.jpg")), expected)
 
 
-ODDITIES = {
+ODDITIES: dict[str, Callable[[bytes], bytes]] = {
     "an unknown revision of JFIF": lambda data: data[:11] + b"\3" + data[12:],
     "stray bytes before the tables": lambda data: data[:20] + bytes(3) + data[20:],
     "stray bytes and a version": lambda data: data[:11] + b"\3" + data[12:20] + bytes(5) + data[20:],

@@ -146,7 +146,7 @@ def test_a_second_packet_and_a_box_too_long_to_read_are_named(opened: Opener, mo
     at = data.index(b"jp2c") - 4
     packets = [boxes.box(b"uuid", boxes.XMP + packet) for packet in (b"<first/>", b"<second/>")]
     long = boxes.box(b"xml ", b"<a>" + b"." * 2000) + boxes.box(b"free", bytes(2000))
-    monkeypatch.setattr(boxes, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(boxes, "_MAX_BYTES", 1000)
     scan = opened(data[:at] + b"".join(packets) + long + data[at:], "a.jp2")
     metadata = read_metadata(scan.file)
     assert (metadata.xmp, metadata.lost) == (b"<first/>", ["JPEG 2000 box uuid", "JPEG 2000 box xml"])

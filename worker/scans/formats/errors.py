@@ -16,3 +16,7 @@ class EndsEarly(FormatError):
 
 class UnsupportedKind(FormatError):
     """The file is sound, but of a kind that is not read here; the message says of which kind."""
+
+
+class LibraryError(FormatError):
+    """A decoder failed; the message is the decoder's own."""

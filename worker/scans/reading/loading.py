@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pyvips
 
 from worker.colour.icc_reader import PROFILE_FIELD
-from worker.scans.formats.errors import EndsEarly, FormatError, UnsupportedKind
+from worker.scans.formats.errors import EndsEarly, FormatError, LibraryError, UnsupportedKind
 from worker.scans.formats.jp2 import reader as jp2_reader
 from worker.scans.formats.jpeg.colour import profile_of_exif
 from worker.scans.formats.png.colour import UnknownColour, profile_of_png
@@ -17,7 +17,8 @@ from worker.scans.formats.tiff.planar import load_planes
 from worker.scans.formats.tiff.supported import colours_and_alpha, refuse_misread, wants_planes
 from worker.scans.reading.orientation import orientation_of_page
 from worker.scans.reading.scan_file import ScanFile, truncated, unreadable, unsupported_kind
-from worker.scans.vips import cleared_errors, last_line
+from worker.scans.reading.strictness import decoded
+from worker.scans.vips import last_line
 
 _LOADERS = {
     "jpeg": pyvips.Image.jpegload,
@@ -39,17 +40,15 @@ def load(file: ScanFile, page: int = 0, **options: object) -> pyvips.Image:
 
     The loader is the one of the file's format, never one that libvips would choose; `options` are that loader's. A
     JPEG 2000 is first written anew beside the scan. The field `orientation` says how the page is to be turned.
-    Raises ScanError.
+    Raises ScanError, pyvips.Error, FormatError: call it within `reading`.
     """
-    with reading(file):
-        cleared_errors()
-        image = _loaded(file, page, options).copy()
-        orientation = orientation_of_page(file, page)
-        if image.get_typeof(_ORIENTATION):
-            image.remove(_ORIENTATION)
-        if orientation > 1:
-            image.set_type(pyvips.GValue.gint_type, _ORIENTATION, orientation)
-        return image
+    image = _loaded(file, page, options).copy()
+    orientation = orientation_of_page(file, page)
+    if image.get_typeof(_ORIENTATION):
+        image.remove(_ORIENTATION)
+    if orientation > 1:
+        image.set_type(pyvips.GValue.gint_type, _ORIENTATION, orientation)
+    return image
 
 
 def _loaded(file: ScanFile, page: int, options: dict[str, object]) -> pyvips.Image:
@@ -86,9 +85,9 @@ def _with_profile(image: pyvips.Image, profile_said: Callable[[pyvips.Image], by
 
 def load_header(file: ScanFile, page: int = 0) -> pyvips.Image:
     """An image of which only the header is to be asked: nothing is decoded for it. Raises ScanError."""
-    if file.format != "jp2":
-        return load(file, page)
     with reading(file):
+        if file.format != "jp2":
+            return decoded(file, lambda: load(file, page))
         image = file.jp2_header.image()
         if (orientation := orientation_of_page(file, page)) > 1:
             image.set_type(pyvips.GValue.gint_type, _ORIENTATION, orientation)
@@ -113,11 +112,10 @@ def reading(file: ScanFile) -> Iterator[None]:
             raise truncated(file.key, file.format, structure) from None
         if isinstance(error, UnsupportedKind | UnknownColour):
             raise unsupported_kind(file.key, file.format, str(error)) from None
-        words = str(error) if isinstance(error, FormatError) else _words_of_libvips(file, error)
+        is_own = isinstance(error, FormatError) and not isinstance(error, LibraryError)
+        words = str(error) if is_own else last_line(error).replace(str(file.path), file.key)
+        if is_own:
+            raise unreadable(file.key, file.format, words) from None
         if _UNSUPPORTED.search(words):
             raise unsupported_kind(file.key, file.format, words) from None
         raise unreadable(file.key, file.format, words) from None
-
-
-def _words_of_libvips(file: ScanFile, error: pyvips.Error) -> str:
-    return last_line(error).replace(str(file.path), file.key)

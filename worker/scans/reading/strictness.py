@@ -5,14 +5,17 @@ jerror.h of libjpeg; tif_lzw.c, tif_packbits.c and tif_jpeg.c of libtiff.
 """
 
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import pyvips
 
+from worker.scans.formats.errors import LibraryError
 from worker.scans.formats.jpeg.segments import copy_with_clean_head, has_several_scans
 from worker.scans.reading.scan_file import ScanFile
-from worker.scans.vips import last_line
+from worker.scans.vips import cleared_errors, last_line
 
 Result = TypeVar("Result")
 
@@ -25,17 +28,78 @@ _HARMLESS = {
 _BEFORE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
 
 
+class _Readers:
+    """Lets many read at once, or one alone.
+
+    All threads share libvips' error buffer, so what is found in it after a failure may be of another's file: then the
+    file is read again, alone.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running = self._waiting = 0  # readers; those who want to be alone, or are
+        self._begun = 0  # readers so far
+        self._is_one_alone = False
+
+    def words_of(self, work: Callable[[], Result]) -> Result | str:
+        """The work's result, or libvips' words for why there is none."""
+        with self._among_others() as begun:
+            try:
+                return work()
+            except pyvips.Error as error:
+                if begun is not None and self._begun == begun:
+                    return last_line(error)
+        with self._alone():
+            cleared_errors()
+            try:
+                return work()
+            except pyvips.Error as error:
+                return last_line(error)
+
+    @contextmanager
+    def _among_others(self) -> Iterator[int | None]:
+        """Gives the reader's number where nobody else reads as it begins."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting)
+            self._running, self._begun = self._running + 1, self._begun + 1
+            begun = self._begun if self._running == 1 else None
+            if begun is not None:
+                cleared_errors()
+        try:
+            yield begun
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: not self._running and not self._is_one_alone)
+            self._is_one_alone = True
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._waiting, self._is_one_alone = self._waiting - 1, False
+                self._changed.notify_all()
+
+
+_readers = _Readers()
+
+
 def decoded(file: ScanFile, work: Callable[[], Result]) -> Result:
     """What `work` reads of the file; `work` is called again where libvips failed on what loses no pixel.
 
-    Raises pyvips.Error.
+    Raises FormatError in libvips' words.
     """
     while True:
-        try:
-            return work()
-        except pyvips.Error as error:
-            if not _is_relaxed(file, last_line(error)):
-                raise
+        result = _readers.words_of(work)
+        if not isinstance(result, str):
+            return result
+        if not _is_relaxed(file, result):
+            raise LibraryError(result)
 
 
 def _is_relaxed(file: ScanFile, warning: str) -> bool:

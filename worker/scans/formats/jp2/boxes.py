@@ -19,11 +19,11 @@ EXIF = b"JpgTiffExif->JP2"
 IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
 PHOTOSHOP = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
 
-SRGB, GREY, CMYK = 16, 17, 12  # enumerated colour spaces
+SRGB, GREY, SYCC, CMYK = 16, 17, 18, 12  # enumerated colour spaces
 _COLOUR, _ALPHA, _MULTIPLIED_ALPHA = 0, 1, 2  # kinds of channels
 _WHOLE, _NONE = 0, 0xFFFF  # what a channel that is not of one colour is of
-_MOST_BOXES = 10_000
-_MOST_BYTES = 16 << 20  # of a box that is read; a codestream is not
+_MAX_BOXES = 10_000
+_MAX_BYTES = 16 << 20  # of a box that is read; a codestream is not
 _CODESTREAM_TO_THE_END = struct.pack(">I4s", 0, b"jp2c")
 _AROUND_OTHERS = (b"jp2h", b"res ")  # each only within those before it, so that a hostile file is not endlessly deep
 _FILE_TYPE = b"jp2 \0\0\0\0jp2 "
@@ -38,7 +38,8 @@ class Boxes:
     end: int = 0
     colour_space: int | None = None
     profile: bytes | None = None
-    has_palette: bool = False
+    palette: bytes | None = None  # of pclr: colours by number
+    palette_mapping: bytes = b""  # of cmap: which component, through which column of the palette, is which channel
     alpha_channels: tuple[int, ...] | None = None  # None where the file says nothing of channels
     has_odd_channels: bool = False  # colours multiplied by alpha, or in another order
     per_millimetre: tuple[float, float] | None = None
@@ -57,7 +58,7 @@ def read_boxes(path: Path) -> Boxes:
             boxes.end = max(boxes.end, end)
             if kind == b"jp2c" and not boxes.codestream_end:
                 boxes.codestream_at, boxes.codestream_end = start, end
-            elif end <= size and end - start <= _MOST_BYTES:
+            elif end <= size and end - start <= _MAX_BYTES:
                 _take(boxes, kind, file, start, end)
             elif end <= size and kind != b"free":
                 boxes.others.append(_name(kind))
@@ -66,7 +67,7 @@ def read_boxes(path: Path) -> Boxes:
 
 def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, first byte of the content, and end of each box; the last one's end may lie beyond the file."""
-    for _ in range(_MOST_BOXES):
+    for _ in range(_MAX_BOXES):
         if start + 8 > end:
             return
         file.seek(start)
@@ -94,7 +95,9 @@ def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int, aroun
     if kind == b"colr":
         _take_colour(boxes, content)
     elif kind == b"pclr":
-        boxes.has_palette = True
+        boxes.palette = content
+    elif kind == b"cmap":
+        boxes.palette_mapping = content
     elif kind == b"cdef":
         channels = list(struct.iter_unpack(">HHH", content[2 : 2 + (len(content) - 2) // 6 * 6]))
         boxes.alpha_channels = tuple(number for number, kind, _ in channels if kind in (_ALPHA, _MULTIPLIED_ALPHA))
@@ -106,7 +109,7 @@ def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int, aroun
         boxes.per_millimetre = _resolution(content)
     elif kind == b"uuid" and content[:16] in {XMP, EXIF, IPTC, PHOTOSHOP} - boxes.uuids.keys():
         boxes.uuids[content[:16]] = content[16:]
-    elif kind not in (b"jP  ", b"ftyp", b"ihdr", b"bpcc", b"cmap", b"rreq", b"free"):
+    elif kind not in (b"jP  ", b"ftyp", b"ihdr", b"bpcc", b"rreq", b"free"):
         boxes.others.append(_name(kind))
 
 
@@ -158,6 +161,15 @@ def head_of(
     if per_millimetre:
         inner += box(b"res ", box(b"resc", _packed_resolution(per_millimetre)))
     return SIGNATURE + box(b"ftyp", _FILE_TYPE) + box(b"jp2h", inner) + _CODESTREAM_TO_THE_END
+
+
+def wrapped(codestream: bytes, boxes: Boxes, size: tuple[int, int], components: int, bits: int) -> bytes:
+    """A codestream of `size` (width, height) as a file with the colours of another one, for a decoder to apply."""
+    inner = box(b"ihdr", struct.pack(">IIHBBBB", size[1], size[0], components, bits - 1, 7, 0, 0))
+    inner += box(b"colr", struct.pack(">BBBI", 1, 0, 0, SYCC if boxes.colour_space == SYCC else SRGB))
+    if boxes.palette is not None:
+        inner += box(b"pclr", boxes.palette) + box(b"cmap", boxes.palette_mapping)
+    return SIGNATURE + box(b"ftyp", _FILE_TYPE) + box(b"jp2h", inner) + box(b"jp2c", codestream)
 
 
 def add_uuids(path: Path, uuids: dict[bytes, bytes]) -> None:

@@ -15,8 +15,8 @@ SIZ, COD, QCD, SOT, SOD = 0xFF51, 0xFF52, 0xFF5C, 0xFF90, 0xFF93
 START, END = b"\xff\x4f", b"\xff\xd9"
 _LENGTHS, _PACKED_HEADERS = (0xFF55, 0xFF57), 0xFF60  # TLM, PLM; PPM
 _SIZ = struct.Struct(">HIIIIIIIIH")  # capabilities, the grid, the image's place in it, tiles and theirs, components
-_MOST_SEGMENTS = 1_000
-_MOST_TILES = 65_535  # A.4.2: a tile's number has 16 bits
+_MAX_SEGMENTS = 1_000
+_MAX_TILES = 65_535  # A.4.2: a tile's number has 16 bits
 _SOT_BYTES = 12
 
 
@@ -84,12 +84,12 @@ class Codestream:
 
     grid: Grid
     depths: list[int]
-    steps: set[tuple[int, int]]  # the components' sampling; (1, 1) is every pixel
+    steps: list[tuple[int, int]]  # the components' sampling, across and down; (1, 1) is every pixel
     segments: list[tuple[int, bytes]] = field(default_factory=list)  # markers and contents, SIZ first
     tiles_at: int = 0
 
     def segment(self, marker: int) -> bytes:
-        return next((content for each, content in self.segments if each == marker), b"")
+        return next((content for number, content in self.segments if number == marker), b"")
 
     @property
     def is_divisible(self) -> bool:
@@ -103,7 +103,7 @@ def read_codestream(file: BinaryIO, at: int, end: int) -> Codestream:
     if file.read(2) != START:
         raise CodestreamError("has no codestream")
     segments: list[tuple[int, bytes]] = []
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(_MAX_SEGMENTS):
         marker, length = struct.unpack(">HH", _read(file, 4, end))
         if marker == SOT:
             stream = _of_siz(segments[0][1] if segments and segments[0][0] == SIZ else b"")
@@ -125,10 +125,10 @@ def _of_siz(content: bytes) -> Codestream:
     if not sound:
         raise CodestreamError("has a size that can't be")
     grid = Grid(right, bottom, left, top, tile_width, tile_height, tiles_left, tiles_top)
-    if grid.across * grid.down > _MOST_TILES:
+    if grid.across * grid.down > _MAX_TILES:
         raise CodestreamError(f"has {grid.across * grid.down:,} tiles")
     depths = [(bits & 0x7F) + 1 if bits < 0x80 else -(bits & 0x7F) - 1 for bits in parts[::3]]
-    return Codestream(grid, depths, set(zip(parts[1::3], parts[2::3], strict=True)))
+    return Codestream(grid, depths, list(zip(parts[1::3], parts[2::3], strict=True)))
 
 
 def tile_parts(file: BinaryIO, stream: Codestream, end: int) -> Iterator[tuple[int, int, int]]:

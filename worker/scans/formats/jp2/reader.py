@@ -24,7 +24,6 @@ from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jp2.boxes import Boxes
 from worker.scans.formats.jp2.codestream import (
     COD,
-    SOD,
     Codestream,
     CodestreamCut,
     CodestreamError,
@@ -35,17 +34,21 @@ from worker.scans.formats.jp2.codestream import (
 from worker.scans.formats.tiff.header import tiff_header
 from worker.scans.geometry import Shape
 
-_COC = 0xFF53
-_MOST_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out
-_MOST_PIXELS = 10_000_000  # of a side: libvips' own limit
-_MOST_PACKETS = 1 << 20  # of a component: what the decoder plans for, whether there are any or not
+_COC, _SOD = 0xFF53, b"\xff\x93"
+_MAX_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out
+_MAX_PIXELS = 10_000_000  # of a side: libvips' own limit
+_MAX_PACKETS = 1 << 20  # of a component: what the decoder plans for, whether there are any or not
 _ROWS = 64  # of a strip of the TIFF
-_KNOWN_SPACES = (None, jp2_boxes.SRGB, jp2_boxes.GREY, jp2_boxes.CMYK)
+_KNOWN_SPACES = (None, jp2_boxes.SRGB, jp2_boxes.GREY, jp2_boxes.SYCC, jp2_boxes.CMYK)
+_CHROMA_STEPS = ((2, 1), (2, 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Jp2Header:
-    """A file's boxes and its codestream's header; `bands` with alpha, `bit_depth` 8 or 16, `bits` those in use."""
+    """A file's boxes and its codestream's header; `bands` with alpha, `bit_depth` 8 or 16, `bits` those in use.
+
+    With a palette, bands and bits are those of its colours.
+    """
 
     boxes: Boxes
     stream: Codestream
@@ -58,12 +61,22 @@ class Jp2Header:
         return 8 if self.bits <= 8 else 16
 
     @property
+    def has_own_colours(self) -> bool:
+        """Whether its components are not yet the colours: numbers of a palette, or luma and chroma."""
+        return self.boxes.palette is not None or self.boxes.colour_space == jp2_boxes.SYCC or self.is_subsampled
+
+    @property
+    def is_subsampled(self) -> bool:
+        """Whether chroma has fewer samples than luma."""
+        return set(self.stream.steps) != {(1, 1)}
+
+    @property
     def tile_samples(self) -> int:
         """Samples of the largest tile, all of which are in memory at once."""
         tile = self.stream.grid.tile(0)
         width = min(self.stream.grid.tile_width, self.stream.grid.width)
         height = min(self.stream.grid.tile_height, self.stream.grid.height)
-        return max(tile.width * tile.height, width * height) * self.bands
+        return max(tile.width * tile.height, width * height) * max(self.bands, len(self.stream.depths))
 
     def image(self) -> pyvips.Image:
         """An image like the scan, black: for its size, kind, profile and resolution."""
@@ -87,22 +100,40 @@ def read_header(path: Path, key: str) -> Jp2Header:
     boxes = jp2_boxes.read_boxes(path)
     with path.open("rb") as file, _codestream_errors(path, key):
         stream = read_codestream(file, boxes.codestream_at, min(boxes.codestream_end, path.stat().st_size))
-    if max(stream.grid.width, stream.grid.height) > _MOST_PIXELS:
-        message = f"{key} has {stream.grid.width:,} x {stream.grid.height:,} pixels; expected {_MOST_PIXELS:,} a side"
+    if max(stream.grid.width, stream.grid.height) > _MAX_PIXELS:
+        message = f"{key} has {stream.grid.width:,} x {stream.grid.height:,} pixels; expected {_MAX_PIXELS:,} a side"
         raise ScanError("too_large", message, permanent=True)
-    found = set(stream.depths)
-    bits = stream.depths[0]
-    if len(found) > 1 or not 0 < bits <= 16:
-        raise _unsupported(key, f"samples of {', '.join(map(str, sorted(found)))} bits (below 0: signed)")
-    if stream.steps != {(1, 1)}:
+    depths = set(stream.depths)
+    if len(depths) > 1 or not 0 < stream.depths[0] <= 16:
+        raise _unsupported(key, f"samples of {', '.join(map(str, sorted(depths)))} bits (below 0: signed)")
+    if not _are_sizes_known(boxes, stream):
         raise _unsupported(key, "components of different sizes")
     if not stream.is_divisible and stream.grid.across * stream.grid.down > 1:
         raise _unsupported(key, "the packet headers of all tiles in one place")
     if boxes.has_odd_channels:
         raise _unsupported(key, "colours multiplied by alpha, or in another order")
-    if boxes.has_palette:
-        raise _unsupported(key, "a palette")
-    return Jp2Header(boxes, stream, len(stream.depths), bits, _interpretation(boxes, len(stream.depths), bits, key))
+    bands, bits = (len(stream.depths), stream.depths[0]) if boxes.palette is None else _of_palette(boxes, stream, key)
+    return Jp2Header(boxes, stream, bands, bits, _interpretation(boxes, bands, bits, key))
+
+
+def _are_sizes_known(boxes: Boxes, stream: Codestream) -> bool:
+    """Whether all components have every pixel, or two of three are chroma with fewer samples."""
+    if set(stream.steps) == {(1, 1)}:
+        return True
+    is_chroma = len(stream.steps) == 3 and stream.steps[0] == (1, 1) and stream.steps[1] == stream.steps[2]
+    return is_chroma and stream.steps[1] in _CHROMA_STEPS and boxes.colour_space in (None, jp2_boxes.SYCC)
+
+
+def _of_palette(boxes: Boxes, stream: Codestream, key: str) -> tuple[int, int]:
+    """Channels and bits of a palette's colours. (I.5.3.4, I.5.3.5.)"""
+    palette, mapping = boxes.palette or b"", boxes.palette_mapping
+    columns = palette[2] if len(palette) > 3 else 0
+    depths = {depth + 1 for depth in palette[3 : 3 + columns]}
+    channels = [mapping[at : at + 4] for at in range(0, len(mapping), 4)]
+    is_plain = len(stream.depths) == 1 and [*map(list, channels)] == [[0, 0, 1, column] for column in range(columns)]
+    if not is_plain or len(depths) != 1 or max(depths) > 16:
+        raise _unsupported(key, "a palette of another kind than one number for each pixel")
+    return columns, depths.pop()
 
 
 def _interpretation(boxes: Boxes, bands: int, bits: int, key: str) -> str:
@@ -114,6 +145,8 @@ def _interpretation(boxes: Boxes, bands: int, bits: int, key: str) -> str:
         return "cmyk"
     colours = {1: 1, 2: 1, 3: 3, 4: 3}.get(bands)
     last_alone = (None, ()) if bands in (1, 3) else (None, (bands - 1,))
+    if boxes.colour_space == jp2_boxes.SYCC and bands != 3:
+        colours = None
     if colours is None or is_cmyk or boxes.alpha_channels not in last_alone:
         raise _unsupported(key, f"{bands} channels that are neither grey nor RGB")
     greys, rgbs = ("b-w", "grey16"), ("srgb", "rgb16")
@@ -146,9 +179,9 @@ def unpack(path: Path, key: str, header: Jp2Header) -> Path:
 
 
 def _unpack(path: Path, key: str, header: Jp2Header, target: Path) -> None:
-    if header.tile_samples > _MOST_TILE_SAMPLES:
+    if header.tile_samples > _MAX_TILE_SAMPLES:
         found = f"{key} is coded in one piece of {header.tile_samples:,} samples"
-        message = f"{found}; expected at most {_MOST_TILE_SAMPLES:,}: convert it to a TIFF, or to JPEG 2000 in tiles"
+        message = f"{found}; expected at most {_MAX_TILE_SAMPLES:,}: convert it to a TIFF, or to JPEG 2000 in tiles"
         raise ScanError("too_large", message, permanent=True)
     grid = header.stream.grid
     with target.open("wb") as file, _codestream_errors(path, key):
@@ -165,6 +198,9 @@ def _rows_of_tiles(path: Path, header: Jp2Header) -> Iterator[Pixels]:
         pixels = np.empty((box.height, grid.width, header.bands), np.uint8 if header.bit_depth == 8 else np.uint16)
         for column, data in enumerate(tiles):
             place = grid.place(row * grid.across + column)
+            if header.has_own_colours:
+                size, components = (place.width, place.height), len(header.stream.depths)
+                data = jp2_boxes.wrapped(data, header.boxes, size, components, header.stream.depths[0])
             tile = _decoded(data, (place.height, place.width, header.bands), header)
             pixels[:, place.left : place.left + place.width] = tile
         yield pixels
@@ -176,9 +212,15 @@ def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
     parts: dict[int, list[tuple[int, int]]] = defaultdict(list)
     with path.open("rb") as file:
         _check_coding(stream.segments, header)
+        data_bytes: dict[int, int] = defaultdict(int)
         for number, start, stop in tile_parts(file, stream, end):
-            _check_coding(_segments_of_part(file, start, stop), header)
+            segments = list(_segments_of_part(file, start, stop))
+            _check_coding(segments, header)
             parts[number].append((start, stop))
+            data_bytes[number] += stop - file.tell()
+        empty = next((number for number in parts if data_bytes[number] < _fewest_bytes(header)), None)
+        if empty is not None:
+            raise CodestreamError(f"has fewer bytes in tile {empty} than its packets need")
         for row in range(stream.grid.down):
             numbers = range(row * stream.grid.across, (row + 1) * stream.grid.across)
             missing = [number for number in numbers if not parts.get(number)]
@@ -187,14 +229,25 @@ def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
             yield (tile_alone(file, stream, number, parts[number]) for number in numbers)
 
 
+def _fewest_bytes(header: Jp2Header) -> int:
+    """What a tile's packets need at least: one byte each, though nothing is in them. (B.10.3.)
+
+    Edge tiles may lack resolutions, and tiles may be coded in their own way: one packet a component is always there.
+    """
+    return len(header.stream.depths)
+
+
 def _segments_of_part(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-    """Markers and contents of a tile-part's header."""
+    """Markers and contents of a tile-part's header; the file stands behind it then."""
     at = start + 12
-    while at + 4 <= stop:
+    while at + 2 <= stop:
+        file.seek(at)
+        if file.read(2) == _SOD:
+            return
+        if at + 4 > stop:
+            break
         file.seek(at)
         marker, length = struct.unpack(">HH", file.read(4))
-        if marker == SOD:
-            return
         yield marker, file.read(min(max(0, length - 2), stop - at))
         at += 2 + length
     raise CodestreamError("is damaged within a tile")
@@ -212,7 +265,7 @@ def _check_coding(segments: Iterable[tuple[int, bytes]], header: Jp2Header) -> N
             style = content[wide], content[wide + 1 :]
         else:
             continue
-        if layers * _precincts(*style, header) > _MOST_PACKETS:
+        if layers * _precincts(*style, header) > _MAX_PACKETS:
             raise CodestreamError("is coded in more packets than a scan can have")
 
 

@@ -151,8 +151,10 @@ def _needed(place: Place, pieces: int) -> Numbers:
 
 def _up_to_next(starts: Numbers, size: int) -> Numbers:
     """The room of each piece, where the file says nothing of its length: up to the next one, or the file's end."""
-    ends = np.append(np.unique(starts), size)
-    return np.asarray(ends[np.searchsorted(ends, starts, side="right")] - starts)
+    ends = np.unique(np.append(starts, size))
+    places = np.searchsorted(ends, starts, side="right").clip(max=len(ends) - 1)
+    lengths: Numbers = np.maximum(ends[places] - starts, 1)
+    return lengths
 
 
 def _damage(starts: Numbers, lengths: Numbers, place: Place) -> str | None:
