@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from worker.errors import PhotochromError
+from worker.errors import PhotochromError, UsageError
 
 # The module of worker.training.commands that has each command's function, which is called like it.
 COMMAND_MODULES = {
@@ -19,12 +19,16 @@ COMMAND_MODULES = {
     "bundle": "bundle",
     "yardstick": "yardstick",
 }
+ENDLESS_COMMANDS = ("train", "distill")  # that train until told to end
 INTERRUPTED = 130  # as a shell gives it for SIGINT
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; 0 done, 2 wrong use, 130 stopped by Ctrl-C, with one line on standard error."""
     given = _parser().parse_args(arguments)
+    if given.command in ENDLESS_COMMANDS and not given.steps and not given.minutes:
+        print("photochrom: neither --steps nor --minutes was given; training needs an end: give one", file=sys.stderr)
+        return UsageError.exit_status
     # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow is loaded here, so that --help does without it.
@@ -45,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", help="train the fusion network on colour photos")
+    train = commands.add_parser("train", prog="photochrom train", help="train the fusion network on colour photos")
     train.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
     train.add_argument(
         "--embedding", nargs="*", default=[],
@@ -92,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _export(commands.add_parser("export", help="make a checkpoint of trained networks"))
     _bundle(commands.add_parser("bundle", help="make the bundled checkpoint by a recipe"))
     _yardstick(commands.add_parser("yardstick", help="measure a checkpoint on sources that no run sees"))
-    _evaluate(commands.add_parser("evaluate", help="measure a checkpoint on colour photos"))
+    _evaluate(commands.add_parser("evaluate", prog="photochrom evaluate", help="measure a checkpoint on colour photos"))
     return parser
 
 

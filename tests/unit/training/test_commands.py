@@ -106,7 +106,10 @@ def test_two_embeddings_for_one_place_are_refused(folder: Path, capsys: pytest.C
     assert "keeps one InceptionResNetV2 and one compact embedding" in capsys.readouterr().err
 
 
-def test_training_without_an_end_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_without_an_end_is_refused_before_tensorflow_loads(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.training.__main__.import_module", lambda _: pytest.fail("loaded"))
     assert main(train(folder, "endless")) == 2
     assert "neither --steps nor --minutes was given" in capsys.readouterr().err
 

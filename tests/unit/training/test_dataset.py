@@ -23,8 +23,13 @@ def test_a_photo_stays_on_its_side_whatever_else_is_there() -> None:
     assert 0.035 < share < 0.065
 
 
+def test_a_cache_of_another_folders_photos_is_refused(cache: PhotoCache, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"holds the photos of \S+/photos, not those of \S+/others; give another"):
+        build_cache([tmp_path / "others"], tmp_path / "cache")
+
+
 def test_a_second_run_opens_the_cache_and_decodes_nothing(cache: PhotoCache, tmp_path: Path) -> None:
-    again = build_cache([tmp_path / "gone"], tmp_path / "cache")
+    again = build_cache([tmp_path / "photos"], tmp_path / "cache")
     assert again.names.tolist() == cache.names.tolist()
     assert again.by_folder() == {"hues": 40}
 

@@ -69,9 +69,12 @@ def is_validation(name: str, one_in: int = VALIDATION_ONE_IN) -> bool:
 def build_cache(sources: Sequence[Path], folder: Path) -> PhotoCache:
     """Decodes the photos of `sources` into `folder`, or opens what is there from an earlier run.
 
-    Raises TrainingError if there is no colour photo, too few to keep one for choosing, or if the disk is full.
+    Raises TrainingError if there is no colour photo, too few to keep one for choosing, if the disk is full, or if the
+    cache holds other sources' photos.
     """
-    if not (folder / "index.npz").is_file():
+    if (folder / "index.npz").is_file():
+        _check_sources(sources, folder)
+    else:
         try:
             _fill(sources, folder)
         except OSError as error:
@@ -92,6 +95,21 @@ def open_cache(folder: Path) -> PhotoCache:
     return PhotoCache(index["names"], index["shapes"], index["offsets"], pixels, census)
 
 
+def _check_sources(sources: Sequence[Path], folder: Path) -> None:
+    """Caches of earlier versions do not say whose photos they hold."""
+    index = np.load(folder / "index.npz")
+    cached = index["sources"].tolist() if "sources" in index else _places(sources)
+    if cached != _places(sources):
+        raise TrainingError(
+            f"{folder} holds the photos of {', '.join(cached)}, not those of {', '.join(_places(sources))}; "
+            "give another --cache or --output, or remove it"
+        )
+
+
+def _places(sources: Sequence[Path]) -> list[str]:
+    return [str(source.resolve()) for source in sources]
+
+
 def _fill(sources: Sequence[Path], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     census = Census()
@@ -109,6 +127,7 @@ def _fill(sources: Sequence[Path], folder: Path) -> None:
     np.savez(
         folder / "index.npz", names=np.array(names), shapes=np.array(shapes), offsets=np.array(offsets[:-1]),
         reasons=np.array(list(reasons)), counts=np.array(list(reasons.values())),
+        sources=np.array(_places(sources)),
     )  # fmt: skip
 
 
