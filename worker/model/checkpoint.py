@@ -61,8 +61,8 @@ class Card:
 
     def variants(self) -> dict[str, tuple[str, str]]:
         """Every head with every embedding of the card, by the ids that scans are recorded with; its own first."""
-        own = (self.head, self.embedding)
-        every = sorted(product(self.heads, self.embeddings), key=lambda each: each != own)
+        defaults = (self.head, self.embedding)
+        every = sorted(product(self.heads, self.embeddings), key=lambda pair: pair != defaults)
         return {self.variant(head, embedding, str): (head, embedding) for head, embedding in every}
 
 
@@ -102,10 +102,10 @@ def verify(folder: Path) -> Card:
     for name, expected in card.files.items():
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} lacks {name}, which its card lists; restore the whole folder")
-        found = file_sha256(folder / name)
-        if found != expected:
+        digest = file_sha256(folder / name)
+        if digest != expected:
             raise CheckpointError(
-                f"{folder / name} has SHA-256 {found[:12]}..., its card says {expected[:12]}...; "
+                f"{folder / name} has SHA-256 {digest[:12]}..., its card says {expected[:12]}...; "
                 "the file is damaged or another's: restore the checkpoint"
             )
     if card.id != checkpoint_id(card.files):
@@ -113,9 +113,9 @@ def verify(folder: Path) -> Card:
     return card
 
 
-def head_of(card: Card, wanted: str | None) -> Literal["paper", "vivid"]:
+def head_of(card: Card, name: str | None) -> Literal["paper", "vivid"]:
     """The head to use; raises CheckpointError for one that the checkpoint does not have."""
-    head = wanted or card.head
+    head = name or card.head
     if head not in card.heads:
         raise CheckpointError(
             f"the checkpoint {card.name} has no head {head!r}; expected one of {', '.join(card.heads)}"
@@ -128,24 +128,17 @@ def present_embedding_name(name: str) -> str:
     return FORMER_EMBEDDING_NAMES.get(name, name)
 
 
-def check_embedding(card: Card, wanted: str | None) -> None:
+def check_embedding(card: Card, name: str | None) -> None:
     """Raises CheckpointError for what is neither an embedding of the checkpoint, nor Keras' own, nor a file."""
-    if (
-        wanted is None
-        or present_embedding_name(wanted) in card.embeddings
-        or wanted == IMAGENET
-        or Path(wanted).is_file()
-    ):
+    if name is None or present_embedding_name(name) in card.embeddings or name == IMAGENET or Path(name).is_file():
         return
-    raise CheckpointError(f"the embedding {wanted!r} is neither a name nor a file; give {embedding_choices(card)}")
+    raise CheckpointError(f"the embedding {name!r} is neither a name nor a file; give {embedding_choices(card)}")
 
 
 def embedding_choices(card: Card) -> str:
     """What can be given for an embedding, for an error message."""
-    own = ", ".join(repr(name) for name in card.embeddings)
-    return (
-        f"{own}, {IMAGENET!r} where the machine reaches the internet, or a file of Keras weights of InceptionResNetV2"
-    )
+    names = ", ".join(repr(name) for name in card.embeddings)
+    return f"{names}, {IMAGENET!r} where the machine has internet, or a file of Keras weights of InceptionResNetV2"
 
 
 def write_card(folder: Path, card: Card) -> None:
@@ -167,18 +160,18 @@ def file_sha256(path: Path) -> str:
 
 
 def _with_present_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    embeddings = {present_embedding_name(name): about for name, about in values["embeddings"].items()}
+    embeddings = {present_embedding_name(name): description for name, description in values["embeddings"].items()}
     return {"embedding": present_embedding_name(values["embedding"]), "embeddings": embeddings}
 
 
 def _parse(path: Path) -> Card:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        known = {key: values[key] for key in (f.name for f in fields(Card)) if key in values}
-        mean_a, mean_b = known["training_mean_ab"]
-        known |= _with_present_names(known)
-        lists = {"heads": tuple(known["heads"]), "limits": tuple(known.get("limits", ()))}
-        card = Card(**known | lists | {"training_mean_ab": (mean_a, mean_b)})
+        values_of_fields = {key: values[key] for key in (f.name for f in fields(Card)) if key in values}
+        mean_a, mean_b = values_of_fields["training_mean_ab"]
+        values_of_fields |= _with_present_names(values_of_fields)
+        lists = {"heads": tuple(values_of_fields["heads"]), "limits": tuple(values_of_fields.get("limits", ()))}
+        card = Card(**values_of_fields | lists | {"training_mean_ab": (mean_a, mean_b)})
         if card.input_px % 8 or not 64 <= card.input_px <= 400:
             raise ValueError(f"input_px is {card.input_px}; expected a multiple of 8, 64 to 400")
         if card.head not in card.heads or card.embedding not in card.embeddings:

@@ -257,7 +257,7 @@ def on_device(embedding: Embedding) -> Embedding:
 def _lightness_px(card: checkpoint.Card, embedding: Embedding, features: FeatureNetwork | None) -> int:
     """The largest side at which anything sees a scan, whichever of the card's embeddings a job asks for."""
     sides = [card.input_px, embedding.side_px, FEATURES_PX if features else 0]
-    sides += [int(about.get("input_px", 0)) for about in card.embeddings.values()]
+    sides += [int(message.get("input_px", 0)) for message in card.embeddings.values()]
     return min(SIDE_PX, max(sides))
 
 

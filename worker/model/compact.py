@@ -51,12 +51,12 @@ def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, ...]:
 
     (batch, 24, 24, 48), (batch, 12, 12, 96), (batch, 6, 6, 192), (batch, 3, 3, 384); `weights` are the convolutions'.
     """
-    given = iter(weights)
-    x = _folded(images, given, strides=2)  # (batch, 48, 48, 32)
+    layers_left = iter(weights)
+    x = _folded(images, layers_left, strides=2)  # (batch, 48, 48, 32)
     maps = []
     for _ in STAGE_CHANNELS:
-        x = _folded(x, given, strides=2)
-        y = _folded(_folded(x, given), given, relu=False)
+        x = _folded(x, layers_left, strides=2)
+        y = _folded(_folded(x, layers_left), layers_left, relu=False)
         x = ops.relu(x + y)
         maps.append(x)
     return tuple(maps)
@@ -77,7 +77,7 @@ def _trained(x: Tensor, channels: int, name: str, strides: int = 1, relu: bool =
     return layers.ReLU()(x) if relu else x
 
 
-def _folded(x: Tensor, given: Iterator[tuple[Tensor, Tensor]], strides: int = 1, relu: bool = True) -> Tensor:
-    kernel, bias = next(given)
+def _folded(x: Tensor, layers_left: Iterator[tuple[Tensor, Tensor]], strides: int = 1, relu: bool = True) -> Tensor:
+    kernel, bias = next(layers_left)
     x = ops.conv(x, kernel, strides=strides, padding="same") + bias
     return ops.relu(x) if relu else x

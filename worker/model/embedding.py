@@ -72,9 +72,11 @@ def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:
     name = present_embedding_name(name or card.embedding)
     if name not in card.embeddings:
         return Embedding(name, "inception_resnet_v2", load_keras_layers(name, card))
-    about = card.embeddings[name]
-    layers = weights_io.read_embedding(folder, about["files"])
-    return Embedding(name, about["architecture"], layers, int(about["input_px"]), float(about["temperature"]))
+    description = card.embeddings[name]
+    layers = weights_io.read_embedding(folder, description["files"])
+    return Embedding(
+        name, description["architecture"], layers, int(description["input_px"]), float(description["temperature"])
+    )
 
 
 def build_classifier(side_px: int = EMBEDDING_PX, weights: str | None = None) -> keras.Model:

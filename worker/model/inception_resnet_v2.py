@@ -91,15 +91,15 @@ def _convolutions(model: keras.Model) -> Iterator[Any]:
     yield model.get_layer("conv_7b")
 
 
-def _numbered(model: keras.Model, kind: Any) -> Iterator[Any]:
+def _numbered(model: keras.Model, layer_type: Any) -> Iterator[Any]:
     """The layers of this kind that Keras named by number (conv2d, conv2d_1, ...), in order."""
     pattern = re.compile(r"[a-z0-9_]*?(?:2d|normalization)(?:_(\d+))?")
-    found = [
+    numbered = [
         (int(match[1] or 0), layer)
         for layer in model.layers
-        if isinstance(layer, kind) and (match := pattern.fullmatch(layer.name))
+        if isinstance(layer, layer_type) and (match := pattern.fullmatch(layer.name))
     ]
-    return iter([layer for _, layer in sorted(found, key=lambda pair: pair[0])])
+    return iter([layer for _, layer in sorted(numbered, key=lambda pair: pair[0])])
 
 
 def _stem(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]]) -> Tensor:

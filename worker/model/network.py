@@ -81,9 +81,9 @@ def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
     Lightness (batch, 400, 400, 1) -> (batch, 50, 50, 256); and that, with an embedding and the features' maps if the
     network has them -> the head's output.
     """
-    lightness, *others = model.inputs
+    lightness, *other_inputs = model.inputs
     places = model.get_layer("fusion_encoder").output
-    return keras.Model(lightness, places), keras.Model([places, *others], model.output)
+    return keras.Model(lightness, places), keras.Model([places, *other_inputs], model.output)
 
 
 @keras.saving.register_keras_serializable(package="photochrom")

@@ -53,8 +53,8 @@ def plain_network_weights(model: keras.Model) -> dict[str, Floats]:
 
 def for_head(weights: Mapping[str, Floats], head: Head) -> dict[str, Floats]:
     """The weights without those of the heads that are not used."""
-    others = {name for other, names in HEAD_LAYERS.items() if other != head for name in names}
-    return {name: value for name, value in weights.items() if name.split(".")[0] not in others}
+    unused = {name for other, names in HEAD_LAYERS.items() if other != head for name in names}
+    return {name: value for name, value in weights.items() if name.split(".")[0] not in unused}
 
 
 def assign(model: keras.Model, weights: Mapping[str, Floats]) -> None:
@@ -62,11 +62,11 @@ def assign(model: keras.Model, weights: Mapping[str, Floats]) -> None:
 
     Raises CheckpointError for a layer that is missing, left over, or of another shape.
     """
-    wanted = {_key(layer, variable): variable for layer in model.layers for variable in layer.weights}
-    odd = sorted(wanted.keys() ^ weights.keys())
+    variables = {_key(layer, variable): variable for layer in model.layers for variable in layer.weights}
+    odd = sorted(variables.keys() ^ weights.keys())
     if odd:
         raise CheckpointError(f"the weights do not fit the network at {', '.join(odd[:3])}; train or export them anew")
-    for name, variable in wanted.items():
+    for name, variable in variables.items():
         if tuple(variable.shape) != weights[name].shape:
             raise CheckpointError(
                 f"{name} has the shape {weights[name].shape}, the network needs {tuple(variable.shape)}; "

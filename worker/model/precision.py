@@ -55,12 +55,12 @@ def _seconds(precision: Precision, clock: Callable[[], float], in_a_row: int) ->
     """Of the fastest of a few rows of convolutions, after one that prepares them."""
     places = ops.full((_SCANS, _SIDE, _SIDE, _CHANNELS), 0.5, dtype=precision)
     kernel = ops.full((3, 3, _CHANNELS, _CHANNELS), 1 / (9 * _CHANNELS), dtype=precision)
-    taken = []
+    durations = []
     for _ in range(1 + _TIMES):
         began = clock()
         result = places
         for _ in range(in_a_row):
             result = ops.conv(result, kernel, padding="same")
         ops.convert_to_numpy(result[0, 0, 0])  # waits for the device
-        taken.append(clock() - began)
-    return min(taken[1:])
+        durations.append(clock() - began)
+    return min(durations[1:])

@@ -25,18 +25,18 @@ INTERRUPTED = 130  # as a shell gives it for SIGINT
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; 0 done, 2 wrong use, 130 stopped by Ctrl-C, with one line on standard error."""
-    given = _parser().parse_args(arguments)
-    if given.command in ENDLESS_COMMANDS and not given.steps and not given.minutes:
+    parsed = _parser().parse_args(arguments)
+    if parsed.command in ENDLESS_COMMANDS and not parsed.steps and not parsed.minutes:
         print("photochrom: neither --steps nor --minutes was given; training needs an end: give one", file=sys.stderr)
         return UsageError.exit_status
     # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # TensorFlow is loaded here, so that --help does without it.
-    name = COMMAND_MODULES[given.command]
+    name = COMMAND_MODULES[parsed.command]
     commands = import_module(f"worker.training.commands.{name}")
 
     try:
-        getattr(commands, name)(given)
+        getattr(commands, name)(parsed)
     except PhotochromError as error:
         print(f"photochrom: {error.message}", file=sys.stderr)
         return error.exit_status

@@ -9,13 +9,13 @@ from worker.training.errors import TrainingError
 from worker.training.fitting.loop import Schedule
 
 
-def read_cache(given: Namespace, folder: Path) -> PhotoCache:
+def read_cache(arguments: Namespace, folder: Path) -> PhotoCache:
     """The photos of `sources`, decoded in `folder`; as many are kept for choosing as `--keep` says, if there is one.
 
     Raises TrainingError as `build_cache`, and where no photo is left to train on.
     """
-    cache = build_cache(given.sources, folder)
-    kept = getattr(given, "keep", [])
+    cache = build_cache(arguments.sources, folder)
+    kept = getattr(arguments, "keep", [])
     cache = replace(cache, kept_one_in=numbers("--keep", kept, cache))
     if not len(cache.training):
         raise TrainingError(f"--keep {' '.join(kept)} leaves no photo to train on; keep one in two or fewer")
@@ -23,24 +23,24 @@ def read_cache(given: Namespace, folder: Path) -> PhotoCache:
     return cache
 
 
-def numbers(option: str, given: list[str], cache: PhotoCache) -> dict[str, int]:
+def numbers(option: str, arguments: list[str], cache: PhotoCache) -> dict[str, int]:
     """`FOLDER=NUMBER` as a mapping; raises TrainingError for another form or a folder that no photo is from."""
-    known = cache.by_folder()
+    folders = cache.by_folder()
     numbers = {}
-    for pair in given:
+    for pair in arguments:
         folder, _, number = pair.partition("=")
-        if folder not in known or not number.isdigit() or not int(number):
+        if folder not in folders or not number.isdigit() or not int(number):
             raise TrainingError(
                 f"{option} {pair!r} was given; expected FOLDER=NUMBER, a whole number from 1 on and one of the folders "
-                f"{', '.join(sorted(known))}"
+                f"{', '.join(sorted(folders))}"
             )
         numbers[folder] = int(number)
     return numbers
 
 
-def licences_of(given: list[str], cache: PhotoCache) -> dict[str, str]:
+def licences_of(arguments: list[str], cache: PhotoCache) -> dict[str, str]:
     """`FOLDER=LICENCE` as a mapping; raises TrainingError for a folder that no photo is from."""
-    pairs = dict(pair.partition("=")[::2] for pair in given)
+    pairs = dict(pair.partition("=")[::2] for pair in arguments)
     if odd := sorted(pairs.keys() - cache.by_folder().keys()):
         raise TrainingError(
             f"--licence names {', '.join(odd)}; expected FOLDER=LICENCE with one of the folders "
@@ -49,12 +49,12 @@ def licences_of(given: list[str], cache: PhotoCache) -> dict[str, str]:
     return pairs
 
 
-def schedule(given: Namespace) -> Schedule:
+def schedule(arguments: Namespace) -> Schedule:
     """How long and how fast."""
     return Schedule(
-        given.steps,
-        given.minutes,
-        given.learning_rate,
-        given.final_share,
-        validate_every_minutes=given.validate_every_minutes,
+        arguments.steps,
+        arguments.minutes,
+        arguments.learning_rate,
+        arguments.final_share,
+        validate_every_minutes=arguments.validate_every_minutes,
     )

@@ -41,19 +41,19 @@ FEATURES_ABOUT = {
 }
 
 
-def bundle(given: Namespace) -> None:
+def bundle(arguments: Namespace) -> None:
     """Runs the recipe's stages in `--work`; each goes on where it stopped; the checkpoint goes into WORK/checkpoint."""
-    recipe: Recipe = tomllib.loads(given.recipe.read_text(encoding="utf-8"))
-    tars = [given.photos / f"{name}.tar" for name in recipe["photos"]]
-    prepared = prepare(tars, given.lite2, recipe["views"], given.work)
-    fit_map(prepared, recipe, given.work / "map")
-    if given.until == "map":
+    recipe: Recipe = tomllib.loads(arguments.recipe.read_text(encoding="utf-8"))
+    tars = [arguments.photos / f"{name}.tar" for name in recipe["photos"]]
+    prepared = prepare(tars, arguments.lite2, recipe["views"], arguments.work)
+    fit_map(prepared, recipe, arguments.work / "map")
+    if arguments.until == "map":
         return
-    folded = fit_joined(prepared, recipe, given.work)
+    folded = fit_joined(prepared, recipe, arguments.work)
     card = write_bundle(
-        given.work / "checkpoint", folded, prepared, recipe, given.photos / recipe["sources"], given.work
+        arguments.work / "checkpoint", folded, prepared, recipe, arguments.photos / recipe["sources"], arguments.work
     )
-    print(f"checkpoint {card.id} written to {given.work / 'checkpoint'}")
+    print(f"checkpoint {card.id} written to {arguments.work / 'checkpoint'}")
 
 
 def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:
@@ -109,8 +109,8 @@ def write_bundle(
     start = checkpoint.bundled_checkpoint_path(recipe["start_from"])
     card = checkpoint.read_card(start)
     embeddings = {
-        name: TrainedEmbedding(load_embedding(name, start, card).layers, _without_files(about))
-        for name, about in card.embeddings.items()
+        name: TrainedEmbedding(load_embedding(name, start, card).layers, _without_files(description))
+        for name, description in card.embeddings.items()
     }
     training = {
         "data": _sources(sources, prepared.photos_by_source()),
@@ -137,8 +137,8 @@ def _only(options: dict[str, Any], config: type) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in names and not isinstance(value, list)}
 
 
-def _without_files(about: Any) -> dict[str, Any]:
-    return {name: value for name, value in about.items() if name != "files"}
+def _without_files(description: Any) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if name != "files"}
 
 
 def _sources(path: Path, photos: dict[str, int]) -> list[dict[str, Any]]:

@@ -14,28 +14,30 @@ from worker.training.errors import TrainingError
 from worker.training.fitting import cross_fit as expecting
 
 
-def cross_fit(given: Namespace) -> None:
+def cross_fit(arguments: Namespace) -> None:
     """Fits on folds of the photos and writes `--output`: names, and ab of each photo's centre square in cells."""
-    if given.output.is_dir():
-        raise TrainingError(f"--output {given.output} is a folder; expected a file's name, such as expected.npz")
-    if given.folds < 2 or given.epochs < 1:
-        raise TrainingError(f"--folds {given.folds} --epochs {given.epochs} was given; expected 2 and 1 at least")
-    folder = given.cache or given.output.parent / "photos"
-    cache = read_cache(given, folder)
+    if arguments.output.is_dir():
+        raise TrainingError(f"--output {arguments.output} is a folder; expected a file's name, such as expected.npz")
+    if arguments.folds < 2 or arguments.epochs < 1:
+        raise TrainingError(
+            f"--folds {arguments.folds} --epochs {arguments.epochs} was given; expected 2 and 1 at least"
+        )
+    folder = arguments.cache or arguments.output.parent / "photos"
+    cache = read_cache(arguments, folder)
     settings = expecting.Settings(
-        given.folds, given.epochs, seed=given.seed, weights=numbers("--weight", given.weight, cache)
+        arguments.folds, arguments.epochs, seed=arguments.seed, weights=numbers("--weight", arguments.weight, cache)
     )
-    places = expecting.Places(cache, _features(given, cache, folder))
+    places = expecting.Places(cache, _features(arguments, cache, folder))
     expected = expecting.expect(cache, places, settings, _say)
-    _write(given.output, cache, expected)
-    _say(f"{given.output} written; give it to photochrom train as --expected-colours, with the same --keep")
+    _write(arguments.output, cache, expected)
+    _say(f"{arguments.output} written; give it to photochrom train as --expected-colours, with the same --keep")
 
 
-def _features(given: Namespace, cache: PhotoCache, folder: Path) -> Features:
-    if given.features is not None:
-        return load_features(given.features, cache.names)
-    source = given.checkpoint or checkpoint.bundled_checkpoint_path()
-    embedding = load_embedding(given.embedding, source, checkpoint.verify(source))
+def _features(arguments: Namespace, cache: PhotoCache, folder: Path) -> Features:
+    if arguments.features is not None:
+        return load_features(arguments.features, cache.names)
+    source = arguments.checkpoint or checkpoint.bundled_checkpoint_path()
+    embedding = load_embedding(arguments.embedding, source, checkpoint.verify(source))
     return own_features(cache, embedding, folder, _say)
 
 

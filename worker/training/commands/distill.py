@@ -13,16 +13,16 @@ from worker.training.fitting.last_layer import refit_last_layer
 REFITTED_FILE = "refitted.weights.h5"  # what `distill` leaves for `export`; state.weights.h5 is for --resume
 
 
-def distill(given: Namespace) -> None:
+def distill(options: Namespace) -> None:
     """Trains the embedding; the state, the settings and the loss curves go into `--output`."""
-    cache = read_cache(given, given.cache or given.output / "photos")
+    cache = read_cache(options, options.cache or options.output / "photos")
     settings = distilling.Settings(
-        architecture=given.architecture, side_px=given.side_px, batch_size=given.batch_size, seed=given.seed,
-        mixed_precision=given.precision, schedule=schedule(given),
+        architecture=options.architecture, side_px=options.side_px, batch_size=options.batch_size, seed=options.seed,
+        mixed_precision=options.precision, schedule=schedule(options),
     )  # fmt: skip
-    teacher = load_logits(given.logits, cache.names)
-    _write_settings(given.output, cache, asdict(settings))
-    model, history = distilling.distill(cache, teacher, settings, given.output, given.start_from, given.resume)
-    loss_curves(given.output / "curves.png", history)
+    teacher = load_logits(options.logits, cache.names)
+    _write_settings(options.output, cache, asdict(settings))
+    model, history = distilling.distill(cache, teacher, settings, options.output, options.start_from, options.resume)
+    loss_curves(options.output / "curves.png", history)
     print(refit_last_layer(model, cache, teacher, settings.side_px), flush=True)
-    model.save_weights(given.output / REFITTED_FILE)
+    model.save_weights(options.output / REFITTED_FILE)

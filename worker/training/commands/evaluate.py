@@ -23,39 +23,39 @@ from worker.training.export.checkpoint import add_figures
 Figures = dict[str, dict[str, Any]]
 
 
-def evaluate(given: Namespace) -> None:
+def evaluate(arguments: Namespace) -> None:
     """Measures a checkpoint with its own embeddings, with stand-ins, with zeros and with other photos' embeddings."""
-    folder = given.checkpoint or bundled_checkpoint_path()
+    folder = arguments.checkpoint or bundled_checkpoint_path()
     card = checkpoint.verify(folder)
-    photos = measuring.load_photos(given.folder, given.limit)
-    known = measuring.baselines(photos, card.training_mean_ab)
-    best = checkpoint.head_of(card, given.head)
-    heads = [best] if given.head else [best, *(head for head in HEADS if head in card.heads and head != best)]
+    photos = measuring.load_photos(arguments.folder, arguments.limit)
+    baseline_scores = measuring.baselines(photos, card.training_mean_ab)
+    best = checkpoint.head_of(card, arguments.head)
+    heads = [best] if arguments.head else [best, *(head for head in HEADS if head in card.heads and head != best)]
     figures: Figures = {}
     results: dict[str, Floats] = {}
-    colorizer = Colorizer.load(folder, given.batch_size, given.embedding, best)
+    colorizer = Colorizer.load(folder, arguments.batch_size, arguments.embedding, best)
     encoded = colorizer.encode(photos.lightness)
-    for name, embeddings in _embeddings(given, photos, colorizer):
+    for name, embeddings in _embeddings(arguments, photos, colorizer):
         colours = colorizer.decode(encoded, embeddings)
         for head in heads:
             row = f"{head} head, embedding {name}"
-            figures[row] = measuring.evaluate(photos, colours.ab[head], colours.certainty, known)
+            figures[row] = measuring.evaluate(photos, colours.ab[head], colours.certainty, baseline_scores)
             print(measuring.table({row: figures[row]["model"]}).splitlines()[1], flush=True)
             if name not in ("others", "zeros"):
-                results[row] = colours.ab[head][_shown(given, photos)]
+                results[row] = colours.ab[head][_shown(arguments, photos)]
     plate = colorizer.predict_heads(measuring.plate_lightness(photos))
     for head in heads:
         row = f"{head} head, seen as by an orthochromatic plate"
-        figures[row] = measuring.evaluate(photos, plate.ab[head], plate.certainty, known)
+        figures[row] = measuring.evaluate(photos, plate.ab[head], plate.certainty, baseline_scores)
     _print_table(figures)
-    if given.json:
-        given.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        _write_csv(given.json.with_suffix(".csv"), photos.names, figures)
-    if given.sheet:
-        shown = _shown(given, photos)
-        contact_sheet(given.sheet, photos.lightness[shown], [*results.values(), photos.ab[shown]], columns=2)
-        print(f"{given.sheet}: grey; {'; '.join(results)}; the original")
-    if given.into_card:
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        _write_csv(arguments.json.with_suffix(".csv"), photos.names, figures)
+    if arguments.sheet:
+        shown = _shown(arguments, photos)
+        contact_sheet(arguments.sheet, photos.lightness[shown], [*results.values(), photos.ab[shown]], columns=2)
+        print(f"{arguments.sheet}: grey; {'; '.join(results)}; the original")
+    if arguments.into_card:
         add_figures(folder, card_figures(figures))
 
 
@@ -66,23 +66,23 @@ def card_figures(figures: Figures) -> dict[str, Any]:
     return {"photos": first["photos"], "grey baseline": first["grey"], "tint baseline": first["tint"], **models}
 
 
-def _embeddings(given: Namespace, photos: Photos, colorizer: Colorizer) -> Iterator[tuple[str, Floats]]:
+def _embeddings(arguments: Namespace, photos: Photos, colorizer: Colorizer) -> Iterator[tuple[str, Floats]]:
     """The embeddings to measure with, by name: those in earnest first."""
     yield colorizer.embedding, colorizer.embed(photos.lightness)
-    if not given.embedding:
+    if not arguments.embedding:
         for name in colorizer.card.embeddings:
             if name != colorizer.embedding:
-                folder = given.checkpoint or bundled_checkpoint_path()
+                folder = arguments.checkpoint or bundled_checkpoint_path()
                 yield name, Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)(photos.lightness)
-    for path in given.embedding_npz:
+    for path in arguments.embedding_npz:
         yield path.stem, measuring.embeddings_for(str(path), photos, colorizer)
     for name in ("others", "zeros"):
         yield name, measuring.embeddings_for(name, photos, colorizer)
 
 
-def _shown(given: Namespace, photos: Photos) -> Any:
+def _shown(arguments: Namespace, photos: Photos) -> Any:
     count = len(photos.names)
-    return np.linspace(0, count - 1, min(given.sheet_photos, count)).astype(int)
+    return np.linspace(0, count - 1, min(arguments.sheet_photos, count)).astype(int)
 
 
 def _print_table(figures: Figures) -> None:
@@ -99,5 +99,5 @@ def _write_csv(path: Path, names: list[str], figures: Figures) -> None:
         for source, values in figures.items():
             scores = values["per_photo"]
             for row, name in enumerate(names):
-                own = [scores["model"][column][row] for column in measuring.COLUMNS]
-                writer.writerow([name, source, *own, scores["grey"]["psnr"][row], scores["tint"]["psnr"][row]])
+                model_scores = [scores["model"][column][row] for column in measuring.COLUMNS]
+                writer.writerow([name, source, *model_scores, scores["grey"]["psnr"][row], scores["tint"]["psnr"][row]])

@@ -14,28 +14,28 @@ from worker.training.export.checkpoint import export as export_checkpoint
 from worker.training.fitting import distillation as distilling
 
 
-def export(given: Namespace) -> None:
+def export(options: Namespace) -> None:
     """Writes a checkpoint folder; each embedding is described in the JSON of `--about` under its name."""
-    about: dict[str, Any] = json.loads(given.about.read_text(encoding="utf-8"))
-    network = build_network(given.heads, size=None)
-    network.load_weights(given.fusion)
-    if given.heads != "paper":
-        take_back_rebalancing(network, bin_prior(open_cache(given.cache)))
+    description: dict[str, Any] = json.loads(options.about.read_text(encoding="utf-8"))
+    network = build_network(options.heads, size=None)
+    network.load_weights(options.fusion)
+    if options.heads != "paper":
+        take_back_rebalancing(network, bin_prior(open_cache(options.cache)))
     embeddings = {
-        name: _trained(name, weights, about["embeddings"][name])
-        for name, weights in (("inception_resnet_v2", given.embedding), ("compact", given.compact))
+        name: _trained(name, weights, description["embeddings"][name])
+        for name, weights in (("inception_resnet_v2", options.embedding), ("compact", options.compact))
         if weights is not None
     }
     card = export_checkpoint(
-        given.checkpoint, given.name, network, embeddings, about["training"], tuple(about["limits"]),
-        head=given.head, embedding=given.best, annealing_temperature=given.annealing_temperature,
+        options.checkpoint, options.name, network, embeddings, description["training"], tuple(description["limits"]),
+        head=options.head, embedding=options.best, annealing_temperature=options.annealing_temperature,
     )  # fmt: skip
-    print(f"checkpoint {card.id} written to {given.checkpoint}")
+    print(f"checkpoint {card.id} written to {options.checkpoint}")
 
 
-def _trained(name: str, weights: Path, about: dict[str, Any]) -> TrainedEmbedding:
+def _trained(name: str, weights: Path, description: dict[str, Any]) -> TrainedEmbedding:
     architecture = "compact" if name == "compact" else "inception_resnet_v2"
-    classifier = distilling.BUILDERS[architecture](about["input_px"])
+    classifier = distilling.BUILDERS[architecture](description["input_px"])
     classifier.load_weights(weights)
     folded = compact.fold(classifier) if architecture == "compact" else inception_resnet_v2.fold(classifier)
-    return TrainedEmbedding(folded, {"architecture": architecture, **about})
+    return TrainedEmbedding(folded, {"architecture": architecture, **description})

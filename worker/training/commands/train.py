@@ -14,31 +14,33 @@ from worker.training.export.run_outputs import _write_settings, base_embeddings,
 from worker.training.fitting import fusion as training
 
 
-def train(given: Namespace) -> None:
+def train(arguments: Namespace) -> None:
     """Trains the fusion network; state, settings, loss curves, contact sheet and a checkpoint go into `--output`."""
-    folder = given.cache or given.output / "photos"
-    cache = read_cache(given, folder)
+    folder = arguments.cache or arguments.output / "photos"
+    cache = read_cache(arguments, folder)
     settings = training.Settings(
-        side_px=given.side_px, batch_size=given.batch_size, zoom=Zoom(*given.zoom_px), head=given.head,
-        seed=given.seed, mixed_precision=given.precision, schedule=schedule(given),
-        weights=numbers("--weight", given.weight, cache),
+        side_px=arguments.side_px, batch_size=arguments.batch_size, zoom=Zoom(*arguments.zoom_px), head=arguments.head,
+        seed=arguments.seed, mixed_precision=arguments.precision, schedule=schedule(arguments),
+        weights=numbers("--weight", arguments.weight, cache),
     )  # fmt: skip
-    licences = licences_of(given.licence, cache)
-    embeddings = base_embeddings(given.embedding, given.checkpoint or bundled_checkpoint_path())
-    known = {path: load_logits(path, cache.names) for path in given.logits}
-    sources = [known[path] for path in given.logits]  # one that is named twice is met twice as often
+    licences = licences_of(arguments.licence, cache)
+    embeddings = base_embeddings(arguments.embedding, arguments.checkpoint or bundled_checkpoint_path())
+    logits_by_path = {path: load_logits(path, cache.names) for path in arguments.logits}
+    sources = [logits_by_path[path] for path in arguments.logits]  # one that is named twice is met twice as often
     if not sources:
         sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
-    unmet = [load_logits(path, cache.names) for path in given.unmet_logits]
-    expected = given.expected_colours and load_expected_colours(
-        given.expected_colours, cache.names, given.expected_share
+    unmet = [load_logits(path, cache.names) for path in arguments.unmet_logits]
+    expected = arguments.expected_colours and load_expected_colours(
+        arguments.expected_colours, cache.names, arguments.expected_share
     )
-    beside = {"expected_share": given.expected_share if expected else 0.0, "kept_one_in": dict(cache.kept_one_in)}
-    _write_settings(given.output, cache, asdict(settings) | beside)
+    choices = {"expected_share": arguments.expected_share if expected else 0.0, "kept_one_in": dict(cache.kept_one_in)}
+    _write_settings(arguments.output, cache, asdict(settings) | choices)
     model, history = training.train(
-        cache, sources, settings, given.output, given.start_from, given.resume, unmet, expected
+        cache, sources, settings, arguments.output, arguments.start_from, arguments.resume, unmet, expected
     )
-    loss_curves(given.output / "curves.png", history)
-    card = write_checkpoint(given.output / "checkpoint", model, embeddings, given.output, licences)
-    write_sheet(given.output / "contact.png", given.output / "checkpoint", cache)
-    print(f"checkpoint {card.id} written to {given.output / 'checkpoint'}; look at {given.output / 'contact.png'}")
+    loss_curves(arguments.output / "curves.png", history)
+    card = write_checkpoint(arguments.output / "checkpoint", model, embeddings, arguments.output, licences)
+    write_sheet(arguments.output / "contact.png", arguments.output / "checkpoint", cache)
+    print(
+        f"checkpoint {card.id} written to {arguments.output / 'checkpoint'}; look at {arguments.output / 'contact.png'}"
+    )

@@ -13,21 +13,24 @@ from worker.training.views.square_cache import open_square_cache
 PLATES = {"panchromatic": PANCHROMATIC, "orthochromatic": ORTHOCHROMATIC}
 
 
-def yardstick(given: Namespace) -> None:
+def yardstick(options: Namespace) -> None:
     """Prints a line for each head, plate and source, and the mean over sources; `--json` keeps the means."""
-    cache = open_square_cache(given.work / "squares")
+    cache = open_square_cache(options.work / "squares")
     colorizer = Colorizer.load(
-        given.checkpoint or bundled_checkpoint_path(), given.batch_size, given.embedding, precision=given.precision
+        options.checkpoint or bundled_checkpoint_path(),
+        options.batch_size,
+        options.embedding,
+        precision=options.precision,
     )
     means = {}
-    for plate in given.plates:
-        for head, figures in yardstick_photos.measure(colorizer, cache, PLATES[plate], given.photos).items():
+    for plate in options.plates:
+        for head, figures in yardstick_photos.measure(colorizer, cache, PLATES[plate], options.photos).items():
             for name, of_source in figures.items():
                 print(f"{head} head, {plate}, {name}: {_line(of_source)}", flush=True)
             means[f"{head} head, {plate}"] = yardstick_photos.means(figures)
             print(f"{head} head, {plate}, the mean over sources: {means[f'{head} head, {plate}']}", flush=True)
-    if given.json:
-        given.json.write_text(json.dumps(means, indent=1) + "\n", encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(means, indent=1) + "\n", encoding="utf-8")
 
 
 def _line(figures: SourceFigures) -> str:

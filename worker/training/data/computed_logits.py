@@ -28,8 +28,8 @@ def own_logits(cache: PhotoCache, embedding: Embedding, folder: Path, say: Calla
     logits = np.empty((len(cache.names), CLASSES), np.float16)
     for start in range(0, len(logits), PHOTOS_AT_ONCE):
         rows = range(start, min(start + PHOTOS_AT_ONCE, len(logits)))
-        given = embed(np.stack([square_lab(cache.photo(row), SHORT_SIDE_PX)[..., 0] for row in rows]))
-        logits[start : start + len(rows)] = 2 * np.log(np.maximum(given, LEAST))
+        embeddings = embed(np.stack([square_lab(cache.photo(row), SHORT_SIDE_PX)[..., 0] for row in rows]))
+        logits[start : start + len(rows)] = 2 * np.log(np.maximum(embeddings, LEAST))
         say(f"embedding {embedding.name}: {start + len(rows)} of {len(logits)} photos")
     try:
         new = path.with_name(f"new-{path.name}")

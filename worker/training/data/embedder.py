@@ -24,8 +24,8 @@ class Embedder:
         """L* (n, side, side), 0..100 -> square roots of class probabilities (n, 1000), 0..1."""
         parts = []
         for start in range(0, len(lightness), BATCH):
-            some = lightness[start : start + BATCH]
+            part = lightness[start : start + BATCH]
             batch = np.zeros(self._shape, np.float32)
-            batch[: len(some), ..., 0] = some
-            parts.append(self._embed(tf.constant(batch)).numpy()[: len(some)])
+            batch[: len(part), ..., 0] = part
+            parts.append(self._embed(tf.constant(batch)).numpy()[: len(part)])
         return np.concatenate(parts)

@@ -37,10 +37,10 @@ class ExpectedColours:
         whole = np.clip(np.rint(ab + MIDDLE), 0, 255).astype(np.uint8)
         return np.dstack([whole, np.zeros_like(whole[..., 0])])
 
-    def drawn(self, own: Floats, painted: Pixels) -> Floats:
+    def drawn(self, photo_ab: Floats, painted: Pixels) -> Floats:
         """A crop's own a, b / 128 (side, side, 2), drawn towards the same crop of what `paint` gave."""
         expected = (painted[..., :2].astype(np.float32) - np.float32(MIDDLE)) / np.float32(AB_SCALE)
-        return np.asarray((1 - self.share) * own + self.share * expected, np.float32)
+        return np.asarray((1 - self.share) * photo_ab + self.share * expected, np.float32)
 
 
 def load_expected_colours(path: Path, names: Iterable[str], share: float = SHARE) -> ExpectedColours:

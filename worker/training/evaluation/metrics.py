@@ -10,7 +10,7 @@ from worker.colour.lab import lab_to_rgb
 Floats = NDArray[np.float32]
 
 
-def score(lightness: Floats, wanted: Floats, given: Floats) -> dict[str, float]:
+def score(lightness: Floats, truth: Floats, result_ab: Floats) -> dict[str, float]:
     """One photo: L* (side, side), the original's a*, b* and the result's, (side, side, 2), CIE units.
 
     - `error`: sum of squared differences of a*, b*, for R2;
@@ -18,11 +18,11 @@ def score(lightness: Floats, wanted: Floats, given: Floats) -> dict[str, float]:
     - `ciede2000`: mean colour difference (Sharma et al. 2005), by scikit-image;
     - `colourfulness` (Hasler and Suesstrunk 2003) of the result, on the 0..255 scale.
     """
-    original = np.concatenate([lightness[..., None], wanted], axis=-1)
-    result = np.concatenate([lightness[..., None], given], axis=-1)
+    original = np.concatenate([lightness[..., None], truth], axis=-1)
+    result = np.concatenate([lightness[..., None], result_ab], axis=-1)
     original_rgb, result_rgb = _as_stored(original), _as_stored(result)
     return {
-        "error": float(np.square(wanted - given, dtype=np.float64).sum()),
+        "error": float(np.square(truth - result_ab, dtype=np.float64).sum()),
         "psnr": float(peak_signal_noise_ratio(original_rgb, result_rgb, data_range=1.0)),
         "ssim": float(structural_similarity(original_rgb, result_rgb, channel_axis=-1, data_range=1.0)),
         "ciede2000": float(deltaE_ciede2000(original, result).mean()),

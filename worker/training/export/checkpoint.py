@@ -73,8 +73,8 @@ def export_weights(
     for. A checkpoint already there is replaced whole, at the end.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as made:
-        new = Path(made) / "new"
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
+        new = Path(scratch) / "new"
         new.mkdir()
         shards = {key: weights.write_embedding(new, key, one.layers) for key, one in embeddings.items()}
         feature_files = weights.write_features(new, features.layers) if features else []
@@ -98,16 +98,16 @@ def export_weights(
             features={**features.about, "input_px": FEATURES_PX, "files": feature_files} if features else None,
         )
         checkpoint.write_card(new, card)
-        _swap(new, folder, Path(made) / "old")
+        _swap(new, folder, Path(scratch) / "old")
     return card
 
 
 def add_figures(folder: Path, figures: Mapping[str, Any]) -> checkpoint.Card:
     """Writes what `evaluate` measured into the card; the weights, and so the id, stay."""
     card = replace(checkpoint.verify(folder), figures=dict(figures))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".card-") as made:
-        checkpoint.write_card(Path(made), card)
-        (Path(made) / checkpoint.CARD_FILE).replace(folder / checkpoint.CARD_FILE)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".card-") as scratch:
+        checkpoint.write_card(Path(scratch), card)
+        (Path(scratch) / checkpoint.CARD_FILE).replace(folder / checkpoint.CARD_FILE)
     return card
 
 

@@ -99,12 +99,12 @@ class Agreement:
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
         """Cross-entropy (nats) and the share of photos whose first guess is among the teacher's first five."""
-        given = probabilities(predict_logits(model, self._images))
-        entropy = -(self._wanted * np.log(given + 1e-9)).sum(1).mean()
+        result = probabilities(predict_logits(model, self._images))
+        entropy = -(self._wanted * np.log(result + 1e-9)).sum(1).mean()
         five = np.argsort(-self._wanted, axis=1)[:, :5]
         return {
             "cross_entropy": round(float(entropy), 4),
-            "in_first_five": round(float((given.argmax(1)[:, None] == five).any(1).mean()), 4),
+            "in_first_five": round(float((result.argmax(1)[:, None] == five).any(1).mean()), 4),
         }
 
 
@@ -138,9 +138,9 @@ def _start_at_the_mean(model: keras.Model, teacher: Logits) -> None:
 def _divergence(temperature: float) -> Any:
     """Cross-entropy of the softened probabilities, x temperature squared, so that the gradient keeps its size."""
 
-    def loss(wanted: Any, given: Any) -> Any:
-        target = ops.softmax(ops.cast(wanted, "float32") / temperature)
-        found = ops.log_softmax(ops.cast(given, "float32") / temperature)
-        return -(temperature**2) * ops.mean(ops.sum(target * found, axis=-1))
+    def loss(targets: Any, result: Any) -> Any:
+        target = ops.softmax(ops.cast(targets, "float32") / temperature)
+        measured = ops.log_softmax(ops.cast(result, "float32") / temperature)
+        return -(temperature**2) * ops.mean(ops.sum(target * measured, axis=-1))
 
     return loss

@@ -37,18 +37,18 @@ def refit_last_layer(model: keras.Model, cache: PhotoCache, teacher: Logits, sid
     train, hold = (_features(pooled, cache, rows, side_px) for rows in (cache.training, cache.validation))
     mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-3
     train, hold = (train - mean) / spread, (hold - mean) / spread
-    wanted = teacher[cache.training].astype(np.float32)
-    wanted -= wanted.mean(axis=1, keepdims=True)
+    targets = teacher[cache.training].astype(np.float32)
+    targets -= targets.mean(axis=1, keepdims=True)
     target = probabilities(teacher[cache.validation])
     last = model.get_layer("predictions")
     kernel, bias = (np.asarray(value, np.float32) for value in last.get_weights())
     before = cross_entropy(target, (hold * spread + mean) @ kernel + bias)
-    level = wanted.mean(axis=0)
-    tried = [(_ridge(train, wanted - level, strength), strength) for strength in STRENGTHS]
+    level = targets.mean(axis=0)
+    tried = [(_ridge(train, targets - level, strength), strength) for strength in STRENGTHS]
     after, temperature, solved, strength = min(
         ((cross_entropy(target, (hold @ solved + level) / t), t, solved, strength)
          for solved, strength in tried for t in TEMPERATURES),
-        key=lambda found: found[0],
+        key=lambda refitted: refitted[0],
     )  # fmt: skip
     if after < before:
         scaled = solved / spread[:, None] / temperature
@@ -56,14 +56,14 @@ def refit_last_layer(model: keras.Model, cache: PhotoCache, teacher: Logits, sid
     return Refit(strength, temperature, before, after)
 
 
-def cross_entropy(wanted: Floats, logits: Floats) -> float:
+def cross_entropy(targets: Floats, logits: Floats) -> float:
     """Mean over photos, nats: wanted probabilities (n, 1000) against logits (n, 1000)."""
-    return float(-(wanted * np.log(probabilities(logits) + 1e-9)).sum(axis=1).mean())
+    return float(-(targets * np.log(probabilities(logits) + 1e-9)).sum(axis=1).mean())
 
 
-def _ridge(features: Floats, wanted: Floats, strength: float) -> Floats:
+def _ridge(features: Floats, targets: Floats, strength: float) -> Floats:
     gram = features.T @ features + strength * np.eye(features.shape[1], dtype=np.float32)
-    return np.asarray(np.linalg.solve(gram, features.T @ wanted), np.float32)
+    return np.asarray(np.linalg.solve(gram, features.T @ targets), np.float32)
 
 
 def _features(pooled: keras.Model, cache: PhotoCache, rows: Sequence[int] | NDArray[np.intp], side_px: int) -> Floats:

@@ -125,7 +125,7 @@ def _progress_line(step: int, losses: list[float], progress: float, minutes: flo
 
 def _ahead(make_batch: Callable[[int], Batch], first: int) -> Iterator[Batch]:
     """Batches from step `first` on, made a few ahead by a thread; OpenCV works outside the GIL."""
-    made: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=4)
+    ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=4)
     over = threading.Event()
 
     def work() -> None:
@@ -135,20 +135,20 @@ def _ahead(make_batch: Callable[[int], Batch], first: int) -> Iterator[Batch]:
                 batch: Batch | BaseException = make_batch(step)
             except BaseException as error:  # handed to the caller, who waits for a batch
                 batch = error
-            made.put(batch)
+            ready.put(batch)
             step += 1
 
     threading.Thread(target=work, daemon=True).start()
     try:
         while True:
-            batch = made.get()
+            batch = ready.get()
             if isinstance(batch, BaseException):
                 raise batch
             yield batch
     finally:
         over.set()
-        while not made.empty():
-            made.get_nowait()
+        while not ready.empty():
+            ready.get_nowait()
 
 
 def _save(model: keras.Model, folder: Path, history: list[dict[str, float]]) -> None:

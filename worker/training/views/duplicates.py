@@ -29,9 +29,9 @@ def fingerprints(cache: SquareCache) -> Floats:
     return np.stack([fingerprint(cache.pixels[row], cache.boxes[row]) for row in range(len(cache.names))])
 
 
-def shows_any(photos: Floats, others: Floats) -> NDArray[np.bool_]:
+def shows_any(photos: Floats, other_photos: Floats) -> NDArray[np.bool_]:
     """Which of the photos (n,), by fingerprints (n, 256), show the same as one of the others (m, 256)."""
-    mirrored = others.reshape(-1, SMALL_PX, SMALL_PX)[:, :, ::-1].reshape(-1, SMALL_PX**2)
-    both = np.concatenate([others, mirrored]).T
+    mirrored = other_photos.reshape(-1, SMALL_PX, SMALL_PX)[:, :, ::-1].reshape(-1, SMALL_PX**2)
+    both = np.concatenate([other_photos, mirrored]).T
     parts = [(photos[k : k + BLOCK] @ both).max(1) > SAME_CORRELATION for k in range(0, len(photos), BLOCK)]
     return np.concatenate(parts)

@@ -71,9 +71,9 @@ class JoinedBatches:
 
     def _embeddings(self, coarse: Any, rng: np.random.Generator) -> Floats:
         logits = np.asarray(self._class_logits(coarse), np.float16)
-        known = rng.random(len(logits)) >= self._config.without_embedding
+        has_embedding = rng.random(len(logits)) >= self._config.without_embedding
         return np.stack([
-            varied([logits], row, rng) if known[row] else np.zeros(EMBEDDING_CLASSES, np.float32)
+            varied([logits], row, rng) if has_embedding[row] else np.zeros(EMBEDDING_CLASSES, np.float32)
             for row in range(len(logits))
         ])  # fmt: skip
 

@@ -75,8 +75,8 @@ def letterbox(photo: Pixels, side_px: int) -> tuple[Pixels, tuple[int, int, int,
     scale = side_px / max(height, width)
     inner_width, inner_height = max(1, round(width * scale)), max(1, round(height * scale))
     left, top = (side_px - inner_width) // 2, (side_px - inner_height) // 2
-    how = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
-    fitted = cv2.resize(photo, (inner_width, inner_height), interpolation=how)
+    interpolation = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA
+    fitted = cv2.resize(photo, (inner_width, inner_height), interpolation=interpolation)
     below, right = side_px - top - inner_height, side_px - left - inner_width
     square = cv2.copyMakeBorder(fitted, top, below, left, right, cv2.BORDER_REFLECT)
     return np.asarray(square, np.uint8), (left, top, inner_width, inner_height)
@@ -87,11 +87,11 @@ def _fill(tars: Sequence[Path], folder: Path, side_px: int, made_of: list[str]) 
     names, boxes = [], []
     with (folder / PIXELS_FILE).open("wb") as file, ThreadPoolExecutor(THREADS) as pool:
         for batch in _batches(tars):
-            for name, made in zip((name for name, _ in batch), pool.map(_square(side_px), batch), strict=True):
-                if made is not None:
+            for name, square in zip((name for name, _ in batch), pool.map(_square(side_px), batch), strict=True):
+                if square is not None:
                     names.append(name)
-                    boxes.append(made[1])
-                    file.write(made[0].tobytes())
+                    boxes.append(square[1])
+                    file.write(square[0].tobytes())
     if not names:
         raise TrainingError(f"{', '.join(made_of)} hold no photo that can be read; give tars of colour photos")
     np.savez(
