@@ -23,21 +23,23 @@ from db.models.base import Base, BigKey, UtcDateTime, one_of
 
 class JobState:
     SUBMITTING = "submitting"  # its scans are still being listed; nothing is dispatched yet
+    SAMPLED = "sampled"  # a few of its scans are coloured in several ways; a person approves one, or rejects the job
     RUNNING = "running"  # its chunks are dispatched in priority order
     PAUSED = "paused"  # nothing new is dispatched; what is leased is finished
     COMPLETED = "completed"  # every scan is done, failed or skipped
     ABORTED = "aborted"  # more of its scans failed than its submitter allowed; `retry` goes on
     CANCELLED = "cancelled"  # a person stopped it; what was done stays done
-    ALL = (SUBMITTING, RUNNING, PAUSED, COMPLETED, ABORTED, CANCELLED)
+    ALL = (SUBMITTING, SAMPLED, RUNNING, PAUSED, COMPLETED, ABORTED, CANCELLED)
     ENDED = (COMPLETED, ABORTED, CANCELLED)
     # From which states each one may follow. A test drives the whole system at random and holds it to these.
     AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
         SUBMITTING: (),
-        RUNNING: (SUBMITTING, PAUSED, COMPLETED, ABORTED),  # from the last two by `retry`
+        SAMPLED: (SUBMITTING,),
+        RUNNING: (SUBMITTING, SAMPLED, PAUSED, COMPLETED, ABORTED),  # from the last two by `retry`
         PAUSED: (RUNNING,),
         COMPLETED: (RUNNING, PAUSED),  # what was leased at a pause may have been the last
         ABORTED: (RUNNING, PAUSED),
-        CANCELLED: (SUBMITTING, RUNNING, PAUSED),
+        CANCELLED: (SUBMITTING, SAMPLED, RUNNING, PAUSED),
     }
 
 

@@ -24,6 +24,8 @@ COMMANDS = {
     "scans": CommandEntry(
         JOBS, "jobs.scans", "List the scans of a job and the result of each; or one scan over all jobs."
     ),
+    "approve": CommandEntry(JOBS, "jobs.sample", "Colour the rest of a sampled job, with one of the choices."),
+    "reject": CommandEntry(JOBS, "jobs.sample", "End a sampled job: nothing but its sample is coloured."),
     "pause": CommandEntry(JOBS, "jobs.control", "Pause a job: scans in progress are finished, no others are started."),
     "resume": CommandEntry(JOBS, "jobs.control", "Continue a paused job."),
     "cancel": CommandEntry(JOBS, "jobs.control", "Cancel a job for good: finished outputs stay, no others are made."),

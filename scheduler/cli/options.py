@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from scheduler.submission.request import COLOUR_SCANS
+from scheduler.submission.sampling import MOST_SCANS
 from worker.inference.colour_options import HEADS, LARGEST_SATURATION
 from worker.scans.format_names import COMPRESSIONS, FORMATS
 
@@ -39,6 +40,11 @@ def row_number(expectation: str) -> Callable[[str], int]:
 job_number = row_number("the number of a job, as photochrom status lists them")
 JobId = Annotated[int, typer.Argument(metavar="JOB", parser=job_number, help="The job's number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Sample = Annotated[
+    int | None, typer.Option(min=1, max=MOST_SCANS, help="Colour so many scans first, and wait until you have chosen.")
+]
+Heads = Annotated[str | None, typer.Option(metavar="HEAD,HEAD", help="Heads to try on the sample: paper,vivid.")]
+Saturations = Annotated[str | None, typer.Option(metavar="N,N", help="Saturations to try on it, such as 1.0,1.3.")]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of scans, or s3://bucket/prefix.")]

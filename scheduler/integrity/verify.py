@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from db.models.jobs import Job, Scan, ScanState
 from db.queries.jobs import lifecycle
+from db.queries.jobs.samples import SAMPLES
 from db.queries.reports.reviews import REDONE
 from db.queries.scans import records
 from db.session import read_scope
@@ -79,7 +80,7 @@ class Verifier:
             with read_scope(self._engine) as session:
                 known = records.outputs_at(session, job.destination, some)
             expected = {*known, *(TAG_FILES if job.options.get("bag") else ())}
-            strange = (key for key in some if key not in expected and not key.startswith((REPORTS, REDONE)))
+            strange = (key for key in some if key not in expected and not key.startswith((REPORTS, REDONE, SAMPLES)))
             yield from (Difference("output", "extra", key) for key in strange)
 
 

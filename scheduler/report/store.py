@@ -6,13 +6,14 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.models.jobs import Job
-from db.queries.jobs import lifecycle
-from db.session import read_scope
+from db.models.jobs import Job, JobState
+from db.queries.jobs import lifecycle, samples
+from db.session import read_scope, session_scope
 from scheduler.report import REPORTS
 from scheduler.report.build import build_report
 from scheduler.report.facts import settings_facts
 from scheduler.report.page import render_report
+from scheduler.report.sample import sample_page
 from worker.settings.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
 
@@ -26,6 +27,9 @@ def write_report(engine: Engine, job_id: int, path: Path, *, s3: S3Options, sett
     """One HTML file at `path`; raises UsageError when there is no such job."""
     with read_scope(engine) as session:
         job = lifecycle.get(session, job_id)
+        if job.state == JobState.SAMPLED:
+            path.write_text(sample_page(session, job, s3), encoding="utf-8")
+            return
         source, destination = (open_storage(parse_location(uri), s3=s3) for uri in (job.source, job.destination))
         facts = settings_facts(settings)
         data = build_report(session, job_id, source, destination, now=database_now(session), settings=facts)
@@ -45,4 +49,23 @@ def store_report(engine: Engine, job_id: int, settings: Settings) -> str:
         path = Path(folder, "report.html")
         write_report(engine, job_id, path, s3=settings.s3_options, settings=settings)
         destination.store(path, key, content_type="text/html; charset=utf-8")
+    if (job.selection or {}).get("sample_of"):
+        _store_sample_report(engine, job.selection["sample_of"], settings)  # type: ignore[index]  # it has one
     return key
+
+
+def _store_sample_report(engine: Engine, job_id: int, settings: Settings) -> None:
+    """Once every choice of a waiting job's sample is coloured; nothing before, and nothing once somebody has chosen."""
+    with read_scope(engine) as session:
+        job = session.get(Job, job_id)
+        tried = samples.of_job(session, job_id)
+        if job is None or job.state != JobState.SAMPLED or not all(progress.ended for progress in tried):
+            return
+    key = f"{REPORTS}{job.created_at:%Y-%m-%d}-job-{job.id}-sample.html"
+    destination = open_storage(parse_location(job.destination), s3=settings.s3_options)
+    with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder:
+        path = Path(folder, "report.html")
+        write_report(engine, job_id, path, s3=settings.s3_options, settings=settings)
+        destination.store(path, key, content_type="text/html; charset=utf-8")
+    with session_scope(engine) as session:
+        lifecycle.get(session, job_id).report_key = key

@@ -1,10 +1,11 @@
 """What a person asks to be submitted, and what came of it."""
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from db.queries.pool.throughput import Pace
+from scheduler.submission.sampling import SampleRequest
 from scheduler.text import counted
 from worker.errors import UsageError
 from worker.inference.colour_options import ColourOptions
@@ -42,6 +43,7 @@ class Submission:
     head: str | None = None  # these three: see worker.inference.colour_options; None leaves it to the worker
     embedding: str | None = None
     saturation: float | None = None
+    sample: SampleRequest | None = None  # colour these first, and wait until a person has chosen
 
     def __post_init__(self) -> None:
         if self.colour_scans not in COLOUR_SCANS:
@@ -128,6 +130,7 @@ class Submitted:
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
     resumed: bool = False  # an earlier submit was stopped on the way, and this one went on with its job
     dry_run: bool = False
+    samples: list[int] = field(default_factory=list)  # the jobs that colour a sample first, one for each choice
     pace: Pace | None = None  # for a dry run: what was measured before, if anything was
     hours: tuple[float, float] | None = None  # at that pace, by the number of scans and by bytes; the smaller first
 
@@ -144,7 +147,14 @@ class Submitted:
         left_out = f", {self.present} left out that are done already" if self.present else ""
         others = f", {counted(self.others, 'other file')} passed over" if self.others else ""
         found = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{left_out}{others}"
-        return f"{self._beginning()} {found}{self._estimate() if self.dry_run else ''}"
+        return f"{self._beginning()} {found}{self._estimate() if self.dry_run else ''}{self._sample()}"
+
+    def _sample(self) -> str:
+        if not self.samples:
+            return ""
+        job, numbers = self.job_id, ", ".join(str(number) for number in self.samples)
+        jobs = f"job {numbers} colours" if len(self.samples) == 1 else f"jobs {numbers} colour"
+        return f"; {jobs} a sample first: photochrom report {job} shows it, photochrom approve {job} goes on"
 
     def _beginning(self) -> str:
         if self.dry_run:

@@ -19,6 +19,7 @@ from scheduler.submission.existing_outputs import Present
 from scheduler.submission.lister import PAGE_SCANS, Lister
 from scheduler.submission.manifest_file import manifest_version
 from scheduler.submission.request import Submission, Submitted, covers, same_options
+from scheduler.submission.sampling import begin_sample
 from scheduler.text import counted
 from worker.errors import PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key
@@ -173,7 +174,10 @@ class Submitter:
         if submitted.scans:
             with session_scope(self._engine) as session:
                 allowed = asked.failures_allowed(submitted.scans)
-                submissions.start(session, listing, other_count=submitted.others, max_failures=allowed)
+                state = JobState.SAMPLED if asked.sample else JobState.RUNNING
+                submissions.start(session, listing, other_count=submitted.others, max_failures=allowed, state=state)
+                if asked.sample:
+                    submitted.samples = begin_sample(session, listing.job_id, asked.sample)
 
     def _insert(
         self, destination: Storage, listing: Listing, page: Sequence[NewScan], position: dict[str, Any]

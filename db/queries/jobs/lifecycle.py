@@ -136,12 +136,22 @@ def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_
     session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(scans)))
 
 
-def start(session: Session, job_id: int, *, other_count: int, max_failures: int | None = None) -> None:
-    """The listing is complete: let the dispatcher see the job. Raises UsageError when it was cancelled meanwhile."""
+def start(
+    session: Session,
+    job_id: int,
+    *,
+    other_count: int,
+    max_failures: int | None = None,
+    state: str = JobState.RUNNING,
+) -> None:
+    """The listing is complete: let the dispatcher see the job, or let it wait as SAMPLED.
+
+    Raises UsageError when it was cancelled meanwhile.
+    """
     started = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
-        .values(state=JobState.RUNNING, other_count=other_count, max_failures=max_failures)
+        .values(state=state, other_count=other_count, max_failures=max_failures)
         .returning(Job.id)
     ).all()
     if not started:

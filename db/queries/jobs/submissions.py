@@ -71,10 +71,12 @@ def _lost(session: Session, job_id: int) -> str:
     return f"job {job_id} is submitted by another process now, which goes on where this one was; leave it to that one"
 
 
-def start(session: Session, listing: Listing, *, other_count: int, max_failures: int | None) -> None:
-    """The listing is complete: let the dispatcher see the job. Raises UsageError as `advance`."""
+def start(
+    session: Session, listing: Listing, *, other_count: int, max_failures: int | None, state: str = JobState.RUNNING
+) -> None:
+    """The listing is complete: see lifecycle.start. Raises UsageError as `advance`."""
     advance(session, listing, None)
-    lifecycle.start(session, listing.job_id, other_count=other_count, max_failures=max_failures)
+    lifecycle.start(session, listing.job_id, other_count=other_count, max_failures=max_failures, state=state)
 
 
 def remove(session: Session, listing: Listing) -> None:

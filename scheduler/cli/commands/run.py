@@ -7,12 +7,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from db.queries.jobs import samples
 from db.queries.jobs.lifecycle import Progress
+from db.session import read_scope
 from scheduler.cli import options as shared
 from scheduler.cli.display.columns import printable
 from scheduler.cli.display.live import follow
 from scheduler.integrity.bag import Sealer, seal_last
-from scheduler.report.store import store_report
+from scheduler.report.store import store_report, write_report
 from scheduler.standalone.folder_run import (
     LOCK,
     STATE_FOLDER,
@@ -23,6 +25,7 @@ from scheduler.standalone.folder_run import (
 )
 from scheduler.standalone.system import System, only_one
 from scheduler.submission.checkpoints import check_colours
+from scheduler.submission.sampling import parse_sample
 from scheduler.submission.submitter import Submission
 from scheduler.text import counted
 from worker.settings.settings import Settings, load_settings
@@ -41,15 +44,20 @@ def run(
         Path | None,
         typer.Option(help="Folder of the job database and the logs; default: .photochrom in the output folder."),
     ] = None,
+    sample: shared.Sample = None,
+    heads: shared.Heads = None,
+    saturations: shared.Saturations = None,
     *,
     options: dict[str, Any],
 ) -> None:
     """Colourize a folder of scans into another folder, on this machine alone.
 
-    Run it again to continue after a stop, or for new scans: it does only what is missing.
+    Run it again to continue after a stop, or for new scans: it does only what is missing. With --sample it colours a
+    few scans in each way and stops; then run it again with the --head and --saturation that you have chosen.
     """
     settings = load_settings()
-    submission = Submission(folder, output_folder, missing_only=True, **options)
+    tried = parse_sample(sample, heads, saturations)
+    submission = Submission(folder, output_folder, missing_only=True, sample=tried, **options)
     output = check_folders(submission, settings.s3_options)
     check_checkpoint(settings)
     check_colours(settings, head=submission.head, embedding=submission.embedding)
@@ -69,12 +77,28 @@ def _colourize(system: System, submission: Submission, settings: Settings, outpu
             console.print(Text(seal_last(system.engine, settings.s3_options).sentence()))
         return 0
     system.start_processes()
+    if submission.sample:
+        return _follow_sample(system, job_id, settings, output, console)
     progress = follow(system.engine, job_id, console, check=system.check, trouble=system.trouble)
     report = output / store_report(system.engine, job_id, settings)
     _print_result(system, job_id, progress, report, submission, console)
     if submission.bag:
         console.print(Text(Sealer(system.engine, s3=settings.s3_options).seal(job_id).sentence()))
     return 1 if progress.failed else 0
+
+
+def _follow_sample(system: System, job_id: int, settings: Settings, output: Path, console: Console) -> int:
+    """Until every choice is coloured; 1 where scans of the sample failed."""
+    with read_scope(system.engine) as session:
+        tried = [progress.job.id for progress in samples.of_job(session, job_id)]
+    failed = 0
+    for sample_id in tried:
+        progress = follow(system.engine, sample_id, console, check=system.check, trouble=system.trouble)
+        failed += progress.failed
+    report = output / f"photochrom-sample-{job_id}.html"
+    write_report(system.engine, job_id, report, s3=settings.s3_options, settings=settings)
+    console.print(Text(f"sample: {report}; then run the same again with the --head and --saturation of your choice"))
+    return 1 if failed else 0
 
 
 def _print_result(

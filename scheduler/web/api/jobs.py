@@ -9,12 +9,13 @@ from db.queries.pages import jobs as job_pages
 from db.queries.pages.jobs import JobFilter
 from db.session import read_scope
 from scheduler.actions import jobs as actions
-from scheduler.actions import submissions
+from scheduler.actions import samples, submissions
 from scheduler.doctor.stalled_jobs import unserved
 from scheduler.rows import job_row
 from scheduler.submission.request import Submitted
 from scheduler.web.api.idempotency import IdempotencyHeader, answer_once
 from scheduler.web.api.schemas import (
+    ChoiceBody,
     JobOut,
     JobPage,
     PriorityBody,
@@ -100,6 +101,22 @@ def resume(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
 def cancel(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
     """For good; what is done stays done."""
     return _change(context, identity, job_id, "cancel")
+
+
+@router.post("/jobs/{job_id}/approve")
+def approve(context: TheContext, identity: Operator, job_id: Id, body: ChoiceBody) -> JobOut:
+    """Colour the rest of a sampled job, with one of the choices."""
+    context.job(identity, job_id)
+    samples.approve(context.engine, job_id, identity.actor, head=body.head, saturation=body.saturation)
+    return _job(context, job_id)
+
+
+@router.post("/jobs/{job_id}/reject")
+def reject(context: TheContext, identity: Operator, job_id: Id) -> JobOut:
+    """End a sampled job."""
+    context.job(identity, job_id)
+    samples.reject(context.engine, job_id, identity.actor)
+    return _job(context, job_id)
 
 
 @router.post("/jobs/{job_id}/retry")

@@ -11,6 +11,7 @@ from db.models.jobs import Scan
 from db.models.pool import Worker
 from db.models.schedules import Firing, Schedule
 from scheduler.submission.request import Submission
+from scheduler.submission.sampling import MOST_SCANS, parse_sample
 from scheduler.web.parameters import Note, ScanId, Words
 from worker.inference.colour_options import LARGEST_SATURATION
 
@@ -105,13 +106,18 @@ class SubmissionBody(BaseModel):
     head: Literal["paper", "vivid"] | None = None
     embedding: Annotated[Words, Field(min_length=1, max_length=64)] | None = None
     saturation: Annotated[float, Field(ge=0, le=LARGEST_SATURATION, allow_inf_nan=False)] | None = None
+    sample: Annotated[int, Field(ge=1, le=MOST_SCANS)] | None = None
+    heads: Annotated[str, Field(pattern=r"^[a-z, ]{0,100}$")] | None = None
+    saturations: Annotated[str, Field(pattern=r"^[0-9., ]{0,100}$")] | None = None
     model_config = ConfigDict(extra="forbid")
 
     def submission(self) -> Submission:
         """Raises UsageError."""
-        names = set(SubmissionBody.model_fields)
+        names = set(SubmissionBody.model_fields) - {"sample", "heads", "saturations"}
         fields = {name: value for name, value in self.model_dump().items() if name in names}
-        return Submission(**{**fields, "include": tuple(self.include), "exclude": tuple(self.exclude)})
+        several = {"include": tuple(self.include), "exclude": tuple(self.exclude)}
+        sample = parse_sample(self.sample, self.heads, self.saturations)
+        return Submission(**{**fields, **several, "sample": sample})
 
 
 class SubmittedOut(BaseModel):
@@ -134,6 +140,14 @@ class SubmittedOut(BaseModel):
 class StateOut(BaseModel):
     job: int
     state: str
+
+
+class ChoiceBody(BaseModel):
+    """With what the rest of a sampled job is coloured; null: as the job's own options say."""
+
+    head: Literal["paper", "vivid"] | None = None
+    saturation: Annotated[float, Field(ge=0, le=LARGEST_SATURATION, allow_inf_nan=False)] | None = None
+    model_config = ConfigDict(extra="forbid")
 
 
 class RetryBody(BaseModel):

@@ -53,7 +53,7 @@ def show_scans(
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
         page = scan_pages.page(session, job_id, query.filter, query.actual_order, query.cursor, limit=PAGE_SCANS)
-        values = _head(session, context, job_id)
+        values = head_values(session, context, job_id)
         codes = [code for _, code, _ in values["problems"]]
     arguments = query.arguments()
     values |= {
@@ -70,18 +70,18 @@ def show_scans(
 
 
 @router.get("/jobs/{job_id}/head")
-def show_head(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
+def showhead_values(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
     """The part that is shown anew while the job goes on."""
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
-        return render(request, "job_head.html", _head(session, context, job_id))
+        return render(request, "job_head.html", head_values(session, context, job_id))
 
 
 @router.get("/jobs/{job_id}/failures")
 def show_failures(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
-        values = _head(session, context, job_id)
+        values = head_values(session, context, job_id)
         problems = [
             {"state": state, "code": code, "count": count, "example": job_pages.example(session, job_id, state, code)}
             for state, code, count in values["problems"]
@@ -93,7 +93,7 @@ def show_failures(request: Request, context: TheContext, identity: Viewer, job_i
 def show_details(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
-        values = _head(session, context, job_id)
+        values = head_values(session, context, job_id)
         entries = audit.of_job(session, job_id, limit=AUDIT_ROWS)
     return render(request, "job_details.html", {**values, "tab": "details", "entries": entries})
 
@@ -121,7 +121,7 @@ def download_csv(context: TheContext, identity: Viewer, job_id: Id) -> Response:
     return StreamingResponse(csv_of_scans(context.engine, job_id), media_type="text/csv", headers=headers)
 
 
-def _head(session: Any, context: Context, job_id: int) -> dict[str, Any]:
+def head_values(session: Any, context: Context, job_id: int) -> dict[str, Any]:
     progress = lifecycle.progress(session, job_id)
     return {
         "progress": progress,

@@ -17,7 +17,7 @@ from scheduler.web.rendering import render
 
 router = APIRouter()
 PAGE_JOBS = 25
-JobStateName = Literal["", "unended", "submitting", "running", "paused", "completed", "aborted", "cancelled"]
+JobStateName = Literal["", "unended", "submitting", "sampled", "running", "paused", "completed", "aborted", "cancelled"]
 
 
 @router.get("/")

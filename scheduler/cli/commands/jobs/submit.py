@@ -11,6 +11,7 @@ from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.job_tables import listing
 from scheduler.submission.checkpoints import check_colours
 from scheduler.submission.request import OVERWRITE, Submission
+from scheduler.submission.sampling import parse_sample
 from worker.settings.settings import load_settings
 
 app = typer.Typer()
@@ -29,12 +30,16 @@ def submit(
     overwrite: Annotated[
         str, typer.Option(help="Which existing outputs to make again.", **shared.choices(*OVERWRITE))
     ] = "always",
+    sample: shared.Sample = None,
+    heads: shared.Heads = None,
+    saturations: shared.Saturations = None,
     dry_run: Annotated[bool, typer.Option(help="Submit nothing: list, count and estimate the time.")] = False,
     json: shared.Json = False,
 ) -> None:
     """Submit a job: colourize every scan in SOURCE into DESTINATION."""
     settings = load_settings()
-    request = Submission(source, destination, name=name, missing_only=missing_only, overwrite=overwrite, **options)
+    what = {"name": name, "missing_only": missing_only, "overwrite": overwrite, **options}
+    request = Submission(source, destination, sample=parse_sample(sample, heads, saturations), **what)
     check_colours(settings, head=request.head, embedding=request.embedding)
     with listing(quiet=json) as progress:
         engine = open_database(settings)

@@ -1,0 +1,102 @@
+"""Jobs that colour a sample first: the few scans, in several ways, and the choice that releases the rest."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from db.errors import Conflict
+from db.models.jobs import Job, JobState, Scan
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan, Progress
+
+SAMPLES = "photochrom-samples/"  # within a destination: a folder for each job that began with a sample
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One way to colour: the options that differ, and a name for people, and for a folder."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+def spread(session: Session, job_id: int, count: int, *, scan_count: int, offset: float) -> list[Scan]:
+    """`count` of the job's scans, evenly over its folders, and in each over the sizes of its files.
+
+    offset: 0..1, where between two steps the first one lies; it comes from a seed. One pass, one folder in memory.
+    """
+    step = scan_count / min(count, scan_count)
+    wanted = {min(scan_count - 1, int((number + offset) * step)) for number in range(min(count, scan_count))}
+    chosen = [scan_id for place, scan_id in enumerate(_by_folder_and_size(session, job_id)) if place in wanted]
+    return list(session.scalars(select(Scan).where(Scan.id.in_(chosen)).order_by(Scan.id)))
+
+
+def _by_folder_and_size(session: Session, job_id: int) -> Iterator[int]:
+    rows = session.execute(
+        select(Scan.source_key, Scan.source_bytes, Scan.id)
+        .where(Scan.job_id == job_id)
+        .order_by(Scan.source_key, Scan.id)
+        .execution_options(yield_per=5_000)
+    )
+    for _, folder in groupby(rows, key=lambda row: row[0].rpartition("/")[0]):
+        yield from (row[2] for row in sorted(folder, key=lambda row: (row[1] or 0, row[2])))
+
+
+def add(
+    session: Session, job: Job, scans: Sequence[Scan], choices: Sequence[Choice], *, chunk_scans: int, now: datetime
+) -> list[int]:
+    """A job for each choice, over the same scans, into a folder of its own; their numbers."""
+    made = []
+    for choice in choices:
+        job_id = lifecycle.create(
+            session,
+            name=f"{job.name}, sample: {choice.name}",
+            source=job.source,
+            destination=f"{job.destination}/{SAMPLES}{job.id}/{choice.name.replace(' ', '-')}",
+            options={**job.options, **choice.options, "bag": False},
+            selection={"sample_of": job.id, "choice": choice.name, "chosen": dict(choice.options)},
+            priority=job.priority,
+            now=now,
+            submitted_by=job.submitted_by,
+        )
+        again = [NewScan(scan.source_key, scan.source_etag, scan.source_bytes, scan.output_key) for scan in scans]
+        lifecycle.add_scans(session, job_id, again, chunk_scans=chunk_scans)
+        lifecycle.start(session, job_id, other_count=0)
+        made.append(job_id)
+    return made
+
+
+def of_job(session: Session, job_id: int) -> list[Progress]:
+    """The jobs that colour its sample, in the order of the choices."""
+    ids = session.scalars(
+        select(Job.id).where(Job.selection["sample_of"].as_integer() == job_id).order_by(Job.id)
+    ).all()
+    return [lifecycle.progress(session, sample) for sample in ids]
+
+
+def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
+    """Let the dispatcher see the job, with these options. Raises NotFound; Conflict unless it waits for a choice."""
+    job = lifecycle.get(session, job_id)
+    changed = session.scalars(
+        update(Job)
+        .where(Job.id == job_id, Job.state == JobState.SAMPLED)
+        .values(state=JobState.RUNNING, options={**job.options, **options})
+        .returning(Job.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    if not changed:
+        raise Conflict(f"job {job_id} is {job.state}; only a job that was sampled can be approved")
+
+
+def scans_per_second(samples: Sequence[Progress]) -> float | None:
+    """Of all choices together, from the first scan's start to the last one's end; None while nothing has ended."""
+    begun = [sample.started_at for sample in samples if sample.started_at]
+    ended = [sample.job.finished_at for sample in samples if sample.job.finished_at]
+    seconds = (max(ended) - min(begun)).total_seconds() if begun and len(ended) == len(samples) else 0.0
+    scans = sum(sample.done + sample.failed for sample in samples)
+    return scans / seconds if seconds > 0 and scans else None

@@ -1,0 +1,33 @@
+"""Approve or reject a job that waits with its sample."""
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.errors import Conflict
+from db.models.jobs import JobState
+from db.queries.access import audit
+from db.queries.jobs import lifecycle, samples
+from db.session import session_scope
+from scheduler.actions.actor import Actor
+from scheduler.submission.sampling import chosen_options
+
+
+def approve(engine: Engine, job_id: int, actor: Actor, *, head: str | None, saturation: float | None) -> None:
+    """The rest is coloured, all with that choice. Raises NotFound, Conflict, UsageError."""
+    options = chosen_options(head, saturation)
+    with session_scope(engine) as session:
+        samples.approve(session, job_id, options)
+        audit.note(session, actor.name, actor.via, "approve", now=database_now(session), job_id=job_id, detail=options)
+
+
+def reject(engine: Engine, job_id: int, actor: Actor) -> None:
+    """The job ends, and what is left of its sample. Raises NotFound, Conflict."""
+    with session_scope(engine) as session:
+        now, job = database_now(session), lifecycle.get(session, job_id)
+        if job.state != JobState.SAMPLED:
+            raise Conflict(f"job {job_id} is {job.state}; only a job that was sampled can be rejected")
+        for sample in samples.of_job(session, job_id):
+            if not sample.ended:
+                lifecycle.change_state(session, sample.job.id, JobState.CANCELLED, now=now)
+        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=now)
+        audit.note(session, actor.name, actor.via, "reject_sample", now=now, job_id=job_id)

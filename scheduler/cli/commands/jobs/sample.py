@@ -1,0 +1,24 @@
+"""`photochrom approve` and `reject`, for jobs that began with a sample."""
+
+import typer
+
+from scheduler.actions import samples
+from scheduler.actions.actor import local_actor
+from scheduler.cli import options as shared
+from scheduler.cli.common import configured_database
+
+app = typer.Typer()
+
+
+@app.command()
+def approve(job: shared.JobId, head: shared.Head = None, saturation: shared.Saturation = None) -> None:
+    """Colour the rest of a sampled job, with one of the choices."""
+    samples.approve(configured_database(), job, local_actor(), head=head, saturation=saturation)
+    print(f"job {job} is running")
+
+
+@app.command()
+def reject(job: shared.JobId) -> None:
+    """End a sampled job: nothing but its sample is coloured."""
+    samples.reject(configured_database(), job, local_actor())
+    print(f"job {job} is cancelled")

@@ -1,0 +1,80 @@
+"""The report of a sample: each scan in grey, and beside it in each of the choices."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy.orm import Session
+
+from db.models.jobs import Job, Scan, ScanState
+from db.queries.jobs import samples
+from db.queries.jobs.lifecycle import Progress
+from db.queries.scans import records
+from scheduler.report.data import Picture
+from scheduler.report.page import TEMPLATES, duration, number
+from scheduler.report.plain_text import visible
+from scheduler.report.thumbnails import Fetches, picture
+from worker.storage import S3Options, open_storage, parse_location
+
+Cell = Picture | str  # a picture, or why there is none
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    key: str
+    grey: Cell
+    colours: Sequence[Cell]  # in the order of the choices
+
+
+def sample_page(session: Session, job: Job, s3: S3Options) -> str:
+    """One HTML file that needs nothing else. Raises UsageError, ServiceUnavailable for a store that is away."""
+    tried = samples.of_job(session, job.id)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters.update(visible=visible, number=number, duration=duration)
+    environment.tests["picture"] = lambda value: isinstance(value, Picture)
+    pace = samples.scans_per_second(tried)
+    return environment.get_template("sample.html").render(
+        job=job,
+        tried=tried,
+        rows=_rows(session, job, tried, s3),
+        seconds=job.scan_count / pace if pace else None,
+        commands=[_command(job.id, progress) for progress in tried],
+    )
+
+
+def _rows(session: Session, job: Job, tried: Sequence[Progress], s3: S3Options) -> list[SampleRow]:
+    source = open_storage(parse_location(job.source), s3=s3)
+    columns = [
+        (
+            open_storage(parse_location(progress.job.destination), s3=s3),
+            {scan.source_key: scan for scan in records.of_job(session, progress.job.id)},
+        )
+        for progress in tried
+    ]
+    keys = list(columns[0][1]) if columns else []
+    with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder:
+        path = Path(folder, "scan")
+        return [
+            SampleRow(
+                key,
+                picture(source, key, path, etag=columns[0][1][key].source_etag),
+                [_colour(storage, scans[key], path) for storage, scans in columns],
+            )
+            for key in keys
+        ]
+
+
+def _colour(storage: Fetches, scan: Scan, path: Path) -> Cell:
+    if scan.state != ScanState.DONE:
+        return scan.error_message or scan.state
+    return picture(storage, scan.output_key, path)
+
+
+def _command(job_id: int, progress: Progress) -> str:
+    chosen = (progress.job.selection or {}).get("chosen", {})
+    options = "".join(f" --{name} {value}" for name, value in chosen.items())
+    return f"photochrom approve {job_id}{options}"
