@@ -13,7 +13,7 @@ from worker.model.colorizer import Colorizer
 from worker.training.commands.evaluate import card_figures
 from worker.training.errors import TrainingError
 from worker.training.evaluation import evaluate as measuring
-from worker.training.evaluation.contact_sheet import contact_sheet
+from worker.training.evaluation.contact_sheet import LABEL_PX, contact_sheet
 
 MEAN = (1.6, 7.7)
 
@@ -54,7 +54,8 @@ def test_figures_are_json_and_the_card_gets_no_single_photos(few: measuring.Phot
     figures = measure(few, (0, 0))
     json.dumps(figures, allow_nan=False)
     assert "per_photo" not in json.dumps(card_figures({"paper head, own": figures}))
-    assert "embedding: own" in measuring.table({"embedding: own": figures["model"]})
+    assert measuring.line("embedding: own", figures["model"]).startswith("embedding: own ")
+    assert "R2 of a, b" in measuring.heading()
 
 
 def test_others_embeddings_are_never_a_photos_own(few: measuring.Photos) -> None:
@@ -71,8 +72,14 @@ def test_a_folder_without_colour_photos_is_refused(tmp_path: Path) -> None:
 
 def test_a_contact_sheet_shows_grey_result_and_original(few: measuring.Photos, tmp_path: Path) -> None:
     contact_sheet(tmp_path / "sheet.png", few.lightness, [few.ab, few.ab], columns=2, side_px=50)
+    contact_sheet(
+        tmp_path / "named.png", few.lightness, [few.ab, few.ab], columns=2, side_px=50, labels=["grey", "one", "two"]
+    )
     sheet = np.asarray(cv2.imread(str(tmp_path / "sheet.png")))
     assert sheet.shape == (2 * 58, 2 * (3 * 50 + 8), 3)
+    named = np.asarray(cv2.imread(str(tmp_path / "named.png")))
+    assert named.shape == (2 * 58 + LABEL_PX, sheet.shape[1], 3)
+    assert named[:LABEL_PX].min() < 100  # something is written there
 
 
 def test_the_bundled_checkpoint_beat_the_tint_on_real_photos() -> None:

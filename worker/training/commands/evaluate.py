@@ -35,25 +35,36 @@ def evaluate(arguments: Namespace) -> None:
     results: dict[str, Floats] = {}
     colorizer = Colorizer.load(folder, arguments.batch_size, arguments.embedding, best)
     encoded = colorizer.encode(photos.lightness)
+    print(measuring.heading())
     for name, embeddings in _embeddings(arguments, photos, colorizer):
         colours = colorizer.decode(encoded, embeddings)
         for head in heads:
             row = f"{head} head, embedding {name}"
             figures[row] = measuring.evaluate(photos, colours.ab[head], colours.certainty, baseline_scores)
-            print(measuring.table({row: figures[row]["model"]}).splitlines()[1], flush=True)
+            print(measuring.line(row, figures[row]["model"]), flush=True)
             if name not in ("others", "zeros"):
                 results[row] = colours.ab[head][_shown(arguments, photos)]
     plate = colorizer.predict_heads(measuring.plate_lightness(photos))
     for head in heads:
         row = f"{head} head, seen as by an orthochromatic plate"
         figures[row] = measuring.evaluate(photos, plate.ab[head], plate.certainty, baseline_scores)
-    _print_table(figures)
+        print(measuring.line(row, figures[row]["model"]), flush=True)
+    first = next(iter(figures.values()))
+    for baseline in ("grey", "tint"):
+        print(measuring.line(f"{baseline} baseline", first[baseline]))
+    print(measuring.line("the paper's own, on its photos", measuring.PAPER))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         _write_csv(arguments.json.with_suffix(".csv"), photos.names, figures)
     if arguments.sheet:
         shown = _shown(arguments, photos)
-        contact_sheet(arguments.sheet, photos.lightness[shown], [*results.values(), photos.ab[shown]], columns=2)
+        contact_sheet(
+            arguments.sheet,
+            photos.lightness[shown],
+            [*results.values(), photos.ab[shown]],
+            columns=2,
+            labels=["grey", *results, "the original"],
+        )
         print(f"{arguments.sheet}: grey; {'; '.join(results)}; the original")
     if arguments.into_card:
         add_figures(folder, card_figures(figures))
@@ -83,12 +94,6 @@ def _embeddings(arguments: Namespace, photos: Photos, colorizer: Colorizer) -> I
 def _shown(arguments: Namespace, photos: Photos) -> Any:
     count = len(photos.names)
     return np.linspace(0, count - 1, min(arguments.sheet_photos, count)).astype(int)
-
-
-def _print_table(figures: Figures) -> None:
-    first = next(iter(figures.values()))
-    columns = {name: values["model"] for name, values in figures.items()}
-    print(measuring.table({**columns, "grey baseline": first["grey"], "tint baseline": first["tint"]}))
 
 
 def _write_csv(path: Path, names: list[str], figures: Figures) -> None:

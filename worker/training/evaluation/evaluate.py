@@ -5,7 +5,7 @@ scores a PSNR above 21 dB on ordinary photos and a constant tint 1 dB more, so R
 explained (0 for the tint, below 0 for grey), is the figure that counts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,14 +116,23 @@ def summary(scores: Scores, original: Scores, variance: float) -> dict[str, Any]
     return figures
 
 
-def table(columns: dict[str, dict[str, Any]]) -> str:
-    """A table for a person: one line for each of `columns`, by name."""
-    keys = ("r2", "gain", "psnr", "ssim", "ciede2000", "colourfulness_ratio", "wins")
-    lines = [f"{'':36}" + "".join(f"{key[:12]:>14}" for key in keys)]
-    for name, figures in columns.items():
-        lines.append(f"{name:36}" + "".join(f"{figures.get(key, float('nan')):14.4f}" for key in keys))
-    lines.append(f"{'the paper, on its own photos':36}{'':28}{PAPER['psnr']:14.4f}{PAPER['ssim']:14.4f}")
-    return "\n".join(lines)
+# Of each measure: what a person reads above its column, and its digits after the point.
+HEADINGS = {
+    "r2": ("R2 of a, b", 3), "gain": ("G, of grey's", 3), "psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3),
+    "ciede2000": ("CIEDE2000", 2), "colourfulness_ratio": ("colourful", 2), "wins": ("wins", 3),
+}  # fmt: skip
+NAME_WIDTH = 56
+
+
+def heading() -> str:
+    """What stands above the rows of `line`."""
+    return f"{'':{NAME_WIDTH}}" + "".join(f"{words:>14}" for words, _ in HEADINGS.values())
+
+
+def line(name: str, figures: Mapping[str, Any]) -> str:
+    """A row for a person; a measure that is not among the figures is left blank."""
+    cells = [f"{figures[key]:14.{digits}f}" if key in figures else f"{'':14}" for key, (_, digits) in HEADINGS.items()]
+    return f"{name:{NAME_WIDTH}}" + "".join(cells)
 
 
 def _scores(photos: Photos, result: Floats) -> Scores:

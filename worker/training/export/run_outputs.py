@@ -70,7 +70,7 @@ def write_sheet(path: Path, folder: Path, cache: PhotoCache) -> None:
     lightness = np.ascontiguousarray(lab[..., 0])
     card = checkpoint.read_card(folder)
     results = [Colorizer.load(folder, 4, head=head).predict(lightness)[0] for head in card.heads]
-    contact_sheet(path, lightness, [*results, lab[..., 1:]], columns=2)
+    contact_sheet(path, lightness, [*results, lab[..., 1:]], columns=2, labels=["grey", *card.heads, "the original"])
 
 
 def _kept_name(embedding: Embedding) -> str:
