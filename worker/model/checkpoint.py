@@ -44,6 +44,8 @@ class Card:
     figures: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; 0.38 is Zhang et al.'s
+    variation: float = 1.0  # what the paper head's colours vary by around a scan's mean is multiplied by this
+    doubtful_below: float | None = None  # the certainty that a tenth of unseen photos stay below
     input_px: int = 400  # the side of the square that the network sees, a multiple of 8
     features: Mapping[str, Any] | None = None  # the map's network: files, input_px, licence, origin; None: no map
 

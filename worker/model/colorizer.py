@@ -239,8 +239,16 @@ class Colorizer:
             certainty = ops.cast(vivid_head.certainty(by_head["vivid"]), "float32")
             by_head["vivid"] = vivid_head.annealed_mean(by_head["vivid"], self.card.annealing_temperature)
         if "paper" in by_head:
-            by_head["paper"] = by_head["paper"] * AB_SCALE
+            by_head["paper"] = varied(by_head["paper"] * AB_SCALE, self.card.variation)
         return (*(_packed_ab(by_head[head]) for head in self.heads), certainty)
+
+
+def varied(ab: Any, factor: float) -> Any:
+    """a*, b* (batch, h, w, 2) whose difference from each scan's mean is multiplied by `factor`."""
+    if factor == 1:
+        return ab
+    mean = ops.mean(ab, axis=(1, 2), keepdims=True)
+    return mean + factor * (ab - mean)
 
 
 def device() -> str:
@@ -257,7 +265,7 @@ def on_device(embedding: Embedding) -> Embedding:
 def _lightness_px(card: checkpoint.Card, embedding: Embedding, features: FeatureNetwork | None) -> int:
     """The largest side at which anything sees a scan, whichever of the card's embeddings a job asks for."""
     sides = [card.input_px, embedding.side_px, FEATURES_PX if features else 0]
-    sides += [int(message.get("input_px", 0)) for message in card.embeddings.values()]
+    sides += [int(description.get("input_px", 0)) for description in card.embeddings.values()]
     return min(SIDE_PX, max(sides))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from worker.errors import CheckpointError
 from worker.model import checkpoint
-from worker.model.colorizer import Colorizer
+from worker.model.colorizer import Colorizer, varied
 from worker.model.precision import POLICIES, choose, fastest
 
 
@@ -95,6 +95,13 @@ def test_in_bfloat16_the_colours_are_the_same_to_the_eye(checkpoint_folder: Path
     assert faster.precision == "bfloat16"
     assert faster.encode(scans)[0].dtype == np.float32
     np.testing.assert_allclose(faster.predict(scans)[0], exact, atol=1.0)  # CIE units; 2.3 are just noticeable
+
+
+def test_variation_leaves_a_scans_mean_colour() -> None:
+    ab = np.random.default_rng(0).normal(5, 10, (2, 4, 4, 2)).astype(np.float32)
+    more = np.asarray(varied(ab, 1.5))
+    np.testing.assert_allclose(more.mean((1, 2)), ab.mean((1, 2)), atol=1e-4)
+    np.testing.assert_allclose(more.std((1, 2)), 1.5 * ab.std((1, 2)), rtol=1e-4)
 
 
 def test_bfloat16_is_chosen_where_it_is_clearly_faster() -> None:

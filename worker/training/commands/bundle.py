@@ -123,7 +123,7 @@ def write_bundle(
     return export_weights(
         folder, recipe["name"], folded, ("paper", "vivid"), embeddings, training, LIMITS, embedding=card.embedding,
         features=TrainedFeatures(prepared.layers[:LAYERS], FEATURES_ABOUT), input_px=recipe["input_px"],
-        training_mean_ab=prepared.mean_ab(), annealing_temperature=recipe.get("annealing_temperature", 1.0),
+        training_mean_ab=prepared.mean_ab(), **recipe.get("chosen", {}),
     )  # fmt: skip
 
 

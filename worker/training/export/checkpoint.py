@@ -65,6 +65,8 @@ def export_weights(
     features: TrainedFeatures | None = None,
     input_px: int = 400,
     training_mean_ab: tuple[float, float] = TRAINING_MEAN_AB,
+    variation: float = 1.0,
+    doubtful_below: float | None = None,
 ) -> checkpoint.Card:
     """Writes the checkpoint `folder`: the network's weights, the embeddings' and the card.
 
@@ -94,6 +96,8 @@ def export_weights(
             training=dict(training),
             limits=limits,
             annealing_temperature=annealing_temperature,
+            variation=variation,
+            doubtful_below=doubtful_below,
             input_px=input_px,
             features={**features.about, "input_px": FEATURES_PX, "files": feature_files} if features else None,
         )
