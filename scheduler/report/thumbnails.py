@@ -12,6 +12,7 @@ from worker.errors import PhotochromError
 from worker.scans.format_names import FIRST_BYTES, format_of_content
 from worker.scans.reading.loading import load, reading
 from worker.scans.reading.scan_file import ScanLimits, open_scan_file
+from worker.scans.vips import block_other_formats
 
 THUMBNAIL_PIXELS = 420  # the longer side
 # 48 thumbnails of this size, in base64, are 3.2 MB of the report's 5 MB, whatever the scans look like.
@@ -45,6 +46,7 @@ def picture(storage: Fetches, key: str, path: Path, *, etag: str | None = None) 
 
 
 def _small(path: Path) -> pyvips.Image:
+    block_other_formats()
     how = {"height": THUMBNAIL_PIXELS, "size": "down"}
     with path.open("rb") as file:
         if format_of_content(file.read(FIRST_BYTES)) != "jp2":

@@ -37,6 +37,14 @@ def configure_libraries(threads: int = 1) -> None:
     cv2.setNumThreads(threads)
     # No scan is opened twice, so libvips' cache of operations would only hold memory.
     pyvips.cache_set_max(0)
+    block_other_formats()
+
+
+def block_other_formats() -> None:
+    """See that no file reaches a decoder other than those of scans' formats, whatever its name says.
+
+    Every process that opens pictures calls this, if not `configure_libraries`, before its first one.
+    """
     pyvips.operation_block_set("VipsForeignLoad", True)
     for loader in _LOADERS:
         pyvips.operation_block_set(loader, False)

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import pyvips
 from PIL import Image
 
 from scheduler.report import write_csv
+from scheduler.report.thumbnails import thumbnail
 from scheduler.standalone.contact_sheet import contact_sheet
 
 
@@ -69,3 +71,13 @@ def test_the_contact_sheet_has_a_column_for_originals_only_where_there_are_any(t
 def test_an_empty_contact_sheet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one row"):
         contact_sheet([], tmp_path / "sheet.png")
+
+
+@pytest.mark.parametrize("content", [b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', b""])
+def test_no_other_format_is_decoded_for_a_thumbnail_whatever_its_name_says(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "scan.tif"
+    path.write_bytes(content)
+    if not content:
+        Image.new("L", (9, 9)).save(path, "GIF")
+    with pytest.raises(pyvips.Error):
+        thumbnail(path)

@@ -112,5 +112,5 @@ def test_extended_xmp_of_any_depth_is_read_or_named() -> None:
             b"></rdf:Description>", b">" + nested + b"</rdf:Description>"
         )
         md5 = hashlib.md5(second, usedforsecurity=False).hexdigest().upper()
-        whole = joined(packet("", NOTE % md5), [md5.encode() + struct.pack(">II", len(second), 0) + second])
+        whole, _ = joined(packet("", NOTE % md5), [md5.encode() + struct.pack(">II", len(second), 0) + second])
         assert whole is None or nested in whole

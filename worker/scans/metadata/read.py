@@ -12,6 +12,7 @@ from worker.scans.formats import resolution, webp
 from worker.scans.formats.errors import FormatError
 from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jpeg import segments
+from worker.scans.formats.metadata_limits import MAX_TOTAL_BYTES, MAX_XMP_BYTES
 from worker.scans.formats.png import chunks
 from worker.scans.formats.tiff.exif import read_exif
 from worker.scans.formats.tiff.layout import TiffPage, alpha_among
@@ -32,6 +33,8 @@ _UNITS = (1, 2, 3)  # of resolution: none, inch, centimetre; others are damage
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
 _IPTC_MARK = 0x1C  # before each of its fields
 _IPTC_TEXT = "iptc"
+_ANCESTORS = "photoshop:DocumentAncestors of XMP (too long)"
+_MAX_LOST = 100  # that are named one by one
 _ONE_OF_EACH = {segments.EXIF: "EXIF", segments.XMP: "XMP"}
 
 
@@ -64,23 +67,39 @@ def read_metadata(file: ScanFile, page: int = 0) -> Metadata:
         readers[file.format](file.path, metadata)
     elif tiff_page := file.tiff_page(page):
         _read_tiff(file.path, metadata, tiff_page)
+    _shorten_xmp(metadata)
     return metadata
 
 
+def _shorten_xmp(metadata: Metadata) -> None:
+    """Leave out what would take too much memory to parse."""
+    if metadata.xmp and len(metadata.xmp) > MAX_XMP_BYTES:
+        shorter = xmp.without_ancestors(metadata.xmp)
+        if len(shorter) < len(metadata.xmp):
+            _lose(metadata, _ANCESTORS)
+        metadata.xmp = shorter if len(shorter) <= MAX_XMP_BYTES else None
+        if metadata.xmp is None:
+            _lose(metadata, f"XMP (over {MAX_XMP_BYTES >> 10} KB)")
+
+
 def _read_jpeg(path: Path, metadata: Metadata) -> None:
-    block, extended, found = b"", [], set[bytes]()
+    block, extended, marks, bytes_left = b"", [], set[bytes](), MAX_TOTAL_BYTES
     for marker, content in segments.read_segments(path):
+        bytes_left -= len(content)
+        if bytes_left < 0:
+            _lose(metadata, f"JPEG segments beyond {MAX_TOTAL_BYTES >> 20} MB")
+            break
         if marker == segments.COMMENT:
             metadata.texts.append(("Comment", _as_utf_8(content.rstrip(b"\0"))))
-        elif mark := next((each for each in _ONE_OF_EACH if content.startswith(each)), None):
+        elif mark := next((mark for mark in _ONE_OF_EACH if content.startswith(mark)), None):
             # Readers, libvips among them, go by the first.
-            if mark in found:
+            if mark in marks:
                 _lose(metadata, f"another JPEG segment of {_ONE_OF_EACH[mark]}")
             elif mark == segments.EXIF:
                 _take_exif(content[len(mark) :], metadata)
             else:
                 metadata.xmp = content[len(mark) :]
-            found.add(mark)
+            marks.add(mark)
         elif content.startswith(segments.EXTENDED_XMP):
             extended.append(content[len(segments.EXTENDED_XMP) :])
         elif marker == segments.APP13 and content.startswith(segments.PHOTOSHOP):
@@ -89,13 +108,14 @@ def _read_jpeg(path: Path, metadata: Metadata) -> None:
             _lose(metadata, f"JPEG segment {name}")
     _take_resources(block, metadata)
     if xmp.names_extended(metadata.xmp or b""):
-        whole = xmp.joined(metadata.xmp or b"", extended)
+        whole, is_shortened = xmp.joined(metadata.xmp or b"", extended)
         metadata.xmp = whole or metadata.xmp
+        metadata.lost += [_ANCESTORS] if is_shortened else []
         metadata.lost += [] if whole else ["extended XMP (damaged)"]
 
 
 def _read_png(path: Path, metadata: Metadata) -> None:
-    has_exif = False
+    has_exif, bytes_left = False, MAX_TOTAL_BYTES
     for chunk in chunks.read_chunks(path):
         if chunk[0] == b"eXIf" and not has_exif:
             _take_exif(chunk[1], metadata)
@@ -104,7 +124,12 @@ def _read_png(path: Path, metadata: Metadata) -> None:
         if chunk[0] not in chunks.TEXTS or not chunk[1]:
             _lose(metadata, f"PNG chunk {chunk[0].decode('ascii', 'replace')}")
             continue
-        keyword, text = chunks.text_of(chunk)
+        try:
+            keyword, text = chunks.text_of(chunk, bytes_left)
+        except chunks.TextTooLong as long_text:
+            _lose(metadata, f"text {long_text} (over {MAX_TOTAL_BYTES >> 20} MB in all)")
+            continue
+        bytes_left -= len(text or b"")
         name = keyword.removeprefix(chunks.RAW)
         if text is None:
             _lose(metadata, f"text {keyword} (damaged)")
@@ -242,5 +267,7 @@ def _iptc_of(main: Tags) -> bytes | None:
 
 
 def _lose(metadata: Metadata, words: str) -> None:
-    if words not in metadata.lost:
+    if len(metadata.lost) == _MAX_LOST:
+        metadata.lost.append("and more")
+    elif words not in metadata.lost and len(metadata.lost) < _MAX_LOST:
         metadata.lost.append(words)

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Sequence
 from xml.dom import minidom
 from xml.parsers.expat import ExpatError
 
+from defusedxml import minidom as defused_minidom
+
+from worker.scans.formats.metadata_limits import MAX_XMP_BYTES
+
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 XMLNS = "http://www.w3.org/2000/xmlns/"
-MAX_BYTES = 16 << 20
 MAX_PORTION = 65_400  # bytes of extended XMP in a segment, as the standard has it
 
 NOTE, HAS_EXTENDED = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
@@ -22,20 +25,28 @@ NOTE, HAS_EXTENDED = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 _NAMED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
 _PORTION = struct.Struct(">32sII")  # MD5 of the whole in hexadecimal, its bytes, this portion's place in it
 _ORIENTATIONS = tuple("12345678")
+_ANCESTORS, _ANCESTORS_END = b"<photoshop:DocumentAncestors", b"</photoshop:DocumentAncestors>"
 _END = b"</x:xmpmeta>"
 EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xmpmeta>'
 
 
 def parsed(packet: bytes) -> minidom.Document | None:
     """The packet, where it is sound XMP."""
-    if len(packet) > MAX_BYTES or b"<!DOCTYPE" in packet:
+    if len(packet) > MAX_XMP_BYTES:
         return None
     try:
-        document = minidom.parseString(_element(packet))  # noqa: S318
-        sound = document.doctype is None and document.getElementsByTagNameNS(RDF, "RDF")
-    except (ExpatError, ValueError, RecursionError):
+        document: minidom.Document = defused_minidom.parseString(_element(packet), forbid_dtd=True)
+        sound = document.getElementsByTagNameNS(RDF, "RDF")
+    except (ExpatError, ValueError, RecursionError):  # defusedxml's own errors are ValueErrors
         return None
     return document if sound else None
+
+
+def without_ancestors(packet: bytes) -> bytes:
+    """The packet without Photoshop's list of all documents that were ever pasted into it: megabytes of numbers."""
+    start = packet.find(_ANCESTORS)
+    end = packet.rfind(_ANCESTORS_END)
+    return packet[:start] + packet[end + len(_ANCESTORS_END) :] if 0 <= start < end else packet
 
 
 def packed(document: minidom.Document) -> bytes:
@@ -54,18 +65,24 @@ def descriptions(document: minidom.Document) -> list[minidom.Element]:
     return [each for each in rdf.getElementsByTagNameNS(RDF, "Description") if each.parentNode is rdf]
 
 
-def joined(packet: bytes, portions: Sequence[bytes]) -> bytes | None:
-    """A packet and the extended XMP that it names (and goes on to) as one; None where they are not whole and sound."""
-    document, extended = parsed(packet), parsed(_assembled(packet, portions))
+def joined(packet: bytes, portions: Sequence[bytes]) -> tuple[bytes | None, bool]:
+    """A packet and the extended XMP that it names (and goes on to) as one; None where they are not whole and sound.
+
+    And whether a list of ancestors was left out, with which it would be too long.
+    """
+    whole = rest = _assembled(packet, portions)
+    if len(whole) > MAX_XMP_BYTES:
+        rest = without_ancestors(whole)
+    document, extended = parsed(packet), parsed(rest)
     if document is None or extended is None:
-        return None
+        return None, False
     try:
         for description in descriptions(extended):
             _declare_prefixes(description)
             rdf_of(document).appendChild(document.importNode(description, deep=True))
-        return packed(document)
+        return packed(document), len(rest) < len(whole)
     except RecursionError:
-        return None
+        return None, False
 
 
 def split(packet: bytes) -> tuple[bytes, bytes]:

@@ -17,7 +17,7 @@ from worker.scans.formats.tiff.planar import load_planes
 from worker.scans.formats.tiff.supported import colours_and_alpha, refuse_misread, wants_planes
 from worker.scans.reading.orientation import orientation_of_page
 from worker.scans.reading.scan_file import ScanFile, truncated, unreadable, unsupported_kind
-from worker.scans.reading.strictness import decoded
+from worker.scans.reading.strictness import decoded, leave_out_long_metadata
 from worker.scans.vips import last_line
 
 _LOADERS = {
@@ -58,6 +58,7 @@ def _loaded(file: ScanFile, page: int, options: dict[str, object]) -> pyvips.Ima
     if file.format == "tiff":
         return _tiff_page(file, page)
     fails_on = file.fails_on if file.format in _STRICT else "error"
+    leave_out_long_metadata(file)
     image = _LOADERS[file.format](str(file.read_from), access="sequential", fail_on=fails_on, **options)
     if file.format == "jpeg":
         return _with_profile(image, profile_of_exif)
@@ -113,7 +114,7 @@ def reading(file: ScanFile) -> Iterator[None]:
         if isinstance(error, UnsupportedKind | UnknownColour):
             raise unsupported_kind(file.key, file.format, str(error)) from None
         is_own = isinstance(error, FormatError) and not isinstance(error, LibraryError)
-        words = str(error) if is_own else last_line(error).replace(str(file.path), file.key)
+        words = str(error) if is_own else last_line(error).replace(str(file.read_from), file.key)
         if is_own:
             raise unreadable(file.key, file.format, words) from None
         if _UNSUPPORTED.search(words):

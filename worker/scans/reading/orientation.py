@@ -3,6 +3,7 @@
 from worker.scans.formats import webp
 from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jpeg import segments
+from worker.scans.formats.metadata_limits import MAX_XMP_BYTES, PARSED_TIMES
 from worker.scans.formats.png import chunks
 from worker.scans.formats.tiff.exif import orientation_of
 from worker.scans.formats.tiff.ifd_reader import IfdReader
@@ -26,6 +27,7 @@ def _orientation(file: ScanFile, page: int) -> int:
     else:
         exif, packet = {"jpeg": _jpeg, "png": _png, "webp": _webp, "jp2": _jp2}[file.format](file)
         orientation = orientation_of(exif.removeprefix(segments.EXIF)) if exif else 0
+    file.metadata_bytes = max(file.metadata_bytes, PARSED_TIMES * min(len(packet), MAX_XMP_BYTES))
     if _UPRIGHT <= orientation <= _LAST:
         return orientation
     return xmp.orientation_of(packet) or _UPRIGHT
@@ -39,7 +41,7 @@ def _of_tiff(file: ScanFile, number: int) -> tuple[int, bytes]:
         reader = IfdReader(tiff)
         entries = reader.entries(page.at)
         packet = entries.get(Tag.XMP)
-        is_readable = packet is not None and packet.length <= xmp.MAX_BYTES and not reader.is_beyond(packet)
+        is_readable = packet is not None and packet.length <= MAX_XMP_BYTES and not reader.is_beyond(packet)
         data = reader.value(packet).data if packet and is_readable else b""
         return reader.number(entries, Tag.ORIENTATION, 0), data
 

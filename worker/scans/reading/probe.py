@@ -14,6 +14,7 @@ from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 
 _FIRST_ON_ITS_SIDE = 5  # of EXIF's eight orientations
+_COEFFICIENT_BYTES = 2
 _STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
 
 
@@ -78,7 +79,7 @@ def _header_of(image: pyvips.Image, file: ScanFile, page: int) -> ScanHeader:
         bit_depth=depth,
         has_alpha=bool(alpha),
         is_held=grey_bytes <= HELD_BYTES,
-        decoded_bytes=sum(held) + decoder + _STRIP_BYTES,
+        decoded_bytes=sum(held) + decoder + file.metadata_bytes + _STRIP_BYTES,
         page=page,
         is_on_its_side=orientation_field(image) >= _FIRST_ON_ITS_SIDE,
     )
@@ -88,6 +89,8 @@ def _whole_bytes(image: pyvips.Image, format: str) -> int:
     """What decoding takes beside its result, where it can't go from top to bottom."""
     sample_bytes = {"uchar": 1, "ushort": 2, "float": 4}[image.format]
     in_passes = any(image.get_typeof(name) and image.get(name) for name in ("interlaced", "jpeg-multiscan"))
+    if in_passes and format == "jpeg":
+        sample_bytes = _COEFFICIENT_BYTES  # libjpeg keeps all coefficients until the last pass is read
     held_turned = orientation_field(image) > 1 and image.width * image.height * sample_bytes <= HELD_BYTES
     copies = (in_passes or format == "webp") + held_turned
     return int(image.width * image.height * image.bands * sample_bytes * copies)

@@ -35,7 +35,9 @@ class ScanFile:
     # How strictly pixels are read: see reading.strictness.
     fails_on: str = "warning"
     read_from: Path = field(default_factory=Path)
+    has_checked_length: bool = False  # of its metadata
     orientations: dict[int, int] = field(default_factory=dict)  # by page, once they are known
+    metadata_bytes: int = 0  # the memory that reading EXIF and XMP takes, once the orientation is known
 
     def __post_init__(self) -> None:
         self.read_from = self.path

@@ -13,7 +13,9 @@ from typing import TypeVar
 import pyvips
 
 from worker.scans.formats.errors import LibraryError
+from worker.scans.formats.jpeg import segments
 from worker.scans.formats.jpeg.segments import copy_with_clean_head, has_several_scans
+from worker.scans.formats.png import chunks
 from worker.scans.reading.scan_file import ScanFile
 from worker.scans.vips import cleared_errors, last_line
 
@@ -25,6 +27,7 @@ _HARMLESS = {
     "jpeg": re.compile("extraneous bytes before marker|JFIF revision|color transform code|bad ICC|SOS parameters"),
     "tiff": re.compile("not terminated with EOI|Discarding [0-9]+ bytes|extraneous bytes before marker|JFIF revision"),
 }
+_MAX_METADATA = {"jpeg": 4 << 20, "png": 1 << 10}  # stored bytes; a kilobyte of PNG's may be a megabyte unpacked
 _BEFORE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
 
 
@@ -100,6 +103,22 @@ def decoded(file: ScanFile, work: Callable[[], Result]) -> Result:
             return result
         if not _is_relaxed(file, result):
             raise LibraryError(result)
+
+
+def leave_out_long_metadata(file: ScanFile) -> None:
+    """See that libjpeg and libpng, which keep all that is said beside the pixels, are given no more than a little."""
+    copy = {"jpeg": copy_with_clean_head, "png": chunks.copy_without_texts}.get(file.format)
+    if copy is None or file.has_checked_length:
+        return
+    file.has_checked_length = True
+    if file.format == "jpeg":
+        length = sum(len(content) for _, content in segments.read_segments(file.path))
+    else:
+        length = chunks.stored_bytes_of_texts(file.path)
+    if length > _MAX_METADATA[file.format]:
+        target = file.beside("clean")
+        copy(file.path, target)
+        file.read_from = target
 
 
 def _is_relaxed(file: ScanFile, warning: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from worker.scans.formats.metadata_limits import MAX_TOTAL_BYTES
 from worker.scans.formats.resolution import MOST_PER_MILLIMETRE
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -23,7 +24,7 @@ SRGB, GREY, SYCC, CMYK = 16, 17, 18, 12  # enumerated colour spaces
 _COLOUR, _ALPHA, _MULTIPLIED_ALPHA = 0, 1, 2  # kinds of channels
 _WHOLE, _NONE = 0, 0xFFFF  # what a channel that is not of one colour is of
 _MAX_BOXES = 10_000
-_MAX_BYTES = 16 << 20  # of a box that is read; a codestream is not
+_MAX_BYTES = MAX_TOTAL_BYTES  # of all boxes that are read; a codestream is not
 _CODESTREAM_TO_THE_END = struct.pack(">I4s", 0, b"jp2c")
 _AROUND_OTHERS = (b"jp2h", b"res ")  # each only within those before it, so that a hostile file is not endlessly deep
 _FILE_TYPE = b"jp2 \0\0\0\0jp2 "
@@ -49,7 +50,7 @@ class Boxes:
 
 def read_boxes(path: Path) -> Boxes:
     """The boxes of a JP2 file, or of a bare codestream; as far as it is whole."""
-    boxes, size = Boxes(), path.stat().st_size
+    boxes, size, bytes_left = Boxes(), path.stat().st_size, _MAX_BYTES
     with path.open("rb") as file:
         if file.read(4) == CODESTREAM:
             boxes.codestream_end = boxes.end = size
@@ -58,7 +59,8 @@ def read_boxes(path: Path) -> Boxes:
             boxes.end = max(boxes.end, end)
             if kind == b"jp2c" and not boxes.codestream_end:
                 boxes.codestream_at, boxes.codestream_end = start, end
-            elif end <= size and end - start <= _MAX_BYTES:
+            elif end <= size and end - start <= bytes_left:
+                bytes_left -= end - start
                 _take(boxes, kind, file, start, end)
             elif end <= size and kind != b"free":
                 boxes.others.append(_name(kind))

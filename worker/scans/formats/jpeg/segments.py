@@ -20,6 +20,7 @@ _ADOBE_MARKER = 0xEE
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # of frames
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a content
 _MAX_SEGMENTS = 10_000
+_MAX_APPLICATION_SEGMENTS = 300  # a profile has 255 of them at most
 _MAX_STRAY = 1 << 16  # bytes between the segments of a head; more is no JPEG
 _MAX_LETTERS = 32
 _OF_PIXELS = {(0xE0, b"JFIF"), (0xE0, b"JFXX"), (0xE2, b"ICC_PROFILE"), (0xEE, b"Adobe")}
@@ -89,9 +90,14 @@ def copy_with_clean_head(path: Path, target: Path) -> None:
     with path.open("rb") as file, target.open("wb") as copy:
         copy.write(b"\xff\xd8")
         file.seek(2)
+        application_segments = 0
         for marker, content in head_segments(file):
             sound = _sound_segment(marker, content)
-            if sound is not None:
+            if sound is None:
+                continue
+            is_application = marker & 0xF0 == APP0
+            application_segments += is_application
+            if not is_application or application_segments <= _MAX_APPLICATION_SEGMENTS:
                 copy.write(bytes((0xFF, marker)) + (len(sound) + 2).to_bytes(2, "big") + sound)
         copy.write(bytes((0xFF, _START_OF_SCAN)))
         shutil.copyfileobj(file, copy, 1 << 20)

@@ -12,6 +12,9 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
+
+from worker.scans.formats.metadata_limits import MAX_TOTAL_BYTES, MAX_XMP_BYTES
 
 XMP = "XML:com.adobe.xmp"
 RAW = "Raw profile type "
@@ -41,9 +44,8 @@ _OF_PIXELS = {
 }
 _OF_COLOUR = (b"cICP", b"iCCP", b"sRGB", b"gAMA", b"cHRM")
 _EXIF_MARK = b"Exif\0\0"
-_MOST_PROFILE_BYTES = 4 << 20
-_MOST_BYTES = 16 << 20  # of one chunk's content, as it is stored and unpacked; more is hostile
-_MOST_CHUNKS = 1_000_000
+_MAX_PROFILE_BYTES = 4 << 20
+_MAX_CHUNKS = 1_000_000
 
 Chunk = tuple[bytes, bytes]  # its type, its content
 
@@ -55,12 +57,12 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
     """
     with path.open("rb") as file:
         file.seek(8)
-        for _ in range(_MOST_CHUNKS):
+        for _ in range(_MAX_CHUNKS):
             head = file.read(8)
             if len(head) < 8 or head[4:] == b"IEND":
                 return
             (length,) = struct.unpack(">I", head[:4])
-            if head[4:] in _WANTED and length <= _MOST_BYTES:
+            if head[4:] in _WANTED and length <= MAX_TOTAL_BYTES:
                 yield head[4:], file.read(length)
                 file.seek(4, os.SEEK_CUR)
             else:
@@ -74,11 +76,11 @@ def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     with path.open("rb") as file:
         file.seek(8)
-        for _ in range(_MOST_CHUNKS):
+        for _ in range(_MAX_CHUNKS):
             length, kind = struct.unpack(">I4s", file.read(8).rjust(8, b"\0"))
             if kind in (b"IDAT", b"IEND", bytes(4)):
                 break
-            content = file.read(length) if kind in _OF_COLOUR and length <= _MOST_BYTES else b""
+            content = file.read(length) if kind in _OF_COLOUR and length <= MAX_TOTAL_BYTES else b""
             if kind in _OF_COLOUR:
                 found.setdefault(kind, content)
             file.seek(length - len(content) + 4, os.SEEK_CUR)
@@ -88,7 +90,7 @@ def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
 def profile_of(content: bytes) -> bytes:
     """The ICC profile of an iCCP chunk; a byte, which is none, where it can't be unpacked."""
     with suppress(zlib.error):
-        return zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], _MOST_PROFILE_BYTES) or b"\0"
+        return zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], _MAX_PROFILE_BYTES) or b"\0"
     return b"\0"
 
 
@@ -98,37 +100,93 @@ def exif_of(path: Path) -> bytes | None:
     for chunk in read_chunks(path):
         if chunk[0] == b"eXIf":
             return chunk[1]
-        if older is None and chunk[0] in TEXTS:
-            keyword, text = text_of(chunk)
-            if keyword.startswith(RAW) and keyword.removeprefix(RAW) in EXIF_NAMES:
-                older = (raw_profile(text or b"") or b"").removeprefix(_EXIF_MARK)
+        if older is None and _keyword_of(chunk).removeprefix(RAW) in EXIF_NAMES:
+            older = (raw_profile(_short_text_of(chunk) or b"") or b"").removeprefix(_EXIF_MARK)
     return older
 
 
 def xmp_of(path: Path) -> bytes | None:
-    """The XMP packet, in its own text or in ImageMagick's."""
+    """The XMP packet, in its own text or in ImageMagick's; None for one that is too long to be parsed."""
     for chunk in read_chunks(path):
-        if chunk[0] in TEXTS and chunk[1].startswith((XMP.encode(), RAW.encode() + b"xmp")):
-            keyword, text = text_of(chunk)
-            return text if keyword == XMP else raw_profile(text or b"")
+        if _keyword_of(chunk) in (XMP, RAW + "xmp"):
+            text = _short_text_of(chunk)
+            return text if _keyword_of(chunk) == XMP else raw_profile(text or b"")
     return None
 
 
-def text_of(chunk: Chunk) -> tuple[str, bytes | None]:
-    """Keyword and text (in UTF-8) of a text chunk; None for a text that can't be read."""
+def _keyword_of(chunk: Chunk) -> str:
+    return chunk[1].partition(b"\0")[0].decode("latin-1") if chunk[0] in TEXTS else ""
+
+
+def _short_text_of(chunk: Chunk) -> bytes | None:
+    try:
+        return text_of(chunk, 2 * MAX_XMP_BYTES)[1]  # twice: a raw profile is hexadecimal
+    except TextTooLong:
+        return None
+
+
+class TextTooLong(ValueError):
+    """A text has more bytes than are read; the message is its keyword."""
+
+
+def text_of(chunk: Chunk, max_bytes: int = MAX_TOTAL_BYTES) -> tuple[str, bytes | None]:
+    """Keyword and text (in UTF-8) of a text chunk; None for a text that can't be read.
+
+    Raises TextTooLong for more than `max_bytes`.
+    """
     kind, content = chunk
     keyword, _, rest = content.partition(b"\0")
+    name = keyword.decode("latin-1")
     with suppress(zlib.error, UnicodeDecodeError, IndexError):
         if kind == b"tEXt":
             text = rest.decode("latin-1").encode()
         elif kind == b"zTXt":
-            text = _unpacked(rest[1:]).decode("latin-1").encode()
+            text = _unpacked(rest[1:], max_bytes, name).decode("latin-1").encode()
         else:
             packed, after = rest[0], rest[2:]
             stored = after.split(b"\0", 2)[2]
-            text = _unpacked(stored) if packed else stored
-        return keyword.decode("latin-1"), text
-    return keyword.decode("latin-1"), None
+            text = _unpacked(stored, max_bytes, name) if packed else stored
+        if len(text) > max_bytes:
+            raise TextTooLong(name)
+        return name, text
+    return name, None
+
+
+def stored_bytes_of_texts(path: Path) -> int:
+    """Bytes of all texts as they are stored; unpacked they may have a thousand times as many."""
+    with path.open("rb") as file:
+        return sum(length for kind, length in _walk(file) if kind in TEXTS)
+
+
+def copy_without_texts(path: Path, target: Path) -> None:
+    """Copy a PNG without its texts."""
+    with path.open("rb") as file, target.open("wb") as copy:
+        copy.write(file.read(8))
+        for kind, length in _walk(file):
+            if kind not in TEXTS:
+                copy.write(struct.pack(">I4s", length, kind))
+                _copy_bytes(file, copy, length + 4)
+
+
+def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Type and length of each chunk; the file stands at its content, and wherever it is left, the next one is found."""
+    place = 8
+    for _ in range(_MAX_CHUNKS):
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        length, kind = struct.unpack(">I4s", head)
+        yield kind, length
+        if kind == b"IEND":
+            return
+        place += 12 + length
+
+
+def _copy_bytes(file: BinaryIO, copy: BinaryIO, length: int) -> None:
+    while length > 0 and (data := file.read(min(length, 1 << 20))):
+        copy.write(data)
+        length -= len(data)
 
 
 def has_language(chunk: Chunk) -> bool:
@@ -171,10 +229,12 @@ def add_chunks(path: Path, chunks: list[Chunk]) -> None:
     new.replace(path)
 
 
-def _unpacked(data: bytes) -> bytes:
-    """Raises zlib.error, also for what is cut short or too long."""
+def _unpacked(data: bytes, max_bytes: int, name: str) -> bytes:
+    """Raises zlib.error, also for what is cut short; TextTooLong."""
     packed = zlib.decompressobj()
-    unpacked = packed.decompress(data, _MOST_BYTES)
+    unpacked = packed.decompress(data, max_bytes + 1)
+    if len(unpacked) > max_bytes:
+        raise TextTooLong(name)
     if not packed.eof:
         raise zlib.error("no end")
     return unpacked

@@ -4,10 +4,10 @@ import io
 from typing import BinaryIO
 
 from worker.scans.formats.errors import FormatError
+from worker.scans.formats.metadata_limits import MAX_TOTAL_BYTES
 from worker.scans.formats.tiff.ifd_reader import Entry, IfdReader
 from worker.scans.formats.tiff.tags import UNIT_BYTES, Exif, Tag, Tags, Value
 
-_MAX_BYTES = 16 << 20  # of all values together; what goes beyond, such as Photoshop's layers, is not read
 _LAST_ORIENTATION = 8
 _NAMES = {
     Tag.EXIF_IFD: "EXIF directory",
@@ -40,7 +40,7 @@ def orientation_of(block: bytes) -> int:
 class _ExifReader:
     def __init__(self, file: BinaryIO) -> None:
         self._ifds = IfdReader(file)
-        self._bytes_left = _MAX_BYTES
+        self._bytes_left = MAX_TOTAL_BYTES  # what goes beyond, such as Photoshop's layers, is not read
         self._lost: list[str] = []
 
     def read(self, at: int | None) -> Exif:
