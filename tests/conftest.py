@@ -14,12 +14,31 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from db.migrations import upgrade
+from db.session import make_engine
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.services import PostgreSQLServer
 from worker.storage import S3Options
 
 TIERS = ("unit", "integration", "acceptance")
-SERVICE_FIXTURES = {"valkey", "s3_server", "bucket", "postgresql_server", "postgresql_url", "database_url"}
+SERVICE_FIXTURES = {
+    "valkey",
+    "s3_server",
+    "bucket",
+    "postgresql_server",
+    "postgresql_url",
+    "migrated_postgresql_url",
+    "database_url",
+}
+
+EMPTY_ALL_TABLES = """
+DO $$ BEGIN
+    EXECUTE (
+        SELECT 'TRUNCATE ' || string_agg(format('%I', tablename), ', ') || ' RESTART IDENTITY CASCADE'
+        FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    );
+END $$
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -107,13 +126,49 @@ def postgresql_server(_postgresql_process: PostgreSQLServer) -> PostgreSQLServer
 
 
 @pytest.fixture
-def postgresql_url(postgresql_server: PostgreSQLServer) -> Iterator[str]:
-    """SQLAlchemy's URL of an empty PostgreSQL database."""
+def postgresql_url(postgresql_server: PostgreSQLServer) -> str:
+    """SQLAlchemy's URL of an empty PostgreSQL database. It goes with the server: to drop it takes a checkpoint."""
     name = f"test_{uuid.uuid4().hex}"
     postgresql_server.create_database(name)
-    yield postgresql_server.url(name)
-    postgresql_server.start()
-    postgresql_server.drop_database(name)
+    return postgresql_server.url(name)
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgresql(_postgresql_process: PostgreSQLServer) -> str:
+    """The name of a database with all tables, which tests use in turn."""
+    _postgresql_process.start()
+    _postgresql_process.create_database("migrated")
+    engine = make_engine(_postgresql_process.url("migrated"))
+    upgrade(engine)
+    engine.dispose()
+    return "migrated"
+
+
+@pytest.fixture
+def migrated_postgresql_url(postgresql_server: PostgreSQLServer, _migrated_postgresql: str) -> str:
+    """The URL of a PostgreSQL database whose tables are empty."""
+    postgresql_server.run(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{_migrated_postgresql}'"
+    )
+    postgresql_server.run(EMPTY_ALL_TABLES, _migrated_postgresql)
+    return postgresql_server.url(_migrated_postgresql)
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """To be copied."""
+    path = tmp_path_factory.mktemp("migrated") / "photochrom.db"
+    engine = make_engine(f"sqlite:///{path}")
+    upgrade(engine)
+    engine.dispose()
+    return path
+
+
+@pytest.fixture
+def migrated_sqlite_url(sqlite_url: str, migrated_sqlite_file: Path) -> str:
+    """The URL of an SQLite database whose tables are empty."""
+    shutil.copy(migrated_sqlite_file, sqlite_url.removeprefix("sqlite:///"))
+    return sqlite_url
 
 
 @pytest.fixture
@@ -124,5 +179,5 @@ def sqlite_url(tmp_path: Path) -> str:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """An empty database, once of each kind."""
-    return str(request.getfixturevalue(f"{request.param}_url"))
+    """A database whose tables are empty, once of each kind."""
+    return str(request.getfixturevalue(f"migrated_{request.param}_url"))

@@ -124,14 +124,14 @@ class PostgreSQLServer(Service):
                 shutil.copytree(part, copy.with_name(part.name), symlinks=True)
         return copy
 
-    def run(self, statement: str) -> None:
-        """In the database postgres, outside of a transaction."""
+    def run(self, statement: str, database: str = "postgres") -> None:
+        """Outside of a transaction."""
         with psycopg.connect(
             host="127.0.0.1",
             port=self.port,
             user="postgres",
             password=self._password,
-            dbname="postgres",
+            dbname=database,
             connect_timeout=5,
             autocommit=True,
         ) as connection:

@@ -13,7 +13,6 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from db.migrations import upgrade
 from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope
 from scheduler.standalone.services import S3Server
@@ -25,10 +24,9 @@ SECRET = "hunter2-hunter2"
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> str:
-    url = f"sqlite:///{tmp_path}/jobs.db"
-    upgrade(make_engine(url))
-    return url
+def database(migrated_sqlite_file: Path, tmp_path: Path) -> str:
+    shutil.copy(migrated_sqlite_file, tmp_path / "jobs.db")
+    return f"sqlite:///{tmp_path}/jobs.db"
 
 
 @pytest.fixture

@@ -28,16 +28,16 @@ SOON_SECONDS = IDLE_WRITE_SECONDS / 2  # under the limit for idle writes, which 
 
 
 @pytest.fixture
-def database_url(postgresql_url: str) -> str:
+def database_url(migrated_postgresql_url: str) -> str:
     """SQLite has one lock, and no such cases."""
-    return postgresql_url
+    return migrated_postgresql_url
 
 
 @pytest.fixture
-def hasty(postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+def hasty(migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     """The same database, for one whose writes may not be idle for long."""
     monkeypatch.setattr("db.session.IDLE_WRITE_SECONDS", IDLE_SECONDS)
-    engine = make_engine(postgresql_url)
+    engine = make_engine(migrated_postgresql_url)
     yield engine
     engine.dispose()
 
@@ -65,10 +65,10 @@ def frozen_writer(message: Message, url: str) -> Iterator[None]:
         writer.wait()
 
 
-def test_a_child_frozen_while_it_records_loses_its_lease(engine: Engine, postgresql_url: str) -> None:
+def test_a_child_frozen_while_it_records_loses_its_lease(engine: Engine, migrated_postgresql_url: str) -> None:
     [message] = leased(engine, make_job(engine, scan_count=SCAN_COUNT))
 
-    with frozen_writer(message, postgresql_url):
+    with frozen_writer(message, migrated_postgresql_url):
         deadline = time.monotonic() + PATIENCE_SECONDS
         while lease_expiry.expire(engine, chunk_attempts=3) == 0:
             assert time.monotonic() < deadline, "its transaction goes on, and holds the chunk's row"

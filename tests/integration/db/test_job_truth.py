@@ -15,7 +15,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
-from db.migrations import upgrade
 from db.models.jobs import ScanState
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle
@@ -89,11 +88,10 @@ LOOKS_TOO_EARLY = (
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_search_finds_what_is_put_wrong_on_purpose(
-    fault: str, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    fault: str, migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module, name, piece, instead = FAULTS[fault]
-    engine = make_engine(sqlite_url)
-    upgrade(engine)
+    engine = make_engine(migrated_sqlite_url)
     monkeypatch.setattr(module, name, changed(getattr(module, name), piece, instead))
 
     def look() -> None:
@@ -106,11 +104,10 @@ def test_the_search_finds_what_is_put_wrong_on_purpose(
 
 
 def test_the_machine_sees_what_only_two_at_once_bring_to_light(
-    postgresql_url: str, monkeypatch: pytest.MonkeyPatch
+    migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of the meetings that the search may come to: a retry, not yet committed, and the end of the chunk."""
-    engine = make_engine(postgresql_url)
-    upgrade(engine)
+    engine = make_engine(migrated_postgresql_url)
     monkeypatch.setattr(claims, "release", changed(claims.release, *LOOKS_TOO_EARLY))
     world = JobTruth(engine)
     world.begin(scan_count=1, chunk_scans=1)

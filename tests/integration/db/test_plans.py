@@ -10,9 +10,9 @@ from tests.rows import NOON, make_job
 
 
 @pytest.fixture
-def database_url(sqlite_url: str) -> str:
+def database_url(migrated_sqlite_url: str) -> str:
     """Its plans depend on the indexes alone; PostgreSQL's on how much there is."""
-    return sqlite_url
+    return migrated_sqlite_url
 
 
 def plans(engine: Engine, statements: list[tuple[str, object]]) -> list[str]:

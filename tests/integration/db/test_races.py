@@ -19,9 +19,9 @@ from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
-def database_url(postgresql_url: str) -> str:
+def database_url(migrated_postgresql_url: str) -> str:
     """SQLite has one lock, and no such cases."""
-    return postgresql_url
+    return migrated_postgresql_url
 
 
 def transaction(engine: Engine, work: Callable[[Session], object]) -> object:

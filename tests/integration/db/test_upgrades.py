@@ -52,11 +52,12 @@ def earlier_revisions() -> list[str]:
     return sorted(found)[:-1]
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("revision", earlier_revisions())
 def test_an_earlier_version_s_data_is_all_there_after_an_upgrade_and_its_jobs_go_on(
-    revision: str, database_url: str
+    revision: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
-    engine = make_engine(database_url)
+    engine = make_engine(request.getfixturevalue(f"{kind}_url"))
     upgrade(engine, revision)
     fill(engine)
     before = content(engine)

@@ -9,7 +9,6 @@ import bagit
 import pytest
 from sqlalchemy import Engine, select, update
 
-from db.migrations import upgrade
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle
@@ -28,10 +27,8 @@ Place = Callable[[str, bytes], None]  # key, contents
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = make_engine(f"sqlite:///{tmp_path / 'photochrom.db'}")
-    upgrade(engine)
-    return engine
+def engine(migrated_sqlite_url: str) -> Engine:
+    return make_engine(migrated_sqlite_url)
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -127,16 +127,16 @@ def test_status_says_which_checkpoint_a_job_waits_for(engine: Engine, job: int) 
     assert any(f"job {again} waits for a worker with the checkpoint vivid" in hint for hint in hints)
 
 
-def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(sqlite_url: str, tmp_path: Path) -> None:
-    from db.migrations import upgrade
+def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(migrated_sqlite_url: str, tmp_path: Path) -> None:
     from db.session import make_engine
 
-    engine = make_engine(sqlite_url)
-    upgrade(engine)
+    engine = make_engine(migrated_sqlite_url)
     job_id = make_doubtful_job(engine)
 
     def review(*arguments: str) -> tuple[int, str]:
-        said = photochrom("review", str(job_id), *arguments, folder=tmp_path, PHOTOCHROM_DATABASE_URL=sqlite_url)
+        said = photochrom(
+            "review", str(job_id), *arguments, folder=tmp_path, PHOTOCHROM_DATABASE_URL=migrated_sqlite_url
+        )
         return said.returncode, said.stdout + said.stderr
 
     listed = review()[1]

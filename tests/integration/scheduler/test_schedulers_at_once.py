@@ -70,9 +70,9 @@ def in_two_processes(work: Callable[[str, Barrier], None], url: str) -> None:
 
 
 @pytest.fixture
-def database_url(postgresql_url: str) -> str:
+def database_url(migrated_postgresql_url: str) -> str:
     """What several machines share."""
-    return postgresql_url
+    return migrated_postgresql_url
 
 
 @pytest.fixture
@@ -102,23 +102,25 @@ def each_schedule_made_one_job(engine: Engine) -> None:
 
 
 def test_of_two_schedulers_at_the_same_moment_one_fires_what_is_due_or_was_missed(
-    engine: Engine, postgresql_url: str
+    engine: Engine, migrated_postgresql_url: str
 ) -> None:
     with session_scope(engine) as session:
         session.execute(update(Schedule).where(Schedule.id % 2 == 0).values(next_due_at=utc_now()))
 
-    in_two_processes(fire_what_is_due, postgresql_url)
+    in_two_processes(fire_what_is_due, migrated_postgresql_url)
 
     each_schedule_made_one_job(engine)
 
 
-def test_of_two_schedulers_at_the_same_moment_one_takes_over_a_listing(engine: Engine, postgresql_url: str) -> None:
+def test_of_two_schedulers_at_the_same_moment_one_takes_over_a_listing(
+    engine: Engine, migrated_postgresql_url: str
+) -> None:
     with session_scope(engine) as session:  # by a scheduler that was killed long ago
         now = utc_now() - timedelta(hours=1)
         for each in schedules.enabled(session):
             schedules.fire(session, each, next_due_at=now + timedelta(days=1), now=now, lease_seconds=120)
 
-    in_two_processes(take_over_what_is_silent, postgresql_url)
+    in_two_processes(take_over_what_is_silent, migrated_postgresql_url)
 
     each_schedule_made_one_job(engine)
     with read_scope(engine) as session:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from db.migrations import upgrade
 from db.models.jobs import ScanState
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
@@ -23,10 +22,8 @@ Place = Callable[[str, bytes], None]  # key, contents
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = make_engine(f"sqlite:///{tmp_path / 'photochrom.db'}")
-    upgrade(engine)
-    return engine
+def engine(migrated_sqlite_url: str) -> Engine:
+    return make_engine(migrated_sqlite_url)
 
 
 @pytest.fixture(params=["folders", "s3"])

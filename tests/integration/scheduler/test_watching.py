@@ -22,13 +22,10 @@ from tests.rows import NOON, make_job
 
 
 @pytest.fixture
-def engine(sqlite_url: str) -> Engine:
-    from db.migrations import upgrade
+def engine(migrated_sqlite_url: str) -> Engine:
     from db.session import make_engine
 
-    made = make_engine(sqlite_url)
-    upgrade(made)
-    return made
+    return make_engine(migrated_sqlite_url)
 
 
 def test_watching_prints_a_line_for_each_change_and_ends_with_the_last_job(

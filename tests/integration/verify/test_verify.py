@@ -27,10 +27,8 @@ Place = Callable[[str, str, bytes], None]  # location, key, contents
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    engine = make_engine(f"sqlite:///{tmp_path / 'photochrom.db'}")
-    upgrade(engine)
-    return engine
+def engine(migrated_sqlite_url: str) -> Engine:
+    return make_engine(migrated_sqlite_url)
 
 
 @pytest.fixture(params=["folders", "s3"])

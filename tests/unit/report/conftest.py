@@ -13,7 +13,6 @@ import pyvips
 from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
-from db.migrations import upgrade
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState, Tally
 from db.models.pool import Worker
 from db.session import make_engine
@@ -39,9 +38,8 @@ class PictureFolder:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    engine = make_engine(f"sqlite:///{tmp_path}/jobs.db")
-    upgrade(engine)
+def session(migrated_sqlite_url: str) -> Iterator[Session]:
+    engine = make_engine(migrated_sqlite_url)
     with Session(engine) as session:
         session.add(Job(id=7, name="Albums", source="s3://archive/in", destination="s3://archive/out", **_job()))
         session.flush()
