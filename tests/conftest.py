@@ -5,10 +5,11 @@ is marked with its tier, so `pytest -m unit` runs one.
 """
 
 import shutil
+import sqlite3
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,11 +158,13 @@ def migrated_postgresql_url(postgresql_server: PostgreSQLServer, _migrated_postg
 @pytest.fixture(scope="session")
 def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """To be copied."""
-    path = tmp_path_factory.mktemp("migrated") / "photochrom.db"
-    engine = make_engine(f"sqlite:///{path}")
+    folder = tmp_path_factory.mktemp("migrated")
+    engine = make_engine(f"sqlite:///{folder / 'made.db'}")
     upgrade(engine)
     engine.dispose()
-    return path
+    with closing(sqlite3.connect(folder / "made.db")) as connection:  # one file, whatever is in its journal
+        connection.execute(f"VACUUM INTO '{folder / 'photochrom.db'}'")
+    return folder / "photochrom.db"
 
 
 @pytest.fixture
