@@ -47,7 +47,8 @@ class PrometheusServer(Service):
         configuration["rule_files"] = [str(DEPLOY / "prometheus" / name) for name in configuration["rule_files"]]
         for scraped in configuration["scrape_configs"]:
             [found] = scraped.pop("dns_sd_configs")
-            scraped["static_configs"] = [{"targets": [f"127.0.0.1:{self._targets[name]}" for name in found["names"]]}]
+            ports = [self._targets[name] for name in found["names"] if name in self._targets]
+            scraped["static_configs"] = [{"targets": [f"127.0.0.1:{port}" for port in ports]}]
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(configuration), encoding="utf-8")
         return [
             PROMETHEUS.require(),

@@ -60,6 +60,24 @@ class PostgreSQLServer(Service):
         """Whoever is still connected is cut off."""
         self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
+    def dump(self, database: str, path: Path) -> None:
+        """As docs/backup.md does it, while others write."""
+        self._client("pg_dump", "--format=custom", f"--file={path}", self._client_url(database))
+
+    def restore(self, path: Path, database: str) -> None:
+        """Into a new database of this name."""
+        self.create_database(database)
+        self._client("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={self._client_url(database)}", str(path))
+
+    def _client_url(self, database: str) -> str:
+        return self.url(database).replace("postgresql+psycopg", "postgresql")
+
+    def _client(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs() / program), *arguments]
+        ran = subprocess.run(command, env=self.process_environment(), capture_output=True, text=True)
+        if ran.returncode:
+            raise ServiceUnavailable(f"{program} failed: {ran.stderr.strip()}")
+
     def owner(self) -> tuple[int, int] | None:
         if os.geteuid() != 0:
             return None

@@ -12,11 +12,11 @@ ELSEWHERE = {
     r"export PATH=/opt": "goes with it",
     r"useradd|install -D|cp deploy/systemd|systemctl ": "a machine under systemd; tests/unit/deploy/test_systemd.py",
     r"python3 -m pip wheel|uv tool |pipx ": "tests/acceptance/test_installing.py",
-    r"docker |kubectl |helm ": "Docker, a cluster; tests/unit/deploy",
+    r"docker |kubectl |helm ": "tests/acceptance/images/test_compose.py; a cluster: tests/unit/deploy",
     r"celery --app photochrom.celery_app flower": "tests/acceptance/test_operation.py",
     r"photochrom (web|users)\b": "tests/acceptance/test_web.py",
     r"curl |box=box-0042": "tests/acceptance/test_web.py",
-    r"psql |sqlite3 ": "clients; tests run every query of docs/queries.md",
+    r"psql |sqlite3 |pg_dump |pg_restore |createdb ": "clients; tests run every query of docs/queries.md",
     r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/test_commands.py",
 }
 _FOREVER = re.compile(r"(?:PHOTOCHROM_\w+=\S+ )*photochrom (scheduler|worker|web)$")

@@ -28,7 +28,7 @@ from worker.storage import S3Options
 
 HOOK = Path(__file__).parent / "hook"
 # Counts every write of the state done, one that changes nothing too.
-_COUNT_DONE = """
+COUNT_DONE = """
 CREATE TABLE done_log (scan_id bigint);
 CREATE FUNCTION log_done() RETURNS trigger AS
   'BEGIN INSERT INTO done_log VALUES (NEW.id); RETURN NEW; END' LANGUAGE plpgsql;
@@ -102,8 +102,14 @@ class World(Processes):
         self.engine = make_engine(f"{url}{'&' if '?' in url else '?'}application_name=faults")
         upgrade(self.engine)
         with session_scope(self.engine) as session:
-            session.execute(text(_COUNT_DONE))
+            session.execute(text(COUNT_DONE))
             session.execute(text(_LOG_STATES))
+
+    def go_on_with(self, url: str) -> None:
+        """Work on this database from now on, which is a copy of the one before."""
+        self._database = url
+        self.engine.dispose()
+        self.engine = make_engine(url)
 
     @property
     def environment(self) -> dict[str, str]:

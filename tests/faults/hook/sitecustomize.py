@@ -17,7 +17,7 @@ def _make_children_mortal() -> None:
     opening = Pipeline._open
 
     def open_or_die(self: Any, scan: Any, *others: Any) -> Any:
-        if "kills-child" in scan.source_key:
+        if "kills-child" in scan.key:
             os.kill(os.getpid(), signal.SIGKILL)
         return opening(self, scan, *others)
 

@@ -1,0 +1,101 @@
+"""deploy/compose.yml as a running system, from images that were made here."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.docker import ROOT, compose, docker
+
+HERE = Path(__file__).parent
+COMPOSE = "deploy/compose.yml"
+_COUNT_DONE = """
+CREATE TABLE done_log (scan_id bigint);
+CREATE FUNCTION log_done() RETURNS trigger AS
+  'BEGIN INSERT INTO done_log VALUES (NEW.id); RETURN NEW; END' LANGUAGE plpgsql;
+CREATE TRIGGER log_done AFTER UPDATE OF state ON scan FOR EACH ROW WHEN (NEW.state = 'done')
+  EXECUTE FUNCTION log_done();
+"""
+
+
+class System:
+    """The project `photochrom`; `files` are further compose files over it."""
+
+    def __init__(self, folder: Path, files: Sequence[str]) -> None:
+        self.folder = folder
+        self._files = [COMPOSE, *(str(HERE / name) for name in files)]
+
+    def program(self) -> list[str]:
+        return [str(compose()), *(part for name in self._files for part in ("--file", name))]
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        environment = {**os.environ, "HOME": str(self.folder)}
+        ran = subprocess.run([*self.program(), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert not check or ran.returncode == 0, f"{arguments}: {ran.stdout[-2000:]}{ran.stderr[-3000:]}"
+        return ran.stdout
+
+    def up(self, *options: str) -> None:
+        self.compose("up", "--no-build", "--pull", "never", "--detach", *options)
+
+    def photochrom(self, *arguments: str) -> str:
+        return self.compose("exec", "--no-tty", "scheduler", "photochrom", *arguments)
+
+    def sql(self, statement: str) -> list[str]:
+        psql = ["psql", "--username", "photochrom", "--no-align", "--tuples-only", "--command", statement]
+        return self.compose("exec", "--no-tty", "postgresql", *psql).splitlines()
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        return dict(json.loads(self.photochrom("status", str(job_id), "--json"))[0])
+
+    def count_done_writes(self) -> None:
+        self.sql(_COUNT_DONE)
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--quiet", service).split()
+
+    def kill(self, container: str) -> None:
+        """SIGKILL from outside, as the kernel does it: Docker starts the container again, as for any that died."""
+        os.kill(int(inspect(container, "{{.State.Pid}}")), signal.SIGKILL)
+
+    def port(self, service: str, port: int) -> int:
+        return int(self.compose("port", service, str(port)).rpartition(":")[2])
+
+    def prometheus(self, expression: str) -> list[Any]:
+        query = urllib.parse.urlencode({"query": expression})
+        url = f"http://127.0.0.1:{self.port('prometheus', 9090)}/api/v1/query?{query}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return list(json.loads(answer.read())["data"]["result"])
+
+    def wait(self, condition: Any, seconds: float = 180) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.compose("logs", "--tail", "30", check=False)
+            time.sleep(1)
+
+
+def inspect(container: str, template: str) -> str:
+    return docker("inspect", "--format", template, container).stdout.strip()
+
+
+@contextmanager
+def running(folder: Path, *files: str) -> Iterator[System]:
+    """Up, with all of it ready; down again at the end, with all that it kept."""
+    system = System(folder, files)
+    try:
+        system.compose("down", "--volumes", "--timeout", "5", check=False)
+        system.up()
+        system.wait(lambda: all(inspect(one, "{{.State.Health.Status}}") == "healthy" for one in _ours(system)), 400)
+        yield system
+    finally:
+        system.compose("down", "--volumes", "--timeout", "5", check=False)
+
+
+def _ours(system: System) -> list[str]:
+    return [*system.containers("scheduler"), *system.containers("worker")] or ["none"]

@@ -1,0 +1,23 @@
+"""The image of this clone, built once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docker import IMAGE, ROOT, base_image, build, daemon
+
+
+@pytest.fixture(scope="session")
+def _daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("docker")
+    with daemon(folder):
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def image(_daemon: Path) -> str:
+    """`photochrom:cpu`, as deploy/Dockerfile builds it."""
+    base = base_image(_daemon)
+    build(ROOT, ROOT / "deploy" / "Dockerfile", IMAGE, base, "--target", "cpu")
+    return IMAGE

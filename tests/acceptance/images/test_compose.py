@@ -1,0 +1,118 @@
+"""deploy/compose.yml, up: what docs/operate.md says to type, processes and containers that die, down and up again."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scheduler.standalone.samples import write_samples
+from tests.acceptance.documents import ROOT, commands
+from tests.acceptance.images.compose_system import COMPOSE, System, inspect, running
+from tests.acceptance.test_run import write_scan
+from tests.docker import docker, service_images
+from tests.prometheus import dashboard_queries
+
+SCANS = 300
+
+
+@pytest.fixture(scope="session")
+def services(image: str, _daemon: Path) -> None:
+    service_images(_daemon, "photochrom-test-base:trixie")
+
+
+@pytest.fixture
+def system(services: None, tmp_path: Path) -> Iterator[System]:
+    with running(tmp_path, "compose.test.yml", "compose.quick.yml") as system:
+        yield system
+
+
+def submit(system: System) -> None:
+    """Job 1: scans in a bucket, whose every write of `done` is counted."""
+    for number in range(SCANS):
+        write_scan(system.folder / "scans" / f"box {number % 3}" / f"{number:04}.png", number)
+    system.count_done_writes()
+    system.compose("exec", "--no-tty", "s3", "mkdir", "-p", "/data/archive", "/data/archive-colour")
+    system.compose("cp", str(system.folder / "scans"), "s3:/data/archive/plates")
+    system.photochrom("submit", "s3://archive/plates", "s3://archive-colour/plates")
+
+
+def expect_each_done_once(system: System) -> None:
+    system.wait(lambda: system.job(1)["state"] == "completed", 400)
+    assert system.job(1)["done"] == SCANS
+    assert system.sql("SELECT count(*), count(DISTINCT scan_id) FROM done_log") == [f"{SCANS}|{SCANS}"]
+    verified = system.photochrom("verify", "1")
+    assert "each is as recorded" in " ".join(verified.split())
+
+
+def test_what_is_documented_works_and_the_dashboard_has_data(services: None, tmp_path: Path) -> None:
+    write_samples(tmp_path / "samples")
+    (tmp_path / "samples" / "scans").rename(tmp_path / "scans")
+    with running(tmp_path, "compose.test.yml") as system:
+        program = " ".join(system.program())
+        page = [line for line in commands(ROOT / "docs" / "operate.md") if line.startswith("docker compose")]
+        assert len(page) > 5
+        for line in page:
+            typed = line.replace(f"docker compose --file {COMPOSE}", program).replace(" --build", " --no-build")
+            typed = typed.replace(" exec ", " exec --no-tty ").replace("~", str(tmp_path))
+            ran = subprocess.run(["bash", "-c", typed], cwd=ROOT, capture_output=True, text=True, timeout=300)
+            assert ran.returncode == (1 if "--watch" in line else 0), f"{typed}: {ran.stdout}{ran.stderr}"
+        assert system.job(1)["done"] >= 13
+        assert len([path for path in (tmp_path / "colour").rglob("*") if path.is_file()]) >= 14
+        expect_data(system)
+
+
+def expect_data(system: System) -> None:
+    """Every metric that the dashboard's queries name is one that the live Prometheus has scraped."""
+    names = "count by (__name__) ({__name__=~'photochrom_.*'})"
+    system.wait(lambda: any("scans_total" in str(series["metric"]) for series in system.prometheus(names)), 60)
+    for query in dashboard_queries():
+        system.prometheus(query)
+    system.wait(lambda: len(system.prometheus("up == 1")) >= 2)
+
+
+def test_killed_containers_come_back_and_each_scan_is_done_once(system: System) -> None:
+    system.up("--scale", "worker=2", "--no-recreate")
+    submit(system)
+    for service in ("worker", "scheduler", "valkey", "s3", "postgresql"):
+        before = system.job(1)["done"]
+        victim = system.containers(service)[0]
+        system.kill(victim)
+        system.wait(lambda victim=victim: inspect(victim, "{{.State.Running}} {{.RestartCount}}") == "true 1")
+        system.wait(lambda before=before: done(system) > before or done(system) == SCANS)
+
+    expect_each_done_once(system)
+
+
+def done(system: System) -> int:
+    return int(system.sql("SELECT count(*) FROM scan WHERE state = 'done'")[0])
+
+
+def test_down_and_up_again_loses_nothing_and_a_stop_drains(system: System) -> None:
+    submit(system)
+    system.wait(lambda: done(system) >= 40)
+    [worker] = system.containers("worker")
+
+    system.compose("stop", "worker")
+    assert inspect(worker, "{{.State.ExitCode}}") == "0"
+    assert system.sql("SELECT count(*) FROM chunk WHERE state = 'leased'") == ["0"]
+    system.compose("down")
+    system.up()
+
+    expect_each_done_once(system)
+
+
+def test_a_killed_child_is_reaped_and_replaced(system: System) -> None:
+    submit(system)
+    system.wait(lambda: done(system) >= 20)
+    [worker] = system.containers("worker")
+    script = "import os,signal,psutil;" + (
+        "kids=[p for p in psutil.process_iter() if 'ForkPoolWorker' in ' '.join(p.cmdline())"
+        " or (p.parent() and 'worker_main' in ' '.join(p.parent().cmdline()))];"
+        "os.kill(kids[0].pid, signal.SIGKILL); print(len(kids))"
+    )
+    assert int(docker("exec", worker, "/opt/photochrom/bin/python", "-c", script).stdout) >= 1
+
+    expect_each_done_once(system)
+    processes = docker("exec", worker, "sh", "-c", "cat /proc/[0-9]*/stat").stdout
+    assert [line for line in processes.splitlines() if ") Z " in line] == []

