@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
-from db.models.jobs import Chunk
+from db.models.jobs import Chunk, Job
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.scans import records
@@ -14,14 +14,15 @@ NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
 
 def make_job(engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority: int = 0, now: datetime = NOON) -> int:
-    """A running job over box/0.jpg, box/1.jpg ..."""
+    """A running job over box/0.jpg, box/1.jpg ...; each job has a destination of its own."""
     listed = [NewScan(f"box/{number}.jpg", f"etag-{number}", 1000, f"box/{number}.jpg") for number in range(scan_count)]
     with session_scope(engine) as session:
+        others = session.scalar(select(func.count()).select_from(Job)) or 0
         job_id = lifecycle.create(
             session,
             name="a box",
             source="s3://scans/in",
-            destination="s3://scans/out",
+            destination=f"s3://scans/out{others or ''}",
             options={"format": "source", "quality": 95},
             priority=priority,
             now=now,

@@ -5,6 +5,7 @@ from alembic import context
 import db.models.access
 import db.models.jobs
 import db.models.notices
+import db.models.outputs
 import db.models.pool
 import db.models.reviews
 import db.models.schedules  # noqa: F401  every table is the schema's

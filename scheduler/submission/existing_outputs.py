@@ -2,89 +2,137 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Engine
 
+from db.models.jobs import JobState
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.scans import records
 from db.session import read_scope
+from scheduler.submission.key_spool import KeySpool
 from scheduler.submission.request import Submission, same_options
 from worker.error_codes import OF_THE_SCAN
 from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.storage import Storage, StoredObject
+from worker.storage.locations import is_utf8
 
-_ASKING = 16  # objects asked for at once
+_STATS_AT_ONCE = 16
 
 
-class Present:
-    """Which scans of a page are missing, as `asked` means it.
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """A page of scans, by what becomes of each."""
 
-    never overwrite: every output that is there is left alone. Only what has changed: an output is left alone when a
-    job with the same options made it, with one of `checkpoints`, from a source of the same ETag, and it still has the
-    bytes that it had then; a scan that such a job skipped is left alone too. Only what is new: the same, but any job
-    with any checkpoint counts, and so does a scan that it found damaged or unfit.
+    missing: list[NewScan]
+    present: int = 0  # done already, and unchanged
+    underway: int = 0  # another job with the same options is to make them
+    accepted: int = 0  # a person accepted the output
+
+
+class ExistingOutputs:
+    """Sorts pages of scans by what `request` means to leave out. Close it when the last page is sorted.
+
+    | overwrite | left out |
+    |---|---|
+    | never | every output that is there |
+    | changed | outputs that a job with the same options made with one of `checkpoints`, from a source of the same |
+    | | ETag, and that still have the bytes that they had then; scans that such a job skipped, or is to make |
+    | new | the same, whatever the options and the checkpoint were; and scans that were found damaged or unfit |
+    | always | nothing |
+
+    An output that a person accepted stays in any case, unless `request.overwrite_accepted`.
     """
 
     def __init__(
         self,
         engine: Engine,
-        asked: Submission,
+        request: Submission,
         source: Storage,
         destination: Storage,
         *,
         is_new: bool,
         checkpoints: Callable[[], Sequence[str]],
     ) -> None:
-        """is_new: the destination is not there yet. checkpoints: asked for only where it matters."""
-        self._engine, self._asked, self._source = engine, asked, source
-        self._outputs: dict[str, int] = {}  # bytes, by key
-        self._checkpoints: Sequence[str] = ()
-        self._job_ids: list[int] = []
-        if not is_new and (asked.only_changed or asked.overwrite != "always"):
-            self._outputs = {found.key: found.bytes for found in destination.list()}
-        if asked.only_changed:
-            self._checkpoints = checkpoints()
-        if asked.only_changed or asked.overwrite == "new":
-            with read_scope(engine) as session:
-                between = lifecycle.between(session, source.uri, destination.uri)
-            alike = [job for job in between if asked.overwrite == "new" or same_options(job.options, asked.options)]
-            self._job_ids = [job.id for job in alike]
+        """is_new: the destination is not there yet. checkpoints: called only where it matters."""
+        self._engine, self._request, self._source = engine, request, source
+        self._destination_uri = destination.uri
+        with read_scope(engine) as session:
+            # Not those that are still listed, as this submission's own job is: nothing of them is coloured yet.
+            before = [job for job in lifecycle.into(session, destination.uri) if job.state != JobState.SUBMITTING]
+        between = [job for job in before if job.source == source.uri]
+        any_options = request.overwrite == "new"
+        alike = [job for job in between if any_options or same_options(job.options, request.options)]
+        self._job_ids = [job.id for job in alike]
+        self._keeps_accepted = bool(before) and not request.overwrite_accepted
+        self._compares = request.overwrite in ("changed", "new") and bool(self._job_ids)
+        self._checkpoints = checkpoints() if self._compares and request.overwrite == "changed" else ()
+        self._outputs = KeySpool()
+        if not is_new and (self._compares or request.overwrite == "never"):
+            self._outputs.add((stored.key, stored.bytes) for stored in destination.list() if is_utf8(stored.key))
 
-    def missing(self, page: list[NewScan]) -> list[NewScan]:
+    def close(self) -> None:
+        self._outputs.close()
+
+    def sort(self, page: list[NewScan]) -> Sorted:
         """Raises ServiceUnavailable, UsageError."""
-        if self._asked.overwrite == "never":
-            return [scan for scan in page if scan.output_key not in self._outputs]
-        return self._changed(page) if self._asked.only_changed or self._asked.overwrite == "new" else page
+        missing, accepted = self._without_accepted(page)
+        if self._request.overwrite == "never":
+            there = self._outputs.sizes([scan.output_key for scan in missing])
+            left = [scan for scan in missing if scan.output_key not in there]
+            return Sorted(left, present=len(missing) - len(left), accepted=accepted)
+        if self._request.overwrite == "always":
+            return Sorted(missing, accepted=accepted)
+        # The first time too: by the ETags that it keeps, the next submission knows what has changed.
+        missing = self._with_etags(missing)
+        return self._changed(missing, accepted) if self._compares else Sorted(missing, accepted=accepted)
 
-    def _changed(self, page: list[NewScan]) -> list[NewScan]:
-        page = self._with_etags(page)
+    def _without_accepted(self, page: list[NewScan]) -> tuple[list[NewScan], int]:
+        if not self._keeps_accepted:
+            return page, 0
+        with read_scope(self._engine) as session:
+            accepted = records.accepted(session, self._destination_uri, [scan.output_key for scan in page])
+        left = [scan for scan in page if scan.output_key not in accepted]
+        return left, len(page) - len(left)
+
+    def _changed(self, page: list[NewScan], accepted: int) -> Sorted:
         output_keys = [scan.output_key for scan in page]
         with read_scope(self._engine) as session:
-            if self._asked.overwrite == "new":
+            if self._request.overwrite == "new":
                 done = records.ended_before(session, job_ids=self._job_ids, failed=OF_THE_SCAN, output_keys=output_keys)
             else:
                 done = records.done_before(
                     session, job_ids=self._job_ids, checkpoints=self._checkpoints, output_keys=output_keys
                 )
-        return [scan for scan in page if scan.source_etag is None or not self._is_done(scan, done)]
-
-    def _is_done(self, scan: NewScan, done: set[tuple[str, str | None, int | None]]) -> bool:
-        sizes = (self._outputs.get(scan.output_key), -1)
-        return any((scan.output_key, scan.source_etag, size) in done for size in sizes)
+            underway = records.to_be_made(session, job_ids=self._job_ids, output_keys=output_keys)
+        sizes = self._outputs.sizes(output_keys)
+        missing, present, waiting = list[NewScan](), 0, 0
+        for scan in page:
+            if (scan.output_key, scan.source_etag) in underway:
+                waiting += 1
+            elif scan.source_etag is not None and _is_done(scan, sizes.get(scan.output_key), done):
+                present += 1
+            else:
+                missing.append(scan)
+        return Sorted(missing, present, waiting, accepted)
 
     def _with_etags(self, page: list[NewScan]) -> list[NewScan]:
         """A manifest need not give ETags; without one nobody knows whether a scan has changed."""
-        with ThreadPoolExecutor(_ASKING) as pool:
+        with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
             return list(pool.map(self._with_etag, page))
 
     def _with_etag(self, scan: NewScan) -> NewScan:
-        found = self._ask(scan.source_key) if scan.source_etag is None else None
-        return replace(scan, source_etag=found.etag, source_bytes=found.bytes) if found else scan
+        stored = self._stat(scan.source_key) if scan.source_etag is None else None
+        return replace(scan, source_etag=stored.etag, source_bytes=stored.bytes) if stored else scan
 
-    def _ask(self, key: str) -> StoredObject | None:
+    def _stat(self, key: str) -> StoredObject | None:
         try:
             return self._source.stat(key)
         except ScanError as error:
             raise (UsageError if error.permanent else ServiceUnavailable)(error.message) from None
+
+
+def _is_done(scan: NewScan, size: int | None, done: set[tuple[str, str | None, int | None]]) -> bool:
+    """A failed scan has no output, whatever lies there now: its size is -1."""
+    return any((scan.output_key, scan.source_etag, bytes_then) in done for bytes_then in (size, -1))

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from db.queries.jobs.lifecycle import NewScan
 from scheduler.submission.bag_keys import PAYLOAD, check_key
+from scheduler.submission.existing_outputs import Sorted
 from scheduler.submission.manifest import Entry, matches, read_manifest
 from scheduler.submission.request import Submission, Submitted
 from worker.errors import UsageError
@@ -13,8 +14,8 @@ from worker.storage import S3Options, Storage
 PAGE_SCANS = 4_096  # inserted at a time; a whole number of default chunks
 _SHOW_ENTRIES = 1_000
 
-# Of a page of scans, those that are still to be done.
-Missing = Callable[[list[NewScan]], list[NewScan]]
+# Sorts a page of scans into those that are still to be done and others.
+Sort = Callable[[list[NewScan]], Sorted]
 
 
 class Lister:
@@ -27,11 +28,11 @@ class Lister:
         submitted: Submitted,
         *,
         s3: S3Options,
-        missing: Missing,
+        sort: Sort,
         progress: Callable[[Submitted], None],
     ) -> None:
         self._asked, self._source, self._submitted = asked, source, submitted
-        self._s3, self._missing, self._progress = s3, missing, progress
+        self._s3, self._sort, self._progress = s3, sort, progress
         # The key up to which everything is listed; "" where a listing can't go on in its middle.
         self.position = ""
 
@@ -73,20 +74,24 @@ class Lister:
         return wanted
 
     def _output_key(self, found: Entry) -> str:
-        """In a bag, all outputs lie in its data/."""
+        """In the folder that was asked for, if any; in a bag, all outputs lie in its data/."""
         key = _output_key(found, self._asked.format)
+        if self._asked.output_prefix is not None:
+            key = f"{self._asked.output_prefix}/{key}"
         if not self._asked.bag:
             return key
         check_key(key)
         return PAYLOAD + key
 
     def _counted(self, page: list[NewScan]) -> list[NewScan]:
-        missing = self._missing(page)
-        self._submitted.present += len(page) - len(missing)
-        self._submitted.scans += len(missing)
-        self._submitted.bytes += sum(scan.source_bytes or 0 for scan in missing)
+        page_sorted = self._sort(page)
+        self._submitted.present += page_sorted.present
+        self._submitted.underway += page_sorted.underway
+        self._submitted.accepted += page_sorted.accepted
+        self._submitted.scans += len(page_sorted.missing)
+        self._submitted.bytes += sum(scan.source_bytes or 0 for scan in page_sorted.missing)
         self._progress(self._submitted)
-        return missing
+        return page_sorted.missing
 
 
 def _output_key(found: Entry, format: str) -> str:

@@ -19,7 +19,7 @@ _MAX_FAILURES = re.compile(r"[0-9]{1,9}|[0-9]{1,2}%|100%")
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a person asks for. `missing_only` leaves out what an earlier job did and the destination still has."""
+    """What a person asks for; `missing_only` is the former name of `overwrite="changed"`."""
 
     source: str
     destination: str
@@ -33,9 +33,10 @@ class Submission:
     label: str | None = None  # a small visible mark
     bag: bool = False  # the destination becomes a BagIt bag
     colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
-    # never: leave out what the destination has; changed: as missing_only; new: as that, whatever the options and the
-    # checkpoint were, and scans as well that can't be done until their file changes
-    overwrite: str = "always"
+    # never, changed, new or always: see scheduler.submission.existing_outputs
+    overwrite: str = "changed"
+    overwrite_accepted: bool = False  # make also those outputs again that a person accepted
+    output_prefix: str | None = None  # a folder of their own within the destination, for all outputs
     manifest: str | None = None  # a file, or s3://bucket/key; without it, everything under the source
     include: tuple[str, ...] = ()  # patterns, see scheduler.submission.manifest
     exclude: tuple[str, ...] = ()
@@ -54,11 +55,13 @@ class Submission:
             raise UsageError(f"--format {self.format}: expected one of {', '.join(FORMATS)}")
         if self.overwrite not in OVERWRITE:
             raise UsageError(f"--overwrite {self.overwrite}: expected one of {', '.join(OVERWRITE)}")
+        if self.output_prefix is not None:
+            _check_prefix(self.output_prefix)
         if self.label is not None:
             from worker.scans.writing.watermark import check_label  # which loads a font
 
             check_label(self.label)
-        if self.missing_only and self.overwrite in ("never", "new"):
+        if self.missing_only and self.overwrite != "changed":
             raise UsageError(f"--missing-only and --overwrite {self.overwrite}: expected one of the two")
         self.colours.as_job_options()
         if self.max_failures is not None and not _MAX_FAILURES.fullmatch(self.max_failures):
@@ -76,10 +79,6 @@ class Submission:
         """Raises UsageError for a choice that can't be one."""
         return ColourOptions(self.head, self.embedding, 1.0 if self.saturation is None else self.saturation)
 
-    @property
-    def only_changed(self) -> bool:
-        return self.missing_only or self.overwrite == "changed"
-
     def selection(self, manifest_version: str | None) -> dict[str, Any] | None:
         """What chooses among the source's scans, as the job's row keeps it; None when all are meant."""
         chosen: dict[str, Any] = {}
@@ -87,8 +86,10 @@ class Submission:
             chosen = {"manifest": self.manifest, "include": list(self.include), "exclude": list(self.exclude)}
         if self.manifest:
             chosen["manifest_version"] = manifest_version
-        if self.only_changed or self.overwrite != "always":
-            chosen["overwrite"] = "changed" if self.only_changed else self.overwrite
+        if self.overwrite != "always":
+            chosen["overwrite"] = self.overwrite
+        if self.overwrite_accepted:
+            chosen["overwrite_accepted"] = True
         return chosen or None
 
     @property
@@ -103,7 +104,17 @@ class Submission:
             "label": self.label,
             "bag": self.bag,
             **self.colours.as_job_options(),
+            "output_prefix": self.output_prefix,
         }
+
+
+def _check_prefix(prefix: str) -> None:
+    parts = prefix.split("/")
+    if "\\" in prefix or not prefix.isprintable() or any(part in ("", ".", "..") for part in parts):
+        raise UsageError(f"--output-prefix {prefix!r} is no folder within the destination; expected one such as box2")
+
+
+_COUNTS = ("scans", "bytes", "others", "present", "underway", "accepted", "unwanted")
 
 
 def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -112,9 +123,9 @@ def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return {**defaults, **one} == {**defaults, **other}
 
 
-def covers(done: dict[str, Any] | None, asked: dict[str, Any] | None) -> bool:
-    """Whether a job with the selection `done` does all that `asked` selects."""
-    return done == asked or (done or {}) == {key: each for key, each in (asked or {}).items() if key != "overwrite"}
+def covers(done: dict[str, Any] | None, wanted: dict[str, Any] | None) -> bool:
+    """Whether a job with the selection `done` does all that `wanted` selects: the same, or all of it again."""
+    return done == wanted or (done or {}) == {key: value for key, value in (wanted or {}).items() if key != "overwrite"}
 
 
 @dataclass(slots=True)
@@ -126,6 +137,8 @@ class Submitted:
     bytes: int = 0
     others: int = 0  # files that are no scans, by their names
     present: int = 0  # left out, as the destination has them
+    underway: int = 0  # left out, as another job is to make them
+    accepted: int = 0  # left out, as a person accepted the outputs
     unwanted: int = 0  # left out by --include or --exclude
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
     resumed: bool = False  # an earlier submit was stopped on the way, and this one went on with its job
@@ -136,7 +149,7 @@ class Submitted:
 
     def counts(self) -> dict[str, int]:
         """What a listing that is stopped must not forget."""
-        return {name: getattr(self, name) for name in ("scans", "bytes", "others", "present", "unwanted")}
+        return {name: getattr(self, name) for name in _COUNTS}
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -144,10 +157,17 @@ class Submitted:
     def sentence(self) -> str:
         if self.already:
             return f"job {self.job_id} does this already; photochrom status {self.job_id}"
-        left_out = f", {self.present} left out that are done already" if self.present else ""
-        others = f", {counted(self.others, 'other file')} passed over" if self.others else ""
-        found = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{left_out}{others}"
-        return f"{self._beginning()} {found}{self._estimate() if self.dry_run else ''}{self._sample()}"
+        said = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
+        return f"{self._beginning()} {said}{self._estimate() if self.dry_run else ''}{self._sample()}"
+
+    def _left_out(self) -> str:
+        parts = (
+            (self.present, f"{self.present:,} left out that are done already (--redo-all makes them again)"),
+            (self.underway, f"{self.underway:,} left out that another job is to make"),
+            (self.accepted, f"{counted(self.accepted, 'accepted output')} left as they are (--overwrite-accepted)"),
+            (self.others, f"{counted(self.others, 'other file')} passed over"),
+        )
+        return "".join(f", {sentence}" for count, sentence in parts if count)
 
     def _sample(self) -> str:
         if not self.samples:

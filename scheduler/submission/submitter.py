@@ -1,6 +1,7 @@
 """Submit: list a collection, and insert it as a job."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import Engine
@@ -15,7 +16,7 @@ from db.queries.jobs.submissions import Listing
 from db.queries.pool.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
 from scheduler.actions.actor import Actor
-from scheduler.submission.existing_outputs import Present
+from scheduler.submission.existing_outputs import ExistingOutputs
 from scheduler.submission.lister import PAGE_SCANS, Lister
 from scheduler.submission.manifest_file import manifest_version
 from scheduler.submission.request import Submission, Submitted, covers, same_options
@@ -117,8 +118,9 @@ class Submitter:
         """Only list and count, and say how long it would take; raises as `submit`."""
         source, destination = open_both(asked, self._s3)
         submitted = Submitted(dry_run=True)
-        for _ in self._lister(asked, source, destination, submitted).pages():
-            pass
+        with self._lister(asked, source, destination, submitted) as lister:
+            for _ in lister.pages():
+                pass
         _expect_scans(source, submitted)
         with read_scope(self._engine) as session:
             submitted.pace = recent_pace(session, format=asked.format)
@@ -162,14 +164,14 @@ class Submitter:
     def _insert_all(
         self, asked: Submission, source: Storage, destination: Storage, listing: Listing, submitted: Submitted
     ) -> None:
-        lister = self._lister(asked, source, destination, submitted)
-        before = listing.before or {}
-        after = str(before.get("position", "")) if lister.goes_on else ""
-        if after:
-            for name, count in before["counts"].items():
-                setattr(submitted, name, count)
-        for page in lister.pages(after):
-            self._insert(destination, listing, page, {"position": lister.position, "counts": submitted.counts()})
+        with self._lister(asked, source, destination, submitted) as lister:
+            before = listing.before or {}
+            after = str(before.get("position", "")) if lister.goes_on else ""
+            if after:
+                for name, count in before["counts"].items():
+                    setattr(submitted, name, count)
+            for page in lister.pages(after):
+                self._insert(destination, listing, page, {"position": lister.position, "counts": submitted.counts()})
         _expect_scans(source, submitted)
         if submitted.scans:
             with session_scope(self._engine) as session:
@@ -193,10 +195,16 @@ class Submitter:
             if page:
                 lifecycle.add_scans(session, listing.job_id, page, chunk_scans=self._chunk_scans)
 
-    def _lister(self, asked: Submission, source: Storage, destination: Storage, submitted: Submitted) -> Lister:
+    @contextmanager
+    def _lister(
+        self, asked: Submission, source: Storage, destination: Storage, submitted: Submitted
+    ) -> Iterator[Lister]:
         is_new = _is_new_folder(parse_location(asked.destination))
-        present = Present(self._engine, asked, source, destination, is_new=is_new, checkpoints=self._checkpoints)
-        return Lister(asked, source, submitted, s3=self._s3, missing=present.missing, progress=self._progress)
+        existing = ExistingOutputs(
+            self._engine, asked, source, destination, is_new=is_new, checkpoints=self._checkpoints
+        )
+        with closing(existing):
+            yield Lister(asked, source, submitted, s3=self._s3, sort=existing.sort, progress=self._progress)
 
     def _remove(self, listing: Listing) -> None:
         with session_scope(self._engine) as session:
@@ -218,7 +226,7 @@ def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None
 
 
 def _expect_scans(source: Storage, submitted: Submitted) -> None:
-    if submitted.scans or submitted.present:
+    if submitted.scans or submitted.present or submitted.underway or submitted.accepted:
         return
     if submitted.unwanted:
         raise UsageError(f"--include and --exclude leave none of {submitted.unwanted} scans; correct the patterns")

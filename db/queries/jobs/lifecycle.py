@@ -13,6 +13,7 @@ from db.errors import Conflict, NotFound, UsageError
 from db.models.base import UtcDateTime
 from db.models.jobs import HAS_FAILED, OUT, UNFINISHED, Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.queries import bulk
+from db.queries.jobs import output_claims
 
 STOPPED_JOB_SETTLES = timedelta(seconds=30)
 
@@ -100,10 +101,12 @@ def create(
 
 
 def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_scans: int) -> None:
-    """Insert scans in bulk, cut into chunks of `chunk_scans` (the last may be shorter).
+    """Claim the scans' outputs and insert them in bulk, in chunks of `chunk_scans` (the last may be shorter).
 
-    Raises UsageError when two of the job's scans have one output.
+    Raises UsageError when two of the job's scans have one output; Conflict when an output belongs to another source, or
+    another job is to make it.
     """
+    output_claims.claim(session, get(session, job_id), {scan.output_key: scan.source_key for scan in scans})
     groups = [scans[start : start + chunk_scans] for start in range(0, len(scans), chunk_scans)]
     chunk_ids = session.scalars(
         insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
@@ -159,7 +162,8 @@ def start(
 
 
 def remove(session: Session, job_id: int) -> None:
-    """Take back a job whose submission failed half-way, with all its rows."""
+    """Take back a job whose submission failed half-way, with all its rows and claims."""
+    output_claims.release(session, get(session, job_id))
     for rows, owner in ((Scan, Scan.job_id), (Chunk, Chunk.job_id), (Job, Job.id)):
         session.execute(delete(rows).where(owner == job_id))
 
@@ -313,7 +317,6 @@ def unfinished(session: Session) -> list[Job]:
     return list(session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED)).order_by(Job.id)))
 
 
-def between(session: Session, source: str, destination: str) -> list[Job]:
-    """Every job from that source to that destination, the oldest first."""
-    query = select(Job).where(Job.source == source, Job.destination == destination)
-    return list(session.scalars(query.order_by(Job.id)))
+def into(session: Session, destination: str) -> list[Job]:
+    """Every job with that destination, the oldest first."""
+    return list(session.scalars(select(Job).where(Job.destination == destination).order_by(Job.id)))

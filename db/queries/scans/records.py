@@ -8,6 +8,7 @@ from sqlalchemy import Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, JobState, Scan, ScanState
+from db.models.reviews import Verdict
 from db.queries import bulk
 from db.queries.chunks import claims
 from db.queries.scans import review_weight
@@ -166,6 +167,33 @@ def ended_before(
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}
+
+
+def to_be_made(session: Session, *, job_ids: Sequence[int], output_keys: Sequence[str]) -> set[tuple[str, str | None]]:
+    """Which of these outputs one of these jobs, whole and not ended, is to make: (output key, ETag of its source)."""
+    rows = session.execute(
+        select(Scan.output_key, Scan.source_etag)
+        .join(Job, Job.id == Scan.job_id)
+        .where(
+            Scan.job_id.in_(job_ids),
+            Scan.output_key.in_(output_keys),
+            Scan.state == ScanState.PENDING,
+            Job.state.in_((JobState.RUNNING, JobState.PAUSED)),
+        )
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
+def accepted(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
+    """Under which of these keys lies an output that a person accepted; one that was made again since is another."""
+    rows = session.execute(
+        select(Scan.output_key, Scan.verdict)
+        .join(Job, Job.id == Scan.job_id)
+        .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
+        .order_by(Scan.finished_at, Scan.id)
+    )
+    verdicts = {row[0]: row[1] for row in rows}  # of several, the last to be done
+    return {key for key, verdict in verdicts.items() if verdict == Verdict.ACCEPTED}
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,9 @@ class SubmissionBody(BaseModel):
     label: Annotated[Words, Field(max_length=200)] | None = None
     bag: bool = False
     colour_scans: Literal["skip", "colourize"] = "skip"
-    overwrite: Literal["never", "new", "changed", "always"] = "always"
+    overwrite: Literal["never", "new", "changed", "always"] = "changed"
+    overwrite_accepted: bool = False
+    output_prefix: Annotated[Words, Field(min_length=1, max_length=500)] | None = None
     manifest: Place | None = None
     include: Annotated[list[Pattern], Field(max_length=100)] = []
     exclude: Annotated[list[Pattern], Field(max_length=100)] = []

@@ -170,12 +170,11 @@ def test_a_missing_output_is_not_sealed_over(engine: Engine, tmp_path: Path, s3_
 def test_only_a_completed_job_with_a_bag_is_sealed(
     engine: Engine, destination: str, place: Place, s3_options: S3Options
 ) -> None:
-    job_id = make_job(engine, destination, place)
+    job_id, later = make_job(engine, destination, place), make_job(engine, destination, place)
     with session_scope(engine) as session:
         retry_failed(session, job_id, now=NOON)
     with pytest.raises(UsageError, match="is running; a bag is sealed when its job is completed"):
         Sealer(engine, s3=s3_options).seal(job_id)
-    later = make_job(engine, destination, place)
     with pytest.raises(UsageError, match=f"job {job_id} still writes into"):
         Sealer(engine, s3=s3_options).seal(later)
     with session_scope(engine) as session:

@@ -79,7 +79,7 @@ def test_a_manifest_chooses_and_names_outputs(engine: Engine, folders: tuple[str
     manifest = tmp_path / "list.csv"
     manifest.write_text("key,output\nbox 1/a.tif,first.tif\nbox 2/c.tif,\n")
 
-    found = rows(engine, submit(engine, Submission(*folders, manifest=str(manifest))))
+    found = rows(engine, submit(engine, Submission(*folders, manifest=str(manifest), overwrite="always")))
 
     assert [(scan.source_key, scan.source_etag, scan.output_key) for scan in found] == [
         ("box 1/a.tif", None, "first.tif"),

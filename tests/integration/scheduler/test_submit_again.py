@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
+from db.errors import Conflict
 from db.models.jobs import JobState, ScanState
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
@@ -109,6 +110,10 @@ def test_a_manifest_that_was_changed_since_is_another_job(engine: Engine, asked:
     with pytest.raises(Interrupted):
         submitter(engine, stopping_with(KeyboardInterrupt(), 4)).submit(listed)
     manifest.write_text(whole(asked)[0])
+    with pytest.raises(Conflict, match=r"job 1\).*cancel it"):
+        submitter(engine).submit(listed)
+    with session_scope(engine) as session:
+        lifecycle.change_state(session, 1, JobState.CANCELLED, now=NOON)
 
     assert keys(engine, submitter(engine).submit(listed).job_id) == whole(asked)[:1]
 

@@ -102,7 +102,8 @@ def _coloured(engine: Engine, place: Place, remove: Callable[[str], None], submi
 @pytest.mark.parametrize(
     ("options", "checkpoint", "expected"),
     [
-        ({}, "one", KEYS),
+        ({}, "one", [RESCANNED, LOST, CUT, NEW]),
+        ({"overwrite": "always"}, "one", KEYS),
         ({"overwrite": "never"}, "two", [LOST]),
         ({"overwrite": "new"}, "two", [RESCANNED, LOST, CUT, NEW]),
         ({"overwrite": "changed"}, "one", [RESCANNED, LOST, CUT, NEW]),

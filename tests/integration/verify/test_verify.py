@@ -77,6 +77,11 @@ def make_done_job(engine: Engine, source: str, destination: str, place: Place) -
                     output_sha256=hashlib.sha256(b"colour " + key.encode()).hexdigest(),
                 )
             )
+        session.execute(
+            update(Scan)
+            .where(Scan.job_id == job_id, Scan.source_key == "failed.png")
+            .values(state=ScanState.FAILED, error_code="truncated")
+        )
     return job_id
 
 

@@ -24,12 +24,20 @@ def submit(
     destination: shared.Destination,
     options: dict[str, Any],
     name: Annotated[str | None, typer.Option(help="A name for the job.")] = None,
-    missing_only: Annotated[
-        bool, typer.Option(help="Leave out scans whose output is there and still matches its source.")
-    ] = False,
     overwrite: Annotated[
         str, typer.Option(help="Which existing outputs to make again.", **shared.choices(*OVERWRITE))
-    ] = "always",
+    ] = "changed",
+    redo_all: Annotated[
+        bool, typer.Option("--redo-all", help="Make all outputs again, but for accepted ones: --overwrite always.")
+    ] = False,
+    overwrite_accepted: Annotated[
+        bool, typer.Option("--overwrite-accepted", help="Make accepted outputs again, too.")
+    ] = False,
+    output_prefix: Annotated[
+        str | None,
+        typer.Option(help="A folder in DESTINATION for these outputs, where another job has the same names."),
+    ] = None,
+    missing_only: Annotated[bool, typer.Option("--missing-only", hidden=True, help="The default by now.")] = False,
     sample: shared.Sample = None,
     heads: shared.Heads = None,
     saturations: shared.Saturations = None,
@@ -38,7 +46,14 @@ def submit(
 ) -> None:
     """Submit a job: colourize every scan in SOURCE into DESTINATION."""
     settings = load_settings()
-    what = {"name": name, "missing_only": missing_only, "overwrite": overwrite, **options}
+    what = {
+        "name": name,
+        "missing_only": missing_only,
+        "overwrite": "always" if redo_all else overwrite,
+        "overwrite_accepted": overwrite_accepted,
+        "output_prefix": output_prefix,
+        **options,
+    }
     request = Submission(source, destination, sample=parse_sample(sample, heads, saturations), **what)
     check_colours(settings, head=request.head, embedding=request.embedding)
     with listing(quiet=json) as progress:

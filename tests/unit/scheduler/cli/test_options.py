@@ -6,7 +6,10 @@ from scheduler.cli.commands.jobs.submit import submit
 from scheduler.cli.commands.schedule import add
 
 # What makes no sense night after night.
-NOT_NIGHTLY = {"sample", "heads", "saturations", "name", "missing_only", "overwrite", "dry_run", "json"}
+NOT_NIGHTLY = {
+    *("sample", "heads", "saturations", "name", "missing_only", "overwrite", "redo_all", "overwrite_accepted"),
+    *("output_prefix", "dry_run", "json"),
+}
 
 
 def test_a_schedule_takes_every_option_of_submit() -> None:

@@ -1,0 +1,124 @@
+"""Submissions into a destination that other jobs write, and outputs that people accepted."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, update
+
+from db.errors import Conflict
+from db.models.jobs import Scan
+from db.models.reviews import Verdict
+from db.queries.chunks import claims, dispatch
+from db.queries.jobs import lifecycle
+from db.queries.scans import leases, records
+from db.queries.scans.records import Measured, ScanRecord
+from db.session import read_scope, session_scope
+from scheduler.submission.submitter import Submission, Submitted, Submitter
+from tests.rows import NOON
+from worker.storage import S3Options
+
+MADE = b"colour"
+
+
+@pytest.fixture
+def submit(engine: Engine, tmp_path: Path) -> Callable[..., Submitted]:
+    """`submit("box1", overwrite="always")` into one destination."""
+    for box in ("box1", "box2"):
+        (tmp_path / box).mkdir()
+        for name in ("1.png", "2.png"):
+            (tmp_path / box / name).write_bytes(b"grey")
+
+    def ask(box: str, checkpoint: str = "one", **options: object) -> Submitted:
+        request = Submission(str(tmp_path / box), str(tmp_path / "colour"), **options)  # type: ignore[arg-type]
+        submitter = Submitter(engine, s3=S3Options(), chunk_scans=1, checkpoints=lambda: [checkpoint])
+        return submitter.submit(request)
+
+    return ask
+
+
+def colour_all(engine: Engine, folder: Path, job_id: int) -> None:
+    with session_scope(engine) as session:
+        for message in dispatch.take_for_dispatch(session, job_id, 99, now=NOON):
+            claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
+            for scan in claims.pending_scans(session, message.chunk_id):
+                output = folder / scan.output_key
+                output.parent.mkdir(exist_ok=True, parents=True)
+                output.write_bytes(MADE)
+                measured = Measured(output_sha256="0", output_bytes=len(MADE), checkpoint="one", source_bytes=4)
+                done = ScanRecord(scan.id, "done", 1, measured, "w", NOON)
+                leases.record(session, message, [done], lease_seconds=60, now=NOON)
+            claims.release(session, message, not_before=None)
+        lifecycle.complete_finished(session, now=NOON)
+
+
+def test_another_box_with_the_same_names_is_refused_and_leaves_no_job(
+    engine: Engine, submit: Callable[..., Submitted]
+) -> None:
+    submit("box1")
+
+    with pytest.raises(Conflict, match=r"1\.png \(job 1\).*--output-prefix"):
+        submit("box2")
+
+    with read_scope(engine) as session:
+        assert lifecycle.recent_ids(session, limit=5) == [1]
+
+
+def test_another_box_may_have_a_folder_of_its_own(engine: Engine, submit: Callable[..., Submitted]) -> None:
+    submit("box1")
+
+    second = submit("box2", output_prefix="box2/negatives")
+
+    with read_scope(engine) as session:
+        keys = [scan.output_key for scan in records.of_job(session, second.job_id or 0)]
+    assert keys == ["box2/negatives/1.png", "box2/negatives/2.png"]
+
+
+def test_the_same_again_makes_only_what_is_missing_or_changed(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    submit("box1")
+    colour_all(engine, tmp_path / "colour", 1)
+    (tmp_path / "box1" / "2.png").write_bytes(b"gray again")
+
+    again = submit("box1")
+
+    assert (again.scans, again.present) == (1, 1)
+    assert "1 left out that are done already (--redo-all makes them again)" in again.sentence()
+    colour_all(engine, tmp_path / "colour", again.job_id or 0)
+    assert submit("box1").job_id is None
+    assert submit("box1", overwrite="always").scans == 2
+
+
+def test_what_another_job_is_to_make_is_left_to_it(engine: Engine, submit: Callable[..., Submitted]) -> None:
+    submit("box1", include=("1.png",))
+
+    rest = submit("box1")
+
+    assert (rest.scans, rest.underway) == (1, 1)
+    with read_scope(engine) as session:
+        assert [scan.output_key for scan in records.of_job(session, rest.job_id or 0)] == ["2.png"]
+
+
+@pytest.mark.parametrize("overwrite", ["changed", "always"])
+def test_an_accepted_output_stays_unless_it_is_named(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path, overwrite: str
+) -> None:
+    submit("box1")
+    colour_all(engine, tmp_path / "colour", 1)
+    with session_scope(engine) as session:
+        accepted = update(Scan).where(Scan.output_key == "1.png")
+        session.execute(accepted.values(verdict=Verdict.ACCEPTED))
+
+    after_a_new_checkpoint = submit("box1", "two", overwrite=overwrite)
+
+    assert (after_a_new_checkpoint.scans, after_a_new_checkpoint.accepted) == (1, 1)
+    assert "1 accepted output left as they are (--overwrite-accepted)" in after_a_new_checkpoint.sentence()
+    colour_all(engine, tmp_path / "colour", 2)
+    assert submit("box1", "two", overwrite="always", overwrite_accepted=True).scans == 2
+
+
+@pytest.mark.parametrize("prefix", ["../box", "/box", "box/", "a//b", "", "a\\b", "a\nb"])
+def test_an_output_prefix_is_a_folder_within_the_destination(prefix: str, submit: Callable[..., Submitted]) -> None:
+    with pytest.raises(Exception, match="no folder within the destination"):
+        submit("box1", output_prefix=prefix)
