@@ -41,6 +41,7 @@ COMMANDS = {
         PROCESSES, "processes", "Run the scheduler, which hands out work. One is enough, two are safe."
     ),
     "web": CommandEntry(PROCESSES, "web", "Serve the pages and the HTTP API, beside a scheduler and workers."),
+    "notices": CommandEntry(OPERATION, "notices", "Manage who is told what happened.", True),
     "users": CommandEntry(OPERATION, "users", "Manage who may use the pages and the HTTP API.", True),
     "db": CommandEntry(PROCESSES, "db", "Prepare the job database.", True),
     "doctor": CommandEntry(OPERATION, "diagnostics", "Check everything that this machine needs, and say what to do."),

@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -58,6 +58,7 @@ def run_scheduler(settings: Settings) -> None:
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
         ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
         ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
+        ThreadPoolExecutor(1, thread_name_prefix="notices") as telling,
     ):
         wait_for(lambda: check_up_to_date(engine), stopping, health.turn)
         wait_for(queue.depth, stopping, health.turn)
@@ -66,13 +67,28 @@ def run_scheduler(settings: Settings) -> None:
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
         beat = Beat(app, engine, settings, listing)
         sealing = Sealing(engine, settings, alone)
-        beside = (beat, Reporter(engine, settings, reporting), sealing)
+        beside: tuple[Rounds, ...] = (
+            beat,
+            Reporter(engine, settings, reporting),
+            sealing,
+            *_outbox(engine, settings, telling),
+        )
         while not stopping.wait(settings.scheduler_round_seconds):
             health.turn(_round(engine, dispatcher, beside, settings, watched, heart))
         logger.info("the scheduler stops")
         beat.stop()
         sealing.stop()
     heart.stop()
+
+
+def _outbox(engine: Engine, settings: Settings, executor: Executor) -> tuple[Rounds, ...]:
+    """Nothing where nobody is to be told."""
+    if settings.notices is None:
+        return ()
+    # Here, since its libraries are an extra, which a scheduler without notices can do without.
+    from scheduler.notices.outbox import Outbox
+
+    return (Outbox(engine, settings, executor),)
 
 
 def _round(

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.pool import Scheduler, Worker
+from db.queries import notices
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress
 from db.queries.pool import schedulers, workers
@@ -63,3 +64,11 @@ def _duration(time: timedelta) -> str:
     if seconds < 120:
         return f"{seconds} s"
     return f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"
+
+
+def undelivered(session: Session) -> list[str]:
+    """Notices that their receiver has not taken yet, in a sentence; nothing while all is told."""
+    count, problem = notices.troubled(session)
+    if not count:
+        return []
+    return [f"{counted(count, 'notice')} not received yet, the latest because {problem}; try: photochrom notices test"]

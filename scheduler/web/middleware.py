@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.web.auth import csrf
 from scheduler.web.metrics import WebMetrics
+from scheduler.web.problems import problem_response
 from worker.errors import PhotochromError
 
 MAX_BODY_BYTES = 4 << 20  # a submission, a form, a thousand verdicts
@@ -97,8 +98,6 @@ def _refusal(scope: Scope, connection: HTTPConnection, web_url: str | None) -> t
 
 
 async def _refuse(send: Send, status: int, sentence: str) -> None:
-    from scheduler.web.problems import problem_response  # which needs the pages, and they this module's limits
-
     response = problem_response(status, {403: "forbidden", 413: "too_large", 414: "too_large"}[status], sentence)
     await response({"type": "http"}, _nothing, send)
 

@@ -3,6 +3,7 @@
 import json
 import logging
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -104,7 +105,5 @@ def _answer(
 
 
 def _own_path(request: Request) -> str:
-    from urllib.parse import quote
-
     query = f"?{request.url.query}" if request.url.query else ""
     return quote(request.url.path + query, safe="/")

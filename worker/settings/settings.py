@@ -234,6 +234,16 @@ class Settings(BaseSettings):
     web_cache_bytes: Annotated[int, Field(ge=16 << 20)] = Field(
         2 << 30, description="The most that they take there; what was not looked at for longest goes first."
     )
+    notices: SecretStr | None = Field(
+        None,
+        description="Who is told what happens: Apprise addresses (mailto://, slack:// ...) and https:// webhooks.",
+    )
+    notices_secret: SecretStr | None = Field(
+        None, description="The secret that signs what webhooks get, by HMAC-SHA256."
+    )
+    notices_digest_hour: Annotated[int | None, Field(ge=0, le=23)] = Field(
+        None, description="The hour of day, in UTC, from which on a digest of the day before is sent; unset: none."
+    )
     celery_remote_control: bool = Field(
         True, description="Whether workers obey Celery's remote control. Flower and anybody at the broker can use it."
     )

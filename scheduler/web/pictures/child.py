@@ -17,6 +17,7 @@ from scheduler.web.pictures import rendering
 from worker.errors import PhotochromError, ScanError
 from worker.scans import ScanLimits, configure_libraries
 from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
+from worker.storage.folder.storage import FolderStorage
 
 _NICE = 10  # pages must not slow a pool down that colours on the same machine
 _STORAGES = 16  # kept open
@@ -118,8 +119,6 @@ class _Maker:
 
 
 def _path_in(storage: Storage, key: str) -> Path:
-    from worker.storage.folder.storage import FolderStorage
-
     assert isinstance(storage, FolderStorage)
     return storage.path_to_read(key)
 

@@ -1,0 +1,64 @@
+"""The outbox: notices that are to be sent, each to one receiver, and told once."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from db.models.notices import Notice
+
+FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=15)
+GIVEN_UP_AFTER = timedelta(days=2)
+SENDING = timedelta(minutes=2)  # a sender that has not come back by then was killed
+
+
+def known(session: Session, events: list[str], receiver: str) -> set[str]:
+    """Which of these events the receiver has a row of."""
+    rows = session.scalars(select(Notice.event).where(Notice.receiver == receiver, Notice.event.in_(events)))
+    return set(rows)
+
+
+def add(session: Session, event: str, receiver: str, content: dict[str, Any], *, now: datetime) -> None:
+    """Raises IntegrityError where another scheduler has added it meanwhile."""
+    session.add(Notice(event=event, receiver=receiver, content=content, created_at=now, next_try_at=now))
+    session.flush()
+
+
+def claim(session: Session, receivers: list[str], *, now: datetime) -> Notice | None:
+    """One that is due: nobody else sends it for a while. Its row says so before it is sent."""
+    waiting = Notice.sent_at.is_(None), Notice.given_up_at.is_(None), Notice.next_try_at <= now
+    due = (
+        select(Notice.id)
+        .where(*waiting, Notice.receiver.in_(receivers))
+        .order_by(Notice.next_try_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = session.scalar(
+        update(Notice)
+        .where(Notice.id == due.scalar_subquery(), *waiting)
+        .values(next_try_at=now + SENDING, attempts=Notice.attempts + 1)
+        .returning(Notice.id)
+        .execution_options(synchronize_session=False)
+    )
+    return None if claimed is None else session.get_one(Notice, claimed, populate_existing=True)
+
+
+def sent(session: Session, notice_id: int, *, now: datetime) -> None:
+    session.execute(update(Notice).where(Notice.id == notice_id).values(sent_at=now, problem=None))
+
+
+def failed(session: Session, notice: Notice, problem: str, *, now: datetime) -> None:
+    """Tried again after ever longer pauses, and given up after two days."""
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(10, notice.attempts - 1))
+    gone = now if notice.created_at < now - GIVEN_UP_AFTER else None
+    values = {"next_try_at": now + pause, "problem": problem[:500], "given_up_at": gone}
+    session.execute(update(Notice).where(Notice.id == notice.id).values(values))
+
+
+def troubled(session: Session) -> tuple[int, str | None]:
+    """How many notices have been tried and not received, and why the latest was not."""
+    waiting = Notice.sent_at.is_(None), Notice.attempts > 0, Notice.problem.is_not(None)
+    count = session.scalar(select(func.count()).select_from(Notice).where(*waiting)) or 0
+    return count, session.scalar(select(Notice.problem).where(*waiting).order_by(Notice.id.desc()).limit(1))

@@ -1,0 +1,87 @@
+"""Where notices go: webhooks that are signed, and whatever the Apprise library reaches."""
+
+import hashlib
+import hmac
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import apprise
+import httpx
+
+from worker.errors import ServiceUnavailable, UsageError
+from worker.settings.settings import Settings
+from worker.storage.locations import without_secrets
+
+SEND_SECONDS = 20.0
+_WEBHOOKS = ("http://", "https://")
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """`id` names it in the outbox, since its address may hold a password; `send` raises ServiceUnavailable."""
+
+    id: str
+    shown: str
+    send: Callable[[str, datetime, dict[str, Any]], None]
+
+
+def receivers(settings: Settings) -> list[Receiver]:
+    """Those of PHOTOCHROM_NOTICES, addresses with spaces between; raises UsageError for what is none."""
+    if settings.notices is None:
+        return []
+    secret = settings.notices_secret.get_secret_value() if settings.notices_secret else None
+    return [_receiver(address, secret, settings) for address in settings.notices.get_secret_value().split()]
+
+
+def _receiver(address: str, secret: str | None, settings: Settings) -> Receiver:
+    name = hashlib.sha256(address.encode()).hexdigest()[:16]
+    shown = without_secrets(address)
+    if address.startswith(_WEBHOOKS):
+        if secret is None:
+            raise UsageError(
+                "PHOTOCHROM_NOTICES names a webhook; set PHOTOCHROM_NOTICES_SECRET, which signs what it gets"
+            )
+        source = settings.web_url or "photochrom"
+        return Receiver(name, shown, lambda event, at, content: _post(address, secret, source, event, at, content))
+    if not apprise.Apprise().add(address):
+        scheme = address.partition(":")[0]
+        raise UsageError(
+            f"PHOTOCHROM_NOTICES: {scheme}:... is no address that Apprise knows; expected mailto://... or so"
+        )
+    return Receiver(name, f"{address.partition(':')[0]}://...", lambda _, __, content: _notify(address, content))
+
+
+def _post(address: str, secret: str, source: str, event: str, at: datetime, content: dict[str, Any]) -> None:
+    """CloudEvents 1.0 in JSON; the signature is the HMAC-SHA256 of the body, in hexadecimal."""
+    body = json.dumps(
+        {
+            "specversion": "1.0",
+            "id": event,
+            "source": source,
+            "type": f"org.photochrom.{content['kind']}",
+            "time": at.isoformat(),
+            "datacontenttype": "application/json",
+            "data": content,
+        }
+    ).encode()
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"content-type": "application/cloudevents+json", "x-photochrom-signature": f"sha256={signature}"}
+    try:
+        httpx.post(address, content=body, headers=headers, timeout=SEND_SECONDS).raise_for_status()
+    except httpx.HTTPStatusError as error:
+        raise ServiceUnavailable(f"it answered {error.response.status_code}") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceUnavailable(f"it can't be reached ({type(error).__name__})") from None
+
+
+def _notify(address: str, content: dict[str, Any]) -> None:
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its log lines may hold what is secret in an address
+    service = apprise.Apprise()
+    service.add(address)
+    link = f"\n{content['link']}" if content["link"] else ""
+    if not service.notify(title=content["title"], body=content["text"] + link):
+        raise ServiceUnavailable("Apprise could not send it; check the address, and that its service can be reached")

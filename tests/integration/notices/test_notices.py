@@ -1,0 +1,200 @@
+"""Whoever should know is told, once, also when they were away and schedulers were killed."""
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, select, update
+
+from db.clock import utc_now
+from db.models.jobs import Job, JobState
+from db.models.notices import Notice
+from db.models.schedules import Firing, FiringState, Schedule
+from db.queries import notices
+from db.queries.jobs import lifecycle
+from db.session import read_scope, session_scope
+from scheduler.doctor.stalled_jobs import undelivered
+from scheduler.notices.outbox import Outbox
+from scheduler.notices.receivers import receivers
+from tests.acceptance.command import photochrom_here
+from tests.rows import make_job
+from worker.errors import UsageError
+from worker.settings.settings import Settings
+
+SECRET = "a secret of ours"
+
+
+class Receiver:
+    """A webhook that answers as it is told to, and keeps what it got."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.bodies: list[dict[str, Any]] = []
+        self.signed: list[bool] = []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if outer.status == 200:
+                    outer.bodies.append(json.loads(body))
+                    expected = hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+                    outer.signed.append(self.headers["x-photochrom-signature"] == f"sha256={expected}")
+                self.send_response(outer.status)
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    threading.Thread(target=receiver.server.serve_forever, daemon=True).start()
+    yield receiver
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+def outbox(engine: Engine, receiver: Receiver, **more: Any) -> Outbox:
+    """Of a scheduler that has just been started."""
+    settings = Settings(notices=receiver.url, notices_secret=SECRET, web_url="https://p.example", **more)
+    return Outbox(engine, settings, ThreadPoolExecutor(1))
+
+
+def tell(box: Outbox) -> None:
+    box.collect()
+    box.send_due()
+
+
+def end_pauses(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        session.execute(update(Notice).values(next_try_at=utc_now() - timedelta(seconds=1)))
+
+
+def complete(engine: Engine) -> int:
+    job_id = make_job(engine, scan_count=3, now=utc_now())
+    with session_scope(engine) as session:
+        values = {"state": JobState.COMPLETED, "finished_at": utc_now()}
+        session.execute(update(Job).where(Job.id == job_id).values(**values))
+    return job_id
+
+
+def test_a_completed_job_is_told_with_a_signature_and_a_link(engine: Engine, receiver: Receiver) -> None:
+    complete(engine)
+
+    tell(outbox(engine, receiver))
+
+    [body] = receiver.bodies
+    assert (body["specversion"], body["type"]) == ("1.0", "org.photochrom.job.completed")
+    assert body["data"]["link"] == "https://p.example/jobs/1"
+    assert "Job 1, a box: 0 scans done, 0 failed" in body["data"]["text"]
+    assert receiver.signed == [True]
+
+
+def test_each_is_told_once_though_the_receiver_was_away_and_schedulers_were_killed(
+    engine: Engine, receiver: Receiver
+) -> None:
+    receiver.status = 503
+    complete(engine)
+    tell(outbox(engine, receiver))
+    complete(engine)
+    killed = outbox(engine, receiver)
+    killed.collect()  # and never sends
+    with session_scope(engine) as session:
+        notices.claim(session, [next(iter(killed._receivers))], now=utc_now())  # and is killed while it sends
+    receiver.status = 200
+    end_pauses(engine)
+
+    for _ in range(3):
+        tell(outbox(engine, receiver))
+        end_pauses(engine)
+
+    assert sorted(body["id"].rpartition("/")[0] for body in receiver.bodies) == ["job/1/completed", "job/2/completed"]
+
+
+def test_a_receiver_that_is_away_is_tried_again_later_and_status_may_say_so(engine: Engine, receiver: Receiver) -> None:
+    receiver.status = 500
+    complete(engine)
+    tell(outbox(engine, receiver))
+
+    with read_scope(engine) as session:
+        [sentence] = undelivered(session)
+        [notice] = session.scalars(select(Notice))
+    assert notice.sent_at is None
+    assert sentence.startswith("1 notice not received yet")
+    assert "it answered 500" in sentence
+    assert notice.next_try_at > utc_now()
+
+
+def test_what_a_person_cancelled_and_what_samples_make_is_no_news(engine: Engine, receiver: Receiver) -> None:
+    cancelled, sample = make_job(engine, scan_count=1), complete(engine)
+    with session_scope(engine) as session:
+        lifecycle.change_state(session, cancelled, JobState.CANCELLED, now=utc_now())
+        session.execute(update(Job).where(Job.id == sample).values(selection={"sample_of": 7}))
+
+    tell(outbox(engine, receiver))
+
+    assert receiver.bodies == []
+
+
+def test_a_failed_schedule_an_aborted_job_and_a_pool_without_workers_are_told(
+    engine: Engine, receiver: Receiver
+) -> None:
+    aborted = make_job(engine, scan_count=1)
+    make_job(engine, scan_count=1, now=utc_now() - timedelta(hours=2))
+    with session_scope(engine) as session:
+        session.execute(
+            update(Job).where(Job.id == aborted).values(state="aborted", finished_at=utc_now(), max_failures=0)
+        )
+        places = {"source": "s3://a/b", "destination": "s3://c/d", "options": {}, "cron": "0 1 * * *"}
+        schedule = Schedule(name="plates", **places, timezone="UTC", enabled=False, created_at=utc_now())
+        session.add(schedule)
+        session.flush()
+        failed = {"state": FiringState.FAILED, "message": "no such bucket", "fired_at": utc_now()}
+        session.add(Firing(schedule_id=schedule.id, **failed))
+
+    tell(outbox(engine, receiver))
+
+    kinds = sorted(body["data"]["kind"] for body in receiver.bodies)
+    assert kinds == ["job.aborted", "pool.no_worker", "schedule.failed"]
+
+
+def test_a_digest_is_sent_once_a_day(engine: Engine, receiver: Receiver) -> None:
+    complete(engine)
+    for _ in range(2):
+        tell(outbox(engine, receiver, notices_digest_hour=0))
+
+    digests = [body["data"]["text"] for body in receiver.bodies if body["data"]["kind"] == "digest"]
+    assert len(digests) == 1
+    assert "Job 1, a box: completed" in digests[0]
+
+
+def test_a_webhook_without_a_secret_and_what_is_no_address_are_refused() -> None:
+    with pytest.raises(UsageError, match="PHOTOCHROM_NOTICES_SECRET"):
+        receivers(Settings(notices="https://example.org/hook"))
+    with pytest.raises(UsageError, match="no address that Apprise knows"):
+        receivers(Settings(notices="carrierpigeon://loft"))
+
+
+def test_a_test_says_who_received_it(receiver: Receiver, tmp_path: Path) -> None:
+    settings = {"PHOTOCHROM_NOTICES": receiver.url, "PHOTOCHROM_NOTICES_SECRET": SECRET}
+    received = photochrom_here("notices", "test", folder=tmp_path, **settings)
+    receiver.status = 500
+    refused = photochrom_here("notices", "test", folder=tmp_path, **settings)
+
+    assert (received.returncode, received.stdout) == (0, f"{receiver.url}: received\n")
+    assert refused.returncode == 3
+    assert "it answered 500" in refused.stdout
