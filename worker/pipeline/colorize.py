@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ from worker.scans import (
 from worker.scans.metadata.credentials import Credentials
 from worker.scans.metadata.provenance import Provenance
 from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
+from worker.scans.reading.panorama import ModelInputs
 from worker.scans.writing.multi_page import PageWriter
 from worker.storage import Storage
 
@@ -102,9 +104,9 @@ class Pipeline:
         self, scan: Assignment, file: ScanFile, header: ScanHeader, output: Path, measured: Measured
     ) -> None:
         with self.budget.holding(header.decoded_bytes):
-            opened, square = self._open(file, header, measured)
-            prediction = self._predict(scan, square, measured)
-            self._compose(opened, square, prediction, scan, output, measured)
+            opened, inputs = self._open(file, header, measured)
+            square, ab = inputs.joined(self._predict_all(scan, inputs, measured))
+            self._compose(opened, square, ab, scan, output, measured)
             opened.discard()
 
     def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> None:
@@ -129,14 +131,23 @@ class Pipeline:
         measured.pages = len(headers)
         return headers
 
-    def _open(self, file: ScanFile, header: ScanHeader, measured: Measured) -> tuple[OpenScan, Square]:
+    def _open(self, file: ScanFile, header: ScanHeader, measured: Measured) -> tuple[OpenScan, ModelInputs]:
         with timed(measured, Stage.OPEN):
             opened = OpenScan(file, header)
             picture = opened.find_picture() if self.find_borders else None
             if picture:
                 measured.picture_left, measured.picture_top = picture.left, picture.top
                 measured.picture_width, measured.picture_height = picture.width, picture.height
-            return opened, opened.square(picture=picture)
+            return opened, opened.model_inputs(picture=picture)
+
+    def _predict_all(self, scan: Assignment, inputs: ModelInputs, measured: Measured) -> list[NDArray[np.float32]]:
+        """a*, b* of each square; times are added up, the certainty is the mean."""
+        predictions = [self._predict(scan, square, measured) for square in inputs.squares]
+        measured.wait_ms = sum(prediction.wait_ms for prediction in predictions)
+        measured.predict_ms = sum(prediction.predict_ms for prediction in predictions)
+        certainties = [prediction.certainty for prediction in predictions if prediction.certainty is not None]
+        measured.certainty = fmean(certainties) if certainties else None
+        return [prediction.ab for prediction in predictions]
 
     def _predict(self, scan: Assignment, square: Square, measured: Measured) -> Prediction:
         prediction = self.predict(square.lightness, scan.colours)
@@ -153,14 +164,14 @@ class Pipeline:
         self,
         opened: OpenScan,
         square: Square,
-        prediction: Prediction,
+        ab: NDArray[np.float32],
         scan: Assignment,
         path: Path,
         measured: Measured,
     ) -> None:
         provenance = _provenance(scan, measured)
         with timed(measured, Stage.COMPOSE):
-            composed = compose(opened, square, prediction.ab, scan.output, path, provenance)
+            composed = compose(opened, square, ab, scan.output, path, provenance)
         measured.colourfulness, measured.clipped_share = composed.colourfulness, composed.clipped_share
         measured.lost_metadata = "; ".join(composed.lost) or None
 

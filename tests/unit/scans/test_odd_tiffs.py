@@ -194,3 +194,10 @@ def test_floats_a_little_beyond_are_clipped(
 def test_floats_far_beyond_are_refused(opened: Opener) -> None:
     with pytest.raises(ScanError, match="floats from 0 to 1.5"):
         opened(tiff_bytes(np.linspace(0, 1.5, 6000).reshape(60, 100).astype(np.float32)))
+
+
+@pytest.mark.parametrize("tag", [700, 270, 33723, 34675, 34665, 338])
+def test_a_tag_of_a_type_that_nobody_knows_does_no_harm(tag: int, opened: Opener, tmp_path: Path) -> None:
+    data = with_entry(tiff_bytes(GREY), tag, 0, 9_000_000, count=40)
+    np.testing.assert_array_equal(grey_of(opened(data)), GREY)
+    metadata_of(data, tmp_path)

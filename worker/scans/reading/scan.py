@@ -12,6 +12,7 @@ from worker.scans.reading.film_borders import find_picture, scaled
 from worker.scans.reading.grey import check_floats, to_grey
 from worker.scans.reading.loading import check_checksums, load, load_header, reading
 from worker.scans.reading.model_input import SQUARE_SIZE, Square, box_in_square, fit, make_square
+from worker.scans.reading.panorama import ModelInputs, inputs_along, is_long, length_of
 from worker.scans.reading.probe import ScanHeader, orientation_field, probe_pages
 from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
 from worker.scans.reading.strictness import decoded
@@ -41,6 +42,19 @@ class OpenScan:
         part = picture or Box(0, 0, self.width, self.height)
         box = box_in_square(part.width, part.height, size)
         return make_square(self._reduced(part, box), box, size, picture)
+
+    def model_inputs(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> ModelInputs:
+        """What the model sees of the scan, or of the picture in it: several squares where it is long.
+
+        Raises ScanError where a streamed scan turns out to be damaged.
+        """
+        part = picture or Box(0, 0, self.width, self.height)
+        if not is_long(part.width, part.height):
+            return ModelInputs((self.square(size, picture),))
+        length = length_of(part.width, part.height, size)
+        is_upright = part.height > part.width
+        box = Box(0, 0, size, length) if is_upright else Box(0, 0, length, size)
+        return inputs_along(self._reduced(part, box), size, picture)
 
     def find_picture(self) -> Box | None:
         """Where the picture lies within film borders; None where there are none to be sure of.

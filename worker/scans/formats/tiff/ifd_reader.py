@@ -90,7 +90,7 @@ class IfdReader:
         return entry.place + entry.length > self.size
 
     def value(self, entry: Entry) -> Value:
-        """The entry's values, whatever their length."""
+        """The entry's values, whatever their length; none where their type is unknown."""
         return Value(entry.kind, in_order(entry.kind, self._read(entry.place, entry.length), self.order))
 
     def directory(self, at: int) -> dict[int, Value]:

@@ -148,7 +148,7 @@ def long8(*values: int) -> Value:
 
 def in_order(kind: int, data: bytes, order: str) -> bytes:
     """Values turned from one byte order to the other, or left as they are."""
-    unit = UNIT_BYTES[kind]
+    unit = UNIT_BYTES.get(kind, 1)
     if order == "<" or unit == 1:
         return data
     return np.frombuffer(data[: len(data) // unit * unit], f"u{unit}").byteswap().tobytes()

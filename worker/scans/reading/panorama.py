@@ -1,0 +1,80 @@
+"""What the model sees of a scan: one square, or where the scan is long, several along its longer side.
+
+In one square a panorama would be a narrow strip: too low to see what is in it. So it is seen in squares as high as it
+is, which overlap; their colours are blended, each fading out towards its edge, so that no seam shows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.arrays import Pixels
+from worker.scans.geometry import Box
+from worker.scans.reading.model_input import Square, make_square
+
+Floats = NDArray[np.float32]
+
+LONGEST_IN_ONE = 2.5  # the longer side by the shorter, up to which one square shows a scan
+_LONGEST = 16  # beyond which a scan is seen shortened, so that squares are not without number
+_STEP = 2 / 3  # of a square, from one to the next at most
+_MAX_COLOUR_SIDE = 2400  # samples of colour along the longer side: more would take memory, and show nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """`squares` are what the model sees, in their order along the scan; `starts` where each begins.
+
+    `length` is that of the whole in samples, of which a square has as many as it is wide; 0 for one square alone.
+    """
+
+    squares: tuple[Square, ...]
+    starts: tuple[int, ...] = (0,)
+    length: int = 0
+    is_upright: bool = False
+    picture: Box | None = None
+
+    def joined(self, predictions: Sequence[Floats]) -> tuple[Square, Floats]:
+        """The a*, b* of each square, (size, size, 2), as one: with the square, or strip, that they are of."""
+        if not self.length:
+            return self.squares[0], predictions[0]
+        size = len(predictions[0])
+        ab, weights = np.zeros((size, self.length, 2), np.float32), np.zeros(self.length, np.float32)
+        fade = np.minimum(np.arange(size), np.arange(size)[::-1]).astype(np.float32) + 0.5
+        for start, prediction in zip(self.starts, predictions, strict=True):
+            along = prediction.transpose(1, 0, 2) if self.is_upright else prediction
+            ab[:, start : start + size] += along * fade[:, None]
+            weights[start : start + size] += fade
+        ab /= weights[:, None]
+        share = min(1.0, _MAX_COLOUR_SIDE / self.length)
+        shape = (max(1, round(size * share)), max(1, round(self.length * share)))
+        if share < 1:
+            ab = cv2.resize(ab, shape[::-1], interpolation=cv2.INTER_AREA)
+        if self.is_upright:
+            ab, shape = np.ascontiguousarray(ab.transpose(1, 0, 2)), shape[::-1]
+        whole = Square(np.zeros(shape, np.float32), Box(0, 0, shape[1], shape[0]), self.picture)
+        return whole, ab
+
+
+def is_long(width: int, height: int) -> bool:
+    """Whether several squares are needed to see a picture of this size."""
+    return max(width, height) > LONGEST_IN_ONE * min(width, height)
+
+
+def length_of(width: int, height: int, size: int) -> int:
+    """Samples along the longer side, where the shorter one has `size`."""
+    return round(size * min(_LONGEST, max(width, height) / min(width, height)))
+
+
+def inputs_along(grey: Pixels, size: int, picture: Box | None) -> ModelInputs:
+    """The squares of a picture's sRGB grey that is (size, length) or, upright, (length, size)."""
+    is_upright = grey.shape[0] > grey.shape[1]
+    length = max(grey.shape)
+    count = 1 + int(np.ceil((length - size) / (_STEP * size)))
+    starts = tuple(round(number * (length - size) / (count - 1)) for number in range(count))
+    box = Box(0, 0, size, size)
+    parts = (grey[start : start + size] if is_upright else grey[:, start : start + size] for start in starts)
+    squares = tuple(make_square(part, box, size) for part in parts)
+    return ModelInputs(squares, starts, length, is_upright, picture)
