@@ -68,7 +68,6 @@ FAULTS = {
         "(JobState.RUNNING, JobState.PAUSED)",
         "(JobState.RUNNING, JobState.PAUSED, JobState.COMPLETED)",
     ),
-    "stale record": (claims, "_held", "            Chunk.attempt == message.attempt,\n", ""),
     "expiry not counted": (claims, "lose_lease", "Chunk.lost_leases + 1", "Chunk.lost_leases"),
 }
 # The look at the scans before the lock of the chunk: a retry in between leaves them behind.
@@ -100,6 +99,22 @@ def test_the_search_finds_what_is_put_wrong_on_purpose(
 
     with pytest.raises((AssertionError, DatabaseRefused)):
         look()
+    engine.dispose()
+
+
+def test_the_machine_sees_a_record_of_an_earlier_attempt(
+    migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search comes to it too, but only after minutes."""
+    engine = make_engine(migrated_sqlite_url)
+    any_attempt = changed(claims._held, "            Chunk.attempt == message.attempt,\n", "")
+    monkeypatch.setattr(claims, "_held", any_attempt)
+    world = JobTruth(engine)
+    world.begin(scan_count=1, chunk_scans=1)
+
+    with pytest.raises(AssertionError, match="a stale attempt recorded"):
+        world.record(pick=0, meanwhile="change hands", outcomes=[ScanState.FAILED])
+    world.other.shutdown()
     engine.dispose()
 
 
