@@ -20,7 +20,7 @@ import numpy as np
 from keras import ops
 
 from worker.model import checkpoint, weights
-from worker.model.embedding import load_embedding
+from worker.model.classifiers.embedding import load_embedding
 from worker.model.network import AB_SCALE, build_network
 from worker.model.norm_folding import assign, for_head
 from worker.model.precision import computing_in

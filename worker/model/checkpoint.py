@@ -44,6 +44,7 @@ class Card:
     figures: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
     annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; 0.38 is Zhang et al.'s
+    embeddings_from: str | None = None  # the folder beside this one that holds the embeddings' files; None: this one
     variation: float = 1.0  # what the paper head's colours vary by around a scan's mean is multiplied by this
     doubtful_below: float | None = None  # the certainty that a tenth of unseen photos stay below
     input_px: int = 400  # the side of the square that the network sees, a multiple of 8
@@ -66,6 +67,11 @@ class Card:
         defaults = (self.head, self.embedding)
         every = sorted(product(self.heads, self.embeddings), key=lambda pair: pair != defaults)
         return {self.variant(head, embedding, str): (head, embedding) for head, embedding in every}
+
+    def file_path(self, folder: Path, file: str) -> Path:
+        """Where a weight file lies, of the checkpoint in `folder`."""
+        shared = self.embeddings_from and any(file in one["files"] for one in self.embeddings.values())
+        return folder.parent / str(self.embeddings_from) / file if shared else folder / file
 
 
 def bundled_checkpoint_path(name: str = BUNDLED) -> Path:
@@ -102,12 +108,13 @@ def verify(folder: Path) -> Card:
     """
     card = read_card(folder)
     for name, expected in card.files.items():
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{folder} lacks {name}, which its card lists; restore the whole folder")
-        digest = file_sha256(folder / name)
+        path = card.file_path(folder, name)
+        if not path.is_file():
+            raise CheckpointError(f"{path.parent} lacks {name}, which the card of {folder} lists; restore both folders")
+        digest = file_sha256(path)
         if digest != expected:
             raise CheckpointError(
-                f"{folder / name} has SHA-256 {digest[:12]}..., its card says {expected[:12]}...; "
+                f"{path} has SHA-256 {digest[:12]}..., its card says {expected[:12]}...; "
                 "the file is damaged or another's: restore the checkpoint"
             )
     if card.id != checkpoint_id(card.files):
@@ -180,6 +187,7 @@ def _parse(path: Path) -> Card:
             raise ValueError("its head or embedding is none of those it lists")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is no model card ({error}); restore the checkpoint") from None
-    if any("/" in name or "\\" in name or name.startswith(".") for name in card.files):
+    names = [*card.files, *([card.embeddings_from] if card.embeddings_from else [])]
+    if any("/" in name or "\\" in name or name.startswith(".") for name in names):
         raise CheckpointError(f"{path} names weight files outside its folder; it was not written by Photochrom")
     return card

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from worker.errors import CheckpointError
 from worker.model import checkpoint, norm_folding, vivid_head, weights
 from worker.model.backends import Spec, Step, backend
-from worker.model.embedding import Embedding, load_embedding
-from worker.model.features import FEATURES_PX, MAP_SHAPES, FeatureNetwork, load_features
-from worker.model.grey_input import resized
+from worker.model.classifiers.embedding import Embedding, load_embedding
+from worker.model.classifiers.features import FEATURES_PX, MAP_SHAPES, FeatureNetwork, load_features
+from worker.model.classifiers.grey_input import resized
 from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, FUSION_CHANNELS, HEADS, Head, build_network, halves
 from worker.model.packing import (
     AB_STEPS,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.errors import CheckpointError
-from worker.model.inception_resnet_v2 import fold_norm, plain_weights
+from worker.model.classifiers.inception_resnet_v2 import fold_norm, plain_weights
 from worker.model.network import HEAD_LAYERS, Head
 
 Floats = NDArray[np.float32]

@@ -10,7 +10,7 @@ import keras
 from keras import layers, ops
 
 from worker.model.ab_bins import AB_BIN_CENTRES
-from worker.model.features import FEATURES_PX, MAP_CHANNELS
+from worker.model.classifiers.features import FEATURES_PX, MAP_CHANNELS
 
 Tensor = Any
 

@@ -51,11 +51,11 @@ def write_embedding(folder: Path, name: str, layers: Sequence[tuple[Floats, Floa
     return names
 
 
-def read_embedding(folder: Path, names: Iterable[str]) -> Layers:
+def read_embedding(paths: Iterable[Path]) -> Layers:
     """Kernel and bias of each layer, in order, as float32."""
     arrays: dict[str, NDArray[Any]] = {}
-    for name in sorted(names):
-        arrays.update(_read(folder / name))
+    for path in sorted(paths):
+        arrays.update(_read(path))
     numbers = sorted({name.split(".")[0] for name in arrays})
     return [
         (arrays[f"{n}.kernel"].astype(np.float32) * arrays[f"{n}.scale"], arrays[f"{n}.bias"].astype(np.float32))

@@ -49,55 +49,61 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m worker.training", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    train = commands.add_parser("train", prog="photochrom train", help="train the fusion network on colour photos")
-    train.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
-    train.add_argument(
+    _train(commands.add_parser("train", prog="photochrom train", help="train the fusion network on colour photos"))
+    _cross_fit(
+        commands.add_parser(
+            "cross-fit", aliases=["expect"], help="predict each photo's colours with a model fitted on the other photos"
+        )
+    )
+    _distill(commands.add_parser("distill", help="train the embedding towards a teacher's logits"))
+    _export(commands.add_parser("export", help="make a checkpoint of trained networks"))
+    _bundle(commands.add_parser("bundle", help="make the bundled checkpoint by a recipe"))
+    _yardstick(commands.add_parser("yardstick", help="measure a checkpoint on sources that no run sees"))
+    _evaluate(commands.add_parser("evaluate", prog="photochrom evaluate", help="measure a checkpoint on colour photos"))
+    return parser
+
+
+def _train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
+    parser.add_argument(
         "--embedding", nargs="*", default=[],
         help="what the fusion is trained with: names of --checkpoint's (default: all), imagenet or a file",
     )  # fmt: skip
-    train.add_argument("--checkpoint", type=Path, help="whose embeddings are used (default: the bundled one)")
-    train.add_argument(
+    parser.add_argument("--checkpoint", type=Path, help="whose embeddings are used (default: the bundled one)")
+    parser.add_argument(
         "--logits", nargs="*", type=Path, default=[],
         help=".npz of names and logits, one a classifier, in place of the embeddings' own",
     )  # fmt: skip
-    train.add_argument(
+    parser.add_argument(
         "--licence", nargs="*", default=[], metavar="FOLDER=LICENCE", help="of a folder's photos, for the model card"
     )
-    train.add_argument(
+    parser.add_argument(
         "--unmet-logits", nargs="*", type=Path, default=[], help="the same of classifiers to measure with only"
     )
-    train.add_argument("--head", choices=["paper", "vivid", "both"], default="both")
-    train.add_argument(
+    parser.add_argument("--head", choices=["paper", "vivid", "both"], default="both")
+    parser.add_argument(
         "--weight", nargs="*", default=[], metavar="FOLDER=TIMES", help="how often an epoch sees a folder's photos"
     )
-    train.add_argument(
+    parser.add_argument(
         "--keep",
         nargs="*",
         default=[],
         metavar="FOLDER=ONE_IN",
         help="of a folder for choosing (default: 20)",
     )
-    train.add_argument("--expected-colours", type=Path, help=".npz of names and ab, which cross-fit wrote")
-    train.add_argument("--expected-share", type=float, default=0.7, help="of them in the paper head's target")
-    train.add_argument("--side-px", type=int, default=96, help="side of a crop, a multiple of 8")
-    train.add_argument("--zoom-px", nargs=2, type=float, default=[100.0, 420.0], help="range of a photo's short side")
-    _shared(train, batch_size=24, learning_rate=1e-3)
-    _cross_fit(
-        commands.add_parser(
-            "cross-fit", aliases=["expect"], help="predict each photo's colours with a model fitted on the other photos"
-        )
-    )
-    distill = commands.add_parser("distill", help="train the embedding towards a teacher's logits")
-    distill.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
-    distill.add_argument("--logits", type=Path, required=True, help=".npz of names and the teacher's logits")
-    distill.add_argument("--architecture", choices=["inception_resnet_v2", "compact"], default="inception_resnet_v2")
-    distill.add_argument("--side-px", type=int, default=139, help="side of the images, at least 75")
-    _shared(distill, batch_size=32, learning_rate=1e-3)
-    _export(commands.add_parser("export", help="make a checkpoint of trained networks"))
-    _bundle(commands.add_parser("bundle", help="make the bundled checkpoint by a recipe"))
-    _yardstick(commands.add_parser("yardstick", help="measure a checkpoint on sources that no run sees"))
-    _evaluate(commands.add_parser("evaluate", prog="photochrom evaluate", help="measure a checkpoint on colour photos"))
-    return parser
+    parser.add_argument("--expected-colours", type=Path, help=".npz of names and ab, which cross-fit wrote")
+    parser.add_argument("--expected-share", type=float, default=0.7, help="of them in the paper head's target")
+    parser.add_argument("--side-px", type=int, default=96, help="side of a crop, a multiple of 8")
+    parser.add_argument("--zoom-px", nargs=2, type=float, default=[100.0, 420.0], help="range of a photo's short side")
+    _shared(parser, batch_size=24, learning_rate=1e-3)
+
+
+def _distill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sources", nargs="+", type=Path, help="folders or tar files of colour photos")
+    parser.add_argument("--logits", type=Path, required=True, help=".npz of names and the teacher's logits")
+    parser.add_argument("--architecture", choices=["inception_resnet_v2", "compact"], default="inception_resnet_v2")
+    parser.add_argument("--side-px", type=int, default=139, help="side of the images, at least 75")
+    _shared(parser, batch_size=32, learning_rate=1e-3)
 
 
 def _shared(parser: argparse.ArgumentParser, batch_size: int, learning_rate: float) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.unit.model.feature_layers import untrained_feature_layers
-from worker.model import compact, inception_resnet_v2
-from worker.model.embedding import build_classifier
+from worker.model.classifiers import compact, inception_resnet_v2
+from worker.model.classifiers.embedding import build_classifier
 from worker.model.network import build_network
 from worker.model.weights import Layers
 from worker.training.export.checkpoint import TrainedEmbedding, TrainedFeatures, export

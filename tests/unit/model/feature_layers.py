@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from worker.model.features import BLOCKS
+from worker.model.classifiers.features import BLOCKS
 from worker.model.weights import Layers
 
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,6 +10,8 @@ import pytest
 
 from worker.errors import CheckpointError
 from worker.model import checkpoint
+from worker.model.classifiers.embedding import load_embedding
+from worker.training.export.checkpoint import share_embeddings
 
 
 @pytest.fixture
@@ -53,6 +56,19 @@ def test_a_missing_weight_file_is_named(folder: Path) -> None:
     (folder / "fusion.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"lacks fusion\.safetensors"):
         checkpoint.verify(folder)
+
+
+def test_embeddings_may_lie_in_the_checkpoint_beside_it(checkpoint_folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(checkpoint_folder, first)
+    shutil.copytree(checkpoint_folder, second)
+    card = share_embeddings(second, first)
+    assert sorted(path.name for path in second.iterdir()) == ["card.json", "fusion.safetensors"]
+    assert checkpoint.verify(second) == card
+    assert load_embedding("compact", second, card).fingerprint() == load_embedding("compact", first, card).fingerprint()
+    (first / "embedding-compact-1.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"first lacks embedding-compact-1.*card of \S+second"):
+        checkpoint.verify(second)
 
 
 def test_a_missing_folder_and_a_missing_card_are_told_apart(tmp_path: Path) -> None:
@@ -126,7 +142,7 @@ def test_an_id_that_is_not_its_files_is_refused(folder: Path) -> None:
 def test_the_bundled_checkpoint_is_whole_and_small_enough_for_a_repository() -> None:
     folder = checkpoint.bundled_checkpoint_path()
     card = checkpoint.verify(folder)
-    sizes = [(folder / name).stat().st_size for name in card.files]
+    sizes = [card.file_path(folder, name).stat().st_size for name in card.files]
     assert max(sizes) <= 45_000_000
     assert sum(sizes) <= 90_000_000
 

@@ -1,7 +1,7 @@
 import keras
 import numpy as np
 
-from worker.model import compact
+from worker.model.classifiers import compact
 
 
 def test_the_folded_function_gives_the_logits_of_the_trained_network() -> None:

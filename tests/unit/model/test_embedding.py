@@ -6,8 +6,8 @@ import pytest
 
 from worker.colour import lab
 from worker.errors import CheckpointError
-from worker.model import embedding, grey_input, inception_resnet_v2
 from worker.model.checkpoint import Card, read_card
+from worker.model.classifiers import embedding, grey_input, inception_resnet_v2
 from worker.model.weights import Layers
 
 

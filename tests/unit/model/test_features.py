@@ -1,7 +1,7 @@
 import numpy as np
 from keras import ops
 
-from worker.model import features
+from worker.model.classifiers import features
 from worker.model.weights import Layers
 
 

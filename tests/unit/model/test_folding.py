@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from worker.errors import CheckpointError
-from worker.model.features import MAP_SHAPES
+from worker.model.classifiers.features import MAP_SHAPES
 from worker.model.network import HEADS, Head, build_network
 from worker.model.norm_folding import assign, fold_network, for_head
 

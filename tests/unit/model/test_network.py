@@ -4,7 +4,7 @@ import pytest
 from keras import ops
 
 from worker.model import network
-from worker.model.features import MAP_SHAPES
+from worker.model.classifiers.features import MAP_SHAPES
 
 
 @pytest.fixture(scope="module")

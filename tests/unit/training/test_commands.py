@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tests.unit.training.conftest import colour_photo, write_photo
-from worker.model import compact
 from worker.model.checkpoint import verify
+from worker.model.classifiers import compact
 from worker.model.network import build_network
 from worker.training.__main__ import main
 from worker.training.export.checkpoint import TrainedEmbedding, export

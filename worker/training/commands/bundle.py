@@ -12,8 +12,8 @@ import numpy as np
 
 from worker.model import checkpoint, weights
 from worker.model.ab_bins import class_weights
-from worker.model.embedding import load_embedding
-from worker.model.features import LAYERS
+from worker.model.classifiers.embedding import load_embedding
+from worker.model.classifiers.features import LAYERS
 from worker.model.norm_folding import fold_convolutions, plain_network_weights
 from worker.model.place_map import build_map_network
 from worker.training.data.embedder import Embedder

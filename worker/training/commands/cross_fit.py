@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from worker.model import checkpoint
-from worker.model.embedding import load_embedding
+from worker.model.classifiers.embedding import load_embedding
 from worker.training.commands.arguments import numbers, read_cache
 from worker.training.data.feature_maps import Features, load_features, own_features
 from worker.training.data.photo_cache import PhotoCache

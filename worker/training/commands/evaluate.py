@@ -11,8 +11,8 @@ import numpy as np
 
 from worker.model import checkpoint
 from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.classifiers.embedding import load_embedding
 from worker.model.colorizer import SIDE_PX, Colorizer
-from worker.model.embedding import load_embedding
 from worker.model.network import HEADS
 from worker.training.data.embedder import Embedder
 from worker.training.evaluation import evaluate as measuring

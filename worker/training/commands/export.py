@@ -5,7 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from worker.model import compact, inception_resnet_v2
+from worker.model.classifiers import compact, inception_resnet_v2
 from worker.model.network import build_network
 from worker.training.data.photo_cache import open_cache
 from worker.training.data.soft_targets import bin_prior, take_back_rebalancing

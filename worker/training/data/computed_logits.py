@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.model.embedding import Embedding
+from worker.model.classifiers.embedding import Embedding
 from worker.training.data.class_logits import CLASSES, Logits, load_logits
 from worker.training.data.embedder import Embedder
 from worker.training.data.photo_cache import SHORT_SIDE_PX, PhotoCache

@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worker.model.classifiers.embedding import Embedding
 from worker.model.colorizer import on_device
-from worker.model.embedding import Embedding
 
 Floats = NDArray[np.float32]
 

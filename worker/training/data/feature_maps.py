@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from worker.model.classifiers.embedding import Embedding
 from worker.model.colorizer import on_device
-from worker.model.embedding import Embedding
 from worker.training.data.photo_cache import SHORT_SIDE_PX, PhotoCache
 from worker.training.data.photos import square_lab
 from worker.training.errors import TrainingError

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.model import checkpoint, weights
-from worker.model.features import FEATURES_PX
+from worker.model.classifiers.features import FEATURES_PX
 from worker.model.network import HEADS, TRAINING_MEAN_AB
 from worker.model.norm_folding import fold_network
-from worker.model.vivid_head import ANNEALING_TEMPERATURE
 
 Floats = NDArray[np.float32]
 
@@ -52,27 +51,16 @@ def export(
 
 
 def export_weights(
-    folder: Path,
-    name: str,
-    fusion: Mapping[str, Floats],
-    heads: tuple[str, ...],
-    embeddings: Mapping[str, TrainedEmbedding],
-    training: Mapping[str, Any],
-    limits: tuple[str, ...] = (),
-    head: str | None = None,
-    embedding: str | None = None,
-    annealing_temperature: float = ANNEALING_TEMPERATURE,
-    features: TrainedFeatures | None = None,
-    input_px: int = 400,
-    training_mean_ab: tuple[float, float] = TRAINING_MEAN_AB,
-    variation: float = 1.0,
-    doubtful_below: float | None = None,
-) -> checkpoint.Card:
+    folder: Path, name: str, fusion: Mapping[str, Floats], heads: tuple[str, ...],
+    embeddings: Mapping[str, TrainedEmbedding], training: Mapping[str, Any], limits: tuple[str, ...] = (),
+    head: str | None = None, embedding: str | None = None, features: TrainedFeatures | None = None,
+    training_mean_ab: tuple[float, float] = TRAINING_MEAN_AB, **card_fields: Any,
+) -> checkpoint.Card:  # fmt: skip
     """Writes the checkpoint `folder`: the network's weights, the embeddings' and the card.
 
     `fusion` are the folded weights by layer; `head` and `embedding` are those that workers use unless told otherwise,
-    the first ones without them. `features` go with a network that has a map; `input_px` is the side that it was trained
-    for. A checkpoint already there is replaced whole, at the end.
+    the first ones without them. `features` go with a network that has a map; `card_fields` are others of the card's,
+    such as `input_px`. A checkpoint already there is replaced whole, at the end.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
@@ -83,26 +71,34 @@ def export_weights(
         names = [*weights.write_fusion(new, fusion), *(file for key in shards for file in shards[key]), *feature_files]
         files = {file: checkpoint.file_sha256(new / file) for file in names}
         card = checkpoint.Card(
-            id=checkpoint.checkpoint_id(files),
-            name=name,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            network=checkpoint.NETWORK,
-            head=head or heads[0],
-            heads=heads,
+            id=checkpoint.checkpoint_id(files), name=name, created=datetime.now(UTC).isoformat(timespec="seconds"),
+            network=checkpoint.NETWORK, head=head or heads[0], heads=heads,
             embedding=embedding or next(iter(embeddings)),
             embeddings={key: {**one.about, "files": shards[key]} for key, one in embeddings.items()},
-            files=files,
-            training_mean_ab=training_mean_ab,
-            training=dict(training),
-            limits=limits,
-            annealing_temperature=annealing_temperature,
-            variation=variation,
-            doubtful_below=doubtful_below,
-            input_px=input_px,
+            files=files, training_mean_ab=training_mean_ab, training=dict(training), limits=limits,
             features={**features.about, "input_px": FEATURES_PX, "files": feature_files} if features else None,
-        )
+            **card_fields,
+        )  # fmt: skip
         checkpoint.write_card(new, card)
         _swap(new, folder, Path(scratch) / "old")
+    return card
+
+
+def share_embeddings(folder: Path, sibling: Path) -> checkpoint.Card:
+    """Removes the embeddings' files of the checkpoint in `folder`: those of the same names in the one beside it serve.
+
+    `sibling` is the checkpoint that it started from, in the same folder as `folder`.
+    """
+    card, other = checkpoint.verify(folder), checkpoint.read_card(sibling)
+    own_files = {file for one in card.embeddings.values() for file in one["files"]}
+    shared = {file: other.files[file] for one in other.embeddings.values() for file in one["files"]}
+    files = {file: digest for file, digest in card.files.items() if file not in own_files} | shared
+    card = replace(
+        card, id=checkpoint.checkpoint_id(files), files=files, embeddings=other.embeddings, embeddings_from=sibling.name
+    )
+    checkpoint.write_card(folder, card)
+    for file in own_files:
+        (folder / file).unlink()
     return card
 
 

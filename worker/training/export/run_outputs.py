@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from worker.model import checkpoint
+from worker.model.classifiers.embedding import Embedding, load_embedding
 from worker.model.colorizer import SIDE_PX, Colorizer
-from worker.model.embedding import Embedding, load_embedding
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import centre_square, to_lab
 from worker.training.errors import TrainingError

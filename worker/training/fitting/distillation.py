@@ -15,8 +15,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from worker.colour.lab import lightness_to_grey
-from worker.model import compact
-from worker.model.embedding import build_classifier
+from worker.model.classifiers import compact
+from worker.model.classifiers.embedding import build_classifier
 from worker.model.precision import computing_in
 from worker.training.data.augment import Zoom, random_crop, random_tone
 from worker.training.data.class_logits import Logits, probabilities

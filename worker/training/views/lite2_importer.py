@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.model.features import BLOCKS
+from worker.model.classifiers.features import BLOCKS
 from worker.training.errors import TrainingError
 
 Floats = NDArray[np.float32]

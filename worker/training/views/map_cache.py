@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.model.features import FEATURES_PX, MAP_CHANNELS
+from worker.model.classifiers.features import FEATURES_PX, MAP_CHANNELS
 from worker.training.data.photos import to_lab
 from worker.training.views.photo_views import View, photo_view
 from worker.training.views.square_cache import SquareCache

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from worker.model.features import LAYERS, class_logits_of, feature_maps
+from worker.model.classifiers.features import LAYERS, class_logits_of, feature_maps
 from worker.training.evaluation.yardstick import HELD_OUT_SOURCES, places_inside, yardstick_rows
 from worker.training.views.duplicates import fingerprints, shows_any
 from worker.training.views.lite2_importer import Layers, read_lite2

@@ -13,7 +13,7 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-from worker.model.inception_resnet_v2 import fold_norm, plain_weights
+from worker.model.classifiers.inception_resnet_v2 import fold_norm, plain_weights
 from worker.model.network import EMBEDDING_CLASSES
 
 Tensor = Any

@@ -17,10 +17,10 @@ import numpy as np
 from keras import ops
 
 from worker.errors import CheckpointError
-from worker.model import compact, inception_resnet_v2
 from worker.model import weights as weights_io
 from worker.model.checkpoint import IMAGENET, Card, check_embedding, embedding_choices, present_embedding_name
-from worker.model.grey_input import classifier_input, lightness_to_grey, resized
+from worker.model.classifiers import compact, inception_resnet_v2
+from worker.model.classifiers.grey_input import classifier_input, lightness_to_grey, resized
 from worker.model.weights import Layers
 
 Tensor = Any
@@ -73,7 +73,7 @@ def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:
     if name not in card.embeddings:
         return Embedding(name, "inception_resnet_v2", load_keras_layers(name, card))
     description = card.embeddings[name]
-    layers = weights_io.read_embedding(folder, description["files"])
+    layers = weights_io.read_embedding([card.file_path(folder, file) for file in description["files"]])
     return Embedding(
         name, description["architecture"], layers, int(description["input_px"]), float(description["temperature"])
     )
