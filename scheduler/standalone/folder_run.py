@@ -1,16 +1,22 @@
 """`photochrom run`: a person's own folder, on this machine alone, and again for what is missing."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.models.jobs import JobState, Scan, ScanState
+from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries.jobs import lifecycle
+from db.queries.jobs.samples import SAMPLES
+from db.queries.reports import due
 from db.queries.scans import records
 from db.session import read_scope, session_scope
+from scheduler.report.store import store_report
+from scheduler.standalone.system import only_one
 from scheduler.submission.checkpoints import own_checkpoint
-from scheduler.submission.submitter import Submission, Submitter, expect_a_scan, open_both
+from scheduler.submission.submitter import Submission, Submitted, Submitter, expect_a_scan, open_both
 from worker.errors import UsageError
 from worker.model.checkpoint import bundled_checkpoint_path, check_embedding, head_of, verify
 from worker.settings.settings import Settings
@@ -20,23 +26,71 @@ STATE_FOLDER = ".photochrom"  # within the output folder; listings leave hidden 
 LOCK = "lock"  # in the state folder: one run at a time
 
 
-def submit_missing(engine: Engine, asked: Submission, *, settings: Settings) -> int | None:
-    """A job for every scan that is new, changed, failed or was not reached before; None when there is none.
+def take_up_unfinished(engine: Engine, submission: Submission, settings: Settings) -> list[int]:
+    """The unfinished jobs that this run finishes, the oldest first: redone outputs, retried scans, other folders.
 
-    What an earlier run left unfinished is cancelled first: its done scans count, the rest is missing.
-    Raises UsageError for folders that can't be used.
+    A job that an earlier run of the same folders left unfinished is cancelled instead: what it did counts, and
+    `submit_missing` finds the rest. A job that waits for another checkpoint is left as it is.
     """
+    source, destination = parse_location(submission.source).uri, parse_location(submission.destination).uri
+    job_ids: list[int] = []
     with session_scope(engine) as session:
         now = database_now(session)
         for job in lifecycle.unfinished(session):
-            lifecycle.change_state(session, job.id, JobState.CANCELLED, now=now)
+            # A sample's jobs have a folder of their own within the destination.
+            is_same = job.source == source and job.destination.partition(f"/{SAMPLES}")[0] == destination
+            if job.state == JobState.SUBMITTING or (is_same and not _is_a_decision(job)):
+                lifecycle.change_state(session, job.id, JobState.CANCELLED, now=now)
+            elif job.options.get("checkpoint") in (None, own_checkpoint(settings)):
+                if job.state == JobState.PAUSED:
+                    lifecycle.change_state(session, job.id, JobState.RUNNING, now=now)
+                job_ids.append(job.id)
+    return job_ids
+
+
+def _is_a_decision(job: Job) -> bool:
+    """Whether a person wanted this job's scans again: by a redo, or by a retry after it had a report."""
+    return "redone" in (job.selection or {}) or job.report_key is not None
+
+
+def submit_missing(engine: Engine, submission: Submission, *, settings: Settings) -> Submitted:
+    """A job for every scan that is new, changed, failed or was not reached before; no job when there is none.
+
+    Raises UsageError for folders that can't be used.
+    """
     submitter = Submitter(
         engine,
         s3=settings.s3_options,
         chunk_scans=settings.chunk_scans,
-        checkpoints=lambda: [own_checkpoint(settings, head=asked.head, embedding=asked.embedding)],
+        checkpoints=lambda: [own_checkpoint(settings, head=submission.head, embedding=submission.embedding)],
     )
-    return submitter.submit(asked).job_id
+    return submitter.submit(submission)
+
+
+@contextmanager
+def locked(output: Path, state: Path) -> Iterator[None]:
+    """Hold the output folder and the state folder; raises UsageError while another run holds one of them."""
+    with ExitStack() as locks:
+        # In one order, and each once: usually the state folder is the one in the output folder.
+        for folder in sorted({(output / STATE_FOLDER).resolve(), state.resolve()}):
+            locks.enter_context(only_one(folder / LOCK))
+        yield
+
+
+def store_and_note_report(engine: Engine, job_id: int, settings: Settings) -> str:
+    """Write a finished job's report into its destination, and note it in the job's row; returns where it is."""
+    key = store_report(engine, job_id, settings)
+    with session_scope(engine) as session:
+        job = lifecycle.get(session, job_id)
+        due.written(session, job_id, key, claimed_until=job.report_due_at or database_now(session))
+    return f"{job.destination}/{key}"
+
+
+def progress_so_far(engine: Engine, job_ids: Sequence[int]) -> tuple[int, int]:
+    """How many scans of these jobs are done, and how many there are."""
+    with read_scope(engine) as session:
+        jobs = [lifecycle.progress(session, job_id) for job_id in job_ids]
+    return sum(progress.total - progress.pending for progress in jobs), sum(progress.total for progress in jobs)
 
 
 def state_folder_of(engine: Engine) -> Path | None:
@@ -52,12 +106,12 @@ def failures(engine: Engine, job_id: int) -> list[Scan]:
         return records.of_job(session, job_id, state=ScanState.FAILED)
 
 
-def check_folders(asked: Submission, s3: S3Options) -> Path:
+def check_folders(submission: Submission, s3: S3Options) -> Path:
     """The output folder; raises UsageError before anything is made, so that a mistake leaves nothing behind."""
-    for text in (asked.source, asked.destination):
+    for text in (submission.source, submission.destination):
         if not isinstance(parse_location(text), FolderLocation):
             raise UsageError(f"{text} is not a folder; photochrom run works on folders, photochrom submit on S3 too")
-    source, destination = open_both(asked, s3)
+    source, destination = open_both(submission, s3)
     expect_a_scan(source)
     return Path(destination.uri)
 

@@ -7,26 +7,27 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from db.queries.jobs import samples
-from db.queries.jobs.lifecycle import Progress
-from db.session import read_scope
 from scheduler.cli import options as shared
 from scheduler.cli.display.columns import printable
 from scheduler.cli.display.live import follow
 from scheduler.integrity.bag import Sealer, seal_last
-from scheduler.report.store import store_report, write_report
+from scheduler.report.store import write_report
 from scheduler.standalone.folder_run import (
-    LOCK,
     STATE_FOLDER,
     check_checkpoint,
     check_folders,
     failures,
+    locked,
+    progress_so_far,
+    store_and_note_report,
     submit_missing,
+    take_up_unfinished,
 )
-from scheduler.standalone.system import System, only_one
+from scheduler.standalone.system import System
 from scheduler.submission.checkpoints import check_colours
+from scheduler.submission.request import Submission, Submitted
 from scheduler.submission.sampling import parse_sample
-from scheduler.submission.submitter import Submission
+from scheduler.submission.submitter import Interrupted
 from scheduler.text import counted
 from worker.settings.settings import Settings, load_settings
 
@@ -56,57 +57,85 @@ def run(
     few scans in each way and stops; then run it again with the --head and --saturation that you have chosen.
     """
     settings = load_settings()
-    tried = parse_sample(sample, heads, saturations)
-    submission = Submission(folder, output_folder, missing_only=True, sample=tried, **options)
+    choices = parse_sample(sample, heads, saturations)
+    submission = Submission(folder, output_folder, missing_only=True, sample=choices, **options)
     output = check_folders(submission, settings.s3_options)
     check_checkpoint(settings)
     check_colours(settings, head=submission.head, embedding=submission.embedding)
     state = state_folder or output / STATE_FOLDER
-    with only_one(state / LOCK), System(state, with_s3=False) as system:
-        status = _colourize(system, submission, settings, output)
+    with locked(output, state):
+        run = FolderRun(System(state, with_s3=False), submission, settings, output)
+        try:
+            status = run.colourize()
+        except KeyboardInterrupt:
+            raise Interrupted(run.interrupted()) from None
     raise typer.Exit(status)
 
 
-def _colourize(system: System, submission: Submission, settings: Settings, output: Path) -> int:
-    """The command's exit status: 1 where scans failed."""
-    console = Console()
-    job_id = submit_missing(system.engine, submission, settings=settings)
-    if job_id is None:
-        console.print(Text(f"Nothing to do: {submission.destination} has every scan of {submission.source} already."))
-        if submission.bag:
-            console.print(Text(seal_last(system.engine, settings.s3_options).sentence()))
+class FolderRun:
+    """One run: its jobs one after the other, with a bar and a result for each."""
+
+    def __init__(self, system: System, submission: Submission, settings: Settings, output: Path) -> None:
+        self._system, self._submission, self._settings = system, submission, settings
+        self._output = output
+        self._console = Console()
+        self._job_ids: list[int] = []
+
+    def colourize(self) -> int:
+        """The command's exit status: 1 where scans failed."""
+        with self._system as system:
+            self._job_ids = take_up_unfinished(system.engine, self._submission, self._settings)
+            for job_id in self._job_ids:
+                self._print(f"job {job_id} was asked for before, and is finished first")
+            submitted = submit_missing(system.engine, self._submission, settings=self._settings)
+            self._job_ids += [submitted.job_id] if submitted.job_id is not None else []
+            if not self._job_ids:
+                return self._nothing_to_do()
+            system.start_processes()
+            if submitted.samples:
+                self._job_ids[-1:] = submitted.samples
+            failed = [self._follow(job_id) for job_id in self._job_ids]
+            if submitted.samples:
+                self._write_sample(submitted)
+            if self._submission.bag and not submitted.samples:
+                self._print(Sealer(system.engine, s3=self._settings.s3_options).seal(self._job_ids[-1]).sentence())
+        return 1 if any(failed) else 0
+
+    def _write_sample(self, submitted: Submitted) -> None:
+        """The report that shows the choices beside each other."""
+        assert submitted.job_id is not None
+        path = self._output / f"photochrom-sample-{submitted.job_id}.html"
+        s3 = self._settings.s3_options
+        write_report(self._system.engine, submitted.job_id, path, s3=s3, settings=self._settings)
+        self._print(f"sample: {path}; then run the same command again with the --head and --saturation of your choice")
+
+    def interrupted(self) -> str:
+        """What to tell whoever pressed Ctrl-C."""
+        if not self._job_ids:
+            return "stopped before the first scan; run the same command again to start"
+        done, total = progress_so_far(self._system.engine, self._job_ids)
+        return f"stopped; {done:,} of {counted(total, 'scan')} are done; run the same command again to continue"
+
+    def _nothing_to_do(self) -> int:
+        self._print(
+            f"Nothing to do: {self._submission.destination} has every scan of {self._submission.source} already."
+        )
+        if self._submission.bag:
+            self._print(seal_last(self._system.engine, self._settings.s3_options).sentence())
         return 0
-    system.start_processes()
-    if submission.sample:
-        return _follow_sample(system, job_id, settings, output, console)
-    progress = follow(system.engine, job_id, console, check=system.check, trouble=system.trouble)
-    report = output / store_report(system.engine, job_id, settings)
-    _print_result(system, job_id, progress, report, submission, console)
-    if submission.bag:
-        console.print(Text(Sealer(system.engine, s3=settings.s3_options).seal(job_id).sentence()))
-    return 1 if progress.failed else 0
 
+    def _follow(self, job_id: int) -> int:
+        """How many scans failed, once the job is finished and its report is written."""
+        system = self._system
+        progress = follow(system.engine, job_id, self._console, check=system.check, trouble=system.trouble)
+        report = store_and_note_report(system.engine, job_id, self._settings)
+        folder = progress.job.destination
+        if progress.skipped:
+            self._print(f"skipped: {counted(progress.skipped, 'scan')}, in colour already")
+        for scan in failures(system.engine, job_id):
+            self._print(f"failed: {scan.source_key}: {scan.error_message}")
+        self._print(f"done: {counted(progress.done, 'scan')}, in {folder}; {progress.failed} failed; report: {report}")
+        return progress.failed
 
-def _follow_sample(system: System, job_id: int, settings: Settings, output: Path, console: Console) -> int:
-    """Until every choice is coloured; 1 where scans of the sample failed."""
-    with read_scope(system.engine) as session:
-        tried = [progress.job.id for progress in samples.of_job(session, job_id)]
-    failed = 0
-    for sample_id in tried:
-        progress = follow(system.engine, sample_id, console, check=system.check, trouble=system.trouble)
-        failed += progress.failed
-    report = output / f"photochrom-sample-{job_id}.html"
-    write_report(system.engine, job_id, report, s3=settings.s3_options, settings=settings)
-    console.print(Text(f"sample: {report}; then run the same again with the --head and --saturation of your choice"))
-    return 1 if failed else 0
-
-
-def _print_result(
-    system: System, job_id: int, progress: Progress, report: Path, submission: Submission, console: Console
-) -> None:
-    if progress.skipped:
-        console.print(f"skipped: {counted(progress.skipped, 'scan')}, in colour already")
-    for scan in failures(system.engine, job_id):
-        console.print(Text(printable(f"failed: {scan.source_key}: {scan.error_message}")))
-    sentence = f"done: {counted(progress.done, 'scan')}, in {submission.destination}; {progress.failed} failed"
-    console.print(Text(f"{sentence}; report: {report}"))
+    def _print(self, sentence: str) -> None:
+        self._console.print(Text(printable(sentence)))

@@ -18,6 +18,7 @@ from scheduler.cli.display.live import watch_jobs
 from scheduler.cli.options import Json, job_number
 from scheduler.doctor.stalled_jobs import undelivered, unserved
 from scheduler.rows import job_row, worker_row
+from scheduler.submission.submitter import Interrupted
 from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
 
@@ -44,10 +45,17 @@ def status(
     if workers:
         _show_workers(engine, settings, json=json)
     elif watch:
-        failed = sum(progress.failed for progress in watch_jobs(engine, job, silent_seconds=settings.silent_seconds))
-        raise typer.Exit(1 if failed and job is not None else 0)
+        _watch(engine, settings, job)
     else:
         _show_jobs(engine, settings, job, json=json)
+
+
+def _watch(engine: Engine, settings: Settings, job: int | None) -> None:
+    try:
+        failed = sum(progress.failed for progress in watch_jobs(engine, job, silent_seconds=settings.silent_seconds))
+    except KeyboardInterrupt:
+        raise Interrupted("stopped watching; jobs continue without it") from None
+    raise typer.Exit(1 if failed and job is not None else 0)
 
 
 def _show_jobs(engine: Engine, settings: Settings, job: int | None, *, json: bool) -> None:

@@ -1,0 +1,88 @@
+"""`photochrom run` before anything is coloured: locks, and what it does with jobs that are not finished."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from db.migrations import upgrade
+from db.models.jobs import JobState
+from db.queries.jobs import lifecycle
+from db.session import make_engine, read_scope, session_scope
+from scheduler.standalone.folder_run import STATE_FOLDER, locked, take_up_unfinished
+from scheduler.submission.submitter import Submission
+from tests.rows import NOON
+from worker.errors import UsageError
+from worker.settings.settings import Settings
+
+
+@pytest.fixture
+def engine(sqlite_url: str) -> Engine:
+    engine = make_engine(sqlite_url)
+    upgrade(engine)
+    return engine
+
+
+@pytest.fixture
+def submission(tmp_path: Path) -> Submission:
+    return Submission(str(tmp_path / "scans"), str(tmp_path / "colour"))
+
+
+def job(engine: Engine, submission: Submission, **values: object) -> int:
+    """A running job between the folders of the submission, with other values where they are given."""
+    with session_scope(engine) as session:
+        places = {"source": submission.source, "destination": submission.destination}
+        job_id = lifecycle.create(session, name="job", options={}, priority=0, now=NOON, **places)
+        row = lifecycle.get(session, job_id)
+        for name, value in {"state": JobState.RUNNING, **values}.items():
+            setattr(row, name, value)
+    return job_id
+
+
+def take_up(engine: Engine, submission: Submission) -> list[int]:
+    return take_up_unfinished(engine, submission, Settings(database_url=str(engine.url)))
+
+
+def state(engine: Engine, job_id: int) -> str:
+    with read_scope(engine) as session:
+        return lifecycle.get(session, job_id).state
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"selection": {"redone": 1}},
+        {"report_key": "photochrom-reports/1.html"},
+        {"report_key": "photochrom-reports/1.html", "state": JobState.PAUSED},
+        {"source": "/elsewhere"},
+    ],
+    ids=["redone", "retried", "paused", "another folder"],
+)
+def test_what_a_person_asked_for_is_finished(engine: Engine, submission: Submission, values: dict[str, object]) -> None:
+    job_id = job(engine, submission, **values)
+
+    assert take_up(engine, submission) == [job_id]
+    assert state(engine, job_id) == JobState.RUNNING
+
+
+def test_an_earlier_run_of_the_same_folders_is_listed_anew(engine: Engine, submission: Submission) -> None:
+    job_id = job(engine, submission)
+
+    assert take_up(engine, submission) == []
+    assert state(engine, job_id) == JobState.CANCELLED
+
+
+def test_a_job_for_another_checkpoint_is_left_as_it_is(engine: Engine, submission: Submission) -> None:
+    job_id = job(engine, submission, selection={"redone": 1}, options={"checkpoint": "another"})
+
+    assert take_up(engine, submission) == []
+    assert state(engine, job_id) == JobState.RUNNING
+
+
+def test_two_runs_into_one_folder_are_kept_apart_whatever_their_state_folders(tmp_path: Path) -> None:
+    output = tmp_path / "colour"
+
+    with locked(output, tmp_path / "state"), pytest.raises(UsageError, match="another photochrom works in"):
+        locked(output, tmp_path / "another state").__enter__()
+    with locked(output, output / STATE_FOLDER), pytest.raises(UsageError, match="another photochrom works in"):
+        locked(tmp_path / "elsewhere", output / STATE_FOLDER).__enter__()
