@@ -46,6 +46,7 @@ LIBRARY = (
     "worker.inference",
     "worker.model.checkpoint",
     "worker.observability",
+    "worker.pipeline.stages",
     "worker.scans",
     "worker.settings",
     "worker.storage",
@@ -55,13 +56,13 @@ LIBRARY = (
 
 MODULES_IN_A_FOLDER = 12
 # These have more, and no more than this; a number only ever shrinks.
-FULLER_FOLDERS = {"worker/model": 14, "worker/training/data": 16}
+FULLER_FOLDERS = {"worker/inference": 13}
 
 FUNCTION_LINES = 40
 # These too only ever shrink.
-LONGER_FUNCTIONS = 8
-IMPORTS_IN_FUNCTIONS = 205
-BARE_WORD_PERCENT = 6.2
+LONGER_FUNCTIONS = 6
+IMPORTS_IN_FUNCTIONS = 30
+BARE_WORD_PERCENT = 4.0
 
 
 @pytest.mark.parametrize("part", FORBIDDEN)
