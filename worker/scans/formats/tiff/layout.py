@@ -163,7 +163,6 @@ def read_page(reader: IfdReader, at: int) -> TiffPage:
     pieces = pieces_of(reader, entries, place)
     kind = _sound_number(reader, entries, Tag.NEW_SUBFILE_TYPE)
     old_kind = _sound_number(reader, entries, Tag.SUBFILE_TYPE)
-    extra = entries.get(Tag.EXTRA_SAMPLES)
     return TiffPage(
         at=at,
         place=place,
@@ -174,7 +173,7 @@ def read_page(reader: IfdReader, at: int) -> TiffPage:
         photometric=reader.number(entries, Tag.PHOTOMETRIC, MINISWHITE),
         sample_format=reader.number(entries, Tag.SAMPLE_FORMAT, 1),
         inks=reader.number(entries, Tag.INK_SET, 1),
-        extra_samples=tuple(map(_extra_sample, reader.numbers(extra).tolist())) if extra and extra.count else (),
+        extra_samples=_extra_samples(reader, entries.get(Tag.EXTRA_SAMPLES), place.samples),
         pixels_end=pieces.end,
         damage=pieces.damage,
         lacks_next_link=reader.next_link(at) + reader.word_bytes > reader.size,
@@ -193,6 +192,13 @@ def _sound_number(reader: IfdReader, entries: Mapping[int, Entry], tag: int) -> 
         return reader.number(entries, tag, 0)
     except EndsEarly:
         return 0
+
+
+def _extra_samples(reader: IfdReader, entry: Entry | None, samples: int) -> tuple[int, ...]:
+    """Kinds of the channels that are no colours; none where there are as many as channels: one is left for a colour."""
+    if entry is None or not 0 < entry.count < samples or not entry.length:
+        return ()
+    return tuple(map(_extra_sample, reader.numbers(entry).tolist()))
 
 
 def _extra_sample(number: float) -> int:
