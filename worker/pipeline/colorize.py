@@ -33,8 +33,9 @@ from worker.scans import (
 )
 from worker.scans.metadata.credentials import Credentials
 from worker.scans.metadata.provenance import Provenance
-from worker.scans.reading.colour_detection import COLOURED_SHARE, coloured_share
+from worker.scans.reading.colour_detection import COLOURED_SHARE, OwnColours, find_own_colours
 from worker.scans.reading.panorama import ModelInputs
+from worker.scans.reading.scan import marks_bytes
 from worker.scans.writing.multi_page import PageWriter
 from worker.storage import Storage
 
@@ -51,6 +52,20 @@ class Assignment:
     made_at: datetime  # said in the output: the job's time, so that a second try gives the same bytes
     skip_colour: bool = True  # leave a scan alone that is in colour already
     colours: ColourOptions = ColourOptions()  # noqa: RUF009 - frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a scan's file; `marks` are the colours that it has of its own and keeps."""
+
+    file: ScanFile
+    header: ScanHeader
+    marks: OwnColours | None = None
+
+    @property
+    def decoded_bytes(self) -> int:
+        """The memory that it takes from being opened until its output is written."""
+        return self.header.decoded_bytes + (marks_bytes(self.header) if self.marks else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,50 +89,51 @@ class Pipeline:
             self._fetch(scan, source, measured)
             file = open_scan_file(source, scan.source_key, self.limits)
             headers = self._probe(file, measured)
-            if scan.skip_colour:
-                self._refuse_colour(file, headers)
-            if len(headers) == 1:
-                self._colorize_page(scan, file, headers[0], output, measured)
+            marked = self._refuse_colour(file, headers) if scan.skip_colour else {}
+            pages = tuple(Page(file, header, marked.get(header.page)) for header in headers)
+            if len(pages) == 1:
+                self._colorize_page(scan, pages[0], output, measured)
             else:
-                self._colorize_pages(scan, file, headers, output, measured)
+                self._colorize_pages(scan, pages, output, measured)
             if self.credentials is not None:
                 self._sign(scan, self.credentials, source, headers[0].format, output, measured)
             self._store(scan, output, measured)
 
-    def _colorize_pages(
-        self, scan: Assignment, file: ScanFile, headers: tuple[ScanHeader, ...], output: Path, measured: Measured
-    ) -> None:
+    def _colorize_pages(self, scan: Assignment, pages: tuple[Page, ...], output: Path, measured: Measured) -> None:
         """One page after the other into one TIFF; the row's picture is the first page's, its colourfulness the mean."""
         if scan.output.format != "tiff":
-            found = f"{scan.source_key} has {len(headers)} pages, which a {scan.output.format.upper()} can't hold"
-            raise ScanError("unsupported", f"{found}; expected --format tiff", permanent=True)
-        pages, all_measured = PageWriter(scan.source_key, output, headers), []
+            sentence = f"{scan.source_key} has {len(pages)} pages, which a {scan.output.format.upper()} can't hold"
+            raise ScanError("unsupported", f"{sentence}; expected --format tiff", permanent=True)
+        writer, all_measured = PageWriter(scan.source_key, output, [page.header for page in pages]), []
         as_page = replace(scan, output=replace(scan.output, is_page=True))
-        for header in headers:
+        for page in pages:
             part, of_page = output.with_name("page"), Measured(source_sha256=measured.source_sha256)
-            self._colorize_page(as_page, file, header, part, of_page)
-            pages.add(part)
+            self._colorize_page(as_page, page, part, of_page)
+            writer.add(part)
             all_measured.append(of_page)
         add_up(measured, all_measured)
 
-    def _colorize_page(
-        self, scan: Assignment, file: ScanFile, header: ScanHeader, output: Path, measured: Measured
-    ) -> None:
-        with self.budget.holding(header.decoded_bytes):
-            opened, inputs = self._open(file, header, measured)
+    def _colorize_page(self, scan: Assignment, page: Page, output: Path, measured: Measured) -> None:
+        with self.budget.holding(page.decoded_bytes):
+            opened, inputs = self._open(page, measured)
             square, ab = inputs.joined(self._predict_all(scan, inputs, measured))
             self._compose(opened, square, ab, scan, output, measured)
             opened.discard()
 
-    def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> None:
-        """One page in colour is enough: it would lose its own."""
+    def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> dict[int, OwnColours]:
+        """The grey pages that have marks in colour, which they keep; one page in colour is enough to refuse all."""
+        marked: dict[int, OwnColours] = {}
         for number, header in enumerate(headers, 1):
             with self.budget.holding(header.decoded_bytes):
-                share = coloured_share(file, header.page)
-            if share >= COLOURED_SHARE:
-                what = file.key if len(headers) == 1 else f"page {number} of {file.key}"
-                message = f"{what} is in colour already, {share:.0%} of it; expected grey, or --colour-scans colourize"
+                colours = find_own_colours(file, header.page)
+            if colours.share >= COLOURED_SHARE:
+                name = file.key if len(headers) == 1 else f"page {number} of {file.key}"
+                share = f"{colours.share:.0%} of it"
+                message = f"{name} is in colour already, {share}; expected grey, or --colour-scans colourize"
                 raise ScanError("already_colour", message, permanent=True)
+            if colours.has_marks:
+                marked[header.page] = colours
+        return marked
 
     def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
         with timed(measured, Stage.FETCH):
@@ -131,9 +147,11 @@ class Pipeline:
         measured.pages = len(headers)
         return headers
 
-    def _open(self, file: ScanFile, header: ScanHeader, measured: Measured) -> tuple[OpenScan, ModelInputs]:
+    def _open(self, page: Page, measured: Measured) -> tuple[OpenScan, ModelInputs]:
         with timed(measured, Stage.OPEN):
-            opened = OpenScan(file, header)
+            opened = OpenScan(page.file, page.header)
+            if page.marks is not None:
+                opened.keep_marks(page.marks)
             picture = opened.find_picture() if self.find_borders else None
             if picture:
                 measured.picture_left, measured.picture_top = picture.left, picture.top

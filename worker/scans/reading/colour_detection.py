@@ -9,6 +9,7 @@ The constants are from 206 colour photographs, each also as six kinds of toned p
 fading, noise, split tones or a red stamp: 94 % of the photographs, and 1 % of the toned prints, are found in colour.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ from worker.scans.reading.strictness import decoded
 
 COLOURED_SHARE = 0.06  # of the pixels, from which on a scan is in colour
 _ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own
+_FAINTEST_MARK, _STRONG_MARK = 12.0, 24.0  # CIE a*, b* units from the tone: where a mark's colour begins, and is whole
+_MARKED_SHARE = 0.002  # of the pixels, from which on a grey scan has marks in colour
 _NEUTRAL_CHROMA = 2.0  # below it, a tone has no hue
 _LEVEL = 2.5  # L* that share one tone
 _FULL = {"uchar": 255, "ushort": 65535, "float": 1}  # of alpha
@@ -30,37 +33,94 @@ _SIDE = 192  # pixels; averaged so far, JPEG's blocks and a sensor's noise are g
 Labs = NDArray[np.floating[Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class OwnColours:
+    """What of a page has a colour of its own: the share of its pixels, 0..1, and of those in a strong colour.
+
+    `tones` are the usual a*, b* of each level of lightness, (levels, 2); None for grey files.
+    """
+
+    share: float = 0.0
+    marked_share: float = 0.0
+    tones: Labs | None = None
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether a grey scan has a little strong colour, such as a stamp's or a pencil's."""
+        return self.share < COLOURED_SHARE and self.marked_share >= _MARKED_SHARE
+
+
 def coloured_share(file: ScanFile, page: int = 0) -> float:
     """The share of the page's pixels, 0..1, that have a colour of their own; 0 for grey files.
 
     Raises ScanError: truncated, unreadable.
     """
+    return find_own_colours(file, page).share
 
-    def share() -> float:
+
+def find_own_colours(file: ScanFile, page: int = 0) -> OwnColours:
+    """What of the page is in colour. Raises ScanError: truncated, unreadable."""
+
+    def colours() -> OwnColours:
         image = load(file, page)
         if image.bands < 3:
-            return 0.0
+            return OwnColours()
         if file.format == "jpeg" and min(image.width, image.height) >= 8 * _SIDE:
             image = load(file, shrink=8)
-        return share_off_tone(_small_lab(image))
+        return _own_colours(_small_lab(image))
 
     with reading(file):
-        return decoded(file, share)
+        return decoded(file, colours)
+
+
+def marks_of(file: ScanFile, page: int, tones: Labs) -> NDArray[np.uint8]:
+    """The page's strong colours, upright: a* + 128, b* + 128 and their weight, (height, width, 3).
+
+    Raises ScanError: truncated, unreadable.
+    """
+
+    def marks() -> NDArray[np.uint8]:
+        image = load(file, page)
+        turned = image.get("orientation") if image.get_typeof("orientation") else 1
+        lab = lab_image(image[: image.bands - 1] if image.hasalpha() else image)
+        own = lab.extract_band(1, n=2)
+        table = pyvips.Image.new_from_memory(tones.astype(np.float32), len(tones), 1, 2, "float")
+        level = (lab[0] / _LEVEL).clamp(min=0, max=len(tones) - 1).cast("uchar")
+        off = own - level.maplut(table)
+        distance = (off[0] ** 2 + off[1] ** 2) ** 0.5
+        weight = ((distance - _FAINTEST_MARK) * (255 / (_STRONG_MARK - _FAINTEST_MARK))).cast("uchar")
+        coded = (own + 128).rint().cast("uchar").bandjoin(weight).copy(interpretation="multiband")
+        if turned > 1:
+            coded = coded.copy_memory()
+            coded.set_type(pyvips.GValue.gint_type, "orientation", turned)
+            coded = coded.autorot()
+        return np.asarray(coded.numpy(), np.uint8)
+
+    with reading(file):
+        return decoded(file, marks)
 
 
 def share_off_tone(lab: Labs) -> float:
     """The share of pixels, 0..1, whose colour is not the usual one of their lightness; `lab` is (pixels, 3)."""
+    return _own_colours(lab).share
+
+
+def _own_colours(lab: Labs) -> OwnColours:
     if not len(lab):
-        return 0.0
+        return OwnColours()
     level = np.clip(lab[:, 0] / _LEVEL, 0, 100 / _LEVEL).astype(np.intp)
-    off = lab[:, 1:] - _tones(level, lab[:, 1:])[level]  # (pixels, 2)
+    tones = _tones(level, lab[:, 1:])
+    off = lab[:, 1:] - tones[level]  # (pixels, 2)
+    distance = np.hypot(off[:, 0], off[:, 1])
     hue = np.median(lab[:, 1:], axis=0)
     chroma = float(np.hypot(*hue))
     if chroma < _NEUTRAL_CHROMA:
-        return float((np.hypot(off[:, 0], off[:, 1]) > _ACROSS).mean())
-    along = np.abs(off @ (hue / chroma))
-    across = np.abs(off @ (hue[::-1] * (1, -1) / chroma))
-    return float(((across > _ACROSS) | (along > _ALONG)).mean())
+        is_coloured = distance > _ACROSS
+    else:
+        along = np.abs(off @ (hue / chroma))
+        across = np.abs(off @ (hue[::-1] * (1, -1) / chroma))
+        is_coloured = (across > _ACROSS) | (along > _ALONG)
+    return OwnColours(float(is_coloured.mean()), float((distance > _STRONG_MARK).mean()), tones)
 
 
 def _tones(level: NDArray[np.intp], ab: Labs) -> Labs:
@@ -88,14 +148,19 @@ def _small_lab(image: pyvips.Image) -> Labs:
 
 
 def _lab(image: pyvips.Image) -> Labs:
+    lab = lab_image(image)
+    pixels: Labs = np.asarray(lab.numpy(), dtype=np.float64).reshape(-1, lab.bands)[:, :3]
+    return pixels
+
+
+def lab_image(image: pyvips.Image) -> pyvips.Image:
+    """L*, a*, b* of an image without alpha, by its profile where that can be used."""
     if image.format == "float":  # 0..1 with sRGB's curve, as worker.scans.reading.grey reads it
         image = (image * 255).cast("uchar").copy(interpretation="srgb")
     fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}
     try:
         if not (fallback or image.get_typeof(PROFILE_FIELD)):
             raise pyvips.Error("no profile")
-        lab = image.icc_import(embedded=True, pcs="lab", intent="relative", **fallback)
+        return image.icc_import(embedded=True, pcs="lab", intent="relative", **fallback)
     except pyvips.Error:  # a profile that says nothing, or is another device's: as without one
-        lab = image.colourspace("lab")
-    pixels: Labs = np.asarray(lab.numpy(), dtype=np.float64).reshape(-1, lab.bands)[:, :3]
-    return pixels
+        return image.colourspace("lab")

@@ -5,17 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pyvips
+from numpy.typing import NDArray
 
 from worker.arrays import Pixels
 from worker.scans.geometry import Box
+from worker.scans.reading.colour_detection import OwnColours, marks_of
 from worker.scans.reading.film_borders import find_picture, scaled
 from worker.scans.reading.grey import check_floats, to_grey
 from worker.scans.reading.loading import check_checksums, load, load_header, reading
 from worker.scans.reading.model_input import SQUARE_SIZE, Square, box_in_square, fit, make_square
 from worker.scans.reading.panorama import ModelInputs, inputs_along, is_long, length_of
-from worker.scans.reading.probe import ScanHeader, orientation_field, probe_pages
+from worker.scans.reading.probe import HELD_BYTES, ScanHeader, orientation_field, probe_pages
 from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
 from worker.scans.reading.strictness import decoded
+
+Marks = NDArray[np.uint8]
 
 STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan
 _BORDER_SIDE = 1024  # pixels; a streamed scan's borders are looked for in a copy of this size
@@ -30,6 +34,8 @@ class OpenScan:
         self.width, self.height = header.width, header.height
         self.bit_depth = header.bit_depth
         self.clips_floats = False  # whether samples a little beyond 0..1 are taken for 0 or 1
+        self.marks: Marks | None = None  # (height, width, 3), colours that the scan has of its own
+        self.lost: list[str] = []  # of its pixels, in words
         self._floats_checked = False
         check_checksums(file, header.page)
         self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
@@ -42,6 +48,16 @@ class OpenScan:
         part = picture or Box(0, 0, self.width, self.height)
         box = box_in_square(part.width, part.height, size)
         return make_square(self._reduced(part, box), box, size, picture)
+
+    def keep_marks(self, colours: OwnColours) -> None:
+        """Have the scan's own strong colours kept in its output. Raises ScanError as `find_own_colours` does."""
+        assert colours.tones is not None
+        if marks_bytes(self.header) > HELD_BYTES:
+            self.lost.append(
+                f"coloured marks, {colours.marked_share:.1%} of the picture (it is too large to keep them)"
+            )
+            return
+        self.marks = marks_of(self.file, self.header.page, colours.tones)
 
     def model_inputs(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> ModelInputs:
         """What the model sees of the scan, or of the picture in it: several squares where it is long.
@@ -144,6 +160,11 @@ class OpenScan:
             grey.vipssave(str(part))
             part.replace(path)
         return pyvips.Image.vipsload(str(path))
+
+
+def marks_bytes(header: ScanHeader) -> int:
+    """The memory that a scan's own colours take while they are kept."""
+    return 3 * header.width * header.height
 
 
 def open_scan(path: Path, key: str, limits: ScanLimits) -> OpenScan:

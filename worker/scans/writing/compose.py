@@ -82,6 +82,7 @@ def compose(
         raise
     if shape.bit_depth < scan.bit_depth:
         lost = (*lost, f"depth ({shape.bit_depth} of {scan.bit_depth} bits are kept)")
+    lost = (*lost, *scan.lost)
     if scan.clips_floats:
         lost = (*lost, "floats beyond 0 to 1 (clipped)")
     if label and not label.fits:

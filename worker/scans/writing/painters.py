@@ -13,6 +13,7 @@ from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, shared_col
 from worker.scans.reading.model_input import Square
 from worker.scans.reading.scan import OpenScan
 from worker.scans.writing.border_fade import upsampler_of
+from worker.scans.writing.own_colours import WithOwnColours
 
 
 class Painter(Protocol):
@@ -32,7 +33,12 @@ class Painter8:
 
     def __init__(self, scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
         steps = ((ab + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
-        self._upsampler = upsampler_of(steps, square, scan.width, scan.height, neutral=128 * STEPS_PER_UNIT)
+        neutral = 128 * STEPS_PER_UNIT
+        self._upsampler = upsampler_of(steps, square, scan.width, scan.height, neutral=neutral)
+        if scan.marks is not None:
+            self._upsampler = WithOwnColours(
+                self._upsampler, scan.marks, neutral=neutral, steps_per_unit=STEPS_PER_UNIT
+            )
         self._table = shared_colour_table()
         self._steps = np.empty((2, rows, scan.width), np.float32)
         self._pairs = np.empty((rows, scan.width), np.int32)
@@ -65,6 +71,8 @@ class Painter16:
 
     def __init__(self, scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
         self._upsampler = upsampler_of(ab, square, scan.width, scan.height, neutral=0)
+        if scan.marks is not None:
+            self._upsampler = WithOwnColours(self._upsampler, scan.marks, neutral=0, steps_per_unit=1)
         self._ab = np.empty((2, rows, scan.width), np.float32)
         self._lightness = grey_lightness(16)
 

@@ -1,0 +1,87 @@
+"""A grey scan with a little strong colour, a stamp or a pencil's line, keeps it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from numpy.typing import NDArray
+
+from tests.unit.scans.conftest import LIMITS, pillow_bytes, read_with_pillow, tiff_bytes
+from worker.scans import OpenScan, OutputOptions, compose, open_scan_file, probe_pages
+from worker.scans.reading.colour_detection import COLOURED_SHARE, find_own_colours
+
+RED, BLUE = (200, 30, 40), (30, 60, 190)
+_Y, _X = np.mgrid[:300, :400]
+GREY = (128 + 60 * np.sin(_X / 30) + 40 * np.cos(_Y / 23)).clip(0, 255).astype(np.uint8)
+SEPIA = np.array([1.0, 0.88, 0.7])
+STAMP = np.s_[40:85, 50:105]  # 2 % of the picture
+
+
+def stamped(colour: tuple[int, int, int], tone: Any = 1.0) -> NDArray[np.uint8]:
+    picture: NDArray[np.uint8] = (np.dstack([GREY] * 3) * tone).astype(np.uint8)
+    picture[STAMP] = colour
+    return picture
+
+
+def coloured(data: bytes, folder: Path, format: str = "png") -> NDArray[Any]:
+    path = folder / "source"
+    path.write_bytes(data)
+    file = open_scan_file(path, "a", LIMITS)
+    colours = find_own_colours(file)
+    assert colours.share < COLOURED_SHARE
+    scan = OpenScan(file, probe_pages(file, LIMITS)[0])
+    if colours.has_marks:
+        scan.keep_marks(colours)
+    ab = np.full((400, 400, 2), (-10, 20), np.float32)
+    compose(scan, scan.square(), ab, OutputOptions(format), folder / f"out.{format}")
+    return np.zeros(0) if format == "tiff" else read_with_pillow(folder / f"out.{format}")[..., :3].astype(int)
+
+
+@pytest.mark.parametrize("colour", [RED, BLUE])
+@pytest.mark.parametrize("tone", [1.0, SEPIA], ids=["grey", "sepia"])
+def test_a_stamp_keeps_its_colour_and_the_rest_gets_the_models(
+    colour: tuple[int, int, int], tone: Any, tmp_path: Path
+) -> None:
+    output = coloured(tiff_bytes(stamped(colour, tone), photometric="rgb"), tmp_path)
+    assert np.abs(output[STAMP] - colour).max() <= 6
+    rest = output[150:, 150:]
+    assert (rest[..., 1] - rest[..., 2]).mean() > 15  # yellowish, as the model says
+
+
+def test_a_jpegs_stamp_is_kept_too(tmp_path: Path) -> None:
+    output = coloured(pillow_bytes(stamped(RED), "JPEG", quality=90), tmp_path)
+    assert np.abs(output[50:75, 60:95] - RED).mean() < 6
+
+
+def test_a_turned_scans_stamp_is_where_it_was(tmp_path: Path) -> None:
+    data = tiff_bytes(stamped(RED), photometric="rgb", extratags=[(274, 3, 1, 6, True)])
+    output = coloured(data, tmp_path)
+    assert np.abs(np.rot90(output)[STAMP] - RED).max() <= 6
+
+
+def test_sixteen_bits_keep_a_stamp(tmp_path: Path) -> None:
+    coloured(tiff_bytes(stamped(RED).astype(np.uint16) * 257, photometric="rgb"), tmp_path, "tiff")
+    output = tifffile.imread(tmp_path / "out.tiff")
+    assert np.abs(output[STAMP] / 257 - RED).max() <= 6
+
+
+@pytest.mark.parametrize("tone", [1.0, SEPIA], ids=["grey", "sepia"])
+def test_a_scan_without_marks_has_none(tone: Any, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).normal(0, 4, (300, 400, 3))
+    picture = (np.dstack([GREY] * 3) * tone + noise).clip(0, 255).astype(np.uint8)
+    path = tmp_path / "source"
+    path.write_bytes(pillow_bytes(picture, "JPEG", quality=80))
+    assert not find_own_colours(open_scan_file(path, "a", LIMITS)).has_marks
+
+
+def test_marks_that_are_too_large_to_keep_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.scans.reading.scan.HELD_BYTES", 1000)
+    path = tmp_path / "source"
+    path.write_bytes(tiff_bytes(stamped(RED), photometric="rgb"))
+    file = open_scan_file(path, "a", LIMITS)
+    scan = OpenScan(file, probe_pages(file, LIMITS)[0])
+    scan.keep_marks(find_own_colours(file))
+    ab = np.zeros((400, 400, 2), np.float32)
+    assert "coloured marks" in compose(scan, scan.square(), ab, OutputOptions("png"), tmp_path / "out.png").lost[0]
