@@ -21,14 +21,21 @@ from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.queries.scans.records import Output
 from db.session import read_scope, session_scope
+from scheduler.integrity.premis import write_premis
 from scheduler.submission.bag_keys import PAYLOAD
 from scheduler.text import counted
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
 
 DECLARATION, INFO = "bagit.txt", "bag-info.txt"
-MANIFEST, TAG_MANIFEST = "manifest-sha256.txt", "tagmanifest-sha256.txt"
-TAG_FILES = (MANIFEST, INFO, TAG_MANIFEST, DECLARATION)  # as they are written: without the last one it is no bag yet
+MANIFEST, TAG_MANIFEST, PREMIS = "manifest-sha256.txt", "tagmanifest-sha256.txt", "premis.xml"
+TAG_FILES = (
+    MANIFEST,
+    PREMIS,
+    INFO,
+    TAG_MANIFEST,
+    DECLARATION,
+)  # as they are written: the last one makes it a bag
 _DECLARED = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _ASKED_AT_ONCE = 1_000
 _NAMED = 3  # of the files that are not as they should be
@@ -108,11 +115,13 @@ class Sealer:
     def _store_all(self, job: Job, sealed: Sealed, destination: Storage, folder: Path) -> None:
         _write(folder / INFO, _info(job, sealed))
         _write(folder / DECLARATION, _DECLARED)
-        listed = (DECLARATION, INFO, MANIFEST)
+        write_premis(self._engine, job.destination, folder / PREMIS)
+        listed = (DECLARATION, INFO, MANIFEST, PREMIS)
         _write(folder / TAG_MANIFEST, "".join(f"{_sha256(folder / name)}  {name}\n" for name in listed))
         try:
             for name in TAG_FILES:
-                destination.store(folder / name, name, content_type="text/plain; charset=utf-8")
+                content_type = "application/xml" if name == PREMIS else "text/plain; charset=utf-8"
+                destination.store(folder / name, name, content_type=content_type)
         except StorageUnavailable as error:
             raise ServiceUnavailable(error.message) from None
         except ScanError as error:

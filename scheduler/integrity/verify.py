@@ -14,7 +14,7 @@ from db.queries.jobs.samples import SAMPLES
 from db.queries.reports.reviews import REDONE
 from db.queries.scans import records
 from db.session import read_scope
-from scheduler.integrity.bag import TAG_FILES, TAG_MANIFEST
+from scheduler.integrity.bag import PREMIS, TAG_FILES, TAG_MANIFEST
 from scheduler.integrity.differences import Difference, Verified
 from scheduler.report import REPORTS
 from worker.errors import ScanError, ServiceUnavailable
@@ -120,7 +120,8 @@ def _check_bag(destination: Storage, folder: Path) -> Verified:
             sha256, _, name = line.partition("  ")
             hashes[name] = sha256
     for name in TAG_FILES:
-        if name != TAG_MANIFEST:
+        is_of_an_earlier_release = name == PREMIS and name not in hashes
+        if name != TAG_MANIFEST and not is_of_an_earlier_release:
             _hold(checked, folder / name, "bag", destination, name, hashes.get(name))
     return checked
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import bagit
 import pytest
+from defusedxml import ElementTree
 from sqlalchemy import Engine, select, update
 
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
@@ -23,6 +24,7 @@ from worker.settings.settings import Settings
 from worker.storage import S3Options, open_storage, parse_location
 
 KEYS = ("data/box/0.png", "data/box/1.png", "data/ä b.png")
+PREMIS = {"p": "http://www.loc.gov/premis/v3"}
 Place = Callable[[str, bytes], None]  # key, contents
 
 
@@ -192,3 +194,22 @@ def test_the_scheduler_seals_what_is_completed(
         Sealing(engine, settings, executor).round()
     assert sealed_at(engine, job_id) is not None
     assert as_bag(destination, tmp_path / "bag", s3_options).validate()
+
+
+def test_a_bag_says_in_premis_what_happened_to_each_scan(
+    engine: Engine, destination: str, place: Place, s3_options: S3Options, tmp_path: Path
+) -> None:
+    keys = ("data/box/0.png", "data/<& b>.png")
+    job_id = make_job(engine, destination, place, keys)
+    Sealer(engine, s3=s3_options).seal(job_id)
+
+    path = tmp_path / "premis.xml"
+    open_storage(parse_location(destination), s3=s3_options).fetch("premis.xml", path, etag=None, max_bytes=1 << 20)
+    root = ElementTree.parse(path).getroot()
+    outcomes = [element.text for element in root.iterfind(".//p:event//p:eventOutcome", PREMIS)]
+    identifiers = [element.text for element in root.iterfind(".//p:object//p:objectIdentifierValue", PREMIS)]
+
+    assert sorted(filter(None, outcomes)) == ["failure", "success", "success"]
+    assert "data/<& b>.png" in identifiers
+    assert len(root.findall("p:object", PREMIS)) == 2 * len(keys) + 1
+    assert [element.text for element in root.iterfind(".//p:agentName", PREMIS)] == ["Photochrom"]

@@ -77,6 +77,8 @@ def test_machines_can_be_drained_while_a_job_runs() -> None:
     }
     for manifest in (each for each in WORKLOADS if each["kind"] == "Deployment"):
         component = manifest["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component == "web":
+            continue  # no job waits for the pages
         budget = budgets[component]
         assert budget.get("maxUnavailable") == 1 or budget["minAvailable"] < manifest["spec"]["replicas"]
 

@@ -9,7 +9,7 @@ import pytest
 from tests.programs import SYSTEMD_ANALYZE
 from tests.unit.deploy.files import DEPLOY, DRAIN_SECONDS, MARGIN_SECONDS, seconds
 
-UNITS = ("photochrom-scheduler.service", "photochrom-worker@.service")
+UNITS = ("photochrom-scheduler.service", "photochrom-web.service", "photochrom-worker@.service")
 
 
 @pytest.fixture

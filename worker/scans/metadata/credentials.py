@@ -175,7 +175,7 @@ def _settings(provenance: Provenance) -> dict[str, Any]:
 
 
 def signature_of(path: Path, format: str) -> str | None:
-    """`valid`, or what is wrong with a file's credentials; None where it has none, or nothing here can read them."""
+    """`valid`, or what is wrong with a file's credentials; None where none can be read."""
     if format not in MIME_TYPES or not is_installed("c2pa"):
         return None
     import c2pa
@@ -183,8 +183,8 @@ def signature_of(path: Path, format: str) -> str | None:
     with path.open("rb") as stream:
         try:
             reader = c2pa.Reader.try_create(MIME_TYPES[format], stream)
-        except c2pa.C2paError as error:
-            return f"can't be read: {error}"
+        except c2pa.C2paError:
+            return None  # no such file at all, whatever its name says; its hash tells whether it was one
         if reader is None:
             return None
         with reader:
