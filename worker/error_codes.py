@@ -11,7 +11,7 @@ class ErrorCode:
     """`permanent`: it would come again on every try; None where that differs from case to case.
 
     `skips`: the scan is left alone on purpose, `skipped` rather than `failed`. `outage`: a service is to blame, not the
-    scan, and may be away for an hour: PHOTOCHROM_OUTAGE_ATTEMPTS counts.
+    scan, and may be away for an hour: PHOTOCHROM_OUTAGE_ATTEMPTS counts. `costs_attempt`: whether it counts at all.
     """
 
     meaning: str
@@ -19,6 +19,7 @@ class ErrorCode:
     permanent: bool | None = True
     skips: bool = False
     outage: bool = False
+    costs_attempt: bool = True
 
 
 ERROR_CODES = {
@@ -27,12 +28,18 @@ ERROR_CODES = {
         "Nothing, or submit with `--colour-scans colourize` to colour it from its lightness alone.",
         skips=True,
     ),
-    "archived": ErrorCode("The source is in cold storage.", "Restore it there, then `photochrom retry`."),
+    "archived": ErrorCode(
+        "The source is in cold storage.",
+        "Restore it there, then `photochrom retry --code archived`.",
+        costs_attempt=False,
+    ),
     "credentials": ErrorCode(
-        "The worker has no credentials for the store, or wrong ones.",
-        "Correct them on that worker.",
+        "The worker has no credentials for the store, or wrong or expired ones. It starts no more scans until the "
+        "store accepts them.",
+        "Correct or renew them on that worker.",
         permanent=False,
         outage=True,
+        costs_attempt=False,
     ),
     "denied": ErrorCode("The store doesn't let the worker read or write.", "Grant access, then `photochrom retry`."),
     "destination_missing": ErrorCode("The destination's bucket is gone.", "Create it, then `photochrom retry`."),
@@ -111,6 +118,11 @@ def is_outage(code: str) -> bool:
     return code in ERROR_CODES and ERROR_CODES[code].outage
 
 
+def costs_attempt(code: str) -> bool:
+    """Whether an error with this code uses up one of the scan's attempts."""
+    return code not in ERROR_CODES or ERROR_CODES[code].costs_attempt
+
+
 def as_markdown() -> str:
     """docs/error-codes.md."""
     rows = [
@@ -139,6 +151,8 @@ def as_markdown() -> str:
 def _ends(entry: ErrorCode) -> str:
     if entry.skips:
         return "skipped"
+    if not entry.costs_attempt:
+        return "failed at once, at no cost of its attempts" if entry.permanent else "tried again until that passes"
     if entry.outage:
         return "tried again for an hour, then failed"
     return {True: "failed at once", False: "tried again, then failed", None: "failed, or tried again"}[entry.permanent]

@@ -5,7 +5,7 @@ import platform
 from importlib.metadata import version
 from pathlib import Path
 
-from scheduler.doctor.machine import cores, memory_bytes
+from worker.system.machine import available_cores, available_memory_bytes
 
 _PACKAGES = ("photochrom", "tensorflow", "celery", "pyvips", "numpy", "opencv-python-headless")
 
@@ -14,8 +14,8 @@ def described() -> dict[str, object]:
     """Processor, cores, memory, system, versions, and how busy it is already."""
     return {
         "processor": _processor(),
-        "cores": cores(),
-        "memory_gib": round(memory_bytes() / (1 << 30), 1),
+        "cores": available_cores(),
+        "memory_gib": round(available_memory_bytes() / (1 << 30), 1),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _PACKAGES},

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from scheduler.bench.figures import Figure
 from scheduler.bench.sizes import Bench, Sizes
-from scheduler.doctor.machine import cores
 from worker.errors import UsageError
 from worker.settings.settings import Settings
+from worker.system.machine import available_cores
 
 PARTS = ("model", "worker", "host", "boundaries", "scale", "rows", "compose", "memory")
 
@@ -30,5 +30,5 @@ def run(
     for part in parts:
         # A folder for each: what one leaves behind must not be in the way of the next, nor of the disk.
         with tempfile.TemporaryDirectory(prefix="photochrom-bench-", dir=folder) as own:
-            bench = Bench(Path(own), sizes, settings, max(1, round(cores())), say, postgresql_url, variants)
+            bench = Bench(Path(own), sizes, settings, max(1, round(available_cores())), say, postgresql_url, variants)
             yield from import_module(f"scheduler.bench.parts.{part}").measure(bench)

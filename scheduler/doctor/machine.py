@@ -4,13 +4,11 @@ import os
 import resource
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from scheduler.doctor import disk_space
 from scheduler.doctor.finding import Finding, State
 from worker.settings.settings import Settings
-
-_CGROUP = Path("/sys/fs/cgroup")
+from worker.system.machine import available_cores, available_memory_bytes, whole_cores
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -23,36 +21,15 @@ def look(settings: Settings) -> Iterator[Finding]:
         yield Finding("user", State.NOTE, "this is root", do)
 
 
-def cores() -> float:
-    """Those that this process may use: of the machine, and of its container."""
-    count = float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
-    quota, _, period = _read(_CGROUP / "cpu.max").partition(" ")
-    return min(count, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else count
-
-
-def memory_bytes() -> int:
-    """What this process may use: of the machine, and of its container."""
-    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read(_CGROUP / "memory.max")
-    return min(machine, int(limit)) if limit.isdigit() else machine
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
 def _cores(settings: Settings) -> Finding:
-    said = f"{settings.children} children for {cores():g} cores"
-    if settings.children > 2 * cores():
-        return Finding("cores", State.NOTE, said, f"set PHOTOCHROM_CHILDREN={max(1, round(cores()))}")
+    said = f"{settings.children} children for {available_cores():g} cores"
+    if settings.children > 2 * available_cores():
+        return Finding("cores", State.NOTE, said, f"set PHOTOCHROM_CHILDREN={whole_cores()}")
     return Finding("cores", State.FINE, said)
 
 
 def _memory(settings: Settings) -> Finding:
-    needed, there = settings.children * settings.in_flight_bytes, memory_bytes()
+    needed, there = settings.children * settings.in_flight_bytes, available_memory_bytes()
     said = f"children may hold {needed / 1e9:.1f} GB of scans, of {there / 1e9:.1f} GB of memory"
     if needed > 0.8 * there:
         fits = int(0.5 * there / settings.children) >> 20 << 20

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.pipeline.stages import Stage
+from worker.observability.stages import Stage
 
 STAGES = tuple(stage.value for stage in Stage)
 

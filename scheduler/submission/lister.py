@@ -9,10 +9,11 @@ from scheduler.submission.manifest import Entry, matches, read_manifest
 from scheduler.submission.request import Submission, Submitted
 from worker.errors import UsageError
 from worker.scans import is_scan_key, output_format, output_key
-from worker.storage import S3Options, Storage
+from worker.storage import Omission, S3Options, Storage
 
 PAGE_SCANS = 4_096  # inserted at a time; a whole number of default chunks
 _SHOW_ENTRIES = 1_000
+_NAMED = 5  # of what can't be listed
 
 # Sorts a page of scans into those that are still to be done and others.
 Sort = Callable[[list[NewScan]], Sorted]
@@ -60,8 +61,18 @@ class Lister:
         if self._asked.manifest is not None:
             yield from read_manifest(self._asked.manifest, self._source.uri, self._s3)
             return
-        for found in self._source.list(after=after):
+        for found in self._source.list(after=after, left_out=self._note_omission):
+            self._submitted.archived += found.is_archived and is_scan_key(found.key)
             yield Entry(found.key, found.etag, found.bytes)
+
+    def _note_omission(self, omission: Omission) -> None:
+        """Leftovers are counted; what should have been listed is named."""
+        if not omission.reason:
+            self._submitted.leftovers += 1
+            return
+        self._submitted.unlisted_count += 1
+        if len(self._submitted.unlisted) < _NAMED:
+            self._submitted.unlisted.append(f"{omission.name} ({omission.reason})")
 
     def _is_wanted(self, found: Entry) -> bool:
         if "\0" in found.key:

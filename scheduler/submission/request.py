@@ -114,7 +114,7 @@ def _check_prefix(prefix: str) -> None:
         raise UsageError(f"--output-prefix {prefix!r} is no folder within the destination; expected one such as box2")
 
 
-_COUNTS = ("scans", "bytes", "others", "present", "underway", "accepted", "unwanted")
+_COUNTS = ("scans", "bytes", "others", "present", "underway", "accepted", "unwanted", "leftovers", "archived")
 
 
 def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -140,6 +140,10 @@ class Submitted:
     underway: int = 0  # left out, as another job is to make them
     accepted: int = 0  # left out, as a person accepted the outputs
     unwanted: int = 0  # left out by --include or --exclude
+    leftovers: int = 0  # left out: what other programs and systems leave beside scans
+    archived: int = 0  # of the scans: in cold storage, and to be restored before they can be coloured
+    unlisted: list[str] = field(default_factory=list)  # what can't be listed, with its reason; the first few
+    unlisted_count: int = 0
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
     resumed: bool = False  # an earlier submit was stopped on the way, and this one went on with its job
     dry_run: bool = False
@@ -158,7 +162,7 @@ class Submitted:
         if self.already:
             return f"job {self.job_id} does this already; photochrom status {self.job_id}"
         said = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
-        return f"{self._beginning()} {said}{self._estimate() if self.dry_run else ''}{self._sample()}"
+        return f"{self._beginning()} {said}{self._estimate() if self.dry_run else ''}{self._sample()}{self._troubles()}"
 
     def _left_out(self) -> str:
         parts = (
@@ -166,6 +170,7 @@ class Submitted:
             (self.underway, f"{self.underway:,} left out that another job is to make"),
             (self.accepted, f"{counted(self.accepted, 'accepted output')} left as they are (--overwrite-accepted)"),
             (self.others, f"{counted(self.others, 'other file')} passed over"),
+            (self.leftovers, f"{counted(self.leftovers, 'leftover')} of other programs left out"),
         )
         return "".join(f", {sentence}" for count, sentence in parts if count)
 
@@ -175,6 +180,18 @@ class Submitted:
         job, numbers = self.job_id, ", ".join(str(number) for number in self.samples)
         jobs = f"job {numbers} colours" if len(self.samples) == 1 else f"jobs {numbers} colour"
         return f"; {jobs} a sample first: photochrom report {job} shows it, photochrom approve {job} goes on"
+
+    def _troubles(self) -> str:
+        parts = []
+        if self.archived:
+            parts.append(
+                f"; {counted(self.archived, 'scan')} of them in cold storage: restore them, then photochrom retry "
+                "--code archived"
+            )
+        if self.unlisted_count:
+            more = self.unlisted_count - len(self.unlisted)
+            parts.append(f"; not listed: {', '.join(self.unlisted)}{f' and {more} more' if more else ''}")
+        return "".join(parts)
 
     def _beginning(self) -> str:
         if self.dry_run:

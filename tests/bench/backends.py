@@ -20,10 +20,10 @@ import numpy as np
 from keras import ops
 
 from worker.model import checkpoint, weights
+from worker.model.backends.precision import computing_in
 from worker.model.classifiers.embedding import load_embedding
 from worker.model.network import AB_SCALE, build_network
 from worker.model.norm_folding import assign, for_head
-from worker.model.precision import computing_in
 
 SIDE_PX = 400
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.bench.lines import answer
+from worker.model.backends.loading import load_backend
 from worker.scans import ScanLimits, configure_libraries, open_scan
 from worker.storage import S3Options, open_storage, parse_location
 from worker.system.parent_watch import end_with_parent
 
 if TYPE_CHECKING:  # it loads TensorFlow
-    from worker.model.precision import Precision
+    from worker.model.backends.precision import Precision
 
 _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
 _QUALITY = 95
@@ -44,7 +45,7 @@ class ModelBench:
         precision: "Precision | None" = None,
     ) -> dict[str, float | str]:
         """Load a checkpoint for batches of these sizes; what it is, and its 10^9 operations per scan."""
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        load_backend()
         from worker.model.colorizer import Colorizer
 
         began = time.perf_counter()

@@ -1,14 +1,17 @@
 """The fusion model as the model server uses it. This loads TensorFlow."""
 
+from pathlib import Path
 from typing import Self, cast
 
 from worker.errors import CheckpointError
 from worker.inference.model import Colours
-from worker.inference.model_options import ModelOptions
 from worker.inference.shared_memory import SlotSize
-from worker.model.colorizer import Colorizer
+from worker.model.backends import precision_file
+from worker.model.backends.precision import Precision, fastest
+from worker.model.checkpoint import read_card
+from worker.model.colorizer import Colorizer, device
 from worker.model.packing import PackedLightness
-from worker.model.precision import Precision
+from worker.settings.model_options import ModelOptions
 
 
 class FusionModel:
@@ -28,7 +31,7 @@ class FusionModel:
         """Raises CheckpointError."""
         if options.checkpoint is None:
             raise CheckpointError("no checkpoint was given; expected a folder")
-        precision = cast("Precision | None", options.precision)
+        precision = cast("Precision | None", options.precision) or _decided(options.precision_file, options.checkpoint)
         return cls(
             Colorizer.load(
                 options.checkpoint,
@@ -46,3 +49,11 @@ class FusionModel:
 
     def predict_packed(self, lightness: PackedLightness) -> Colours:
         return self._colorizer.predict_packed(lightness)
+
+
+def _decided(path: Path | None, checkpoint: Path) -> Precision | None:
+    """What this machine computes in, as decided before; None, without a file to keep that in, to measure it now."""
+    if path is None:
+        return None
+    key = precision_file.machine_key(device(), read_card(checkpoint).id)
+    return precision_file.decided(path, key, lambda: fastest(on_gpu=device() == "GPU"))

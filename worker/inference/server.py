@@ -22,12 +22,13 @@ from worker.errors import CheckpointError, PhotochromError, UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
 from worker.inference.batching import Batcher
 from worker.inference.model import Colours, LoadedModels, LoadModel, Model
-from worker.inference.model_options import ModelOptions
 from worker.inference.protocol import Message
 from worker.inference.session import Handler
 from worker.inference.stub_model import StandInColorizer
+from worker.model.backends.loading import load_backend
 from worker.model.packing import PackedLightness
 from worker.observability.logs import configure_logging
+from worker.settings.model_options import ModelOptions
 from worker.system.parent_watch import end_with_parent
 
 logger = logging.getLogger("worker.inference.server")
@@ -153,8 +154,7 @@ def load_model(options: ModelOptions, batch_size: int, embedding: str | None = N
         return StandInColorizer(options.stub_milliseconds, batch_size)
     if options.checkpoint is None:
         raise CheckpointError("no checkpoint was given; expected --checkpoint FOLDER")
-    # Its own notes on the machine are no news to whoever reads our log; its errors come as exceptions.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    load_backend()
     # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
     from worker.inference.fusion_model import FusionModel
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from worker.errors import CheckpointError
 from worker.model import checkpoint, norm_folding, vivid_head, weights
-from worker.model.backends import Spec, Step, backend
+from worker.model.backends.choice import Spec, Step, backend
+from worker.model.backends.precision import POLICIES, Precision, computing_in, fastest
 from worker.model.classifiers.embedding import Embedding, load_embedding
 from worker.model.classifiers.features import FEATURES_PX, MAP_SHAPES, FeatureNetwork, load_features
 from worker.model.classifiers.grey_input import resized
@@ -29,7 +30,6 @@ from worker.model.packing import (
     pack_lightness,
     unpack_ab,
 )
-from worker.model.precision import POLICIES, Precision, computing_in, fastest
 
 __all__ = ["SIDE_PX", "Colorizer", "HeadColours", "PackedColours", "device"]
 

@@ -6,8 +6,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 
 from worker.observability.scan_events import ScanEvent
+from worker.observability.stages import Stage
 from worker.observability.worker_metrics import WorkerMetrics
-from worker.pipeline.stages import Stage
 
 WINDOW_SECONDS = 60.0
 

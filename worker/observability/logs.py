@@ -13,7 +13,7 @@ _context: ContextVar[dict[str, int | str]] = ContextVar("photochrom_log_context"
 
 def configure_logging(level: str, log_format: str = "text") -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines(_TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     # One line a request or a chunk is for debugging; ours say what matters.
@@ -43,6 +43,28 @@ def json_of(line: bytes) -> bytes:
         return line
     said = {"level": "INFO", "logger": "standard error", "message": line.decode(errors="replace").rstrip()}
     return json.dumps(said, ensure_ascii=False).encode() + b"\n"
+
+
+class TextLines(logging.Formatter):
+    """One line a record, whatever a key or another process' words hold; a traceback's lines follow, set in."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        whole = super().format(record)
+        # The exception's text is behind the message, and is the only thing that may have lines of its own.
+        details = "\n".join(part for part in (record.exc_text, record.stack_info) if part)
+        if not details:
+            return printable(whole)
+        first = whole.removesuffix(details).rstrip("\n")
+        return printable(first) + "".join(f"\n    {printable(line)}" for line in details.split("\n"))
+
+
+def printable(text: str) -> str:
+    """With line ends, escapes and other control characters written out, as a file's name may hold them."""
+    return text if text.isprintable() else "".join(map(_written_out, text))
+
+
+def _written_out(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
 
 
 class JsonLines(logging.Formatter):

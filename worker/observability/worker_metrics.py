@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from worker.inference.connection import ServerInfo
 from worker.observability.registry import SECONDS, new_registry
 from worker.observability.scan_events import ScanEvent
-from worker.pipeline.stages import Stage
+from worker.observability.stages import Stage
 
 
 class WorkerMetrics:

@@ -16,9 +16,9 @@ from db.queries.scans.records import Measured
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
+from worker.observability.stages import Stage
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.measurements import add_up, timed
-from worker.pipeline.stages import Stage
 from worker.scans import (
     OpenScan,
     OutputOptions,
@@ -37,7 +37,7 @@ from worker.scans.reading.colour_detection import COLOURED_SHARE, OwnColours, fi
 from worker.scans.reading.panorama import ModelInputs
 from worker.scans.reading.scan import marks_bytes
 from worker.scans.writing.multi_page import PageWriter
-from worker.storage import Storage
+from worker.storage import Storage, Transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ class Pipeline:
     scratch_folder: Path
     find_borders: bool = True  # show the model the picture alone, and leave film borders neutral
     still_held: Callable[[], bool] = lambda: True  # whether no other worker can have begun with the scan
+    # Called when the store refused the worker's credentials, in the scan's thread: waits; whether to store again.
+    wait_to_store: Callable[[], bool] = lambda: False
     credentials: Credentials | None = None  # who signs the outputs
 
     def colorize_scan(self, scan: Assignment, measured: Measured) -> None:
@@ -212,10 +214,21 @@ class Pipeline:
                 message = f"{scan.source_key} was not stored: the lease on it ended first"
                 raise ScanError("lease_ended", message, permanent=False)
 
-        kind = content_type(scan.output_key)
         with timed(measured, Stage.STORE):
-            stored = self.destination.store(path, scan.output_key, content_type=kind, before_commit=expect_lease)
+            stored = self._stored(scan, path, expect_lease)
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
+
+    def _stored(self, scan: Assignment, path: Path, before_commit: Callable[[], None]) -> Transfer:
+        media_type = content_type(scan.output_key)
+        while True:
+            try:
+                return self.destination.store(
+                    path, scan.output_key, content_type=media_type, before_commit=before_commit
+                )
+            except ScanError as error:
+                # The output is made: it is kept until the store takes it.
+                if error.code != "credentials" or not self.wait_to_store():
+                    raise
 
 
 @cache

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from statistics import fmean
 
 from db.queries.scans.records import Measured
-from worker.pipeline.stages import Stage
+from worker.observability.stages import Stage
 
 _OF_THE_FIRST_PAGE = (
     *("picture_left", "picture_top", "picture_width", "picture_height"),

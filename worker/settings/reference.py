@@ -24,7 +24,11 @@ shows what is in force here. S3's credentials and region are the usual `AWS_*` v
 """
 _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text", SecretStr: "text, secret"}
 # What it is on this machine stands in no page.
-_OF_THE_MACHINE = {"children": "as many as cores", "scratch_folder": "the usual temporary folder"}
+_OF_THE_MACHINE = {
+    "children": "as many as cores",
+    "in_flight_bytes": "1073741824, less where memory is short",
+    "scratch_folder": "the usual temporary folder",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,18 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import DirectoryPath, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
-from worker.inference.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
 from worker.model.checkpoint import bundled_checkpoint_path
+from worker.settings.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
 from worker.settings.validation import refuse_unknown, sentence
 from worker.storage import S3Options
+from worker.system.machine import available_memory_bytes, whole_cores
 from worker.system.temp_folders import usual_folder
 
 # Up to a week, which is longer than anything here waits, and finite.
@@ -26,6 +27,12 @@ PauseSeconds = Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)]
 PREFIX = "PHOTOCHROM_"
 
 LEAST_THREADS, MOST_THREADS = 4, 256  # of a child
+
+
+def _in_flight_bytes(values: dict[str, Any]) -> int:
+    """A gibibyte; less where half of the memory that may be used is not enough for each child's."""
+    half = available_memory_bytes() // 2 // max(1, int(values.get("children", 1)))
+    return max(64 << 20, min(1 << 30, half >> 20 << 20))
 
 
 class Settings(BaseSettings):
@@ -47,6 +54,12 @@ class Settings(BaseSettings):
         4, description="Attempts of one S3 call before the scan is retried."
     )
     s3_timeout_seconds: Seconds = Field(30.0, description="Longest wait for S3 to answer.")
+    s3_requester_pays: bool = Field(False, description="Whether you pay for requests to buckets that ask for it.")
+    s3_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = Field(
+        None, description="Server-side encryption that outputs ask for; unset: the bucket's own."
+    )
+    s3_kms_key_id: str | None = Field(None, description="Key of aws:kms; unset: the account's default key.")
+    s3_unsigned: bool = Field(False, description="Whether S3 is read without credentials, as public buckets allow.")
 
     checkpoint: Path | None = Field(None, description="Folder of a checkpoint; unset means the bundled one.")
     embedding: str | None = Field(
@@ -86,7 +99,7 @@ class Settings(BaseSettings):
     runtime_folder: Path | None = Field(None, description="Set by `photochrom worker` for its own processes.")
 
     children: Annotated[int, Field(ge=1, le=1024)] = Field(
-        os.cpu_count() or 1, description="Celery children of one worker."
+        default_factory=whole_cores, description="Celery children of one worker."
     )
     model_servers: Annotated[int, Field(ge=1)] = Field(1, description="Set by `photochrom worker` for its children.")
     threads_per_child: Annotated[int | None, Field(ge=1, le=256)] = Field(
@@ -94,7 +107,8 @@ class Settings(BaseSettings):
         description="Scans that one child works on at once; unset: twice the batch size over all children, at least 4.",
     )
     in_flight_bytes: Annotated[int, Field(ge=1)] = Field(
-        1 << 30, description="Decoded bytes of scans that one child holds at once; a larger scan is worked on alone."
+        default_factory=_in_flight_bytes,
+        description="Decoded bytes of scans that one child holds at once; a larger scan is worked on alone.",
     )
     max_scan_bytes: Annotated[int, Field(ge=1)] = Field(4 << 30, description="A larger file is refused: too_large.")
     max_scan_pixels: Annotated[int, Field(ge=1)] = Field(
@@ -286,6 +300,7 @@ class Settings(BaseSettings):
             embedding=self.embedding,
             head=self.head,
             precision=self.precision,
+            precision_file=self.scratch_folder / f"photochrom-precision-{os.getuid()}.json",
             input_px=self.input_px,
             batch_size=self.batch_size,
             batch_wait_milliseconds=self.batch_wait_milliseconds,
@@ -305,6 +320,10 @@ class Settings(BaseSettings):
             attempts=self.s3_attempts,
             timeout_seconds=self.s3_timeout_seconds,
             connections=self.threads_for() * 2,
+            requester_pays=self.s3_requester_pays,
+            encryption=self.s3_encryption,
+            kms_key_id=self.s3_kms_key_id,
+            unsigned=self.s3_unsigned,
         )
 
     @model_validator(mode="after")

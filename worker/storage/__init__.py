@@ -11,12 +11,13 @@ operating system's exceptions stop here:
 | `fetch`, `store`, `stat` | trouble that may pass | StorageUnavailable, or ScanError disk_full |
 """
 
-from worker.storage.base import S3Options, Storage, StoredObject, Transfer
+from worker.storage.base import Omission, S3Options, Storage, StoredObject, Transfer
 from worker.storage.locations import FolderLocation, Location, S3Location, overlap, parse_location
 
 __all__ = [
     "FolderLocation",
     "Location",
+    "Omission",
     "S3Location",
     "S3Options",
     "Storage",

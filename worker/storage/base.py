@@ -3,9 +3,24 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 BLOCK_BYTES = 1 << 20  # read and written at once
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """What a listing leaves out. `reason` is "" for leftovers of other programs, which need no words each."""
+
+    name: str  # relative, as it can be shown
+    reason: str = ""
+
+
+LeftOut = Callable[[Omission], None]
+
+
+def ignore(omission: Omission) -> None:
+    """For whoever needs no account of what was left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +30,7 @@ class StoredObject:
     key: str
     bytes: int
     etag: str
+    is_archived: bool = False  # in cold storage, so that it must be restored before it can be read
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +50,19 @@ class S3Options:
     attempts: int = 4  # tries of one call, the first included
     timeout_seconds: float = 30.0
     connections: int = 10  # as many as threads use the storage at once
+    requester_pays: bool = False
+    encryption: str | None = None  # AES256, aws:kms or aws:kms:dsse; None: the bucket's own
+    kms_key_id: str | None = None
+    unsigned: bool = False  # without credentials
+
+    def reading(self) -> dict[str, Any]:
+        """What every request says beside its own arguments."""
+        return {"RequestPayer": "requester"} if self.requester_pays else {}
+
+    def writing(self) -> dict[str, Any]:
+        """The same of requests that begin an object."""
+        encryption = {"ServerSideEncryption": self.encryption, "SSEKMSKeyId": self.kms_key_id}
+        return {**self.reading(), **{name: value for name, value in encryption.items() if value}}
 
 
 class Storage(Protocol):
@@ -53,10 +82,10 @@ class Storage(Protocol):
     def lists_in_order(self) -> bool:
         """Whether a listing is sure to be in the order of the keys' UTF-8 bytes, so that it can go on after one."""
 
-    def list(self, *, after: str = "") -> Iterator[StoredObject]:
+    def list(self, *, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
         """Everything under the prefix, in key order, page by page; where `lists_in_order`, from after a key on.
 
-        Raises UsageError or ServiceUnavailable.
+        left_out: called with what is not listed though it is there. Raises UsageError or ServiceUnavailable.
         """
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:

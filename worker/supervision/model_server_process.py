@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from worker.errors import CheckpointError, ServiceUnavailable
 from worker.inference.client import hello, stats
 from worker.inference.connection import ServerInfo
-from worker.inference.model_options import ModelOptions
+from worker.settings.model_options import ModelOptions
 from worker.supervision.managed_process import ManagedProcess
 
 logger = logging.getLogger(__name__)

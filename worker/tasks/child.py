@@ -1,5 +1,7 @@
 """What a Celery child holds for its whole life."""
 
+import logging
+import time
 from collections.abc import Callable
 
 from billiard.process import current_process
@@ -7,6 +9,7 @@ from sqlalchemy import Engine
 
 from db.models.jobs import Job
 from db.session import make_engine
+from worker.errors import PhotochromError
 from worker.inference.client import PredictionClient
 from worker.instance import Runtime
 from worker.pipeline.byte_budget import ByteBudget
@@ -18,7 +21,10 @@ from worker.storage import Storage, open_storage, parse_location
 from worker.system.heap import FreedMemory
 from worker.tasks.scan_pool import ScanPool
 
+logger = logging.getLogger(__name__)
+
 KEPT_STORAGES = 16  # each holds a pool of connections
+_FIRST_ACCESS_SECONDS, _LONGEST_ACCESS_SECONDS = 1.0, 30.0  # pauses between looks whether credentials are accepted
 
 
 def _number_of_this_child() -> int:
@@ -48,6 +54,8 @@ class Child:
         self.credentials = load_credentials(settings)
         self.freed_memory = FreedMemory()
         self._storages: dict[str, Storage] = {}
+        self._refusing: set[str] = set()
+        self._sleep: Callable[[float], None] = time.sleep
 
     def storage(self, uri: str) -> Storage:
         if uri not in self._storages:
@@ -56,7 +64,31 @@ class Child:
             self._storages[uri] = open_storage(parse_location(uri), s3=self.settings.s3_options)
         return self._storages[uri]
 
-    def pipeline(self, job: Job, *, still_held: Callable[[], bool] = lambda: True) -> Pipeline:
+    def expect_access(self, *uris: str) -> None:
+        """These stores have refused the worker's credentials: no chunk is taken until they accept them."""
+        self._refusing.update(uris)
+
+    def wait_for_access(self) -> None:
+        """Return once the stores that refused the worker's credentials accept them, or when the worker drains."""
+        pause = _FIRST_ACCESS_SECONDS
+        while self._refusing and not self.runtime.is_draining():
+            for uri in sorted(self._refusing):
+                try:
+                    self._storages.pop(uri, None)  # one that is opened anew reads the credentials anew
+                    self.storage(uri).check()
+                    self._refusing.discard(uri)
+                except PhotochromError as error:
+                    logger.error("%s; this worker takes no chunks until that is mended", error.message)
+                    self._sleep(pause)
+            pause = min(pause * 2, _LONGEST_ACCESS_SECONDS)
+
+    def pipeline(
+        self,
+        job: Job,
+        *,
+        still_held: Callable[[], bool] = lambda: True,
+        wait_to_store: Callable[[], bool] = lambda: False,
+    ) -> Pipeline:
         return Pipeline(
             source=self.storage(job.source),
             destination=self.storage(job.destination),
@@ -66,5 +98,6 @@ class Child:
             scratch_folder=self.settings.scratch_folder,
             find_borders=self.settings.find_film_borders,
             still_held=still_held,
+            wait_to_store=wait_to_store,
             credentials=self.credentials,
         )

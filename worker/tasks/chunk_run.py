@@ -15,14 +15,14 @@ from db.queries.chunks.claims import Claim, Message
 from db.queries.scans import leases
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
-from worker.error_codes import is_outage, is_skipped
+from worker.error_codes import costs_attempt, is_outage, is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, ScanError
 from worker.inference.colour_options import ColourOptions
 from worker.observability import scan_events
 from worker.observability.logs import log_context
 from worker.observability.scan_events import ScanEvent
+from worker.observability.stages import Stage
 from worker.pipeline.colorize import Assignment, Pipeline
-from worker.pipeline.stages import Stage
 from worker.scans import OutputOptions, output_format
 from worker.settings.settings import Settings
 from worker.system.boot_clock import boot_seconds
@@ -34,6 +34,8 @@ from worker.tasks.scan_pool import Outcome
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+_STORE_PAUSE_SECONDS = 5.0  # between attempts to store an output while the worker has no valid credentials
 
 
 def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
@@ -83,6 +85,7 @@ class ChunkRun:
         self._pause_seconds = 0.0  # of the whole chunk, when it is handed back
         self._outages = 0  # scans in a row that failed because a service did
         self._job_runs = True
+        self._lacks_credentials = False
         # Not Celery's soft limit: its exception could fall between a commit and the words that it happened.
         self._hand_back_at = time.monotonic() + child.settings.soft_time_limit_seconds
 
@@ -103,7 +106,9 @@ class ChunkRun:
         self._patiently(self._release)
 
     def _colorize_scans(self) -> None:
-        pipeline = self._child.pipeline(self._claim.job, still_held=self._lease.is_held)
+        pipeline = self._child.pipeline(
+            self._claim.job, still_held=self._lease.is_held, wait_to_store=self._wait_to_store
+        )
         outcomes = self._child.scan_pool.colorize(
             self._patiently(self._pending_scans),
             partial(self._colorize, pipeline),
@@ -125,6 +130,8 @@ class ChunkRun:
                 pipeline.colorize_scan(_assignment(scan, self._claim.job, self._settings), measured)
             except ScanError as error:
                 self._outages = self._outages + 1 if is_outage(error.code) else 0
+                if error.code == "credentials":
+                    self._lack_credentials()
                 raise
             self._outages = 0
 
@@ -135,11 +142,25 @@ class ChunkRun:
     def _is_stopping(self) -> bool:
         return (
             not self._job_runs
-            or self._child.runtime.is_draining()
-            or time.monotonic() >= self._hand_back_at
+            or self._lacks_credentials
+            or self._must_hand_back()
             # The rest would fare no better: it keeps its tries, and waits as long as those that failed.
             or self._outages >= 2 * self._settings.threads_for()
         )
+
+    def _must_hand_back(self) -> bool:
+        return self._child.runtime.is_draining() or time.monotonic() >= self._hand_back_at
+
+    def _lack_credentials(self) -> None:
+        """Begin no more scans, here and in the chunks to come, until the stores accept this worker again."""
+        self._lacks_credentials = True
+        self._child.expect_access(self._claim.job.source, self._claim.job.destination)
+
+    def _wait_to_store(self) -> bool:
+        """Called in a scan's thread, whose output is made but not accepted: wait a while; whether to try again."""
+        self._lack_credentials()
+        time.sleep(min(_STORE_PAUSE_SECONDS, self._settings.retry_pause_seconds))
+        return self._lease.is_held() and not self._must_hand_back()
 
     def _record(self, outcomes: list[Outcome]) -> bool:
         """Write what became of scans and extend the lease; whether the job still runs. Raises LeaseLost."""
@@ -167,7 +188,7 @@ class ChunkRun:
         if error is not None:
             tries = outcome.scan.attempts + 1
             limit = self._settings.outage_attempts if is_outage(error.code) else self._settings.scan_attempts
-            last = error.permanent or tries >= limit
+            last = error.permanent or (costs_attempt(error.code) and tries >= limit)
             ended = ScanState.SKIPPED if is_skipped(error.code) else ScanState.FAILED
             state = ended if last else ScanState.PENDING
             if not last:
@@ -175,7 +196,7 @@ class ChunkRun:
         return ScanRecord(
             scan_id=outcome.scan.id,
             state=state,
-            attempts=outcome.scan.attempts + 1,
+            attempts=outcome.scan.attempts + (error is None or costs_attempt(error.code)),
             measured=outcome.measured,
             worker=self._child.runtime.worker_name,
             finished_at=now,

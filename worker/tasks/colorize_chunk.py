@@ -35,6 +35,8 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
         logger.error("dropped a message that does not name a chunk and an attempt by numbers")
         return
     message = Message(chunk_id, attempt)
+    # Meanwhile the message goes to another worker, and this one finds its chunk taken.
+    task.child.wait_for_access()
     asked_at = boot_seconds()
     claim = _claim(task.child, message)
     if claim is None:

@@ -1,12 +1,12 @@
 """`python -m worker.training COMMAND`, which `photochrom train`, `cross-fit` and `evaluate` run."""
 
 import argparse
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
 
 from worker.errors import PhotochromError, UsageError
+from worker.model.backends.loading import load_backend
 
 # The module of worker.training.commands that has each command's function, which is called like it.
 COMMAND_MODULES = {
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("photochrom: neither --steps nor --minutes was given; training needs an end: give one", file=sys.stderr)
         return UsageError.exit_status
     # TensorFlow tells of missing GPUs at every start; what a person must know, Photochrom says itself.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    load_backend()
     # TensorFlow is loaded here, so that --help does without it.
     name = COMMAND_MODULES[parsed.command]
     commands = import_module(f"worker.training.commands.{name}")

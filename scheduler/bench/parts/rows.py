@@ -23,7 +23,7 @@ from scheduler.bench.sizes import Bench
 from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.submission.submitter import Submission, Submitter
 from worker.errors import UsageError
-from worker.pipeline.stages import Stage
+from worker.observability.stages import Stage
 from worker.settings.settings import Settings
 
 _CHUNK_SCANS = 64

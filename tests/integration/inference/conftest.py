@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import PATIENCE_SECONDS
-from worker.inference.model_options import ModelOptions
+from worker.settings.model_options import ModelOptions
 from worker.supervision.model_server_process import ModelServerProcess
 
 HERE = Path(__file__).parent

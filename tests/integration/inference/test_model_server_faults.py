@@ -16,8 +16,8 @@ import pytest
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import CheckpointError, ScanError
 from worker.inference.client import PredictionClient, hello
-from worker.inference.model_options import ModelOptions
 from worker.inference.stub_model import stand_in_ab
+from worker.settings.model_options import ModelOptions
 from worker.supervision.model_server_process import ModelServerProcess
 
 from .conftest import StartChild, StartServer
@@ -164,7 +164,7 @@ def test_the_server_ends_with_its_parent(socket_path: Path) -> None:
     """The parent is killed, so that nothing of it can stop the server."""
     script = (
         "import sys, time; from worker.supervision.model_server_process import ModelServerProcess\n"
-        "from worker.inference.model_options import ModelOptions\n"
+        "from worker.settings.model_options import ModelOptions\n"
         "server = ModelServerProcess(sys.argv[1], ModelOptions(batch_size=4, stub_milliseconds=0))\n"
         "server.start(); server.wait_ready(120); print(server.pid, flush=True); time.sleep(600)"
     )

@@ -13,7 +13,7 @@ import pytest
 from tests.waiting import PATIENCE_SECONDS
 from worker.errors import ServiceUnavailable, UsageError
 from worker.inference.client import PredictionClient
-from worker.inference.model_options import ModelOptions
+from worker.settings.model_options import ModelOptions
 from worker.supervision.model_server_process import ModelServerProcess
 from worker.supervision.model_servers import ModelServers
 

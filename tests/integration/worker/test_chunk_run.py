@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -188,6 +189,63 @@ def test_an_outage_is_waited_out_with_growing_pauses_and_costs_few_scans_their_t
         (ScanState.PENDING, 0, None),
         (ScanState.PENDING, 0, None),
     ]
+
+
+def refuse_credentials(child: Child, uri: str, method: str, times: int) -> list[str]:
+    """The first calls of a storage's method fail as with expired credentials; the keys of all calls as they come."""
+    storage = child.storage(uri)
+    call, keys = getattr(storage, method), list[str]()
+
+    def refuse(*arguments: Any, **options: Any) -> Any:
+        keys.append(str(arguments[1 if method == "store" else 0]))
+        if len(keys) <= times:
+            raise ScanError("credentials", "the token has expired", permanent=False)
+        return call(*arguments, **options)
+
+    setattr(storage, method, refuse)
+    return keys
+
+
+def test_expired_credentials_stop_the_chunk_and_cost_no_scan_an_attempt(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    keys = refuse_credentials(child, str(collection), "fetch", times=1000)
+
+    chunk_run(child, claim()).run()
+
+    assert len(keys) == 1, "nothing more was begun"
+    assert {(row.state, row.attempts) for row in rows(engine)} == {(ScanState.PENDING, 0)}
+    assert chunk_of(engine, 1).state == ChunkState.PENDING
+
+
+def test_a_finished_output_is_stored_once_the_credentials_are_accepted(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    child.settings.retry_pause_seconds = 0.01
+    keys = refuse_credentials(child, str(collection.parent / "colour"), "store", times=3)
+
+    chunk_run(child, claim()).run()
+
+    assert keys == ["0.png"] * 4
+    assert rows(engine)[0].state == ScanState.DONE
+
+
+def test_a_worker_whose_credentials_are_refused_takes_no_chunk_until_they_are_accepted(
+    child: Child, collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved, pauses = collection.with_name("away"), list[float]()
+    collection.rename(moved)
+
+    def bring_back(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            moved.rename(collection)
+
+    monkeypatch.setattr(child, "_sleep", bring_back)
+    child.expect_access(str(collection))
+    child.wait_for_access()
+
+    assert pauses == [1, 2]
 
 
 def test_a_child_that_was_frozen_past_its_lease_stores_nothing(

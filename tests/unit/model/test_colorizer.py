@@ -6,8 +6,8 @@ import pytest
 
 from worker.errors import CheckpointError
 from worker.model import checkpoint
+from worker.model.backends.precision import POLICIES, choose, fastest
 from worker.model.colorizer import Colorizer, varied
-from worker.model.precision import POLICIES, choose, fastest
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,11 @@
 
 import json
 import logging
+import sys
 
 import pytest
 
-from worker.observability.logs import JsonLines, json_of, log_context
+from worker.observability.logs import JsonLines, TextLines, json_of, log_context
 
 
 def line(message: str = "said", **extra: object) -> dict[str, object]:
@@ -47,3 +48,17 @@ def test_an_exception_stays_on_its_line() -> None:
 def test_what_a_library_writes_becomes_json(said: bytes) -> None:
     assert json.loads(json_of(said))["logger"] == "standard error"
     assert json_of(b'{"a": 1}\n') == b'{"a": 1}\n'
+
+
+def test_a_key_cannot_forge_a_line_of_the_text_log() -> None:
+    key = "a.tif\n2026-01-01 00:00:00,000 INFO worker: all scans are done\x1b[2J\u2028"
+    try:
+        raise ValueError(key)
+    except ValueError:
+        record = logging.getLogger("x").makeRecord("x", logging.ERROR, "file", 1, "%s failed", (key,), sys.exc_info())
+
+    lines = TextLines("%(levelname)s: %(message)s").format(record).split("\n")
+
+    assert [line for line in lines if not line.startswith("    ")] == [lines[0]]
+    assert lines[0].startswith("ERROR: a.tif\\n2026-01-01")
+    assert not any(character in line for line in lines for character in "\x1b\u2028")

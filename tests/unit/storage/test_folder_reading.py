@@ -77,12 +77,6 @@ def test_a_key_may_be_as_deep_as_s3_allows(folder: Path) -> None:
     assert keys(folder) == [f"{deep}/scan"]
 
 
-def test_a_name_that_is_not_utf8_is_an_error_that_shows_it(folder: Path) -> None:
-    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.tif")).write_bytes(b"scan")
-    with pytest.raises(UsageError, match=r"caf\\udce9\.tif.*rename"):
-        keys(folder)
-
-
 def test_a_folder_that_vanishes_while_it_is_listed_is_named(folder: Path) -> None:
     put(folder / "a/1")
     put(folder / "b/1")

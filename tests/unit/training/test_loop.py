@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from worker.model.precision import computing_in
+from worker.model.backends.precision import computing_in
 from worker.training.errors import TrainingError
 from worker.training.fitting import loop
 

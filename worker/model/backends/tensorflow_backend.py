@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from worker.model.backends import Spec
+from worker.model.backends.choice import Spec
 
 Array = np.ndarray[Any, Any]
 

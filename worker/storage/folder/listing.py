@@ -7,34 +7,36 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from worker.errors import ScanError, UsageError
-from worker.storage.base import StoredObject
+from worker.storage.base import LeftOut, Omission, StoredObject, ignore
+from worker.storage.leftovers import is_leftover
 from worker.storage.locations import is_utf8
 
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
-def walk(root: Path, after: str = "") -> Iterator[StoredObject]:
+def walk(root: Path, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
     """The files below `root` in the order that S3 would list their keys; holds one folder's names for each level.
 
     Those up to the key `after` are passed over, and folders that hold no others not looked into.
 
-    Raises UsageError for a folder that can't be read and for a name that is not UTF-8.
+    `left_out` is called with leftovers, with names that are not UTF-8, which no database can keep, and with folders and
+    files that can't be read. Raises UsageError when `root` itself can't be.
     """
-    levels = [iter(_names(root, ""))]
+    levels = [iter(_names(root, "", left_out))]
     while levels:
         key = next(levels[-1], None)
         if key is None:
             levels.pop()
         elif key.endswith("/"):
             if key > after or after.startswith(key):
-                levels.append(iter(_names(root, key)))
+                levels.append(iter(_names(root, key, left_out)))
         elif key <= after:
             continue
-        elif (found := _listed(root, key)) is not None:
-            yield found
+        elif (entry := _listed(root, key, left_out)) is not None:
+            yield entry
 
 
-def _names(root: Path, key: str) -> list[str]:
+def _names(root: Path, key: str, left_out: LeftOut) -> list[str]:
     """The keys directly inside `key` ("" or ending in "/"), sorted as S3 sorts them; folders end in "/"."""
     folder = root / key
     try:
@@ -42,24 +44,35 @@ def _names(root: Path, key: str) -> list[str]:
             return sorted(
                 key + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
                 for entry in entries
-                if not entry.name.startswith(".") and _storable(folder, entry.name)
+                if _is_listed(key, entry.name, left_out)
             )
     except OSError as error:
-        raise unreadable(str(folder), error) from error
+        # Anything but missing rights, such as a share that went away, may concern all the rest.
+        if not key or not isinstance(error, PermissionError):
+            raise unreadable(str(folder), error) from error
+        left_out(Omission(key, f"it can't be read: {os.strerror(error.errno or 0)}; grant access to it"))
+        return []
 
 
-def _storable(folder: Path, name: str) -> bool:
+def _is_listed(key: str, name: str, left_out: LeftOut) -> bool:
+    if is_leftover(name):
+        left_out(Omission(key + ascii(name)[1:-1]))
+        return False
     if not is_utf8(name):
-        raise UsageError(f"the file name {str(folder / name)!a} is not UTF-8; rename the file")
+        left_out(Omission(key + ascii(name)[1:-1], "its name is not UTF-8; rename it"))
+        return False
     return True
 
 
-def _listed(root: Path, key: str) -> StoredObject | None:
+def _listed(root: Path, key: str, left_out: LeftOut) -> StoredObject | None:
     try:
-        found = stat_inside(root, key)
+        status = stat_inside(root, key)
+    except PermissionError as error:
+        left_out(Omission(key, f"it can't be read: {os.strerror(error.errno or 0)}; grant access to it"))
+        return None
     except OSError as error:
         raise unreadable(str(root / key), error) from error
-    return StoredObject(key, found.st_size, etag_of(found)) if found else None
+    return StoredObject(key, status.st_size, etag_of(status)) if status else None
 
 
 def stat_inside(root: Path, key: str, *, outside_is: ScanError | None = None) -> os.stat_result | None:

@@ -1,8 +1,8 @@
 """A folder, on a disk or a NAS, as a storage.
 
-Listed are regular files; hidden files and folders are not, nor what a symlinked folder holds, nor a symlinked file
-that lies outside. A name that is not UTF-8 stops the listing with a UsageError that shows it: no database could keep
-it, and leaving the file out would lose a scan without a word.
+Listed are regular files; leftovers and hidden files are not, nor what a symlinked folder holds, nor a symlinked file
+that lies outside. A name that is not UTF-8, which no database could keep, and a folder that can't be read are named to
+whoever lists.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.errors import ScanError, StorageUnavailable, UsageError
-from worker.storage.base import StoredObject, Transfer
+from worker.storage.base import LeftOut, StoredObject, Transfer, ignore
 from worker.storage.errors import name_taken, source_changed, source_missing, too_large, unsafe_key
 from worker.storage.files import blocks, digest, removed_on_failure, scan_errors
 from worker.storage.folder.listing import NOT_THERE, etag_of, has_other_name, resolved, stat_inside, unreadable, walk
@@ -55,8 +55,8 @@ class FolderStorage:
     def lists_in_order(self) -> bool:
         return True
 
-    def list(self, *, after: str = "") -> Iterator[StoredObject]:
-        return walk(self._root(), after)
+    def list(self, *, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
+        return walk(self._root(), after, left_out)
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
         source = self.path_to_read(key)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import boto3
 import botocore.loaders
 import botocore.session
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
@@ -36,6 +37,7 @@ def make_client(options: S3Options) -> "S3Client":
         # A bucket as part of the host name would need DNS that a server of one's own seldom has.
         s3={"addressing_style": "path" if options.endpoint_url else "auto"},
         request_checksum_calculation="when_required",
+        signature_version=UNSIGNED if options.unsigned else None,
     )
     try:
         session = _session()

@@ -36,9 +36,20 @@ _PASSING = {
     "TooManyRequests",
     "RequestLimitExceeded",
 }
-_CREDENTIALS = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
+_CREDENTIALS = {
+    *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"),
+    *("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
+}
+_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 _CHECK_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
+
+
+def have_expired(error: BotoCoreError | ClientError) -> bool:
+    """Whether these credentials were right and no longer are, so that newer ones may be at hand."""
+    if isinstance(error, ClientError):
+        return _code(error) in _EXPIRED
+    return isinstance(error, (TokenRetrievalError, UnauthorizedSSOTokenError, CredentialRetrievalError))
 
 
 def is_missing(error: ClientError) -> bool:
@@ -95,11 +106,23 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
         sentence = f"{key!r}: {address} does not accept the credentials ({code}); {_CHECK_CREDENTIALS}"
         return ScanError("credentials", sentence, permanent=False)
     if status in (401, 403):
-        need = "s3:PutObject" if writing else "s3:GetObject and s3:ListBucket"
-        return ScanError("denied", f"{key!r}: {address} denies access ({code}); grant {need} on {uri}", permanent=True)
+        sentence = f"{key!r}: {address} denies access ({code}); {_needed(error, uri, writing=writing)}"
+        return ScanError("denied", sentence, permanent=True)
     if code == "KeyTooLongError":
         return ScanError("name_too_long", f"the key {key!r} is too long for {uri}", permanent=True)
     return ScanError("storage_refused", f"{key!r}: {address} refused it ({code}, status {status})", permanent=True)
+
+
+def _needed(error: ClientError, uri: str, *, writing: bool) -> str:
+    """What to grant, by what AWS says of it."""
+    if "kms" in str(error.response.get("Error", {}).get("Message", "")).lower():
+        return "grant kms:GenerateDataKey and kms:Decrypt on the bucket's key"
+    if writing:
+        return f"grant s3:PutObject on {uri}"
+    return (
+        f"grant s3:GetObject and s3:ListBucket on {uri}; a bucket whose requesters pay needs "
+        "PHOTOCHROM_S3_REQUESTER_PAYS=true, a public one may need PHOTOCHROM_S3_UNSIGNED=true"
+    )
 
 
 def _passes(error: ClientError) -> bool:

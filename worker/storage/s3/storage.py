@@ -8,27 +8,33 @@ Third-party servers were kept in mind:
 - Some servers ignore If-Match, so the ETag of the answer is compared too; some list ETags without their quotes.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
 from worker.errors import ServiceUnavailable, StorageUnavailable
-from worker.storage.base import BLOCK_BYTES, S3Options, StoredObject, Transfer
+from worker.storage.base import BLOCK_BYTES, LeftOut, Omission, S3Options, StoredObject, Transfer, ignore
 from worker.storage.errors import source_changed, too_large, unsafe_key
 from worker.storage.files import Digest, digest, removed_on_failure, scan_errors
+from worker.storage.leftovers import is_leftover
 from worker.storage.locations import S3Location, is_utf8, without_secrets
 from worker.storage.s3.client import CHECK_SECONDS, make_client, within
-from worker.storage.s3.errors import is_missing, scan_fault, service_fault
+from worker.storage.s3.errors import have_expired, is_missing, scan_fault, service_fault
 from worker.storage.s3.etags import bare, md5_of
 from worker.storage.s3.upload import put
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+T = TypeVar("T")
+
+_ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}  # GLACIER_IR is read like any other class
 _DIRECTORY_BUCKET = "--x-s3"  # how the names of AWS' directory buckets end
 
 
@@ -39,6 +45,7 @@ class S3Storage:
         self.location = location
         self.options = options
         self._client: S3Client = make_client(options)
+        self._renewing = threading.Lock()
 
     @property
     def uri(self) -> str:
@@ -54,7 +61,7 @@ class S3Storage:
 
     def check(self) -> None:
         """Lists one key, so it needs s3:ListBucket; tries twice, so that one stray 503 stops nobody."""
-        impatient = S3Options(self.options.endpoint_url, attempts=2, timeout_seconds=4.0, connections=1)
+        impatient = replace(self.options, attempts=2, timeout_seconds=4.0, connections=1)
         within(CHECK_SECONDS, lambda: self._ask(make_client(impatient)), self._unreachable())
 
     @property
@@ -62,18 +69,21 @@ class S3Storage:
         """AWS says so of all buckets but its directory buckets; other servers mostly do it, and don't promise it."""
         return self.options.endpoint_url is None and not self.location.bucket.endswith(_DIRECTORY_BUCKET)
 
-    def list(self, *, after: str = "") -> Iterator[StoredObject]:
+    def list(self, *, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
         """Pages of 1 000 keys; "folder marker" objects, whose keys end in "/", are left out."""
-        asked: dict[str, Any] = {"Bucket": self.location.bucket, "Prefix": self._full("")}
+        arguments: dict[str, Any] = {"Bucket": self.location.bucket, "Prefix": self._full(""), **self.options.reading()}
         if after:
-            asked["StartAfter"] = self._full(after)
-        pages = self._client.get_paginator("list_objects_v2").paginate(**asked)
+            arguments["StartAfter"] = self._full(after)
+        pages = self._client.get_paginator("list_objects_v2").paginate(**arguments)
         try:
             for page in pages:
                 for entry in page.get("Contents", []):
-                    if not entry["Key"].endswith("/"):
-                        key = entry["Key"].removeprefix(self._full(""))
-                        yield StoredObject(key, entry["Size"], bare(entry["ETag"]))
+                    key = entry["Key"].removeprefix(self._full(""))
+                    if is_leftover(key):
+                        left_out(Omission(key))
+                    elif not key.endswith("/") and entry["Key"] != self._full(""):
+                        archived = entry.get("StorageClass") in _ARCHIVED
+                        yield StoredObject(key, entry["Size"], bare(entry["ETag"]), archived)
         except (BotoCoreError, ClientError) as error:
             raise service_fault(error, self.uri, self.address) from error
 
@@ -92,14 +102,21 @@ class S3Storage:
         name = self._safe(key)
         with scan_errors(f"reading {path} for {key!r}"):
             try:
-                return put(self._client, self.location.bucket, name, path, content_type, before_commit)
+                return self._call(
+                    lambda client: put(
+                        client, self.location.bucket, name, path, content_type, before_commit, self.options
+                    )
+                )
             except (BotoCoreError, ClientError) as error:
                 before_commit()  # what it raised in the middle of a request comes here as botocore's
                 raise scan_fault(error, key, self.uri, self.address, writing=True) from error
 
     def stat(self, key: str) -> StoredObject | None:
         try:
-            head = self._client.head_object(Bucket=self.location.bucket, Key=self._safe(key))
+            name = self._safe(key)
+            head = self._call(
+                lambda client: client.head_object(Bucket=self.location.bucket, Key=name, **self.options.reading())
+            )
         except ClientError as error:
             if is_missing(error):
                 return None
@@ -107,6 +124,19 @@ class S3Storage:
         except BotoCoreError as error:
             raise scan_fault(error, key, self.uri, self.address) from error
         return StoredObject(key, head["ContentLength"], bare(head["ETag"]))
+
+    def _call(self, call: "Callable[[S3Client], T]") -> T:
+        """Call with the client; once more with a new one where the credentials have expired, which it reads anew."""
+        client = self._client
+        try:
+            return call(client)
+        except (BotoCoreError, ClientError) as error:
+            if not have_expired(error):
+                raise
+        with self._renewing:
+            if self._client is client:
+                self._client = make_client(self.options)
+        return call(self._client)
 
     def _full(self, key: str) -> str:
         return f"{self.location.prefix}/{key}" if self.location.prefix else key
@@ -119,7 +149,8 @@ class S3Storage:
 
     def _ask(self, client: "S3Client") -> None:
         try:
-            client.list_objects_v2(Bucket=self.location.bucket, Prefix=self._full(""), MaxKeys=1)
+            prefix = self._full("")
+            client.list_objects_v2(Bucket=self.location.bucket, Prefix=prefix, MaxKeys=1, **self.options.reading())
         except (BotoCoreError, ClientError) as error:
             raise service_fault(error, self.uri, self.address) from error
 
@@ -130,11 +161,11 @@ class S3Storage:
         )
 
     def _fetch_once(self, key: str, path: Path, etag: str | None, max_bytes: int) -> Transfer:
-        asked: dict[str, Any] = {"Bucket": self.location.bucket, "Key": self._safe(key)}
+        arguments: dict[str, Any] = {"Bucket": self.location.bucket, "Key": self._safe(key), **self.options.reading()}
         if etag is not None:
-            asked["IfMatch"] = f'"{etag}"'
+            arguments["IfMatch"] = f'"{etag}"'
         try:
-            answer = self._client.get_object(**asked)
+            answer = self._call(lambda client: client.get_object(**arguments))
         except (BotoCoreError, ClientError) as error:
             raise scan_fault(error, key, self.uri, self.address) from error
         # Closing a body that was not read to its end closes the connection: nothing more is downloaded.

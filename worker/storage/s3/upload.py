@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from botocore.exceptions import BotoCoreError, ClientError
 
 from worker.errors import StorageUnavailable
-from worker.storage.base import Transfer
+from worker.storage.base import S3Options, Transfer
 from worker.storage.files import Digest, blocks, digest
 from worker.storage.s3.etags import bare, md5_of
 
@@ -45,6 +45,7 @@ def put(
     path: Path,
     content_type: str,
     before_commit: Callable[[], None] = lambda: None,
+    options: S3Options = S3Options(),  # noqa: B008 - frozen
 ) -> Transfer:
     """Upload `path`; every request carries the MD5 of its bytes, so the server refuses what arrives damaged.
 
@@ -55,14 +56,23 @@ def put(
         whole = digest(blocks(file), md5=True)
         file.seek(0)
         if whole.bytes > MULTIPART_BYTES:
-            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type, before_commit)
+            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type, before_commit, options)
         else:
             guarded = cast("BinaryIO", _GuardedFile(file, before_commit))
-            etag = _put_whole(client, bucket, name, guarded, whole, content_type)
+            etag = _put_whole(client, bucket, name, guarded, whole, content_type, options)
     return Transfer(whole.bytes, whole.sha256, bare(etag))
 
 
-def _put_whole(client: "S3Client", bucket: str, name: str, file: BinaryIO, whole: Digest, content_type: str) -> str:
+def _put_whole(
+    client: "S3Client",
+    bucket: str,
+    name: str,
+    file: BinaryIO,
+    whole: Digest,
+    content_type: str,
+    options: S3Options,
+) -> str:
+    extra: dict[str, Any] = options.writing()
     answer = client.put_object(
         Bucket=bucket,
         Key=name,
@@ -70,6 +80,7 @@ def _put_whole(client: "S3Client", bucket: str, name: str, file: BinaryIO, whole
         ContentLength=whole.bytes,
         ContentMD5=base64.b64encode(bytes.fromhex(whole.md5 or "")).decode(),
         ContentType=content_type,
+        **extra,
     )
     if md5_of(answer) not in (None, whole.md5):
         raise StorageUnavailable(f"{name!r} was stored damaged: MD5 {md5_of(answer)}, expected {whole.md5}")
@@ -84,17 +95,20 @@ def _put_parts(
     size: int,
     content_type: str,
     before_commit: Callable[[], None],
+    options: S3Options,
 ) -> str:
     """boto3's own transfer manager sends no MD5 with its parts and starts threads beside the caller's."""
-    upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type)["UploadId"]
+    extra: dict[str, Any] = options.writing()
+    always: dict[str, Any] = options.reading()
+    upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type, **extra)["UploadId"]
     try:
         parts = [
-            _put_part(client, bucket, name, upload, number, part)
+            _put_part(client, bucket, name, upload, number, part, always)
             for number, part in enumerate(_parts(file, size), start=1)
         ]
         before_commit()
         done = client.complete_multipart_upload(
-            Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts}
+            Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts}, **always
         )
     except BaseException:
         # Parts that nobody completes are stored, and paid for, without ever being listed.
@@ -110,8 +124,10 @@ def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:
 
 
 def _put_part(
-    client: "S3Client", bucket: str, name: str, upload: str, number: int, part: bytes
+    client: "S3Client", bucket: str, name: str, upload: str, number: int, part: bytes, extra: dict[str, Any]
 ) -> "CompletedPartTypeDef":
     md5 = base64.b64encode(hashlib.md5(part, usedforsecurity=False).digest()).decode()
-    answer = client.upload_part(Bucket=bucket, Key=name, UploadId=upload, PartNumber=number, Body=part, ContentMD5=md5)
+    answer = client.upload_part(
+        Bucket=bucket, Key=name, UploadId=upload, PartNumber=number, Body=part, ContentMD5=md5, **extra
+    )
     return {"PartNumber": number, "ETag": answer["ETag"]}

@@ -15,9 +15,9 @@ from keras import ops
 from numpy.typing import NDArray
 
 from worker.colour.lab import lightness_to_grey
+from worker.model.backends.precision import computing_in
 from worker.model.classifiers import compact
 from worker.model.classifiers.embedding import build_classifier
-from worker.model.precision import computing_in
 from worker.training.data.augment import Zoom, random_crop, random_tone
 from worker.training.data.class_logits import Logits, probabilities
 from worker.training.data.photo_cache import PhotoCache

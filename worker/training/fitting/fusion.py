@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from worker.colour.lab import lab_to_rgb
 from worker.model import checkpoint
 from worker.model import weights as weights_io
+from worker.model.backends.precision import computing_in
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
-from worker.model.precision import computing_in
 from worker.model.vivid_head import annealed_mean
 from worker.training.data.augment import Zoom, random_crop, random_tone
 from worker.training.data.class_logits import CLASSES, Logits, probabilities, varied

@@ -14,9 +14,9 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.model.backends.precision import computing_in
 from worker.model.network import AB_SCALE, build_network
 from worker.model.norm_folding import assign
-from worker.model.precision import computing_in
 from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
 from worker.training.fitting.losses import colour_loss, soft_cross_entropy
 from worker.training.views.joined_batches import JoinedBatches

@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.model.backends.precision import computing_in
 from worker.model.place_map import COARSE_AB_SCALE, build_map_network
-from worker.model.precision import computing_in
 from worker.training.evaluation.yardstick import colour_errors, source_means
 from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
 from worker.training.fitting.losses import colour_loss, soft_cross_entropy

@@ -16,6 +16,7 @@ class ModelOptions:
     embedding: str | None = None  # a name in the card, `imagenet`, or a file
     head: str | None = None  # paper or vivid
     precision: str | None = None  # float32 or bfloat16; None: what is faster
+    precision_file: Path | None = None  # where what is faster is kept; None: it is measured at each start
     input_px: int | None = None  # the side of the square that the network sees; None: the card's
     batch_size: int | None = None  # scans in one device batch; None: what is fastest
     batch_wait_milliseconds: float = DEFAULT_BATCH_WAIT_MILLISECONDS  # longest wait for a batch to fill
@@ -28,6 +29,7 @@ class ModelOptions:
             "--embedding": self.embedding,
             "--head": self.head,
             "--precision": self.precision,
+            "--precision-file": self.precision_file,
             "--input-px": self.input_px,
             "--batch-size": self.batch_size,
             "--batch-wait-milliseconds": self.batch_wait_milliseconds,
@@ -41,6 +43,7 @@ class ModelOptions:
         parser.add_argument("--embedding", help="a name in the checkpoint's card, imagenet, or a file")
         parser.add_argument("--head", choices=["paper", "vivid"], help="default: the checkpoint's choice")
         parser.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what is faster here")
+        parser.add_argument("--precision-file", type=Path, help="where what is faster here is kept")
         parser.add_argument("--input-px", type=int, help="side of the square that is seen; default: the card's")
         parser.add_argument("--batch-size", type=int, help="scans in one device batch; default: what is fastest here")
         parser.add_argument(
@@ -58,6 +61,7 @@ class ModelOptions:
             embedding=arguments.embedding,
             head=arguments.head,
             precision=arguments.precision,
+            precision_file=arguments.precision_file,
             input_px=arguments.input_px,
             batch_size=arguments.batch_size,
             batch_wait_milliseconds=arguments.batch_wait_milliseconds,

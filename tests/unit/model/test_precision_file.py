@@ -1,0 +1,43 @@
+"""The precision that a machine computes in is decided once."""
+
+from pathlib import Path
+
+from worker.model.backends.precision import Precision
+from worker.model.backends.precision_file import decided, machine_key
+
+
+class Measurement:
+    def __init__(self, *results: Precision) -> None:
+        self.results, self.count = list(results), 0
+
+    def __call__(self) -> Precision:
+        self.count += 1
+        return self.results.pop(0)
+
+
+def test_a_machine_decides_once_whatever_a_later_measurement_would_give(tmp_path: Path) -> None:
+    measurement = Measurement("bfloat16", "float32")
+
+    decisions = [decided(tmp_path / "precision.json", "this machine", measurement) for _ in range(3)]
+
+    assert decisions == ["bfloat16"] * 3
+    assert measurement.count == 1
+
+
+def test_another_machine_device_or_checkpoint_decides_anew_and_the_first_keeps_its_own(tmp_path: Path) -> None:
+    path, measurement = tmp_path / "precision.json", Measurement("bfloat16", "float32")
+    keys = (machine_key("CPU", "0123"), machine_key("CPU", "4567"))
+
+    assert keys[0] != keys[1]
+    assert [decided(path, key, measurement) for key in (*keys, *keys)] == ["bfloat16", "float32"] * 2
+
+
+def test_a_damaged_file_costs_a_measurement(tmp_path: Path) -> None:
+    path = tmp_path / "precision.json"
+    for content in ("{", '["bfloat16"]', '{"this machine": "int3"}'):
+        path.write_text(content)
+        assert decided(path, "this machine", lambda: "float32") == "float32"
+
+
+def test_a_folder_that_cannot_be_written_costs_a_measurement(tmp_path: Path) -> None:
+    assert decided(tmp_path / "missing" / "precision.json", "this machine", lambda: "float32") == "float32"

@@ -1,0 +1,92 @@
+"""What S3's requests say beside their own arguments, and credentials that expire."""
+
+from typing import Any
+
+import pytest
+from botocore import UNSIGNED
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from worker.errors import ScanError
+from worker.storage import S3Location, S3Options
+from worker.storage.s3 import storage as s3_storage
+from worker.storage.s3.client import make_client
+from worker.storage.s3.storage import S3Storage
+
+LOCATION = S3Location("bucket", "box")
+HEAD = {"ContentLength": 4, "ETag": '"00"'}
+
+
+def failure(code: str, status: int, message: str = "") -> ClientError:
+    answer: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "HeadObject")
+
+
+class Client:
+    """Answers head_object as told, one call after the other."""
+
+    class meta:  # noqa: N801 - botocore's name
+        endpoint_url = "https://s3.example"
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    def head_object(self, **_: object) -> Any:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_requester_pays_and_encryption_travel_with_the_requests() -> None:
+    options = S3Options(requester_pays=True, encryption="aws:kms", kms_key_id="key-1")
+    storage = S3Storage(LOCATION, options)
+    with Stubber(storage._client) as stub:
+        stub.add_response("head_object", HEAD, {"Bucket": "bucket", "Key": "box/a", "RequestPayer": "requester"})
+        assert storage.stat("a") is not None
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key-1"}
+    assert options.writing() == {"RequestPayer": "requester", **encryption}
+    assert S3Options().writing() == {}
+
+
+def test_a_public_bucket_is_read_without_credentials() -> None:
+    assert (
+        vars(make_client(S3Options(unsigned=True)).meta.config)["_user_provided_options"]["signature_version"]
+        is UNSIGNED
+    )
+
+
+def test_expired_credentials_are_read_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = S3Storage(LOCATION, S3Options())
+    monkeypatch.setattr(storage, "_client", Client(failure("ExpiredToken", 400)))
+    monkeypatch.setattr(s3_storage, "make_client", lambda options: Client(HEAD))
+
+    found = storage.stat("a")
+
+    assert found is not None
+    assert found.bytes == 4
+
+
+def test_credentials_that_stay_expired_are_the_workers_trouble_and_not_the_scans(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    storage = S3Storage(LOCATION, S3Options())
+    monkeypatch.setattr(storage, "_client", Client(failure("ExpiredToken", 400)))
+    monkeypatch.setattr(s3_storage, "make_client", lambda options: Client(failure("ExpiredToken", 400)))
+
+    with pytest.raises(ScanError) as error:
+        storage.stat("a")
+
+    assert (error.value.code, error.value.permanent) == ("credentials", False)
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [("Access Denied", "PHOTOCHROM_S3_REQUESTER_PAYS=true"), ("not authorized to perform: kms:Decrypt", "kms:Decrypt")],
+)
+def test_what_to_grant_follows_from_what_aws_says(message: str, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = S3Storage(LOCATION, S3Options())
+    monkeypatch.setattr(storage, "_client", Client(failure("AccessDenied", 403, message)))
+
+    with pytest.raises(ScanError, match=advice):
+        storage.stat("a")

@@ -1,0 +1,38 @@
+"""In a container, children and threads follow its quota and its memory."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.settings import settings as settings_module
+from worker.settings.settings import Settings
+from worker.system.machine import available_cores, available_memory_bytes, machine_cores, whole_cores
+
+
+@pytest.fixture
+def cgroup(tmp_path: Path) -> Path:
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.max").write_text(f"{256 << 20}\n")
+    return tmp_path
+
+
+def test_a_containers_quota_and_memory_count(cgroup: Path) -> None:
+    assert available_cores(cgroup) == 0.5
+    assert whole_cores(cgroup) == 1
+    assert available_memory_bytes(cgroup) == 256 << 20
+
+
+def test_without_a_quota_the_machines_cores_count(tmp_path: Path) -> None:
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+
+    assert available_cores(tmp_path) == machine_cores()
+
+
+def test_children_and_what_they_hold_follow_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings_module, "available_memory_bytes", lambda: 1 << 30)
+    for name in ("PHOTOCHROM_CHILDREN", "PHOTOCHROM_IN_FLIGHT_BYTES"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert Settings(children=4).in_flight_bytes == 128 << 20
+    assert Settings(children=4, in_flight_bytes=1 << 30).in_flight_bytes == 1 << 30
+    assert Settings().children == whole_cores()

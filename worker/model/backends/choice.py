@@ -1,0 +1,45 @@
+"""What is TensorFlow's own and what is JAX's: how a step is compiled, and where it runs. KERAS_BACKEND chooses."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import keras
+import numpy as np
+
+from worker.errors import CheckpointError
+
+Spec = tuple[tuple[int, ...], str]  # an array's shape and its type
+BACKENDS = ("tensorflow", "jax")
+
+
+class Step(Protocol):
+    """A function of tensors, compiled for arrays of set shapes."""
+
+    def __call__(self, *arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]: ...
+
+    def operations(self) -> int:
+        """Floating-point operations of one call, as the backend counts them."""
+        ...
+
+    def compilations(self) -> int:
+        """How often it was compiled: once, if nothing is wrong."""
+        ...
+
+
+class Backend(Protocol):
+    def compile(self, function: Callable[..., Sequence[Any]], specs: Sequence[Spec]) -> Step:
+        """`function` for arrays of these shapes and types; it is not run yet."""
+        ...
+
+    def device(self) -> str:
+        """Where the network runs: CPU or GPU."""
+        ...
+
+
+def backend() -> Backend:
+    """The backend that Keras uses; raises CheckpointError for one that can't serve."""
+    name = keras.backend.backend()
+    if name not in BACKENDS:
+        raise CheckpointError(f"KERAS_BACKEND is {name!r}; expected one of {', '.join(BACKENDS)}")
+    return cast("Backend", import_module(f"worker.model.backends.{name}_backend"))

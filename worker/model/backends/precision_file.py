@@ -1,0 +1,72 @@
+"""The precision that a machine computes in, decided once: measured at each start, it would depend on the load then.
+
+The file is beside the scratch folders. It is made anew when the processor, the device, the backend or the checkpoint is
+another one, or when it is removed.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import platform
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import cast, get_args
+
+import keras
+
+from worker.model.backends.precision import Precision
+
+logger = logging.getLogger(__name__)
+
+
+def machine_key(device: str, checkpoint_id: str) -> str:
+    """What the decision is for: another key, and it is made anew."""
+    backend = keras.backend.backend()
+    return f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}"
+
+
+def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision:
+    """The precision kept in `path` for `key`; measured and kept where there is none.
+
+    A file that can't be read or written costs a measurement at each start, and a line in the log.
+    """
+    kept = _read(path)
+    if kept.get(key) in get_args(Precision):
+        return cast("Precision", kept[key])
+    precision = measure()
+    try:
+        _write(path, {**kept, key: precision})
+    except OSError as error:
+        logger.warning("%s can't be written (%s): precision is measured at each start", path, error.strerror)
+    return precision
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(path: Path, content: dict[str, str]) -> None:
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _processor() -> str:
+    """Its name and, as a digest, what it can do: virtual machines of one name differ in that."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return platform.processor() or platform.machine()
+    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    flags = values.get("flags", values.get("Features", ""))
+    return f"{values.get('model name', platform.machine())} {hashlib.sha256(flags.encode()).hexdigest()[:8]}"
+
+
+def _version(backend: str) -> str:
+    return version(backend)
