@@ -1,14 +1,17 @@
 """A job's destination sealed as a BagIt bag (RFC 8493): outputs in data/, and what they must be in files beside it.
 
-Hashes come from the rows, where the workers wrote them as they stored each output, so nothing is read again;
-`photochrom verify` does that. Sealing again writes the same, so a seal that was cut off is simply made anew.
+Hashes come from the rows, where the workers wrote them as they stored each output. Each file is read once and compared
+with its row: a bag must not attest what a later job, or somebody else, has put in an output's place. Sealing again
+writes the same, so a seal that was cut off is simply made again.
 """
 
 import hashlib
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -38,6 +41,8 @@ TAG_FILES = (
 )  # as they are written: the last one makes it a bag
 _DECLARED = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _ASKED_AT_ONCE = 1_000
+_READ_AT_ONCE = 8
+_ANY_BYTES = 1 << 62
 _NAMED = 3  # of the files that are not as they should be
 
 
@@ -89,16 +94,17 @@ class Sealer:
         payload = open_storage(parse_location(f"{job.destination}/{PAYLOAD}"), s3=self._s3)
         if isinstance(parse_location(job.destination), FolderLocation):
             payload.check()
-        with path.open("w", encoding="utf-8", newline="") as manifest:
+        with path.open("w", encoding="utf-8", newline="") as manifest, ThreadPoolExecutor(_READ_AT_ONCE) as pool:
             for some in _batches(((found.key, found.bytes) for found in payload.list()), _ASKED_AT_ONCE):
                 if self._stopping():
                     raise ServiceUnavailable(f"{job.destination} was not sealed: the scheduler stops")
                 with read_scope(self._engine) as session:
                     known = records.outputs_in(session, job.destination, [PAYLOAD + key for key, _ in some])
                 there += len(known)
-                for key, found_bytes in some:
+                read = partial(_hash_of, payload, path.parent)
+                for (key, found_bytes), sha256 in zip(some, pool.map(read, [key for key, _ in some]), strict=True):
                     output = known.get(PAYLOAD + key)
-                    if output is None or output.bytes != found_bytes:
+                    if output is None or (output.bytes, output.sha256) != (found_bytes, sha256):
                         wrong.append(f"{PAYLOAD}{key} {_what_is_wrong(output, found_bytes)}")
                         continue
                     manifest.write(f"{output.sha256}  {PAYLOAD}{key}\n")
@@ -128,6 +134,17 @@ class Sealer:
             raise UsageError(f"{job.destination} can't be sealed: {error.message}") from None
 
 
+def _hash_of(payload: Storage, folder: Path, key: str) -> str:
+    """SHA-256 of what lies there now; "" for what can't be read. Raises ServiceUnavailable while the store is away."""
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        try:
+            return payload.fetch(key, Path(scratch, "output"), etag=None, max_bytes=_ANY_BYTES).sha256
+        except ScanError as error:
+            if not error.permanent:
+                raise ServiceUnavailable(error.message) from None
+            return ""
+
+
 _REMEDY = "photochrom verify JOB names every such file, and what to do"
 
 
@@ -144,6 +161,8 @@ def _expect_ended(job: Job, unfinished: list[int]) -> None:
 def _what_is_wrong(output: Output | None, found_bytes: int) -> str:
     if output is None:
         return "is no output of any job"
+    if output.bytes == found_bytes:
+        return "has another content than was stored"
     return f"has {found_bytes} bytes, not the {output.bytes} that were stored"
 
 

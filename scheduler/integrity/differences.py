@@ -5,12 +5,15 @@ from typing import Any
 
 from scheduler.text import counted
 
+KINDS = ("changed", "missing", "extra", "unreadable", "forged", "replaced")
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """`side` is source, output or bag (its own files).
 
-    `what` is changed, missing, extra, unreadable, or forged: its content credentials don't fit it.
+    `what` is changed, missing, extra, unreadable, forged (its content credentials don't fit it), or replaced (another
+    source's output lies there).
     """
 
     side: str
@@ -21,12 +24,12 @@ class Difference:
 
 @dataclass(slots=True)
 class Verified:
-    """What was read, and all that was not as the rows say. `remade`: outputs that are a later job's, and not read."""
+    """What was read, and all that was not as the rows say. `remade`: outputs that a later job made again, by job."""
 
     sources: int = 0
     outputs: int = 0
     bytes: int = 0
-    remade: int = 0
+    remade: dict[int, int] = field(default_factory=dict)
     signed: int = 0  # outputs with content credentials that are valid
     differences: list[Difference] = field(default_factory=list)
 
@@ -46,12 +49,13 @@ class Verified:
         if self.signed:
             read += f", {self.signed:,} with valid content credentials"
         if self.remade:
-            read += f" ({self.remade:,} more made anew by a later job: verify that one)"
+            jobs = ", ".join(f"{count:,} by job {job}" for job, count in sorted(self.remade.items()))
+            read += f" (some were made again, {jobs}, and compared with its rows)"
         if not self.differences:
             return f"{read}: each is as recorded, and nothing else is there"
         counts = ", ".join(
             f"{sum(difference.what == what for difference in self.differences)} {what}"
-            for what in ("changed", "missing", "extra", "unreadable", "forged")
+            for what in KINDS
             if any(difference.what == what for difference in self.differences)
         )
         return f"{read}: {counts}"

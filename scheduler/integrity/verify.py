@@ -48,17 +48,30 @@ class Verifier:
             ThreadPoolExecutor(self._threads) as pool,
         ):
             for page in self._pages(job_id):
-                with read_scope(self._engine) as session:
-                    remade = records.remade(session, job, [scan.output_key for scan in page])
-                ours = [scan for scan in page if scan.output_key not in remade]
-                verified.remade += len(page) - len(ours)
-                for checked in pool.map(lambda scan: _check(scan, source, destination, Path(folder)), ours):
+                current = self._as_stored_last(job, page, verified)
+                for checked in pool.map(lambda scan: _check(scan, source, destination, Path(folder)), current):
                     verified.add(checked)
                 self._progress(verified)
             if job.sealed_at:
                 verified.add(_check_bag(destination, Path(folder)))
         verified.differences += self._extra(job, destination)
         return verified
+
+    def _as_stored_last(self, job: Job, page: list[Scan], verified: Verified) -> list[Scan]:
+        """The rows to compare with: of an output that a later job made again, that job's; other sources' are told."""
+        with read_scope(self._engine) as session:
+            latest = records.stored_last(session, job.destination, [scan.output_key for scan in page])
+        current = []
+        for scan in page:
+            last, its_job = latest.get(scan.output_key, (scan, job))
+            if its_job.source == job.source and last.source_key == scan.source_key:
+                current.append(last)
+                if its_job.id != job.id:
+                    verified.remade[its_job.id] = verified.remade.get(its_job.id, 0) + 1
+            else:
+                other = f"job {its_job.id} stored the output of {its_job.source}/{last.source_key} there"
+                verified.differences.append(Difference("output", "replaced", scan.output_key, other))
+        return current
 
     def _open(self, uri: str) -> Storage:
         storage = open_storage(parse_location(uri), s3=self._s3)

@@ -215,21 +215,15 @@ def outputs_in(session: Session, destination: str, keys: Sequence[str]) -> dict[
     return {key: Output(size or 0, sha256 or "") for key, size, sha256 in rows}
 
 
-def remade(session: Session, job: Job, keys: Sequence[str]) -> set[str]:
-    """Which of these outputs of a job a later one with the same destination has made anew, from the same source."""
-    return set(
-        session.scalars(
-            select(Scan.output_key)
-            .join(Job, Job.id == Scan.job_id)
-            .where(
-                Job.id > job.id,
-                Job.source == job.source,
-                Job.destination == job.destination,
-                Scan.state == ScanState.DONE,
-                Scan.output_key.in_(keys),
-            )
-        )
+def stored_last(session: Session, destination: str, keys: Sequence[str]) -> dict[str, tuple[Scan, Job]]:
+    """By key: of all scans with this destination that are done, the one that was done last, with its job."""
+    rows = session.execute(
+        select(Scan, Job)
+        .join(Job, Job.id == Scan.job_id)
+        .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
+        .order_by(Scan.finished_at, Scan.id)
     )
+    return {scan.output_key: (scan, job) for scan, job in rows}
 
 
 def count_outputs_in(session: Session, destination: str, folder: str) -> int:

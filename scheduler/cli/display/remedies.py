@@ -22,6 +22,9 @@ def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) 
         said.append(f"Move the changed outputs away, then make them again: {again}")
     elif ("output", "missing") in found:
         said.append(f"Make the missing outputs again: {again}")
+    if ("output", "replaced") in found:
+        own = "" if job.options.get("output_prefix") else " --output-prefix NAME"
+        said.append(f"Leave the other source's outputs, and make these in a folder of their own: {again}{own}")
     if {("bag", "changed"), ("bag", "missing")} & found:
         said.append(f"Once the outputs are as recorded, write the bag's own files anew: photochrom bag {job.id}")
     if ("output", "extra") in found and job.options.get("bag"):
@@ -35,7 +38,7 @@ def _command_again(job: Job, state_folder: Path | None) -> str:
     """The command that does what is missing of the job."""
     words = [shlex.quote(job.source), shlex.quote(job.destination), *_options(job)]
     if state_folder is None:
-        return " ".join(["photochrom submit", *words, "--missing-only"])
+        return " ".join(["photochrom submit", *words])
     if state_folder != Path(job.destination, STATE_FOLDER).resolve():
         words.append(f"--state-folder {shlex.quote(str(state_folder))}")
     return " ".join(["photochrom run", *words])

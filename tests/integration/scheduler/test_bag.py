@@ -213,3 +213,13 @@ def test_a_bag_says_in_premis_what_happened_to_each_scan(
     assert "data/<& b>.png" in identifiers
     assert len(root.findall("p:object", PREMIS)) == 2 * len(keys) + 1
     assert [element.text for element in root.iterfind(".//p:agentName", PREMIS)] == ["Photochrom"]
+
+
+def test_an_output_that_was_replaced_by_another_of_its_size_is_not_sealed(
+    engine: Engine, destination: str, place: Place, s3_options: S3Options
+) -> None:
+    job_id = make_job(engine, destination, place)
+    place(KEYS[0], f"COLOUR {KEYS[0]}".encode())
+
+    with pytest.raises(UsageError, match="has another content than was stored"):
+        Sealer(engine, s3=s3_options).seal(job_id)

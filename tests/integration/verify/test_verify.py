@@ -10,6 +10,7 @@ from sqlalchemy import Engine, delete, update
 
 from db.migrations import upgrade
 from db.models.jobs import Job, JobState, Scan, ScanState
+from db.models.outputs import OutputClaim
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
@@ -142,7 +143,7 @@ def test_missing_files_are_named(engine: Engine, tmp_path: Path, place: Place, s
     assert verified(engine, job_id, s3_options).sentence().startswith("2 sources and 2 outputs read again")
 
 
-def test_outputs_that_a_later_job_made_anew_are_that_jobs(
+def test_outputs_that_a_later_job_made_again_are_compared_with_its_rows(
     engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
 ) -> None:
     source, destination = str(tmp_path / "in"), str(tmp_path / "out")
@@ -155,11 +156,27 @@ def test_outputs_that_a_later_job_made_anew_are_that_jobs(
 
     earlier, later = verified(engine, first, s3_options), verified(engine, second, s3_options)
 
-    assert (earlier.outputs, earlier.remade) == (1, 2)
-    assert [(each.what, each.key) for each in earlier.differences] == [("changed", KEYS[1])]
-    assert "2 more made anew by a later job" in earlier.sentence()
-    assert (later.outputs, later.remade) == (2, 0)
+    assert (earlier.outputs, earlier.remade) == (3, {second: 2})
+    assert [(each.what, each.key) for each in earlier.differences] == [("changed", KEYS[0]), ("changed", KEYS[1])]
+    assert f"2 by job {second}" in earlier.sentence()
+    assert (later.outputs, later.remade) == (2, {})
     assert [(each.what, each.key) for each in later.differences] == [("changed", KEYS[0])]
+
+
+def test_an_output_that_another_source_has_replaced_names_the_job(
+    engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
+) -> None:
+    """As it could happen before outputs were claimed: advice to make it again would destroy the other job's."""
+    destination = str(tmp_path / "out")
+    first = make_done_job(engine, str(tmp_path / "box1"), destination, place)
+    with session_scope(engine) as session:
+        session.execute(delete(OutputClaim))
+    second = make_done_job(engine, str(tmp_path / "box2"), destination, place)
+
+    differences = verified(engine, first, s3_options).differences
+
+    assert {each.what for each in differences} == {"replaced"}
+    assert f"job {second} stored the output of {tmp_path / 'box2'}/{KEYS[0]} there" in differences[0].detail
 
 
 def test_a_bags_own_files_are_held_against_each_other(
