@@ -163,6 +163,24 @@ def _still_going(going: Firing) -> str:
     return f"job {going.job_id} has not ended" if going.job_id else "its source is still being listed"
 
 
+def give_up(session: Session, *, now: datetime, tries: int) -> list[int]:
+    """Fail the firings whose lease has ended and that were listed `tries` times; returns their ids.
+
+    A listing that kills its scheduler each time must not be taken over for ever.
+    """
+    message = f"given up after {tries} tries: its scheduler died or fell silent each time; see the schedulers' logs"
+    ended = (Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now, Firing.attempt >= tries)
+    return list(
+        session.scalars(
+            update(Firing)
+            .where(*ended)
+            .values(state=FiringState.FAILED, message=message, lease_expires_at=None)
+            .returning(Firing.id)
+            .execution_options(synchronize_session=False)
+        )
+    )
+
+
 def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[Listing]:
     """Listings whose scheduler fell silent, or that are to be tried again: now this one's, under a new attempt."""
     taken = session.execute(

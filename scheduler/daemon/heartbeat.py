@@ -4,14 +4,17 @@ import os
 import time
 import uuid
 from contextlib import suppress
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.queries.pool import schedulers
+from db.queries.pool import schedulers, workers
 from db.session import session_scope
 from worker.errors import DatabaseUnavailable
 from worker.system.process_names import machine_name
+
+FORGET_WORKERS_AFTER = timedelta(days=7)
 
 
 class Heart:
@@ -27,7 +30,9 @@ class Heart:
         if time.monotonic() < self._next:
             return
         with session_scope(self._engine) as session:
-            schedulers.beat(session, self._name, now=database_now(session))
+            now = database_now(session)
+            schedulers.beat(session, self._name, now=now)
+            workers.forget(session, heard_before=now - FORGET_WORKERS_AFTER)
         self._next = time.monotonic() + self._every_seconds
 
     def stop(self) -> None:

@@ -45,10 +45,7 @@ def _write_each(engine: Engine, jobs: list[Job], file: TextIO, text_of: Callable
 
 
 def _ended_scans(engine: Engine, job_id: int) -> Iterator[Scan]:
-    with read_scope(engine) as session:
-        for scan in records.stream(session, job_id):
-            if scan.state in _OUTCOMES:
-                yield scan
+    return (scan for scan in records.stream(engine, job_id) if scan.state in _OUTCOMES)
 
 
 def _objects(job: Job, scan: Scan) -> str:

@@ -119,7 +119,10 @@ class Beat(Scheduler):  # type: ignore[misc]
 
     def _take_over(self) -> None:
         with session_scope(self._engine) as session:
-            taken = schedules.take_over(session, now=self._now(), lease_seconds=firing.LEASE_SECONDS)
+            now = self._now()
+            for number in schedules.give_up(session, now=now, tries=firing.TRIES):
+                logger.error("firing %d is given up: its listing died %d times", number, firing.TRIES)
+            taken = schedules.take_over(session, now=now, lease_seconds=firing.LEASE_SECONDS)
         for listing in taken:
             self._submit(listing)
 

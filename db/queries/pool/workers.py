@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from db.models.pool import Worker
@@ -21,6 +21,16 @@ def beat(session: Session, name: str, *, now: datetime, statistics: Mapping[str,
 def stop(session: Session, name: str, *, now: datetime) -> None:
     """The worker takes nothing more."""
     session.execute(update(Worker).where(Worker.name == name).values(heartbeat_at=now, stopped_at=now))
+
+
+def forget(session: Session, *, heard_before: datetime) -> int:
+    """Delete the rows of workers that were heard of last before that; returns how many.
+
+    Each round reads this table, and a pool of spot machines adds hundreds of rows a day. What a worker did stays in the
+    scans' rows and the tallies.
+    """
+    gone = delete(Worker).where(Worker.heartbeat_at < heard_before).returning(Worker.name)
+    return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
 
 def live_children(session: Session, *, heard_after: datetime) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, case, func, or_, select, update
+from sqlalchemy import Engine, Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, JobState, Scan, ScanState
@@ -12,6 +12,9 @@ from db.models.reviews import Verdict
 from db.queries import bulk
 from db.queries.chunks import claims
 from db.queries.scans import review_weight
+from db.session import read_scope
+
+_PAGE = 1_000
 
 
 @dataclass(slots=True)
@@ -124,9 +127,20 @@ def of_job(
     return list(session.scalars(query.limit(limit) if limit else query))
 
 
-def stream(session: Session, job_id: int, *, state: str | None = None) -> Iterator[Scan]:
-    """The same, a few at a time: for a job whose scans are too many to hold."""
-    return iter(session.scalars(_of_job(job_id, state).execution_options(yield_per=1_000)))
+def stream(engine: Engine, job_id: int, *, state: str | None = None) -> Iterator[Scan]:
+    """The same, a page at a time, for a job whose scans are too many to hold.
+
+    Each page is a transaction of its own: a reader may take hours over it (`photochrom scans 1 --json | less`), and
+    a snapshot that is held for so long keeps PostgreSQL from clearing away old rows of every table.
+    """
+    after = 0
+    while True:
+        with read_scope(engine) as session:
+            page = of_job(session, job_id, state=state, after_id=after, limit=_PAGE)
+        yield from page
+        if len(page) < _PAGE:
+            return
+        after = page[-1].id
 
 
 def _of_job(job_id: int, state: str | None) -> Select[Scan]:

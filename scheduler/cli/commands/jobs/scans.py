@@ -67,12 +67,12 @@ def _show_history(engine: Engine, key: str, job: int | None, *, json: bool) -> N
 def _show_scans(engine: Engine, job: int, state: str | None, csv: Path | None, *, json: bool) -> None:
     with read_scope(engine) as session:
         lifecycle.get(session, job)
-        rows = records.stream(session, job, state=state)
-        if csv is not None:
-            with csv.open("w", encoding="utf-8", newline="") as file:
-                count = write_csv((scan_row(scan) for scan in rows), file)
-            print(f"wrote {counted(count, 'scan')} to {csv}")
-        elif json:
-            print_json_rows(scan_row(scan) for scan in rows)
-        else:
-            Console().print(scans_table(rows, job), soft_wrap=True)
+    rows = records.stream(engine, job, state=state)
+    if csv is not None:
+        with csv.open("w", encoding="utf-8", newline="") as file:
+            count = write_csv((scan_row(scan) for scan in rows), file)
+        print(f"wrote {counted(count, 'scan')} to {csv}")
+    elif json:
+        print_json_rows(scan_row(scan) for scan in rows)
+    else:
+        Console().print(scans_table(rows, job), soft_wrap=True)
