@@ -40,6 +40,10 @@ def row_number(expectation: str) -> Callable[[str], int]:
 job_number = row_number("the number of a job, as photochrom status lists them")
 JobId = Annotated[int, typer.Argument(metavar="JOB", parser=job_number, help="The job's number.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Web = Annotated[
+    bool,
+    typer.Option("--web", help="Serve the pages too, until Ctrl-C; their address is printed."),
+]
 Sample = Annotated[
     int | None, typer.Option(min=1, max=MOST_SCANS, help="Colour so many scans first, and wait until you have chosen.")
 ]

@@ -4,8 +4,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy.orm import Session
 
@@ -16,11 +18,29 @@ from scheduler.report import collect
 from scheduler.report.data import Fact, Pair, Picture, ReportData
 from scheduler.report.facts import job_settings
 from scheduler.report.groups import choose
+from scheduler.report.outliers import unlike_their_folder
 from scheduler.report.thumbnails import Fetches, picture
 
 PAIRS_AT_ONCE = 4
 PICTURE_SECONDS = 20.0  # pictures that are not begun by then are left out, so that a slow store can't stall a report
 OUT_OF_TIME = "Left out: the store was too slow to show every picture."
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where pictures lead. `outputs`: the destination as seen from the report, such as "../"; None: not known."""
+
+    outputs: str | None = None
+    web_url: str | None = None
+
+    def output(self, scan: Scan) -> str:
+        return "" if self.outputs is None else self.outputs + quote(scan.output_key, safe="/")
+
+    def page(self, scan: Scan) -> str:
+        return f"{self.web_url.rstrip('/')}/jobs/{scan.job_id}/scans/{scan.id}" if self.web_url else ""
+
+
+NO_LINKS = Links()
 
 
 def build_report(
@@ -31,6 +51,7 @@ def build_report(
     *,
     now: datetime,
     settings: Sequence[Fact] = (),
+    links: Links = NO_LINKS,
 ) -> ReportData:
     """Everything about the job as it stands, with thumbnails from its source and destination.
 
@@ -42,6 +63,8 @@ def build_report(
     totals = collect.totals(session, progress, scans)
     distribution, median = collect.colourfulness(scans)
     certainty, median_certainty = collect.certainty(scans)
+    far = unlike_their_folder(report_rows.colourfulness_by_key(session, job_id))
+    outliers = [scan_id for scan_id, _ in sorted(far, key=lambda entry: -abs(entry[1]))]
     return ReportData(
         job=collect.job_facts(progress),
         totals=totals,
@@ -52,7 +75,7 @@ def build_report(
         certainty=certainty,
         median_certainty=median_certainty,
         reasons=collect.reasons(session, job_id),
-        pairs=_pairs(session, choose(scans), source, destination),
+        pairs=_pairs(session, choose(scans, outliers), source, destination, links),
         facts=tuple(_provenance(session, job)),
         settings=tuple(settings),
         made_at=now,
@@ -68,7 +91,9 @@ def _provenance(session: Session, job: Job) -> list[Fact]:
     )
 
 
-def _pairs(session: Session, chosen: list[tuple[int, str]], source: Fetches, destination: Fetches) -> tuple[Pair, ...]:
+def _pairs(
+    session: Session, chosen: list[tuple[int, str]], source: Fetches, destination: Fetches, links: Links
+) -> tuple[Pair, ...]:
     rows = report_rows.scans_by_id(session, [scan_id for scan_id, _ in chosen])
     until = time.monotonic() + PICTURE_SECONDS
 
@@ -76,9 +101,9 @@ def _pairs(session: Session, chosen: list[tuple[int, str]], source: Fetches, des
         scan, group = rows[choice[0]], choice[1]
         path = Path(scratch) / str(scan.id)
         if time.monotonic() > until:
-            return _pair(scan, group, OUT_OF_TIME, OUT_OF_TIME)
+            return _pair(scan, group, OUT_OF_TIME, OUT_OF_TIME, links)
         before = picture(source, scan.source_key, path, etag=scan.source_etag)
-        return _pair(scan, group, before, picture(destination, scan.output_key, path))
+        return _pair(scan, group, before, picture(destination, scan.output_key, path), links)
 
     with (
         tempfile.TemporaryDirectory(prefix="photochrom-report-") as scratch,
@@ -87,7 +112,7 @@ def _pairs(session: Session, chosen: list[tuple[int, str]], source: Fetches, des
         return tuple(threads.map(pair, chosen))
 
 
-def _pair(scan: Scan, group: str, before: Picture | str, after: Picture | str) -> Pair:
+def _pair(scan: Scan, group: str, before: Picture | str, after: Picture | str, links: Links) -> Pair:
     return Pair(
         key=scan.source_key,
         group=group,
@@ -98,4 +123,6 @@ def _pair(scan: Scan, group: str, before: Picture | str, after: Picture | str) -
         certainty=scan.certainty,
         before=before,
         after=after,
+        output=links.output(scan),
+        page=links.page(scan),
     )

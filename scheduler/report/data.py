@@ -95,6 +95,8 @@ class Pair:
     certainty: float | None  # 0..1
     before: Picture | str
     after: Picture | str
+    output: str = ""  # where the output lies, as seen from the report; "" where that is not known
+    page: str = ""  # the scan's page; "" where there is none
 
 
 @dataclass(frozen=True, slots=True)

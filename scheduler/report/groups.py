@@ -1,5 +1,6 @@
 """Which scans of a job the report shows: all of a small one, a sample of a large one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,12 +8,14 @@ import numpy as np
 from scheduler.report.collect import Measured
 
 PAIRS = 24
+MOST_OUTLIERS = 4
 SEED = 1905  # the same job shows the same sample again
 
 ALL = "all"
 MOST_COLOURFUL = "most colourful"
 LEAST_COLOURFUL = "least colourful"
 LEAST_CERTAIN = "least certain"
+UNLIKE = "unlike their folder"
 RANDOM = "random"
 
 
@@ -28,15 +31,19 @@ GROUPS = (
     Group(RANDOM, "Drawn at random", "What the collection is like as a whole."),
     Group(MOST_COLOURFUL, "Most colourful", "Look here for colour that is too strong."),
     Group(LEAST_COLOURFUL, "Least colourful", "Look here for scans that stayed nearly grey."),
+    Group(UNLIKE, "Unlike their folder", "Much more, or less, colourful than the others in the same folder."),
     Group(LEAST_CERTAIN, "Least certain", "The model itself was in doubt about these."),
 )
 
 
-def choose(scans: Measured) -> list[tuple[int, str]]:
-    """(scan id, group) of at most PAIRS scans, each one once, in the order of GROUPS."""
+def choose(scans: Measured, outliers: Sequence[int] = ()) -> list[tuple[int, str]]:
+    """(scan id, group) of at most PAIRS scans, each one once, in the order of GROUPS.
+
+    outliers: ids of those that are unlike their folder, the furthest first.
+    """
     if len(scans) <= PAIRS:
         return [(int(scan_id), ALL) for scan_id in scans["id"]]
-    chosen: dict[int, str] = {}
+    chosen: dict[int, str] = dict.fromkeys(outliers[:MOST_OUTLIERS], UNLIKE)
     _take(chosen, MOST_COLOURFUL, scans, -scans["colourfulness"], 6)
     _take(chosen, LEAST_COLOURFUL, scans, scans["colourfulness"], 6)
     _take(chosen, LEAST_CERTAIN, scans, scans["certainty"], 3)

@@ -12,6 +12,7 @@ from scheduler.report.data import Bins, Pair, Picture, ReportData
 from scheduler.report.groups import GROUPS
 from scheduler.report.plain_text import shortened, visible, without_key
 from scheduler.report.plots import certainty_plot, colourfulness_plot, throughput_plot
+from worker.error_codes import ERROR_CODES
 
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTION_LETTERS = 160
@@ -40,7 +41,7 @@ def render_report(data: ReportData) -> str:
     environment.filters.update(
         visible=visible, number=number, milliseconds=milliseconds, duration=duration, utc=utc, name_parts=name_parts
     )
-    environment.filters.update(frame_ratio=frame_ratio, without_key=without_key)
+    environment.filters.update(frame_ratio=frame_ratio, without_key=without_key, remedy=remedy)
     environment.tests["picture"] = lambda value: isinstance(value, Picture)
     script = (TEMPLATES / "report.js").read_text("utf-8")
     return environment.get_template("report.html").render(
@@ -62,6 +63,11 @@ def render_report(data: ReportData) -> str:
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
+
+
+def remedy(code: str) -> str:
+    """What to do about scans with this error code; "" where nobody knows."""
+    return ERROR_CODES[code].remedy.replace("`", "") if code in ERROR_CODES else ""
 
 
 def number(value: float) -> str:

@@ -10,7 +10,7 @@ from db.models.jobs import Job, JobState
 from db.queries.jobs import lifecycle, samples
 from db.session import read_scope, session_scope
 from scheduler.report import REPORTS
-from scheduler.report.build import build_report
+from scheduler.report.build import Links, build_report
 from scheduler.report.facts import settings_facts
 from scheduler.report.page import render_report
 from scheduler.report.sample import sample_page
@@ -23,8 +23,10 @@ def report_key(job: Job) -> str:
     return f"{REPORTS}{job.created_at:%Y-%m-%d}-job-{job.id}.html"
 
 
-def write_report(engine: Engine, job_id: int, path: Path, *, s3: S3Options, settings: Settings) -> None:
-    """One HTML file at `path`; raises UsageError when there is no such job."""
+def write_report(
+    engine: Engine, job_id: int, path: Path, *, s3: S3Options, settings: Settings, outputs: str | None = None
+) -> None:
+    """One HTML file at `path`; raises UsageError when there is no such job. `outputs`: see Links."""
     with read_scope(engine) as session:
         job = lifecycle.get(session, job_id)
         if job.state == JobState.SAMPLED:
@@ -32,7 +34,9 @@ def write_report(engine: Engine, job_id: int, path: Path, *, s3: S3Options, sett
             return
         source, destination = (open_storage(parse_location(uri), s3=s3) for uri in (job.source, job.destination))
         facts = settings_facts(settings)
-        data = build_report(session, job_id, source, destination, now=database_now(session), settings=facts)
+        links = Links(outputs, settings.web_url)
+        now = database_now(session)
+        data = build_report(session, job_id, source, destination, now=now, settings=facts, links=links)
     path.write_text(render_report(data), encoding="utf-8")
 
 
@@ -47,7 +51,7 @@ def store_report(engine: Engine, job_id: int, settings: Settings) -> str:
     destination = open_storage(parse_location(job.destination), s3=settings.s3_options)
     with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder:
         path = Path(folder, "report.html")
-        write_report(engine, job_id, path, s3=settings.s3_options, settings=settings)
+        write_report(engine, job_id, path, s3=settings.s3_options, settings=settings, outputs="../")
         destination.store(path, key, content_type="text/html; charset=utf-8")
     if (job.selection or {}).get("sample_of"):
         _store_sample_report(engine, job.selection["sample_of"], settings)  # type: ignore[index]  # it has one

@@ -122,6 +122,24 @@ def history(
     return [(row[0], row[1]) for row in rows]
 
 
+def folder_colourfulness(session: Session, scan: Scan, *, limit: int) -> list[tuple[int, float]]:
+    """(id, colourfulness) of the job's outputs in the scan's own folder, at most `limit` of them."""
+    folder = scan.source_key.rpartition("/")[0]
+    last = f"{folder}/\U0010ffff" if folder else "\U0010ffff"
+    rows = session.execute(
+        select(Scan.id, Scan.colourfulness)
+        .where(
+            Scan.job_id == scan.job_id,
+            Scan.source_key >= (f"{folder}/" if folder else ""),
+            Scan.source_key < last,
+            Scan.colourfulness.is_not(None),
+        )
+        .order_by(Scan.source_key)
+        .limit(limit)
+    )
+    return [(row[0], row[1] or 0.0) for row in rows]
+
+
 def remade_by(session: Session, scan: Scan, job: Job) -> tuple[int, datetime | None] | None:
     """The latest later job that has written this scan's output anew, and when."""
     row = session.execute(

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from scheduler.cli import options as shared
 from scheduler.cli.display.live import follow
 from scheduler.cli.display.sample_table import CAPTION, sample_table
 from scheduler.report.store import write_report
@@ -21,6 +22,7 @@ from scheduler.standalone.demo import (
     write_before_after,
 )
 from scheduler.standalone.folder_run import check_checkpoint
+from scheduler.standalone.pages import start_pages, stay_open
 from scheduler.standalone.system import System
 from scheduler.submission.checkpoints import own_checkpoint
 from scheduler.submission.submitter import Submission, Submitter
@@ -35,6 +37,7 @@ def demo(
     folder: Annotated[
         Path, typer.Option(help="Everything is written here; what an earlier demo wrote is replaced.")
     ] = Path("photochrom-demo"),
+    web: shared.Web = False,
 ) -> None:
     """Colourize sample scans, to see how everything works together.
 
@@ -48,9 +51,14 @@ def demo(
     with demo_folder(folder), System(folder, with_s3=True) as system:
         system.adopt()
         settings = load_settings()
+        if web:
+            console.print(f"Pages: {start_pages(system)}")
         results = _colourize_samples(system, settings, console)
         write_report(system.engine, 1, report, s3=settings.s3_options, settings=settings)
         write_before_after(results, folder, picture)
+        if web:
+            console.print("The pages stay open until Ctrl-C.")
+            stay_open(system)
     console.print(sample_table(results), soft_wrap=True)
     console.print(CAPTION)
     _print_checkpoint(console, settings)

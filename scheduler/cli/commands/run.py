@@ -23,6 +23,7 @@ from scheduler.standalone.folder_run import (
     submit_missing,
     take_up_unfinished,
 )
+from scheduler.standalone.pages import start_pages, stay_open
 from scheduler.standalone.system import System
 from scheduler.submission.checkpoints import check_colours
 from scheduler.submission.request import Submission, Submitted
@@ -48,6 +49,7 @@ def run(
     sample: shared.Sample = None,
     heads: shared.Heads = None,
     saturations: shared.Saturations = None,
+    web: shared.Web = False,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -64,7 +66,7 @@ def run(
     check_colours(settings, head=submission.head, embedding=submission.embedding)
     state = state_folder or output / STATE_FOLDER
     with locked(output, state):
-        run = FolderRun(System(state, with_s3=False), submission, settings, output)
+        run = FolderRun(System(state, with_s3=False), submission, settings, output, web=web)
         try:
             status = run.colourize()
         except KeyboardInterrupt:
@@ -75,30 +77,40 @@ def run(
 class FolderRun:
     """One run: its jobs one after the other, with a bar and a result for each."""
 
-    def __init__(self, system: System, submission: Submission, settings: Settings, output: Path) -> None:
+    def __init__(self, system: System, submission: Submission, settings: Settings, output: Path, *, web: bool) -> None:
+        self._web = web
         self._system, self._submission, self._settings = system, submission, settings
         self._output = output
         self._console = Console()
         self._job_ids: list[int] = []
 
     def colourize(self) -> int:
-        """The command's exit status: 1 where scans failed."""
+        """The command's exit status: 1 where scans failed. With pages, they stay open until Ctrl-C."""
         with self._system as system:
-            self._job_ids = take_up_unfinished(system.engine, self._submission, self._settings)
-            for job_id in self._job_ids:
-                self._print(f"job {job_id} was asked for before, and is finished first")
-            submitted = submit_missing(system.engine, self._submission, settings=self._settings)
-            self._job_ids += [submitted.job_id] if submitted.job_id is not None else []
-            if not self._job_ids:
-                return self._nothing_to_do()
-            system.start_processes()
-            if submitted.samples:
-                self._job_ids[-1:] = submitted.samples
-            failed = [self._follow(job_id) for job_id in self._job_ids]
-            if submitted.samples:
-                self._write_sample(submitted)
-            if self._submission.bag and not submitted.samples:
-                self._print(Sealer(system.engine, s3=self._settings.s3_options).seal(self._job_ids[-1]).sentence())
+            if self._web:
+                self._print(f"pages: {start_pages(system)}")
+            status = self._run_jobs(system)
+            if self._web:
+                self._print("the pages stay open until Ctrl-C")
+                stay_open(system)
+        return status
+
+    def _run_jobs(self, system: System) -> int:
+        self._job_ids = take_up_unfinished(system.engine, self._submission, self._settings)
+        for job_id in self._job_ids:
+            self._print(f"job {job_id} was asked for before, and is finished first")
+        submitted = submit_missing(system.engine, self._submission, settings=self._settings)
+        self._job_ids += [submitted.job_id] if submitted.job_id is not None else []
+        if not self._job_ids:
+            return self._nothing_to_do()
+        system.start_processes()
+        if submitted.samples:
+            self._job_ids[-1:] = submitted.samples
+        failed = [self._follow(job_id) for job_id in self._job_ids]
+        if submitted.samples:
+            self._write_sample(submitted)
+        if self._submission.bag and not submitted.samples:
+            self._print(Sealer(system.engine, s3=self._settings.s3_options).seal(self._job_ids[-1]).sentence())
         return 1 if any(failed) else 0
 
     def _write_sample(self, submitted: Submitted) -> None:

@@ -14,6 +14,7 @@ from db.queries.pool import workers
 from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
+from scheduler.report.outliers import FAR, distances
 from scheduler.rows import scan_row
 from scheduler.web.api.schemas import RedoChoices
 from scheduler.web.context import Reviewer, TheContext, Viewer
@@ -24,6 +25,7 @@ from scheduler.web.rendering import render
 
 router = APIRouter()
 HISTORY_ROWS = 50
+FOLDER_ROWS = 500
 
 
 @router.get("/jobs/{job_id}/scans/{scan_id}")
@@ -59,9 +61,19 @@ def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dic
         "next": following,
         "next_scan": following and session.get(Scan, following),
         "query": query,
+        "unlike": _unlike_its_folder(session, scan),
         "arguments": urlencode(query.arguments()),
         "checkpoints": workers.checkpoints(session),
     }
+
+
+def _unlike_its_folder(session: Session, scan: Scan) -> str:
+    """more or less, where the output is much more or less colourful than others of its folder; else nothing."""
+    if scan.colourfulness is None:
+        return ""
+    rows = [row for row in scan_pages.folder_colourfulness(session, scan, limit=FOLDER_ROWS) if row[0] != scan.id]
+    distance = distances([*(value for _, value in rows), scan.colourfulness])[-1]
+    return ("more" if distance > 0 else "less") if abs(distance) > FAR else ""
 
 
 @router.post("/jobs/{job_id}/verdicts")

@@ -1,0 +1,108 @@
+"""`python -m tests.bench.web`: pages and API lists over a job of a million scans, on PostgreSQL.
+
+Prints the median and the 95th percentile of each, over requests at random places, and exits 1 where one is over its
+limit. The scans have no pixels.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+from starlette.testclient import TestClient
+
+from db.clock import utc_now
+from db.migrations import upgrade
+from db.session import session_scope
+from tests.bench.scale import database, submit, work_half
+from tests.integration.web.conftest import make_web
+
+LIMIT_SECONDS = 0.3
+_FIGURES = """
+    UPDATE scan SET colourfulness = (id * 7919 % 6000) / 100.0, certainty = (id * 104729 % 10000) / 10000.0,
+           width = 4000, height = 3000, bit_depth = 8, checkpoint = 'first',
+           review_weight = CASE WHEN id % 9 = 0 THEN (id * 31 % 1000) / 1000.0 END,
+           verdict = CASE WHEN id % 11 = 0 THEN 'accepted' WHEN id % 101 = 0 THEN 'rejected' END
+    WHERE state = 'done'
+"""
+
+
+def fill(engine: Engine, count: int) -> None:
+    """A job of which half is done, with figures and verdicts."""
+    submit(engine, count)
+    work_half(engine, 1)
+    with session_scope(engine) as session:
+        session.execute(text(_FIGURES))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM ANALYZE"))
+
+
+def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]]:
+    """What is asked for, each at random places."""
+
+    def fixed(path: str) -> Callable[[random.Random], str]:
+        return lambda dice: path
+
+    yield "list of jobs", fixed("/jobs")
+    yield "a job, first page", fixed("/jobs/1")
+    yield "a job's failures", fixed("/jobs/1/failures")
+    yield "a job's head, shown anew", fixed("/jobs/1/head")
+    yield "a scan", lambda dice: f"/jobs/1/scans/{dice.randrange(1, count)}"
+    yield (
+        "the next to review",
+        lambda dice: f"/jobs/1/review/{dice.randrange(1, count // 2)}?doubtful=true&order=doubtful",
+    )
+    yield "part of a key", lambda dice: f"/jobs/1?key={dice.randrange(count):09}"
+    yield "part of a key that none has", fixed("/jobs/1?key=no-such-key")
+    for order in ("listing", "key", "doubtful", "uncertain", "colourful", "pale"):
+        yield f"API, scans by {order}", fixed(f"/api/v1/jobs/1/scans?order={order}")
+    for chosen in ("state=failed", "code=truncated", "verdict=accepted", "verdict=none&state=done", "state=pending",
+                   "verdict=rejected&order=colourful", "doubtful=true&order=pale"):  # fmt: skip
+        yield f"API, scans with {chosen}", fixed(f"/api/v1/jobs/1/scans?{chosen}")
+    yield "API, a job", fixed("/api/v1/jobs/1")
+    yield "API, list of jobs", fixed("/api/v1/jobs")
+
+
+def measure(client: TestClient, count: int, tries: int) -> int:
+    """How many are over the limit. Lists that go on are followed to pages further in."""
+    dice, late = random.Random(1), 0
+    for name, address in addresses(count):
+        seconds = []
+        cursor = ""
+        for _ in range(tries):
+            path = address(dice)
+            began = time.monotonic()
+            answer = client.get(f"{path}{'&' if '?' in path else '?'}cursor={cursor}" if cursor else path)
+            seconds.append(time.monotonic() - began)
+            answer.raise_for_status()
+            if path.startswith("/api/v1/jobs/1/scans"):
+                cursor = answer.json()["next"] or ""
+        seconds.sort()
+        p95 = seconds[min(len(seconds) - 1, int(0.95 * len(seconds)))]
+        print(f"{name:52} median {seconds[len(seconds) // 2] * 1000:7.1f} ms, p95 {p95 * 1000:7.1f} ms", flush=True)
+        late += p95 > LIMIT_SECONDS
+    return late
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.web", description=__doc__)
+    parser.add_argument("--scans", type=int, default=1_000_000)
+    parser.add_argument("--tries", type=int, default=40)
+    arguments = parser.parse_args()
+    with database("postgresql") as (engine, _), tempfile.TemporaryDirectory() as folder:
+        upgrade(engine)
+        began, at = time.monotonic(), utc_now()
+        fill(engine, arguments.scans)
+        print(f"{arguments.scans:,} scans in {time.monotonic() - began:.0f} s, {at:%Y-%m-%d}", flush=True)
+        web = make_web(engine, Path(folder), Path(folder), Path(folder))
+        late = measure(web.browser(), arguments.scans, arguments.tries)
+        web.context.pictures.stop()
+    return 1 if late else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
