@@ -31,8 +31,9 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/photochrom demo
 
+# TEST_OPTIONS='-n 2 --dist loadfile' runs two files at a time, TEST_OPTIONS='-p randomly' in random order.
 test: check browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TEST_OPTIONS)
 
 browser: $(BROWSER)
 
