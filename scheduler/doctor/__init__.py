@@ -1,4 +1,4 @@
-"""`photochrom doctor`: looks at everything that a worker or scheduler on this machine needs, and says what to do."""
+"""`photochrom doctor`: checks everything that a worker or scheduler on this machine needs, and says what to do."""
 
 from collections.abc import Iterator
 
@@ -24,8 +24,8 @@ def look(settings: Settings, *, source: str | None, destination: str | None, wit
 
 def _device(settings: Settings) -> Iterator[Finding]:
     if not is_installed("tensorflow"):
-        do = "install it where a worker is to run: pip install 'photochrom[worker]'"
-        yield Finding("device", State.NOTE, "this installation has no TensorFlow, so no worker can run here", do)
+        remedy = "install it where a worker is to run: pip install 'photochrom[worker]'"
+        yield Finding("device", State.NOTE, "this installation has no TensorFlow, so no worker can run here", remedy)
         return
     from scheduler.doctor import device  # needs NumPy, which a machine without a worker lacks
 

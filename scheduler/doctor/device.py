@@ -18,7 +18,7 @@ READY_SECONDS = 300.0
 
 
 def device(settings: Settings) -> Iterator[Finding]:
-    """A model server of the doctor's own starts, and predicts twice."""
+    """Start a model server of the doctor's own, and predict twice."""
     # Not below the usual temporary folder, whose path may be too long for a socket's.
     with tempfile.TemporaryDirectory(prefix="photochrom-doctor-", dir="/tmp") as folder:
         server = ModelServerProcess(
@@ -29,12 +29,12 @@ def device(settings: Settings) -> Iterator[Finding]:
         began = time.monotonic()
         server.start()
         try:
-            yield from _of_the_server(server.wait_ready(READY_SECONDS), Path(folder) / "model.sock", began)
+            yield from _predict_twice(server.wait_ready(READY_SECONDS), Path(folder) / "model.sock", began)
         finally:
             server.stop()
 
 
-def _of_the_server(about: ServerInfo, socket_path: Path, began: float) -> Iterator[Finding]:
+def _predict_twice(info: ServerInfo, socket_path: Path, began: float) -> Iterator[Finding]:
     ready = time.monotonic() - began
     client = PredictionClient(socket_path, slots=1, timeout_seconds=READY_SECONDS)
     lightness = np.full((400, 400), 50, np.float32)  # 0..100
@@ -44,9 +44,9 @@ def _of_the_server(about: ServerInfo, socket_path: Path, began: float) -> Iterat
     yield Finding(
         "device",
         State.FINE,
-        f"{about.device}, in {about.precision}: head {about.head}, embedding {about.embedding}, "
-        f"ready after {ready:.0f} s, {milliseconds:.0f} ms for a batch of {about.batch_size}",
+        f"{info.device}, in {info.precision}: head {info.head}, embedding {info.embedding}, "
+        f"ready after {ready:.0f} s, {milliseconds:.0f} ms for a batch of {info.batch_size}",
     )
-    if Path("/dev/nvidia0").exists() and "GPU" not in about.device.upper():
-        do = "install the CUDA libraries: pip install 'photochrom[gpu]'; then look at the driver with nvidia-smi"
-        yield Finding("device", State.WRONG, f"there is an NVIDIA GPU, but the model runs on {about.device}", do)
+    if Path("/dev/nvidia0").exists() and "GPU" not in info.device.upper():
+        remedy = "install the CUDA libraries: pip install 'photochrom[gpu]'; then look at the driver with nvidia-smi"
+        yield Finding("device", State.WRONG, f"there is an NVIDIA GPU, but the model runs on {info.device}", remedy)

@@ -1,4 +1,4 @@
-"""The room that scans and their outputs find on a disk."""
+"""The disk space for scans and their outputs."""
 
 import os
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class Room:
 
     @classmethod
     def of(cls, folder: Path) -> "Room":
-        found = os.statvfs(folder)
-        files = found.f_favail if found.f_files else None
-        return cls(found.f_bavail * found.f_frsize, files, _kind(folder) in ("tmpfs", "ramfs"))
+        space = os.statvfs(folder)
+        files = space.f_favail if space.f_files else None
+        return cls(space.f_bavail * space.f_frsize, files, _kind(folder) in ("tmpfs", "ramfs"))
 
     @property
     def is_short(self) -> bool:
@@ -41,32 +41,34 @@ class Room:
 
 def of_a_destination(place: str, room: Room, sizes: Sequence[int]) -> Finding:
     """sizes: bytes of the source's first scans, SAMPLE_SCANS at most; of all where there are fewer."""
-    said, do = f"{place} has {room} free", "make room there; then photochrom retry JOB, where scans failed as disk_full"
+    sentence, remedy = f"{place} has {room} free", "make room there; then photochrom retry JOB --code disk_full"
     if room.is_short:
-        return Finding("destination", State.WRONG, said, do)
+        return Finding("destination", State.WRONG, sentence, remedy)
     needed = OUTPUT_PER_SOURCE * sum(sizes)
     if needed == 0:
-        return Finding("destination", State.FINE, said)
+        return Finding("destination", State.FINE, sentence)
     if len(sizes) < SAMPLE_SCANS:
-        said += f"; outputs of the source's {counted(len(sizes), 'scan')} may take {needed / 1e9:.1f} GB"
+        sentence += f"; outputs of the source's {counted(len(sizes), 'scan')} may take {needed / 1e9:.1f} GB"
         if needed > room.bytes:  # some may be there already, and compress better
-            return Finding("destination", State.NOTE, said, do)
-        return Finding("destination", State.FINE, said)
+            return Finding("destination", State.NOTE, sentence, remedy)
+        return Finding("destination", State.FINE, sentence)
     fit = room.bytes * len(sizes) // needed
-    return Finding("destination", State.FINE, f"{said}, for some {fit:,} outputs of scans like the source's first")
+    return Finding("destination", State.FINE, f"{sentence}, for some {fit:,} outputs of scans like the source's first")
 
 
 def of_the_scratch_folder(folder: Path, room: Room, in_flight_bytes: int) -> Finding:
     """in_flight_bytes: of decoded scans that a worker on this machine may have in hand."""
-    said = f"{folder} has {room} free; every scan in hand lies there, and its output"
-    do = "set PHOTOCHROM_SCRATCH_FOLDER to a disk with room"
+    sentence = f"{folder} has {room} free; it holds every scan in progress, and its output"
+    remedy = "set PHOTOCHROM_SCRATCH_FOLDER to a disk with room"
     if room.is_short:
-        return Finding("scratch", State.WRONG, said, do)
+        return Finding("scratch", State.WRONG, sentence, remedy)
     if room.in_memory:
-        return Finding("scratch", State.NOTE, f"{said}; it lies in memory", f"{do}, or take this for memory in use")
+        return Finding(
+            "scratch", State.NOTE, f"{sentence}; it lies in memory", f"{remedy}, or take this for memory in use"
+        )
     if room.bytes < in_flight_bytes:
-        return Finding("scratch", State.NOTE, f"{said}; those may come to {in_flight_bytes / 1e9:.1f} GB", do)
-    return Finding("scratch", State.FINE, said)
+        return Finding("scratch", State.NOTE, f"{sentence}; those may come to {in_flight_bytes / 1e9:.1f} GB", remedy)
+    return Finding("scratch", State.FINE, sentence)
 
 
 def _kind(folder: Path) -> str:

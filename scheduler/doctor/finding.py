@@ -1,13 +1,15 @@
-"""One thing that was looked at."""
+"""One result of the doctor's checks."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.clock import utc_now
 from db.errors import PhotochromError, ServiceUnavailable
+from worker.errors import unusable
 from worker.extras import missing_extra
 
 CLOCK_SECONDS = 5.0  # leases are minutes long, and S3 refuses a clock that is a quarter of an hour off
@@ -21,36 +23,52 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, how it is, and, unless it is fine, what to do."""
+    """What was checked (`subject`), its state, a sentence, and, unless it is fine, what to do."""
 
-    what: str
+    subject: str
     state: str
-    said: str
-    do: str = ""
+    sentence: str
+    remedy: str = ""
     unreachable: bool = False  # a service is away
 
+    def as_row(self) -> dict[str, Any]:
+        """For --json, whose names stay as they were."""
+        return {
+            "what": self.subject,
+            "state": self.state,
+            "said": self.sentence,
+            "do": self.remedy,
+            "unreachable": self.unreachable,
+        }
 
-def guarded(what: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The check's findings; an error ends it, and is its last finding."""
+
+def guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """The findings of a check; an error ends it, and is its last finding."""
     try:
         yield from check()
     except PhotochromError as error:
-        said, _, do = error.message.partition("; ")
-        yield Finding(what, State.WRONG, said, do, isinstance(error, ServiceUnavailable))
+        yield _wrong(subject, error)
     except ModuleNotFoundError as error:
         if (refusal := missing_extra(error)) is None:
             raise
-        said, _, do = refusal.message.partition("; ")
-        yield Finding(what, State.WRONG, said, do)
+        yield _wrong(subject, refusal)
+    except OSError as error:
+        yield _wrong(subject, unusable(error))
     except SQLAlchemyError as error:
-        said = " ".join(str(getattr(error, "orig", error)).split())[:200]
-        yield Finding(what, State.WRONG, said, "look at the rights of the database's user")
+        sentence = " ".join(str(getattr(error, "orig", error)).split())[:200]
+        yield Finding(subject, State.WRONG, sentence, "check the rights of the database's user")
 
 
-def clock(what: str, theirs: datetime) -> Finding:
-    """How far a service's clock is from ours, give or take the time that asking took."""
-    off = (theirs - utc_now()).total_seconds()
-    if abs(off) > CLOCK_SECONDS:
-        said = f"its clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} this machine's"
-        return Finding(what, State.WRONG, said, "set both by NTP: leases and S3's signatures go by the clock")
-    return Finding(what, State.FINE, f"its clock is within {CLOCK_SECONDS:g} s of this machine's")
+def _wrong(subject: str, error: PhotochromError) -> Finding:
+    sentence, _, remedy = error.message.partition("; ")
+    return Finding(subject, State.WRONG, sentence, remedy, isinstance(error, ServiceUnavailable))
+
+
+def clock(subject: str, time: datetime) -> Finding:
+    """How far a service's clock is from this machine's, give or take the time that the answer took."""
+    seconds = (time - utc_now()).total_seconds()
+    if abs(seconds) > CLOCK_SECONDS:
+        direction = "ahead of" if seconds > 0 else "behind"
+        sentence = f"its clock is {abs(seconds):.0f} s {direction} this machine's"
+        return Finding(subject, State.WRONG, sentence, "set both by NTP: leases and S3's signatures go by the clock")
+    return Finding(subject, State.FINE, f"its clock is within {CLOCK_SECONDS:g} s of this machine's")

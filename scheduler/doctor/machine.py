@@ -17,25 +17,25 @@ def look(settings: Settings) -> Iterator[Finding]:
     yield _scratch(settings)
     yield _files(settings)
     if os.geteuid() == 0:
-        do = "give it a user of its own: image decoders read files from outside"
-        yield Finding("user", State.NOTE, "this is root", do)
+        remedy = "give it a user of its own: image decoders read files from outside"
+        yield Finding("user", State.NOTE, "Photochrom runs as root", remedy)
 
 
 def _cores(settings: Settings) -> Finding:
-    said = f"{settings.children} children for {available_cores():g} cores"
+    sentence = f"{settings.children} children for {available_cores():g} cores"
     if settings.children > 2 * available_cores():
-        return Finding("cores", State.NOTE, said, f"set PHOTOCHROM_CHILDREN={whole_cores()}")
-    return Finding("cores", State.FINE, said)
+        return Finding("cores", State.NOTE, sentence, f"set PHOTOCHROM_CHILDREN={whole_cores()}")
+    return Finding("cores", State.FINE, sentence)
 
 
 def _memory(settings: Settings) -> Finding:
-    needed, there = settings.children * settings.in_flight_bytes, available_memory_bytes()
-    said = f"children may hold {needed / 1e9:.1f} GB of scans, of {there / 1e9:.1f} GB of memory"
-    if needed > 0.8 * there:
-        fits = int(0.5 * there / settings.children) >> 20 << 20
-        do = f"set PHOTOCHROM_IN_FLIGHT_BYTES={fits}, or fewer PHOTOCHROM_CHILDREN"
-        return Finding("memory", State.NOTE, said, do)
-    return Finding("memory", State.FINE, said)
+    needed, total = settings.children * settings.in_flight_bytes, available_memory_bytes()
+    sentence = f"children may hold {needed / 1e9:.1f} GB of scans, of {total / 1e9:.1f} GB of memory"
+    if needed > 0.8 * total:
+        fitting = int(0.5 * total / settings.children) >> 20 << 20
+        remedy = f"set PHOTOCHROM_IN_FLIGHT_BYTES={fitting}, or fewer PHOTOCHROM_CHILDREN"
+        return Finding("memory", State.NOTE, sentence, remedy)
+    return Finding("memory", State.FINE, sentence)
 
 
 def _scratch(settings: Settings) -> Finding:
@@ -44,8 +44,8 @@ def _scratch(settings: Settings) -> Finding:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"photochrom")
     except OSError as error:
-        do = "set PHOTOCHROM_SCRATCH_FOLDER to a folder that can be written"
-        return Finding("scratch", State.WRONG, f"{folder} can't be written ({error.strerror})", do)
+        remedy = "set PHOTOCHROM_SCRATCH_FOLDER to a folder that can be written"
+        return Finding("scratch", State.WRONG, f"{folder} can't be written ({error.strerror})", remedy)
     return disk_space.of_the_scratch_folder(
         folder, disk_space.Room.of(folder), settings.children * settings.in_flight_bytes
     )
@@ -54,7 +54,7 @@ def _scratch(settings: Settings) -> Finding:
 def _files(settings: Settings) -> Finding:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = 64 + settings.threads_for() * 12
-    said = f"a process may open {limit} files"
+    sentence = f"a process may open {limit} files"
     if limit < needed:
-        return Finding("files", State.WRONG, f"{said}, a child needs {needed}", f"ulimit -n {max(1024, needed)}")
-    return Finding("files", State.FINE, said)
+        return Finding("files", State.WRONG, f"{sentence}, a child needs {needed}", f"ulimit -n {max(1024, needed)}")
+    return Finding("files", State.FINE, sentence)

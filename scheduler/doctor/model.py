@@ -11,8 +11,8 @@ def checkpoint(settings: Settings) -> Iterator[Finding]:
     """Its files are what its card says."""
     folder = settings.checkpoint or bundled_checkpoint_path()
     if settings.stand_in_model_milliseconds is not None:
-        do = "unset PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS"
-        yield Finding("checkpoint", State.WRONG, "a stand-in colours every scan, not the model", do)
+        remedy = "unset PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS"
+        yield Finding("checkpoint", State.WRONG, "a stand-in colours every scan, not the model", remedy)
         return
     verify(folder)
     card = read_card(folder)

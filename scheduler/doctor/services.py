@@ -15,21 +15,24 @@ from db.models.pool import Worker
 from db.models.schedules import FiringState
 from db.queries import schedules
 from db.queries.pool import schedulers, workers
+from db.queries.pool.connections import connections
 from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import ChunkQueue
 from worker.settings.settings import Settings
 
+SCHEDULER_CONNECTIONS = 4  # its rounds, its heartbeat, its report, its listing
+
 
 def database(settings: Settings) -> Iterator[Finding]:
-    """Reached, at this version's revision, writable, its clock ours; and who works."""
+    """Whether it is reached, up to date and writable, how its clock is, and which processes use it."""
     engine = make_engine(settings.database)
     check_up_to_date(engine)
     yield Finding("database", State.FINE, f"{address(engine)} is at revision {current_revision(engine)}")
     if engine.dialect.name == "sqlite":
-        do = "give all machines one PostgreSQL: PHOTOCHROM_DATABASE_URL=postgresql://..."
-        yield Finding("database", State.NOTE, "SQLite serves the processes of one machine, and no other's", do)
+        remedy = "for several machines use one PostgreSQL: PHOTOCHROM_DATABASE_URL=postgresql://..."
+        yield Finding("database", State.NOTE, "SQLite works for the processes of one machine only", remedy)
     _try_to_write(engine)
     yield Finding("database", State.FINE, "can be written")
     with read_scope(engine) as session:
@@ -39,6 +42,7 @@ def database(settings: Settings) -> Iterator[Finding]:
         heard_after = now - timedelta(seconds=settings.silent_seconds)
         yield _schedulers(session, heard_after)
         yield _workers(session, heard_after)
+        yield from _connections(session, settings, heard_after)
         yield from _schedules(session)
 
 
@@ -61,38 +65,56 @@ def _try_to_write(engine: Engine) -> None:
 def _schedulers(session: Session, heard_after: datetime) -> Finding:
     last = schedulers.last_heard(session)
     if last is None or last.stopped_at is not None or last.heartbeat_at < heard_after:
-        return Finding("scheduler", State.NOTE, "none has been heard of of late", "start one: photochrom scheduler")
-    return Finding("scheduler", State.FINE, f"{last.name} is at work")
+        return Finding("scheduler", State.NOTE, "no scheduler is running", "start one: photochrom scheduler")
+    return Finding("scheduler", State.FINE, f"{last.name} is running")
 
 
 def _workers(session: Session, heard_after: datetime) -> Finding:
     live = workers.live(session, heard_after=heard_after)
     if not live:
-        return Finding("workers", State.NOTE, "none has been heard of of late", "start one: photochrom worker")
-    said = f"{len(live)} at work, with {sum(worker.children for worker in live)} children"
+        return Finding("workers", State.NOTE, "no worker is running", "start one: photochrom worker")
+    sentence = f"{len(live)} running, with {sum(worker.children for worker in live)} children"
     checkpoints = sorted({worker.checkpoint or "none" for worker in live})
     if len(checkpoints) > 1:
-        do = "give all the same PHOTOCHROM_CHECKPOINT, or a job's scans are coloured by several"
-        return Finding("workers", State.NOTE, f"{said}; their checkpoints differ: {', '.join(checkpoints)}", do)
-    return Finding("workers", State.FINE, said)
+        remedy = "give all the same PHOTOCHROM_CHECKPOINT, or a job's scans are coloured by several"
+        return Finding("workers", State.NOTE, f"{sentence}; their checkpoints differ: {', '.join(checkpoints)}", remedy)
+    return Finding("workers", State.FINE, sentence)
+
+
+def _connections(session: Session, settings: Settings, heard_after: datetime) -> Iterator[Finding]:
+    """Those that the running workers, one more like this machine's, and two schedulers need; and those allowed."""
+    counts = connections(session)
+    if counts is None:
+        return
+    live = workers.live(session, heard_after=heard_after)
+    children = [worker.children for worker in live] or [settings.children]
+    needed = 2 * SCHEDULER_CONNECTIONS + sum(1 + count for count in children)
+    sentence = (
+        f"{needed} connections needed for {len(children)} workers, {counts.allowed} allowed, {counts.open} open now"
+    )
+    if needed > counts.allowed:
+        remedy = "raise max_connections and the role's CONNECTION LIMIT, or put PgBouncer in front: docs/operate.md"
+        yield Finding("database", State.WRONG, sentence, remedy)
+    else:
+        yield Finding("database", State.FINE, sentence)
 
 
 def _schedules(session: Session) -> Iterator[Finding]:
-    """Those whose latest firing failed: nothing was coloured that night."""
+    """Those whose latest run failed: nothing was coloured that night."""
     latest = schedules.latest(session)
-    for each in schedules.enabled(session):
-        fired = latest.get(each.id)
-        if fired and fired.state == FiringState.FAILED:
-            said = f"{each.name} failed on {fired.fired_at:%Y-%m-%d at %H:%M} UTC: {fired.message}"
-            do = f"mend it, then make up for that night: photochrom schedule run {shlex.quote(each.name)}"
-            yield Finding("schedule", State.NOTE, said, do)
+    for schedule in schedules.enabled(session):
+        firing = latest.get(schedule.id)
+        if firing and firing.state == FiringState.FAILED:
+            sentence = f"{schedule.name} failed on {firing.fired_at:%Y-%m-%d at %H:%M} UTC: {firing.message}"
+            remedy = f"correct that, then run it again: photochrom schedule run {shlex.quote(schedule.name)}"
+            yield Finding("schedule", State.NOTE, sentence, remedy)
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
-    """Reached; keeps every message; its clock ours."""
+    """Whether it is reached and keeps every message, and how its clock is."""
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
-    unread = ChunkQueue(app).depth()
-    yield Finding("broker", State.FINE, f"answers, with {unread} messages in the queue {settings.queue!r}")
+    depth = ChunkQueue(app).depth()
+    yield Finding("broker", State.FINE, f"answers, with {depth} messages in the queue {settings.queue!r}")
     url = settings.broker_url.get_secret_value()
     if url.startswith(("redis:", "rediss:")):
         with Redis.from_url(url, socket_timeout=CONNECT_SECONDS, socket_connect_timeout=CONNECT_SECONDS) as redis:
@@ -105,9 +127,9 @@ def _keeps_messages(redis: Redis) -> Finding:
     try:
         policy = redis.config_get("maxmemory-policy").get("maxmemory-policy")
     except RedisError:
-        said = "does not say its maxmemory-policy"
-        return Finding("broker", State.NOTE, said, "make sure that it is noeviction: a full broker must refuse")
+        remedy = "make sure that it is noeviction: a full broker must refuse messages, not drop them"
+        return Finding("broker", State.NOTE, "does not tell its maxmemory-policy", remedy)
     if policy != "noeviction":
-        said = f"its maxmemory-policy is {policy}: when full, it may drop messages without a word"
-        return Finding("broker", State.WRONG, said, "set it to noeviction")
-    return Finding("broker", State.FINE, "refuses, when full, rather than drops (noeviction)")
+        sentence = f"its maxmemory-policy is {policy}: when it is full, it may drop messages silently"
+        return Finding("broker", State.WRONG, sentence, "set it to noeviction")
+    return Finding("broker", State.FINE, "when it is full, it refuses messages and drops none (noeviction)")

@@ -1,46 +1,44 @@
-"""Where scans lie, and where outputs go."""
+"""The stores: the source of scans, and the destination of outputs."""
 
 import tempfile
 from collections.abc import Iterator
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from pathlib import Path
 
 from db.errors import ServiceUnavailable
-from scheduler.doctor import disk_space
+from scheduler.doctor import disk_space, s3_stores
 from scheduler.doctor.finding import Finding, State, clock
 from worker.errors import ScanError, StorageUnavailable, UsageError
 from worker.scans import is_scan_key
 from worker.settings.settings import Settings
-from worker.storage import FolderLocation, S3Location, open_storage, parse_location
+from worker.storage import S3Location, open_storage, parse_location
 
 PROBE_KEY = "photochrom-doctor.txt"
 
 
 def source(settings: Settings, place: str | None) -> Iterator[Finding]:
-    """It can be listed, and its first scan read."""
+    """Whether it can be listed, and its first scan read."""
     if place is None:
-        do = "photochrom doctor --source s3://bucket/prefix --destination s3://bucket/prefix"
-        yield Finding("stores", State.NOTE, "not looked at: no --source and no --destination was given", do)
+        remedy = "photochrom doctor --source s3://bucket/prefix --destination s3://bucket/prefix"
+        yield Finding("stores", State.NOTE, "not checked, since --source is missing", remedy)
         return
     storage = open_storage(parse_location(place), s3=settings.s3_options)
     storage.check()
     first = next(islice(storage.list(), 1), None)
     if first is None:
-        yield Finding("source", State.WRONG, f"{storage.uri} holds nothing", "name the place where scans lie")
+        yield Finding("source", State.WRONG, f"{storage.uri} holds nothing", "name the place of the scans")
         return
     with tempfile.TemporaryDirectory(dir=settings.scratch_folder) as folder:
         try:
             storage.fetch(first.key, Path(folder, "scan"), etag=first.etag, max_bytes=settings.max_scan_bytes)
         except ScanError as error:
-            raise _named(error) from error
+            raise _as_doctor_error(error) from error
     yield Finding("source", State.FINE, f"{storage.uri} can be listed, and {first.key} read")
     yield from _clock("source", settings, place)
 
 
 def destination(settings: Settings, place: str | None, source: str | None) -> Iterator[Finding]:
-    """A file can be written there, which is taken away again, as workers never need to; a folder has room."""
+    """Whether a small file and one in parts can be written, and a folder has room; what was written is removed."""
     if place is None:
         return
     storage = open_storage(parse_location(place), s3=settings.s3_options)
@@ -50,49 +48,31 @@ def destination(settings: Settings, place: str | None, source: str | None) -> It
         try:
             storage.store(probe, PROBE_KEY, content_type="text/plain")
         except ScanError as error:
-            raise _named(error) from error
+            raise _as_doctor_error(error) from error
     yield Finding("destination", State.FINE, f"{storage.uri} can be written")
-    yield from _removed(settings, place)
     location = parse_location(place)
-    if isinstance(location, FolderLocation):
+    if isinstance(location, S3Location):
+        yield from s3_stores.removed(location, PROBE_KEY, settings.s3_options)
+        yield from s3_stores.in_parts(location, settings.s3_options)
+    else:
+        (location.path / PROBE_KEY).unlink()
         sizes = [] if source is None else _sizes(settings, source)
         yield disk_space.of_a_destination(storage.uri, disk_space.Room.of(location.path), sizes)
 
 
 def _sizes(settings: Settings, source: str) -> list[int]:
-    listed = open_storage(parse_location(source), s3=settings.s3_options).list()
-    return [each.bytes for each in islice((each for each in listed if is_scan_key(each.key)), disk_space.SAMPLE_SCANS)]
+    """Bytes of the first scans."""
+    objects = open_storage(parse_location(source), s3=settings.s3_options).list()
+    sizes = (stored.bytes for stored in objects if is_scan_key(stored.key))
+    return list(islice(sizes, disk_space.SAMPLE_SCANS))
 
 
-def _removed(settings: Settings, place: str) -> Iterator[Finding]:
-    location = parse_location(place)
-    if isinstance(location, FolderLocation):
-        (location.path / PROBE_KEY).unlink()
-        return
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from worker.storage.s3.client import make_client
-
-    key = f"{location.prefix}/{PROBE_KEY}".lstrip("/")
-    try:
-        make_client(settings.s3_options).delete_object(Bucket=location.bucket, Key=key)
-    except (BotoCoreError, ClientError):
-        yield Finding("destination", State.NOTE, f"{place}/{PROBE_KEY} stays there: it may not be removed")
-
-
-def _clock(what: str, settings: Settings, place: str) -> Iterator[Finding]:
+def _clock(subject: str, settings: Settings, place: str) -> Iterator[Finding]:
     location = parse_location(place)
     if isinstance(location, S3Location):
-        yield clock(what, _time_at(settings, location))
+        yield clock(subject, s3_stores.time_at(location, settings.s3_options))
 
 
-def _time_at(settings: Settings, location: S3Location) -> datetime:
-    from worker.storage.s3.client import make_client
-
-    answer = make_client(settings.s3_options).list_objects_v2(Bucket=location.bucket, MaxKeys=1)
-    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
-
-
-def _named(error: ScanError) -> Exception:
-    """A worker's error as the doctor's: what passes is a service that is away."""
+def _as_doctor_error(error: ScanError) -> Exception:
+    """A worker's error as the doctor's: one that may pass is a service that is away."""
     return (ServiceUnavailable if isinstance(error, StorageUnavailable) else UsageError)(error.message)

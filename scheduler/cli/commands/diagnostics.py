@@ -40,7 +40,7 @@ def doctor(
         if not json:
             print_finding(console, finding)
     if json:
-        print_json([asdict(finding) for finding in findings])
+        print_json([finding.as_row() for finding in findings])
     raise typer.Exit(exit_status(findings))
 
 

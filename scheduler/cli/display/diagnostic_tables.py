@@ -19,9 +19,9 @@ _STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_
 
 def print_finding(console: Console, finding: Finding) -> None:
     mark, style = _MARKS[finding.state]
-    console.print(Text.assemble((mark, style), f"  {finding.what}: {finding.said}"), soft_wrap=True)
-    if finding.do:
-        console.print(Text(f"       -> {finding.do}"), soft_wrap=True)
+    console.print(Text.assemble((mark, style), f"  {finding.subject}: {finding.sentence}"), soft_wrap=True)
+    if finding.remedy:
+        console.print(Text(f"       -> {finding.remedy}"), soft_wrap=True)
 
 
 def print_settings(console: Console, rows: Sequence[Setting]) -> None:

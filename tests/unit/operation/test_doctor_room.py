@@ -15,19 +15,19 @@ MEGABYTE = 1_000_000
 def test_a_disk_that_is_nearly_full_is_wrong_and_it_says_what_to_do(short: Room) -> None:
     for found in (of_a_destination("/colour", short, []), of_the_scratch_folder(Path("/scratch"), short, 0)):
         assert found.state == State.WRONG
-        assert str(short) in found.said
-        assert "room" in found.do
+        assert str(short) in found.sentence
+        assert "room" in found.remedy
 
 
 def test_a_small_collection_s_outputs_must_fit_as_a_whole() -> None:
     fits = of_a_destination("/colour", MUCH, [50 * MEGABYTE] * 900)
-    assert (fits.state, "900 scans may take 135.0 GB" in fits.said) == (State.FINE, True)
+    assert (fits.state, "900 scans may take 135.0 GB" in fits.sentence) == (State.FINE, True)
     assert of_a_destination("/colour", MUCH, [500 * MEGABYTE] * 900).state == State.NOTE
 
 
 def test_of_a_large_collection_it_says_for_how_many_there_is_room() -> None:
     found = of_a_destination("/colour", MUCH, [50 * MEGABYTE] * SAMPLE_SCANS)
-    assert (found.state, "some 3,333 outputs" in found.said) == (State.FINE, True)
+    assert (found.state, "some 3,333 outputs" in found.sentence) == (State.FINE, True)
 
 
 def test_a_scratch_folder_in_memory_or_smaller_than_what_is_in_hand_is_noted() -> None:

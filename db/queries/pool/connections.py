@@ -1,0 +1,34 @@
+"""How many connections a PostgreSQL server allows, and how many there are."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+_ALLOWED = text(
+    """
+    SELECT least(
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+        (SELECT CASE WHEN rolconnlimit < 0 THEN 1000000 ELSE rolconnlimit END
+         FROM pg_roles WHERE rolname = current_user),
+        (SELECT CASE WHEN datconnlimit < 0 THEN 1000000 ELSE datconnlimit END
+         FROM pg_database WHERE datname = current_database())
+    )
+    """
+)
+_OPEN = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """`allowed`: by the server, the role and the database together."""
+
+    allowed: int
+    open: int
+
+
+def connections(session: Session) -> Connections | None:
+    """None for a database that counts no connections (SQLite)."""
+    if session.get_bind().dialect.name != "postgresql":
+        return None
+    return Connections(int(session.scalar(_ALLOWED) or 0), int(session.scalar(_OPEN) or 0))

@@ -1,0 +1,66 @@
+"""An S3 store as the doctor checks it: its clock, an upload in parts, and the removal of what was tried."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from scheduler.doctor.finding import Finding, State
+from worker.storage import S3Location, S3Options
+from worker.storage.s3.client import make_client
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
+PARTS_KEY = "photochrom-doctor-parts.txt"
+_CONTENT = b"written by photochrom doctor; may be removed\n"
+
+
+def time_at(location: S3Location, options: S3Options) -> datetime:
+    """The server's clock."""
+    answer = make_client(options).list_objects_v2(Bucket=location.bucket, MaxKeys=1)
+    return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+
+def removed(location: S3Location, key: str, options: S3Options) -> Iterator[Finding]:
+    """Remove a file that was tried; workers never need that right."""
+    try:
+        make_client(options).delete_object(Bucket=location.bucket, Key=_full_key(location, key))
+    except (BotoCoreError, ClientError):
+        yield Finding("destination", State.NOTE, f"{location.uri}/{key} stays there, as it may not be removed")
+
+
+def in_parts(location: S3Location, options: S3Options) -> Iterator[Finding]:
+    """Large outputs go up in parts, which a policy or a KMS key may refuse though it allows small ones."""
+    try:
+        _upload_in_parts(make_client(options), location.bucket, _full_key(location, PARTS_KEY))
+    except (BotoCoreError, ClientError) as error:
+        sentence = f"{location.uri} takes small files, but no upload in parts ({' '.join(str(error).split())[:200]})"
+        remedy = (
+            "allow s3:PutObject and s3:AbortMultipartUpload, and with a KMS key kms:Decrypt and kms:GenerateDataKey"
+        )
+        yield Finding("destination", State.WRONG, sentence, remedy)
+        return
+    yield Finding("destination", State.FINE, f"{location.uri} takes uploads in parts")
+    yield from removed(location, PARTS_KEY, options)
+
+
+def _upload_in_parts(client: "S3Client", bucket: str, key: str) -> None:
+    upload = client.create_multipart_upload(Bucket=bucket, Key=key, ContentType="text/plain")["UploadId"]
+    try:
+        part = client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=_CONTENT)
+        client.complete_multipart_upload(
+            Bucket=bucket,
+            Key=key,
+            UploadId=upload,
+            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
+        )
+    except (BotoCoreError, ClientError):
+        client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload)
+        raise
+
+
+def _full_key(location: S3Location, key: str) -> str:
+    return f"{location.prefix}/{key}".lstrip("/")

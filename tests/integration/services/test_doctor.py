@@ -1,0 +1,89 @@
+"""What the doctor finds of a real database and a real S3 server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from sqlalchemy import text
+
+from db.migrations import upgrade
+from db.session import make_engine, session_scope
+from scheduler.doctor import s3_stores, services
+from scheduler.doctor.finding import Finding, State, guarded
+from scheduler.standalone.services import S3Server
+from worker.settings.settings import Settings
+from worker.storage import S3Location, S3Options
+
+
+def connection_findings(url: str, *, children: int) -> list[Finding]:
+    settings = Settings(database_url=url, children=children)
+    return [finding for finding in services.database(settings) if "connections" in finding.sentence]
+
+
+def test_the_doctor_compares_connections_needed_and_allowed(postgresql_url: str) -> None:
+    upgrade(make_engine(postgresql_url))
+
+    [few] = connection_findings(postgresql_url, children=4)
+    [many] = connection_findings(postgresql_url, children=1024)
+
+    assert (few.state, "13 connections needed for 1 workers" in few.sentence) == (State.FINE, True)
+    assert (many.state, "PgBouncer" in many.remedy) == (State.WRONG, True)
+
+
+def test_the_limit_of_the_database_counts_too(postgresql_url: str) -> None:
+    engine = make_engine(postgresql_url)
+    upgrade(engine)
+    with session_scope(engine) as session:
+        session.execute(text(f'ALTER DATABASE "{engine.url.database}" CONNECTION LIMIT 9'))
+
+    [finding] = connection_findings(postgresql_url, children=4)
+
+    assert (finding.state, "9 allowed" in finding.sentence) == (State.WRONG, True)
+
+
+def test_an_upload_in_parts_is_tried_and_removed(
+    s3_server: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    options = S3Options(endpoint_url=s3_server.endpoint_url)
+
+    findings = list(s3_stores.in_parts(S3Location(bucket, "out"), options))
+
+    assert [(finding.state, "takes uploads in parts" in finding.sentence) for finding in findings] == [
+        (State.FINE, True)
+    ]
+    assert "Contents" not in s3_server.client().list_objects_v2(Bucket=bucket)
+
+
+def test_parts_that_a_key_refuses_are_told_with_the_right_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Refusing:
+        aborted = False
+
+        def create_multipart_upload(self, **_: Any) -> dict[str, str]:
+            return {"UploadId": "1"}
+
+        def upload_part(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "kms:Decrypt"}}, "UploadPart")
+
+        def abort_multipart_upload(self, **_: Any) -> None:
+            self.aborted = True
+
+    client = Refusing()
+    monkeypatch.setattr(s3_stores, "make_client", lambda _: client)
+
+    [finding] = s3_stores.in_parts(S3Location("colour", "out"), S3Options())
+
+    assert (finding.state, client.aborted) == (State.WRONG, True)
+    assert "kms:Decrypt" in finding.remedy
+
+
+def test_a_file_that_can_not_be_read_is_a_finding() -> None:
+    def check() -> Iterator[Finding]:
+        raise PermissionError(13, "Permission denied", "/archive/scans")
+        yield
+
+    [finding] = guarded("source", check)
+
+    assert (finding.state, "/archive/scans" in finding.sentence) == (State.WRONG, True)
