@@ -49,6 +49,10 @@ def run_scheduler(settings: Settings) -> None:
         signal.signal(number, lambda *_: stopping.set())
     engine = make_engine(settings.database)
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
+    if settings.traces:
+        from worker.observability.tracing import Tracing  # its packages come with an extra
+
+        Tracing("photochrom-scheduler", engine)
     queue = ChunkQueue(app)
     health = Health("no round has ended", notify_socket=settings.notify_socket)
     watched = Watched(engine, queue, settings)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -18,7 +19,7 @@ from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
 from worker.observability.stages import Stage
 from worker.pipeline.byte_budget import ByteBudget
-from worker.pipeline.measurements import add_up, timed
+from worker.pipeline.measurements import add_up, no_span, timed
 from worker.scans import (
     OpenScan,
     OutputOptions,
@@ -83,10 +84,12 @@ class Pipeline:
     # Called when the store refused the worker's credentials, in the scan's thread: waits; whether to store again.
     wait_to_store: Callable[[], bool] = lambda: False
     credentials: Credentials | None = None  # who signs the outputs
+    span: Callable[[str], AbstractContextManager[object]] = no_span  # traces a block under a name
 
     def colorize_scan(self, scan: Assignment, measured: Measured) -> None:
         """Colourize one scan and store the result whole, filling `measured` on the way; raises ScanError."""
-        with tempfile.TemporaryDirectory(prefix="photochrom-scan-", dir=self.scratch_folder) as folder:
+        scratch = tempfile.TemporaryDirectory(prefix="photochrom-scan-", dir=self.scratch_folder)
+        with self.span("scan"), scratch as folder:
             source, output = Path(folder, "source"), Path(folder, "output")
             self._fetch(scan, source, measured)
             file = open_scan_file(source, scan.source_key, self.limits)
@@ -138,7 +141,7 @@ class Pipeline:
         return marked
 
     def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
-        with timed(measured, Stage.FETCH):
+        with self.span(Stage.FETCH), timed(measured, Stage.FETCH):
             got = self.source.fetch(scan.source_key, path, etag=scan.source_etag, max_bytes=self.limits.max_bytes)
         measured.source_bytes, measured.source_sha256 = got.bytes, got.sha256
 
@@ -150,7 +153,7 @@ class Pipeline:
         return headers
 
     def _open(self, page: Page, measured: Measured) -> tuple[OpenScan, ModelInputs]:
-        with timed(measured, Stage.OPEN):
+        with self.span(Stage.OPEN), timed(measured, Stage.OPEN):
             opened = OpenScan(page.file, page.header)
             if page.marks is not None:
                 opened.keep_marks(page.marks)
@@ -170,7 +173,8 @@ class Pipeline:
         return [prediction.ab for prediction in predictions]
 
     def _predict(self, scan: Assignment, square: Square, measured: Measured) -> Prediction:
-        prediction = self.predict(square.lightness, scan.colours)
+        with self.span(Stage.PREDICT):
+            prediction = self.predict(square.lightness, scan.colours)
         measured.wait_ms, measured.predict_ms = prediction.wait_ms, prediction.predict_ms
         measured.checkpoint, measured.certainty = prediction.checkpoint_id, prediction.certainty
         measured.head, measured.embedding = prediction.head, prediction.embedding
@@ -190,7 +194,7 @@ class Pipeline:
         measured: Measured,
     ) -> None:
         provenance = _provenance(scan, measured)
-        with timed(measured, Stage.COMPOSE):
+        with self.span(Stage.COMPOSE), timed(measured, Stage.COMPOSE):
             composed = compose(opened, square, ab, scan.output, path, provenance)
         measured.colourfulness, measured.clipped_share = composed.colourfulness, composed.clipped_share
         measured.lost_metadata = "; ".join(composed.lost) or None
@@ -204,7 +208,7 @@ class Pipeline:
         if refused is not None:
             measured.lost_metadata = "; ".join(filter(None, [measured.lost_metadata, refused]))
             return
-        with timed(measured, Stage.COMPOSE), self.budget.holding(2 * size):
+        with self.span("sign"), timed(measured, Stage.COMPOSE), self.budget.holding(2 * size):
             credentials.sign(output, scan.output.format, source, format, _provenance(scan, measured))
 
     def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
@@ -214,7 +218,7 @@ class Pipeline:
                 message = f"{scan.source_key} was not stored: the lease on it ended first"
                 raise ScanError("lease_ended", message, permanent=False)
 
-        with timed(measured, Stage.STORE):
+        with self.span(Stage.STORE), timed(measured, Stage.STORE):
             stored = self._stored(scan, path, expect_lease)
         measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
 

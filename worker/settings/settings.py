@@ -214,6 +214,9 @@ class Settings(BaseSettings):
     metrics_address: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1", description="The address that port is bound to; 0.0.0.0 for every network of the machine."
     )
+    traces: bool = Field(
+        False, description="Whether workers and schedulers send OpenTelemetry traces; OTEL_* variables say to where."
+    )
     web_address: Annotated[str, Field(min_length=1)] = Field(
         "127.0.0.1", description="The address that `photochrom web` listens on; 0.0.0.0 for every network."
     )

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from billiard.process import current_process
 from sqlalchemy import Engine
@@ -14,6 +15,7 @@ from worker.inference.client import PredictionClient
 from worker.instance import Runtime
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Pipeline
+from worker.pipeline.measurements import no_span
 from worker.pipeline.signing import load_credentials
 from worker.scans import ScanLimits, configure_libraries
 from worker.settings.settings import Settings
@@ -30,6 +32,14 @@ _FIRST_ACCESS_SECONDS, _LONGEST_ACCESS_SECONDS = 1.0, 30.0  # pauses between loo
 def _number_of_this_child() -> int:
     """Celery's own, 0 for the first of its children; a child that takes another's place takes its number."""
     return int(getattr(current_process(), "index", 0))
+
+
+def _span_maker(settings: Settings, engine: Engine) -> Callable[[str], AbstractContextManager[object]]:
+    if not settings.traces:
+        return no_span
+    from worker.observability.tracing import Tracing  # its packages come with an extra
+
+    return Tracing("photochrom-worker", engine).span
 
 
 class Child:
@@ -52,6 +62,7 @@ class Child:
             max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels, max_pages=settings.max_scan_pages
         )
         self.credentials = load_credentials(settings)
+        self.span = _span_maker(settings, self.engine)
         self.freed_memory = FreedMemory()
         self._storages: dict[str, Storage] = {}
         self._refusing: set[str] = set()
@@ -100,4 +111,5 @@ class Child:
             still_held=still_held,
             wait_to_store=wait_to_store,
             credentials=self.credentials,
+            span=self.span,
         )
