@@ -34,14 +34,14 @@ class Figure:
 
 def figures_table(figures: Sequence[Figure]) -> Table:
     table = Table("part", "figure", "measured", "must", "aim", "made of")
-    for each in figures:
-        style = "" if each.must is None else "green" if each.holds(each.must) else "bold red"
+    for figure in figures:
+        style = "" if figure.must is None else "green" if figure.holds(figure.must) else "bold red"
         table.add_row(
-            each.part,
-            each.name,
-            Text(each.in_words(each.value), style),
-            each.in_words(each.must),
-            each.in_words(each.aim),
-            Text(each.detail),
+            figure.part,
+            figure.name,
+            Text(figure.in_words(figure.value), style),
+            figure.in_words(figure.must),
+            figure.in_words(figure.aim),
+            Text(figure.detail),
         )
     return table

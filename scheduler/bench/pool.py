@@ -94,9 +94,9 @@ class Pool:
 
     def services_cpu_seconds(self) -> float:
         """Of the S3 server, the broker and the scheduler."""
-        own = [pid for name in self._pids for pid in (each.pid for each in self.processes(name))]
-        others = [each for each in psutil.Process().children(recursive=True) if each.pid not in own]
-        return sum(_cpu_seconds(process) for process in others)
+        worker_pids = [pid for name in self._pids for pid in (process.pid for process in self.processes(name))]
+        services = [process for process in psutil.Process().children(recursive=True) if process.pid not in worker_pids]
+        return sum(_cpu_seconds(process) for process in services)
 
     def memory_bytes(self, name: str) -> float:
         """Resident memory of all its processes, what they share counted once (PSS), where the system tells it."""

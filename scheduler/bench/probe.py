@@ -38,16 +38,16 @@ class Probe:
             self._process.kill()
             self._process.wait()
 
-    def ask(self, do: str, **asked: Any) -> Any:
+    def ask(self, do: str, **arguments: Any) -> Any:
         """Its answer; raises ServiceUnavailable with its error."""
-        self.begin(do, **asked)
+        self.begin(do, **arguments)
         return self.answer()
 
-    def begin(self, do: str, **asked: Any) -> None:
+    def begin(self, do: str, **arguments: Any) -> None:
         """Ask, and go on: several probes then work at once."""
         assert self._process.stdin is not None
         try:
-            print(json.dumps({"do": do, **asked}), file=self._process.stdin, flush=True)
+            print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)
         except BrokenPipeError:
             raise self._ended() from None
 
@@ -56,10 +56,10 @@ class Probe:
         line = self._process.stdout.readline()
         if not line:
             raise self._ended()
-        said = json.loads(line)
-        if isinstance(said, dict) and "error" in said:
-            raise ServiceUnavailable(f"{self._module}: {said['error']}")
-        return said
+        answer = json.loads(line)
+        if isinstance(answer, dict) and "error" in answer:
+            raise ServiceUnavailable(f"{self._module}: {answer['error']}")
+        return answer
 
     def _ended(self) -> ServiceUnavailable:
         return ServiceUnavailable(f"{self._module} ended; run it by hand to see why: python -m {self._module}")

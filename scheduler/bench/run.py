@@ -29,6 +29,8 @@ def run(
         raise UsageError(f"{', '.join(sorted(unknown))}: expected of {', '.join(PARTS)}")
     for part in parts:
         # A folder for each: what one leaves behind must not be in the way of the next, nor of the disk.
-        with tempfile.TemporaryDirectory(prefix="photochrom-bench-", dir=folder) as own:
-            bench = Bench(Path(own), sizes, settings, max(1, round(available_cores())), say, postgresql_url, variants)
+        with tempfile.TemporaryDirectory(prefix="photochrom-bench-", dir=folder) as part_folder:
+            bench = Bench(
+                Path(part_folder), sizes, settings, max(1, round(available_cores())), say, postgresql_url, variants
+            )
             yield from import_module(f"scheduler.bench.parts.{part}").measure(bench)

@@ -45,9 +45,9 @@ def _report(error: Exception) -> int:
         sentence = wrong_use(error)
         # Without a sentence, what there is to say is the help, and it has been printed.
         return _refuse(f"{sentence}; see --help", WRONG_USE) if sentence else WRONG_USE
-    known = as_photochrom_error(error)
-    if known is not None:
-        return _refuse(known.message, known.exit_status)
+    translated = as_photochrom_error(error)
+    if translated is not None:
+        return _refuse(translated.message, translated.exit_status)
     return _refuse(fault(error), FAULT)
 
 

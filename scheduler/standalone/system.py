@@ -27,7 +27,7 @@ RESTARTS = 5
 
 
 class System:
-    """The embedded services and the two kinds of process, as a context manager.
+    """The embedded services and the processes, as a context manager.
 
     Everything lies in `folder`; the processes' output in `folder`/logs. Nothing is left running at the end,
     and should this process be killed, what it started ends by itself.
@@ -38,7 +38,8 @@ class System:
         self.s3: S3Server | None = S3Server(folder / "s3") if with_s3 else None
         self._valkey = ValkeyServer(folder / "valkey")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._kinds: dict[str, tuple[str, Mapping[str, str]]] = {}  # by name: what it is, and its own settings
+        # By a process' name: the photochrom command that it runs, and its own settings.
+        self._commands: dict[str, tuple[str, Mapping[str, str]]] = {}
         self._restarts = 0
         self._interrupted = False
         self._interrupts_wait = False
@@ -61,11 +62,11 @@ class System:
             self._open = opening.pop_all()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None = None, *_: object) -> None:
+    def __exit__(self, error_type: type[BaseException] | None = None, *_: object) -> None:
         # Somebody who presses Ctrl-C twice must not be left with half of it running.
         self._interrupts_wait = True
         self._open.close()
-        if self._interrupted and kind is not KeyboardInterrupt:
+        if self._interrupted and error_type is not KeyboardInterrupt:
             # What it fell into made something else of it, or nothing.
             raise KeyboardInterrupt from None
 
@@ -121,13 +122,13 @@ class System:
 
     def start_processes(self) -> None:
         """Start the scheduler and the worker."""
-        for kind in ("scheduler", "worker"):
-            self.start(kind)
+        for command in ("scheduler", "worker"):
+            self.start(command)
 
-    def start(self, kind: str, name: str | None = None, settings: Mapping[str, str] | None = None) -> int:
+    def start(self, command: str, name: str | None = None, settings: Mapping[str, str] | None = None) -> int:
         """Start a scheduler or a worker, with settings of its own where given; its process id."""
-        name = name or kind
-        self._kinds[name] = kind, settings or {}
+        name = name or command
+        self._commands[name] = command, settings or {}
         self._start(name)
         return self._processes[name].pid
 
@@ -161,11 +162,11 @@ class System:
         return f"the disk of {self.folder} is full; make room there, and it goes on by itself, or stop with Ctrl-C"
 
     def _start(self, name: str) -> None:
-        kind, settings = self._kinds[name]
+        command, settings = self._commands[name]
         self._log(name).parent.mkdir(exist_ok=True)
         with self._log(name).open("ab") as log, self._interrupts_held():
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-P", "-m", "scheduler", kind],
+                [sys.executable, "-P", "-m", "scheduler", command],
                 env=_inherited()
                 | self.environment()
                 | {**settings, "PHOTOCHROM_PARENT_PID": str(os.getpid()), **_OWN_REPORT},
@@ -181,11 +182,11 @@ class System:
 
     def _last_words(self, name: str) -> str:
         lines = self._log(name).read_text(errors="replace").strip().splitlines()
-        return lines[-1].removeprefix("photochrom: ") if lines else "it said nothing"
+        return lines[-1].removeprefix("photochrom: ") if lines else "its log is empty"
 
     def _stop_processes(self) -> None:
         # Workers first: what they hand back, a scheduler may still see.
-        for name in sorted(self._processes, key=lambda name: self._kinds[name][0] == "scheduler"):
+        for name in sorted(self._processes, key=lambda name: self._commands[name][0] == "scheduler"):
             process = self._processes.pop(name)
             process.terminate()
             with suppress(subprocess.TimeoutExpired):

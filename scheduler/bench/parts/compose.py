@@ -14,14 +14,14 @@ _MUST, _AIM = 0.25, 0.7
 def measure(bench: Bench) -> Iterator[Figure]:
     for megapixels in sorted({bench.sizes.compose_megapixels, bench.sizes.megapixels}, reverse=True):
         [path] = make_scans(bench.folder / f"compose-{megapixels:g}", 1, megapixels)
-        sums = {what: Sum() for what in ("encode", "compose", "open")}
+        sums = {stage: Sum() for stage in ("encode", "compose", "open")}
         with Probe("worker.bench.host") as host:
             host.ask("take", paths=[str(path.resolve())])
             for _ in range(bench.sizes.turns):
                 bench.say(f"compose: {megapixels:g} megapixels")
-                for what, taken in sums.items():
-                    taken.add(host.ask(what, seconds=bench.sizes.turn_seconds / 6))
-        pace = {what: taken.per_cpu_second * megapixels for what, taken in sums.items()}
+                for stage, total in sums.items():
+                    total.add(host.ask(stage, seconds=bench.sizes.turn_seconds / 6))
+        pace = {stage: total.per_cpu_second * megapixels for stage, total in sums.items()}
         large = megapixels == bench.sizes.compose_megapixels
         yield Figure(
             "compose", f"compose and encode / encode alone, {megapixels:g}-megapixel JPEG",

@@ -23,26 +23,26 @@ def measure(bench: Bench) -> Iterator[Figure]:
     }
     line, alone, together = Line(), Sum(), Sum()
     with Pool(bench.folder / "host", chunk_scans=_CHUNK_SCANS) as pool, ExitStack() as probes:
-        own = [probes.enter_context(Probe("worker.bench.host")) for _ in range(bench.cores)]
-        for probe in own:
+        hosts = [probes.enter_context(Probe("worker.bench.host")) for _ in range(bench.cores)]
+        for probe in hosts:
             probe.ask("take", paths=[str(path.resolve()) for path in paths])
         pool.put(paths, bench.sizes.host_scans)
         pool.start_worker("worker", stand_in)
         outputs = pool.submit()
         outputs.wait_for(bench.cores * 2)
         used, served, began = pool.cpu_seconds("worker"), pool.services_cpu_seconds(), outputs.count()
-        others = 0.0
+        service_seconds = 0.0
         while outputs.count() < max(2, outputs.expected - bench.cores * _CHUNK_SCANS // 2):
             bench.say(f"host: {outputs.count()} of {outputs.expected} scans")
             outputs.follow(line, bench.sizes.turn_seconds)
             pool.hold_still("worker")
             before = pool.services_cpu_seconds()
-            alone.add(own[0].ask("all_of_it", seconds=bench.sizes.turn_seconds / 2))
-            together.add(_at_once(own, bench.sizes.turn_seconds / 2))
-            others += pool.services_cpu_seconds() - before
+            alone.add(hosts[0].ask("all_of_it", seconds=bench.sizes.turn_seconds / 2))
+            together.add(_at_once(hosts, bench.sizes.turn_seconds / 2))
+            service_seconds += pool.services_cpu_seconds() - before
             pool.let_go_on("worker")
         scans = outputs.count() - began
-        used, served = pool.cpu_seconds("worker") - used, pool.services_cpu_seconds() - served - others
+        used, served = pool.cpu_seconds("worker") - used, pool.services_cpu_seconds() - served - service_seconds
         outputs.wait_for(outputs.expected)
     yield from _figures(bench, line.per_second(), alone, together, used / scans, served / scans)
 
@@ -59,10 +59,10 @@ def _at_once(probes: list[Probe], seconds: float) -> dict[str, float]:
 
 def _figures(bench: Bench, fed: float, alone: Sum, together: Sum, used: float, served: float) -> Iterator[Figure]:
     cost = alone.seconds / alone.scans
-    what = f"{bench.sizes.megapixels:g}-megapixel JPEGs"
+    size = f"{bench.sizes.megapixels:g}-megapixel JPEGs"
     yield Figure(
         "host", "scans fed per second / (cores / cost of one scan's host work)", ratio(fed, bench.cores / cost),
-        must=0.8, aim=0.95, detail=f"{fed:.1f}/s; {cost * 1000:.0f} ms a scan alone, {bench.cores} cores; {what}",
+        must=0.8, aim=0.95, detail=f"{fed:.1f}/s; {cost * 1000:.0f} ms a scan alone, {bench.cores} cores; {size}",
     )  # fmt: skip
     yield Figure(
         "host", "scans fed per second / a process a core that does host work alone", ratio(fed, together.per_second),

@@ -49,18 +49,18 @@ def _around(bench: Bench, pool: Pool, outputs: Outputs, count: int) -> float:
 
 def _large(bench: Bench, pool: Pool) -> Iterator[Figure]:
     megapixels = bench.sizes.large_megapixels
-    must, aim = next(limits for most, limits in _LIMITS_MB if megapixels <= most)
+    must, aim = next(limits for largest, limits in _LIMITS_MB if megapixels <= largest)
     pool.put([make_tiff(bench.folder / "made" / "large.tif", megapixels)], 1)
-    before = most = pool.memory_bytes("worker")
+    before = peak = pool.memory_bytes("worker")
     outputs = pool.submit(only=["*.tif"])
     began = time.monotonic()
     while outputs.count() < 1 and time.monotonic() < began + _LARGE_SECONDS:
         bench.say(f"memory: a TIFF of {megapixels:g} megapixels")
-        most = max(most, pool.memory_bytes("worker"))
+        peak = max(peak, pool.memory_bytes("worker"))
         time.sleep(_LOOK_SECONDS)
     outputs.wait_for(1, seconds=1)
     took = time.monotonic() - began
     yield Figure(
-        "memory", f"resident memory while a {megapixels:g}-megapixel 16-bit TIFF passes", (most - before) / _MB, "MB",
-        must=must, aim=aim, lower_is_better=True, detail=f"{before / _MB:.0f} and {most / _MB:.0f} MB, {took:.0f} s",
+        "memory", f"resident memory while a {megapixels:g}-megapixel 16-bit TIFF passes", (peak - before) / _MB, "MB",
+        must=must, aim=aim, lower_is_better=True, detail=f"{before / _MB:.0f} and {peak / _MB:.0f} MB, {took:.0f} s",
     )  # fmt: skip

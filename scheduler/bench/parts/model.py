@@ -26,8 +26,8 @@ VARIANTS: dict[str, tuple[dict[str, str], str | None]] = {
 
 def measure(bench: Bench) -> Iterator[Figure]:
     with Probe("worker.bench.model") as model:
-        about = load(model, bench, bench.sizes.batch_sizes)
-        yield from _batch_sizes(bench, model, about["gflop_per_scan"], about["precision"])
+        info = load(model, bench, bench.sizes.batch_sizes)
+        yield from _batch_sizes(bench, model, info["gflop_per_scan"], info["precision"])
     if bench.variants:
         yield from _variants(bench)
 
@@ -51,13 +51,13 @@ def _batch_sizes(bench: Bench, model: Probe, gflop: float, precision: str) -> It
     sums = {size: Sum() for size in bench.sizes.batch_sizes}
     product = Sum()
     for _ in range(bench.sizes.turns):
-        for size, taken in sums.items():
+        for size, total in sums.items():
             bench.say(f"model: batches of {size}")
-            taken.add(model.ask("predict", batch=size, seconds=bench.sizes.turn_seconds / len(sums)))
+            total.add(model.ask("predict", batch=size, seconds=bench.sizes.turn_seconds / len(sums)))
             product.add(model.ask("multiply", side=_SIDE, seconds=bench.sizes.turn_seconds / len(sums) / 4))
-    for size, taken in sums.items():
-        reached = taken.per_second * gflop
-        yield Figure("model", f"scans per second in batches of {size}", taken.per_second, "/s", detail=precision)
+    for size, total in sums.items():
+        reached = total.per_second * gflop
+        yield Figure("model", f"scans per second in batches of {size}", total.per_second, "/s", detail=precision)
         yield Figure(
             "model",
             f"GFLOP/s in batches of {size} / of a matrix product",
@@ -77,8 +77,8 @@ def _variants(bench: Bench) -> Iterator[Figure]:
             except ServiceUnavailable as error:  # some don't run everywhere: the others are to be measured all the same
                 yield Figure("model", f"{name} / as it is", float("nan"), detail=error.message)
                 continue
-            said = f"{sums[1].per_second:.2f} of {sums[0].per_second:.2f} scans/s in batches of {size}"
-            yield Figure("model", f"{name} / as it is", ratio(sums[1].per_second, sums[0].per_second), detail=said)
+            detail = f"{sums[1].per_second:.2f} of {sums[0].per_second:.2f} scans/s in batches of {size}"
+            yield Figure("model", f"{name} / as it is", ratio(sums[1].per_second, sums[0].per_second), detail=detail)
 
 
 def _beside(as_it_is: Probe, environment: dict[str, str], precision: str | None, bench: Bench) -> tuple[Sum, Sum]:
@@ -87,6 +87,6 @@ def _beside(as_it_is: Probe, environment: dict[str, str], precision: str | None,
     with Probe("worker.bench.model", environment) as other:
         load(other, bench, (bench.batch_size,), precision)
         for _ in range(bench.sizes.turns):
-            for probe, taken in zip((as_it_is, other), sums, strict=True):
-                taken.add(probe.ask("predict", batch=bench.batch_size, seconds=bench.sizes.turn_seconds / 4))
+            for probe, total in zip((as_it_is, other), sums, strict=True):
+                total.add(probe.ask("predict", batch=bench.batch_size, seconds=bench.sizes.turn_seconds / 4))
     return sums

@@ -94,12 +94,12 @@ def _measure(bench: Bench, engine: Engine, database: str, folder: Path, manifest
     _dispatch(engine, settings, queue, chunk_count=-(-count // _CHUNK_SCANS))
     seconds = time.perf_counter() - began
     yield Figure("rows", f"dispatch, {database}", len(queue.messages) * _CHUNK_SCANS / seconds, "scans/s")
-    some = queue.messages[:_RECORDED_CHUNKS]
+    messages = queue.messages[:_RECORDED_CHUNKS]
     began = time.perf_counter()
-    recorded = sum(_record(engine, message) for message in some)
+    recorded = sum(_record(engine, message) for message in messages)
     seconds = time.perf_counter() - began
-    said = "claim, read, record, release: four transactions a chunk, one writer"
-    yield Figure("rows", f"record, {database}", recorded / seconds, "scans/s", detail=said)
+    detail = "claim, read, record, release: four transactions a chunk, one writer"
+    yield Figure("rows", f"record, {database}", recorded / seconds, "scans/s", detail=detail)
 
 
 def _dispatch(engine: Engine, settings: Settings, queue: CollectingQueue, chunk_count: int) -> None:

@@ -25,7 +25,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         return
     paths = make_scans(bench.folder / "made", _DIFFERENT_SCANS, bench.sizes.megapixels)
     settings = own_settings(bench, PHOTOCHROM_BATCH_SIZE="4")
-    lines = {who: Line() for who in [(_NAMES[0],), _NAMES, (_NAMES[1],)]}
+    lines = {names: Line() for names in [(_NAMES[0],), _NAMES, (_NAMES[1],)]}
     with Pool(bench.folder / "scale", chunk_scans=_CHUNK_SCANS) as pool:
         pool.put(paths, bench.sizes.scans)
         for core, name in enumerate(_NAMES):
@@ -34,11 +34,11 @@ def measure(bench: Bench) -> Iterator[Figure]:
         outputs.wait_for(8)
         # Both have begun by now; near the end, one of them may have nothing left to do.
         while outputs.count() < max(9, outputs.expected - 3 * _CHUNK_SCANS):
-            for who in ((_NAMES[0],), _NAMES, (_NAMES[1],), _NAMES):
+            for names in ((_NAMES[0],), _NAMES, (_NAMES[1],), _NAMES):
                 bench.say(f"scale: {outputs.count()} of {outputs.expected} scans")
                 for name in _NAMES:
-                    (pool.let_go_on if name in who else pool.hold_still)(name)
-                outputs.follow(lines[who], bench.sizes.turn_seconds)
+                    (pool.let_go_on if name in names else pool.hold_still)(name)
+                outputs.follow(lines[names], bench.sizes.turn_seconds)
         for name in _NAMES:
             pool.let_go_on(name)
     one = (lines[(_NAMES[0],)].per_second() + lines[(_NAMES[1],)].per_second()) / 2

@@ -45,17 +45,17 @@ def measure(bench: Bench) -> Iterator[Figure]:
             pool.let_go_on("worker")
         outputs.wait_for(outputs.expected)
     worker = line.per_second()
-    what = f"{bench.sizes.megapixels:g}-megapixel JPEGs, S3 to S3"
-    said = f"{worker:.2f} scans/s of {alone.per_second:.2f}; {what}"
+    size = f"{bench.sizes.megapixels:g}-megapixel JPEGs, S3 to S3"
+    detail = f"{worker:.2f} scans/s of {alone.per_second:.2f}; {size}"
     yield Figure(
-        "worker", "end to end / model alone", ratio(worker, alone.per_second), must=0.92, aim=0.98, detail=said
+        "worker", "end to end / model alone", ratio(worker, alone.per_second), must=0.92, aim=0.98, detail=detail
     )
-    said = f"{worker:.2f} scans/s; the script {script.per_second:.2f}"
-    yield Figure("worker", "end to end / script", ratio(worker, script.per_second), must=1.3, aim=2.0, detail=said)
+    detail = f"{worker:.2f} scans/s; the script {script.per_second:.2f}"
+    yield Figure("worker", "end to end / script", ratio(worker, script.per_second), must=1.3, aim=2.0, detail=detail)
 
 
-def own_settings(bench: Bench, **others: str) -> Mapping[str, str]:
+def own_settings(bench: Bench, **settings: str) -> Mapping[str, str]:
     """Of a worker with the model, or where the bench is only tried out, without."""
     stand_in = {} if bench.sizes.model else {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200"}
     batch_size = str(bench.batch_size)
-    return {"PHOTOCHROM_CHILDREN": str(bench.cores), "PHOTOCHROM_BATCH_SIZE": batch_size, **stand_in, **others}
+    return {"PHOTOCHROM_CHILDREN": str(bench.cores), "PHOTOCHROM_BATCH_SIZE": batch_size, **stand_in, **settings}

@@ -82,7 +82,7 @@ def bench(
 
 
 def _measure(parts: list[str] | tuple[str, ...], sizes: Sizes, *, json: bool, **options: Any) -> None:
-    settings, about = load_settings(), machine.described()
+    settings, machine_facts = load_settings(), machine.described()
     figures: list[Figure] = []
     try:
         # Progress is not the result: it goes to standard error.
@@ -92,15 +92,15 @@ def _measure(parts: list[str] | tuple[str, ...], sizes: Sizes, *, json: bool, **
         # Also where it was stopped, or a part failed: the others took long enough.
         if json:
             figure_rows = [asdict(figure) for figure in figures]
-            print_json({"machine": about, "sizes": asdict(sizes), "figures": figure_rows})
+            print_json({"machine": machine_facts, "sizes": asdict(sizes), "figures": figure_rows})
         elif figures:
-            _print(figures, about)
+            _print(figures, machine_facts)
     raise typer.Exit(0 if all(figure.holds(figure.must) for figure in figures) else 1)
 
 
-def _print(figures: list[Figure], about: dict[str, object]) -> None:
+def _print(figures: list[Figure], machine_facts: dict[str, object]) -> None:
     console = Console()
-    console.print("; ".join(f"{name} {value}" for name, value in about.items()), highlight=False)
+    console.print("; ".join(f"{name} {value}" for name, value in machine_facts.items()), highlight=False)
     console.print(figures_table(figures))
 
 

@@ -42,9 +42,11 @@ def models(
 def _print_card(console: Console, card: Card) -> None:
     for head in card.heads:
         console.print(f"  head {head}{DEFAULT * (head == card.head)}", highlight=False)
-    for name, about in card.embeddings.items():
+    for name, embedding in card.embeddings.items():
         default = DEFAULT * (name == card.embedding)
-        console.print(f"  embedding {name}{default}: {about['architecture']}, {about['weights']}", highlight=False)
+        console.print(
+            f"  embedding {name}{default}: {embedding['architecture']}, {embedding['weights']}", highlight=False
+        )
     for name, values in card.figures.items():
         if isinstance(values, dict) and "r2" in values:
             console.print(f"  {name}: R2 {values['r2']:.3f}, PSNR {values['psnr']:.2f} dB", highlight=False)

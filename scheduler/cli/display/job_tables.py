@@ -70,8 +70,8 @@ def job_details(progress: JobProgress) -> list[str]:
 
 def _aborted(jobs: Sequence[JobProgress]) -> Iterator[str]:
     for progress in jobs:
-        if why := why_aborted(progress):
-            yield f"job {progress.job.id} is aborted: {why}; photochrom retry {progress.job.id} continues it"
+        if reason := why_aborted(progress):
+            yield f"job {progress.job.id} is aborted: {reason}; photochrom retry {progress.job.id} continues it"
 
 
 def scans_table(scans: Iterable[Scan], job_id: int) -> Group:

@@ -172,5 +172,5 @@ def _line(job: JobProgress) -> str:
     parts += [pace(job.scans_per_second)] if job.scans_per_second else []
     left = seconds_left(job)
     parts += [f"{duration(left)} left"] if left is not None else []
-    why = why_aborted(job)
-    return f"job {job.job.id} {job.job.state}: {', '.join(parts)}" + (f"; {why}" if why else "")
+    reason = why_aborted(job)
+    return f"job {job.job.id} {job.job.state}: {', '.join(parts)}" + (f"; {reason}" if reason else "")

@@ -11,27 +11,27 @@ from scheduler.submission.request import Submission
 
 def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) -> list[str]:
     """What a person can do about the differences, a sentence each; `state_folder` is that of a `photochrom run`."""
-    found = {(difference.side, difference.what) for difference in verified.differences}
+    differences = {(difference.side, difference.what) for difference in verified.differences}
     again = _command_again(job, state_folder)
-    said = []
-    if ("source", "missing") in found:
-        said.append("Put the missing sources back; their outputs can't be made again without them.")
-    if ("source", "changed") in found:
-        said.append(f"Put changed sources back, or colourize them as they are now: {again}")
-    if ("output", "changed") in found:
-        said.append(f"Move the changed outputs away, then make them again: {again}")
-    elif ("output", "missing") in found:
-        said.append(f"Make the missing outputs again: {again}")
-    if ("output", "replaced") in found:
-        own = "" if job.options.get("output_prefix") else " --output-prefix NAME"
-        said.append(f"Leave the other source's outputs, and make these in a folder of their own: {again}{own}")
-    if {("bag", "changed"), ("bag", "missing")} & found:
-        said.append(f"Once the outputs are as recorded, write the bag's own files anew: photochrom bag {job.id}")
-    if ("output", "extra") in found and job.options.get("bag"):
-        said.append("Move the extra files away: a bag holds no file that its manifest does not name.")
-    elif ("output", "extra") in found:
-        said.append("Move the extra files away, or leave them: no job made them, and none will replace them.")
-    return said
+    sentences = []
+    if ("source", "missing") in differences:
+        sentences.append("Put the missing sources back; their outputs can't be made again without them.")
+    if ("source", "changed") in differences:
+        sentences.append(f"Put changed sources back, or colourize them as they are now: {again}")
+    if ("output", "changed") in differences:
+        sentences.append(f"Move the changed outputs away, then make them again: {again}")
+    elif ("output", "missing") in differences:
+        sentences.append(f"Make the missing outputs again: {again}")
+    if ("output", "replaced") in differences:
+        prefix = "" if job.options.get("output_prefix") else " --output-prefix NAME"
+        sentences.append(f"Leave the other source's outputs, and make these in a folder of their own: {again}{prefix}")
+    if {("bag", "changed"), ("bag", "missing")} & differences:
+        sentences.append(f"Once the outputs are as recorded, write the bag's own files anew: photochrom bag {job.id}")
+    if ("output", "extra") in differences and job.options.get("bag"):
+        sentences.append("Move the extra files away: a bag holds no file that its manifest does not name.")
+    elif ("output", "extra") in differences:
+        sentences.append("Move the extra files away, or leave them: no job made them, and none will replace them.")
+    return sentences
 
 
 def _command_again(job: Job, state_folder: Path | None) -> str:

