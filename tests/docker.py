@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import DEBOOTSTRAP, DOCKER, DOCKERD
+
 ROOT = Path(__file__).parents[1]
 BASE = "photochrom-test-base:trixie"
 IMAGE = "photochrom:cpu"
@@ -29,7 +31,7 @@ _PROMETHEUS = ["prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--
 def docker(*arguments: str | Path, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
     """Run the client; its output as text."""
     ran = subprocess.run(
-        [client(), *map(str, arguments)],
+        [DOCKER.require(), *map(str, arguments)],
         capture_output=True,
         text=True,
         env={**os.environ, "DOCKER_BUILDKIT": "1"},
@@ -39,12 +41,13 @@ def docker(*arguments: str | Path, check: bool = True, **options: object) -> sub
     return ran  # type: ignore[no-any-return]
 
 
-def client() -> str:
-    """A client that can build by itself: Debian's, or another one with buildx."""
-    for program in ("/usr/bin/docker", shutil.which("docker")):
-        if program and Path(program).exists():
-            return program
-    pytest.skip("no docker; install Debian's package docker.io")
+def absence() -> str | None:
+    """What this machine lacks to build and run images; None where nothing is missing."""
+    if DOCKER.path() is None:
+        return DOCKER.absence
+    if (os.geteuid() != 0 or DOCKERD.path() is None) and docker("info", check=False).returncode != 0:
+        return "needs a Docker daemon: start one, or run the tests as root with Debian's package docker.io"
+    return DEBOOTSTRAP.absence if DEBOOTSTRAP.path() is None else None
 
 
 def compose() -> Path:
@@ -60,10 +63,8 @@ def daemon(folder: Path) -> Iterator[None]:
     if docker("info", check=False).returncode == 0:
         yield
         return
-    if os.geteuid() != 0 or shutil.which("dockerd") is None:
-        pytest.skip("no Docker daemon runs, and none can be started: it takes root and Debian's package docker.io")
     with (folder / "dockerd.log").open("wb") as log:
-        command = ["dockerd", "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        command = [DOCKERD.require(), "--bridge=none", "--iptables=false", "--ip6tables=false"]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         _wait_for_daemon(process, folder / "dockerd.log")
@@ -85,8 +86,6 @@ def base_image(folder: Path) -> str:
     """Debian with Python, made by debootstrap; kept for the next time."""
     if has_image(BASE):
         return BASE
-    if shutil.which("debootstrap") is None:
-        pytest.skip("no debootstrap; install Debian's package debootstrap")
     tree = folder / "base"
     packages = "ca-certificates,python3,python3-venv,python3-pip,python-is-python3"
     subprocess.run(["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", tree], check=True)

@@ -64,6 +64,14 @@ CHROMIUM = Program(
     (110,),
     "run make browser, or install Debian's package chromium",
 )
+DEBOOTSTRAP = Program(
+    ("debootstrap",), "--version", r"\Adebootstrap (\d+\.\d+)", (1,), "install Debian's package debootstrap"
+)
+# Debian's client builds by itself; another one may lack buildx.
+DOCKER = Program(
+    ("/usr/bin/docker", "docker"), "--version", r"\ADocker version (\d+)\.", (20,), "install Debian's package docker.io"
+)
+DOCKERD = Program(("dockerd",), "--version", r"\ADocker version (\d+)\.", (20,), "install Debian's package docker.io")
 IPROUTE = Program(("ip",), "-Version", r"\Aip utility, iproute2-(\d+\.\d+)", (5,), "install Debian's package iproute2")
 PROMETHEUS = Program(
     ("prometheus",), "--version", r"\Aprometheus, version (\d+\.\d+)", (2, 30), "install Debian's package prometheus"

@@ -10,8 +10,11 @@ from scheduler.standalone.samples import write_samples
 from tests.acceptance.documents import ROOT, commands
 from tests.acceptance.images.compose_system import COMPOSE, System, inspect, running
 from tests.acceptance.test_run import write_scan
-from tests.docker import docker, service_images
+from tests.docker import absence, docker, service_images
 from tests.prometheus import dashboard_queries
+
+if reason := absence():
+    pytest.skip(reason, allow_module_level=True)
 
 SCANS = 300
 

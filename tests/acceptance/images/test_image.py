@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from scheduler.standalone.samples import write_samples
-from tests.docker import docker
+from tests.docker import absence, docker
+
+if reason := absence():
+    pytest.skip(reason, allow_module_level=True)
 
 USER = 10001
 LOCKED = ["--rm", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]

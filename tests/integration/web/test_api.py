@@ -36,9 +36,8 @@ def api_web(engine: Engine, tmp_path: Path) -> Web:
     return make_web(engine, tmp_path, tmp_path / "scans", tmp_path / "colour")
 
 
-def test_a_job_is_what_status_json_prints(web: Web, sqlite_url: str, engine: Engine, tmp_path: Path) -> None:
-    if engine.dialect.name != "sqlite":
-        pytest.skip("one kind of database is enough to compare")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # one kind is enough to compare
+def test_a_job_is_what_status_json_prints(web: Web, sqlite_url: str, tmp_path: Path) -> None:
     printed = photochrom_here("status", "1", "--json", folder=tmp_path, PHOTOCHROM_DATABASE_URL=sqlite_url)
 
     answered = web.browser().get("/api/v1/jobs/1").json()
@@ -129,10 +128,9 @@ def test_schedules_are_added_edited_run_and_removed(web: Web) -> None:
     assert [row["name"] for row in client.get("/api/v1/schedules").json()] == ["twin"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the queries have their tests on both
 def test_nothing_that_is_sent_makes_it_fail(api_web: Web, engine: Engine) -> None:
     """Every operation, as its own description allows and forbids: no 500, and answers as described."""
-    if engine.dialect.name != "sqlite":
-        pytest.skip("the same requests as on SQLite; the queries have their tests on both")
     make_collection(engine, api_web.source, api_web.destination)
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", api_web.app)
     checked = 0

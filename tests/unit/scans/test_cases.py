@@ -35,12 +35,14 @@ JPEGS = {
 }
 
 
+CASES = Path(os.environ.get("PHOTOCHROM_TEST_CASES", Path(__file__).parents[4] / "shared" / "cases"))
+if not CASES.is_dir():
+    pytest.skip(f"no cases in {CASES}: set PHOTOCHROM_TEST_CASES to their folder", allow_module_level=True)
+
+
 @pytest.fixture
 def cases() -> Path:
-    folder = Path(os.environ.get("PHOTOCHROM_TEST_CASES", Path(__file__).parents[4] / "shared" / "cases"))
-    if not folder.is_dir():
-        pytest.skip(f"no cases in {folder}; set PHOTOCHROM_TEST_CASES to a folder that holds them")
-    return folder
+    return CASES
 
 
 @pytest.fixture
