@@ -11,7 +11,7 @@ EXTRAS := --extra standalone --extra train --extra web --extra archive --extra c
 IMAGE_LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock \
 	--extra run --extra web --extra archive --extra c2pa --extra traces pyproject.toml
 
-.PHONY: demo test browser images faults fuzz scale report coverage check format hooks lock clean help
+.PHONY: demo test browser images faults fuzz scale pool report coverage check format hooks lock clean help
 
 help:
 	@echo 'make demo    install into .venv, then colourize sample scans on this machine'
@@ -21,6 +21,7 @@ help:
 	@echo 'make faults  break a running system in every way, over 500 scans each (half an hour)'
 	@echo 'make fuzz    5 000 hostile files through a real worker'
 	@echo 'make scale   a million scans in the job database, and how long everything takes then'
+	@echo 'make pool    a thousand simulated workers on one PostgreSQL: what it bears'
 	@echo 'make report  the report of a job of 10 000 scans: its size, its time, and the picture of it in README'
 	@echo 'make coverage run every test, and print the share of the code that they run'
 	@echo 'make check   ruff and mypy alone'
@@ -52,6 +53,9 @@ fuzz: $(INSTALLED)
 
 scale: $(INSTALLED)
 	$(BIN)/python -m tests.bench.scale
+
+pool: $(INSTALLED)
+	$(BIN)/python -m tests.bench.pool
 
 report: $(INSTALLED)
 	$(BIN)/python -m tests.bench.report --picture docs/report.jpg

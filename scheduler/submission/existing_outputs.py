@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from unicodedata import normalize
 
 from sqlalchemy import Engine
 
@@ -123,8 +124,13 @@ class ExistingOutputs:
             return list(pool.map(self._with_etag, page))
 
     def _with_etag(self, scan: NewScan) -> NewScan:
-        stored = self._stat(scan.source_key) if scan.source_etag is None else None
-        return replace(scan, source_etag=stored.etag, source_bytes=stored.bytes) if stored else scan
+        if scan.source_etag is not None:
+            return scan
+        # The store's own spelling counts: macOS writes an umlaut as two characters, most lists have one.
+        for key in dict.fromkeys((scan.source_key, *(normalize(form, scan.source_key) for form in ("NFC", "NFD")))):
+            if stored := self._stat(key):
+                return replace(scan, source_key=key, source_etag=stored.etag, source_bytes=stored.bytes)
+        return scan
 
     def _stat(self, key: str) -> StoredObject | None:
         try:

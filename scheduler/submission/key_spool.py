@@ -23,6 +23,11 @@ class KeySpool:
         self._connection.executemany("INSERT OR REPLACE INTO stored VALUES (?, ?)", entries)
         self._connection.execute("COMMIT")
 
+    def add_new(self, key: str, number: int) -> int | None:
+        """Keep a number for a key; where it has one already, that stays and is returned."""
+        inserted = self._connection.execute("INSERT OR IGNORE INTO stored VALUES (?, ?)", (key, number))
+        return None if inserted.rowcount else self.sizes([key])[key]
+
     def sizes(self, keys: Sequence[str]) -> dict[str, int]:
         """The sizes of those of these keys that are there."""
         sizes: dict[str, int] = {}

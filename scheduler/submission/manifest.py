@@ -2,9 +2,12 @@
 
 | form | looks like |
 |---|---|
-| CSV without a header | a key a line: `box 1/0001.tif` |
+| CSV without a header | a key a line: `box 1/0001.tif`, or `./box 1/0001.tif` |
 | CSV with one | columns `key`, and if known `etag`, `bytes`, `output`, in any order; others are passed over |
+| the same with semicolons or tabs | as spreadsheets write it; it needs its header |
+| a list of checksums | as `sha256sum` or BSD's `sha256` writes it; the checksums are passed over |
 | JSON lines | `{"key": "box 1/0001.tif", "output": "0001.jpg"}`, with the same names |
+| a JSON array | of keys, or of such objects |
 | S3 Inventory | its `manifest.json`, in the bucket of its CSV files; keys beside the source are passed over |
 
 A key is relative to the job's source, or a whole `s3://bucket/prefix/key` or path inside it.
@@ -16,20 +19,22 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import chain
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
+from scheduler.submission.key_spool import KeySpool
 from scheduler.submission.manifest_file import opened
+from scheduler.submission.manifest_forms import COLUMNS, rows_of
 from scheduler.submission.s3_inventory import inventory_rows
 from worker.errors import UsageError
+from worker.scans import is_scan_key
 from worker.storage import FolderLocation, S3Options, parse_location
 from worker.storage.locations import is_utf8
 
 _MOST_BYTES = 1 << 63  # less than that is a size that the database can keep
-_COLUMNS = {"key", "etag", "bytes", "output"}
 _UNREADABLE = (
     *(csv.Error, ValueError, KeyError, TypeError, RecursionError),
     *(EOFError, zlib.error, gzip.BadGzipFile),
@@ -54,12 +59,13 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
     relative = _relative_to(source)
     number = 0
     try:
-        with opened(where, s3) as file:
+        with opened(where, s3) as file, closing(KeySpool()) as seen:
             for line, entry in _entries(file, where, source, s3):
                 number = line
                 key = relative(entry.key)
                 if key is None:
                     raise UsageError(f"{entry.key!r} does not lie in the source {source}")
+                _expect_once(seen, key, entry.output, line)
                 yield Entry(key, entry.etag, entry.bytes, entry.output)
     except (
         csv.Error,
@@ -76,6 +82,13 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
         raise UsageError(f"the manifest {where}, line {number}: {error.message}") from None
 
 
+def _expect_once(seen: KeySpool, key: str, output: str | None, line: int) -> None:
+    """`seen` holds the lines of the entries before, on disk: a list may have ten million."""
+    first = seen.add_new(f"{key}\0{output or ''}", line)
+    if first is not None:
+        raise UsageError(f"{key!r} is listed twice, first on line {first}; remove one of the two")
+
+
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
@@ -84,48 +97,14 @@ def _entries(file: BinaryIO, where: str, source: str, s3: S3Options) -> Iterator
     """Each entry with its line."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     if where.endswith("manifest.json"):
-        return ((number, _entry(found)) for number, found in inventory_rows(json.load(text), source, s3))
-    blank, first = _until_the_first_that_says_something(text)
-    lines = chain(blank, [first], text)
-    return _json_lines(lines) if first.lstrip().startswith(("{", "[{")) else _csv(lines)
-
-
-def _until_the_first_that_says_something(lines: Iterable[str]) -> tuple[list[str], str]:
-    blank: list[str] = []
-    for line in lines:
-        if line.strip():
-            return blank, line
-        blank.append(line)
-    return blank, ""
-
-
-def _json_lines(lines: Iterable[str]) -> Iterator[tuple[int, Entry]]:
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            yield number, _entry(json.loads(line))
-
-
-def _csv(lines: Iterable[str]) -> Iterator[tuple[int, Entry]]:
-    rows = ((number, row) for number, row in enumerate(csv.reader(lines, strict=True), 1) if row)
-    number, header = next(rows, (0, []))
-    names = [name.strip().lower() for name in header]
-    if "key" not in names:
-        # Without a header.
-        names, rows = ["key"], chain([(number, header)] if header else [], rows)  # type: ignore[assignment]
-    known = [name for name in names if name in _COLUMNS]
-    if len(known) != len(set(known)):
-        raise ValueError(f"a column comes twice among {', '.join(known)}")
-    for number, row in rows:
-        if any(row[len(names) :]):
-            # A key with a comma in it would be taken for another one.
-            raise ValueError(f"{len(row)} values, expected {len(names)}: quote what has a comma, or give a header")
-        yield number, _entry(dict(zip(names, row, strict=False)))
+        return ((number, _entry(row)) for number, row in inventory_rows(json.load(text), source, s3))
+    return ((number, _entry(row)) for number, row in rows_of(text))
 
 
 def _entry(found: object) -> Entry:
     if not isinstance(found, dict):
         raise TypeError(f'{str(found)[:60]!r}, expected an object with a "key"')
-    known = {name: value for name, value in found.items() if name in _COLUMNS and value not in (None, "")}
+    known = {name: value for name, value in found.items() if name in COLUMNS and value not in (None, "")}
     if "key" not in known:
         raise ValueError('no "key"')
     size, output = known.get("bytes"), known.get("output")
@@ -138,10 +117,15 @@ def _entry(found: object) -> Entry:
     )
 
 
-def _key(given: object) -> str:
-    if not isinstance(given, str) or "\0" in given or not is_utf8(given):
-        raise ValueError(f"{given!r} is no key; expected a text in UTF-8")
-    return given
+def _key(text: object) -> str:
+    if not isinstance(text, str) or "\0" in text or not is_utf8(text):
+        raise ValueError(f"{text!r} is no key; expected a text in UTF-8")
+    if "\\" in text and is_scan_key(text):
+        written = text.replace("\\", "/")
+        raise ValueError(f"{text!r} has backslashes; write {written!r}")
+    while text.startswith("./"):  # as `find .` writes it
+        text = text.removeprefix("./")
+    return text
 
 
 def _bytes(given: object) -> int:

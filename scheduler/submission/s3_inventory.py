@@ -36,7 +36,8 @@ def inventory_rows(about: Any, source: str, s3: S3Options) -> Iterator[tuple[int
 
 
 def _rows(about: Any, s3: S3Options) -> Iterator[list[str]]:
-    bucket = about["destinationBucket"].removeprefix("arn:aws:s3:::")
+    # A bucket's ARN names the partition: arn:aws-us-gov:s3:::bucket, arn:aws-cn:s3:::bucket ...
+    bucket = about["destinationBucket"].rpartition(":::")[2]
     for part in about["files"]:
         with opened(f"s3://{bucket}/{part['key']}", s3) as file:
             yield from csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))

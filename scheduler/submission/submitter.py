@@ -121,7 +121,7 @@ class Submitter:
         with self._lister(asked, source, destination, submitted) as lister:
             for _ in lister.pages():
                 pass
-        _expect_scans(source, submitted)
+        _expect_scans(asked, source, submitted)
         with read_scope(self._engine) as session:
             submitted.pace = recent_pace(session, format=asked.format)
         submitted.hours = hours(submitted, submitted.pace)
@@ -172,7 +172,7 @@ class Submitter:
                     setattr(submitted, name, count)
             for page in lister.pages(after):
                 self._insert(destination, listing, page, {"position": lister.position, "counts": submitted.counts()})
-        _expect_scans(source, submitted)
+        _expect_scans(asked, source, submitted)
         if submitted.scans:
             with session_scope(self._engine) as session:
                 allowed = asked.failures_allowed(submitted.scans)
@@ -225,12 +225,12 @@ def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None
     return min(by_scans, by_bytes), max(by_scans, by_bytes)
 
 
-def _expect_scans(source: Storage, submitted: Submitted) -> None:
+def _expect_scans(asked: Submission, source: Storage, submitted: Submitted) -> None:
     if submitted.scans or submitted.present or submitted.underway or submitted.accepted:
         return
     if submitted.unwanted:
         raise UsageError(f"--include and --exclude leave none of {submitted.unwanted} scans; correct the patterns")
-    raise _no_scan(source, submitted.others)
+    raise _no_scan(f"the manifest {asked.manifest}" if asked.manifest else source.uri, submitted.others)
 
 
 def expect_a_scan(source: Storage) -> None:
@@ -240,10 +240,10 @@ def expect_a_scan(source: Storage) -> None:
         if is_scan_key(found.key):
             return
         others += 1
-    raise _no_scan(source, others)
+    raise _no_scan(source.uri, others)
 
 
-def _no_scan(source: Storage, others: int) -> UsageError:
+def _no_scan(where: str, others: int) -> UsageError:
     found = f"{counted(others, 'file')} and no scan" if others else "nothing"
     endings = ", ".join(f".{each}" for each in scan_extensions())
-    return UsageError(f"{source.uri} holds {found}; expected files that end in {endings}; check the location")
+    return UsageError(f"{where} holds {found}; expected files that end in {endings}; check the location")

@@ -17,12 +17,12 @@ class Report:
     def __init__(self, s3: S3Server, bucket: str, options: S3Options) -> None:
         self.client, self.bucket, self.options = s3.client(), bucket, options
 
-    def read(self, *rows: tuple[str, str, str, int, str], source: str) -> list[Entry]:
+    def read(self, *rows: tuple[str, str, str, int, str], source: str, partition: str = "aws") -> list[Entry]:
         lines = [f'"{row[0]}","{quote_plus(row[1])}","{row[2]}","false","{row[3]}","{row[4]}"' for row in rows]
         about = {
             "fileFormat": "CSV",
             "fileSchema": "Bucket, Key, IsLatest, IsDeleteMarker, Size, ETag",
-            "destinationBucket": f"arn:aws:s3:::{self.bucket}",
+            "destinationBucket": f"arn:{partition}:s3:::{self.bucket}",
             "files": [{"key": f"inventory/data/{number}.csv"} for number in range(len(lines))],
         }
         for number, line in enumerate(lines):
@@ -44,6 +44,13 @@ def test_an_inventory_gives_keys_sizes_and_etags_of_the_latest_versions(report: 
     ]
 
     assert report.read(*rows, source="s3://archive/plates") == [Entry("a b+é.tif", "abc", 17)]
+
+
+@pytest.mark.parametrize("partition", ["aws-us-gov", "aws-cn"])
+def test_an_inventory_of_another_partition_is_read(report: Report, partition: str) -> None:
+    rows = [("archive", "plates/a.tif", "true", 17, "abc")]
+
+    assert report.read(*rows, source="s3://archive/plates", partition=partition) == [Entry("a.tif", "abc", 17)]
 
 
 def test_of_a_whole_bucket_s_inventory_what_lies_under_the_prefix_is_meant(report: Report) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, update
 
-from db.errors import Conflict
+from db.errors import Conflict, UsageError
 from db.models.jobs import Scan
 from db.models.reviews import Verdict
 from db.queries.chunks import claims, dispatch
@@ -122,3 +122,24 @@ def test_an_accepted_output_stays_unless_it_is_named(
 def test_an_output_prefix_is_a_folder_within_the_destination(prefix: str, submit: Callable[..., Submitted]) -> None:
     with pytest.raises(Exception, match="no folder within the destination"):
         submit("box1", output_prefix=prefix)
+
+
+def test_a_manifest_without_scans_is_to_blame_itself(submit: Callable[..., Submitted], tmp_path: Path) -> None:
+    manifest = tmp_path / "list.csv"
+    manifest.write_text("Datei;Bytes\nnotes.txt;4\n")
+
+    with pytest.raises(UsageError, match=r"the manifest .*list\.csv holds 2 files and no scan"):
+        submit("box1", manifest=str(manifest))
+
+
+def test_a_key_is_found_as_the_store_spells_it(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    written, stored = "K\u00f6ln.png", "Ko\u0308ln.png"
+    (tmp_path / "box1" / stored).write_bytes(b"grey")
+    (tmp_path / "list").write_text(f"{written}\n", "utf-8")
+
+    job_id = submit("box1", manifest=str(tmp_path / "list")).job_id or 0
+
+    with read_scope(engine) as session:
+        assert [scan.source_key for scan in records.of_job(session, job_id)] == [stored]

@@ -70,10 +70,10 @@ def test_an_empty_list_has_no_scan(tmp_path: Path, text: str) -> None:
         ('{"key": "a.tif"}\n{"key": ', 1, "JSONDecodeError"),
         ("s3://other/a.tif\n", 1, "does not lie in the source"),
         (b"\xff\xfe\x00", 0, "UnicodeDecodeError"),
-        (gzip.compress(b"a.tif\n" * 100, mtime=0)[:-9], 0, "EOFError"),
+        (gzip.compress(b"a.tif\nb.tif\n", mtime=0)[:-9], 0, "EOFError"),
         (gzip.compress(b"", mtime=0)[:10] + b"\x07" * 20, 0, "decompressing"),
         ('{"key": "a.tif"}\n["b.tif"]\n', 1, "expected an object"),
-        ('[{"key": "a.tif"}]', 0, "expected an object"),
+        ('[{"key": "a.tif"}, 17]', 1, "expected an object"),
         ('{"key": "\\ud800.tif"}\n', 0, "UTF-8"),
         ('{"key": "a.tif", "output": "\\u0000.tif"}\n', 0, "is no key"),
         ('{"key": "a.tif", "bytes": 1e999}\n', 0, "inf"),
@@ -118,3 +118,45 @@ def test_keys_in_a_folder_may_be_whole_paths(tmp_path: Path) -> None:
 )
 def test_patterns_choose(include: list[str], exclude: list[str], wanted: bool) -> None:
     assert matches("box 1/a.tif", include, exclude) is wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key;etag;bytes;output\nbox 1/a.tif;abc;17;a.tif.jpg\n",
+        "key\tetag\tbytes\toutput\r\nbox 1/a.tif\tabc\t17\ta.tif.jpg\r\n",
+        '[\n  {"key": "box 1/a.tif", "etag": "abc", "bytes": 17, "output": "a.tif.jpg"}\n]\n',
+        "key,etag,bytes,output\n./box 1/a.tif,abc,17,a.tif.jpg\n",
+    ],
+    ids=["semicolons", "tabs", "JSON array", "find"],
+)
+def test_what_spreadsheets_and_programs_write_is_read(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "list", text) == [FULL]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{'0' * 64}  ./box 1/a.tif\n{'1' * 64} *b.tif\n",
+        f"SHA256 (box 1/a.tif) = {'0' * 64}\nSHA256 (b.tif) = {'1' * 64}\n",
+        '["box 1/a.tif", "b.tif"]',
+    ],
+    ids=["sha256sum", "BSD", "JSON array"],
+)
+def test_lists_of_keys_alone_are_read(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "list", text) == [Entry("box 1/a.tif"), Entry("b.tif")]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("a.tif;17\nb.tif;18\n", r"line 0.*a semicolon after 'a\.tif'.*key;bytes"),
+        ("a.tif\t17\n", r"a tab after 'a\.tif'.*key\\tbytes"),
+        ("box\\a.tif\n", r"has backslashes; write 'box/a\.tif'"),
+        ("a.tif\nb.tif\n./a.tif\n", r"'a\.tif' is listed twice, first on line 1"),
+        (f"{'0' * 64}  a.tif\nb.tif\n", "no line of a list of checksums"),
+    ],
+)
+def test_what_would_fail_much_later_is_refused_with_its_line(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        read(tmp_path / "list", text)

@@ -1,0 +1,93 @@
+"""The forms that a manifest comes in, told by its first line that says something; see scheduler.submission.manifest."""
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from worker.scans import is_scan_key
+
+COLUMNS = {"key", "etag", "bytes", "output"}
+# GNU's `sha256sum` and its siblings, and BSD's.
+_CHECKSUM = re.compile(r"(?:[0-9a-fA-F]{32,128} [ *](?P<gnu>.+)|[A-Z0-9-]+ \((?P<bsd>.+)\) = [0-9a-fA-F]{32,128})")
+_DELIMITERS = {";": "a semicolon", "\t": "a tab"}  # beside the comma: Excel in most of Europe, and spreadsheets' text
+
+Rows = Iterator[tuple[int, object]]
+
+
+def rows_of(text: Iterable[str]) -> Rows:
+    """Each entry with its line; raises ValueError or csv.Error for what is no manifest."""
+    blank, first = _until_the_first_that_says_something(text)
+    lines = chain(blank, [first], text)
+    start = first.lstrip()
+    if start.startswith("["):
+        return _json_array(lines)
+    if start.startswith("{"):
+        return ((number, json.loads(line)) for number, line in enumerate(lines, 1) if line.strip())
+    if _CHECKSUM.fullmatch(first.rstrip("\r\n")):
+        return _checksum_list(lines)
+    return _csv(lines, _delimiter(first))
+
+
+def _until_the_first_that_says_something(lines: Iterable[str]) -> tuple[list[str], str]:
+    blank: list[str] = []
+    for line in lines:
+        if line.strip():
+            return blank, line
+        blank.append(line)
+    return blank, ""
+
+
+def _json_array(lines: Iterable[str]) -> Rows:
+    """Of keys, or of objects as in JSON lines; numbered by its entries."""
+    entries = json.loads("".join(lines))
+    return ((number, {"key": entry} if isinstance(entry, str) else entry) for number, entry in enumerate(entries, 1))
+
+
+def _checksum_list(lines: Iterable[str]) -> Rows:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        match = _CHECKSUM.fullmatch(line.rstrip("\r\n"))
+        if match is None:
+            raise ValueError(f"{line.strip()[:60]!r} is no line of a list of checksums, as the first one is")
+        yield number, {"key": match["gnu"] or match["bsd"]}
+
+
+def _delimiter(header: str) -> str:
+    """The one that gives a header with a column `key`; a comma where none does."""
+    return next((mark for mark in (",", *_DELIMITERS) if "key" in _names(header, mark)), ",")
+
+
+def _names(header: str, delimiter: str) -> list[str]:
+    return [name.strip().strip('"').lower() for name in header.split(delimiter)]
+
+
+def _csv(lines: Iterable[str], delimiter: str) -> Rows:
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
+    rows = ((number, row) for number, row in enumerate(reader, 1) if row)
+    number, header = next(rows, (0, []))
+    names = [name.strip().lower() for name in header]
+    has_header = "key" in names
+    if not has_header:
+        names, rows = ["key"], chain([(number, header)] if header else [], rows)  # type: ignore[assignment]
+    known = [name for name in names if name in COLUMNS]
+    if len(known) != len(set(known)):
+        raise ValueError(f"a column comes twice among {', '.join(known)}")
+    for number, row in rows:
+        if any(row[len(names) :]):
+            # A key with a comma in it would be taken for another one.
+            raise ValueError(f"{len(row)} values, expected {len(names)}: quote what has a comma, or give a header")
+        if not has_header:
+            _expect_a_key_alone(row[0])
+        yield number, dict(zip(names, row, strict=False))
+
+
+def _expect_a_key_alone(line: str) -> None:
+    """A line such as `a.tif;17` would become a key that no store has."""
+    for mark, name in _DELIMITERS.items():
+        first = line.partition(mark)[0]
+        if mark in line and is_scan_key(first) and not is_scan_key(line):
+            columns = f"key{mark}bytes".encode("unicode_escape").decode()
+            raise ValueError(f"{line[:80]!r} has {name} after {first!r}: give a header, such as {columns}")

@@ -1,0 +1,199 @@
+"""`make pool`: a thousand simulated workers on one PostgreSQL, and what it bears. docs/scale.md has the figures.
+
+The scheduler's rounds, the broker and the database are real, with fsync and synchronous_commit on; scans' pixels are
+left out. Prints one line for each figure.
+"""
+
+import argparse
+import multiprocessing
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import Engine, text
+
+from db.clock import database_now
+from db.migrations import upgrade
+from db.queries.jobs import lifecycle
+from db.session import make_engine, read_scope, session_scope
+from scheduler.daemon import lease_expiry
+from scheduler.daemon.dispatcher import Dispatcher
+from scheduler.standalone.services import ValkeyServer
+from tests.bench.scale import submit
+from tests.bench.simulated_workers import CHILDREN, Plan, simulate
+from tests.conftest import service_folder
+from tests.pgbouncer import PgBouncer
+from tests.services import PostgreSQLServer
+from worker.broker.app_factory import make_app
+from worker.broker.chunk_queue import ChunkQueue
+from worker.settings.settings import Settings
+
+SERVER = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "1GB",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+}
+QUEUE = "pool"
+_COUNTERS = """
+    SELECT pg_current_wal_lsn() - '0/0' AS wal_bytes,
+           (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()) AS transactions
+"""
+_NOW = """
+    SELECT count(*) AS connections, count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting
+    FROM pg_stat_activity WHERE backend_type = 'client backend'
+"""
+_DEAD_ROWS = (
+    "SELECT relname, n_dead_tup, n_live_tup FROM pg_stat_user_tables WHERE relname IN ('worker', 'chunk', 'job')"
+)
+
+
+def p95(seconds: list[float]) -> float:
+    """Milliseconds; NaN for none."""
+    return sorted(seconds)[int(len(seconds) * 0.95)] * 1000 if seconds else float("nan")
+
+
+def timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def ask(engine: Engine, query: str) -> Any:
+    with read_scope(engine) as session:
+        return session.execute(text(query)).one()
+
+
+class Measurement:
+    """The scheduler's rounds, a person's `status` and `pause`, and looks at the server, while workers work."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine = engine
+        self._dispatcher = Dispatcher(engine, ChunkQueue(make_app(settings)), settings)
+        self._seconds = settings.scheduler_round_seconds
+        self.rounds: list[float] = []
+        self.statuses: list[float] = []
+        self.connections: list[int] = []
+        self.waiting: list[int] = []
+
+    def round(self) -> None:
+        lease_expiry.expire(self._engine, chunk_attempts=3)
+        lease_expiry.complete_jobs(self._engine)
+        self._dispatcher.round()
+
+    def status(self) -> None:
+        with read_scope(self._engine) as session:
+            lifecycle.progress(session, 1)
+
+    def run(self, seconds: float) -> None:
+        """Rounds as often as the scheduler makes them; `status` and a look at the server each second."""
+        with ThreadPoolExecutor(2) as pool:
+            looking = pool.submit(self._every, seconds, self._look, 1.0)
+            asking = pool.submit(self._every, seconds, self._ask, 1.0)
+            self._every(seconds, lambda: self.rounds.append(timed(self.round)), self._seconds)
+            looking.result()
+            asking.result()
+
+    def _ask(self) -> None:
+        self.statuses.append(timed(self.status))
+
+    def _look(self) -> None:
+        now = ask(self._engine, _NOW)
+        self.connections.append(now.connections)
+        self.waiting.append(now.waiting)
+
+    def _every(self, seconds: float, work: Callable[[], object], pause: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            work()
+            time.sleep(pause)
+
+
+@contextmanager
+def workers_at_work(plans: list[Plan]) -> Iterator[tuple[Any, Any]]:
+    """(scans, chunks) that the simulated workers have ended, as shared values."""
+    context = multiprocessing.get_context("spawn")
+    stop, scans, chunks = context.Event(), context.Value("q", 0), context.Value("q", 0)
+    processes = [context.Process(target=simulate, args=(plan, stop, scans, chunks)) for plan in plans]
+    for process in processes:
+        process.start()
+    try:
+        yield scans, chunks
+    finally:
+        stop.set()
+        for process in processes:
+            process.join()
+
+
+def plans_of(asked: argparse.Namespace, database_url: str, broker_url: str) -> list[Plan]:
+    names = [f"simulated-{number:04}" for number in range(asked.workers)]
+    groups = [tuple(names[number :: asked.processes]) for number in range(asked.processes)]
+    return [Plan(database_url, broker_url, QUEUE, group, asked.threads, 5.0) for group in groups]
+
+
+def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker_url: str) -> None:
+    settings = Settings(broker_url=SecretStr(broker_url), queue=QUEUE, queue_chunks_per_child=2)
+    measurement = Measurement(engine, settings)
+    with workers_at_work(plans) as (scans, chunks):
+        while scans.value == 0:
+            measurement.round()
+            time.sleep(0.2)
+        before, counted, began = ask(engine, _COUNTERS), scans.value, time.monotonic()
+        measurement.run(asked.seconds)
+        seconds, done = time.monotonic() - began, scans.value - counted
+        after = ask(engine, _COUNTERS)
+        pause = timed(lambda: pause_first(engine))
+    print(f"scans recorded: {done / seconds:,.0f} a second ({done:,} in {seconds:.0f} s, {chunks.value:,} chunks)")
+    print(f"transactions a scan: {(after.transactions - before.transactions) / done:.3f}")
+    print(f"WAL a scan: {int(after.wal_bytes - before.wal_bytes) / done:,.0f} bytes")
+    print(f"connections at the server: {max(measurement.connections)}")
+    print(f"waiting for a lock, on average: {statistics.mean(measurement.waiting):.2f}")
+    print(f"a round: p95 {p95(measurement.rounds):,.0f} ms of {len(measurement.rounds)}")
+    print(
+        f"status: p95 {p95(measurement.statuses):,.0f} ms of {len(measurement.statuses)}; pause: {pause * 1000:,.0f} ms"
+    )
+    with read_scope(engine) as session:
+        for name, dead, live in session.execute(text(_DEAD_ROWS)):
+            print(f"dead rows of {name}: {dead:,} beside {live:,}")
+
+
+def pause_first(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        lifecycle.change_state(session, 1, "paused", now=database_now(session))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.pool", description=__doc__)
+    parser.add_argument("--workers", type=int, default=1000, help=f"simulated, of {CHILDREN} children each")
+    parser.add_argument("--scans", type=int, default=10_000_000)
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--processes", type=int, default=2, help="that simulate the workers")
+    parser.add_argument("--threads", type=int, default=8, help="of each")
+    parser.add_argument("--pgbouncer", action="store_true", help="the workers go through PgBouncer")
+    asked = parser.parse_args()
+    with ExitStack() as stack:
+        folders = [stack.enter_context(service_folder()) for _ in range(3)]
+        valkey = stack.enter_context(ValkeyServer(folders[0]))
+        server = stack.enter_context(PostgreSQLServer(folders[1], **SERVER))
+        server.create_database("pool")
+        engine = make_engine(server.url("pool"))
+        stack.callback(engine.dispose)
+        upgrade(engine)
+        seconds = timed(lambda: submit(engine, asked.scans))
+        print(f"submitted {asked.scans:,} scans in {seconds:,.0f} s", flush=True)
+        url = server.url("pool")
+        if asked.pgbouncer:
+            url = stack.enter_context(PgBouncer(folders[2], server, connections=20)).url("pool")
+        measure(asked, engine, plans_of(asked, url, valkey.url), valkey.url)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

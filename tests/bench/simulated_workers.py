@@ -1,0 +1,124 @@
+"""A process of simulated workers: everything that children do to the broker and the job database, without pixels.
+
+The code is the workers' own: claim, read the pending scans, record in parts, release, heartbeats. Children of many
+workers share a few threads, as a scan's time at the device is left out: what is measured is what one database bears.
+"""
+
+import base64
+import json
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from redis import Redis
+
+from db.clock import database_now
+from db.errors import DatabaseUnavailable, LeaseLost
+from db.models.jobs import Scan, ScanState
+from db.models.pool import Worker
+from db.queries.chunks import claims
+from db.queries.chunks.claims import Message
+from db.queries.pool import workers
+from db.queries.scans import leases
+from db.queries.scans.records import Measured, ScanRecord
+from db.session import make_engine, read_scope, session_scope
+
+LEASE_SECONDS = 120.0
+CHILDREN = 8
+RECORDS_OF_A_CHUNK = 2  # a chunk of 64 takes some 10 s of a child's time, and a record goes out every 5 s
+STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one process simulates; times in seconds."""
+
+    database_url: str
+    broker_url: str
+    queue: str
+    names: tuple[str, ...]  # of its workers
+    threads: int
+    heartbeat_seconds: float
+
+
+def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any) -> None:
+    """Until the event `stop`; counts in the shared values `scans` and `chunks`."""
+    engine = make_engine(plan.database_url)
+    with session_scope(engine) as session:
+        for name in plan.names:
+            now = database_now(session)
+            workers.register(session, Worker(name=name, children=CHILDREN, started_at=now, heartbeat_at=now))
+
+    def children(number: int) -> None:
+        """A thread that is one child after the other."""
+        turn = number
+        with Redis.from_url(plan.broker_url) as redis:
+            while not stop.is_set():
+                message = _next_message(redis, plan.queue)
+                if message is None:
+                    continue
+                turn += plan.threads
+                holder = f"{plan.names[turn % len(plan.names)]}/{turn % CHILDREN}"
+                try:
+                    count = _run_chunk(engine, message, holder)
+                except (DatabaseUnavailable, LeaseLost):
+                    continue
+                with scans.get_lock():
+                    scans.value += count
+                    chunks.value += 1
+
+    def hearts() -> None:
+        while not stop.is_set():
+            began = time.monotonic()
+            for name in plan.names:
+                statistics = {"scans_per_second": 1.0, **dict.fromkeys(STAGES, 1.0)}
+                with session_scope(engine) as session:
+                    workers.beat(session, name, now=database_now(session), statistics=statistics)
+            stop.wait(max(0.0, plan.heartbeat_seconds - (time.monotonic() - began)))
+
+    threads = [threading.Thread(target=children, args=(number,)) for number in range(plan.threads)]
+    threads.append(threading.Thread(target=hearts))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    engine.dispose()
+
+
+def _next_message(redis: "Redis", queue: str) -> Message | None:
+    """As kombu wraps it: the task's arguments in base64 in JSON."""
+    entry: Any = redis.brpop([queue], timeout=1)
+    if entry is None:
+        return None
+    body = json.loads(base64.b64decode(json.loads(entry[1])["body"]))
+    return Message(*body[0])
+
+
+def _run_chunk(engine: Any, message: Message, holder: str) -> int:
+    """How many scans were recorded; 0 for a message whose chunk is not to be had."""
+    with session_scope(engine) as session:
+        now = database_now(session)
+        claim = claims.claim(session, message, worker=holder, lease_seconds=LEASE_SECONDS, now=now)
+    if claim is None:
+        return 0
+    with read_scope(engine) as session:
+        pending = claims.pending_scans(session, message.chunk_id)
+    part = -(-len(pending) // RECORDS_OF_A_CHUNK)
+    for start in range(0, len(pending), part):
+        with session_scope(engine) as session:
+            now = database_now(session)
+            records = [_record(scan, holder, now) for scan in pending[start : start + part]]
+            leases.record(session, message, records, lease_seconds=LEASE_SECONDS, now=now)
+    with session_scope(engine) as session:
+        claims.release(session, message, not_before=None)
+    return len(pending)
+
+
+def _record(scan: Scan, holder: str, now: Any) -> ScanRecord:
+    measured = Measured(source_bytes=40_000_000, output_bytes=90_000_000, width=6000, height=4000, bit_depth=16)
+    measured.source_sha256 = measured.output_sha256 = "0" * 64
+    measured.checkpoint, measured.colourfulness, measured.certainty = "simulated", 20.0 + scan.id % 40, 0.6
+    for stage in STAGES:
+        setattr(measured, stage, 12.5)
+    return ScanRecord(scan.id, ScanState.DONE, 1, measured, holder.partition("/")[0], now)
