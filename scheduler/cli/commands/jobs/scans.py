@@ -35,15 +35,20 @@ def scans(
         typer.Option(help="What happened to one scan, in all jobs: its key or path, or those of its output."),
     ] = None,
     csv: Csv = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a Parquet file, for DuckDB or pandas.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the scans of a job and the result of each; or one scan over all jobs."""
     if state is not None and state not in ScanState.ALL:
         raise UsageError(f"--state {state} is no state of a scan; expected one of {', '.join(ScanState.ALL)}")
-    if key is not None and (state is not None or csv is not None):
-        raise UsageError("--key shows one scan whole; expected no --state and no --csv with it")
+    if key is not None and (state or csv or parquet):
+        raise UsageError("--key shows one scan whole; expected no --state, --csv or --parquet with it")
     if key is not None:
         _show_history(configured_database(), key, job, json=json)
+    elif job is not None and parquet is not None:
+        _write_parquet(configured_database(), job, state, parquet)
     elif job is not None:
         _show_scans(configured_database(), job, state, csv, json=json)
     else:
@@ -62,6 +67,15 @@ def _show_history(engine: Engine, key: str, job: int | None, *, json: bool) -> N
         print_json([{**scan_row(scan), "job_name": of_job.name, "job_state": of_job.state} for scan, of_job in rows])
     else:
         Console().print(history_table(rows), soft_wrap=True)
+
+
+def _write_parquet(engine: Engine, job: int, state: str | None, path: Path) -> None:
+    from scheduler.report.parquet_file import write_parquet  # pyarrow comes with an extra
+
+    with read_scope(engine) as session:
+        row = lifecycle.get(session, job)
+    count = write_parquet(records.stream(engine, job, state=state), path, row)
+    print(f"wrote {counted(count, 'scan')} to {path}")
 
 
 def _show_scans(engine: Engine, job: int, state: str | None, csv: Path | None, *, json: bool) -> None:
