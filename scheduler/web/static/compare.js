@@ -2,7 +2,7 @@
 import { openZoom } from "./zoom.js";
 
 const box = document.querySelector(".viewer-box");
-if (box) {
+if (box?.querySelector(".modes")) {
   const modes = box.querySelector(".modes");
   const parts = { slider: box.querySelector(".frame"), both: box.querySelector(".both"), zoom: box.querySelector(".zoom") };
   const slider = box.querySelector(".frame input");

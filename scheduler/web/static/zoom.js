@@ -151,7 +151,19 @@ export function openZoom(part) {
     event.preventDefault();
     if (layers.length) zoomAt(2 ** (-event.deltaY / 400), event.offsetX, event.offsetY);
   }, { passive: false });
+  // All scan, all colour, half and half.
+  const turn = () => {
+    share = share === 0 || share === 1 ? (share ? 0.5 : 1) : 0;
+    redraw();
+  };
+  canvas.addEventListener("dblclick", turn);
   canvas.addEventListener("keydown", (event) => {
+    if (event.key === "s") {
+      event.preventDefault();
+      event.stopPropagation();
+      turn();
+      return;
+    }
     const moves = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] };
     const factors = { "+": 1.5, "=": 1.5, "-": 1 / 1.5, 0: 1e-6, 1: 1 / view.scale };
     if (!layers.length || !(event.key in moves || event.key in factors)) return;

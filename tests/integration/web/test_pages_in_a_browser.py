@@ -1,0 +1,154 @@
+"""The pages in a real browser: no barrier by axe's rules, light and dark, desktop and phone; by keyboard alone."""
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import Engine
+
+from db.migrations import upgrade
+from db.models.jobs import Scan
+from db.session import make_engine, read_scope
+from tests import browser as browsers
+from tests.integration.web.conftest import make_collection, make_web, write_picture
+from tests.programs import CHROMIUM
+
+PAGES = ("/jobs", "/jobs/1", "/jobs/1/failures", "/jobs/1/details", "/jobs/1/scans/1", "/jobs/1/scans/6",
+         "/jobs/1/review/1", "/jobs/1/sample", "/jobs/new", "/schedules", "/schedules/new", "/pool", "/sign-in",
+         "/jobs/99")  # fmt: skip
+SIZES = {"desktop": browsers.DESKTOP, "phone": browsers.PHONE}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = CHROMIUM.path()
+    if path is None:
+        pytest.skip(CHROMIUM.absence)
+    with browsers.running(path) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def pages_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    engine = make_engine(f"sqlite:///{tmp_path_factory.mktemp('pages') / 'photochrom.db'}")
+    upgrade(engine)
+    return engine
+
+
+@pytest.fixture(scope="module")
+def address(pages_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A served application over the collection of conftest, whose second scan is large."""
+    folder: Path = tmp_path_factory.mktemp("served")
+    web = make_web(pages_engine, folder, folder / "scans", folder / "colour")
+    make_collection(pages_engine, web.source, web.destination)
+    for place, bands in ((web.source, 1), (web.destination, 3)):
+        write_picture(place / "box/1.jpg", 1, bands=bands, width=1500, height=1000)
+    config = uvicorn.Config(web.app, port=0, log_config=None)  # type: ignore[arg-type]
+    server = uvicorn.Server(config)
+    started = threading.Event()
+    server_startup = server.startup
+
+    async def startup(sockets: object = None) -> None:
+        await server_startup(None)
+        started.set()
+
+    server.startup = startup  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert started.wait(30)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(30)
+
+
+def opened(chromium: Browser, size: str = "desktop", scheme: str = "light") -> Page:
+    width, height = SIZES[size]
+    context = chromium.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    )
+    return context.new_page()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_no_page_keeps_anybody_out_or_is_wider_than_the_screen(
+    chromium: Browser, address: str, size: str, scheme: str
+) -> None:
+    page = opened(chromium, size, scheme)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    for path in PAGES:
+        page.goto(address + path)
+        found = Axe().run(page)
+        assert found.violations_count == 0, f"{path}: {found.generate_report()}"
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], path
+    page.context.close()
+    assert problems == []
+
+
+def test_a_reviewer_needs_no_mouse(chromium: Browser, address: str, pages_engine: Engine) -> None:
+    page = opened(chromium)
+    page.goto(f"{address}/jobs/1/review")
+    page.keyboard.press("n")
+    page.keyboard.type("a green sky")
+    page.keyboard.press("Escape")
+    for key in ("r", "a"):
+        with page.expect_navigation():
+            page.keyboard.press(key)
+    with page.expect_navigation():
+        page.keyboard.press("z")
+
+    with read_scope(pages_engine) as session:
+        assert [session.get_one(Scan, number).verdict for number in (1, 2)] == ["rejected", None]
+    assert page.url.partition("?")[0].endswith("/jobs/1/review/2")
+    page.keyboard.press("d")
+    assert page.locator("#redo").get_attribute("open") is not None
+    page.context.close()
+
+
+def test_a_slider_and_the_pixels_are_reached_by_keys(chromium: Browser, address: str) -> None:
+    page = opened(chromium)
+    page.goto(f"{address}/jobs/1/scans/2")
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert slider.get_attribute("aria-valuetext") == "49 percent scan, 51 percent colour"
+    page.get_by_role("button", name="Pixels").press("Enter")
+    expect(page.locator(".zoom .said")).to_have_text(re.compile(r"\d+ %"), timeout=30_000)
+    page.locator("canvas").press("1")
+
+    expect(page.locator(".zoom .said")).to_have_text("100 %")
+    page.context.close()
+
+
+def test_many_pictures_are_chosen_and_decided_at_once(chromium: Browser, address: str, pages_engine: Engine) -> None:
+    page = opened(chromium)
+    page.goto(f"{address}/jobs/1")
+    assert not page.locator(".many").is_visible()
+    for number in (2, 3):
+        page.locator(".pick input").nth(number).check()
+    assert page.locator(".many output").inner_text() == "2 pictures chosen"
+    with page.expect_navigation():
+        page.get_by_role("button", name="Accept").click()
+
+    with read_scope(pages_engine) as session:
+        assert [session.get_one(Scan, number).verdict for number in (3, 4)] == ["accepted", "accepted"]
+    page.context.close()
+
+
+def test_the_pages_ask_no_other_address_for_anything(chromium: Browser, address: str) -> None:
+    page = opened(chromium)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    for path in PAGES:
+        page.goto(address + path)
+    page.context.close()
+
+    assert asked
+    assert [url for url in asked if not url.startswith((address, "data:"))] == []
