@@ -1,5 +1,6 @@
 """The optional parts of an installation: which extra brings a Python package that is missing here."""
 
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from worker.errors import UsageError
@@ -30,6 +31,14 @@ _EXTRA_OF = {
 def is_installed(package: str) -> bool:
     """Whether a package can be imported here; it is not imported."""
     return find_spec(package) is not None
+
+
+def installed_version(name: str) -> str:
+    """The version of a distribution, or of its build for CPUs alone: the image has tensorflow-cpu for tensorflow."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return version(f"{name}-cpu")
 
 
 def missing_extra(error: ModuleNotFoundError) -> UsageError | None:

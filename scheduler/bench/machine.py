@@ -2,9 +2,9 @@
 
 import os
 import platform
-from importlib.metadata import version
 from pathlib import Path
 
+from worker.extras import installed_version
 from worker.system.machine import available_cores, available_memory_bytes
 
 _PACKAGES = ("photochrom", "tensorflow", "celery", "pyvips", "numpy", "opencv-python-headless")
@@ -18,7 +18,7 @@ def described() -> dict[str, object]:
         "memory_gib": round(available_memory_bytes() / (1 << 30), 1),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: installed_version(name) for name in _PACKAGES},
         "load_before": round(os.getloadavg()[0], 2),  # processes that want a core, without ours
     }
 

@@ -10,12 +10,12 @@ import logging
 import os
 import platform
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast, get_args
 
 import keras
 
+from worker.extras import installed_version
 from worker.model.backends.precision import Precision
 
 logger = logging.getLogger(__name__)
@@ -69,4 +69,4 @@ def _processor() -> str:
 
 
 def _version(backend: str) -> str:
-    return version(backend)
+    return installed_version(backend)
