@@ -102,6 +102,7 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its destination became a whole BagIt bag
+    report_tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # since the job's end
     report_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when a scheduler next tries to write it
     report_key: Mapped[str | None] = mapped_column(Text)  # where the latest lies in the destination
     submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name; NULL for jobs of before it was kept

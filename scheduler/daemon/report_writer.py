@@ -2,14 +2,16 @@
 
 import logging
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.errors import PhotochromError
+from db.errors import PhotochromError, ServiceUnavailable
 from db.queries.reports import due
 from db.session import session_scope
+from worker.errors import ScanError
 from worker.extras import is_installed
 from worker.settings.settings import Settings
 
@@ -48,5 +50,11 @@ class Reporter:
             logger.info("the report of job %d is in its destination: %s", job_id, key)
         except PhotochromError as error:
             logger.warning("the report of job %d is tried again: %s", job_id, error)
+            if isinstance(error, ServiceUnavailable) or (isinstance(error, ScanError) and not error.permanent):
+                self._put_off(job_id)
         except Exception:
             logger.exception("the report of job %d met an unexpected error; it is tried again", job_id)
+
+    def _put_off(self, job_id: int) -> None:
+        with suppress(ServiceUnavailable), session_scope(self._engine) as session:
+            due.put_off(session, job_id)

@@ -19,6 +19,7 @@ from scheduler.report.data import Fact, Pair, Picture, ReportData
 from scheduler.report.facts import job_settings
 from scheduler.report.groups import choose
 from scheduler.report.outliers import unlike_their_folder
+from scheduler.report.thumbnail_process import ThumbnailProcess
 from scheduler.report.thumbnails import Fetches, picture
 
 PAIRS_AT_ONCE = 4
@@ -102,11 +103,13 @@ def _pairs(
         path = Path(scratch) / str(scan.id)
         if time.monotonic() > until:
             return _pair(scan, group, OUT_OF_TIME, OUT_OF_TIME, links)
-        before = picture(source, scan.source_key, path, etag=scan.source_etag)
-        return _pair(scan, group, before, picture(destination, scan.output_key, path), links)
+        before = picture(source, scan.source_key, path, process.thumbnail, etag=scan.source_etag)
+        after = picture(destination, scan.output_key, path, process.thumbnail)
+        return _pair(scan, group, before, after, links)
 
     with (
         tempfile.TemporaryDirectory(prefix="photochrom-report-") as scratch,
+        ThumbnailProcess() as process,
         ThreadPoolExecutor(PAIRS_AT_ONCE) as threads,
     ):
         return tuple(threads.map(pair, chosen))

@@ -15,6 +15,7 @@ from db.queries.scans import records
 from scheduler.report.data import Picture
 from scheduler.report.page import TEMPLATES, duration, number
 from scheduler.report.plain_text import visible
+from scheduler.report.thumbnail_process import ThumbnailProcess
 from scheduler.report.thumbnails import Fetches, picture
 from worker.storage import S3Options, open_storage, parse_location
 
@@ -56,22 +57,22 @@ def _rows(session: Session, job: Job, tried: Sequence[Progress], s3: S3Options) 
         for progress in tried
     ]
     keys = list(columns[0][1]) if columns else []
-    with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder:
+    with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder, ThumbnailProcess() as process:
         path = Path(folder, "scan")
         return [
             SampleRow(
                 key,
-                picture(source, key, path, etag=columns[0][1][key].source_etag),
-                [_colour(storage, scans[key], path) for storage, scans in columns],
+                picture(source, key, path, process.thumbnail, etag=columns[0][1][key].source_etag),
+                [_colour(storage, scans[key], path, process) for storage, scans in columns],
             )
             for key in keys
         ]
 
 
-def _colour(storage: Fetches, scan: Scan, path: Path) -> Cell:
+def _colour(storage: Fetches, scan: Scan, path: Path, process: ThumbnailProcess) -> Cell:
     if scan.state != ScanState.DONE:
         return scan.error_message or scan.state
-    return picture(storage, scan.output_key, path)
+    return picture(storage, scan.output_key, path, process.thumbnail)
 
 
 def _command(job_id: int, progress: Progress) -> str:

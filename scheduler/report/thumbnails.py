@@ -1,6 +1,7 @@
 """Small pictures of scans and outputs, as data URIs, so that the report is one file."""
 
 import base64
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -28,19 +29,19 @@ class Fetches(Protocol):
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> object: ...
 
 
-def picture(storage: Fetches, key: str, path: Path, *, etag: str | None = None) -> Picture | str:
+def picture(
+    storage: Fetches, key: str, path: Path, make: Callable[[Path], Picture], *, etag: str | None = None
+) -> Picture | str:
     """The thumbnail of the image under `key`, or a sentence that says why there is none. `path` is for scratch.
 
-    With an etag, a file that was replaced since is not shown.
+    make: ThumbnailProcess.thumbnail. With an etag, a file that was replaced since is not shown.
     """
     try:
         storage.fetch(key, path, etag=etag, max_bytes=FETCH_BYTES)
-        return thumbnail(path)
+        return make(path)
     except PhotochromError as error:
         said = without_key(without_credentials(str(error)), key)
         return f"It {said}" if said.startswith(("is ", "has ", "ends ")) else said
-    except pyvips.Error:
-        return "The file is there, but can't be opened as an image."
     finally:
         path.unlink(missing_ok=True)
 

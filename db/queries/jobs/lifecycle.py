@@ -185,7 +185,7 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     changed = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state.in_(ALLOWED[state]))
-        .values(state=state, finished_at=finished_at, report_due_at=_report_due(finished_at))
+        .values(state=state, finished_at=finished_at, report_due_at=_report_due(finished_at), report_tries=0)
         .returning(Job.id)
     ).all()
     if not changed:
@@ -223,7 +223,7 @@ def complete_finished(session: Session, *, now: datetime) -> list[int]:
         session.scalars(
             update(Job)
             .where(Job.id.in_(going), ~unfinished)
-            .values(state=JobState.COMPLETED, finished_at=now, report_due_at=now)
+            .values(state=JobState.COMPLETED, finished_at=now, report_due_at=now, report_tries=0)
             .returning(Job.id)
             .execution_options(synchronize_session=False)
         )
@@ -246,7 +246,7 @@ def abort_failing(session: Session, *, now: datetime) -> list[int]:
     aborted = session.scalars(
         update(Job)
         .where(Job.id.in_(job_ids), failed > Job.max_failures)
-        .values(state=JobState.ABORTED, finished_at=now, report_due_at=_report_due(now))
+        .values(state=JobState.ABORTED, finished_at=now, report_due_at=_report_due(now), report_tries=0)
         .returning(Job.id)
         .execution_options(synchronize_session=False)
     ).all()

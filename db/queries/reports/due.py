@@ -7,20 +7,33 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, JobState
 
+TRIES = 3  # that end in an error, or with the scheduler's death
 GIVE_UP_AFTER = timedelta(days=1)  # since the job's end
 
 
 def claim(session: Session, *, now: datetime, until: datetime) -> int | None:
-    """An ended job whose report is due: nobody else claims it before `until`, when it is due again."""
+    """An ended job whose report is due, TRIES times at most; nobody else claims it before `until`, when it is again."""
     due = (
         select(Job.id)
-        .where(Job.report_due_at <= now, Job.state.in_(JobState.ENDED), Job.finished_at > now - GIVE_UP_AFTER)
+        .where(
+            Job.report_due_at <= now,
+            Job.report_tries < TRIES,
+            Job.state.in_(JobState.ENDED),
+            Job.finished_at > now - GIVE_UP_AFTER,
+        )
         .order_by(Job.report_due_at)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    claimed = update(Job).where(Job.id == due.scalar_subquery()).values(report_due_at=until).returning(Job.id)
+    values = {"report_due_at": until, "report_tries": Job.report_tries + 1}
+    claimed = update(Job).where(Job.id == due.scalar_subquery()).values(values).returning(Job.id)
     return session.scalar(claimed.execution_options(synchronize_session=False))
+
+
+def put_off(session: Session, job_id: int) -> None:
+    """A service was away, so that this try says nothing of the report: it does not count."""
+    query = update(Job).where(Job.id == job_id, Job.report_tries > 0).values(report_tries=Job.report_tries - 1)
+    session.execute(query.execution_options(synchronize_session=False))
 
 
 def written(session: Session, job_id: int, key: str, *, claimed_until: datetime) -> None:

@@ -1,0 +1,11 @@
+"""How often a job's report was begun: one that ends its writer is not tried for ever."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    op.add_column("job", sa.Column("report_tries", sa.Integer(), nullable=False, server_default="0"))

@@ -1,0 +1,55 @@
+"""A process that makes one thumbnail after the other, under limits of memory and time: files may be hostile or huge.
+
+`python -m scheduler.report.thumbnail_child` reads a path in JSON on each line of its input and answers with a line: the
+picture, or a sentence that says why there is none. A file that breaks a limit ends the process and nothing else.
+"""
+
+import json
+import resource
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pyvips
+
+from scheduler.report.thumbnails import thumbnail
+from worker.errors import PhotochromError
+from worker.scans import configure_libraries
+
+MEMORY_BYTES = 384 << 20  # beyond what the process has when it is ready
+CPU_SECONDS = 15  # of each picture
+
+
+def main() -> None:
+    configure_libraries()
+    _limit_memory()
+    for line in sys.stdin:
+        _limit_time()
+        print(json.dumps(_answer(Path(json.loads(line)))), flush=True)
+
+
+def _limit_memory() -> None:
+    """Of addresses, as the kernel counts them."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time() -> None:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    seconds = int(used.ru_utime + used.ru_stime) + CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, resource.RLIM_INFINITY))
+
+
+def _answer(path: Path) -> dict[str, object]:
+    try:
+        return asdict(thumbnail(path))
+    except PhotochromError as error:
+        return {"error": error.message}
+    except (pyvips.Error, MemoryError):
+        return {"error": ""}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Thumbnails from a process of their own, so that no file can take the scheduler's memory or life."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from scheduler.report.data import Picture
+from worker.errors import PhotochromError
+
+WAIT_SECONDS = 40.0
+UNREADABLE = "The file is there, but can't be opened as an image."
+TOO_MUCH = "The file is there, but a picture of it takes more memory or time than a report may."
+
+
+class NoPicture(PhotochromError):
+    """There is no thumbnail; the message says why."""
+
+
+class ThumbnailProcess:
+    """One at a time, for any number of threads; started at the first picture, and again after one that ended it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._end()
+
+    def thumbnail(self, path: Path) -> Picture:
+        """As scheduler.report.thumbnails.thumbnail; raises NoPicture."""
+        with self._lock:
+            answer = self._ask(path)
+        if answer is None:
+            raise NoPicture(TOO_MUCH)
+        if "error" in answer:
+            raise NoPicture(str(answer["error"]) or UNREADABLE)
+        return Picture(**answer)
+
+    def _ask(self, path: Path) -> dict[str, Any] | None:
+        """None when the process ended over it."""
+        process = self._process = self._process or _start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Timer(WAIT_SECONDS, process.kill)
+        late.start()
+        try:
+            process.stdin.write(json.dumps(str(path)) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            late.cancel()
+        if not line:
+            self._end()
+            return None
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.communicate()
+
+
+def _start() -> subprocess.Popen[str]:
+    # Nothing of the database or the stores: what decodes a stranger's file needs neither.
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME")}
+    paths = os.pathsep.join(filter(None, sys.path))
+    command = [sys.executable, "-P", "-m", "scheduler.report.thumbnail_child"]
+    return subprocess.Popen(
+        command,
+        env={**kept, "PYTHONPATH": paths},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )

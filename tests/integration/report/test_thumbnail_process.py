@@ -1,0 +1,48 @@
+"""Files that are hostile or huge cost a report one picture, not the scheduler its memory."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import pyvips
+from sqlalchemy import Engine
+
+from db.models.jobs import JobState
+from db.queries.jobs import lifecycle
+from db.queries.reports import due
+from db.session import session_scope
+from scheduler.report.thumbnail_process import NoPicture, ThumbnailProcess
+from tests.rows import NOON, make_job
+
+
+def test_a_picture_beyond_the_limits_is_named_and_the_next_one_is_made(tmp_path: Path) -> None:
+    huge, small, broken = (tmp_path / name for name in ("huge.jpg", "small.jpg", "broken.jpg"))
+    # A progressive JPEG is held whole before its first line comes out: 432 MB here.
+    pyvips.Image.black(12_000, 12_000, bands=3).jpegsave(str(huge), interlace=True)
+    pyvips.Image.black(60, 40).jpegsave(str(small))
+    broken.write_bytes(small.read_bytes()[:40])
+
+    with ThumbnailProcess() as process:
+        with pytest.raises(NoPicture):
+            process.thumbnail(huge)
+        with pytest.raises(NoPicture, match="can't be opened"):
+            process.thumbnail(broken)
+        picture = process.thumbnail(small)
+
+    assert (picture.width, picture.height) == (60, 40)
+
+
+def test_a_report_that_ends_its_writer_is_tried_three_times(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=1)
+    with session_scope(engine) as session:
+        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+
+    claimed = []
+    for hour in range(1, 9):
+        now = NOON + timedelta(hours=hour)
+        with session_scope(engine) as session:
+            claimed.append(due.claim(session, now=now, until=now + timedelta(minutes=5)))
+            if hour == 1:
+                due.put_off(session, job_id)  # the store was away: it does not count
+
+    assert claimed == [job_id] * 4 + [None] * 4
