@@ -35,8 +35,8 @@ def open_both(asked: Submission, s3: S3Options) -> tuple[Storage, Storage]:
     source, destination = parse_location(asked.source), parse_location(asked.destination)
     if overlap(source, destination):
         raise UsageError(
-            f"the destination {asked.destination} is, holds or lies inside the source {asked.source}; "
-            "expected a place apart, so that no output can touch a source; name another destination"
+            f"the source {asked.source} and the destination {asked.destination} overlap; "
+            "choose a destination outside the source, so that no output can replace a scan"
         )
     opened = open_storage(source, s3=s3), open_storage(destination, s3=s3)
     opened[0].check()

@@ -98,7 +98,7 @@ def test_a_folder_without_a_scan(run: Run, database: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("destination", [".", "colour", "colour/deep/er", ".."])
 def test_a_destination_that_touches_its_source(run: Run, scans: Path, destination: str) -> None:
-    expect_refusal(run("submit", scans, scans / destination), 2, "source", "expected a place apart")
+    expect_refusal(run("submit", scans, scans / destination), 2, "overlap", "choose a destination outside the source")
 
 
 def test_an_unknown_format(run: Run, scans: Path, tmp_path: Path) -> None:

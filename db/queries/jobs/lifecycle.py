@@ -190,7 +190,8 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
     ).all()
     if not changed:
         found = get(session, job_id).state
-        raise Conflict(f"job {job_id} is {found}; only a job that is {' or '.join(ALLOWED[state])} can be {state}")
+        states, participle = " or ".join(ALLOWED[state]), "resumed" if state == JobState.RUNNING else state
+        raise Conflict(f"job {job_id} is {found}; only a {states} job can be {participle}")
     _take_back_queued(session, job_id)
 
 
