@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 
 from db.clock import database_now
 from db.migrations import upgrade
-from db.models.jobs import Chunk, ChunkState
+from db.models.jobs import Chunk, ChunkState, Scan
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress
 from db.session import make_engine, read_scope, session_scope
@@ -216,4 +216,5 @@ class World(Processes):
         progress = self.progress()
         with read_scope(self.engine) as session:
             found = Counter(session.scalars(select(Chunk.state)))
-        return f"{progress.done} done, {progress.failed} failed of {progress.total}; chunks {dict(found)}"
+            error = session.scalar(select(Scan.error_message).where(Scan.error_message.is_not(None)).limit(1))
+        return f"{progress.done} done, {progress.failed} failed of {progress.total}; chunks {dict(found)}; {error}"

@@ -4,10 +4,12 @@
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import DirectoryPath, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
@@ -17,6 +19,7 @@ from worker.settings.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, Model
 from worker.settings.validation import refuse_unknown, sentence
 from worker.storage import S3Options
 from worker.system.machine import available_memory_bytes, whole_cores
+from worker.system.mounts import network_share
 from worker.system.temp_folders import usual_folder
 
 # Up to a week, which is longer than anything here waits, and finite.
@@ -279,7 +282,13 @@ class Settings(BaseSettings):
                 "PHOTOCHROM_DATABASE_URL is not set; expected postgresql://user:password@host/database "
                 "or sqlite:////path/to/photochrom.db"
             )
-        return self.database_url.get_secret_value()
+        url = self.database_url.get_secret_value()
+        if url.startswith("sqlite:///") and (share := network_share(Path(url.removeprefix("sqlite:///")))):
+            raise UsageError(
+                f"PHOTOCHROM_DATABASE_URL names a file on a network share ({share}), where SQLite's locks do not hold; "
+                "expected a disk of this machine, or postgresql://user:password@host/database"
+            )
+        return url
 
     def threads_for(self, batch_size: int | None = None, devices: int = 1) -> int:
         """Scans that a child has in hand: while one batch is on a device, the children must be filling the next.
@@ -343,6 +352,32 @@ class Settings(BaseSettings):
                 f"and {self.record_seconds}"
             )
         return self
+
+
+def secret_variables() -> list[str]:
+    """The environment variables of settings that are secrets."""
+    fields = Settings.model_fields.items()
+    return [f"{PREFIX}{name}".upper() for name, field in fields if SecretStr in (field.annotation, *_parts(field))]
+
+
+def _parts(field: FieldInfo) -> tuple[Any, ...]:
+    return get_args(field.annotation)
+
+
+def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    """For a process that reaches neither the job database, nor the broker, nor a store."""
+    names = set(secret_variables())
+    return {name: value for name, value in environment.items() if name not in names and not name.startswith("AWS_")}
+
+
+def forget_secrets() -> None:
+    """Take the settings that are secrets out of this process' environment, once they have been read.
+
+    What reads files from outside, or is started from here, finds them there no more. AWS' variables stay: boto3 reads
+    them again when credentials expire.
+    """
+    for name in secret_variables():
+        os.environ.pop(name, None)
 
 
 def load_settings() -> Settings:

@@ -24,7 +24,7 @@ from worker.observability.logs import json_of
 from worker.observability.scan_events import ScanEventListener
 from worker.observability.worker_metrics import WorkerMetrics
 from worker.pipeline.signing import load_credentials
-from worker.settings.settings import Settings
+from worker.settings.settings import Settings, without_secrets
 from worker.supervision.celery_process import CeleryProcess
 from worker.supervision.devices import devices_of, wanted_gpus
 from worker.supervision.heartbeat import Heartbeat
@@ -105,7 +105,10 @@ class Supervisor:
             self._runtime.model_socket(number),
             settings.model_options,
             log_format=settings.log_format,
-            environment=None if device is None else {**os.environ, "CUDA_VISIBLE_DEVICES": device},
+            environment={
+                **without_secrets(os.environ),
+                **({} if device is None else {"CUDA_VISIBLE_DEVICES": device}),
+            },
             write=lambda line: os.write(2, json_of(line) if settings.log_format == "json" else line),
             hangs_after_seconds=settings.model_batch_seconds,
             ready_seconds=MODEL_READY_SECONDS,

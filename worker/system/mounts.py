@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_NETWORK_KINDS = ("nfs", "cifs", "smb", "9p", "ceph", "fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "lustre", "afs")
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
@@ -37,6 +38,17 @@ def paths_within(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
     for mount in mounts:
         if mount.point != folder and mount.point.is_relative_to(folder):
             yield from _paths_to(mount.point, mounts)
+
+
+def network_share(path: Path, mounts: Sequence[Mount] | None = None) -> str | None:
+    """The kind of network file system that `path` is on, such as nfs4; None for a disk of this machine."""
+    absolute = Path(os.path.realpath(path))
+    over = [mount for mount in (read_mounts() if mounts is None else mounts) if absolute.is_relative_to(mount.point)]
+    if not over:
+        return None
+    deepest = max(len(mount.point.parts) for mount in over)
+    top = [mount for mount in over if len(mount.point.parts) == deepest][-1]
+    return top.kind if top.kind.startswith(_NETWORK_KINDS) else None
 
 
 def is_same(one: Path, other: Path) -> bool:

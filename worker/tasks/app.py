@@ -9,6 +9,7 @@ from worker.broker.app_factory import make_app
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings
 from worker.system.parent_watch import end_with_parent
+from worker.system.process_limits import limit_memory_and_files
 
 ORPHAN_SECONDS = 2  # without its supervisor a worker has no model: what it holds is better begun anew elsewhere
 
@@ -34,6 +35,14 @@ def _end_celery_with_its_parent(**_: object) -> None:
 def _end_child_with_celery(**_: object) -> None:
     # Celery's children outlive a parent that was killed with SIGKILL, and would go on with its chunk.
     end_with_parent(grace_seconds=ORPHAN_SECONDS)
+
+
+@worker_process_init.connect
+def _limit_child(**_: object) -> None:
+    settings = load_settings()
+    # A scan's output has three channels of up to 16 bits, and a pyramid's smaller copies.
+    largest_file = max(settings.max_scan_bytes, 8 * settings.max_scan_pixels) + (1 << 30)
+    limit_memory_and_files(in_flight_bytes=settings.in_flight_bytes, file_bytes=largest_file)
 
 
 app = make_app(load_settings())

@@ -12,8 +12,9 @@ from db.session import session_scope
 from worker.broker.app_factory import COLORIZE_CHUNK
 from worker.errors import LeaseLost, UsageError
 from worker.observability.logs import log_context
-from worker.settings.settings import load_settings
+from worker.settings.settings import forget_secrets, load_settings
 from worker.system.boot_clock import boot_seconds
+from worker.system.process_limits import limit_processor_seconds
 from worker.tasks.app import app
 from worker.tasks.child import Child
 from worker.tasks.chunk_run import ChunkRun
@@ -25,7 +26,10 @@ logger = logging.getLogger(__name__)
 class ColorizeChunk(Task):  # type: ignore[misc]
     @cached_property
     def child(self) -> Child:
-        return Child(load_settings())
+        settings = load_settings()
+        # What decodes files from outside finds no secrets in its environment.
+        forget_secrets()
+        return Child(settings)
 
 
 @app.task(base=ColorizeChunk, bind=True, name=COLORIZE_CHUNK)
@@ -37,6 +41,8 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
     message = Message(chunk_id, attempt)
     # Meanwhile the message goes to another worker, and this one finds its chunk taken.
     task.child.wait_for_access()
+    # As long as Celery lets a chunk take; a decoder that runs in circles takes one core.
+    limit_processor_seconds(task.child.settings.hard_time_limit_seconds * task.child.settings.threads_for())
     asked_at = boot_seconds()
     claim = _claim(task.child, message)
     if claim is None:

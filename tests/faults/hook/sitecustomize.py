@@ -16,10 +16,10 @@ def _make_children_mortal() -> None:
 
     opening = Pipeline._open
 
-    def open_or_die(self: Any, scan: Any, *others: Any) -> Any:
-        if "kills-child" in scan.key:
+    def open_or_die(self: Any, page: Any, *others: Any) -> Any:
+        if "kills-child" in page.file.key:
             os.kill(os.getpid(), signal.SIGKILL)
-        return opening(self, scan, *others)
+        return opening(self, page, *others)
 
     setattr(Pipeline, "_open", open_or_die)  # noqa: B010
 

@@ -64,3 +64,17 @@ def test_parts_that_are_all_there_after_the_lease_do_not_become_an_object(
     store_too_late(storage, scan, Lease(0))
 
     assert etag(storage) == before
+
+
+def test_parts_that_a_killed_upload_left_are_aborted_by_the_next_of_the_same_output(
+    storage: S3Storage, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 100_000)
+    client, bucket = storage._client, storage.location.bucket
+    for key in ("box/a", "box/ab"):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+
+    storage.store(scan, "a", content_type="image/tiff")
+
+    left = client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    assert [entry["Key"] for entry in left] == ["box/ab"]

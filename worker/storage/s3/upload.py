@@ -100,6 +100,7 @@ def _put_parts(
     """boto3's own transfer manager sends no MD5 with its parts and starts threads beside the caller's."""
     extra: dict[str, Any] = options.writing()
     always: dict[str, Any] = options.reading()
+    _abort_earlier(client, bucket, name, always)
     upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type, **extra)["UploadId"]
     try:
         parts = [
@@ -116,6 +117,18 @@ def _put_parts(
             client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
         raise
     return done["ETag"]
+
+
+def _abort_earlier(client: "S3Client", bucket: str, name: str, always: dict[str, Any]) -> None:
+    """Abort uploads of the same output that a killed worker left behind: their parts would be paid for, for ever.
+
+    An output is one scan's, and its lease is this worker's. Whoever may not list uploads needs a lifecycle rule.
+    """
+    with suppress(BotoCoreError, ClientError):
+        listing = client.list_multipart_uploads(Bucket=bucket, Prefix=name, **always)
+        for earlier in listing.get("Uploads", []):
+            if earlier["Key"] == name:
+                client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=earlier["UploadId"], **always)
 
 
 def _parts(file: BinaryIO, size: int) -> Iterator[bytes]:

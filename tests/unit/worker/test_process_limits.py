@@ -1,0 +1,72 @@
+"""What a child may take at most, and what it must not find in its environment."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from worker.errors import UsageError
+from worker.settings import settings as settings_module
+from worker.settings.settings import Settings, secret_variables, without_secrets
+from worker.system.mounts import Mount, network_share
+
+
+def run(code: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_a_decoder_that_asks_for_all_memory_gets_none() -> None:
+    code = (
+        "from worker.system.process_limits import limit_memory_and_files\n"
+        "limit_memory_and_files(in_flight_bytes=1 << 20, file_bytes=1 << 20)\n"
+        "try: bytearray(64 << 30)\n"
+        "except MemoryError: print('refused')"
+    )
+
+    assert run(code).stdout == "refused\n"
+
+
+def test_a_file_that_grows_without_end_is_cut(tmp_path: Path) -> None:
+    code = (
+        "from worker.system.process_limits import limit_memory_and_files\n"
+        "limit_memory_and_files(in_flight_bytes=1 << 20, file_bytes=1 << 20)\n"
+        f"file = open({str(tmp_path / 'output')!r}, 'wb', buffering=0)\n"
+        "try:\n    while True: file.write(bytes(1 << 18))\n"
+        "except OSError as error: print(error.strerror)"
+    )
+
+    assert run(code).stdout == "File too large\n"
+    assert (tmp_path / "output").stat().st_size == 1 << 20
+
+
+def test_a_decoder_that_runs_in_circles_is_ended() -> None:
+    code = (
+        "from worker.system.process_limits import limit_processor_seconds\n"
+        "limit_processor_seconds(3600); limit_processor_seconds(0.2)\n"
+        "while True: pass"
+    )
+
+    assert run(code).returncode < 0
+
+
+def test_the_model_server_is_started_without_secrets() -> None:
+    environment = {
+        "PHOTOCHROM_DATABASE_URL": "x",
+        "PHOTOCHROM_BROKER_URL": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "PATH": "y",
+    }
+
+    assert {"PHOTOCHROM_DATABASE_URL", "PHOTOCHROM_BROKER_URL"} <= set(secret_variables())
+    assert without_secrets(environment) == {"PATH": "y"}
+
+
+def test_sqlite_on_a_network_share_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    mounts = [Mount("8:1", Path("/"), Path("/"), "ext4"), Mount("0:50", Path("/"), tmp_path, "nfs4")]
+    assert network_share(Path("/var/photochrom.db"), mounts) is None
+    monkeypatch.setattr(settings_module, "network_share", lambda path: network_share(path, mounts))
+
+    with pytest.raises(UsageError, match="on a network share"):
+        Settings(database_url=SecretStr(f"sqlite:///{tmp_path}/photochrom.db")).database  # noqa: B018 - it raises
