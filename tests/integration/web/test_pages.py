@@ -1,5 +1,7 @@
 """The pages show what the database says, and their forms change it."""
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import Engine
 
@@ -182,3 +184,21 @@ def test_pages_of_scans_lead_on_and_back(engine: Engine, web: Web) -> None:
 
     assert sizes == [60, 60, 30]
     assert browser.get(back).text.count('class="shot"') == 60
+
+
+def test_a_database_that_is_away_is_said_so_and_comes_back(web: Web, engine: Engine) -> None:
+    if engine.dialect.name != "sqlite":
+        pytest.skip("on SQLite it is away as soon as its file is another")
+    browser, path = web.browser(), Path(str(engine.url.database))
+    engine.dispose()
+    aside = path.rename(path.with_name("aside.db"))
+    path.write_text("no database")
+
+    page, answer = browser.get("/jobs"), browser.get("/api/v1/jobs")
+    engine.dispose()
+    aside.replace(path)
+
+    assert (page.status_code, answer.status_code) in ((503, 503), (422, 422))
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "Traceback" not in page.text
+    assert browser.get("/jobs").status_code == 200
