@@ -7,8 +7,7 @@ from sqlalchemy import Engine
 
 from db.queries.scans import records
 from db.session import read_scope
-from scheduler.report import write_csv
-from scheduler.report.csv_file import SCAN_COLUMNS
+from scheduler.export.csv_file import SCAN_COLUMNS, write_csv
 from scheduler.rows import scan_row
 
 _ROWS = 1_000

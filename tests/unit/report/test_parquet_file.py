@@ -5,7 +5,7 @@ from pathlib import Path
 import duckdb
 
 from db.models.jobs import Job, Scan, ScanState
-from scheduler.report.parquet_file import write_parquet
+from scheduler.export.parquet_file import write_parquet
 from tests.rows import NOON
 
 SHA256 = "0123456789abcdef" * 4

@@ -10,7 +10,7 @@ import pytest
 import pyvips
 from PIL import Image
 
-from scheduler.report import write_csv
+from scheduler.export.csv_file import write_csv
 from scheduler.report.thumbnails import thumbnail
 from scheduler.standalone.contact_sheet import contact_sheet
 

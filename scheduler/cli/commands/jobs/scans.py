@@ -16,7 +16,7 @@ from db.session import read_scope
 from scheduler.cli.common import configured_database, print_json, print_json_rows
 from scheduler.cli.display.job_tables import history_table, scans_table
 from scheduler.cli.options import Csv, Json, choices, job_number
-from scheduler.report import write_csv
+from scheduler.export.csv_file import write_csv
 from scheduler.rows import scan_row
 from scheduler.text import counted
 from worker.errors import UsageError
@@ -70,7 +70,7 @@ def _show_history(engine: Engine, key: str, job: int | None, *, json: bool) -> N
 
 
 def _write_parquet(engine: Engine, job: int, state: str | None, path: Path) -> None:
-    from scheduler.report.parquet_file import write_parquet  # pyarrow comes with an extra
+    from scheduler.export.parquet_file import write_parquet  # pyarrow comes with an extra
 
     with read_scope(engine) as session:
         row = lifecycle.get(session, job)
