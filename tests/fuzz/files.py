@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from tests.fuzz.odd_files import odd
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
 from tests.unit.scans.test_scan_carrying import _scan
 from tests.unit.scans.variants import all_variants
@@ -117,12 +118,18 @@ def sound_files() -> list[Bytes]:
 
 
 def hostile_files(count: int, seed: int) -> Iterator[Hostile]:
-    """The same files for the same seed; a sixth claims sizes, a tenth lies about its format by its name."""
+    """The same files for the same seed.
+
+    A quarter is odd as people's files are, a sixth of the rest claims sizes, a tenth lies about its format by its name.
+    """
     sound, dice = sound_files(), np.random.default_rng(seed)
     datas = [data for _, data in sound]
     for number in range(count):
         extension, data = sound[number % len(sound)]
-        if dice.random() < 1 / 6:
+        if dice.random() < 1 / 4:
+            way = "odd"
+            data = odd(extension, data, dice)
+        elif dice.random() < 1 / 6:
             way = "another size"
             width, height = (int(each) for each in dice.choice(_SIZES, 2))
             data = of_another_size(extension, data, width, height)

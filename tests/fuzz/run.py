@@ -18,6 +18,7 @@ from db.session import read_scope
 from scheduler.standalone.system import System
 from scheduler.submission.submitter import Submission, Submitter
 from tests.fuzz.files import bombs, hostile_files
+from tests.fuzz.independent_reader import silent_damage
 from worker.error_codes import ERROR_CODES
 from worker.settings.settings import load_settings
 
@@ -127,20 +128,24 @@ def _judge(system: System, folder: Path, outcome: Outcome) -> None:
         outcome.slowest_seconds = max(outcome.slowest_seconds, sum(ms or 0 for ms in stages) / 1000)
         if scan.state == ScanState.DONE:
             kept.add(output)
-        outcome.faults += [f"{options['format']}/{scan.source_key} {fault}" for fault in _faults(scan, output)]
+        source = folder / "in" / options["format"] / scan.source_key
+        outcome.faults += [f"{options['format']}/{scan.source_key} {fault}" for fault in _faults(scan, source, output)]
     strangers = {path for path in (folder / "out").rglob("*") if path.is_file()} - kept
     outcome.faults += [f"{path.name} lies there without a scan that is done" for path in sorted(strangers)]
     if outcome.slowest_seconds > SCAN_SECONDS:
         outcome.faults.append(f"a scan took {outcome.slowest_seconds:.0f} s")
 
 
-def _faults(scan: Scan, output: Path) -> list[str]:
+def _faults(scan: Scan, source: Path, output: Path) -> list[str]:
     if scan.state == ScanState.DONE:
         if hashlib.sha256(output.read_bytes()).hexdigest() != scan.output_sha256:
             return ["has another output than its row says"]
         with Image.open(output) as image:
             image.load()
-            return [] if image.size == (scan.width, scan.height) else [f"came out as {image.size}"]
+            if image.size != (scan.width, scan.height):
+                return [f"came out as {image.size}"]
+        damage = silent_damage(source, output)
+        return [damage] if damage else []
     said = scan.error_message or ""
     faults = ["has no code that is known"] if scan.error_code not in ERROR_CODES else []
     faults += [f"ended as {scan.error_code}: {said}"] if scan.error_code in _OURS or scan.state == "pending" else []

@@ -1,0 +1,103 @@
+"""Oddities and damages that people's files really have, put into sound files: pointers, counts, holes, orientations."""
+
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from worker.scans.formats.jp2 import boxes
+
+Change = Callable[[bytes, np.random.Generator], bytes]
+
+_END_OF_JPEG = b"\xff\xd9"
+_NUMBERS = (0, 1, 2, 4, 9, 255, 65_535, 9_000_000, 0x7FFFFFFF, 0xFFFFFFFF)
+_XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="%d"/>'
+    b"</rdf:RDF></x:xmpmeta>"
+)
+
+
+def odd(extension: str, data: bytes, dice: np.random.Generator) -> bytes:
+    """The file with one of the oddities that its format can have."""
+    changes = _CHANGES.get(extension, [_tail])
+    return changes[int(dice.integers(0, len(changes)))](data, dice)
+
+
+def _entries(data: bytes) -> tuple[str, list[int], int]:
+    """Byte order of a classic TIFF, where the first directory's entries are, and its pointer to the next one."""
+    order = "<" if data[:2] == b"II" else ">"
+    if len(data) < 16 or struct.unpack_from(order + "H", data, 2)[0] != 42:
+        return order, [], 0
+    (at,) = struct.unpack_from(order + "I", data, 4)
+    (count,) = struct.unpack_from(order + "H", data, at)
+    return order, [at + 2 + 12 * number for number in range(count)], at + 2 + 12 * count
+
+
+def _tiff_value(data: bytes, dice: np.random.Generator) -> bytes:
+    """A tag's value, or where it points to."""
+    return _tiff_number(data, dice, 8)
+
+
+def _tiff_count(data: bytes, dice: np.random.Generator) -> bytes:
+    return _tiff_number(data, dice, 4)
+
+
+def _tiff_number(data: bytes, dice: np.random.Generator, place: int) -> bytes:
+    order, entries, _ = _entries(data)
+    if not entries:
+        return data
+    at = entries[int(dice.integers(0, len(entries)))] + place
+    return data[:at] + struct.pack(order + "I", int(dice.choice(_NUMBERS))) + data[at + 4 :]
+
+
+def _tiff_next(data: bytes, dice: np.random.Generator) -> bytes:
+    order, entries, link = _entries(data)
+    if not entries:
+        return data
+    pointer = int(dice.choice([*_NUMBERS, len(data) // 2, len(data) - 3]))
+    return data[:link] + struct.pack(order + "I", pointer) + data[link + 4 :]
+
+
+def _hole(data: bytes, dice: np.random.Generator) -> bytes:
+    """Bytes that are missing, zeros or FF, and an end marker further on."""
+    start = int(dice.integers(len(data) // 3, max(len(data) // 3 + 1, len(data) - 8)))
+    length = int(dice.integers(64, 3000))
+    fill = (b"", bytes(length), b"\xff" * length)[int(dice.integers(0, 3))]
+    return data[:start] + fill + data[start + length :] + _END_OF_JPEG
+
+
+def _second_picture(data: bytes, dice: np.random.Generator) -> bytes:
+    return data[: int(dice.integers(len(data) // 3, len(data)))] + data
+
+
+def _tail(data: bytes, dice: np.random.Generator) -> bytes:
+    return data + bytes(int(dice.integers(1, 6000)))
+
+
+def _jpeg_orientation(data: bytes, dice: np.random.Generator) -> bytes:
+    content = b"http://ns.adobe.com/xap/1.0/\0" + _XMP % int(dice.integers(0, 10))
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + data[2:]
+
+
+def _jp2_orientation(data: bytes, dice: np.random.Generator) -> bytes:
+    at = data.find(b"jp2c") - 4
+    return data if at < 0 else data[:at] + boxes.box(b"uuid", boxes.XMP + _XMP % int(dice.integers(0, 10))) + data[at:]
+
+
+def _empty_tile(data: bytes, dice: np.random.Generator) -> bytes:
+    """A tile-part that has its header alone."""
+    first = data.find(b"\xff\x90\0\x0a")
+    start = data.find(b"\xff\x93", first) + 2
+    if first < 0 or start < 2:
+        return data
+    length = int.from_bytes(data[first + 6 : first + 10], "big")
+    return data[: first + 6] + struct.pack(">I", start - first) + data[first + 10 : start] + data[first + length :]
+
+
+_TIFF: list[Change] = [_tiff_value, _tiff_value, _tiff_count, _tiff_next, _tail]
+_CHANGES: dict[str, list[Change]] = {
+    "tif": _TIFF,
+    "jpg": [_hole, _hole, _second_picture, _tail, _jpeg_orientation],
+    "jp2": [_empty_tile, _jp2_orientation, _tail],
+}
