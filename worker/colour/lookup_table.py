@@ -42,8 +42,8 @@ class ColourTable:
 
     def _work_out(self, pairs: NDArray[np.intp]) -> None:
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
-            some = pairs[start : start + _PAIRS_AT_ONCE]
-            self._colours[some] = _colours_of(some)
+            chunk = pairs[start : start + _PAIRS_AT_ONCE]
+            self._colours[chunk] = _colours_of(chunk)
 
 
 @cache
@@ -72,8 +72,8 @@ def _rounded(rgb: NDArray[np.floating[Any]], luminance: NDArray[np.floating[Any]
     """
     red, green, blue = np.rint(linear_to_srgb(rgb) * 255).astype(np.int16)
     linear = srgb_to_linear(np.arange(LEVELS) / (LEVELS - 1))
-    rest = LUMINANCE[0] * linear[red] + LUMINANCE[2] * linear[blue] - luminance
+    remainder = LUMINANCE[0] * linear[red] + LUMINANCE[2] * linear[blue] - luminance
     greens = np.stack([green, np.maximum(green - 1, 0), np.minimum(green + 1, LEVELS - 1)])
-    errors = np.abs(rest + LUMINANCE[1] * linear[greens])
+    errors = np.abs(remainder + LUMINANCE[1] * linear[greens])
     nearest = np.where(errors[0] > MOST_LEVELS_OFF * np.gradient(linear), errors.argmin(axis=0), 0)
     return np.stack([red, np.take_along_axis(greens, nearest[None], axis=0)[0], blue]).astype(np.uint8)

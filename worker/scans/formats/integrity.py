@@ -70,28 +70,28 @@ def _jpeg_structure(file: BinaryIO, size: int) -> Structure:
 
 
 def _png_structure(file: BinaryIO, size: int) -> Structure:
-    at, frames = 8, 1
+    place, frames = 8, 1
     for _ in range(_MAX_CHUNKS):
-        length, name = struct.unpack(">I4s", _read(file, size, at, 8))
+        length, name = struct.unpack(">I4s", _read(file, size, place, 8))
         if name == b"acTL":
-            (frames,) = struct.unpack(">I", _read(file, size, at + 8, 4))
-        at += 12 + length  # with its length, name and checksum
-        if at > size:
-            raise EndsEarly(at)
+            (frames,) = struct.unpack(">I", _read(file, size, place + 8, 4))
+        place += 12 + length  # with its length, name and checksum
+        if place > size:
+            raise EndsEarly(place)
         if name == b"IEND":
             break
-    return Structure(size, at, frames=frames)
+    return Structure(size, place, frames=frames)
 
 
 def _webp_structure(file: BinaryIO, size: int) -> Structure:
     end = 8 + int(struct.unpack("<I", _read(file, size, 4, 4))[0])
     if end > size:
         return Structure(size, end)
-    at, frames = 12, 0
-    while at + 8 <= end and frames < _MAX_CHUNKS:
-        name, length = struct.unpack("<4sI", _read(file, size, at, 8))
+    place, frames = 12, 0
+    while place + 8 <= end and frames < _MAX_CHUNKS:
+        name, length = struct.unpack("<4sI", _read(file, size, place, 8))
         frames += name == b"ANMF"
-        at += 8 + length + length % 2
+        place += 8 + length + length % 2
     return Structure(size, end, frames=max(1, frames))
 
 
@@ -109,8 +109,8 @@ def _tiff_structure(file: BinaryIO, size: int) -> Structure:
     )
 
 
-def _read(file: BinaryIO, size: int, at: int, length: int) -> bytes:
-    if at + length > size:
-        raise EndsEarly(at + length)
-    file.seek(at, os.SEEK_SET)
+def _read(file: BinaryIO, size: int, place: int, length: int) -> bytes:
+    if place + length > size:
+        raise EndsEarly(place + length)
+    file.seek(place, os.SEEK_SET)
     return file.read(length)

@@ -22,13 +22,13 @@ def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
             head = file.read(8)
             if len(head) < 8:
                 return
-            kind, length = struct.unpack("<4sI", head)
-            if kind in _FLAGS and length <= _MOST_BYTES:
-                yield kind, file.read(length)
+            chunk_type, length = struct.unpack("<4sI", head)
+            if chunk_type in _FLAGS and length <= _MOST_BYTES:
+                yield chunk_type, file.read(length)
                 file.seek(length % 2, os.SEEK_CUR)
             else:
-                if kind not in _OF_PIXELS:
-                    yield kind, b""
+                if chunk_type not in _OF_PIXELS:
+                    yield chunk_type, b""
                 file.seek(length + length % 2, os.SEEK_CUR)
 
 
@@ -39,9 +39,9 @@ def add_chunks(path: Path, chunks: list[tuple[bytes, bytes]]) -> None:
         assert head[12:16] == _EXTENDED, head[12:16]
         file.seek(0, os.SEEK_END)
         flags = head[20]
-        for kind, content in chunks:
-            file.write(struct.pack("<4sI", kind, len(content)) + content + b"\0" * (len(content) % 2))
-            flags |= _FLAGS[kind]
+        for chunk_type, content in chunks:
+            file.write(struct.pack("<4sI", chunk_type, len(content)) + content + b"\0" * (len(content) % 2))
+            flags |= _FLAGS[chunk_type]
         size = file.tell() - 8
         file.seek(4)
         file.write(struct.pack("<I", size))

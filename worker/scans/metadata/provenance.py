@@ -65,11 +65,11 @@ def with_provenance(packet: bytes | None, provenance: Provenance) -> tuple[bytes
 
 def _merge(document: minidom.Document, provenance: Provenance) -> None:
     rdf = xmp.rdf_of(document)
-    about, earlier_type = "", ""
+    subject, earlier_type = "", ""
     for old in xmp.descriptions(document):
-        about = old.getAttributeNS(_RDF, "about") or about
+        subject = old.getAttributeNS(_RDF, "about") or subject
         earlier_type = _take_old(old) or earlier_type
-    description = _new(document, "rdf:Description", {"rdf:about": about, **_properties(provenance, earlier_type)})
+    description = _new(document, "rdf:Description", {"rdf:about": subject, **_properties(provenance, earlier_type)})
     for prefix, uri in _PREFIXES.items():
         description.setAttributeNS(_XMLNS, f"xmlns:{prefix}", uri)
     rdf.appendChild(description)
@@ -129,21 +129,21 @@ _REPLACED = {
 
 def _take_old(description: minidom.Element) -> str:
     """Take out what is to be said anew, and what is no longer true; returns the source's own digital source type."""
-    kind = ""
+    source_type = ""
     attributes = description.attributes
     for place in reversed(range(attributes.length)):
         node = attributes.item(place)
         assert isinstance(node, minidom.Attr)
         if _is_replaced(node.namespaceURI, node.localName):
-            kind = node.value if node.localName == "DigitalSourceType" else kind
+            source_type = node.value if node.localName == "DigitalSourceType" else source_type
             description.removeAttributeNode(node)
     for child in list(description.childNodes):
         if isinstance(child, minidom.Element) and _is_replaced(child.namespaceURI, child.localName):
             if child.localName == "DigitalSourceType":
-                said = "".join(part.data for part in child.childNodes if isinstance(part, minidom.Text))
-                kind = child.getAttributeNS(_RDF, "resource") or said.strip()
+                text = "".join(part.data for part in child.childNodes if isinstance(part, minidom.Text))
+                source_type = child.getAttributeNS(_RDF, "resource") or text.strip()
             description.removeChild(child)
-    return kind
+    return source_type
 
 
 def _is_replaced(namespace: str | None, name: str | None) -> bool:

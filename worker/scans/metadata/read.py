@@ -157,16 +157,16 @@ def _read_jp2(path: Path, metadata: Metadata) -> None:
     metadata.iptc = boxes.uuids.get(jp2_boxes.IPTC) or metadata.iptc
     if jp2_boxes.EXIF in boxes.uuids:
         _take_exif(boxes.uuids[jp2_boxes.EXIF].removeprefix(segments.EXIF), metadata)
-    for kind in boxes.others:
-        _lose(metadata, f"JPEG 2000 box {kind}")
+    for box_type in boxes.unread:
+        _lose(metadata, f"JPEG 2000 box {box_type}")
 
 
 def _read_webp(path: Path, metadata: Metadata) -> None:
-    for kind, content in webp.read_chunks(path):
-        if kind == webp.XMP and content:
+    for chunk_type, content in webp.read_chunks(path):
+        if chunk_type == webp.XMP and content:
             metadata.xmp = content
-        elif kind != webp.EXIF:
-            _lose(metadata, f"WebP chunk {kind.decode('ascii', 'replace').strip()}")
+        elif chunk_type != webp.EXIF:
+            _lose(metadata, f"WebP chunk {chunk_type.decode('ascii', 'replace').strip()}")
         else:
             _take_exif(content.removeprefix(segments.EXIF), metadata)
 
@@ -174,7 +174,7 @@ def _read_webp(path: Path, metadata: Metadata) -> None:
 def _read_tiff(path: Path, metadata: Metadata, page: TiffPage) -> None:
     try:
         with path.open("rb") as file:
-            exif = read_exif(file, page.at)
+            exif = read_exif(file, page.offset)
     except FormatError:
         _lose(metadata, "TIFF tags (damaged)")
         return
@@ -186,8 +186,8 @@ def _read_tiff(path: Path, metadata: Metadata, page: TiffPage) -> None:
     metadata.xmp = _bytes_of(main, Tag.XMP)
     _take_resources(_bytes_of(main, Tag.PHOTOSHOP_RESOURCES) or b"", metadata)
     metadata.iptc = _iptc_of(main) or metadata.iptc
-    if others := len(page.extra_samples) - (alpha_among(page.extra_samples) is not None):
-        _lose(metadata, f"{others} of its channels (neither colour nor alpha, such as infrared)")
+    if other_channels := len(page.extra_samples) - (alpha_among(page.extra_samples) is not None):
+        _lose(metadata, f"{other_channels} of its channels (neither colour nor alpha, such as infrared)")
     if _MORE_PIXELS & set(main):
         _lose(metadata, "TIFF layers or further images")
     exif.main = _descriptive(main)
@@ -216,7 +216,7 @@ def _take_exif(block: bytes, metadata: Metadata) -> None:
 def _resolution(main: Tags) -> tuple[float, float] | None:
     """Pixels per millimetre across and down, where the tags say so."""
     unit = _UNIT_MILLIMETRES.get(main[Tag.RESOLUTION_UNIT].number() if Tag.RESOLUTION_UNIT in main else _INCH)
-    parts = [main[tag].numbers()[:2] for tag in _RESOLUTION if tag in main and main[tag].kind == FRACTION]
+    parts = [main[tag].numbers()[:2] for tag in _RESOLUTION if tag in main and main[tag].field_type == FRACTION]
     if unit is None or len(parts) < len(_RESOLUTION) or not all(len(part) == 2 and all(part) for part in parts):
         return None
     across, down = (above / below / unit for above, below in parts)
@@ -237,7 +237,7 @@ def _take_resources(block: bytes, metadata: Metadata) -> None:
     resources, is_whole = photoshop.read_resources(block)
     metadata.lost += [] if is_whole else ["Photoshop resources (damaged, from some place on)"]
     for resource in resources:
-        if resource.kind == photoshop.IPTC:
+        if resource.resource_id == photoshop.IPTC:
             metadata.iptc = resource.data
         else:
             metadata.resources.append(resource)
@@ -262,7 +262,7 @@ def _iptc_of(main: Tags) -> bytes | None:
     first, it has then been turned with the byte order, and its first mark tells."""
     data = _bytes_of(main, Tag.IPTC)
     if data and data[0] != _IPTC_MARK and data[3:4] == bytes([_IPTC_MARK]):
-        return b"".join(data[at : at + 4][::-1] for at in range(0, len(data), 4))
+        return b"".join(data[place : place + 4][::-1] for place in range(0, len(data), 4))
     return data
 
 

@@ -65,9 +65,9 @@ def _add_to_jpeg(path: Path, metadata: Metadata) -> None:
         else:
             metadata.lost.append(f"text {keyword}")
     fitting = [jpeg_segments.jfif(metadata.per_millimetre)]
-    for marker, mark, content, what in segments:
+    for marker, mark, content, name in segments:
         if len(mark) + len(content) > jpeg_segments.MOST_BYTES:
-            metadata.lost.append(f"{what} (over 64 KB)")
+            metadata.lost.append(f"{name} (over 64 KB)")
         elif content:
             fitting.append((marker, mark + content))
     jpeg_segments.add_segments(path, fitting)
@@ -96,13 +96,13 @@ def _add_to_jp2(path: Path, metadata: Metadata) -> None:
         boxes.XMP: metadata.xmp or b"",
     }
     metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
-    boxes.add_uuids(path, {kind: content for kind, content in blocks.items() if content})
+    boxes.add_uuids(path, {block_type: content for block_type, content in blocks.items() if content})
 
 
 def _add_to_webp(path: Path, metadata: Metadata) -> None:
     exif = _without_strange_tags(metadata)
     if metadata.per_millimetre != resolution.UNKNOWN_RESOLUTION:  # for which a WebP has no other place
-        across, down = (fraction(round(each * 25_400), 1000) for each in metadata.per_millimetre)
+        across, down = (fraction(round(value * 25_400), 1000) for value in metadata.per_millimetre)
         exif.main |= {
             Tag.X_RESOLUTION: across,
             Tag.Y_RESOLUTION: down,
@@ -112,7 +112,7 @@ def _add_to_webp(path: Path, metadata: Metadata) -> None:
     metadata.lost += ["IPTC"] if metadata.iptc else []
     metadata.lost += ["Photoshop resources"] if metadata.resources else []
     metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
-    webp.add_chunks(path, [(kind, content) for kind, content in blocks if content])
+    webp.add_chunks(path, [(block_type, content) for block_type, content in blocks if content])
 
 
 def _add_to_tiff(path: Path, metadata: Metadata) -> None:
@@ -121,9 +121,9 @@ def _add_to_tiff(path: Path, metadata: Metadata) -> None:
         Tag.IPTC: (UNDEFINED, metadata.iptc),
         Tag.PHOTOSHOP_RESOURCES: (BYTE, photoshop.pack_resources(metadata.resources)),
     }
-    own: Tags = {tag: Value(kind, data) for tag, (kind, data) in blocks.items() if data}
+    tags: Tags = {tag: Value(block_type, data) for tag, (block_type, data) in blocks.items() if data}
     metadata.lost += [f"text {keyword}" for keyword, _ in metadata.texts]
-    exif = replace(metadata.exif, main={**metadata.exif.main, **own})
+    exif = replace(metadata.exif, main={**metadata.exif.main, **tags})
     if not exif:
         return
     try:

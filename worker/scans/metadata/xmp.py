@@ -62,7 +62,7 @@ def rdf_of(document: minidom.Document) -> minidom.Element:
 def descriptions(document: minidom.Document) -> list[minidom.Element]:
     """Those that are no part of another one."""
     rdf = rdf_of(document)
-    return [each for each in rdf.getElementsByTagNameNS(RDF, "Description") if each.parentNode is rdf]
+    return [node for node in rdf.getElementsByTagNameNS(RDF, "Description") if node.parentNode is rdf]
 
 
 def joined(packet: bytes, portions: Sequence[bytes]) -> tuple[bytes | None, bool]:
@@ -70,32 +70,32 @@ def joined(packet: bytes, portions: Sequence[bytes]) -> tuple[bytes | None, bool
 
     And whether a list of ancestors was left out, with which it would be too long.
     """
-    whole = rest = _assembled(packet, portions)
+    whole = remainder = _assembled(packet, portions)
     if len(whole) > MAX_XMP_BYTES:
-        rest = without_ancestors(whole)
-    document, extended = parsed(packet), parsed(rest)
+        remainder = without_ancestors(whole)
+    document, extended = parsed(packet), parsed(remainder)
     if document is None or extended is None:
         return None, False
     try:
         for description in descriptions(extended):
             _declare_prefixes(description)
             rdf_of(document).appendChild(document.importNode(description, deep=True))
-        return packed(document), len(rest) < len(whole)
+        return packed(document), len(remainder) < len(whole)
     except RecursionError:
         return None, False
 
 
 def split(packet: bytes) -> tuple[bytes, bytes]:
     """A packet that holds the last of its descriptions alone and names the rest, and that rest as extended XMP."""
-    first, rest = parsed(packet), parsed(packet)
+    first, remainder = parsed(packet), parsed(packet)
     assert first is not None
-    assert rest is not None
-    last = descriptions(rest)[-1]
-    rdf_of(rest).removeChild(last)
-    extended = _text(rest).encode("utf-8", "replace")
-    *others, kept = descriptions(first)
-    for each in others:
-        rdf_of(first).removeChild(each)
+    assert remainder is not None
+    last = descriptions(remainder)[-1]
+    rdf_of(remainder).removeChild(last)
+    extended = _text(remainder).encode("utf-8", "replace")
+    *earlier, kept = descriptions(first)
+    for description in earlier:
+        rdf_of(first).removeChild(description)
     kept.setAttributeNS(XMLNS, "xmlns:xmpNote", NOTE)
     kept.setAttributeNS(NOTE, f"xmpNote:{HAS_EXTENDED}", _md5(extended).decode())
     return packed(first), extended
@@ -103,8 +103,8 @@ def split(packet: bytes) -> tuple[bytes, bytes]:
 
 def portions_of(extended: bytes) -> Iterator[bytes]:
     """Extended XMP as the contents of segments, behind their mark."""
-    for at in range(0, len(extended), MAX_PORTION):
-        yield _PORTION.pack(_md5(extended), len(extended), at) + extended[at : at + MAX_PORTION]
+    for place in range(0, len(extended), MAX_PORTION):
+        yield _PORTION.pack(_md5(extended), len(extended), place) + extended[place : place + MAX_PORTION]
 
 
 def orientation_of(packet: bytes) -> int:
@@ -132,10 +132,10 @@ def _assembled(packet: bytes, portions: Sequence[bytes]) -> bytes:
     parts: dict[int, bytes] = {}
     for portion in portions:
         if len(portion) >= _PORTION.size and named:
-            md5, _, at = _PORTION.unpack_from(portion)
+            md5, _, place = _PORTION.unpack_from(portion)
             if md5.upper() == named[1].upper():
-                parts[at] = portion[_PORTION.size :]
-    whole = b"".join(parts[at] for at in sorted(parts))
+                parts[place] = portion[_PORTION.size :]
+    whole = b"".join(parts[place] for place in sorted(parts))
     return whole if named and _md5(whole) == named[1].upper() else b""
 
 

@@ -83,13 +83,13 @@ def marks_of(file: ScanFile, page: int, tones: Labs) -> NDArray[np.uint8]:
         image = load(file, page)
         turned = image.get("orientation") if image.get_typeof("orientation") else 1
         lab = lab_image(image[: image.bands - 1] if image.hasalpha() else image)
-        own = lab.extract_band(1, n=2)
+        ab = lab.extract_band(1, n=2)
         table = pyvips.Image.new_from_memory(tones.astype(np.float32), len(tones), 1, 2, "float")
         level = (lab[0] / _LEVEL).clamp(min=0, max=len(tones) - 1).cast("uchar")
-        off = own - level.maplut(table)
+        off = ab - level.maplut(table)
         distance = (off[0] ** 2 + off[1] ** 2) ** 0.5
         weight = ((distance - _FAINTEST_MARK) * (255 / (_STRONG_MARK - _FAINTEST_MARK))).cast("uchar")
-        coded = (own + 128).rint().cast("uchar").bandjoin(weight).copy(interpretation="multiband")
+        coded = (ab + 128).rint().cast("uchar").bandjoin(weight).copy(interpretation="multiband")
         if turned > 1:
             coded = coded.copy_memory()
             coded.set_type(pyvips.GValue.gint_type, "orientation", turned)

@@ -59,9 +59,9 @@ def _ends(lines: Levels) -> tuple[int, int]:
 def _depth(lines: Levels) -> int:
     """How many lines from the first on are border; `lines` (lines, samples)."""
     deepest, edge = round(_DEEPEST * len(lines)), max(2, round(_EDGE * len(lines)))
-    near = lines[:deepest]
-    bright = np.count_nonzero(near > _WHITEST, axis=1) / lines.shape[1]
-    for line, black in _solid_lines(near):
+    outer = lines[:deepest]
+    bright = np.count_nonzero(outer > _WHITEST, axis=1) / lines.shape[1]
+    for line, black in _solid_lines(outer):
         depth = line + 1
         dark = (np.abs(lines[: depth + edge].astype(np.int16) - black) <= _ALIKE).mean(axis=1)
         gives_way = dark[line] - dark[depth:].min() >= _DROP

@@ -56,17 +56,18 @@ def _integers(image: pyvips.Image) -> pyvips.Image:
 
 
 def _grey_of(image: pyvips.Image, depth: int, key: str) -> pyvips.Image:
-    kind, bands = image.interpretation, image.bands
+    interpretation, bands = image.interpretation, image.bands
     profile = profile_of(image)
     space = profile.space if profile else None
-    if kind in _GREYS and bands == 1 and space in (None, "GRAY", "RGB"):
+    if interpretation in _GREYS and bands == 1 and space in (None, "GRAY", "RGB"):
         return _through_table(image, profile, depth) if profile else image
-    if kind in _RGBS and bands == 3 and space in (None, "RGB"):
+    if interpretation in _RGBS and bands == 3 and space in (None, "RGB"):
         return _coded(_luminance_of(image, profile, depth), depth)
-    if (kind == "cmyk" and bands == 4 and space in (None, "CMYK")) or (kind in ("lab", "labs") and bands == 3):
+    is_cmyk = interpretation == "cmyk" and bands == 4 and space in (None, "CMYK")
+    if is_cmyk or (interpretation in ("lab", "labs") and bands == 3):
         return _coded(_luminance_by_lcms(image), depth)
-    found = f"{bands} channels of kind {kind}" + (f" and a profile for {space}" if space else "")
-    raise _unsupported(f"{key} has {found}; expected grey, RGB or CMYK")
+    problem = f"{bands} channels of kind {interpretation}" + (f" and a profile for {space}" if space else "")
+    raise _unsupported(f"{key} has {problem}; expected grey, RGB or CMYK")
 
 
 def _unsupported(message: str) -> ScanError:
@@ -96,10 +97,10 @@ def _luminance_of(image: pyvips.Image, profile: Profile | None, depth: int) -> p
     levels = 1 << depth
     tables = LUMINANCE[:, None] * srgb_to_linear(np.linspace(0, 1, levels))[None]
     if profile:
-        own = profile.luminance_tables(levels)
-        if own is None:
+        profile_tables = profile.luminance_tables(levels)
+        if profile_tables is None:
             return _luminance_by_lcms(image)
-        tables = own
+        tables = profile_tables
     return image.maplut(_table(tables.T.astype(np.float32, order="C"))).recomb([[1.0, 1.0, 1.0]])
 
 
@@ -133,5 +134,5 @@ def _sampled(coded: Floats, depth: int) -> Pixels:
 def _table(values: Pixels | NDArray[np.float32]) -> pyvips.Image:
     """A libvips lookup table of values (levels,) or (levels, bands)."""
     bands = values.shape[1] if values.ndim == 2 else 1
-    kind = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[values.dtype.name]
-    return pyvips.Image.new_from_memory(values, len(values), 1, bands, kind)
+    interpretation = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[values.dtype.name]
+    return pyvips.Image.new_from_memory(values, len(values), 1, bands, interpretation)

@@ -39,17 +39,17 @@ def fit(grey: Pixels, box: Box) -> Pixels:
     """Grey (height, width) reduced or enlarged to the box, in sRGB-coded values as displays and viewers do it."""
     grey = _halved(grey, min(grey.shape[1] // box.width, grey.shape[0] // box.height))
     larger = box.width > grey.shape[1] or box.height > grey.shape[0]
-    how = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
-    fitted: Pixels = cv2.resize(grey, (box.width, box.height), interpolation=how)
+    interpolation = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
+    fitted: Pixels = cv2.resize(grey, (box.width, box.height), interpolation=interpolation)
     return fitted
 
 
-def _halved(grey: Pixels, most: int) -> Pixels:
+def _halved(grey: Pixels, limit: int) -> Pixels:
     """Halved again and again, at most to 1 / `most`: many times as fast as to reduce by any other factor.
 
     What is left over of the size is cut off on both sides: less than half a pixel of the result.
     """
-    step = 1 << max(0, most.bit_length() - 1)
+    step = 1 << max(0, limit.bit_length() - 1)
     (height, below), (width, right) = (divmod(side, step) for side in grey.shape)
     grey = grey[below // 2 : below // 2 + height * step, right // 2 : right // 2 + width * step]
     while grey.shape != (height, width):

@@ -39,7 +39,7 @@ def _of_tiff(file: ScanFile, number: int) -> tuple[int, bytes]:
         return 0, b""
     with file.path.open("rb") as tiff:
         reader = IfdReader(tiff)
-        entries = reader.entries(page.at)
+        entries = reader.entries(page.offset)
         packet = entries.get(Tag.XMP)
         is_readable = packet is not None and packet.length <= MAX_XMP_BYTES and not reader.is_beyond(packet)
         data = reader.value(packet).data if packet and is_readable else b""

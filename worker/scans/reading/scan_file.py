@@ -109,8 +109,8 @@ def _check_structure(structure: Structure, key: str, format: str) -> None:
 
 def truncated(key: str, format: str, structure: Structure) -> ScanError:
     """The error of a file that is cut short."""
-    least = "" if format == "jpeg" else f" of at least {structure.expected_bytes:,} bytes"
-    message = f"{key} ends after {structure.size_bytes:,} bytes; expected a whole {format.upper()}{least}"
+    minimum = "" if format == "jpeg" else f" of at least {structure.expected_bytes:,} bytes"
+    message = f"{key} ends after {structure.size_bytes:,} bytes; expected a whole {format.upper()}{minimum}"
     return ScanError("truncated", message, permanent=True)
 
 
@@ -119,7 +119,7 @@ def unreadable(key: str, format: str, damage: str) -> ScanError:
     return ScanError("unreadable", f"{key} is damaged ({damage}); expected a whole {format.upper()}", permanent=True)
 
 
-def unsupported_kind(key: str, format: str, kind: str) -> ScanError:
+def unsupported_kind(key: str, format: str, reason: str) -> ScanError:
     """The error of a file that is sound, but of a kind that is not read."""
-    message = f"{key} is a {format.upper()} of a kind that can't be read ({kind}); expected grey, RGB or CMYK"
+    message = f"{key} is a {format.upper()} of a kind that can't be read ({reason}); expected grey, RGB or CMYK"
     return ScanError("unsupported", message, permanent=True)

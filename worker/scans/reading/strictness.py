@@ -28,6 +28,7 @@ _HARMLESS = {
     "tiff": re.compile("not terminated with EOI|Discarding [0-9]+ bytes|extraneous bytes before marker|JFIF revision"),
 }
 _MAX_METADATA = {"jpeg": 4 << 20, "png": 1 << 10}  # stored bytes; a kilobyte of PNG's may be a megabyte unpacked
+_MAX_TRIES_ALONE = 4
 _BEFORE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
 
 
@@ -53,11 +54,16 @@ class _Readers:
                 if begun is not None and self._begun == begun:
                     return last_line(error)
         with self._alone():
-            cleared_errors()
-            try:
-                return work()
-            except pyvips.Error as error:
-                return last_line(error)
+            words = ""
+            for _ in range(_MAX_TRIES_ALONE):  # what others closed just now may still say something
+                cleared_errors()
+                try:
+                    return work()
+                except pyvips.Error as error:
+                    earlier, words = words, last_line(error)
+                if words == earlier:
+                    break
+            return words
 
     @contextmanager
     def _among_others(self) -> Iterator[int | None]:

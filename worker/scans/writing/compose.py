@@ -62,47 +62,64 @@ def compose(
     _expect_room(scan, options.format)
     bands = 4 if scan.header.has_alpha and options.format != "jpeg" else 3
     shape = Shape(scan.width, scan.height, bands, 8 if options.format in _EIGHT_BITS else scan.bit_depth)
-    rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))
-    painter = painter_of(scan, square, ab, rows, shape.bit_depth)
     colourfulness = Colourfulness(scan.width, scan.height)
-    held = shape.bytes <= HELD_BYTES
-    canvas = shape.room(scan.height if held else rows)
-    rooms = (canvas[top : top + rows] for top in range(0, scan.height, rows)) if held else repeat(canvas)
     label = Label(options.label, square.picture or Box(0, 0, scan.width, scan.height)) if options.label else None
-    strips = _painted_strips(scan, painter, rows, rooms, colourfulness, label)
     try:
-        if held:
-            deque(strips, maxlen=0)
-            lost = write_image(image_of(canvas), scan, options, path, provenance)
-        else:
-            with PixelStream(strips, shape, rows) as stream:
-                lost = write_image(stream.image(), scan, options, path, provenance)
+        lost = _write(scan, square, ab, shape, options, path, provenance, colourfulness, label)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    if shape.bit_depth < scan.bit_depth:
-        lost = (*lost, f"depth ({shape.bit_depth} of {scan.bit_depth} bits are kept)")
-    lost = (*lost, *scan.lost)
-    if scan.clips_floats:
-        lost = (*lost, "floats beyond 0 to 1 (clipped)")
-    if label and not label.fits:
-        lost = (*lost, "label (there is no room for it)")
-    written = path.stat().st_size
     return Composed(
         scan.width,
         scan.height,
         shape.bit_depth,
         colourfulness.value(),
-        written,
-        lost,
+        path.stat().st_size,
+        (*lost, *_lost_pixels(scan, shape, label)),
         colourfulness.clipped_share(),
     )
 
 
+def _write(
+    scan: OpenScan,
+    square: Square,
+    ab: NDArray[np.float32],
+    shape: Shape,
+    options: OutputOptions,
+    path: Path,
+    provenance: Provenance | None,
+    colourfulness: Colourfulness,
+    label: Label | None,
+) -> tuple[str, ...]:
+    """Paint and encode the scan, held whole where it is small enough; returns metadata that was lost."""
+    rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))
+    painter = painter_of(scan, square, ab, rows, shape.bit_depth)
+    held = shape.bytes <= HELD_BYTES
+    canvas = shape.room(scan.height if held else rows)
+    rooms = (canvas[top : top + rows] for top in range(0, scan.height, rows)) if held else repeat(canvas)
+    strips = _painted_strips(scan, painter, rows, rooms, colourfulness, label)
+    if held:
+        deque(strips, maxlen=0)
+        return write_image(image_of(canvas), scan, options, path, provenance)
+    with PixelStream(strips, shape, rows) as stream:
+        return write_image(stream.image(), scan, options, path, provenance)
+
+
+def _lost_pixels(scan: OpenScan, shape: Shape, label: Label | None) -> Iterator[str]:
+    """What the output has not of the scan's pixels, in words."""
+    if shape.bit_depth < scan.bit_depth:
+        yield f"depth ({shape.bit_depth} of {scan.bit_depth} bits are kept)"
+    yield from scan.lost
+    if scan.clips_floats:
+        yield "floats beyond 0 to 1 (clipped)"
+    if label and not label.fits:
+        yield "label (there is no room for it)"
+
+
 def _expect_room(scan: OpenScan, format: str) -> None:
-    most = _MOST_PIXELS.get(format)
-    if most and max(scan.width, scan.height) > most:
-        holds = f"a {format.upper()} holds {most:,} a side"
+    limit = _MOST_PIXELS.get(format)
+    if limit and max(scan.width, scan.height) > limit:
+        holds = f"a {format.upper()} holds {limit:,} a side"
         message = f"{scan.key} has {scan.width:,} x {scan.height:,} pixels; {holds}: expected --format png or tiff"
         raise ScanError("unsupported", message, permanent=True)
 

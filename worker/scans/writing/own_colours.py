@@ -25,5 +25,5 @@ class WithOwnColours:
             return
         share = weight.astype(np.float32) / np.float32(255)
         for channel, plane in enumerate(out):
-            own = (marks[..., channel].astype(np.float32) - np.float32(128)) * self._steps_per_unit + self._neutral
-            plane += (own - plane) * share
+            mark = (marks[..., channel].astype(np.float32) - np.float32(128)) * self._steps_per_unit + self._neutral
+            plane += (mark - plane) * share

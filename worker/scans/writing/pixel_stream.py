@@ -18,8 +18,8 @@ from worker.scans.geometry import Shape
 def image_of(pixels: Pixels) -> pyvips.Image:
     """RGB or RGBA (height, width, bands) that lies in memory as a libvips image, not copied."""
     height, width, bands = pixels.shape
-    kind, colours = ("uchar", "srgb") if pixels.itemsize == 1 else ("ushort", "rgb16")
-    return pyvips.Image.new_from_memory(pixels, width, height, bands, kind).copy(interpretation=colours)
+    pixel_type, colours = ("uchar", "srgb") if pixels.itemsize == 1 else ("ushort", "rgb16")
+    return pyvips.Image.new_from_memory(pixels, width, height, bands, pixel_type).copy(interpretation=colours)
 
 
 class PixelStream:
@@ -50,7 +50,7 @@ class PixelStream:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, pixel_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Raise what the strips raised, of which libvips could only say that it read nothing."""
         # At once, for the rest of this stream is a cycle of references through libvips.

@@ -56,7 +56,7 @@ class Label:
             return
         white = np.iinfo(colours.dtype).max
         part = colours[first - top : last - top, box.left : box.left + box.width]
-        keep, add = (each[first - box.top : last - box.top] for each in (self._keep, self._add))
+        keep, add = (plate[first - box.top : last - box.top] for plate in (self._keep, self._add))
         part[..., :3] = np.rint(part[..., :3] * keep + add * white)
         part[..., 3:] = white
 
@@ -80,7 +80,7 @@ def _shown(letter: str) -> bytes:
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib: no machine is sure to have fonts of its own."""
-    found = importlib.util.find_spec("matplotlib")
-    assert found is not None
-    assert found.origin is not None
-    return ImageFont.truetype(Path(found.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    package = importlib.util.find_spec("matplotlib")
+    assert package is not None
+    assert package.origin is not None
+    return ImageFont.truetype(Path(package.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -45,7 +45,7 @@ class Boxes:
     has_odd_channels: bool = False  # colours multiplied by alpha, or in another order
     per_millimetre: tuple[float, float] | None = None
     uuids: dict[bytes, bytes] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)  # kinds of boxes that say something else
+    unread: list[str] = field(default_factory=list)  # kinds of boxes that say something else
 
 
 def read_boxes(path: Path) -> Boxes:
@@ -55,15 +55,15 @@ def read_boxes(path: Path) -> Boxes:
         if file.read(4) == CODESTREAM:
             boxes.codestream_end = boxes.end = size
             return boxes
-        for kind, start, end in _walk(file, 0, size):
+        for box_type, start, end in _walk(file, 0, size):
             boxes.end = max(boxes.end, end)
-            if kind == b"jp2c" and not boxes.codestream_end:
+            if box_type == b"jp2c" and not boxes.codestream_end:
                 boxes.codestream_at, boxes.codestream_end = start, end
             elif end <= size and end - start <= bytes_left:
                 bytes_left -= end - start
-                _take(boxes, kind, file, start, end)
-            elif end <= size and kind != b"free":
-                boxes.others.append(_name(kind))
+                _take(boxes, box_type, file, start, end)
+            elif end <= size and box_type != b"free":
+                boxes.unread.append(_name(box_type))
     return boxes
 
 
@@ -74,49 +74,51 @@ def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, in
             return
         file.seek(start)
         head = file.read(min(16, end - start))
-        length, kind = struct.unpack(">I4s", head[:8])
+        length, box_type = struct.unpack(">I4s", head[:8])
         content = start + 8
         if length == 1 and len(head) == 16:
             length, content = int.from_bytes(head[8:], "big"), start + 16
         stop = end if length == 0 else start + length
         if stop < content:
             return
-        yield kind, content, stop
+        yield box_type, content, stop
         start = stop
 
 
-def _take(boxes: Boxes, kind: bytes, file: BinaryIO, start: int, end: int, around: int = 0) -> None:
+def _take(boxes: Boxes, box_type: bytes, file: BinaryIO, start: int, end: int, around: int = 0) -> None:
     """`around`: how many boxes it may lie in."""
-    if kind in _AROUND_OTHERS[around:]:
+    if box_type in _AROUND_OTHERS[around:]:
         for inner, first, last in _walk(file, start, end):
             if last <= end:
-                _take(boxes, inner, file, first, last, _AROUND_OTHERS.index(kind) + 1)
+                _take(boxes, inner, file, first, last, _AROUND_OTHERS.index(box_type) + 1)
         return
     file.seek(start)
     content = file.read(end - start)
-    if kind == b"colr":
+    if box_type == b"colr":
         _take_colour(boxes, content)
-    elif kind == b"pclr":
+    elif box_type == b"pclr":
         boxes.palette = content
-    elif kind == b"cmap":
+    elif box_type == b"cmap":
         boxes.palette_mapping = content
-    elif kind == b"cdef":
+    elif box_type == b"cdef":
         channels = list(struct.iter_unpack(">HHH", content[2 : 2 + (len(content) - 2) // 6 * 6]))
-        boxes.alpha_channels = tuple(number for number, kind, _ in channels if kind in (_ALPHA, _MULTIPLIED_ALPHA))
-        boxes.has_odd_channels = any(
-            kind == _MULTIPLIED_ALPHA or (kind == _COLOUR and colour not in (_WHOLE, _NONE, number + 1))
-            for number, kind, colour in channels
+        boxes.alpha_channels = tuple(
+            number for number, box_type, _ in channels if box_type in (_ALPHA, _MULTIPLIED_ALPHA)
         )
-    elif kind == b"resc" or (kind == b"resd" and boxes.per_millimetre is None):
+        boxes.has_odd_channels = any(
+            box_type == _MULTIPLIED_ALPHA or (box_type == _COLOUR and colour not in (_WHOLE, _NONE, number + 1))
+            for number, box_type, colour in channels
+        )
+    elif box_type == b"resc" or (box_type == b"resd" and boxes.per_millimetre is None):
         boxes.per_millimetre = _resolution(content)
-    elif kind == b"uuid" and content[:16] in {XMP, EXIF, IPTC, PHOTOSHOP} - boxes.uuids.keys():
+    elif box_type == b"uuid" and content[:16] in {XMP, EXIF, IPTC, PHOTOSHOP} - boxes.uuids.keys():
         boxes.uuids[content[:16]] = content[16:]
-    elif kind not in (b"jP  ", b"ftyp", b"ihdr", b"bpcc", b"rreq", b"free"):
-        boxes.others.append(_name(kind))
+    elif box_type not in (b"jP  ", b"ftyp", b"ihdr", b"bpcc", b"rreq", b"free"):
+        boxes.unread.append(_name(box_type))
 
 
-def _name(kind: bytes) -> str:
-    return kind.decode("latin-1").strip()
+def _name(box_type: bytes) -> str:
+    return box_type.decode("latin-1").strip()
 
 
 def _take_colour(boxes: Boxes, content: bytes) -> None:
@@ -136,12 +138,12 @@ def _resolution(content: bytes) -> tuple[float, float] | None:
     down, down_by, across, across_by, down_power, across_power = struct.unpack(">HHHHbb", content[:10])
     if not (down and down_by and across and across_by):
         return None
-    found = across / across_by * 10.0 ** (across_power - 3), down / down_by * 10.0 ** (down_power - 3)
-    return found if max(found) < MOST_PER_MILLIMETRE else None
+    resolution = across / across_by * 10.0 ** (across_power - 3), down / down_by * 10.0 ** (down_power - 3)
+    return resolution if max(resolution) < MOST_PER_MILLIMETRE else None
 
 
-def box(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I4s", 8 + len(content), kind) + content
+def box(box_type: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), box_type) + content
 
 
 def head_of(
@@ -179,16 +181,16 @@ def add_uuids(path: Path, uuids: dict[bytes, bytes]) -> None:
     if not uuids:
         return
     new = path.with_name(path.name + ".new")
-    at = read_boxes(path).codestream_at - len(_CODESTREAM_TO_THE_END)
+    place = read_boxes(path).codestream_at - len(_CODESTREAM_TO_THE_END)
     with path.open("rb") as old, new.open("wb") as file:
-        file.write(old.read(at))
-        file.write(b"".join(box(b"uuid", kind + content) for kind, content in uuids.items()))
+        file.write(old.read(place))
+        file.write(b"".join(box(b"uuid", box_type + content) for box_type, content in uuids.items()))
         shutil.copyfileobj(old, file, 1 << 20)
     new.replace(path)
 
 
 def _packed_resolution(per_millimetre: tuple[float, float]) -> bytes:
-    across, down = (round(each * 10_000) for each in per_millimetre)  # of 10 metres
+    across, down = (round(number * 10_000) for number in per_millimetre)  # of 10 metres
     parts, powers = [], []
     for number in (down, across):
         power = 0

@@ -97,9 +97,9 @@ class Codestream:
         return all(marker != _PACKED_HEADERS for marker, _ in self.segments)
 
 
-def read_codestream(file: BinaryIO, at: int, end: int) -> Codestream:
+def read_codestream(file: BinaryIO, place: int, end: int) -> Codestream:
     """The main header of the codestream in the bytes `at`..`end` of a file. Raises CodestreamError."""
-    file.seek(at)
+    file.seek(place)
     if file.read(2) != START:
         raise CodestreamError("has no codestream")
     segments: list[tuple[int, bytes]] = []
@@ -133,9 +133,9 @@ def _of_siz(content: bytes) -> Codestream:
 
 def tile_parts(file: BinaryIO, stream: Codestream, end: int) -> Iterator[tuple[int, int, int]]:
     """Number, first byte and end of each tile-part; raises CodestreamError, CodestreamCut."""
-    at = stream.tiles_at
+    place = stream.tiles_at
     while True:
-        file.seek(at)
+        file.seek(place)
         marker = file.read(2)
         if marker == END:
             return
@@ -145,12 +145,12 @@ def tile_parts(file: BinaryIO, stream: Codestream, end: int) -> Iterator[tuple[i
         marker_number, _, number, length = struct.unpack(">HHHI", head[:10])
         if marker_number != SOT or (length and length < _SOT_BYTES + 2):
             raise CodestreamError("is damaged between its tiles")
-        stop = at + length if length else end - len(END)  # 0: all that is left
+        stop = place + length if length else end - len(END)  # 0: all that is left
         file.seek(end - len(END))
         if stop > end or (not length and file.read(len(END)) != END):
             raise CodestreamCut("ends early")
-        yield number, at, stop
-        at = stop
+        yield number, place, stop
+        place = stop
 
 
 def tile_alone(file: BinaryIO, stream: Codestream, number: int, parts: list[tuple[int, int]]) -> bytes:
@@ -201,10 +201,10 @@ class TileWriter:
         if not self._number:
             self._coding = coding
             self._file.write(START + _segment(SIZ, _siz(siz, self._grid)) + b"".join(coding))
-        own = b"" if coding == self._coding else b"".join(coding)
-        length = len(part) + len(own)
+        tile_coding = b"" if coding == self._coding else b"".join(coding)
+        length = len(part) + len(tile_coding)
         head = part[:4] + struct.pack(">HI", self._number, length) + part[10:_SOT_BYTES]
-        self._file.write(head + own + part[_SOT_BYTES:])
+        self._file.write(head + tile_coding + part[_SOT_BYTES:])
         self._number += 1
 
     def end(self) -> None:
@@ -214,16 +214,16 @@ class TileWriter:
 
 def _taken_apart(codestream: bytes) -> tuple[bytes, list[bytes], bytes]:
     """SIZ's content, COD and QCD as they stand, and the tile-part, of an encoder's codestream of one tile."""
-    at, siz, coding = 2, b"", []
+    place, siz, coding = 2, b"", []
     while True:
-        marker, length = struct.unpack_from(">HH", codestream, at)
+        marker, length = struct.unpack_from(">HH", codestream, place)
         if marker == SOT:
             break
         if marker == SIZ:
-            siz = codestream[at + 4 : at + 2 + length]
+            siz = codestream[place + 4 : place + 2 + length]
         elif marker in (COD, QCD):
-            coding.append(codestream[at : at + 2 + length])
-        at += 2 + length
-    part = codestream[at : -len(END)]
+            coding.append(codestream[place : place + 2 + length])
+        place += 2 + length
+    part = codestream[place : -len(END)]
     assert int.from_bytes(part[6:10], "big") == len(part), "an encoder that makes one tile-part was expected"
     return siz, coding, part

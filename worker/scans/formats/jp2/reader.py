@@ -129,7 +129,7 @@ def _of_palette(boxes: Boxes, stream: Codestream, key: str) -> tuple[int, int]:
     palette, mapping = boxes.palette or b"", boxes.palette_mapping
     columns = palette[2] if len(palette) > 3 else 0
     depths = {depth + 1 for depth in palette[3 : 3 + columns]}
-    channels = [mapping[at : at + 4] for at in range(0, len(mapping), 4)]
+    channels = [mapping[place : place + 4] for place in range(0, len(mapping), 4)]
     is_plain = len(stream.depths) == 1 and [*map(list, channels)] == [[0, 0, 1, column] for column in range(columns)]
     if not is_plain or len(depths) != 1 or max(depths) > 16:
         raise _unsupported(key, "a palette of another kind than one number for each pixel")
@@ -153,8 +153,8 @@ def _interpretation(boxes: Boxes, bands: int, bits: int, key: str) -> str:
     return (greys if colours == 1 else rgbs)[bits > 8]
 
 
-def _unsupported(key: str, found: str) -> ScanError:
-    message = f"{key} has {found}; expected a JPEG 2000 of grey or RGB, 1 to 16 bits"
+def _unsupported(key: str, problem: str) -> ScanError:
+    message = f"{key} has {problem}; expected a JPEG 2000 of grey or RGB, 1 to 16 bits"
     return ScanError("unsupported", message, permanent=True)
 
 
@@ -180,8 +180,8 @@ def unpack(path: Path, key: str, header: Jp2Header) -> Path:
 
 def _unpack(path: Path, key: str, header: Jp2Header, target: Path) -> None:
     if header.tile_samples > _MAX_TILE_SAMPLES:
-        found = f"{key} is coded in one piece of {header.tile_samples:,} samples"
-        message = f"{found}; expected at most {_MAX_TILE_SAMPLES:,}: convert it to a TIFF, or to JPEG 2000 in tiles"
+        problem = f"{key} is coded in one piece of {header.tile_samples:,} samples"
+        message = f"{problem}; expected at most {_MAX_TILE_SAMPLES:,}: convert it to a TIFF, or to JPEG 2000 in tiles"
         raise ScanError("too_large", message, permanent=True)
     grid = header.stream.grid
     with target.open("wb") as file, _codestream_errors(path, key):
@@ -239,17 +239,17 @@ def _fewest_bytes(header: Jp2Header) -> int:
 
 def _segments_of_part(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
     """Markers and contents of a tile-part's header; the file stands behind it then."""
-    at = start + 12
-    while at + 2 <= stop:
-        file.seek(at)
+    place = start + 12
+    while place + 2 <= stop:
+        file.seek(place)
         if file.read(2) == _SOD:
             return
-        if at + 4 > stop:
+        if place + 4 > stop:
             break
-        file.seek(at)
+        file.seek(place)
         marker, length = struct.unpack(">HH", file.read(4))
-        yield marker, file.read(min(max(0, length - 2), stop - at))
-        at += 2 + length
+        yield marker, file.read(min(max(0, length - 2), stop - place))
+        place += 2 + length
     raise CodestreamError("is damaged within a tile")
 
 
@@ -291,10 +291,10 @@ def _decoded(data: bytes, shape: tuple[int, int, int], header: Jp2Header) -> Pix
         raise CodestreamError(f"can't be decoded ({error})") from None
     if tile.size != shape[0] * shape[1] * shape[2] or tile.dtype not in (np.uint8, np.uint16):
         raise CodestreamError(f"decodes to {tile.dtype} {tile.shape}")
-    tile, whole, most = tile.reshape(shape), (1 << header.bits) - 1, (1 << header.bit_depth) - 1
+    tile, whole, full = tile.reshape(shape), (1 << header.bits) - 1, (1 << header.bit_depth) - 1
     pixels: Pixels = tile
-    if whole != most:
-        levels = (np.arange(whole + 1, dtype=np.uint64) * most + whole // 2) // whole
+    if whole != full:
+        levels = (np.arange(whole + 1, dtype=np.uint64) * full + whole // 2) // whole
         pixels = levels.astype(np.uint8 if header.bit_depth == 8 else np.uint16)[np.minimum(tile, whole)]
     return pixels
 

@@ -48,9 +48,9 @@ def _zeros_are_blank(contents: list[bytes]) -> bool:
 
 def _tables(content: bytes) -> Iterator[int]:
     """The symbol that the code of zeros stands for, of each table in a segment."""
-    at = 0
-    while at + 17 <= len(content):
-        count = sum(content[at + 1 : at + 17])
-        if count and at + 17 < len(content):
-            yield content[at + 17]
-        at += 17 + count
+    place = 0
+    while place + 17 <= len(content):
+        count = sum(content[place + 1 : place + 17])
+        if count and place + 17 < len(content):
+            yield content[place + 17]
+        place += 17 + count

@@ -58,9 +58,9 @@ def name_of_other(segment: Segment) -> str | None:
 
 def jfif(per_millimetre: tuple[float, float]) -> Segment:
     """The segment that says the resolution, in pixels per inch as whole numbers. (T.871, 10.1.)"""
-    densities = [round(each * 25.4) for each in per_millimetre]
-    known = all(0 < each <= 0xFFFF for each in densities) and per_millimetre != UNKNOWN_RESOLUTION
-    return APP0, b"JFIF\0\1\2" + struct.pack(">BHHBB", *((1, *densities) if known else (0, 1, 1)), 0, 0)
+    densities = [round(density * 25.4) for density in per_millimetre]
+    is_known = all(0 < density <= 0xFFFF for density in densities) and per_millimetre != UNKNOWN_RESOLUTION
+    return APP0, b"JFIF\0\1\2" + struct.pack(">BHHBB", *((1, *densities) if is_known else (0, 1, 1)), 0, 0)
 
 
 def _skip_jfif(file: BinaryIO) -> None:

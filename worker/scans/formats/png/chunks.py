@@ -73,18 +73,18 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
 
 def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
     """What is said of colour before the pixels: of each kind the first, empty where it is too long."""
-    found: dict[bytes, bytes] = {}
+    contents: dict[bytes, bytes] = {}
     with path.open("rb") as file:
         file.seek(8)
         for _ in range(_MAX_CHUNKS):
-            length, kind = struct.unpack(">I4s", file.read(8).rjust(8, b"\0"))
-            if kind in (b"IDAT", b"IEND", bytes(4)):
+            length, chunk_type = struct.unpack(">I4s", file.read(8).rjust(8, b"\0"))
+            if chunk_type in (b"IDAT", b"IEND", bytes(4)):
                 break
-            content = file.read(length) if kind in _OF_COLOUR and length <= MAX_TOTAL_BYTES else b""
-            if kind in _OF_COLOUR:
-                found.setdefault(kind, content)
+            content = file.read(length) if chunk_type in _OF_COLOUR and length <= MAX_TOTAL_BYTES else b""
+            if chunk_type in _OF_COLOUR:
+                contents.setdefault(chunk_type, content)
             file.seek(length - len(content) + 4, os.SEEK_CUR)
-    return found
+    return contents
 
 
 def profile_of(content: bytes) -> bytes:
@@ -134,16 +134,16 @@ def text_of(chunk: Chunk, max_bytes: int = MAX_TOTAL_BYTES) -> tuple[str, bytes 
 
     Raises TextTooLong for more than `max_bytes`.
     """
-    kind, content = chunk
-    keyword, _, rest = content.partition(b"\0")
+    chunk_type, content = chunk
+    keyword, _, payload = content.partition(b"\0")
     name = keyword.decode("latin-1")
     with suppress(zlib.error, UnicodeDecodeError, IndexError):
-        if kind == b"tEXt":
-            text = rest.decode("latin-1").encode()
-        elif kind == b"zTXt":
-            text = _unpacked(rest[1:], max_bytes, name).decode("latin-1").encode()
+        if chunk_type == b"tEXt":
+            text = payload.decode("latin-1").encode()
+        elif chunk_type == b"zTXt":
+            text = _unpacked(payload[1:], max_bytes, name).decode("latin-1").encode()
         else:
-            packed, after = rest[0], rest[2:]
+            packed, after = payload[0], payload[2:]
             stored = after.split(b"\0", 2)[2]
             text = _unpacked(stored, max_bytes, name) if packed else stored
         if len(text) > max_bytes:
@@ -155,16 +155,16 @@ def text_of(chunk: Chunk, max_bytes: int = MAX_TOTAL_BYTES) -> tuple[str, bytes 
 def stored_bytes_of_texts(path: Path) -> int:
     """Bytes of all texts as they are stored; unpacked they may have a thousand times as many."""
     with path.open("rb") as file:
-        return sum(length for kind, length in _walk(file) if kind in TEXTS)
+        return sum(length for chunk_type, length in _walk(file) if chunk_type in TEXTS)
 
 
 def copy_without_texts(path: Path, target: Path) -> None:
     """Copy a PNG without its texts."""
     with path.open("rb") as file, target.open("wb") as copy:
         copy.write(file.read(8))
-        for kind, length in _walk(file):
-            if kind not in TEXTS:
-                copy.write(struct.pack(">I4s", length, kind))
+        for chunk_type, length in _walk(file):
+            if chunk_type not in TEXTS:
+                copy.write(struct.pack(">I4s", length, chunk_type))
                 _copy_bytes(file, copy, length + 4)
 
 
@@ -176,9 +176,9 @@ def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         head = file.read(8)
         if len(head) < 8:
             return
-        length, kind = struct.unpack(">I4s", head)
-        yield kind, length
-        if kind == b"IEND":
+        length, chunk_type = struct.unpack(">I4s", head)
+        yield chunk_type, length
+        if chunk_type == b"IEND":
             return
         place += 12 + length
 
@@ -191,8 +191,8 @@ def _copy_bytes(file: BinaryIO, copy: BinaryIO, length: int) -> None:
 
 def has_language(chunk: Chunk) -> bool:
     """Whether a text that can be read says its language, or its keyword in that language."""
-    kind, content = chunk
-    return kind == b"iTXt" and not content.partition(b"\0")[2][2:].startswith(b"\0\0")
+    chunk_type, content = chunk
+    return chunk_type == b"iTXt" and not content.partition(b"\0")[2][2:].startswith(b"\0\0")
 
 
 def raw_profile(text: bytes) -> bytes | None:
@@ -222,9 +222,9 @@ def add_chunks(path: Path, chunks: list[Chunk]) -> None:
     new = path.with_name(path.name + ".new")
     with path.open("rb") as old, new.open("wb") as file:
         file.write(old.read(_SIGNATURE_AND_HEADER))
-        for kind, content in chunks:
-            checksum = zlib.crc32(kind + content)
-            file.write(struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum))
+        for chunk_type, content in chunks:
+            checksum = zlib.crc32(chunk_type + content)
+            file.write(struct.pack(">I", len(content)) + chunk_type + content + struct.pack(">I", checksum))
         shutil.copyfileobj(old, file, 1 << 20)
     new.replace(path)
 

@@ -18,13 +18,13 @@ _NAMES = {
 _PIXEL_PLACES = {Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS}
 
 
-def read_exif(file: BinaryIO, at: int | None = None) -> Exif:
+def read_exif(file: BinaryIO, offset: int | None = None) -> Exif:
     """The tags of the directory at the byte `at`, or of the first one, and of those below it.
 
     A tag that is too long to be read comes empty; one that points beyond the file's end, and a directory that can't be
     read, are left out and named in `lost`. Raises FormatError where the first directory can't be read.
     """
-    return _ExifReader(file).read(at)
+    return _ExifReader(file).read(offset)
 
 
 def orientation_of(block: bytes) -> int:
@@ -43,8 +43,8 @@ class _ExifReader:
         self._bytes_left = MAX_TOTAL_BYTES  # what goes beyond, such as Photoshop's layers, is not read
         self._lost: list[str] = []
 
-    def read(self, at: int | None) -> Exif:
-        entries = self._ifds.entries(self._ifds.first if at is None else at)
+    def read(self, offset: int | None) -> Exif:
+        entries = self._ifds.entries(self._ifds.first if offset is None else offset)
         main = self._tags(entries)
         exif_entries = self._entries_below(entries, Tag.EXIF_IFD)
         exif = self._tags(exif_entries)
@@ -70,12 +70,12 @@ class _ExifReader:
         tags: Tags = {}
         beyond: list[int] = []
         for tag, entry in entries.items():
-            if entry.kind not in UNIT_BYTES or tag in _PIXEL_PLACES:
+            if entry.field_type not in UNIT_BYTES or tag in _PIXEL_PLACES:
                 continue
             if self._ifds.is_beyond(entry):
                 beyond.append(tag)
             elif not entry.is_inline and entry.length > self._bytes_left:
-                tags[tag] = Value(entry.kind, b"")
+                tags[tag] = Value(entry.field_type, b"")
             else:
                 self._bytes_left -= 0 if entry.is_inline else entry.length
                 tags[tag] = self._ifds.value(entry)

@@ -28,7 +28,7 @@ class Entry:
     """A directory's entry: `place` is the byte where its values begin, `length` how many bytes they have."""
 
     tag: int
-    kind: int
+    field_type: int
     count: int
     place: int
     length: int
@@ -51,38 +51,38 @@ class IfdReader:
         self.first_link = self.word_bytes  # where the file says where its first directory is
         self.first = self._number(self.word, self.first_link)
 
-    def entries(self, at: int) -> dict[int, Entry]:
+    def entries(self, offset: int) -> dict[int, Entry]:
         """The entries of the directory at the byte `at`, by tag; of a tag that is there twice, the first."""
-        start, count, entry_bytes = self.shape(at)
+        start, count, entry_bytes = self.shape(offset)
         if count > _MAX_TAGS:
             raise TagsError(f"it has {count:,} tags in one directory")
         data = self._read(start, count * entry_bytes)
         entries: dict[int, Entry] = {}
         for position in range(0, len(data), entry_bytes):
-            tag, kind, number = struct.unpack_from(f"{self.order}HH{self.word}", data, position)
-            length = number * UNIT_BYTES.get(kind, 0) * UNITS.get(kind, 1)
+            tag, field_type, number = struct.unpack_from(f"{self.order}HH{self.word}", data, position)
+            length = number * UNIT_BYTES.get(field_type, 0) * UNITS.get(field_type, 1)
             place = start + position + entry_bytes - self.word_bytes
             is_inline = length <= self.word_bytes
             if not is_inline:
                 (place,) = struct.unpack_from(self.order + self.word, data, position + entry_bytes - self.word_bytes)
-            entries.setdefault(tag, Entry(tag, kind, number, place, length, is_inline))
+            entries.setdefault(tag, Entry(tag, field_type, number, place, length, is_inline))
         return entries
 
-    def next_link(self, at: int) -> int:
+    def next_link(self, offset: int) -> int:
         """Where the directory at `at` says where the next one is."""
-        start, count, entry_bytes = self.shape(at)
+        start, count, entry_bytes = self.shape(offset)
         return start + count * entry_bytes
 
-    def after(self, at: int) -> int:
+    def after(self, offset: int) -> int:
         """Where the directory after the one at `at` begins; 0 for none."""
-        return self._number(self.word, self.next_link(at))
+        return self._number(self.word, self.next_link(offset))
 
     def last_link(self) -> int:
         """Where the last directory, or the header of a file without one, would say where the next one is."""
-        link, at, pages = self.first_link, self.first, 0
-        while at and pages < _MAX_PAGES:
-            link, pages = self.next_link(at), pages + 1
-            at = self._number(self.word, link)
+        link, offset, pages = self.first_link, self.first, 0
+        while offset and pages < _MAX_PAGES:
+            link, pages = self.next_link(offset), pages + 1
+            offset = self._number(self.word, link)
         return link
 
     def is_beyond(self, entry: Entry) -> bool:
@@ -91,15 +91,15 @@ class IfdReader:
 
     def value(self, entry: Entry) -> Value:
         """The entry's values, whatever their length; none where their type is unknown."""
-        return Value(entry.kind, in_order(entry.kind, self._read(entry.place, entry.length), self.order))
+        return Value(entry.field_type, in_order(entry.field_type, self._read(entry.place, entry.length), self.order))
 
-    def directory(self, at: int) -> dict[int, Value]:
+    def directory(self, offset: int) -> dict[int, Value]:
         """All tags of the directory at `at`, of types that are known."""
-        return {tag: self.value(entry) for tag, entry in self.entries(at).items() if entry.kind in UNIT_BYTES}
+        return {tag: self.value(entry) for tag, entry in self.entries(offset).items() if entry.field_type in UNIT_BYTES}
 
     def numbers(self, entry: Entry) -> Numbers:
         """The entry's whole numbers from 0 on; a single 0 for values of other types."""
-        code = _UNSIGNED.get(entry.kind)
+        code = _UNSIGNED.get(entry.field_type)
         if code is None or not entry.count:
             return np.zeros(1)
         if entry.count > _MAX_NUMBERS:
@@ -109,22 +109,22 @@ class IfdReader:
     def number(self, entries: Mapping[int, Entry], tag: int, default: int) -> int:
         """The first whole number of a tag, or the default where it is missing, or of another type."""
         entry = entries.get(tag)
-        if entry is None or entry.kind not in _UNSIGNED or not entry.count:
+        if entry is None or entry.field_type not in _UNSIGNED or not entry.count:
             return default
-        return self._number(_CODES[_UNSIGNED[entry.kind]], entry.place)
+        return self._number(_CODES[_UNSIGNED[entry.field_type]], entry.place)
 
-    def shape(self, at: int) -> tuple[int, int, int]:
+    def shape(self, offset: int) -> tuple[int, int, int]:
         """Where a directory's entries begin, how many there are, and the bytes of each."""
-        count = self._number("Q" if self.is_big else "H", at)
-        return (at + 8, count, 20) if self.is_big else (at + 2, count, 12)
+        count = self._number("Q" if self.is_big else "H", offset)
+        return (offset + 8, count, 20) if self.is_big else (offset + 2, count, 12)
 
-    def _number(self, code: str, at: int) -> int:
-        return int(struct.unpack(self.order + code, self._read(at, struct.calcsize("<" + code)))[0])
+    def _number(self, code: str, offset: int) -> int:
+        return int(struct.unpack(self.order + code, self._read(offset, struct.calcsize("<" + code)))[0])
 
-    def _read(self, at: int, length: int) -> bytes:
-        if at + length > self.size:
-            raise EndsEarly(at + length)
-        self.file.seek(at)
+    def _read(self, offset: int, length: int) -> bytes:
+        if offset + length > self.size:
+            raise EndsEarly(offset + length)
+        self.file.seek(offset)
         return self.file.read(length)
 
 

@@ -78,9 +78,9 @@ def add_page(path: Path, part: Path, tags: Tags, link: int | None = None) -> int
         return writer.append(exif, writer.first_link if link is None else link)
 
 
-def pack_directory(tags: Tags, at: int, order: str, *, big: bool) -> bytes:
+def pack_directory(tags: Tags, offset: int, order: str, *, big: bool) -> bytes:
     """A directory without one after it, and its values, for the byte `at` of a file."""
-    return _pack(tags, at, order, big, 0)
+    return _pack(tags, offset, order, big, 0)
 
 
 class _IfdWriter(IfdReader):
@@ -88,22 +88,22 @@ class _IfdWriter(IfdReader):
 
     def append(self, exif: Exif, link: int, *, after: int = 0) -> int:
         """Write directories, and at `link` where they are; returns where the next link goes."""
-        at = self._end()
-        self.size = at + self.file.write(_pack_exif(exif, at, self.order, big=self.is_big, after=after))
+        offset = self._end()
+        self.size = offset + self.file.write(_pack_exif(exif, offset, self.order, big=self.is_big, after=after))
         self.file.seek(link)
-        self.file.write(struct.pack(self.order + self.word, at))
-        return self.next_link(at)
+        self.file.write(struct.pack(self.order + self.word, offset))
+        return self.next_link(offset)
 
     def append_alone(self, tags: Tags) -> int:
         """Write a directory that no other one is followed by; returns its place."""
-        at = self._end()
-        self.file.write(_pack(tags, at, self.order, self.is_big, 0))
-        return at
+        offset = self._end()
+        self.file.write(_pack(tags, offset, self.order, self.is_big, 0))
+        return offset
 
     def _end(self) -> int:
         """The file's end, made even: the place of a new directory."""
-        at = self.file.seek(0, io.SEEK_END)
-        return at + self.file.write(b"\0" * (at % 2))
+        offset = self.file.seek(0, io.SEEK_END)
+        return offset + self.file.write(b"\0" * (offset % 2))
 
 
 def _in_order(exif: Exif, order: str) -> Exif:
@@ -112,7 +112,7 @@ def _in_order(exif: Exif, order: str) -> Exif:
     if order == exif.order or comment is None or not comment.data.startswith(_UTF_16):
         return exif
     text = comment.data[len(_UTF_16) :]
-    turned = Value(comment.kind, _UTF_16 + in_order(SHORT, text, ">"))
+    turned = Value(comment.field_type, _UTF_16 + in_order(SHORT, text, ">"))
     return replace(exif, exif=exif.exif | {Tag.USER_COMMENT: turned}, order=order)
 
 
@@ -122,7 +122,7 @@ def _moved(page: Tags, shift: int) -> Tags:
     return page | moved
 
 
-def _pack_exif(exif: Exif, at: int, order: str, *, big: bool, after: int = 0, keep_note: bool = False) -> bytes:
+def _pack_exif(exif: Exif, offset: int, order: str, *, big: bool, after: int = 0, keep_note: bool = False) -> bytes:
     """The directories one behind the other, the first of them at `at` of the file."""
     elsewhere: dict[int, int] = {Tag.MAKER_NOTE: exif.note_at} if keep_note and exif.note_at else {}
     main, sub = dict(exif.main), dict(exif.exif)
@@ -132,35 +132,40 @@ def _pack_exif(exif: Exif, at: int, order: str, *, big: bool, after: int = 0, ke
     written = [pointer for pointer in pointers if pointer[2] or pointer[2] is sub]
     for tags, pointer, _ in written:
         tags[pointer] = long8(0)  # its place is known once all lengths are
-    place = at + len(_pack(main, at, order, big, after))
+    place = offset + len(_pack(main, offset, order, big, after))
     for tags, pointer, below in written:
         tags[pointer] = long8(place)
         place += len(_pack(below, place, order, big, 0, elsewhere))
-    packed = _pack(main, at, order, big, after)
+    packed = _pack(main, offset, order, big, after)
     for _, _, below in written:
-        packed += _pack(below, at + len(packed), order, big, 0, elsewhere)
+        packed += _pack(below, offset + len(packed), order, big, 0, elsewhere)
     return packed
 
 
 def _pack(
-    tags: Mapping[int, Value], at: int, order: str, big: bool, after: int, elsewhere: Mapping[int, int] | None = None
+    tags: Mapping[int, Value],
+    offset: int,
+    order: str,
+    big: bool,
+    after: int,
+    elsewhere: Mapping[int, int] | None = None,
 ) -> bytes:
     """One directory and its values, but for those of the tags that lie `elsewhere`, at these places, already."""
     count_code, word = ("Q", "Q") if big else ("H", "I")
     room = struct.calcsize("<" + word)
-    values_at = at + struct.calcsize("<" + count_code) + len(tags) * (4 + 2 * room) + room
+    values_at = offset + struct.calcsize("<" + count_code) + len(tags) * (4 + 2 * room) + room
     directory, outside = struct.pack(order + count_code, len(tags)), b""
     for tag, value in sorted(tags.items()):
-        if value.kind == LONG8 and not big:
+        if value.field_type == LONG8 and not big:
             value = _longs(value)
-        data = in_order(value.kind, value.data, order)
+        data = in_order(value.field_type, value.data, order)
         entry_field = data.ljust(room, b"\0")
         if elsewhere and tag in elsewhere:
             entry_field = struct.pack(order + word, elsewhere[tag])
         elif len(data) > room:
             entry_field = struct.pack(order + word, values_at + len(outside))
             outside += data + b"\0" * (len(data) % 2)
-        directory += struct.pack(order + "HH" + word, tag, value.kind, value.count) + entry_field
+        directory += struct.pack(order + "HH" + word, tag, value.field_type, value.count) + entry_field
     return directory + struct.pack(order + word, after) + outside
 
 

@@ -34,7 +34,7 @@ class TiffPage:
     `piece_bytes` is what a strip or tile holds when it is unpacked.
     """
 
-    at: int  # the byte where its directory begins
+    offset: int  # the byte where its directory begins
     place: Place
     is_reduced: bool  # a smaller copy of another page
     is_one_of_several: bool
@@ -80,20 +80,20 @@ class TiffLayout:
 
 def alpha_among(extra_samples: Sequence[int]) -> int | None:
     """Which of the channels that are no colours is alpha; None where they are something else, such as infrared."""
-    return next((n for n, kind in enumerate(extra_samples) if kind in (ASSOCIATED_ALPHA, _ALPHA)), None)
+    return next((n for n, sample in enumerate(extra_samples) if sample in (ASSOCIATED_ALPHA, _ALPHA)), None)
 
 
 def read_layout(file: BinaryIO) -> TiffLayout:
     """All pages of a TIFF. Raises FormatError, or EndsEarly where a picture is cut."""
     reader, layout, places = IfdReader(file), TiffLayout(), set[int]()
-    at = reader.first
-    while at and at not in places and len(places) < _MAX_PAGES:
-        places.add(at)
-        if layout.pages and not _is_picture(reader, at, layout):
+    offset = reader.first
+    while offset and offset not in places and len(places) < _MAX_PAGES:
+        places.add(offset)
+        if layout.pages and not _is_picture(reader, offset, layout):
             break
-        page = read_page(reader, at)
+        page = read_page(reader, offset)
         layout.pages.append(page)
-        at = 0 if page.lacks_next_link else reader.after(at)
+        offset = 0 if page.lacks_next_link else reader.after(offset)
     if len(layout.pages) == 1:
         _add_stacked(reader, layout)
     return layout
@@ -102,7 +102,7 @@ def read_layout(file: BinaryIO) -> TiffLayout:
 def _add_stacked(reader: IfdReader, layout: TiffLayout) -> None:
     """The further pictures of a stack in one directory. Raises UnsupportedKind, or EndsEarly."""
     page = layout.pages[0]
-    entries = reader.entries(page.at)
+    entries = reader.entries(page.offset)
     count = picture_count(reader, entries, page.place)
     if count == 1:
         return
@@ -118,30 +118,30 @@ def _add_stacked(reader: IfdReader, layout: TiffLayout) -> None:
         layout.pages.append(replace(page, place=place, pixels_end=end))
 
 
-def _is_picture(reader: IfdReader, at: int, layout: TiffLayout) -> bool:
+def _is_picture(reader: IfdReader, offset: int, layout: TiffLayout) -> bool:
     """Whether a directory behind the first one is there; names in `layout` what was to follow otherwise.
 
     Raises EndsEarly where the file was cut, and not only ends in rubbish.
     """
     is_one_of_several = len(layout.pages) > 1 or layout.pages[0].is_one_of_several
     try:
-        entries = reader.entries(at)
+        entries = reader.entries(offset)
         is_picture = {Tag.IMAGE_WIDTH, Tag.IMAGE_LENGTH} <= entries.keys() and _places_of(entries) is not None
     except EndsEarly:
-        if is_one_of_several or _begins_as_picture(reader, at):
+        if is_one_of_several or _begins_as_picture(reader, offset):
             raise
         is_picture = False
     except FormatError:
         is_picture = False
     if not is_picture:
-        layout.lost.append(f"what was to follow the last picture (there is no directory at byte {at:,})")
+        layout.lost.append(f"what was to follow the last picture (there is no directory at byte {offset:,})")
     return is_picture
 
 
-def _begins_as_picture(reader: IfdReader, at: int) -> bool:
+def _begins_as_picture(reader: IfdReader, offset: int) -> bool:
     """Whether a directory that the file's end cuts off begins as that of a picture."""
     try:
-        start, count, _ = reader.shape(at)
+        start, count, _ = reader.shape(offset)
         reader.file.seek(start)
         tag = int.from_bytes(reader.file.read(2), "little" if reader.order == "<" else "big")
     except FormatError:
@@ -156,18 +156,18 @@ def _places_of(entries: Mapping[int, Entry]) -> tuple[Tag, Tag] | None:
     return (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS) if Tag.STRIP_OFFSETS in entries else None
 
 
-def read_page(reader: IfdReader, at: int) -> TiffPage:
+def read_page(reader: IfdReader, offset: int) -> TiffPage:
     """The page whose directory begins at the byte `at`. Raises FormatError."""
-    entries = reader.entries(at)
+    entries = reader.entries(offset)
     place = Place.of(reader, entries)
     pieces = pieces_of(reader, entries, place)
-    kind = _sound_number(reader, entries, Tag.NEW_SUBFILE_TYPE)
-    old_kind = _sound_number(reader, entries, Tag.SUBFILE_TYPE)
+    subfile_type = _sound_number(reader, entries, Tag.NEW_SUBFILE_TYPE)
+    old_type = _sound_number(reader, entries, Tag.SUBFILE_TYPE)
     return TiffPage(
-        at=at,
+        offset=offset,
         place=place,
-        is_reduced=bool(kind & _REDUCED) or old_kind == _OLD_REDUCED,
-        is_one_of_several=bool(kind & _ONE_OF_SEVERAL) or old_kind == _OLD_ONE_OF_SEVERAL,
+        is_reduced=bool(subfile_type & _REDUCED) or old_type == _OLD_REDUCED,
+        is_one_of_several=bool(subfile_type & _ONE_OF_SEVERAL) or old_type == _OLD_ONE_OF_SEVERAL,
         has_pages_below=Tag.SUB_IFDS in entries,
         compression=place.compression,
         photometric=reader.number(entries, Tag.PHOTOMETRIC, MINISWHITE),
@@ -176,14 +176,14 @@ def read_page(reader: IfdReader, at: int) -> TiffPage:
         extra_samples=_extra_samples(reader, entries.get(Tag.EXTRA_SAMPLES), place.samples),
         pixels_end=pieces.end,
         damage=pieces.damage,
-        lacks_next_link=reader.next_link(at) + reader.word_bytes > reader.size,
+        lacks_next_link=reader.next_link(offset) + reader.word_bytes > reader.size,
     )
 
 
 def read_pieces(file: BinaryIO, page: TiffPage) -> Pieces:
     """Where a page's strips or tiles lie. Raises FormatError."""
     reader = IfdReader(file)
-    return pieces_of(reader, reader.entries(page.at), page.place).of_picture(page.place)
+    return pieces_of(reader, reader.entries(page.offset), page.place).of_picture(page.place)
 
 
 def _sound_number(reader: IfdReader, entries: Mapping[int, Entry], tag: int) -> int:

@@ -60,13 +60,13 @@ def pixel_tags(file: BinaryIO, page: TiffPage) -> Tags:
     """The tags that say how a page's pixels are to be read, with sound values. Raises FormatError."""
     reader = IfdReader(file)
     tags: Tags = {}
-    for tag, entry in reader.entries(page.at).items():
-        if tag in _OF_PIXELS and entry.kind in UNIT_BYTES and entry.count and not _is_left_out(reader, entry):
+    for tag, entry in reader.entries(page.offset).items():
+        if tag in _OF_PIXELS and entry.field_type in UNIT_BYTES and entry.count and not _is_left_out(reader, entry):
             value = reader.value(entry)
             if tag not in _SOUND or value.number() in _SOUND[Tag(tag)]:
                 tags[tag] = value
     for tag in _RESOLUTIONS:
-        if tag in tags and (tags[tag].kind != FRACTION or not all(tags[tag].numbers()[:2])):
+        if tag in tags and (tags[tag].field_type != FRACTION or not all(tags[tag].numbers()[:2])):
             del tags[tag]
     pieces = read_pieces(file, page)
     places = (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS) if page.is_tiled else (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS)

@@ -31,11 +31,11 @@ def _load_planes(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
         tags = pixel_tags(file, page)
     count, photometric, depth = page.samples, page.photometric, page.bits
     is_grey = photometric in (MINISWHITE, MINISBLACK)
-    kind = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if is_grey else None)
-    if kind is None or not 1 < count <= _MAX_CHANNELS:
+    interpretation = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if is_grey else None)
+    if interpretation is None or not 1 < count <= _MAX_CHANNELS:
         raise UnsupportedKind(f"{count} channels of {depth} bits and kind {photometric} that lie apart")
     planes = [load_directory(path, _plane(tags, channel, count), fail_on) for channel in range(count)]
-    image = _divided_by_alpha(planes[0].bandjoin(planes[1:]), page).copy(interpretation=kind)
+    image = _divided_by_alpha(planes[0].bandjoin(planes[1:]), page).copy(interpretation=interpretation)
     if Tag.ICC_PROFILE in tags and tags[Tag.ICC_PROFILE].data:
         image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, tags[Tag.ICC_PROFILE].data)
     return image

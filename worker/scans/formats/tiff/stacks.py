@@ -35,7 +35,7 @@ def _shaped(description: bytes, place: Place) -> int:
     """By tifffile's own description: the shape of all pictures together."""
     try:
         shape = json.loads(description.rstrip(b"\0"))["shape"]
-        count, rest = divmod(math.prod(map(int, shape)), place.width * place.height * place.samples)
+        count, remainder = divmod(math.prod(map(int, shape)), place.width * place.height * place.samples)
     except (ValueError, KeyError, TypeError, RecursionError):
         return 1
-    return min(_MAX_PICTURES, count) if count > 0 and not rest else 1
+    return min(_MAX_PICTURES, count) if count > 0 and not remainder else 1

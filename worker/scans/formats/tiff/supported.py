@@ -31,29 +31,29 @@ _MAX_TIMES = 2  # what is padded, and has its checksum behind that, is no damage
 
 def refuse_misread(page: TiffPage) -> None:
     """Raises UnsupportedKind for pixels that libvips would take for others."""
-    kind = ""
+    reason = ""
     if page.bits not in _DEPTHS:
-        kind = f"samples of {page.bits} bits"
+        reason = f"samples of {page.bits} bits"
     elif page.bits < 8 and page.samples > 1:
-        kind = f"{page.samples} channels of {page.bits} bits"
+        reason = f"{page.samples} channels of {page.bits} bits"
     elif page.is_reduced and page.has_pages_below:
-        kind = "a small copy alone, its picture below it, as raw photographs have it"
+        reason = "a small copy alone, its picture below it, as raw photographs have it"
     elif page.photometric == MASK:
-        kind = "a transparency mask"
+        reason = "a transparency mask"
     elif page.photometric in LOGLUVS:
-        kind = "LogLuv"
+        reason = "LogLuv"
     elif page.photometric == CMYK and (page.inks == OTHER_INKS or _others(page)):
-        kind = "other inks than CMYK's"
+        reason = "other inks than CMYK's"
     elif page.photometric == YCBCR and page.compression != JPEG:
-        kind = f"YCbCr in compression {page.compression}, which is read in JPEG alone"
+        reason = f"YCbCr in compression {page.compression}, which is read in JPEG alone"
     elif page.photometric == LAB:
-        kind = "CIE Lab"
+        reason = "CIE Lab"
     elif page.photometric == MINISWHITE and page.sample_format == FLOATS:
-        kind = "floats whose 0 is white"
+        reason = "floats whose 0 is white"
     elif page.photometric == MINISBLACK and page.sample_format == FLOATS and _is_multiplied(page):
-        kind = "grey floats multiplied by alpha"
-    if kind:
-        raise UnsupportedKind(kind)
+        reason = "grey floats multiplied by alpha"
+    if reason:
+        raise UnsupportedKind(reason)
 
 
 def wants_planes(page: TiffPage) -> bool:
@@ -64,14 +64,14 @@ def wants_planes(page: TiffPage) -> bool:
 
 def colours_and_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
     """The page's image without channels that are neither: a scanner's infrared, a saved selection."""
-    others = _others(page)
-    if not others:
+    other_channels = _others(page)
+    if not other_channels:
         return image
     colours, alpha = image.bands - len(page.extra_samples), alpha_among(page.extra_samples)
-    if colours < 1 or others > colours:  # a picture in many bands of light has none that is its grey
-        raise UnsupportedKind(f"{image.bands} channels, {others} of them neither colour nor alpha")
-    own = image.extract_band(0, n=colours)
-    return own if alpha is None else own.bandjoin(image[colours + alpha])
+    if colours < 1 or other_channels > colours:  # a picture in many bands of light has none that is its grey
+        raise UnsupportedKind(f"{image.bands} channels, {other_channels} of them neither colour nor alpha")
+    colour_bands = image.extract_band(0, n=colours)
+    return colour_bands if alpha is None else colour_bands.bandjoin(image[colours + alpha])
 
 
 def _is_multiplied(page: TiffPage) -> bool:
@@ -102,8 +102,8 @@ def check_checksums(path: Path, page: TiffPage) -> None:
 
 def _unpack(data: bytes, expected: int) -> None:
     """Unpack to the end, where the checksum is; raises zlib.error."""
-    packed, unpacked, most = zlib.decompressobj(), 0, _MAX_TIMES * expected + _AT_ONCE
-    while data and not packed.eof and unpacked <= most:
+    packed, unpacked, limit = zlib.decompressobj(), 0, _MAX_TIMES * expected + _AT_ONCE
+    while data and not packed.eof and unpacked <= limit:
         unpacked += len(packed.decompress(data, _AT_ONCE))
         data = packed.unconsumed_tail
     if unpacked > expected and not packed.eof:

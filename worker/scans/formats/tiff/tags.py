@@ -85,21 +85,21 @@ class TagsError(FormatError):
 class Value:
     """What a tag holds: TIFF's number of its type, and its bytes, little end first."""
 
-    kind: int
+    field_type: int
     data: bytes
 
     @property
     def count(self) -> int:
-        return len(self.data) // (UNIT_BYTES[self.kind] * UNITS.get(self.kind, 1))
+        return len(self.data) // (UNIT_BYTES[self.field_type] * UNITS.get(self.field_type, 1))
 
     def number(self) -> int:
         """The first of whole numbers."""
-        return int.from_bytes(self.data[: UNIT_BYTES[self.kind]], "little")
+        return int.from_bytes(self.data[: UNIT_BYTES[self.field_type]], "little")
 
     def numbers(self) -> list[int]:
         """All whole numbers; of a fraction, first the one above its bar, then the one below."""
-        unit = UNIT_BYTES[self.kind]
-        return [int.from_bytes(self.data[at : at + unit], "little") for at in range(0, len(self.data), unit)]
+        unit = UNIT_BYTES[self.field_type]
+        return [int.from_bytes(self.data[place : place + unit], "little") for place in range(0, len(self.data), unit)]
 
 
 Tags = dict[int, Value]
@@ -146,9 +146,9 @@ def long8(*values: int) -> Value:
     return Value(LONG8, struct.pack(f"<{len(values)}Q", *values))
 
 
-def in_order(kind: int, data: bytes, order: str) -> bytes:
+def in_order(field_type: int, data: bytes, order: str) -> bytes:
     """Values turned from one byte order to the other, or left as they are."""
-    unit = UNIT_BYTES.get(kind, 1)
+    unit = UNIT_BYTES.get(field_type, 1)
     if order == "<" or unit == 1:
         return data
     return np.frombuffer(data[: len(data) // unit * unit], f"u{unit}").byteswap().tobytes()
