@@ -9,11 +9,12 @@ import multiprocessing
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+import psutil
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -132,10 +133,33 @@ def workers_at_work(plans: list[Plan]) -> Iterator[tuple[Any, Any]]:
             process.join()
 
 
+def simulated() -> list[psutil.Process]:
+    """The processes that simulate workers."""
+    pids = [process.pid for process in multiprocessing.active_children()]
+    return [psutil.Process(pid) for pid in pids if pid is not None]
+
+
 def plans_of(asked: argparse.Namespace, database_url: str, broker_url: str) -> list[Plan]:
     names = [f"simulated-{number:04}" for number in range(asked.workers)]
     groups = [tuple(names[number :: asked.processes]) for number in range(asked.processes)]
     return [Plan(database_url, broker_url, QUEUE, group, asked.threads, 5.0) for group in groups]
+
+
+def processor_seconds(processes: Iterable[psutil.Process]) -> float:
+    """Of these processes, and of what they have waited for."""
+    total = 0.0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
+
+
+def server_processes(engine: Engine) -> list[psutil.Process]:
+    """PostgreSQL's, from the one that answers up to its parent, and down again."""
+    with read_scope(engine) as session:
+        parent = psutil.Process(session.scalar(text("SELECT pg_backend_pid()")) or 0).parent()
+    assert parent is not None
+    return [parent, *parent.children()]
 
 
 def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker_url: str) -> None:
@@ -146,11 +170,17 @@ def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker
             measurement.round()
             time.sleep(0.2)
         before, counted, began = ask(engine, _COUNTERS), scans.value, time.monotonic()
+        server, workers = processor_seconds(server_processes(engine)), processor_seconds(simulated())
         measurement.run(asked.seconds)
         seconds, done = time.monotonic() - began, scans.value - counted
         after = ask(engine, _COUNTERS)
+        server = processor_seconds(server_processes(engine)) - server
+        workers = processor_seconds(simulated()) - workers
         pause = timed(lambda: pause_first(engine))
     print(f"scans recorded: {done / seconds:,.0f} a second ({done:,} in {seconds:.0f} s, {chunks.value:,} chunks)")
+    print(
+        f"processor time a scan: {server / done * 1000:.3f} ms of PostgreSQL, {workers / done * 1000:.3f} ms of workers"
+    )
     print(f"transactions a scan: {(after.transactions - before.transactions) / done:.3f}")
     print(f"WAL a scan: {int(after.wal_bytes - before.wal_bytes) / done:,.0f} bytes")
     print(f"connections at the server: {max(measurement.connections)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.conftest import service_folder
-from tests.faults import control, databases, freezing, killing, messages, outages, stopping
+from tests.faults import control, databases, freezing, killing, messages, one_destination, outages, stopping
 from tests.faults.collection import Collection
 from tests.faults.world import World
 from tests.services import PostgreSQLServer
@@ -26,6 +26,7 @@ SCENARIOS: dict[str, Callable[[World], str]] = {
     "database read-only for a minute": lambda world: databases.read_only(world, 60),
     "failover to a standby": databases.failover,
     "PgBouncer in transaction mode": databases.pooled,
+    "two jobs on one destination, with kills": lambda world: one_destination.two_jobs(world, 3),
     "20 % of S3 calls fail": lambda world: outages.s3_spoiled(world, 0.2),
     "messages three times, a lease lost": messages.messages_repeated,
     "SIGTERM to a busy worker": stopping.worker_told_to_stop,

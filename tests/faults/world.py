@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import select, text
 
@@ -148,14 +148,12 @@ class World(Processes):
     def submit(self, chunk_scans: int = 8) -> None:
         self.job_id = self.submit_also(self.destination, chunk_scans=chunk_scans)
 
-    def submit_also(
-        self, destination: str, *, chunk_scans: int = 8, priority: int = 0, include: tuple[str, ...] = ()
-    ) -> int:
-        """One more job over the same scans, or those that the patterns leave; its number."""
+    def submit_also(self, destination: str, *, chunk_scans: int = 8, source: str = "in", **options: Any) -> int:
+        """One more job over the same scans, with options of a Submission; its number."""
         os.environ.update(self._s3_environment)
         s3 = S3Options(endpoint_url=self.s3.endpoint_url, attempts=3, timeout_seconds=10)
         submitter = Submitter(self.engine, s3=s3, chunk_scans=chunk_scans, checkpoints=list)
-        asked = Submission(f"s3://{self.name}/in", destination, priority=priority, include=include)
+        asked = Submission(f"s3://{self.name}/{source}", destination, **options)
         return submitter.submit(asked).job_id or 0
 
     def changes(self) -> list[Change]:
