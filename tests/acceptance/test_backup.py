@@ -13,6 +13,7 @@ from tests.faults.world import World
 from tests.services import PostgreSQLServer
 
 SCANS = 96
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture

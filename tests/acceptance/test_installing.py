@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
 SCHEDULER_MEGABYTES = 200
+pytestmark = pytest.mark.timeout(900)  # an index may be slow
 
 
 def uv(*arguments: str | Path, **settings: str) -> None:

@@ -19,6 +19,7 @@ from tests.faults.world import COUNT_DONE
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.timeout(900)
 EARLIER = "e584599"  # the release before this one
 SCANS = 160
 QUICK = {

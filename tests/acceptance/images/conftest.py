@@ -7,6 +7,8 @@ import pytest
 
 from tests.docker import IMAGE, ROOT, base_image, build, daemon
 
+SECONDS = 2_400
+
 
 @pytest.fixture(scope="session")
 def _daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -21,3 +23,10 @@ def image(_daemon: Path) -> str:
     base = base_image(_daemon)
     build(ROOT, ROOT / "deploy" / "Dockerfile", IMAGE, base, "--target", "cpu")
     return IMAGE
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test is the first builds images, which takes minutes on a machine that has none of their layers."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(SECONDS))
