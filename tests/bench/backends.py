@@ -70,7 +70,7 @@ def main() -> None:
 
 def _network(embedding_name: str, precision: str) -> Callable[[Any], Any]:
     """L* (batch, 400, 400), 0..100 -> a*, b* (batch, 400, 400, 2), compiled for each size of a batch."""
-    folder = checkpoint.bundled_checkpoint_path()
+    folder = checkpoint.bundled_checkpoint_path("first")  # the paper's network, without a map
     card = checkpoint.read_card(folder)
     embedding = load_embedding(embedding_name, folder, card)
     # The embedding stays in float32, as workers compute it.

@@ -15,7 +15,7 @@ from worker.errors import CheckpointError
 
 NETWORK = "fusion-1"  # changes whenever older weights no longer fit network.py
 CARD_FILE = "card.json"
-BUNDLED = "first"
+BUNDLED = "second"
 STAND_IN = "stand-in"  # the id of the stand-in for the model, which has no checkpoint
 IMAGENET = "imagenet"  # the embedding with the weights that Keras fetches
 FORMER_EMBEDDING_NAMES = {"bundled": "inception_resnet_v2"}  # in cards and settings of earlier versions
@@ -45,7 +45,7 @@ class Card:
     limits: tuple[str, ...] = ()
     annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; 0.38 is Zhang et al.'s
     embeddings_from: str | None = None  # the folder beside this one that holds the embeddings' files; None: this one
-    variation: float = 1.0  # what the paper head's colours vary by around a scan's mean is multiplied by this
+    variation: Mapping[str, float] = field(default_factory=dict)  # by head: how much colours vary around a scan's mean
     doubtful_below: float | None = None  # the certainty that a tenth of unseen photos stay below
     input_px: int = 400  # the side of the square that the network sees, a multiple of 8
     features: Mapping[str, Any] | None = None  # the map's network: files, input_px, licence, origin; None: no map
@@ -77,6 +77,14 @@ class Card:
 def bundled_checkpoint_path(name: str = BUNDLED) -> Path:
     """The folder of a checkpoint that ships with Photochrom."""
     return Path(__file__).parent / "weights" / name
+
+
+def checkpoint_folder(path: Path | None) -> Path:
+    """The folder that `path` says: a bundled checkpoint's name, such as `first`, or a folder; None: the bundled one."""
+    if path is None:
+        return bundled_checkpoint_path()
+    named = bundled_checkpoint_path(str(path))
+    return named if len(path.parts) == 1 and not path.exists() and named.is_dir() else path
 
 
 def read_card(folder: Path) -> Card:

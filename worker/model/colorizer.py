@@ -239,7 +239,8 @@ class Colorizer:
             certainty = ops.cast(vivid_head.certainty(by_head["vivid"]), "float32")
             by_head["vivid"] = vivid_head.annealed_mean(by_head["vivid"], self.card.annealing_temperature)
         if "paper" in by_head:
-            by_head["paper"] = varied(by_head["paper"] * AB_SCALE, self.card.variation)
+            by_head["paper"] = by_head["paper"] * AB_SCALE
+        by_head = {head: varied(ab, self.card.variation.get(head, 1.0)) for head, ab in by_head.items()}
         return (*(_packed_ab(by_head[head]) for head in self.heads), certainty)
 
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import DirectoryPath, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, DirectoryPath, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
-from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.checkpoint import bundled_checkpoint_path, checkpoint_folder
 from worker.settings.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
 from worker.settings.validation import refuse_unknown, sentence
 from worker.storage import S3Options
@@ -64,7 +64,9 @@ class Settings(BaseSettings):
     s3_kms_key_id: str | None = Field(None, description="Key of aws:kms; unset: the account's default key.")
     s3_unsigned: bool = Field(False, description="Whether S3 is read without credentials, as public buckets allow.")
 
-    checkpoint: Path | None = Field(None, description="Folder of a checkpoint; unset means the bundled one.")
+    checkpoint: Annotated[Path, AfterValidator(checkpoint_folder)] | None = Field(
+        None, description="Folder of a checkpoint, or the name of a bundled one; unset means `second`."
+    )
     embedding: str | None = Field(
         None,
         description="The embedding: inception_resnet_v2, compact, imagenet, or a file; unset: the card's.",

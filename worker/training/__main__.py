@@ -170,6 +170,7 @@ def _yardstick(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--checkpoint", type=Path, help="default: the bundled one")
     parser.add_argument("--embedding", help="inception_resnet_v2, compact, imagenet, or a file of Keras weights")
     parser.add_argument("--precision", choices=["float32", "bfloat16"], help="default: what is faster here")
+    parser.add_argument("--input-px", type=int, help="the side that the network sees; default: the card's")
     parser.add_argument("--plates", nargs="+", choices=["panchromatic", "orthochromatic"], default=["panchromatic"])
     parser.add_argument("--photos", type=int, default=60, help="of each source")
     parser.add_argument("--batch-size", type=int, default=4)

@@ -151,3 +151,10 @@ def test_reading_a_card_loads_no_tensorflow() -> None:
     modules = "worker.model.checkpoint, worker.colour.lab, worker.model.ab_bins"
     code = f"import sys, {modules}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_bundled_checkpoint_is_known_by_its_name(folder: Path) -> None:
+    assert checkpoint.checkpoint_folder(None) == checkpoint.bundled_checkpoint_path()
+    assert checkpoint.checkpoint_folder(Path("first")) == checkpoint.bundled_checkpoint_path("first")
+    assert checkpoint.checkpoint_folder(folder) == folder
+    assert checkpoint.verify(checkpoint.checkpoint_folder(Path("first"))).features is None

@@ -74,10 +74,16 @@ def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:
 
 
 def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]:
-    """Trains fusion, decoder, heads and map together; returns the best folded weights by the yardstick."""
+    """Trains fusion, decoder, heads and map together; returns the best folded weights by the yardstick.
+
+    With 0 steps, the mixture that training would begin with.
+    """
     options, folder = recipe["join"], work / "joined"
     config = JoinConfig(**_only(options, JoinConfig))
-    model = build_joined(config, starting_weights(prepared, recipe, work / "map"))
+    mixed = starting_weights(prepared, recipe, work / "map")
+    if options.get("steps") == 0:
+        return mixed
+    model = build_joined(config, mixed)
     batch_config = JoinedConfig(
         **_only(options, JoinedConfig), view_numbers=tuple(recipe["views"]), view_shares=tuple(options["view_shares"])
     )
@@ -117,7 +123,7 @@ def write_bundle(
         "photos": int(prepared.trained_on.sum()),
         "held_out": HELD_OUT_SOURCES,
         "recipe": recipe,
-        "validation": [json.loads((work / stage / HISTORY_FILE).read_text())[-1] for stage in ("map", "joined")],
+        "validation": _last_figures(work),
         "started_from": {"name": card.name, "id": card.id, "training": card.training},
     }
     return export_weights(
@@ -125,6 +131,12 @@ def write_bundle(
         features=TrainedFeatures(prepared.layers[:LAYERS], FEATURES_ABOUT), input_px=recipe["input_px"],
         training_mean_ab=prepared.mean_ab(), **recipe.get("chosen", {}),
     )  # fmt: skip
+
+
+def _last_figures(work: Path) -> dict[str, Any]:
+    """The last of each stage's history."""
+    histories = {stage: work / stage / HISTORY_FILE for stage in ("map", "joined")}
+    return {stage: json.loads(path.read_text())[-1] for stage, path in histories.items() if path.is_file()}
 
 
 def _loop(options: dict[str, Any]) -> LoopConfig:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from worker.model import checkpoint
-from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.checkpoint import checkpoint_folder
 from worker.model.classifiers.embedding import load_embedding
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.model.network import HEADS
@@ -20,12 +20,13 @@ from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.evaluation.evaluate import Floats, Photos
 from worker.training.export.checkpoint import add_figures
 
+STAND_INS = ("others", "zeros")  # other photos' embeddings, and none: what a network should do worse with
 Figures = dict[str, dict[str, Any]]
 
 
 def evaluate(arguments: Namespace) -> None:
     """Measures a checkpoint with its own embeddings, with stand-ins, with zeros and with other photos' embeddings."""
-    folder = arguments.checkpoint or bundled_checkpoint_path()
+    folder = checkpoint_folder(arguments.checkpoint)
     card = checkpoint.verify(folder)
     photos = measuring.load_photos(arguments.folder, arguments.limit)
     baseline_scores = measuring.baselines(photos, card.training_mean_ab)
@@ -38,11 +39,11 @@ def evaluate(arguments: Namespace) -> None:
     print(measuring.heading())
     for name, embeddings in _embeddings(arguments, photos, colorizer):
         colours = colorizer.decode(encoded, embeddings)
-        for head in heads:
+        for head in heads if name not in STAND_INS else heads[:1]:
             row = f"{head} head, embedding {name}"
             figures[row] = measuring.evaluate(photos, colours.ab[head], colours.certainty, baseline_scores)
             print(measuring.line(row, figures[row]["model"]), flush=True)
-            if name not in ("others", "zeros"):
+            if name not in STAND_INS:
                 results[row] = colours.ab[head][_shown(arguments, photos)]
     plate = colorizer.predict_heads(measuring.plate_lightness(photos))
     for head in heads:
@@ -83,11 +84,11 @@ def _embeddings(arguments: Namespace, photos: Photos, colorizer: Colorizer) -> I
     if not arguments.embedding:
         for name in colorizer.card.embeddings:
             if name != colorizer.embedding:
-                folder = arguments.checkpoint or bundled_checkpoint_path()
+                folder = checkpoint_folder(arguments.checkpoint)
                 yield name, Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)(photos.lightness)
     for path in arguments.embedding_npz:
         yield path.stem, measuring.embeddings_for(str(path), photos, colorizer)
-    for name in ("others", "zeros"):
+    for name in STAND_INS:
         yield name, measuring.embeddings_for(name, photos, colorizer)
 
 

@@ -3,7 +3,7 @@
 from argparse import Namespace
 from dataclasses import asdict
 
-from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.checkpoint import checkpoint_folder
 from worker.training.commands.arguments import licences_of, numbers, read_cache, schedule
 from worker.training.data.augment import Zoom
 from worker.training.data.class_logits import load_logits
@@ -24,7 +24,7 @@ def train(arguments: Namespace) -> None:
         weights=numbers("--weight", arguments.weight, cache),
     )  # fmt: skip
     licences = licences_of(arguments.licence, cache)
-    embeddings = base_embeddings(arguments.embedding, arguments.checkpoint or bundled_checkpoint_path())
+    embeddings = base_embeddings(arguments.embedding, checkpoint_folder(arguments.checkpoint))
     logits_by_path = {path: load_logits(path, cache.names) for path in arguments.logits}
     sources = [logits_by_path[path] for path in arguments.logits]  # one that is named twice is met twice as often
     if not sources:
@@ -35,8 +35,9 @@ def train(arguments: Namespace) -> None:
     )
     choices = {"expected_share": arguments.expected_share if expected else 0.0, "kept_one_in": dict(cache.kept_one_in)}
     _write_settings(arguments.output, cache, asdict(settings) | choices)
+    start_from = arguments.start_from and checkpoint_folder(arguments.start_from)
     model, history = training.train(
-        cache, sources, settings, arguments.output, arguments.start_from, arguments.resume, unmet, expected
+        cache, sources, settings, arguments.output, start_from, arguments.resume, unmet, expected
     )
     loss_curves(arguments.output / "curves.png", history)
     card = write_checkpoint(arguments.output / "checkpoint", model, embeddings, arguments.output, licences)

@@ -3,7 +3,7 @@
 import json
 from argparse import Namespace
 
-from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.checkpoint import checkpoint_folder
 from worker.model.colorizer import Colorizer
 from worker.training.evaluation import yardstick_photos
 from worker.training.evaluation.yardstick_photos import SourceFigures
@@ -17,10 +17,11 @@ def yardstick(options: Namespace) -> None:
     """Prints a line for each head, plate and source, and the mean over sources; `--json` keeps the means."""
     cache = open_square_cache(options.work / "squares")
     colorizer = Colorizer.load(
-        options.checkpoint or bundled_checkpoint_path(),
+        checkpoint_folder(options.checkpoint),
         options.batch_size,
         options.embedding,
         precision=options.precision,
+        input_px=options.input_px,
     )
     means = {}
     for plate in options.plates:

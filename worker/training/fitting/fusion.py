@@ -12,6 +12,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from worker.colour.lab import lab_to_rgb
+from worker.errors import CheckpointError
 from worker.model import checkpoint
 from worker.model import weights as weights_io
 from worker.model.backends.precision import computing_in
@@ -97,8 +98,9 @@ def _start(model: keras.Model, cache: PhotoCache, sources: Sequence[Logits], sof
 def _start_at_checkpoint(
     model: keras.Model, heads: Heads, folder: Path, batches: "FusionBatches", soft_colours: SoftColours | None
 ) -> None:
-    """Raises CheckpointError for a folder that holds no sound checkpoint of this network."""
-    checkpoint.verify(folder)
+    """Raises CheckpointError for a folder that holds no sound checkpoint of the network without a map."""
+    if checkpoint.verify(folder).features is not None:
+        raise CheckpointError(f"{folder} has a map of features, which is not trained here; give --start-from first")
     start_at_weights(model, heads, weights_io.read_fusion(folder), lambda number: batches(number)[0])
     if soft_colours is not None:
         take_back_rebalancing(model, soft_colours.prior, -TAKEN_BACK)  # it is taken back again at the end
