@@ -11,6 +11,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from scheduler.cli import main
+from tests.waiting import PATIENCE_SECONDS
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
@@ -22,7 +23,7 @@ def clean_environment(**settings: str) -> dict[str, str]:
 def photochrom(
     *arguments: str | Path,
     folder: Path,
-    timeout_seconds: float = 60,
+    timeout_seconds: float = 2 * PATIENCE_SECONDS,
     prefix: Sequence[str] = (),
     environment: dict[str, str] | None = None,
     **settings: str,
@@ -75,4 +76,4 @@ def photochrom_process(
         yield process
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)

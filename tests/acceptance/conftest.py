@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.command import clean_environment, photochrom
+from tests.waiting import PATIENCE_SECONDS
 
 
 @pytest.fixture
 def command(settings: dict[str, str], tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    return lambda *arguments: photochrom(*arguments, folder=tmp_path, timeout_seconds=120, **settings)
+    return lambda *arguments: photochrom(*arguments, folder=tmp_path, **settings)
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], 
                 stdout=log,
                 stderr=log,
             )
-            running.callback(process.wait, 60)
+            running.callback(process.wait, PATIENCE_SECONDS)
             running.callback(process.terminate)
             return process
 

@@ -14,7 +14,7 @@ from scheduler.standalone.samples import write_samples
 from tests.acceptance.command import clean_environment, photochrom
 from tests.acceptance.test_run import all_gone, everything_below
 from tests.processes import MARK, new_mark, survivors
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_ctrl_c_in_the_middle_leaves_no_process(tmp_path: Path) -> None:
 
     process.send_signal(signal.SIGINT)
 
-    assert process.wait(60) != 0
+    assert process.wait(PATIENCE_SECONDS) != 0
     assert all_gone(below)
 
 

@@ -13,7 +13,7 @@ def colourize(folder: Path, **settings: str) -> tuple[int, str, str]:
     for number in range(12):
         cv2.imwrite(str(folder / "scans" / f"{number}.png"), np.full((40, 50), 20 * number, np.uint8))
     settings |= {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "20", "PHOTOCHROM_CHUNK_SCANS": "3"}
-    run = photochrom("run", "scans", "colour", folder=folder, timeout_seconds=120, **settings)
+    run = photochrom("run", "scans", "colour", folder=folder, **settings)
     log = folder / "colour" / ".photochrom" / "logs" / "worker.log"
     return run.returncode, run.stdout + run.stderr, log.read_text() if log.exists() else ""
 

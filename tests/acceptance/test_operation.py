@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,7 @@ from scheduler.standalone.services.service import free_port
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
 from tests.programs import PROMETHEUS, PROMTOOL
 from tests.prometheus import PrometheusServer, dashboard_queries, documented_queries
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SCANS = 12
@@ -63,11 +62,21 @@ def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Pat
             environment = clean_environment(**settings, PHOTOCHROM_METRICS_PORT=str(port))
             running.enter_context(photochrom_process(name, tmp_path, environment))
         wait_until(lambda: json.loads(command("status", "1", "--json").stdout)[0]["state"] == "completed")
-        time.sleep(1.5)  # a heartbeat, and a look at the backlog
+        wait_until(lambda: is_reported(command, ports))
         yield {**ports, "flower": flower}
     for name in ports:
         for line in (tmp_path / f"{name}.log").read_text().splitlines():
             json.loads(line)  # to the last one: a log's reader takes nothing else
+
+
+def is_reported(command: Command, ports: dict[str, int]) -> bool:
+    """Whether a heartbeat and a look at the backlog have told all that the job did."""
+    workers = json.loads(command("status", "--workers", "--json").stdout)
+    return (
+        [worker["ended_scans"] for worker in workers] == [SCANS + 1]
+        and f'photochrom_scans_total{{state="done"}} {SCANS}.0' in metrics(ports["worker"])
+        and "photochrom_workers 1.0" in metrics(ports["scheduler"])
+    )
 
 
 @contextmanager
@@ -87,7 +96,7 @@ def start_flower(port: int, folder: Path, environment: dict[str, str]) -> Iterat
         yield
     finally:
         flower.terminate()
-        flower.wait(20)
+        flower.wait(PATIENCE_SECONDS)
 
 
 def ask(port: int, path: str) -> Any:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 from db.models.jobs import Scan, ScanState
 from db.session import make_engine, read_scope
 from tests.acceptance.command import clean_environment, photochrom
-from tests.waiting import wait_until
+from tests.waiting import PATIENCE_SECONDS, wait_until
 
 SCAN_COUNT = 160
 STAND_IN = {
@@ -108,7 +108,7 @@ def test_a_folder_is_colourized_into_another_and_later_runs_do_what_failed_or_is
     collection: Path, tmp_path: Path
 ) -> None:
     def run() -> subprocess.CompletedProcess[str]:
-        return photochrom("run", collection, "colour", folder=tmp_path, timeout_seconds=120, **STAND_IN)
+        return photochrom("run", collection, "colour", folder=tmp_path, **STAND_IN)
 
     output, bad = tmp_path / "colour", collection / "box 1" / "0001.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
@@ -151,7 +151,7 @@ def test_a_run_that_is_stopped_then_killed_and_then_loses_its_worker_loses_no_sc
     a_second_one_is_refused(tmp_path)
     below = everything_below(stopped)
     stopped.send_signal(signal.SIGINT)
-    _, errors = stopped.communicate(timeout=60)
+    _, errors = stopped.communicate(timeout=PATIENCE_SECONDS)
     assert all_gone(below)
     assert stopped.returncode == 130
     nothing_written_again()
@@ -161,7 +161,7 @@ def test_a_run_that_is_stopped_then_killed_and_then_loses_its_worker_loses_no_sc
     killed = start()
     below = everything_below(killed)
     killed.kill()
-    killed.communicate(timeout=60)
+    killed.communicate(timeout=PATIENCE_SECONDS)
     wait_until(lambda: all_gone(below))
     nothing_written_again()
 
@@ -169,7 +169,7 @@ def test_a_run_that_is_stopped_then_killed_and_then_loses_its_worker_loses_no_sc
     nothing_written_again()
     assert len(kept) < SCAN_COUNT
     worker_of(loses_its_worker).kill()
-    said, errors = loses_its_worker.communicate(timeout=120)
+    said, errors = loses_its_worker.communicate(timeout=PATIENCE_SECONDS)
     assert loses_its_worker.returncode == 0, said + errors
     nothing_written_again()
     assert len(kept) == SCAN_COUNT
@@ -194,7 +194,7 @@ def test_a_run_finishes_what_was_redone_or_retried(collection: Path, tmp_path: P
     def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
         url = f"sqlite:///{tmp_path}/colour/.photochrom/photochrom.db"
         settings = {**STAND_IN, **({} if words[0] == "run" else {"PHOTOCHROM_DATABASE_URL": url})}
-        return photochrom(*words, folder=tmp_path, timeout_seconds=120, **settings)
+        return photochrom(*words, folder=tmp_path, **settings)
 
     output, bad = tmp_path / "colour", collection / "box 1" / "0001.png"
     whole = bad.read_bytes()

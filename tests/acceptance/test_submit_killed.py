@@ -41,7 +41,7 @@ def test_a_submit_killed_in_the_middle_goes_on_and_lists_each_scan_once(
     [waiting] = json.loads(photochrom("status", "--json", folder=tmp_path, **settings).stdout)
     assert (waiting["state"], waiting["scans"]) == ("submitting", listed)
 
-    again = photochrom(*command, folder=tmp_path, timeout_seconds=120, **settings)
+    again = photochrom(*command, folder=tmp_path, **settings)
 
     assert again.returncode == 0, again.stderr
     said = json.loads(again.stdout)

@@ -38,7 +38,7 @@ def start(tmp_path: Path, sqlite_url: str) -> Iterator[Start]:
                 stderr=running.enter_context(log.open("w")),
                 text=True,
             )
-            running.callback(process.wait, 60)
+            running.callback(process.wait, PATIENCE_SECONDS)
             running.callback(process.terminate)
             return process, log
 
