@@ -27,7 +27,7 @@ def silent_damage(source: Path, output: Path) -> str | None:
 def lightness_of(path: Path) -> NDArray[np.float64] | None:
     """L* of a small copy, upright, (48, 48); None for files that Pillow can't read whole, or reads otherwise."""
     try:
-        with warnings.catch_warnings(action="error"), Image.open(path) as image:
+        with warnings.catch_warnings(action="error", category=UserWarning), Image.open(path) as image:
             if image.mode not in _KNOWN or image.info.get("icc_profile") or getattr(image, "n_frames", 1) > 1:
                 return None
             upright = ImageOps.exif_transpose(image) or image
