@@ -78,7 +78,7 @@ class Lister:
         if "\0" in found.key:
             raise UsageError(f"{self._source.uri} holds the key {found.key!r}, which no database can keep; rename it")
         if not is_scan_key(found.key):
-            self._submitted.others += 1
+            self._submitted.note_other(found.key)
             return False
         wanted = matches(found.key, self._asked.include, self._asked.exclude)
         self._submitted.unwanted += not wanted

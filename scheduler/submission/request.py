@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 from db.queries.pool.throughput import Pace
@@ -114,6 +115,8 @@ def _check_prefix(prefix: str) -> None:
         raise UsageError(f"--output-prefix {prefix!r} is no folder within the destination; expected one such as box2")
 
 
+_MOST_EXTENSIONS = 1_000  # counted
+_SHOWN_EXTENSIONS = 5
 _COUNTS = ("scans", "bytes", "others", "present", "underway", "accepted", "unwanted", "leftovers", "archived")
 
 
@@ -136,6 +139,7 @@ class Submitted:
     scans: int = 0
     bytes: int = 0
     others: int = 0  # files that are no scans, by their names
+    extensions: dict[str, int] = field(default_factory=dict)  # how many of them have which; "" for none
     present: int = 0  # left out, as the destination has them
     underway: int = 0  # left out, as another job is to make them
     accepted: int = 0  # left out, as a person accepted the outputs
@@ -150,6 +154,28 @@ class Submitted:
     samples: list[int] = field(default_factory=list)  # the jobs that colour a sample first, one for each choice
     pace: Pace | None = None  # for a dry run: what was measured before, if anything was
     hours: tuple[float, float] | None = None  # at that pace, by the number of scans and by bytes; the smaller first
+
+    def note_other(self, key: str) -> None:
+        """A file that is no scan."""
+        self.others += 1
+        extension = PurePosixPath(key).suffix.lower()
+        if extension in self.extensions or len(self.extensions) < _MOST_EXTENSIONS:
+            self.extensions[extension] = self.extensions.get(extension, 0) + 1
+
+    def passed_over(self) -> list[str]:
+        """What was not taken for a scan, and why: a sentence for each reason."""
+        sentences = [f"{counted(self.others, 'other file')} passed over{self._by_extension()}"] if self.others else []
+        if self.leftovers:
+            sentences.append(f"{counted(self.leftovers, 'leftover')} of other programs left out")
+        if self.unlisted_count:
+            more = self.unlisted_count - len(self.unlisted)
+            sentences.append(f"not listed: {', '.join(self.unlisted)}{f' and {more} more' if more else ''}")
+        return sentences
+
+    def _by_extension(self) -> str:
+        most_common = sorted(self.extensions.items(), key=lambda item: (-item[1], item[0]))[:_SHOWN_EXTENSIONS]
+        parts = [f"{count:,} {extension or 'without an extension'}" for extension, count in most_common]
+        return f" ({', '.join(parts)})" if parts else ""
 
     def counts(self) -> dict[str, int]:
         """What a listing that is stopped must not forget."""
@@ -169,10 +195,9 @@ class Submitted:
             (self.present, f"{self.present:,} left out that are done already (--redo-all makes them again)"),
             (self.underway, f"{self.underway:,} left out that another job is to make"),
             (self.accepted, f"{counted(self.accepted, 'accepted output')} left as they are (--overwrite-accepted)"),
-            (self.others, f"{counted(self.others, 'other file')} passed over"),
-            (self.leftovers, f"{counted(self.leftovers, 'leftover')} of other programs left out"),
         )
-        return "".join(f", {sentence}" for count, sentence in parts if count)
+        sentences = [sentence for count, sentence in parts if count] + self.passed_over()
+        return "".join(f", {sentence}" for sentence in sentences)
 
     def _sample(self) -> str:
         if not self.samples:
@@ -188,24 +213,21 @@ class Submitted:
                 f"; {counted(self.archived, 'scan')} of them in cold storage: restore them, then photochrom retry "
                 "--code archived"
             )
-        if self.unlisted_count:
-            more = self.unlisted_count - len(self.unlisted)
-            parts.append(f"; not listed: {', '.join(self.unlisted)}{f' and {more} more' if more else ''}")
         return "".join(parts)
 
     def _beginning(self) -> str:
         if self.dry_run:
-            return "would be"
+            return "would submit"
         if self.job_id is None:
-            return "no job is made;"
-        return f"{'went on where a submit was stopped: ' if self.resumed else ''}job {self.job_id} has"
+            return "nothing to do:"
+        return f"{'continued a submit that was stopped: ' if self.resumed else ''}job {self.job_id} has"
 
     def _estimate(self) -> str:
         if not self.scans:
             return ""
         if self.pace is None or self.hours is None:
-            return "; how long it takes can't be told: no job has been measured yet"
+            return "; no estimate of the time, since no job has been measured yet"
         least, most = (f"{each:.1f}" for each in self.hours)
         said = least if least == most else f"{least} to {most}"
         pace = f"{self.pace.scans_per_second:.1f} scans/s, {self.pace.bytes_per_second / 1e6:.1f} MB/s"
-        return f"; {said} hours at the pace of job {self.pace.job_id} ({pace}), as by its workers then"
+        return f"; about {said} hours, estimated from job {self.pace.job_id} ({pace})"

@@ -115,6 +115,7 @@ def test_a_folder_is_colourized_into_another_and_later_runs_do_what_failed_or_is
     first = run()
     assert first.returncode == 1, first.stdout + first.stderr
     assert "box 1/0001.png" in first.stdout
+    assert "1 other file passed over (1 .txt)" in first.stdout
     before = done(output)
     written = written_at(output, before)
     assert len(before) == SCAN_COUNT - 1

@@ -100,6 +100,8 @@ class FolderRun:
         for job_id in self._job_ids:
             self._print(f"job {job_id} was asked for before, and is finished first")
         submitted = submit_missing(system.engine, self._submission, settings=self._settings)
+        for sentence in submitted.passed_over():
+            self._print(sentence)
         self._job_ids += [submitted.job_id] if submitted.job_id is not None else []
         if not self._job_ids:
             return self._nothing_to_do()

@@ -1,0 +1,25 @@
+"""What a submission says that it left out."""
+
+from scheduler.submission.request import Submitted
+
+
+def test_other_files_are_counted_by_their_extensions() -> None:
+    submitted = Submitted(job_id=1, scans=2, bytes=3_000_000)
+    for key in ("a.txt", "b/c.TXT", "notes.pdf", "README"):
+        submitted.note_other(key)
+
+    assert submitted.passed_over() == ["4 other files passed over (2 .txt, 1 without an extension, 1 .pdf)"]
+    assert submitted.sentence().startswith("job 1 has 2 scans, 3.0 MB, 4 other files passed over (2 .txt")
+
+
+def test_extensions_without_end_are_not_all_kept() -> None:
+    submitted = Submitted()
+    for number in range(5_000):
+        submitted.note_other(f"page.{number}")
+
+    assert submitted.others == 5_000
+    assert len(submitted.extensions) == 1_000
+
+
+def test_where_all_were_scans_nothing_is_said() -> None:
+    assert Submitted(scans=3).passed_over() == []
