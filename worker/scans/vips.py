@@ -70,4 +70,4 @@ def last_line(error: Exception) -> str:
     """libvips' own words in one line, for the end of a message: the last ones that say more than that it failed."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not _SAYS_NOTHING.search(line)]
-    return (telling or lines or [type(error).__name__])[-1]
+    return telling[-1] if telling else "its decoder or encoder says no more"

@@ -5,11 +5,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes
 from worker.errors import ScanError
 from worker.scans import is_scan_key, output_key
+from worker.scans.vips import last_line
 
 _Y, _X = np.mgrid[:256, :320]
 NOISE = np.random.default_rng(0).normal(0, 6, (256, 320))
@@ -102,3 +104,8 @@ def test_lost_pixels_of_a_jpeg_in_a_tiff_are_a_failure_too(opened: Opener) -> No
 def test_every_extension_of_jpegs_is_a_scans(extension: str) -> None:
     assert is_scan_key(f"box/1.{extension}")
     assert output_key(f"box/1.{extension}", "jpeg") == f"box/1.{extension}"
+
+
+def test_a_decoder_that_gives_no_reason_is_not_quoted() -> None:
+    assert last_line(pyvips.Error("unable to call pngload", "\n")) == "its decoder or encoder says no more"
+    assert last_line(pyvips.Error("unable to call", "tiff2vips: bad\ntiff2vips: read error")) == "tiff2vips: bad"
