@@ -41,13 +41,20 @@ def installed_version(name: str) -> str:
         return version(f"{name}-cpu")
 
 
+def expect_installed(package: str) -> None:
+    """Raises UsageError, which says what to install, where a package that an extra brings is missing."""
+    if not is_installed(package):
+        raise _missing(package)
+
+
 def missing_extra(error: ModuleNotFoundError) -> UsageError | None:
     """What to install, for a package that an extra brings; None for any other, which is a mistake in the code."""
     package = (error.name or "").partition(".")[0]
-    if package not in _EXTRA_OF:
-        return None
-    extra = _EXTRA_OF[package]
+    return _missing(package) if package in _EXTRA_OF else None
+
+
+def _missing(package: str) -> UsageError:
     return UsageError(
         f"this installation has no Python package {package}, which this command needs; "
-        f"install Photochrom with its extra: pip install 'photochrom[{extra}]'"
+        f"install Photochrom with its extra: pip install 'photochrom[{_EXTRA_OF[package]}]'"
     )

@@ -6,6 +6,7 @@ import sys
 import typer
 
 from scheduler.daemon.loop import run_scheduler
+from worker.extras import expect_installed
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings
 from worker.system.parent_watch import end_with_parent
@@ -19,6 +20,7 @@ def worker() -> None:
 
     A worker can be started, stopped or killed at any time: no scan is lost, another worker continues.
     """
+    expect_installed("tensorflow")
     # The worker is a package of its own, which the scheduler's never loads: this process becomes it.
     try:
         os.execv(sys.executable, [sys.executable, "-P", "-m", "worker"])
