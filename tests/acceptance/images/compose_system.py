@@ -47,9 +47,9 @@ class System:
     def photochrom(self, *arguments: str) -> str:
         return self.compose("exec", "--no-tty", "scheduler", "photochrom", *arguments)
 
-    def sql(self, statement: str) -> list[str]:
+    def sql(self, statement: str, *, check: bool = True) -> list[str]:
         psql = ["psql", "--username", "photochrom", "--no-align", "--tuples-only", "--command", statement]
-        return self.compose("exec", "--no-tty", "postgresql", *psql).splitlines()
+        return self.compose("exec", "--no-tty", "postgresql", *psql, check=check).splitlines()
 
     def job(self, job_id: int) -> dict[str, Any]:
         return dict(json.loads(self.photochrom("status", str(job_id), "--json"))[0])
