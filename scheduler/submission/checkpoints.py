@@ -68,7 +68,8 @@ def own_card(settings: Settings) -> Card:
 
 def check_checkpoint(session: Session, settings: Settings, checkpoint: str) -> None:
     """Raises UsageError for an id that no running worker has, and none with this machine's checkpoint can have."""
-    ids = list(dict.fromkeys([*workers.checkpoints(session), *own_card(settings).variants()]))
+    machine_ids = [own_checkpoint(settings), *own_card(settings).variants()]
+    ids = list(dict.fromkeys([*workers.checkpoints(session), *machine_ids]))
     if checkpoint not in ids:
         raise UsageError(
             f"--checkpoint {checkpoint}: neither a running worker nor this machine has it; "

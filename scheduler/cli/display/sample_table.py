@@ -6,7 +6,7 @@ from scheduler.cli.display.columns import Columns
 from scheduler.cli.display.job_tables import seconds_of, size_of
 from scheduler.standalone.demo import Result
 
-CAPTION = "PSNR: dB against the colour original. grey: the PSNR of the scan itself, without any colour."
+CAPTION = "PSNR: dB against the colour original. grey: the PSNR of the scan itself, the grey baseline."
 
 
 def sample_table(results: Sequence[Result]) -> Columns:
