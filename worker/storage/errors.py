@@ -4,8 +4,8 @@ from worker.errors import ScanError
 
 
 def source_missing(key: str, uri: str) -> ScanError:
-    said = f"{key!r} is not in {uri} any more; submit or run the collection again"
-    return ScanError("source_missing", said, permanent=True)
+    sentence = f"{key!r} is not in {uri} any more; submit or run the collection again"
+    return ScanError("source_missing", sentence, permanent=True)
 
 
 def source_changed(key: str, how: str) -> ScanError:
@@ -19,13 +19,13 @@ def source_changed(key: str, how: str) -> ScanError:
 
 def name_taken(key: str, uri: str) -> ScanError:
     """By another key's output, on a disk that can't tell the two names apart."""
-    said = f"{key!r} has the name of another output in {uri} but for capitals, which that disk does not tell apart"
-    return ScanError("name_taken", f"{said}; rename one of the two scans", permanent=True)
+    sentence = f"{key!r} has the name of another output in {uri} but for capitals, which that disk does not tell apart"
+    return ScanError("name_taken", f"{sentence}; rename one of the two scans", permanent=True)
 
 
 def too_large(key: str, size: int, max_bytes: int) -> ScanError:
-    said = f"{key!r} has {size} bytes; expected at most {max_bytes} (PHOTOCHROM_MAX_SCAN_BYTES)"
-    return ScanError("too_large", said, permanent=True)
+    sentence = f"{key!r} has {size} bytes; expected at most {max_bytes} (PHOTOCHROM_MAX_SCAN_BYTES)"
+    return ScanError("too_large", sentence, permanent=True)
 
 
 def unsafe_key(key: str, why: str) -> ScanError:

@@ -65,13 +65,13 @@ def scan_errors(what: str) -> Iterator[None]:
 
 def _scan_error(error: OSError, what: str) -> ScanError:
     reason = os.strerror(error.errno) if error.errno else str(error)
-    said = f"{what}: {reason}"
+    sentence = f"{what}: {reason}"
     if error.errno in _FULL:
-        return ScanError("disk_full", f"{said}; make room, then retry", permanent=False)
+        return ScanError("disk_full", f"{sentence}; make room, then retry", permanent=False)
     if error.errno in _DENIED:
-        return ScanError("denied", f"{said}; grant access, then retry", permanent=True)
+        return ScanError("denied", f"{sentence}; grant access, then retry", permanent=True)
     if error.errno == errno.ENAMETOOLONG:
-        return ScanError("name_too_long", f"{said}; expected a shorter key", permanent=True)
+        return ScanError("name_too_long", f"{sentence}; expected a shorter key", permanent=True)
     if error.errno in _TAKEN:
-        return ScanError("name_taken", f"{said}; a folder and a file can't share one name", permanent=True)
-    return StorageUnavailable(said)
+        return ScanError("name_taken", f"{sentence}; a folder and a file can't share one name", permanent=True)
+    return StorageUnavailable(sentence)

@@ -75,12 +75,12 @@ def without_secrets(text: str) -> str:
 
 def _reaches(folder: Path, other: Path) -> bool:
     """Whether `folder`, or what is mounted in it, lies in `other`, by any path that leads there; both resolved."""
-    return any(_lies_in(each, other) for each in (folder, *paths_within(folder, read_mounts())))
+    return any(_lies_in(path, other) for path in (folder, *paths_within(folder, read_mounts())))
 
 
 def _lies_in(folder: Path, other: Path) -> bool:
     """Both resolved. A bind mount, or a name in capitals on a disk that knows none, is another path to one folder."""
-    return folder.is_relative_to(other) or any(is_same(each, other) for each in (folder, *folder.parents))
+    return folder.is_relative_to(other) or any(is_same(path, other) for path in (folder, *folder.parents))
 
 
 def _parse_s3(text: str) -> S3Location:

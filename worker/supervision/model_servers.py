@@ -57,7 +57,7 @@ class ModelServers:
         if not self._others_started:
             self._start_others(first)
         abouts = [first]
-        abouts += [each.wait_ready(max(0.0, deadline - time.monotonic())) for each in self._servers[1:]]
+        abouts += [server.wait_ready(max(0.0, deadline - time.monotonic())) for server in self._servers[1:]]
         for about in abouts:
             self._check(about)
         return replace(first, batch_size=min(about.batch_size for about in abouts))

@@ -31,6 +31,7 @@ from worker.supervision.heartbeat import Heartbeat
 from worker.supervision.model_server_process import ModelServerProcess
 from worker.supervision.model_servers import ModelServers
 from worker.supervision.spot_notice import StopNotice
+from worker.system.machine import thread_variables
 from worker.system.wait import wait_for
 
 logger = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ class Supervisor:
             settings.model_options,
             log_format=settings.log_format,
             environment={
+                **thread_variables(),
                 **without_secrets(os.environ),
                 **({} if device is None else {"CUDA_VISIBLE_DEVICES": device}),
             },

@@ -24,6 +24,16 @@ def whole_cores(cgroup: Path = _CGROUP) -> int:
     return max(1, math.ceil(available_cores(cgroup)))
 
 
+def thread_variables(cgroup: Path = _CGROUP) -> dict[str, str]:
+    """The environment with which TensorFlow uses as many threads as its container has cores; it reads no quota itself.
+
+    Empty where the quota is no smaller than the machine.
+    """
+    if available_cores(cgroup) >= machine_cores():
+        return {}
+    return dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), str(whole_cores(cgroup)))
+
+
 def available_memory_bytes(cgroup: Path = _CGROUP) -> int:
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _read(cgroup / "memory.max")

@@ -32,7 +32,7 @@ def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
 def paths_within(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
     """Every path to `folder`, which is resolved and need not be there, and to what is mounted inside it."""
     # Path.exists() raises for what may not be looked into.
-    there = next(each for each in (folder, *folder.parents) if os.path.exists(each))  # noqa: PTH110
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     for path in _paths_to(there, mounts):
         yield path / folder.relative_to(there)
     for mount in mounts:
@@ -75,4 +75,4 @@ def _paths_to(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
 
 
 def _path(text: str) -> Path:
-    return Path(_ESCAPED.sub(lambda found: chr(int(found[1], 8)), text))
+    return Path(_ESCAPED.sub(lambda escape: chr(int(escape[1], 8)), text))

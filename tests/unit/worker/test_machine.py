@@ -6,7 +6,13 @@ import pytest
 
 from worker.settings import settings as settings_module
 from worker.settings.settings import Settings
-from worker.system.machine import available_cores, available_memory_bytes, machine_cores, whole_cores
+from worker.system.machine import (
+    available_cores,
+    available_memory_bytes,
+    machine_cores,
+    thread_variables,
+    whole_cores,
+)
 
 
 @pytest.fixture
@@ -20,6 +26,11 @@ def test_a_containers_quota_and_memory_count(cgroup: Path) -> None:
     assert available_cores(cgroup) == 0.5
     assert whole_cores(cgroup) == 1
     assert available_memory_bytes(cgroup) == 256 << 20
+
+
+def test_tensorflow_is_told_of_a_quota(cgroup: Path, tmp_path: Path) -> None:
+    assert thread_variables(cgroup) == {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
+    assert thread_variables(tmp_path / "no quota") == {}
 
 
 def test_without_a_quota_the_machines_cores_count(tmp_path: Path) -> None:

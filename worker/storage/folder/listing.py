@@ -99,7 +99,7 @@ def has_other_name(path: Path) -> bool:
     other = path.with_name(path.name.swapcase())
     if other == path or not _is_same_file(path, other):
         return False
-    return path.name not in (each.name for each in path.parent.iterdir())
+    return path.name not in (entry.name for entry in path.parent.iterdir())
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

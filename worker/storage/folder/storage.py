@@ -126,7 +126,7 @@ class FolderStorage:
     def _expect_no_other_name(self, target: Path, key: str) -> None:
         """Keys that a disk can't tell apart would share one output, and one scan's take the place of the other's."""
         depth = key.count("/")
-        if target.exists() and any(has_other_name(each) for each in (target, *target.parents[:depth])):
+        if target.exists() and any(has_other_name(path) for path in (target, *target.parents[:depth])):
             raise name_taken(key, self.uri)
 
     def _opened(self, source: Path, key: str) -> BinaryIO:
@@ -177,9 +177,9 @@ def _make_folder(folder: Path) -> None:
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
-    for each in reversed(missing):
-        each.mkdir(exist_ok=True)
-        _sync_folder(each.parent)
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
+        _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
