@@ -11,6 +11,7 @@ from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.acceptance.command import photochrom_here
 from tests.faults.collection import Collection
 from tests.faults.databases import failover, read_only
+from tests.faults.one_destination import two_jobs
 from tests.faults.world import World
 from tests.rows import make_job
 from tests.services import PostgreSQLServer
@@ -57,3 +58,8 @@ def test_a_command_says_in_one_line_what_its_role_lacks_or_that_the_database_is_
     assert f"the role {database} lacks" in refused.stderr
     assert (away.returncode, away.stderr.count("\n")) == (3, 1), away.stderr
     assert "read-only now" in away.stderr
+
+
+def test_two_jobs_on_one_destination_spoil_nothing_of_each_other(world: World) -> None:
+    with world:
+        two_jobs(world, 1)

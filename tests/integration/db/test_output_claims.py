@@ -121,3 +121,23 @@ def test_of_two_submissions_at_once_one_is_refused(postgresql_url: str, other: T
 def _anyone_waits(engine: Engine) -> bool:
     with read_scope(engine) as session:
         return bool(session.scalar(text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")))
+
+
+def test_an_upgrade_claims_the_outputs_that_are_there(database_url: str) -> None:
+    """By the same hash in PostgreSQL, SQLite and Python, so that the next submission knows its own."""
+    engine = make_engine(database_url)
+    upgrade(engine)
+    names = ("ä b.tif", "2.tif")
+    end(engine, submit(engine, "s3://b/box1", *names))
+    with read_scope(engine) as session:
+        before = {(row.uri, row.source_hash) for row in session.scalars(select(OutputClaim))}
+    with session_scope(engine) as session:
+        for statement in ("DROP TABLE output_claim", "UPDATE alembic_version SET version_num = '0011'"):
+            session.execute(text(statement))
+        session.execute(text("ALTER TABLE job DROP COLUMN report_tries"))
+
+    upgrade(engine)
+
+    with read_scope(engine) as session:
+        assert {(row.uri, row.source_hash) for row in session.scalars(select(OutputClaim))} == before
+    engine.dispose()
