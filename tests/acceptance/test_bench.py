@@ -33,7 +33,5 @@ def test_wrong_use_is_one_line(tmp_path: Path) -> None:
     run = photochrom("bench", "model", "--batch-sizes", "1,x", folder=tmp_path)
 
     assert (run.returncode, run.stdout) == (2, "")
-    assert (
-        run.stderr
-        == "photochrom: --batch-sizes 1,x: expected numbers from 1 to 4,096 with commas between, such as 1,2,4,8\n"
-    )
+    expected = "expected numbers from 1 to 4,096, separated by commas, such as 1,2,4,8"
+    assert run.stderr == f"photochrom: --batch-sizes 1,x: {expected}\n"
