@@ -1,8 +1,10 @@
 """One scan, top to bottom: fetch, open, prepare, predict, compose, store."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -39,6 +41,8 @@ from worker.scans.reading.panorama import ModelInputs
 from worker.scans.reading.scan import marks_bytes
 from worker.scans.writing.multi_page import PageWriter
 from worker.storage import Storage, Transfer
+
+_SQUARES_AT_ONCE = 8  # of one scan, with the model server
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +169,24 @@ class Pipeline:
 
     def _predict_all(self, scan: Assignment, inputs: ModelInputs, measured: Measured) -> list[NDArray[np.float32]]:
         """a*, b* of each square; times are added up, the certainty is the mean."""
-        predictions = [self._predict(scan, square, measured) for square in inputs.squares]
+        predictions = self._predict_at_once(scan, inputs.squares, measured)
         measured.wait_ms = sum(prediction.wait_ms for prediction in predictions)
         measured.predict_ms = sum(prediction.predict_ms for prediction in predictions)
         certainties = [prediction.certainty for prediction in predictions if prediction.certainty is not None]
         measured.certainty = fmean(certainties) if certainties else None
         return [prediction.ab for prediction in predictions]
+
+    def _predict_at_once(self, scan: Assignment, squares: Sequence[Square], measured: Measured) -> Sequence[Prediction]:
+        """The squares of a panorama share a batch of the device."""
+        if len(squares) == 1:
+            return [self._predict(scan, squares[0], measured)]
+        with ThreadPoolExecutor(min(_SQUARES_AT_ONCE, len(squares))) as threads:
+            futures = [
+                # In this thread's context, which log lines and spans take their ids from.
+                threads.submit(copy_context().run, self._predict, scan, square, measured)
+                for square in squares
+            ]
+            return [future.result() for future in futures]
 
     def _predict(self, scan: Assignment, square: Square, measured: Measured) -> Prediction:
         with self.span(Stage.PREDICT):

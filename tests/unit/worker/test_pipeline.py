@@ -1,5 +1,6 @@
 """One scan through the pipeline, between two folders, and what its row then knows."""
 
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,3 +100,20 @@ def test_a_scan_in_colour_has_no_output(pipeline: Pipeline, tmp_path: Path) -> N
     assert refused.value.code == "already_colour"
     assert list((tmp_path / "out").iterdir()) == []
     assert colorize(pipeline, replace(scan, skip_colour=False)).output_sha256
+
+
+def test_the_squares_of_a_panorama_are_predicted_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
+    """The first waits for another: one after the other, it would wait in vain."""
+    Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (40, 2))).save(tmp_path / "in/strip.png")
+    first, another = threading.Lock(), threading.Event()
+
+    def predict_beside_another(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
+        if first.acquire(blocking=False):
+            assert another.wait(10)
+        else:
+            another.set()
+        return predict(lightness, options)
+
+    measured = colorize(replace(pipeline, predict=predict_beside_another), assignment("strip.png", "strip.png", "png"))
+
+    assert measured.output_sha256 is not None
