@@ -1,7 +1,7 @@
 """One scan, top to bottom: fetch, open, prepare, predict, compose, store."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from contextvars import copy_context
@@ -43,6 +43,7 @@ from worker.scans.writing.multi_page import PageWriter
 from worker.storage import Storage, Transfer
 
 _SQUARES_AT_ONCE = 8  # of one scan, with the model server
+_PAGES_AT_ONCE, _BYTES_AT_ONCE = 8, 128 << 20  # decoded; a larger page is worked on alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,19 @@ class Page:
     def decoded_bytes(self) -> int:
         """The memory that it takes from being opened until its output is written."""
         return self.header.decoded_bytes + (marks_bytes(self.header) if self.marks else 0)
+
+
+def page_groups(pages: Sequence[Page]) -> Iterator[list[Page]]:
+    """Runs of pages that are small enough to be held at once."""
+    group: list[Page] = []
+    for page in pages:
+        held = sum(member.decoded_bytes for member in group)
+        if group and (len(group) == _PAGES_AT_ONCE or held + page.decoded_bytes > _BYTES_AT_ONCE):
+            yield group
+            group = []
+        group.append(page)
+    if group:
+        yield group
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +129,28 @@ class Pipeline:
             raise ScanError("unsupported", f"{sentence}; expected --format tiff", permanent=True)
         writer, all_measured = PageWriter(scan.source_key, output, [page.header for page in pages]), []
         as_page = replace(scan, output=replace(scan.output, is_page=True))
-        for page in pages:
-            part, of_page = output.with_name("page"), Measured(source_sha256=measured.source_sha256)
-            self._colorize_page(as_page, page, part, of_page)
-            writer.add(part)
-            all_measured.append(of_page)
+        for group in page_groups(pages):
+            all_measured += self._colorize_group(as_page, group, writer, output.with_name("page"), measured)
         add_up(measured, all_measured)
+
+    def _colorize_group(
+        self, scan: Assignment, group: Sequence[Page], writer: PageWriter, part: Path, measured: Measured
+    ) -> list[Measured]:
+        """Pages that are predicted at once, in one batch of the device, and composed one after the other."""
+        all_measured = [Measured(source_sha256=measured.source_sha256) for _ in group]
+        with self.budget.holding(sum(page.decoded_bytes for page in group)):
+            opened = [self._open(page, of_page) for page, of_page in zip(group, all_measured, strict=True)]
+            with ThreadPoolExecutor(len(group)) as threads:
+                futures = [
+                    threads.submit(copy_context().run, self._predict_all, scan, inputs, of_page)
+                    for (_, inputs), of_page in zip(opened, all_measured, strict=True)
+                ]
+            for (page, inputs), future, of_page in zip(opened, futures, all_measured, strict=True):
+                square, ab = inputs.joined(future.result())
+                self._compose(page, square, ab, scan, part, of_page)
+                page.discard()
+                writer.add(part)
+        return all_measured
 
     def _colorize_page(self, scan: Assignment, page: Page, output: Path, measured: Measured) -> None:
         with self.budget.holding(page.decoded_bytes):

@@ -1,6 +1,7 @@
 """One scan through the pipeline, between two folders, and what its row then knows."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,9 +103,8 @@ def test_a_scan_in_colour_has_no_output(pipeline: Pipeline, tmp_path: Path) -> N
     assert colorize(pipeline, replace(scan, skip_colour=False)).output_sha256
 
 
-def test_the_squares_of_a_panorama_are_predicted_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
-    """The first waits for another: one after the other, it would wait in vain."""
-    Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (40, 2))).save(tmp_path / "in/strip.png")
+def beside_another() -> Callable[[NDArray[np.float32], ColourOptions], Prediction]:
+    """A prediction whose first call waits for another one."""
     first, another = threading.Lock(), threading.Event()
 
     def predict_beside_another(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
@@ -114,6 +114,21 @@ def test_the_squares_of_a_panorama_are_predicted_at_once(pipeline: Pipeline, tmp
             another.set()
         return predict(lightness, options)
 
-    measured = colorize(replace(pipeline, predict=predict_beside_another), assignment("strip.png", "strip.png", "png"))
+    return predict_beside_another
+
+
+def test_the_squares_of_a_panorama_are_predicted_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
+    Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (40, 2))).save(tmp_path / "in/strip.png")
+
+    measured = colorize(replace(pipeline, predict=beside_another()), assignment("strip.png", "strip.png", "png"))
 
     assert measured.output_sha256 is not None
+
+
+def test_the_pages_of_a_scan_are_predicted_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
+    page = Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (150, 1)))
+    page.save(tmp_path / "in/book.tif", save_all=True, append_images=[page] * 2)
+
+    measured = colorize(replace(pipeline, predict=beside_another()), assignment("book.tif", "book.tif", "tiff"))
+
+    assert measured.pages == 3
