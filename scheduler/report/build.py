@@ -19,8 +19,8 @@ from scheduler.report.data import Fact, Pair, Picture, ReportData
 from scheduler.report.facts import job_settings
 from scheduler.report.groups import choose
 from scheduler.report.outliers import unlike_their_folder
-from scheduler.report.thumbnail_process import ThumbnailProcess
-from scheduler.report.thumbnails import Fetches, picture
+from scheduler.report.thumbnails.data_uri import Fetches, picture
+from scheduler.report.thumbnails.process import ThumbnailProcess
 
 PAIRS_AT_ONCE = 4
 PICTURE_SECONDS = 20.0  # pictures that are not begun by then are left out, so that a slow store can't stall a report

@@ -15,8 +15,8 @@ from db.queries.scans import records
 from scheduler.report.data import Picture
 from scheduler.report.page import TEMPLATES, duration, number
 from scheduler.report.plain_text import visible
-from scheduler.report.thumbnail_process import ThumbnailProcess
-from scheduler.report.thumbnails import Fetches, picture
+from scheduler.report.thumbnails.data_uri import Fetches, picture
+from scheduler.report.thumbnails.process import ThumbnailProcess
 from worker.storage import S3Options, open_storage, parse_location
 
 Cell = Picture | str  # a picture, or why there is none

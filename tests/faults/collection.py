@@ -14,7 +14,7 @@ import numpy as np
 from db.queries.scans.records import Measured
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
-from worker.inference.stub_model import StandInColorizer, stand_in_ab
+from worker.inference.models.stub_model import StandInColorizer, stand_in_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries

@@ -56,13 +56,13 @@ LIBRARY = (
 
 MODULES_IN_A_FOLDER = 12
 # These have more, and no more than this; a number only ever shrinks.
-FULLER_FOLDERS = {"scheduler/report": 14, "worker/inference": 13}
+FULLER_FOLDERS: dict[str, int] = {}
 
 FUNCTION_LINES = 40
 # These too only ever shrink.
-LONGER_FUNCTIONS = 6
-IMPORTS_IN_FUNCTIONS = 30
-BARE_WORD_PERCENT = 4.0
+LONGER_FUNCTIONS = 3
+IMPORTS_IN_FUNCTIONS = 25
+BARE_WORD_PERCENT = 1.9
 
 
 @pytest.mark.parametrize("part", FORBIDDEN)
@@ -153,7 +153,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "worker/supervision/supervisor.py",
         "scheduler/standalone/system.py",
         "scheduler/bench/probe.py",
-        "scheduler/report/thumbnail_process.py",
+        "scheduler/report/thumbnails/process.py",
         "scheduler/standalone/services/service.py",
         "worker/model/backends/loading.py",
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from worker.inference import CPU_BATCH_SIZE
-from worker.inference.model import Model
+from worker.inference.models.interface import Model
 
 LARGEST_BATCH = 256
 _FASTER = 1.05  # a larger batch costs memory and waiting, so it must be worth it

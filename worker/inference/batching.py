@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from worker.errors import ScanError
-from worker.inference.model import Colours, model_failed
+from worker.inference.models.interface import Colours, model_failed
 from worker.model.packing import NOT_FINITE, SIDE_PX, PackedAb, PackedLightness
 
 logger = logging.getLogger(__name__)

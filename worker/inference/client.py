@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from worker.errors import ScanError, ServiceUnavailable
 from worker.inference.colour_options import ColourOptions
 from worker.inference.connection import Prediction, ServerConnection, ServerInfo, ServerLost, connect
-from worker.inference.model import model_failed
+from worker.inference.models.interface import model_failed
 from worker.inference.protocol import Message, ProtocolError, Receiver, send
 
 __all__ = ["Prediction", "PredictionClient", "ServerInfo", "hello", "stats"]

@@ -21,10 +21,10 @@ from pathlib import Path
 from worker.errors import CheckpointError, PhotochromError, UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
 from worker.inference.batching import Batcher
-from worker.inference.model import Colours, LoadedModels, LoadModel, Model
+from worker.inference.models.interface import Colours, LoadedModels, LoadModel, Model
+from worker.inference.models.stub_model import StandInColorizer
 from worker.inference.protocol import Message
 from worker.inference.session import Handler
-from worker.inference.stub_model import StandInColorizer
 from worker.model.backends.loading import load_backend
 from worker.model.packing import PackedLightness
 from worker.observability.logs import configure_logging
@@ -156,7 +156,7 @@ def load_model(options: ModelOptions, batch_size: int, embedding: str | None = N
         raise CheckpointError("no checkpoint was given; expected --checkpoint FOLDER")
     load_backend()
     # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
-    from worker.inference.fusion_model import FusionModel
+    from worker.inference.models.fusion_model import FusionModel
 
     return FusionModel.load(options, batch_size, embedding or options.embedding)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from worker.errors import ScanError
 from worker.inference.batching import Batcher, Predicted
-from worker.inference.model import LoadedModels
+from worker.inference.models.interface import LoadedModels
 from worker.inference.protocol import MAX_SLOTS, Message, ProtocolError, Receiver, send, whole_number
 from worker.inference.shared_memory import FREE, RUNNING, WAITING, Slots, SlotSize
 

@@ -25,7 +25,7 @@ def _make_children_mortal() -> None:
 
 
 def _make_the_model_server_mortal() -> None:
-    from worker.inference.stub_model import StandInColorizer
+    from worker.inference.models.stub_model import StandInColorizer
 
     predicting = StandInColorizer.predict_packed
 

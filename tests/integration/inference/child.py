@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from worker.inference.client import PredictionClient
-from worker.inference.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stand_in_ab
 
 
 def main() -> None:

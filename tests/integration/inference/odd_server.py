@@ -11,7 +11,8 @@ import signal
 import sys
 import time
 
-from worker.inference import server, stub_model
+from worker.inference import server
+from worker.inference.models import stub_model
 from worker.model.packing import PackedLightness, unpack_lightness
 
 

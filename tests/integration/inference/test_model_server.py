@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import ScanError, ServiceUnavailable
 from worker.inference.client import PredictionClient, hello, stats
 from worker.inference.colour_options import ColourOptions
-from worker.inference.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stand_in_ab
 
 from .conftest import StartChild, StartServer
 

@@ -16,7 +16,7 @@ import pytest
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import CheckpointError, ScanError
 from worker.inference.client import PredictionClient, hello
-from worker.inference.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stand_in_ab
 from worker.settings.model_options import ModelOptions
 from worker.supervision.model_server_process import ModelServerProcess
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from scheduler.report.data import Bins, Fact, Problem, Reason, ReportData
 from scheduler.report.page import render_report
-from scheduler.report.thumbnails import thumbnail
+from scheduler.report.thumbnails.data_uri import thumbnail
 from tests import browser as browsers
 from tests.programs import CHROMIUM
 from tests.unit.report.conftest import data, pair

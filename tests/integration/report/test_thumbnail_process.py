@@ -11,7 +11,7 @@ from db.models.jobs import JobState
 from db.queries.jobs import lifecycle
 from db.queries.reports import due
 from db.session import session_scope
-from scheduler.report.thumbnail_process import NoPicture, ThumbnailProcess
+from scheduler.report.thumbnails.process import NoPicture, ThumbnailProcess
 from tests.rows import NOON, make_job
 
 

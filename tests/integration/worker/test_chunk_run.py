@@ -26,7 +26,7 @@ from tests.rows import chunk_of
 from worker.errors import LeaseLost, ScanError, UsageError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
-from worker.inference.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stand_in_ab
 from worker.instance import Runtime
 from worker.settings.settings import Settings
 from worker.system.boot_clock import boot_seconds

@@ -9,7 +9,7 @@ import pytest
 
 from worker.errors import ScanError
 from worker.inference.batching import Batcher, Predicted
-from worker.inference.stub_model import StubColours
+from worker.inference.models.stub_model import StubColours
 from worker.model.packing import NOT_FINITE, PackedAb, PackedLightness
 
 SOON = 10.0  # seconds; only a failing test waits so long

@@ -5,8 +5,8 @@ import pytest
 
 from worker.errors import UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
+from worker.inference.models.stub_model import StandInColorizer, StubColours
 from worker.inference.server import listen
-from worker.inference.stub_model import StandInColorizer, StubColours
 from worker.model.packing import PackedLightness
 from worker.supervision.devices import devices_of, wanted_gpus
 

@@ -21,7 +21,7 @@ from scheduler.report.collect import PROBLEMS_LISTED
 from scheduler.report.data import Picture, ReportData
 from scheduler.report.facts import settings_facts
 from scheduler.report.page import render_report
-from scheduler.report.thumbnails import THUMBNAIL_BYTES, THUMBNAIL_PIXELS, thumbnail
+from scheduler.report.thumbnails.data_uri import THUMBNAIL_BYTES, THUMBNAIL_PIXELS, thumbnail
 from tests.unit.report.conftest import SUBMITTED, AddScans, PictureFolder, failed_row, scan_row, work
 from worker.errors import UsageError
 from worker.settings.settings import Settings

@@ -11,7 +11,7 @@ import pyvips
 from PIL import Image
 
 from scheduler.export.csv_file import write_csv
-from scheduler.report.thumbnails import thumbnail
+from scheduler.report.thumbnails.data_uri import thumbnail
 from scheduler.standalone.contact_sheet import contact_sheet
 
 

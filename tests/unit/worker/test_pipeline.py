@@ -17,7 +17,7 @@ from tests.unit.scans.test_scan_border import FILM, PICTURE, film
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
-from worker.inference.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stand_in_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Self, cast
 
 from worker.errors import CheckpointError
-from worker.inference.model import Colours
+from worker.inference.models.interface import Colours
 from worker.inference.shared_memory import SlotSize
 from worker.model.backends import precision_file
 from worker.model.backends.precision import Precision, fastest

@@ -35,7 +35,7 @@ class ThumbnailProcess:
         self._end()
 
     def thumbnail(self, path: Path) -> Picture:
-        """As scheduler.report.thumbnails.thumbnail; raises NoPicture."""
+        """As scheduler.report.thumbnails.data_uri.thumbnail; raises NoPicture."""
         with self._lock:
             answer = self._ask(path)
         if answer is None:
@@ -76,7 +76,7 @@ def _start() -> subprocess.Popen[str]:
     # Nothing of the database or the stores: what decodes a stranger's file needs neither.
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME")}
     paths = os.pathsep.join(filter(None, sys.path))
-    command = [sys.executable, "-P", "-m", "scheduler.report.thumbnail_child"]
+    command = [sys.executable, "-P", "-m", "scheduler.report.thumbnails.child"]
     return subprocess.Popen(
         command,
         env={**kept, "PYTHONPATH": paths},

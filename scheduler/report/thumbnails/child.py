@@ -1,7 +1,7 @@
 """A process that makes one thumbnail after the other, under limits of memory and time: files may be hostile or huge.
 
-`python -m scheduler.report.thumbnail_child` reads a path in JSON on each line of its input and answers with a line: the
-picture, or a sentence that says why there is none. A file that breaks a limit ends the process and nothing else.
+`python -m scheduler.report.thumbnails.child` reads a path in JSON on each line of its input, and answers with a line:
+the picture, or a sentence that says why there is none. A file that breaks a limit ends the process and nothing else.
 """
 
 import json
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyvips
 
-from scheduler.report.thumbnails import thumbnail
+from scheduler.report.thumbnails.data_uri import thumbnail
 from worker.errors import PhotochromError
 from worker.scans import configure_libraries
 

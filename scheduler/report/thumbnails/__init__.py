@@ -1,0 +1,1 @@
+"""Small pictures of scans and outputs, made in a process under limits."""
