@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.models.notices import Notice
@@ -20,9 +21,10 @@ def known(session: Session, events: list[str], receiver: str) -> set[str]:
 
 
 def add(session: Session, event: str, receiver: str, content: dict[str, Any], *, now: datetime) -> None:
-    """Raises IntegrityError where another scheduler has added it meanwhile."""
-    session.add(Notice(event=event, receiver=receiver, content=content, created_at=now, next_try_at=now))
-    session.flush()
+    """Add a notice, unless another scheduler has added it already."""
+    dialect = postgresql if session.connection().dialect.name == "postgresql" else sqlite
+    values = {"event": event, "receiver": receiver, "content": content, "created_at": now, "next_try_at": now}
+    session.execute(dialect.insert(Notice).values(**values, attempts=0).on_conflict_do_nothing())
 
 
 def claim(session: Session, receivers: list[str], *, now: datetime) -> Notice | None:
@@ -58,7 +60,7 @@ def failed(session: Session, notice: Notice, problem: str, *, now: datetime) -> 
 
 
 def troubled(session: Session) -> tuple[int, str | None]:
-    """How many notices have been tried and not received, and why the latest was not."""
-    waiting = Notice.sent_at.is_(None), Notice.attempts > 0, Notice.problem.is_not(None)
+    """How many notices have been tried, not received and not given up, and why the latest was not received."""
+    waiting = Notice.sent_at.is_(None), Notice.given_up_at.is_(None), Notice.attempts > 0, Notice.problem.is_not(None)
     count = session.scalar(select(func.count()).select_from(Notice).where(*waiting)) or 0
     return count, session.scalar(select(Notice.problem).where(*waiting).order_by(Notice.id.desc()).limit(1))

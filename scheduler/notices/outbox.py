@@ -6,7 +6,6 @@ from concurrent.futures import Executor, Future
 from datetime import datetime
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db.clock import database_now
@@ -60,11 +59,8 @@ class Outbox:
         return [digest(session, now)] if hour is not None and now.hour >= hour else []
 
     def _add(self, event: Event, receiver: str, now: datetime) -> None:
-        try:
-            with session_scope(self._engine) as session:
-                notices.add(session, event.name, receiver, event.content(self._settings.web_url), now=now)
-        except IntegrityError:
-            logger.debug("another scheduler has noted %s already", event.name)
+        with session_scope(self._engine) as session:
+            notices.add(session, event.name, receiver, event.content(self._settings.web_url), now=now)
 
     def send_due(self) -> None:
         """Send whatever is due, one after the other."""
