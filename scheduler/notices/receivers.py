@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import apprise
 import httpx
@@ -39,20 +40,30 @@ def receivers(settings: Settings) -> list[Receiver]:
 
 def _receiver(address: str, secret: str | None, settings: Settings) -> Receiver:
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
-    shown = without_secrets(address)
     if address.startswith(_WEBHOOKS):
         if secret is None:
             raise UsageError(
                 "PHOTOCHROM_NOTICES names a webhook; set PHOTOCHROM_NOTICES_SECRET, which signs what it gets"
             )
         source = settings.web_url or "photochrom"
-        return Receiver(name, shown, lambda event, at, content: _post(address, secret, source, event, at, content))
+        return Receiver(
+            name, _shown(address), lambda event, at, content: _post(address, secret, source, event, at, content)
+        )
     if not apprise.Apprise().add(address):
         scheme = address.partition(":")[0]
         raise UsageError(
             f"PHOTOCHROM_NOTICES: {scheme}:... is no address that Apprise knows; expected mailto://... or so"
         )
     return Receiver(name, f"{address.partition(':')[0]}://...", lambda _, __, content: _notify(address, content))
+
+
+def _shown(address: str) -> str:
+    """Scheme and host: the path of many a webhook is its secret."""
+    try:
+        host = urlsplit(address).hostname or "..."
+    except ValueError:
+        host = "..."
+    return without_secrets(f"{address.partition(':')[0]}://{host}")
 
 
 def _post(address: str, secret: str, source: str, event: str, at: datetime, content: dict[str, Any]) -> None:
@@ -70,6 +81,7 @@ def _post(address: str, secret: str, source: str, event: str, at: datetime, cont
     ).encode()
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     headers = {"content-type": "application/cloudevents+json", "x-photochrom-signature": f"sha256={signature}"}
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its log lines hold whole addresses
     try:
         httpx.post(address, content=body, headers=headers, timeout=SEND_SECONDS).raise_for_status()
     except httpx.HTTPStatusError as error:

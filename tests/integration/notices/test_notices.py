@@ -22,6 +22,7 @@ from db.queries import notices
 from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 from scheduler.doctor.stalled_jobs import undelivered
+from scheduler.notices.events import recent_events
 from scheduler.notices.outbox import Outbox
 from scheduler.notices.receivers import receivers
 from tests.acceptance.command import photochrom_here
@@ -139,6 +140,46 @@ def test_a_receiver_that_is_away_is_tried_again_later_and_status_may_say_so(engi
     assert notice.next_try_at > utc_now()
 
 
+def test_of_two_schedulers_that_saw_one_event_at_once_one_adds_it_and_neither_ends(
+    engine: Engine, receiver: Receiver
+) -> None:
+    complete(engine)
+    box, name, now = outbox(engine, receiver), next(iter(outbox(engine, receiver)._receivers)), utc_now()
+    with read_scope(engine) as session:
+        [event] = recent_events(session, now)
+
+    for _ in range(2):
+        box._add(event, name, now)
+
+    with read_scope(engine) as session:
+        assert len(session.scalars(select(Notice)).all()) == 1
+
+
+def test_a_notice_that_was_given_up_is_not_said_to_be_tried_again(engine: Engine, receiver: Receiver) -> None:
+    receiver.status = 500
+    complete(engine)
+    tell(outbox(engine, receiver))
+    with session_scope(engine) as session:
+        session.execute(update(Notice).values(given_up_at=utc_now()))
+
+    with read_scope(engine) as session:
+        assert undelivered(session) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("https://hooks.example.org/services/T0/B0/SECRET", "https://hooks.example.org"),
+        ("https://me:SECRET@hooks.example.org/x?key=SECRET", "https://hooks.example.org"),
+        ("https://[SECRET", "https://..."),
+    ],
+)
+def test_of_a_webhook_only_scheme_and_host_are_shown(address: str, shown: str) -> None:
+    [receiver] = receivers(Settings(notices=address, notices_secret=SECRET))
+
+    assert receiver.shown == shown
+
+
 def test_what_a_person_cancelled_and_what_samples_make_is_no_news(engine: Engine, receiver: Receiver) -> None:
     cancelled, sample = make_job(engine, scan_count=1), complete(engine)
     with session_scope(engine) as session:
@@ -195,6 +236,6 @@ def test_a_test_says_who_received_it(receiver: Receiver, tmp_path: Path) -> None
     receiver.status = 500
     refused = photochrom_here("notices", "test", folder=tmp_path, **settings)
 
-    assert (received.returncode, received.stdout) == (0, f"{receiver.url}: received\n")
+    assert (received.returncode, received.stdout) == (0, "http://127.0.0.1: received\n")
     assert refused.returncode == 3
     assert "it answered 500" in refused.stdout
