@@ -45,7 +45,9 @@ COMMANDS = {
     "users": CommandEntry(OPERATION, "users", "Manage who may use the pages and the HTTP API.", True),
     "db": CommandEntry(PROCESSES, "db", "Prepare the job database.", True),
     "doctor": CommandEntry(OPERATION, "diagnostics", "Check everything that this machine needs, and say what to do."),
-    "health": CommandEntry(OPERATION, "diagnostics", "Ask whether the worker or scheduler on this machine is ready."),
+    "health": CommandEntry(
+        OPERATION, "diagnostics", "Ask whether the worker, the scheduler or the web process on this machine is ready."
+    ),
     "settings": CommandEntry(OPERATION, "diagnostics", "List every setting: its value, its default and its meaning."),
     "bench": CommandEntry(OPERATION, "bench", "Measure how fast this machine is."),
     "train": CommandEntry(MODEL, "training", "Train a checkpoint on colour photos."),

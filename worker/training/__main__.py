@@ -52,7 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     _train(commands.add_parser("train", prog="photochrom train", help="train the fusion network on colour photos"))
     _cross_fit(
         commands.add_parser(
-            "cross-fit", aliases=["expect"], help="predict each photo's colours with a model fitted on the other photos"
+            "cross-fit",
+            aliases=["expect"],
+            prog="python -m worker.training cross-fit",
+            help="predict each photo's colours with a model fitted on the other photos",
         )
     )
     _distill(commands.add_parser("distill", help="train the embedding towards a teacher's logits"))

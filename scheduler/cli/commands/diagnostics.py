@@ -50,7 +50,7 @@ def health(
         bool, typer.Option("--live", help="Ask only whether it is alive, not whether it is ready.")
     ] = False,
 ) -> None:
-    """Ask whether the worker or scheduler on this machine is ready.
+    """Ask whether the worker, the scheduler or the web process on this machine is ready.
 
     Asks the process that serves PHOTOCHROM_METRICS_PORT. Exit status: 0 ready, 3 not ready. Made for containers.
     """

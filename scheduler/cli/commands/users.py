@@ -42,7 +42,11 @@ def add(
     role: RoleOption = Role.VIEWER,
     prefix: Annotated[
         list[str] | None,
-        typer.Option(metavar="PLACE", help="Only jobs between these places, such as s3://archive; may be repeated."),
+        typer.Option(
+            metavar="PLACE",
+            help="Only jobs whose source and destination are under these places, such as s3://archive; "
+            "may be repeated.",
+        ),
     ] = None,
     no_password: Annotated[
         bool, typer.Option("--no-password", help="For people whom a proxy signs in, and programs with tokens.")

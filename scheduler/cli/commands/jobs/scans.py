@@ -32,7 +32,7 @@ def scans(
     state: Annotated[str | None, typer.Option(help="Only scans in this state.", **choices(*ScanState.ALL))] = None,
     key: Annotated[
         str | None,
-        typer.Option(help="What happened to one scan, in all jobs: its key or path, or those of its output."),
+        typer.Option(help="Show one scan in all jobs. Give the key or path of the scan or of its output."),
     ] = None,
     csv: Csv = None,
     parquet: Annotated[

@@ -18,7 +18,8 @@ Name = Annotated[str | None, typer.Option(help="A name for the job.")]
 Overwrite = Annotated[
     str,
     typer.Option(
-        help="Existing outputs to make again. changed: where scan or options changed; new: where the scan changed.",
+        help="Which existing outputs to make again. changed: if the scan or the options changed; new: only if the scan "
+        "changed.",
         **shared.choices(*OVERWRITE),
     ),
 ]
