@@ -3,12 +3,12 @@
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from db.errors import UsageError
 from db.migrations import check_up_to_date, current_revision, upgrade
 from db.models.base import Base
-from db.session import make_engine, read_scope
+from db.session import make_engine, read_scope, session_scope
 
 
 def test_migrations_give_what_the_models_say(engine: Engine) -> None:
@@ -33,12 +33,16 @@ def test_an_empty_database_is_told_to_upgrade(sqlite_url: str) -> None:
 
 
 def test_a_database_newer_than_the_code_is_not(engine: Engine) -> None:
-    from sqlalchemy import text
+    revision = current_revision(engine)
+    _set_revision(engine, "9999")
 
-    from db.session import session_scope
+    try:
+        with pytest.raises(UsageError, match="newer"):
+            check_up_to_date(engine)
+    finally:
+        _set_revision(engine, str(revision))  # other tests empty the same database and use it again
 
+
+def _set_revision(engine: Engine, revision: str) -> None:
     with session_scope(engine) as session:
-        session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-
-    with pytest.raises(UsageError, match="newer"):
-        check_up_to_date(engine)
+        session.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})

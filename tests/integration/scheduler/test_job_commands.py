@@ -60,9 +60,11 @@ def test_what_happened_to_one_scan_is_told_over_all_jobs(command: Command, sqlit
 def test_a_whole_path_names_a_scan_too(command: Command) -> None:
     [first, second] = json.loads(command("status", "--json").stdout)
 
-    for place in (f"{first['source']}/box/1.jpg", f"{first['destination']}/box/1.jpg"):
-        assert len(json.loads(command("scans", "--key", place, "--json").stdout)) == 2
-    assert first["source"] == second["source"]
+    of_source = json.loads(command("scans", "--key", f"{first['source']}/box/1.jpg", "--json").stdout)
+    of_output = json.loads(command("scans", "--key", f"{first['destination']}/box/1.jpg", "--json").stdout)
+
+    assert {row["job_id"] for row in of_source} == {first["job"], second["job"]}
+    assert [row["job_id"] for row in of_output] == [first["job"]]  # each job has a destination of its own
 
 
 def test_a_key_of_no_scan_is_refused(command: Command) -> None:
