@@ -154,7 +154,9 @@ class Settings(BaseSettings):
     retry_pause_seconds: PauseSeconds = Field(
         15.0, description="Pause before a scan's second attempt; doubled for each further one."
     )
-    longest_retry_pause_seconds: PauseSeconds = Field(900.0, description="The longest such pause.")
+    longest_retry_pause_seconds: PauseSeconds = Field(
+        900.0, description="The longest pause between two attempts of a scan."
+    )
     soft_time_limit_seconds: Annotated[int, Field(ge=1)] = Field(
         3_000, description="A child that has worked on a chunk for this long hands the rest back."
     )
@@ -191,7 +193,7 @@ class Settings(BaseSettings):
         None,
         description="Where a worker learns that its machine will be taken away, and drains: aws, gcp, a URL or a file.",
     )
-    stop_notice_seconds: Seconds = Field(5.0, description="Pause between two looks for such a notice.")
+    stop_notice_seconds: Seconds = Field(5.0, description="Pause between two checks for a stop notice.")
 
     heartbeat_seconds: Seconds = Field(5.0, description="Pause between heartbeats of a worker or a scheduler.")
     scheduler_round_seconds: Seconds = Field(1.0, description="Pause between dispatch rounds.")
@@ -232,13 +234,13 @@ class Settings(BaseSettings):
         None, description="Where people find the pages, such as https://photochrom.example.org: for links and cookies."
     )
     web_proxy_addresses: str | None = Field(
-        None, description="Addresses or networks, with commas, of the proxy whose word for who somebody is counts."
+        None, description="Addresses or networks, separated by commas, of the proxy that is trusted to name users."
     )
     web_proxy_header: Annotated[str, Field(min_length=1)] = Field(
         "X-Forwarded-User", description="The header in which that proxy gives a person's name."
     )
     web_proxy_role: Literal["viewer", "reviewer", "operator"] | None = Field(
-        None, description="What people may do whom the proxy names and who have no account; unset: nothing."
+        None, description="Role of people whom the proxy names and who have no account; unset: they may do nothing."
     )
     web_session_hours: Annotated[float, Field(gt=0, le=8_760)] = Field(
         12.0, description="After so long a person signs in again."
@@ -247,14 +249,16 @@ class Settings(BaseSettings):
         2, description="Processes that make thumbnails and tiles."
     )
     web_picture_memory_bytes: Annotated[int, Field(ge=64 << 20)] = Field(
-        512 << 20, description="Memory that one of them may take above what it begins with."
+        512 << 20, description="Memory that each picture process may use beyond what it has at its start."
     )
     web_picture_seconds: Seconds = Field(60.0, description="A picture that takes longer is given up.")
     web_cache_folder: Path | None = Field(
         None, description="Where thumbnails and tiles are kept; unset: a folder of the process in the scratch folder."
     )
     web_cache_bytes: Annotated[int, Field(ge=16 << 20)] = Field(
-        2 << 30, description="The most that they take there; what was not looked at for longest goes first."
+        2 << 30,
+        description="Largest size of the kept thumbnails and tiles; "
+        "those not viewed for the longest time are removed first.",
     )
     notices: SecretStr | None = Field(
         None,
