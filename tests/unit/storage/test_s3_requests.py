@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from botocore import UNSIGNED
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
 
 from worker.errors import ScanError
@@ -56,9 +56,20 @@ def test_a_public_bucket_is_read_without_credentials() -> None:
     )
 
 
-def test_expired_credentials_are_read_anew_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        failure("ExpiredToken", 400),
+        failure("InvalidAccessKeyId", 403),
+        failure("SignatureDoesNotMatch", 403),
+        failure("InvalidToken", 400),
+        NoCredentialsError(),
+    ],
+    ids=lambda error: error.response["Error"]["Code"] if isinstance(error, ClientError) else "NoCredentials",
+)
+def test_refused_credentials_are_read_anew_once(refusal: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = S3Storage(LOCATION, S3Options())
-    monkeypatch.setattr(storage, "_client", Client(failure("ExpiredToken", 400)))
+    monkeypatch.setattr(storage, "_client", Client(refusal))
     monkeypatch.setattr(s3_storage, "make_client", lambda options: Client(HEAD))
 
     found = storage.stat("a")

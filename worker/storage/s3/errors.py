@@ -40,16 +40,16 @@ _CREDENTIALS = {
     *("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"),
     *("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
 }
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"}
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 _CHECK_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
 
 
-def have_expired(error: BotoCoreError | ClientError) -> bool:
-    """Whether these credentials were right and no longer are, so that newer ones may be at hand."""
-    if isinstance(error, ClientError):
-        return _code(error) in _EXPIRED
-    return isinstance(error, (TokenRetrievalError, UnauthorizedSSOTokenError, CredentialRetrievalError))
+def are_refused(error: BotoCoreError | ClientError) -> bool:
+    """Whether it is the credentials that are missing or not accepted, whatever they would be let do.
+
+    Newer ones may be at hand: keys are replaced and tokens run out.
+    """
+    return _code(error) in _CREDENTIALS if isinstance(error, ClientError) else isinstance(error, _NO_CREDENTIALS)
 
 
 def is_missing(error: ClientError) -> bool:
@@ -81,7 +81,7 @@ def service_fault(error: BotoCoreError | ClientError, uri: str, address: str) ->
         )
     if is_missing(error):
         return UsageError(f"{uri}: there is no such bucket at {address}; create it or correct its name")
-    if _code(error) in _CREDENTIALS:
+    if are_refused(error):
         return UsageError(f"{uri}: {address} does not accept the credentials ({_code(error)}); {_CHECK_CREDENTIALS}")
     if _status(error) in (401, 403):
         return UsageError(f"{uri}: {address} does not let these credentials list it; grant s3:ListBucket")
@@ -102,7 +102,7 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
         return source_changed(key, "its ETag is another")
     if code == "InvalidObjectState":
         return ScanError("archived", f"{key!r} lies in cold storage; restore it, then retry", permanent=True)
-    if code in _CREDENTIALS:
+    if are_refused(error):
         sentence = f"{key!r}: {address} does not accept the credentials ({code}); {_CHECK_CREDENTIALS}"
         return ScanError("credentials", sentence, permanent=False)
     if status in (401, 403):

@@ -25,7 +25,7 @@ from worker.storage.files import Digest, digest, removed_on_failure, scan_errors
 from worker.storage.leftovers import is_leftover
 from worker.storage.locations import S3Location, is_utf8, without_secrets
 from worker.storage.s3.client import CHECK_SECONDS, make_client, within
-from worker.storage.s3.errors import have_expired, is_missing, scan_fault, service_fault
+from worker.storage.s3.errors import are_refused, is_missing, scan_fault, service_fault
 from worker.storage.s3.etags import bare, md5_of
 from worker.storage.s3.upload import put
 
@@ -126,12 +126,12 @@ class S3Storage:
         return StoredObject(key, head["ContentLength"], bare(head["ETag"]))
 
     def _call(self, call: "Callable[[S3Client], T]") -> T:
-        """Call with the client; once more with a new one where the credentials have expired, which it reads anew."""
+        """Call with the client; once more with a new one, which reads the credentials anew, where they are refused."""
         client = self._client
         try:
             return call(client)
         except (BotoCoreError, ClientError) as error:
-            if not have_expired(error):
+            if not are_refused(error):
                 raise
         with self._renewing:
             if self._client is client:
