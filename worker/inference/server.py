@@ -145,10 +145,12 @@ def _remove_stale(path: Path) -> None:
             raise UsageError(f"a model server is already listening on {path}; stop it or give another --socket")
 
 
-def load_model(options: ModelOptions, batch_size: int, embedding: str | None = None) -> Model:
+def load_model(
+    options: ModelOptions, batch_size: int, embedding: str | None = None, lightness_px: int | None = None
+) -> Model:
     """The fusion model on its device, warm, or its stub; raises CheckpointError.
 
-    embedding: in place of the options' own.
+    embedding: in place of the options' own; lightness_px: the side at which scans come, where that is settled.
     """
     if options.stub_milliseconds is not None:
         return StandInColorizer(options.stub_milliseconds, batch_size)
@@ -158,7 +160,7 @@ def load_model(options: ModelOptions, batch_size: int, embedding: str | None = N
     # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
     from worker.inference.models.fusion_model import FusionModel
 
-    return FusionModel.load(options, batch_size, embedding or options.embedding)
+    return FusionModel.load(options, batch_size, embedding or options.embedding, lightness_px)
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

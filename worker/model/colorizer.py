@@ -65,7 +65,7 @@ class Colorizer:
     def __init__(
         self, card: checkpoint.Card, fusion: dict[str, Floats], embedding: Embedding, batch_size: int,
         head: Head | None = None, sizes: Sequence[int] = (), precision: Precision = "float32",
-        features: FeatureNetwork | None = None,
+        features: FeatureNetwork | None = None, lightness_px: int | None = None,
     ) -> None:  # fmt: skip
         self.card = card
         self.head: Head = head or checkpoint.head_of(card, None)
@@ -75,7 +75,7 @@ class Colorizer:
         self.embedding = embedding.name
         self.precision = precision
         self.device = device()
-        self.lightness_px = _lightness_px(card, embedding, features)
+        self.lightness_px = lightness_px or _lightness_px(card, embedding, features)
         self._features = features and features.on_device(POLICIES[precision].removeprefix("mixed_"))
         with computing_in(POLICIES[precision]):
             network = build_network(
@@ -125,12 +125,14 @@ class Colorizer:
         sizes: Sequence[int] = (),
         precision: Precision | None = "float32",
         input_px: int | None = None,
+        lightness_px: int | None = None,
     ) -> Self:
         """Verifies the checkpoint in `folder`, builds the network and runs it once for each size of a batch.
 
         `embedding_name`: one of the card's `embeddings`, `imagenet`, or a file of Keras weights; `head`: one of the
         card's `heads`; `input_px`: the side of the square that the network sees, a multiple of 8; without them, what
-        the card says is best. `precision`: None for the faster one on this machine.
+        the card says is best. `precision`: None for the faster one on this machine. `lightness_px`: the side at which
+        packed scans come, where that is settled; each network scales them to its own.
         Raises CheckpointError for a checkpoint or embedding that is missing, damaged or made for another network.
         """
         started = time.monotonic()
@@ -143,7 +145,7 @@ class Colorizer:
         embedding = load_embedding(embedding_name, folder, card)
         precision = precision or fastest(on_gpu=device() == "GPU")
         fusion, features = weights.read_fusion(folder), load_features(folder, card)
-        colorizer = cls(card, fusion, embedding, batch_size, chosen, sizes, precision, features)
+        colorizer = cls(card, fusion, embedding, batch_size, chosen, sizes, precision, features, lightness_px)
         logger.info(
             "checkpoint %s, head %s, embedding %s, seen at %d px, in %s, loaded in %.1f s",
             card.id, chosen, embedding.name, card.input_px, precision, time.monotonic() - started,

@@ -73,6 +73,17 @@ def test_a_checkpoint_with_a_map_sees_its_own_side(map_checkpoint_folder: Path) 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("side", [96, 299])
+def test_scans_may_come_at_another_side_than_the_embeddings_own(map_checkpoint_folder: Path, side: int) -> None:
+    """A server's slots have the side of its first model; an embedding that a job asks for later may see another."""
+    first = Colorizer.load(map_checkpoint_folder, batch_size=1)
+    later = Colorizer.load(map_checkpoint_folder, batch_size=1, lightness_px=side)
+    assert first.lightness_px == 224
+    colours = later.predict_packed(np.full((1, side, side), 1 << 15, np.uint16))
+    expected = first.predict_packed(np.full((1, 224, 224), 1 << 15, np.uint16))
+    np.testing.assert_allclose(colours.ab["paper"], expected.ab["paper"], atol=2)
+
+
 def test_the_worker_learns_the_checkpoints_name(colorizer: Colorizer, checkpoint_folder: Path) -> None:
     assert colorizer.checkpoint_id == checkpoint.read_card(checkpoint_folder).id
     assert (colorizer.head, colorizer.embedding, colorizer.batch_size) == ("paper", "inception_resnet_v2", 2)

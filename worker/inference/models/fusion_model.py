@@ -27,7 +27,9 @@ class FusionModel:
         self.slot_size = SlotSize(colorizer.lightness_px, self.input_px // 2)
 
     @classmethod
-    def load(cls, options: ModelOptions, batch_size: int, embedding: str | None) -> Self:
+    def load(
+        cls, options: ModelOptions, batch_size: int, embedding: str | None, lightness_px: int | None = None
+    ) -> Self:
         """Raises CheckpointError."""
         if options.checkpoint is None:
             raise CheckpointError("no checkpoint was given; expected a folder")
@@ -40,6 +42,7 @@ class FusionModel:
                 options.head,
                 precision=precision,
                 input_px=options.input_px,
+                lightness_px=lightness_px,
             )
         )
 

@@ -68,7 +68,8 @@ class Model(Protocol):
         ...
 
 
-LoadModel = Callable[[int, str | None], Model]  # by batch size and embedding; None: the one that the server was given
+# By batch size, embedding (None: the one that the server was given) and the side at which scans come, px.
+LoadModel = Callable[[int, str | None, int], Model]
 
 
 class LoadedModels:
@@ -79,6 +80,7 @@ class LoadedModels:
 
     def __init__(self, model: Model, load: LoadModel) -> None:
         self._first = model.embedding
+        self._lightness_px = model.slot_size.lightness_px  # of the slots and batches, whichever model predicts them
         self._models: dict[str, Model | None] = {model.embedding: model}
         self._load = load
         self._batch_size = model.batch_size
@@ -103,7 +105,7 @@ class LoadedModels:
         if self._models.get(embedding) is None:
             try:
                 chosen = None if embedding == self._first else embedding
-                loaded = self._load(self._batch_size, chosen)
+                loaded = self._load(self._batch_size, chosen, self._lightness_px)
             except CheckpointError as error:
                 raise model_failed(error.message, permanent=True) from error
             self._models[embedding] = loaded
