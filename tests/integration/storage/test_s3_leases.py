@@ -24,6 +24,17 @@ class Lease:
             raise ScanError("lease_ended", "another may have it", permanent=False)
 
 
+class LeaseLostOnTheWay(Lease):
+    """Held when it is asked first, and not after."""
+
+    def __init__(self) -> None:
+        super().__init__(float("inf"))
+
+    def expect_to_hold(self) -> None:
+        super().expect_to_hold()
+        self._ends = 0
+
+
 def store_too_late(storage: S3Storage, path: Path, lease: Lease) -> None:
     path.write_bytes(b"another" * 40_000)
     with pytest.raises(ScanError) as ended:
@@ -61,9 +72,22 @@ def test_parts_that_are_all_there_after_the_lease_do_not_become_an_object(
     monkeypatch.setattr(upload, "MULTIPART_BYTES", 100_000)
     monkeypatch.setattr(upload, "PART_BYTES", 60_000)
 
-    store_too_late(storage, scan, Lease(0))
+    store_too_late(storage, scan, LeaseLostOnTheWay())
 
     assert etag(storage) == before
+
+
+def test_without_the_lease_another_workers_upload_goes_on(
+    storage: S3Storage, scan: Path, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload, "MULTIPART_BYTES", 100_000)
+    client, bucket = storage._client, storage.location.bucket
+    client.create_multipart_upload(Bucket=bucket, Key="box/a")
+
+    store_too_late(storage, scan, Lease(0))
+
+    left = client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+    assert [entry["Key"] for entry in left] == ["box/a"]
 
 
 def test_parts_that_a_killed_upload_left_are_aborted_by_the_next_of_the_same_output(

@@ -100,6 +100,7 @@ def _put_parts(
     """boto3's own transfer manager sends no MD5 with its parts and starts threads beside the caller's."""
     extra: dict[str, Any] = options.writing()
     always: dict[str, Any] = options.reading()
+    before_commit()  # without the lease, the uploads under way may be its new holder's
     _abort_earlier(client, bucket, name, always)
     upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type, **extra)["UploadId"]
     try:
