@@ -191,6 +191,9 @@ def _parse(path: Path) -> Card:
         card = Card(**values_of_fields | lists | {"training_mean_ab": (mean_a, mean_b)})
         if card.input_px % 8 or not 64 <= card.input_px <= 400:
             raise ValueError(f"input_px is {card.input_px}; expected a multiple of 8, 64 to 400")
+        users = [*card.embeddings.values(), *([card.features] if card.features else [])]
+        if missing := {str(file) for one in users for file in one["files"]} - set(card.files):
+            raise ValueError(f"it gives no SHA-256 of {', '.join(sorted(missing))}")
         if card.head not in card.heads or card.embedding not in card.embeddings:
             raise ValueError("its head or embedding is none of those it lists")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -133,6 +133,16 @@ def test_a_card_cannot_name_files_outside_its_folder(folder: Path) -> None:
         checkpoint.read_card(folder)
 
 
+@pytest.mark.parametrize("file", ["../other.safetensors", "unlisted.safetensors"])
+@pytest.mark.parametrize("user", ["features", "embeddings"])
+def test_a_card_cannot_use_files_that_it_does_not_list(folder: Path, user: str, file: str) -> None:
+    unlisted = {"input_px": 299, "temperature": 1.0, "files": [file]}
+    use = unlisted if user == "features" else {"inception_resnet_v2": unlisted}
+    change(folder, lambda values: values.update({user: use}))
+    with pytest.raises(CheckpointError, match=f"gives no SHA-256 of {file}"):
+        checkpoint.read_card(folder)
+
+
 def test_an_id_that_is_not_its_files_is_refused(folder: Path) -> None:
     change(folder, lambda values: values.update(id="000000000000"))
     with pytest.raises(CheckpointError, match="has the id 000000000000 in its card"):
