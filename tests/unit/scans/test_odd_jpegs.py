@@ -62,6 +62,7 @@ ODDITIES: dict[str, Callable[[bytes], bytes]] = {
     "a damaged profile": lambda data: data[:20] + b"\xff\xe2\0\x14ICC_PROFILE\0\1\2abcd" + data[20:],
     "an unknown transform": lambda data: data[:20] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x09" + data[20:],
     "padding before the end": lambda data: data[:-2] + bytes(40) + END,
+    "more padding before the end": lambda data: data[:-2] + bytes(100) + END,
 }
 
 
@@ -70,6 +71,21 @@ ODDITIES: dict[str, Callable[[bytes], bytes]] = {
 def test_what_libjpeg_only_warns_of_loses_no_pixel(kind: str, oddity: str, opened: Opener) -> None:
     expected = grey_of(opened(KINDS[kind], "a.jpg"))
     np.testing.assert_array_equal(grey_of(opened(ODDITIES[oddity](KINDS[kind]), "a.jpg")), expected)
+
+
+def in_scans(colour: bytes, grey: bytes) -> bytes:
+    """A JPEG of grey and two blank channels, each in a scan of its own; of other JPEGs' heads and coded data."""
+    head = colour[: colour.index(b"\xff\xda")]
+    coded = grey[grey.index(b"\xff\xda") + 10 : -2]
+    channels = zip((1, 2, 3), (0, 0x11, 0x11), (coded, bytes(640), bytes(640)), strict=True)  # 4 bits a block
+    scans = (bytes([0xFF, 0xDA, 0, 8, 1, channel, tables, 0, 63, 0]) + data for channel, tables, data in channels)
+    return head + b"".join(scans) + END
+
+
+def test_blank_channels_in_scans_of_their_own_are_no_hole(opened: Opener) -> None:
+    data = in_scans(pillow_bytes(COLOUR, "JPEG", quality=90, subsampling=0), KINDS["grey"])
+    grey = grey_of(opened(data, "a.jpg")).astype(int)
+    assert np.abs(grey - grey_of(opened(KINDS["grey"], "a.jpg"))).max() <= 1
 
 
 @pytest.mark.parametrize("kind", KINDS)

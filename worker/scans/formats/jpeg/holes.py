@@ -13,44 +13,66 @@ _TABLES = 0xC4
 _HOLE = bytes(64)
 _END = b"\xff\xd9"
 _BLOCK = 1 << 20
+_SECTOR = 512  # bytes; a broken copy leaves no smaller hole
+_PADDING = b"\0\xff"
 
 
 def hole_at(file: BinaryIO) -> int | None:
-    """The byte from which on the coded data are zeros that can't be a picture's; None where there are none."""
+    """The byte from which on the coded data are zeros that can't be a picture's; None where there are none.
+
+    Where the channels come in several scans, each with tables of its own, none is looked for.
+    """
     file.seek(2)
     segments = list(head_segments(file))
-    is_baseline = any(marker in _BASELINE for marker, _ in segments)
-    if not is_baseline or _zeros_are_blank([content for marker, content in segments if marker == _TABLES]):
+    frame = next((content for marker, content in segments if marker in _BASELINE), b"")
+    selectors = _selectors(file)
+    if len(frame) < 6 or len(selectors) != frame[5]:
+        return None
+    symbols = _symbols_of_zeros([content for marker, content in segments if marker == _TABLES])
+    # Tables that were made for a picture may have codes of zeros that stand for blocks of one grey.
+    if all(symbols.get(table, 0) == 0 for table in _tables_of(selectors)):
         return None
     return _first_hole(file)
 
 
+def _selectors(file: BinaryIO) -> bytes:
+    """A scan's choice of tables, a byte for each of its channels; the file is read up to its coded data."""
+    content = file.read(max(0, int.from_bytes(file.read(2), "big") - 2))
+    return content[2 : 1 + 2 * content[0] : 2] if content else b""
+
+
+def _tables_of(selectors: bytes) -> set[int]:
+    """The tables that are named, as they name themselves: 16 more where they are for AC coefficients."""
+    return {selector >> 4 for selector in selectors} | {16 + selector % 16 for selector in selectors}
+
+
 def _first_hole(file: BinaryIO) -> int | None:
-    """Where the first zeros lie before the picture's end; the file stands behind the marker of its only scan."""
-    place, before = file.tell(), b""
+    """Where the first zeros lie before the picture's end; a few at the very end only fill it up."""
+    place, before, hole = file.tell(), b"", None
     while block := file.read(_BLOCK):
-        data = before + block
+        data, start = before + block, place - len(before)
         end = data.find(_END)
-        hole = data.find(_HOLE, 0, end if end >= 0 else len(data))
-        if hole >= 0:
-            return place - len(before) + hole
+        coded = data[:end] if end >= 0 else data
+        if hole is None and (at := coded.find(_HOLE)) >= 0:
+            hole = start + at
+        if hole is not None and coded[max(0, hole - start) :].strip(_PADDING):
+            return hole
         if end >= 0:
-            return None
+            return hole if hole is not None and start + end - hole >= _SECTOR else None
         place, before = place + len(block), data[-len(_HOLE) :]
-    return None
+    return hole
 
 
-def _zeros_are_blank(contents: list[bytes]) -> bool:
-    """Whether zeros alone stand for blocks of one grey in every table: those that were made for a picture may do so."""
-    tables = [table for content in contents for table in _tables(content)]
-    return all(symbol == 0 for symbol in tables)
+def _symbols_of_zeros(contents: list[bytes]) -> dict[int, int]:
+    """By table, in its last definition: the symbol that the code of zeros stands for."""
+    return dict(table for content in contents for table in _tables(content))
 
 
-def _tables(content: bytes) -> Iterator[int]:
-    """The symbol that the code of zeros stands for, of each table in a segment."""
+def _tables(content: bytes) -> Iterator[tuple[int, int]]:
+    """Each table in a segment, and the symbol that its code of zeros stands for."""
     place = 0
     while place + 17 <= len(content):
         count = sum(content[place + 1 : place + 17])
         if count and place + 17 < len(content):
-            yield content[place + 17]
+            yield content[place], content[place + 17]
         place += 17 + count
