@@ -11,6 +11,7 @@ import pyvips
 
 from worker.errors import ScanError
 
+SAYS_NO_MORE = "its decoder or encoder says no more"
 _SAYS_NOTHING = re.compile("^unable to |: (read|load|write) error$")
 _LOADERS = (
     "VipsForeignLoadJpegFile",
@@ -56,6 +57,27 @@ def cleared_errors() -> None:
 
 
 @contextmanager
+def kept_warnings() -> Iterator[list[str]]:
+    """Gives a list of what libvips warns of meanwhile, in any thread: libtiff's warnings reach no error buffer."""
+    warnings: list[str] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR:
+            warnings.append(record.getMessage().removeprefix("VIPS: "))
+        return record.levelno >= logging.ERROR
+
+    log = logging.getLogger("pyvips")
+    level = log.level
+    log.addFilter(keep)
+    log.setLevel(logging.WARNING)
+    try:
+        yield warnings
+    finally:
+        log.setLevel(level)
+        log.removeFilter(keep)
+
+
+@contextmanager
 def writing(key: str) -> Iterator[None]:
     """Turn what libvips and the disk say while an output is written into a ScanError that may pass."""
     try:
@@ -70,4 +92,4 @@ def last_line(error: Exception) -> str:
     """libvips' own words in one line, for the end of a message: the last ones that say more than that it failed."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not _SAYS_NOTHING.search(line)]
-    return telling[-1] if telling else "its decoder or encoder says no more"
+    return telling[-1] if telling else SAYS_NO_MORE

@@ -14,7 +14,7 @@ from worker.scans.formats.png.colour import UnknownColour, profile_of_png
 from worker.scans.formats.tiff import supported
 from worker.scans.formats.tiff.page_view import load_page
 from worker.scans.formats.tiff.planar import load_planes
-from worker.scans.formats.tiff.supported import colours_and_alpha, refuse_misread, wants_planes
+from worker.scans.formats.tiff.supported import colours_and_alpha, fails_from, refuse_misread, wants_planes
 from worker.scans.reading.orientation import orientation_of_page
 from worker.scans.reading.scan_file import ScanFile, truncated, unreadable, unsupported_kind
 from worker.scans.reading.strictness import decoded, leave_out_long_metadata
@@ -72,7 +72,8 @@ def _tiff_page(file: ScanFile, number: int) -> pyvips.Image:
     if page is None:
         raise FormatError("it has no directory")
     refuse_misread(page)
-    image = (load_planes if wants_planes(page) else load_page)(file.path, page, file.fails_on)
+    level = fails_from(page, file.fails_on)
+    image = (load_planes if wants_planes(page) else load_page)(file.path, page, level)
     return colours_and_alpha(image, page)
 
 

@@ -1,13 +1,14 @@
-"""Which of the decoders' warnings mean lost pixels: pixels are read so that any warning is a failure, and a file whose
-warnings are known to be harmless is read again, less strictly.
+"""Which of the decoders' warnings mean lost pixels: JPEG, also in a TIFF's strips, is read so that any warning is a
+failure, and a file whose warnings are known to be harmless is read again, less strictly.
 
-jerror.h of libjpeg; tif_lzw.c, tif_packbits.c and tif_jpeg.c of libtiff.
+jerror.h of libjpeg; tif_jpeg.c of libtiff.
 """
 
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from mmap import ACCESS_READ, mmap
 from typing import TypeVar
 
 import pyvips
@@ -17,7 +18,7 @@ from worker.scans.formats.jpeg import segments
 from worker.scans.formats.jpeg.segments import copy_with_clean_head, has_several_scans
 from worker.scans.formats.png import chunks
 from worker.scans.reading.scan_file import ScanFile
-from worker.scans.vips import cleared_errors, last_line
+from worker.scans.vips import SAYS_NO_MORE, cleared_errors, kept_warnings, last_line
 
 Result = TypeVar("Result")
 
@@ -25,7 +26,11 @@ Result = TypeVar("Result")
 # speaks of the pixels.
 _HARMLESS = {
     "jpeg": re.compile("extraneous bytes before marker|JFIF revision|color transform code|bad ICC|SOS parameters"),
-    "tiff": re.compile("not terminated with EOI|Discarding [0-9]+ bytes|extraneous bytes before marker|JFIF revision"),
+    # Of JPEG's strips: see tiff.supported.fails_from.
+    "tiff": re.compile(
+        "^(?!Corrupt JPEG data|Premature end|Inconsistent progression|Application transferred|error in tile)"
+        "|extraneous bytes before marker 0xd9"
+    ),
 }
 _MAX_METADATA = {"jpeg": 4 << 20, "png": 1 << 10}  # stored bytes; a kilobyte of PNG's may be a megabyte unpacked
 _MAX_TRIES_ALONE = 4
@@ -51,16 +56,20 @@ class _Readers:
             try:
                 return work()
             except pyvips.Error as error:
-                if begun is not None and self._begun == begun:
-                    return last_line(error)
+                words = last_line(error)
+                if begun is not None and self._begun == begun and words != SAYS_NO_MORE:
+                    return words
         with self._alone():
             words = ""
             for _ in range(_MAX_TRIES_ALONE):  # what others closed just now may still say something
                 cleared_errors()
                 try:
-                    return work()
+                    with kept_warnings() as warnings:
+                        return work()
                 except pyvips.Error as error:
                     earlier, words = words, last_line(error)
+                if words == SAYS_NO_MORE and warnings:
+                    words = warnings[0]  # at which reading stopped
                 if words == earlier:
                     break
             return words
@@ -132,6 +141,8 @@ def _is_relaxed(file: ScanFile, warning: str) -> bool:
     if file.fails_on == "error" or file.format not in _HARMLESS or not _HARMLESS[file.format].search(warning):
         return False
     if file.format == "tiff":
+        if warning == SAYS_NO_MORE or not _is_padding_of_strip(file, warning):
+            return False
         file.fails_on = "error"
         return True
     if file.read_from == file.path:
@@ -146,7 +157,15 @@ def _is_relaxed(file: ScanFile, warning: str) -> bool:
 def _is_padding(file: ScanFile, warning: str) -> bool:
     """Whether the bytes that libjpeg did not understand only fill up a JPEG behind the last of several scans."""
     stray = _BEFORE_END.search(warning)
-    if stray is None or not has_several_scans(file.path):
-        return False
-    data = file.path.read_bytes()
-    return any(bytes([byte]) * int(stray[1]) + b"\xff\xd9" in data for byte in (0, 0xFF))
+    return stray is not None and has_several_scans(file.path) and _has_padding(file, int(stray[1]))
+
+
+def _is_padding_of_strip(file: ScanFile, warning: str) -> bool:
+    """Whether nothing, or nothing but padding, stands behind the coded data of a TIFF's strip of JPEG."""
+    stray = _BEFORE_END.search(warning)
+    return stray is None or _has_padding(file, int(stray[1]))
+
+
+def _has_padding(file: ScanFile, count: int) -> bool:
+    with file.path.open("rb") as source, mmap(source.fileno(), 0, access=ACCESS_READ) as data:
+        return any(data.find(bytes([byte]) * count + b"\xff\xd9") >= 0 for byte in (0, 0xFF))

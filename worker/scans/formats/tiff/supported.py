@@ -83,6 +83,18 @@ def _others(page: TiffPage) -> int:
     return len(page.extra_samples) - (alpha_among(page.extra_samples) is not None)
 
 
+def fails_from(page: TiffPage, of_strips_of_jpeg: str) -> str:
+    """From which of libvips' levels on reading is to fail.
+
+    Most warnings speak of odd tags that do no harm. But on `error`, a tile that can't be decoded comes out black
+    (libvips 8.18), unless it is JPEG; and of lost pixels in JPEG's strips there is only a warning, among others that
+    reading.strictness tells apart.
+    """
+    if page.compression == JPEG:
+        return "error" if page.is_tiled else of_strips_of_jpeg
+    return "warning" if page.is_tiled else "error"
+
+
 def check_checksums(path: Path, page: TiffPage) -> None:
     """Hold strips and tiles that are packed by deflate against their checksums, which libtiff never reads.
 
