@@ -76,6 +76,16 @@ def test_a_scan_without_marks_has_none(tone: Any, tmp_path: Path) -> None:
     assert not find_own_colours(open_scan_file(path, "a", LIMITS)).has_marks
 
 
+def test_lightness_that_the_small_copy_lacks_has_the_tone_of_its_neighbours(tmp_path: Path) -> None:
+    picture = (np.full((300, 400, 3), 200) * SEPIA).astype(np.uint8)
+    picture[:, 200:] = 80 * SEPIA
+    path = tmp_path / "source"
+    path.write_bytes(tiff_bytes(picture, photometric="rgb"))
+    tones = find_own_colours(open_scan_file(path, "a", LIMITS)).tones
+    assert tones is not None
+    assert tones[:, 1].min() > 8  # b*: yellow, from black on
+
+
 def test_marks_that_are_too_large_to_keep_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.scans.reading.scan.HELD_BYTES", 1000)
     path = tmp_path / "source"

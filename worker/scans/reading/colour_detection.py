@@ -124,11 +124,11 @@ def _own_colours(lab: Labs) -> OwnColours:
 
 
 def _tones(level: NDArray[np.intp], ab: Labs) -> Labs:
-    """The median a*, b* of each level, (levels, 2)."""
-    tones = np.zeros((int(level.max()) + 1, 2))
-    for number in np.unique(level):
-        tones[number] = np.median(ab[level == number], axis=0)
-    return tones
+    """The median a*, b* of each level, (levels, 2); a level that no pixel has lies between its neighbours."""
+    present = np.unique(level)
+    medians = np.array([np.median(ab[level == number], axis=0) for number in present])
+    levels = np.arange(int(present[-1]) + 1)
+    return np.column_stack([np.interp(levels, present, channel) for channel in medians.T])
 
 
 def _small_lab(image: pyvips.Image) -> Labs:
