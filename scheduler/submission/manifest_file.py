@@ -1,6 +1,8 @@
 """The file that a manifest is: on this machine or on S3, plain or gzipped."""
 
 import gzip
+import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +20,12 @@ def manifest_version(where: str, s3: S3Options) -> str:
     """Changes with the manifest's content; raises UsageError, ServiceUnavailable."""
     if not where.startswith("s3://"):
         try:
-            return etag_of(Path(where).stat())
+            with open_regular(Path(where)) as file:
+                return etag_of(os.fstat(file.fileno()))
         except OSError as error:
             raise UsageError(f"the manifest {where} can't be opened ({error.strerror}); check its path") from None
+        except UsageError as error:
+            raise UsageError(f"the manifest {where}: {error.message}") from None
     storage, name = _on_s3(where, s3)
     try:
         found = storage.stat(name)
@@ -33,13 +38,23 @@ def manifest_version(where: str, s3: S3Options) -> str:
     return found.etag
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Raises OSError; UsageError for a pipe, a device, a folder, and for what the kernel only shows as a file."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold it up
+    shown = path.resolve()
+    if not stat.S_ISREG(os.fstat(number).st_mode) or any(map(shown.is_relative_to, ("/proc", "/sys", "/dev"))):
+        os.close(number)
+        raise UsageError("it is no regular file; write the list to a file, and name that")
+    return os.fdopen(number, "rb")
+
+
 @contextmanager
 def opened(where: str, s3: S3Options) -> Iterator[BinaryIO]:
     """The file, unpacked if it is gzipped; one on S3 is fetched first."""
     with tempfile.TemporaryDirectory(prefix="photochrom-manifest-") as folder:
         path = _fetched(where, Path(folder), s3) if where.startswith("s3://") else Path(where)
         try:
-            file = path.open("rb")
+            file = open_regular(path)
         except OSError as error:
             raise UsageError(f"it can't be opened ({error.strerror}); check its path") from None
         with file:

@@ -1,6 +1,7 @@
 """What the API takes and answers, for OpenAPI and for checking both."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
@@ -13,7 +14,9 @@ from db.models.schedules import Firing, Schedule
 from scheduler.submission.request import Submission
 from scheduler.submission.sampling import MOST_SCANS, parse_sample
 from scheduler.web.parameters import Note, ScanId, Words
+from worker.errors import UsageError
 from worker.inference.colour_options import LARGEST_SATURATION
+from worker.storage import FolderLocation, parse_location
 
 MOST_AT_ONCE = 1_000
 Place = Annotated[Words, Field(min_length=1, max_length=2_000)]
@@ -114,12 +117,31 @@ class SubmissionBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     def submission(self) -> Submission:
-        """Raises UsageError."""
+        """Raises UsageError, also for a manifest on this machine that lies outside the source."""
+        _expect_in_source(self.manifest, self.source)
         names = set(SubmissionBody.model_fields) - {"sample", "heads", "saturations"}
         fields = {name: value for name, value in self.model_dump().items() if name in names}
         several = {"include": tuple(self.include), "exclude": tuple(self.exclude)}
         sample = parse_sample(self.sample, self.heads, self.saturations)
         return Submission(**{**fields, **several, "sample": sample})
+
+
+def _expect_in_source(manifest: str | None, source: str) -> None:
+    """Over HTTP nobody may have other files of this machine opened."""
+    if manifest is None or manifest.startswith("s3://"):
+        return
+    location = parse_location(source)
+    if not isinstance(location, FolderLocation) or not _resolved(manifest).is_relative_to(_resolved(location.path)):
+        raise UsageError(
+            f"the manifest {manifest} is outside of the source; give s3://bucket/key or a file in {source}"
+        )
+
+
+def _resolved(path: str | Path) -> Path:
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError):
+        raise UsageError(f"{str(path)!r} is no path of a file; check it") from None
 
 
 class SubmittedOut(BaseModel):

@@ -74,6 +74,25 @@ def test_a_submission_makes_a_job_and_the_same_key_makes_no_second_one(web: Web)
     assert client.get(f"/api/v1/jobs/{first.json()['job_id']}").json()["submitted_by"]
 
 
+def test_a_manifest_outside_of_the_source_is_not_opened(web: Web) -> None:
+    secret = web.source.parent / "secret"
+    secret.write_text("a,secret,of,ours\n")
+    (web.source / "list.csv").write_text("box/0.jpg\n")
+    (web.source / "link").symlink_to(secret)
+    body = {"source": str(web.source), "destination": str(web.source.parent / "more colour")}
+    client = web.browser()
+
+    for manifest in (secret, web.source / "link", web.source / ".." / "secret", "/proc/self/environ"):
+        for path in ("/api/v1/jobs?dry_run=true", "/api/v1/schedules/nightly"):
+            cron = {"cron": "0 1 * * *"} if "schedules" in path else {}
+            refused = client.post(path, json={**body, **cron, "manifest": str(manifest)})
+            assert refused.status_code == 422
+            assert "outside of the source" in refused.json()["detail"]
+
+    taken = client.post("/api/v1/jobs?dry_run=true", json={**body, "manifest": str(web.source / "list.csv")})
+    assert (taken.status_code, taken.json()["scans"]) == (200, 1)
+
+
 @pytest.mark.parametrize(
     ("path", "status", "code"),
     [

@@ -1,11 +1,13 @@
 """Manifests: every form that a collection's list comes in, and what is none."""
 
 import gzip
+import os
 from pathlib import Path
 
 import pytest
 
 from scheduler.submission.manifest import Entry, matches, read_manifest
+from scheduler.submission.manifest_file import manifest_version
 from worker.errors import UsageError
 from worker.storage import S3Options
 
@@ -96,6 +98,17 @@ def test_what_is_no_manifest_is_refused_with_its_line(tmp_path: Path, text: str 
 def test_a_manifest_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nowhere"):
         list(read_manifest(str(tmp_path / "nowhere"), "s3://archive/plates", S3Options()))
+
+
+def test_only_a_regular_file_is_a_manifest(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/proc/self/environ")
+
+    for path in (tmp_path / "pipe", tmp_path / "link", tmp_path, Path("/dev/null"), Path("/proc/self/environ")):
+        with pytest.raises(UsageError, match="no regular file"):
+            list(read_manifest(str(path), "s3://archive/plates", S3Options()))
+        with pytest.raises(UsageError, match="no regular file"):
+            manifest_version(str(path), S3Options())
 
 
 def test_keys_in_a_folder_may_be_whole_paths(tmp_path: Path) -> None:
