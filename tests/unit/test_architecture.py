@@ -146,7 +146,7 @@ def test_only_the_settings_read_the_environment() -> None:
         if {"os.getenv", "os.environ"} & set(attributes(path))
     }
 
-    # The first looks for misspelt names, five pass it on to what they start, the last sets what TensorFlow reads.
+    # The first looks for misspelt names, six pass it on to what they start, the last sets what TensorFlow reads.
     assert readers <= {
         "worker/settings/settings.py",
         "worker/supervision/celery_process.py",
@@ -154,6 +154,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "scheduler/standalone/system.py",
         "scheduler/bench/probe.py",
         "scheduler/report/thumbnails/process.py",
+        "scheduler/web/pictures/pool.py",
         "scheduler/standalone/services/service.py",
         "worker/model/backends/loading.py",
     }

@@ -1,13 +1,10 @@
 """One job: its progress, its scans as a grid of pictures, its failures, its settings, its report."""
 
-import tempfile
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from db.models.jobs import JobState
 from db.queries.access import audit
@@ -23,6 +20,7 @@ from scheduler.web.context import Context, TheContext, Viewer
 from scheduler.web.csv_stream import csv_of_scans
 from scheduler.web.parameters import CursorText, Id, ScanQuery
 from scheduler.web.rendering import render
+from scheduler.web.temporary_files import TemporaryFileResponse, fetched
 from worker.errors import NotFound
 from worker.storage import open_storage, parse_location
 
@@ -104,13 +102,10 @@ def show_report(context: TheContext, identity: Viewer, job_id: Id) -> Response:
     job = context.job(identity, job_id)
     if job.report_key is None:
         raise NotFound(f"job {job_id} has no report yet; a scheduler writes it when the job has ended")
-    with tempfile.NamedTemporaryFile(prefix="photochrom-report-", suffix=".html", delete=False) as file:
-        path = Path(file.name)
     storage = open_storage(parse_location(job.destination), s3=context.settings.s3_options)
-    storage.fetch(job.report_key, path, etag=None, max_bytes=64 << 20)
+    path = fetched(storage, job.report_key, etag=None, max_bytes=64 << 20)
     headers = {"content-security-policy": REPORT_POLICY, "cache-control": "no-store"}
-    remove = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(path, media_type="text/html; charset=utf-8", headers=headers, background=remove)
+    return TemporaryFileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @router.get("/jobs/{job_id}/scans.csv")

@@ -1,21 +1,19 @@
 """Thumbnails, tiles and whole files of a scan."""
 
-import tempfile
 from html import escape
-from pathlib import Path as FilePath
 from textwrap import wrap
 from typing import Annotated, Literal
 from urllib.parse import quote
 
 import anyio.to_thread
 from fastapi import APIRouter, Path, Request
-from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from scheduler.web.context import Context, TheContext, Viewer
 from scheduler.web.parameters import Id
 from scheduler.web.pictures.files import PictureFile, picture_file
 from scheduler.web.pictures.rendering import TILE_PIXELS
+from scheduler.web.temporary_files import TemporaryFileResponse, fetched
 from worker.errors import ScanError, ServiceUnavailable
 from worker.scans import content_type
 from worker.storage import open_storage, parse_location
@@ -82,14 +80,11 @@ def download(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, sid
     """The file itself, as it lies in the store."""
     job, scan = context.scan(identity, job_id, scan_id)
     file = picture_file(job, scan, side)
-    with tempfile.NamedTemporaryFile(prefix="photochrom-file-", delete=False) as scratch:
-        path = FilePath(scratch.name)
     storage = open_storage(parse_location(file.uri), s3=context.settings.s3_options)
-    storage.fetch(file.key, path, etag=file.etag, max_bytes=context.settings.max_scan_bytes)
+    path = fetched(storage, file.key, etag=file.etag, max_bytes=context.settings.max_scan_bytes)
     name = quote(file.key.rpartition("/")[2].encode("utf-8", "replace"), safe="")
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}", "cache-control": "no-store"}
-    remove = BackgroundTask(path.unlink, missing_ok=True)
-    return FileResponse(path, media_type=content_type(file.key), headers=headers, background=remove)
+    return TemporaryFileResponse(path, media_type=content_type(file.key), headers=headers)
 
 
 async def _file(context: Context, identity: Viewer, job_id: int, scan_id: int, side: str) -> PictureFile:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from worker.errors import ScanError, ServiceUnavailable
+from worker.settings.settings import secret_variables
 
 WAITING_MOST = 256  # requests; more are told to come again
 _DIED = "the picture can't be made: its decoder died over the file, or took more memory than a page may take"
@@ -58,6 +60,12 @@ class PicturePool:
             child.stop()
 
 
+def _environment() -> dict[str, str]:
+    """Without the settings that are secrets; AWS' variables stay, since a picture of an S3 job is read there."""
+    names = set(secret_variables())
+    return {name: value for name, value in os.environ.items() if name not in names}
+
+
 class _Child:
     def __init__(self, memory_bytes: int) -> None:
         self._memory_bytes = memory_bytes
@@ -95,7 +103,12 @@ class _Child:
             ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-P", "-m", "scheduler.web.pictures.child", str(theirs.fileno())]
-                self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+                self._process = subprocess.Popen(
+                    command,
+                    env=_environment(),
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                )
             self._connection = Connection(ours.detach())
             self._connection.send_bytes(json.dumps({"memory_bytes": self._memory_bytes}).encode())
         return self._connection

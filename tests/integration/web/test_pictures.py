@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 
 from scheduler.web.pictures.cache import DiskCache
 from scheduler.web.pictures.files import PictureFile
-from scheduler.web.pictures.pool import PicturePool
+from scheduler.web.pictures.pool import PicturePool, _Child
 from tests.integration.web.conftest import Web, make_web
 from worker.errors import ScanError
 
@@ -40,6 +41,34 @@ def test_a_large_picture_is_looked_at_in_tiles(web: Web) -> None:
     assert about["levels"] == [[1500, 700], [750, 350], [375, 175]]
     assert Image.open(io.BytesIO(tile.content)).size == (1500 - 2 * 512, 700 - 512)
     assert browser.get("/jobs/1/scans/2/before/tiles/0/9/9.jpg").status_code == 404
+
+
+def test_what_makes_pictures_is_started_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOCHROM_NOTICES_SECRET", "a secret of ours")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "which reads S3")
+    child = _Child(1 << 30)
+    try:
+        child._running()
+        assert child._process is not None
+        environment = Path(f"/proc/{child._process.pid}/environ").read_bytes()
+    finally:
+        child.stop()
+
+    assert b"which reads S3" in environment
+    assert b"a secret of ours" not in environment
+
+
+def test_a_download_leaves_nothing_behind(web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    browser, place = web.browser(), "/jobs/1/scans/2/after/file"
+
+    assert browser.get(place).status_code == 200
+    assert browser.get(place, headers={"range": "bytes=x-y"}).status_code == 400
+    assert browser.get(place, headers={"range": "bytes=99999999-"}).status_code == 416
+    (web.destination / "box/1.jpg").unlink()
+    assert browser.get(place).status_code == 404
+    assert list((tmp_path / "temporary").glob("photochrom-*")) == []
 
 
 def test_a_damaged_file_is_a_picture_that_says_so(web: Web) -> None:
