@@ -15,6 +15,7 @@ from db.errors import (
 __all__ = [
     "CheckpointError",
     "Conflict",
+    "CredentialsRefused",
     "DatabaseUnavailable",
     "LeaseLost",
     "NotFound",
@@ -50,6 +51,10 @@ class ScanError(PhotochromError):
 
 def _rebuild_scan_error(code: str, message: str, permanent: bool) -> ScanError:
     return ScanError(code, message, permanent=permanent)
+
+
+class CredentialsRefused(UsageError):
+    """The worker has no credentials for a store, or the store does not know them: what they may do is not asked."""
 
 
 class StorageUnavailable(ScanError):

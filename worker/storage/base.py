@@ -75,7 +75,7 @@ class Storage(Protocol):
     def check(self) -> None:
         """Ask the store once; answers within ten seconds.
 
-        Raises UsageError (missing bucket or folder, wrong credentials) or ServiceUnavailable (not reachable).
+        Raises UsageError (missing bucket or folder; CredentialsRefused) or ServiceUnavailable (not reachable).
         """
 
     @property

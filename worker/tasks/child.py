@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from db.models.jobs import Job
 from db.session import make_engine
-from worker.errors import PhotochromError
+from worker.errors import CredentialsRefused, ServiceUnavailable, UsageError
 from worker.inference.client import PredictionClient
 from worker.instance import Runtime
 from worker.pipeline.byte_budget import ByteBudget
@@ -80,17 +80,23 @@ class Child:
         self._refusing.update(uris)
 
     def wait_for_access(self) -> None:
-        """Return once the stores that refused the worker's credentials accept them, or when the worker drains."""
+        """Return once the stores that refused the worker's credentials accept them, or when the worker drains.
+
+        A store that knows them and lets them list nothing accepts them: reading and storing need no listing.
+        """
         pause = _FIRST_ACCESS_SECONDS
         while self._refusing and not self.runtime.is_draining():
             for uri in sorted(self._refusing):
                 try:
                     self._storages.pop(uri, None)  # one that is opened anew reads the credentials anew
                     self.storage(uri).check()
-                    self._refusing.discard(uri)
-                except PhotochromError as error:
+                except (CredentialsRefused, ServiceUnavailable) as error:
                     logger.error("%s; this worker takes no chunks until that is mended", error.message)
                     self._sleep(pause)
+                    continue
+                except UsageError as error:
+                    logger.warning("%s; its credentials are accepted", error.message)
+                self._refusing.discard(uri)
             pause = min(pause * 2, _LONGEST_ACCESS_SECONDS)
 
     def pipeline(

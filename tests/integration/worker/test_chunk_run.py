@@ -23,12 +23,13 @@ from db.queries.scans import records
 from db.session import read_scope, session_scope
 from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import chunk_of
-from worker.errors import LeaseLost, ScanError, UsageError
+from worker.errors import CredentialsRefused, LeaseLost, ScanError, ServiceUnavailable, UsageError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
 from worker.inference.models.stub_model import stand_in_ab
 from worker.instance import Runtime
 from worker.settings.settings import Settings
+from worker.storage.folder.storage import FolderStorage
 from worker.system.boot_clock import boot_seconds
 from worker.tasks.child import Child
 from worker.tasks.chunk_run import ChunkRun
@@ -230,22 +231,35 @@ def test_a_finished_output_is_stored_once_the_credentials_are_accepted(
     assert rows(engine)[0].state == ScanState.DONE
 
 
+def pauses_until_access(
+    child: Child, uri: str, refusals: list[Exception], monkeypatch: pytest.MonkeyPatch
+) -> list[float]:
+    """The pauses that a worker makes whose checks of a store fail so, one after the other, and then succeed."""
+    pauses = list[float]()
+
+    def check(storage: FolderStorage) -> None:
+        if refusals:
+            raise refusals.pop(0)
+
+    monkeypatch.setattr(FolderStorage, "check", check)
+    monkeypatch.setattr(child, "_sleep", pauses.append)
+    child.expect_access(uri)
+    child.wait_for_access()
+    return pauses
+
+
 def test_a_worker_whose_credentials_are_refused_takes_no_chunk_until_they_are_accepted(
     child: Child, collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    moved, pauses = collection.with_name("away"), list[float]()
-    collection.rename(moved)
+    refusals: list[Exception] = [CredentialsRefused("expired"), ServiceUnavailable("away")]
+    assert pauses_until_access(child, str(collection), refusals, monkeypatch) == [1, 2]
 
-    def bring_back(seconds: float) -> None:
-        pauses.append(seconds)
-        if len(pauses) == 2:
-            moved.rename(collection)
 
-    monkeypatch.setattr(child, "_sleep", bring_back)
-    child.expect_access(str(collection))
-    child.wait_for_access()
-
-    assert pauses == [1, 2]
+def test_a_store_that_knows_the_credentials_and_denies_listing_is_not_waited_for(
+    child: Child, collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals: list[Exception] = [UsageError("grant s3:ListBucket")] * 1000
+    assert pauses_until_access(child, str(collection), refusals, monkeypatch) == []
 
 
 def test_a_child_that_was_frozen_past_its_lease_stores_nothing(

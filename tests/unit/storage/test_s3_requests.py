@@ -7,10 +7,11 @@ from botocore import UNSIGNED
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
 
-from worker.errors import ScanError
+from worker.errors import CredentialsRefused, ScanError, UsageError
 from worker.storage import S3Location, S3Options
 from worker.storage.s3 import storage as s3_storage
 from worker.storage.s3.client import make_client
+from worker.storage.s3.errors import service_fault
 from worker.storage.s3.storage import S3Storage
 
 LOCATION = S3Location("bucket", "box")
@@ -89,6 +90,11 @@ def test_credentials_that_stay_expired_are_the_workers_trouble_and_not_the_scans
         storage.stat("a")
 
     assert (error.value.code, error.value.permanent) == ("credentials", False)
+
+
+@pytest.mark.parametrize(("code", "kind"), [("ExpiredToken", CredentialsRefused), ("AccessDenied", UsageError)])
+def test_a_denied_listing_is_no_refusal_of_the_credentials(code: str, kind: type[UsageError]) -> None:
+    assert type(service_fault(failure(code, 403), "s3://bucket/box", "https://s3.example")) is kind
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from worker.errors import PhotochromError, ScanError, ServiceUnavailable, StorageUnavailable, UsageError
+from worker.errors import (
+    CredentialsRefused,
+    PhotochromError,
+    ScanError,
+    ServiceUnavailable,
+    StorageUnavailable,
+    UsageError,
+)
 from worker.storage.errors import source_changed, source_missing
 
 _NO_CREDENTIALS = (
@@ -71,9 +78,9 @@ def scan_fault(
 
 
 def service_fault(error: BotoCoreError | ClientError, uri: str, address: str) -> PhotochromError:
-    """What an error of a call about the whole prefix means: UsageError or ServiceUnavailable."""
+    """What an error of a call about the whole prefix means: UsageError (CredentialsRefused) or ServiceUnavailable."""
     if isinstance(error, _NO_CREDENTIALS):
-        return UsageError(f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}")
+        return CredentialsRefused(f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}")
     if not isinstance(error, ClientError):
         return ServiceUnavailable(
             f"{uri}: {address} can't be reached ({type(error).__name__}); "
@@ -82,7 +89,9 @@ def service_fault(error: BotoCoreError | ClientError, uri: str, address: str) ->
     if is_missing(error):
         return UsageError(f"{uri}: there is no such bucket at {address}; create it or correct its name")
     if are_refused(error):
-        return UsageError(f"{uri}: {address} does not accept the credentials ({_code(error)}); {_CHECK_CREDENTIALS}")
+        return CredentialsRefused(
+            f"{uri}: {address} does not accept the credentials ({_code(error)}); {_CHECK_CREDENTIALS}"
+        )
     if _status(error) in (401, 403):
         return UsageError(f"{uri}: {address} does not let these credentials list it; grant s3:ListBucket")
     if _passes(error):
