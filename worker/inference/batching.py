@@ -45,6 +45,7 @@ class Stats:
     places: int  # places for scans in the batches, held or not
     queue_length: int  # scans that wait for their batch to begin
     predicting_seconds: float  # how long the batch on the device is there by now; 0 when there is none
+    loading_seconds: float  # how long the next batch has waited for the model of its embedding; 0 when none does
 
 
 @dataclass(slots=True)
@@ -71,6 +72,8 @@ class Batcher:
 
     predict: lightness (n, side, side), n <= max_batch_size, and the embedding that they ask for -> Colours: each scan
         gets those of the head that it asks for. Scans of one embedding share batches.
+    prepare: called in the same thread before each predict with its embedding, whose model it may have to load: that
+        time is not the batch's.
     A full batch goes at once; a partial one `max_wait_seconds` after its first scan came, or as soon as
     every request that is possible (see `set_possible`) waits.
     out_of_memory: whether an error of predict means that the batch was too large for the device: the batch
@@ -85,11 +88,13 @@ class Batcher:
         max_wait_seconds: float = 0.02,
         *,
         side_px: int = SIDE_PX,
+        prepare: Callable[[str], None] = lambda embedding: None,
         out_of_memory: Callable[[Exception], bool] = lambda error: isinstance(error, MemoryError),
         resized: Callable[[int], None] = lambda size: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._predict, self._out_of_memory, self._resized, self._clock = predict, out_of_memory, resized, clock
+        self._prepare = prepare
         self._max_batch_size, self._max_wait_seconds, self._side_px = max_batch_size, max_wait_seconds, side_px
         self._size = max_batch_size
         self._changed = threading.Condition()
@@ -101,6 +106,7 @@ class Batcher:
         self._busy_seconds = 0.0
         self._failed_in_a_row = 0
         self._predicting_since: float | None = None
+        self._loading_since: float | None = None
         self._delivery = ThreadPoolExecutor(1, "delivery")
         self._device = threading.Thread(target=self._run, name="device", daemon=True)
         self._device.start()
@@ -141,8 +147,6 @@ class Batcher:
     def stats(self) -> Stats:
         with self._changed:
             queue_length = sum(len(batch.scans) for batch in self._filling)
-            since = self._predicting_since
-            predicting = 0.0 if since is None else self._clock() - since
             return Stats(
                 self._batches,
                 self._scans,
@@ -151,8 +155,12 @@ class Batcher:
                 self._busy_seconds,
                 self._places,
                 queue_length,
-                predicting,
+                self._seconds_since(self._predicting_since),
+                self._seconds_since(self._loading_since),
             )
+
+    def _seconds_since(self, began: float | None) -> float:
+        return 0.0 if began is None else self._clock() - began
 
     def healthy(self, failures: int = 16) -> bool:
         """False once the last `failures` predictions all failed: it is the device, then, not the scans."""
@@ -236,16 +244,19 @@ class Batcher:
 
     def _predict_piece(self, embedding: str, scans: list[_Scan], lightness: PackedLightness) -> Exception | None:
         """One call of predict; its error without the traceback, which would hold on to device memory."""
-        began = self._predicting_since = self._clock()
         for scan in scans:
             scan.on_device(True)
+        self._loading_since = self._clock()
         try:
+            self._prepare(embedding)
+            began = self._predicting_since = self._clock()
+            self._loading_since = None
             colours = self._predict(lightness, embedding)
             _check(colours, {scan.head for scan in scans}, len(scans))
         except Exception as error:
             return error.with_traceback(None)
         finally:
-            self._predicting_since = None
+            self._predicting_since = self._loading_since = None
             for scan in scans:
                 scan.on_device(False)
         self._count(len(scans), self._clock() - began)

@@ -47,6 +47,7 @@ class ModelServer:
             model.batch_size,
             batch_wait_seconds,
             side_px=model.slot_size.lightness_px,
+            prepare=self._models.prepare,
             out_of_memory=is_out_of_memory,
             resized=self._load_again,
         )

@@ -29,7 +29,7 @@ class ModelServerProcess:
         a child must not inherit that lock held.
     hangs_after_seconds: a server is killed, and started again, when a batch is on its device for so long, or when it
         does not answer for so long.
-    ready_seconds: the same for one that has not answered yet, as it loads its model.
+    ready_seconds: the same for one that loads a model: it has not answered yet, or a job asks for another embedding.
     command: what to run instead of `python -m worker.inference.server`, for tests.
     """
 
@@ -113,9 +113,10 @@ class ModelServerProcess:
 
     def _end_if_it_hangs(self) -> None:
         asked_at = time.monotonic()
-        busy_seconds = 0.0
+        busy_seconds = loading_seconds = 0.0
         try:
-            busy_seconds = stats(self.socket_path, _LOOK_SECONDS)["predicting_seconds"]
+            counts = stats(self.socket_path, _LOOK_SECONDS)
+            busy_seconds, loading_seconds = counts["predicting_seconds"], counts["loading_seconds"]
             self._is_ready, self._silent_since = True, None
         except ServiceUnavailable:
             # From the first question without an answer on: this process may have been held up itself before.
@@ -125,6 +126,9 @@ class ModelServerProcess:
         longest_silence = self._hangs_after_seconds if self._is_ready else self._ready_seconds
         if busy_seconds > self._hangs_after_seconds:
             logger.error("the model server has had a batch on its device for %.0f s: it is killed", busy_seconds)
+            self._process.send_signal(signal.SIGKILL)
+        elif loading_seconds > self._ready_seconds:
+            logger.error("the model server has loaded an embedding for %.0f s: it is killed", loading_seconds)
             self._process.send_signal(signal.SIGKILL)
         elif silent_seconds > longest_silence:
             logger.error("the model server has not answered for %.0f s: it is killed", silent_seconds)

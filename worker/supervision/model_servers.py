@@ -12,7 +12,7 @@ from worker.supervision.model_server_process import ModelServerProcess
 
 logger = logging.getLogger(__name__)
 
-_NOT_ADDED = ("batch_size", "queue_length", "predicting_seconds")
+_NOT_ADDED = ("batch_size", "queue_length", "predicting_seconds", "loading_seconds")
 
 
 class ModelServers:

@@ -267,3 +267,20 @@ def test_counters_tell_fill_and_busy_time() -> None:
     stats = batcher.stats()
     batcher.close()
     assert (stats.batches, stats.scans, stats.places, stats.busy_seconds) == (1, 3, 4, 0.5)
+
+
+def test_loading_an_embeddings_model_is_not_the_batchs_time() -> None:
+    """Or a model that loads for longer than a batch may take would be taken for a device that hangs."""
+    now, seen = [0.0], list[tuple[float, float]]()
+
+    def prepare(embedding: str) -> None:
+        now[0] += 100
+        stats = batcher.stats()
+        seen.append((stats.loading_seconds, stats.predicting_seconds))
+
+    batcher = Batcher(FakeModel().predict, 4, 0, side_px=SIDE, prepare=prepare, clock=lambda: now[0])
+    predicted = batcher.submit(a_scan(1), *PAPER).result(SOON)
+    stats = batcher.stats()
+    batcher.close()
+    assert seen == [(100, 0)]
+    assert (predicted.predict_ms, stats.busy_seconds, stats.loading_seconds) == (0, 0, 0)

@@ -100,8 +100,8 @@ class LoadedModels:
         """The id that a scan coloured by these is recorded with; the embedding's model has been loaded by then."""
         return self._ids[head, embedding]
 
-    def predict(self, lightness: PackedLightness, embedding: str) -> Colours:
-        """As Model.predict_packed; loads the model of an embedding when a scan asks for it first."""
+    def prepare(self, embedding: str) -> None:
+        """Load the model of an embedding, when a scan asks for it first; raises ScanError."""
         if self._models.get(embedding) is None:
             try:
                 chosen = None if embedding == self._first else embedding
@@ -110,6 +110,10 @@ class LoadedModels:
                 raise model_failed(error.message, permanent=True) from error
             self._models[embedding] = loaded
             self._note_ids(loaded, embedding)
+
+    def predict(self, lightness: PackedLightness, embedding: str) -> Colours:
+        """As Model.predict_packed, by the model of this embedding."""
+        self.prepare(embedding)
         model = self._models[embedding]
         assert model is not None
         return model.predict_packed(lightness)
