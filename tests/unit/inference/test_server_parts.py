@@ -1,3 +1,4 @@
+import signal
 import stat
 from pathlib import Path
 
@@ -8,7 +9,10 @@ from worker.inference.batch_size import is_out_of_memory, load_fastest, load_lar
 from worker.inference.models.stub_model import StandInColorizer, StubColours
 from worker.inference.server import listen
 from worker.model.packing import PackedLightness
+from worker.settings.model_options import ModelOptions
+from worker.supervision import model_server_process
 from worker.supervision.devices import devices_of, wanted_gpus
+from worker.supervision.model_server_process import ModelServerProcess
 
 
 class ResourceExhaustedError(Exception):
@@ -80,6 +84,19 @@ def test_every_gpu_that_there_is_gets_a_model_server_unless_told_otherwise() -> 
 def test_the_cpu_may_be_asked_for_and_gpus_by_name_are_wanted() -> None:
     assert [wanted_gpus(given) for given in (None, "", "-1")] == [None, None, None]
     assert [wanted_gpus(given) for given in ("0", "9,GPU-8f", "cpu")] == ["0", "9,GPU-8f", "cpu"]
+
+
+@pytest.mark.parametrize(("loading_seconds", "signals"), [(299, []), (301, [signal.SIGKILL])])
+def test_a_server_may_load_an_embedding_for_as_long_as_it_may_start(
+    tmp_path: Path, loading_seconds: float, signals: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = {"predicting_seconds": 0.0, "loading_seconds": loading_seconds}
+    sent = list[int]()
+    server = ModelServerProcess(tmp_path / "socket", ModelOptions(), hangs_after_seconds=60, ready_seconds=300)
+    monkeypatch.setattr(model_server_process, "stats", lambda path, timeout_seconds: counts)
+    monkeypatch.setattr(server._process, "send_signal", sent.append)
+    server._end_if_it_hangs()
+    assert sent == signals
 
 
 def test_out_of_memory_is_known_by_name_or_words() -> None:
