@@ -38,7 +38,7 @@ def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
     """Claim outputs for a job: their keys, each with its scan's source key.
 
     Raises Conflict, with keys and jobs, where an output is another source's, done or to be done, or a job that has
-    not ended is to make it. What a cancelled job left undone is free.
+    not ended, or a worker that still holds it, is to make it. What a cancelled job left undone is free.
     """
     hashes = {f"{job.destination}/{output}": source_hash(f"{job.source}/{source}") for output, source in keys.items()}
     if _insert_new(session, job.id, hashes) == len(hashes):
@@ -100,7 +100,7 @@ def _scans_at(session: Session, destination: str, uris: Sequence[str]) -> dict[s
     prefix = f"{destination}/"
     keys = [uri.removeprefix(prefix) for uri in uris]
     holds = or_(Scan.state == ScanState.DONE, Job.state != JobState.CANCELLED, Chunk.state == ChunkState.LEASED)
-    going = (Scan.state == ScanState.PENDING) & Job.state.not_in(JobState.ENDED)
+    going = (Scan.state == ScanState.PENDING) & or_(Job.state.not_in(JobState.ENDED), Chunk.state == ChunkState.LEASED)
     found: dict[str, list[tuple[bool, bool, int]]] = {}
     query = (
         select(Scan.output_key, holds, going, Scan.job_id)
@@ -123,7 +123,10 @@ def _refusal(job: Job, holders: Sequence[_Holder]) -> str:
             f"{job.destination} holds outputs of another source: {named}{more}; choose another destination, or give "
             "these a folder of their own there with --output-prefix"
         )
-    return f"{named}{more}: an earlier job is still to make these; wait until it has ended, or cancel it"
+    return (
+        f"{named}{more}: an earlier job is still to make these; cancel it or wait until it has ended, "
+        "and until no worker holds them"
+    )
 
 
 def release(session: Session, job: Job) -> None:

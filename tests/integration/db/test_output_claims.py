@@ -68,8 +68,9 @@ def test_what_a_cancelled_job_left_undone_is_free_once_no_worker_holds_it(engine
         claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
         lifecycle.change_state(session, first, JobState.CANCELLED, now=NOON)
 
-    with pytest.raises(Conflict):
-        submit(engine, "s3://b/box2", "0001.tif")
+    for source in ("s3://b/box2", "s3://b/box1"):
+        with pytest.raises(Conflict):
+            submit(engine, source, "0001.tif")
 
     with session_scope(engine) as session:
         claims.release(session, message, not_before=None)
