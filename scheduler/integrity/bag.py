@@ -80,7 +80,7 @@ class Sealer:
             self._store_all(job, sealed, destination, Path(folder))
         _check(job.destination)
         with session_scope(self._engine) as session:
-            lifecycle.note_sealed(session, job_id, now=database_now(session))
+            lifecycle.note_sealed(session, job_id, finished_at=job.finished_at, now=database_now(session))
         return sealed
 
     def _open(self, uri: str) -> Storage:

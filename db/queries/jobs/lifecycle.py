@@ -294,9 +294,10 @@ def failure_that_may_pass(session: Session, job_id: int, *, now: datetime) -> Sc
     return session.scalars(select(Scan).join(Chunk, Scan.chunk_id == Chunk.id).where(*waits, *failed).limit(1)).first()
 
 
-def note_sealed(session: Session, job_id: int, *, now: datetime) -> None:
-    """Its destination is a whole bag now."""
-    session.execute(update(Job).where(Job.id == job_id, Job.state == JobState.COMPLETED).values(sealed_at=now))
+def note_sealed(session: Session, job_id: int, *, finished_at: datetime | None, now: datetime) -> None:
+    """Its destination is a whole bag now, unless it was tried again and has ended anew since `finished_at`."""
+    as_it_was = Job.state == JobState.COMPLETED, Job.finished_at == finished_at
+    session.execute(update(Job).where(Job.id == job_id, *as_it_was).values(sealed_at=now))
 
 
 def to_seal(session: Session) -> list[int]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import bagit
@@ -17,6 +18,7 @@ from db.queries.jobs.lifecycle import NewScan
 from db.queries.jobs.retries import retry_failed
 from db.session import make_engine, read_scope, session_scope
 from scheduler.daemon.bag_sealer import Sealing
+from scheduler.integrity import bag
 from scheduler.integrity.bag import TAG_FILES, Sealer
 from tests.rows import NOON
 from worker.errors import UsageError
@@ -194,6 +196,28 @@ def test_the_scheduler_seals_what_is_completed(
         Sealing(engine, settings, executor).round()
     assert sealed_at(engine, job_id) is not None
     assert as_bag(destination, tmp_path / "bag", s3_options).validate()
+
+
+def test_a_job_that_ended_anew_while_it_was_sealed_is_sealed_again(
+    engine: Engine, tmp_path: Path, s3_options: S3Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out/data").mkdir(parents=True)
+    job_id = make_job(engine, str(tmp_path / "out"), lambda key, contents: write(tmp_path / "out" / key, contents))
+
+    def end_anew(_: str) -> None:
+        with session_scope(engine) as session:
+            session.execute(update(Job).values(finished_at=NOON + timedelta(minutes=1)))
+
+    monkeypatch.setattr(bag, "_check", end_anew)
+    Sealer(engine, s3=s3_options).seal(job_id)
+
+    with read_scope(engine) as session:
+        assert lifecycle.to_seal(session) == [job_id]
+
+
+def write(path: Path, contents: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(contents)
 
 
 def test_a_bag_says_in_premis_what_happened_to_each_scan(
