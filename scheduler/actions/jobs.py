@@ -6,7 +6,7 @@ from db.clock import database_now
 from db.errors import UsageError
 from db.models.jobs import JobState
 from db.queries.access import audit
-from db.queries.jobs import lifecycle, retries
+from db.queries.jobs import lifecycle, retries, samples
 from db.session import session_scope
 from scheduler.actions.actor import Actor
 from scheduler.text import nearest
@@ -19,6 +19,8 @@ def change_state(engine: Engine, job_id: int, action: str, actor: Actor) -> str:
     """`action`: one of STATES; returns the job's new state. Raises NotFound, Conflict, DatabaseUnavailable."""
     with session_scope(engine) as session:
         now = database_now(session)
+        if action == "cancel" and lifecycle.get(session, job_id).state == JobState.SAMPLED:
+            samples.cancel(session, job_id, now=now)
         lifecycle.change_state(session, job_id, STATES[action], now=now)
         audit.note(session, actor.name, actor.via, action, now=now, job_id=job_id)
     return STATES[action]

@@ -26,8 +26,6 @@ def reject(engine: Engine, job_id: int, actor: Actor) -> None:
         now, job = database_now(session), lifecycle.get(session, job_id)
         if job.state != JobState.SAMPLED:
             raise Conflict(f"job {job_id} is {job.state}; only a job that was sampled can be rejected")
-        for sample in samples.of_job(session, job_id):
-            if not sample.ended:
-                lifecycle.change_state(session, sample.job.id, JobState.CANCELLED, now=now)
+        samples.cancel(session, job_id, now=now)
         lifecycle.change_state(session, job_id, JobState.CANCELLED, now=now)
         audit.note(session, actor.name, actor.via, "reject_sample", now=now, job_id=job_id)

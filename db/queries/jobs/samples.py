@@ -100,3 +100,10 @@ def scans_per_second(samples: Sequence[Progress]) -> float | None:
     seconds = (max(ended) - min(begun)).total_seconds() if begun and len(ended) == len(samples) else 0.0
     scans = sum(sample.done + sample.failed for sample in samples)
     return scans / seconds if seconds > 0 and scans else None
+
+
+def cancel(session: Session, job_id: int, *, now: datetime) -> None:
+    """Cancel those jobs of its sample that have not ended."""
+    for sample in of_job(session, job_id):
+        if not sample.ended:
+            lifecycle.change_state(session, sample.job.id, JobState.CANCELLED, now=now)

@@ -12,6 +12,7 @@ from db.session import read_scope, session_scope
 from scheduler.actions import samples as actions
 from scheduler.actions import submissions
 from scheduler.actions.actor import Actor
+from scheduler.actions.jobs import change_state
 from scheduler.report.sample import sample_page
 from scheduler.submission.request import Submission
 from scheduler.submission.sampling import SampleRequest, parse_sample
@@ -84,6 +85,14 @@ def test_approval_releases_the_rest_with_the_choice(engine: Engine, web: Web, sa
 
 def test_rejection_ends_the_job_and_what_is_left_of_its_sample(engine: Engine, sampled: int) -> None:
     actions.reject(engine, sampled, ADA)
+
+    with read_scope(engine) as session:
+        states = {lifecycle.get(session, number).state for number in range(2, 7)}
+    assert states == {JobState.CANCELLED}
+
+
+def test_cancelling_a_sampled_job_ends_its_sample_too(engine: Engine, sampled: int) -> None:
+    change_state(engine, sampled, "cancel", ADA)
 
     with read_scope(engine) as session:
         states = {lifecycle.get(session, number).state for number in range(2, 7)}
