@@ -67,7 +67,9 @@ def live(request: Request) -> Response:
 
 @router.get("/ready")
 def ready(request: Request) -> Response:
-    return _health(request.app.state.health.ready())
+    """The reason in full, with the database's address, is for whoever runs it: in the logs, and at the metrics."""
+    health = request.app.state.health
+    return _health(health.live() or ("the job database is away" if health.ready() else ""))
 
 
 def _health(problem: str) -> Response:

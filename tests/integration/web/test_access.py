@@ -212,3 +212,11 @@ def test_next_never_leads_to_another_site(web: Web, engine: Engine) -> None:
             "/sign-in", data=form(name="ada", password=PASSWORD, next=address), follow_redirects=False
         )
         assert answer.headers["location"] == "/jobs"
+
+
+def test_who_has_not_signed_in_is_not_told_where_the_database_is(web: Web) -> None:
+    web.app.state.health.turn("the database postgresql://db.internal:5432/x can't be reached")  # type: ignore[attr-defined]
+
+    answer = web.browser().get("/ready")
+
+    assert (answer.status_code, answer.text) == (503, "the job database is away\n")
