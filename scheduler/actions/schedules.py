@@ -25,9 +25,10 @@ def add(
     engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
 ) -> tuple[Schedule, list[str]]:
     """The schedule, and others that write into its destination. Raises UsageError, ServiceUnavailable."""
+    what = replace(submission, overwrite="new", missing_only=False)
+    opened = open_both(what, s3)
     with session_scope(engine) as session:
-        now, what = database_now(session), replace(submission, overwrite="new", missing_only=False)
-        schedule = new_schedule(session, name, what, cron=cron, timezone=timezone, s3=s3, now=now)
+        schedule = new_schedule(session, name, what, opened, cron=cron, timezone=timezone, now=database_now(session))
         _note(session, actor, "schedule_add", name)
         return schedule, schedules.into_same_destination(session, schedule.destination, but=name)
 

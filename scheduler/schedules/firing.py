@@ -19,9 +19,9 @@ from db.queries import schedules
 from db.queries.schedules import Listing
 from db.session import read_scope, session_scope
 from scheduler.schedules.cron import next_due
-from scheduler.submission.submitter import Submission, Submitted, Submitter, open_both
+from scheduler.submission.submitter import Submission, Submitted, Submitter
 from worker.settings.settings import Settings
-from worker.storage import S3Options
+from worker.storage import Storage
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +43,25 @@ def database_clock(engine: Engine) -> Clock:
 
 
 def new_schedule(
-    session: Session, name: str, asked: Submission, *, cron: str, timezone: str, s3: S3Options, now: datetime
+    session: Session,
+    name: str,
+    asked: Submission,
+    opened: tuple[Storage, Storage],
+    *,
+    cron: str,
+    timezone: str,
+    now: datetime,
 ) -> Schedule:
-    """Raises UsageError for a name that is taken or none, and for whatever could not be submitted; ServiceUnavailable.
+    """Raises UsageError for a name that is taken or none.
+
+    `opened`: from open_both, which may take its time and so is called before the transaction.
 
     A folder, or a manifest's file, is kept with its whole path: the scheduler runs elsewhere.
     """
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise UsageError(f"{name!r} is no name for a schedule; expected 1 to 200 letters")
     due_at = next_due(cron, timezone, after=now)
-    source, destination = open_both(asked, s3)
+    source, destination = opened
     options = {key: value for key, value in asdict(asked).items() if key not in ("source", "destination", "name")}
     if asked.manifest and not asked.manifest.startswith("s3://"):
         options["manifest"] = str(Path(asked.manifest).absolute())

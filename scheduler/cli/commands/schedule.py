@@ -17,7 +17,7 @@ from scheduler.schedules import firing
 from scheduler.schedules.cron import next_due
 from scheduler.schedules.firing import new_schedule
 from scheduler.submission.checkpoints import check_colours
-from scheduler.submission.submitter import Submission
+from scheduler.submission.submitter import Submission, open_both
 from worker.settings.settings import load_settings
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
@@ -49,11 +49,10 @@ def add(
     settings = load_settings()
     submission = Submission(source, destination, overwrite="new", **options)
     check_colours(settings, head=submission.head, embedding=submission.embedding)
-    with session_scope(open_database(settings)) as session:
+    engine, opened = open_database(settings), open_both(submission, settings.s3_options)
+    with session_scope(engine) as session:
         now = database_now(session)
-        schedule = new_schedule(
-            session, name, submission, cron=cron, timezone=timezone, s3=settings.s3_options, now=now
-        )
+        schedule = new_schedule(session, name, submission, opened, cron=cron, timezone=timezone, now=now)
     due = local_time(schedule.next_due_at, schedule.timezone)
     print(f"schedule {schedule.name} starts its first job at {due}; a scheduler must be running then")
 

@@ -18,7 +18,7 @@ from db.queries import schedules
 from db.session import make_engine, read_scope, session_scope
 from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
-from scheduler.submission.submitter import Submission
+from scheduler.submission.submitter import Submission, open_both
 from worker.broker.app_factory import make_app
 from worker.settings.settings import Settings
 from worker.storage import S3Options
@@ -86,7 +86,13 @@ def engine(engine: Engine, tmp_path: Path) -> Engine:
         asked = Submission(str(tmp_path / "in"), str(tmp_path / f"out {number}"), overwrite="new")
         with session_scope(engine) as session:
             firing.new_schedule(
-                session, f"{number}", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), now=a_week_ago
+                session,
+                f"{number}",
+                asked,
+                open_both(asked, S3Options()),
+                cron="0 1 * * *",
+                timezone="UTC",
+                now=a_week_ago,
             )
     return engine
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, update
+from sqlalchemy.pool import QueuePool
 
 from db.clock import utc_now
 from db.models.jobs import Job, JobState
@@ -17,17 +18,19 @@ from db.queries.scans import leases
 from db.queries.scans import records as scans
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
+from scheduler.actions import schedules as actions
+from scheduler.actions.actor import Actor
 from scheduler.daemon.backlog_metrics import Watched
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
-from scheduler.submission.submitter import Submission
+from scheduler.submission.submitter import Submission, open_both
 from tests.at_once import AtOnce
 from worker.broker.app_factory import make_app
 from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings.settings import Settings
-from worker.storage import S3Options
+from worker.storage import S3Options, Storage
 
 SPRING = datetime(2026, 3, 27, 12, tzinfo=UTC)  # a Friday; on Sunday at 02:00 Rome's clocks go to 03:00
 STEP = timedelta(hours=1)
@@ -52,7 +55,13 @@ class World:
         asked = Submission(str(self.folder / "in"), str(self.folder / "out"), overwrite="new", **options)
         with session_scope(self.engine) as session:
             firing.new_schedule(
-                session, "plates", asked, cron=cron, timezone="Europe/Rome", s3=S3Options(), now=self.time
+                session,
+                "plates",
+                asked,
+                open_both(asked, S3Options()),
+                cron=cron,
+                timezone="Europe/Rome",
+                now=self.time,
             )
 
     def scheduler(self) -> Beat:
@@ -265,7 +274,9 @@ def test_a_row_that_says_no_time_fails_each_day_and_the_others_go_on(world: Worl
     world.schedule()
     with session_scope(world.engine) as session:
         asked = Submission(str(world.folder / "in"), str(world.folder / "elsewhere"), overwrite="new")
-        firing.new_schedule(session, "spoilt", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), now=SPRING)
+        firing.new_schedule(
+            session, "spoilt", asked, open_both(asked, S3Options()), cron="0 1 * * *", timezone="UTC", now=SPRING
+        )
         session.execute(update(Schedule).where(Schedule.name == "spoilt").values(timezone="Atlantis/Capital"))
 
     world.pass_time(at(28, 12), world.scheduler())
@@ -298,7 +309,9 @@ def test_schedules_keep_to_their_own_times(world: World) -> None:
     world.schedule(cron="0 1 * * *")
     with session_scope(world.engine) as session:
         asked = Submission(str(world.folder / "in"), str(world.folder / "elsewhere"), overwrite="new")
-        firing.new_schedule(session, "hourly", asked, cron="0 * * * *", timezone="UTC", s3=S3Options(), now=SPRING)
+        firing.new_schedule(
+            session, "hourly", asked, open_both(asked, S3Options()), cron="0 * * * *", timezone="UTC", now=SPRING
+        )
 
     world.pass_time(at(28, 12), world.scheduler())
 
@@ -333,3 +346,21 @@ def test_the_clock_is_the_real_one_unless_it_is_set(world: World) -> None:
 
     assert beat.tick() > 0
     assert abs(beat._now() - utc_now()) < timedelta(minutes=1)
+
+
+def test_the_stores_of_a_new_schedule_are_opened_before_the_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections: list[int] = []
+
+    def opened(asked: Submission, s3: S3Options) -> tuple[Storage, Storage]:
+        pool = world.engine.pool
+        assert isinstance(pool, QueuePool)
+        connections.append(pool.checkedout())
+        return open_both(asked, s3)
+
+    monkeypatch.setattr(actions, "open_both", opened)
+    asked = Submission(str(world.folder / "in"), str(world.folder / "out"))
+    actions.add(world.engine, "x", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), actor=Actor("ada"))
+
+    assert connections == [0]
