@@ -21,11 +21,11 @@ COMMANDS = {
     "run": CommandEntry(LOCAL, "run", "Colourize a folder of scans into another folder, on this machine alone."),
     "submit": CommandEntry(JOBS, "jobs.submit", "Submit a job: colourize every scan in SOURCE into DESTINATION."),
     "status": CommandEntry(JOBS, "jobs.status", "Show the progress of jobs, or what each worker is doing."),
-    "scans": CommandEntry(
-        JOBS, "jobs.scans", "List the scans of a job and the result of each; or one scan over all jobs."
+    "scans": CommandEntry(JOBS, "jobs.scans", "List the scans of a job with their results, or one scan in all jobs."),
+    "approve": CommandEntry(
+        JOBS, "jobs.sample", "Colour the other scans of a sampled job, in the way that you choose."
     ),
-    "approve": CommandEntry(JOBS, "jobs.sample", "Colour the rest of a sampled job, with one of the choices."),
-    "reject": CommandEntry(JOBS, "jobs.sample", "End a sampled job: nothing but its sample is coloured."),
+    "reject": CommandEntry(JOBS, "jobs.sample", "End a sampled job: its other scans are not coloured."),
     "pause": CommandEntry(JOBS, "jobs.control", "Pause a job: scans in progress are finished, no others are started."),
     "resume": CommandEntry(JOBS, "jobs.control", "Continue a paused job."),
     "cancel": CommandEntry(JOBS, "jobs.control", "Cancel a job for good: finished outputs stay, no others are made."),
@@ -40,8 +40,8 @@ COMMANDS = {
     "scheduler": CommandEntry(
         PROCESSES, "processes", "Run the scheduler, which hands out work. One is enough, two are safe."
     ),
-    "web": CommandEntry(PROCESSES, "web", "Serve the pages and the HTTP API, beside a scheduler and workers."),
-    "notices": CommandEntry(OPERATION, "notices", "Manage who is told what happened.", True),
+    "web": CommandEntry(PROCESSES, "web", "Serve the pages for a browser, and the HTTP API."),
+    "notices": CommandEntry(OPERATION, "notices", "Manage the notices that tell people what happened.", True),
     "users": CommandEntry(OPERATION, "users", "Manage who may use the pages and the HTTP API.", True),
     "db": CommandEntry(PROCESSES, "db", "Prepare the job database.", True),
     "doctor": CommandEntry(OPERATION, "diagnostics", "Check everything that this machine needs, and say what to do."),

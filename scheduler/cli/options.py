@@ -45,10 +45,15 @@ Web = Annotated[
     typer.Option("--web", help="Serve the pages too, until Ctrl-C; their address is printed."),
 ]
 Sample = Annotated[
-    int | None, typer.Option(min=1, max=MOST_SCANS, help="Colour so many scans first, and wait until you have chosen.")
+    int | None,
+    typer.Option(min=1, max=MOST_SCANS, help="First colour this many scans in several ways, and wait for your choice."),
 ]
-Heads = Annotated[str | None, typer.Option(metavar="HEAD,HEAD", help="Heads to try on the sample: paper,vivid.")]
-Saturations = Annotated[str | None, typer.Option(metavar="N,N", help="Saturations to try on it, such as 1.0,1.3.")]
+Heads = Annotated[
+    str | None, typer.Option(metavar="HEAD,HEAD", help="Heads to try on the sample, such as paper,vivid.")
+]
+Saturations = Annotated[
+    str | None, typer.Option(metavar="N,N", help="Saturations to try on the sample, such as 1.0,1.3.")
+]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]
 
 Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A folder of scans, or s3://bucket/prefix.")]
@@ -58,22 +63,29 @@ Destination = Annotated[
 Format = Annotated[
     str,
     typer.Option(
-        help="File format of the outputs; source keeps each scan's own, jp2 is lossless JPEG 2000.", **choices(*FORMATS)
+        help="File format of the outputs. source: the format of the scan; jp2: lossless JPEG 2000.", **choices(*FORMATS)
     ),
 ]
 Quality = Annotated[int, typer.Option(min=1, max=100, help="Quality of JPEG outputs.")]
 Priority = Annotated[int, typer.Option(**PRIORITY_RANGE)]
 Manifest = Annotated[
     str | None,
-    typer.Option(help="Only the scans listed in this file or s3:// object: CSV, JSON lines or an S3 Inventory."),
+    typer.Option(
+        help="Only the scans listed in this file or s3:// object: CSV, JSON, a sha256sum list or an S3 Inventory."
+    ),
 ]
 Include = Annotated[
-    list[str] | None, typer.Option(metavar="PATTERN", help="Only keys that match, such as 'box 1/*'; may be repeated.")
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Take only keys that match, such as 'box 1/*'; may be repeated."),
 ]
-Exclude = Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="No keys that match; may be repeated.")]
+Exclude = Annotated[
+    list[str] | None, typer.Option(metavar="PATTERN", help="Leave out keys that match; may be repeated.")
+]
 MaxFailures = Annotated[
     str | None,
-    typer.Option(metavar="N|N%", help="Stop the job when more scans than this have failed, such as 20 or 5%."),
+    typer.Option(
+        metavar="N|N%", help="Stop the job when more scans than this fail: a number or a share, such as 20 or 5%."
+    ),
 ]
 Compression = Annotated[str, typer.Option(help="Compression of TIFF outputs.", **choices(*COMPRESSIONS))]
 Pyramid = Annotated[bool, typer.Option(help="Write TIFF outputs in tiles, with smaller copies, for image servers.")]
@@ -83,19 +95,29 @@ ColourScans = Annotated[
 Head = Annotated[
     str | None,
     typer.Option(
-        help="Which part of the model colours: paper is paler and safer, vivid more colourful. Default: the worker's.",
+        help="Part of the model that colours: paper is paler and safer, vivid more colourful. Default: the workers' "
+        "setting.",
         **choices(*HEADS),
     ),
 ]
 Embedding = Annotated[
-    str | None, typer.Option(help="Which embedding of the checkpoint to use; photochrom models lists them.")
+    str | None,
+    typer.Option(
+        help="Embedding of the checkpoint to use; photochrom models lists them. Default: the workers' setting."
+    ),
 ]
 Saturation = Annotated[
     float | None,
-    typer.Option(min=0, max=LARGEST_SATURATION, help="Strength of the colours: 1 as the model predicts them, 0 grey."),
+    typer.Option(
+        min=0,
+        max=LARGEST_SATURATION,
+        help="Strength of the colours: 0 is grey, 1 is what the model predicts. Default: 1.",
+    ),
 ]
 Label = Annotated[str | None, typer.Option(help="Stamp this text, small, into a corner of each output.")]
-Bag = Annotated[bool, typer.Option(help="Make the destination a BagIt bag (RFC 8493), with the outputs in its data/.")]
+Bag = Annotated[
+    bool, typer.Option(help="Make the destination a BagIt bag (RFC 8493), with the outputs in its folder data/.")
+]
 
 
 def _output_options(

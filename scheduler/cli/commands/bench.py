@@ -19,7 +19,9 @@ from worker.settings.settings import load_settings
 Parts = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[PART]...", help=f"Of {', '.join(PARTS)}. Leave out to measure all.", autocompletion=lambda: PARTS
+        metavar="[PART]...",
+        help=f"One or more of {', '.join(PARTS)}. Leave out to measure all.",
+        autocompletion=lambda: PARTS,
     ),
 ]
 Scans = Annotated[
@@ -32,19 +34,24 @@ Chunks = Annotated[int, typer.Option(min=3, max=10_000, help="Part boundaries: c
 Megapixels = Annotated[float, typer.Option(min=0.01, max=1000, help="Size of the JPEG scans.")]
 ComposeMegapixels = Annotated[float, typer.Option(min=0.01, max=1000, help="Part compose: size of the JPEG.")]
 LargeMegapixels = Annotated[float, typer.Option(min=0.01, max=10_000, help="Part memory: size of the TIFF.")]
-BatchSizes = Annotated[str, typer.Option(help="Part model: scans in a batch, separated by commas.")]
+BatchSizes = Annotated[str, typer.Option(help="Part model: numbers of scans in a batch, separated by commas.")]
 TurnSeconds = Annotated[
-    float, typer.Option(min=0.05, max=20, help="How long one side works before the side that it is compared with.")
+    float, typer.Option(min=0.05, max=20, help="How long one side works before the other side takes its turn.")
 ]
-Turns = Annotated[int, typer.Option(min=1, max=1000, help="Parts model and compose: turns of each side.")]
+Turns = Annotated[int, typer.Option(min=1, max=1000, help="Parts model and compose: how many turns each side takes.")]
 Variants = Annotated[
-    bool, typer.Option("--variants", help="Part model: measure also without oneDNN, with XLA and other thread counts.")
+    bool,
+    typer.Option(
+        "--variants", help="Part model: also measure without oneDNN, with XLA, and with other numbers of threads."
+    ),
 ]
 PostgresqlUrl = Annotated[
-    str | None, typer.Option(help="Part rows: an empty PostgreSQL database to measure after SQLite.")
+    str | None,
+    typer.Option(help="Part rows: also measure this PostgreSQL database, which must be empty, after SQLite."),
 ]
 Folder = Annotated[
-    Path | None, typer.Option(help="Where to write some gigabytes, removed at the end; default: the temporary folder.")
+    Path | None,
+    typer.Option(help="Folder for some gigabytes, which are removed at the end; default: the temporary folder."),
 ]
 
 app = typer.Typer()
@@ -71,8 +78,8 @@ def bench(
 ) -> None:
     """Measure how fast this machine is.
 
-    Each figure is a ratio of two sides that take turns, so that other load on the machine hits both. The defaults take
-    about half an hour on two cores. Exit status 1: a figure is worse than it must be.
+    Each figure compares two sides, which take turns, so that other load on the machine slows both. The defaults take
+    about half an hour on two cores. The exit status is 1 if a figure is worse than it must be.
     """
     options = locals()
     sizes = Sizes(

@@ -35,13 +35,14 @@ app = typer.Typer()
 @app.command()
 def demo(
     folder: Annotated[
-        Path, typer.Option(help="Everything is written here; what an earlier demo wrote is replaced.")
+        Path,
+        typer.Option(help="Folder for everything that the demo writes; the files of an earlier demo are replaced."),
     ] = Path("photochrom-demo"),
     web: shared.Web = False,
 ) -> None:
     """Colourize sample scans, to see how everything works together.
 
-    Starts a broker (Valkey), an S3 server, a job database, a scheduler and a worker on this machine, and stops them
+    It starts a broker (Valkey), an S3 server, a job database, a scheduler and a worker on this machine, and stops them
     afterwards.
     """
     console = Console()

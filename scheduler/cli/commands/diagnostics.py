@@ -30,7 +30,7 @@ def doctor(
 ) -> None:
     """Check everything that this machine needs, and say what to do.
 
-    Checks the database, the broker, both stores, the checkpoint, the device, clocks, memory and disks. Exit status:
+    It checks the database, the broker, both stores, the checkpoint, the device, clocks, memory and disks. Exit status:
     0 nothing is wrong, 1 something is wrong, 3 a service can't be reached.
     """
     console = Console()
@@ -52,7 +52,7 @@ def health(
 ) -> None:
     """Ask whether the worker, the scheduler or the web process on this machine is ready.
 
-    Asks the process that serves PHOTOCHROM_METRICS_PORT. Exit status: 0 ready, 3 not ready. Made for containers.
+    It asks the process that listens on PHOTOCHROM_METRICS_PORT. Exit status: 0 ready, 3 not ready. Made for containers.
     """
     print(ask(load_settings(), "live" if live else "ready"))
 

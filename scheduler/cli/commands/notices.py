@@ -12,7 +12,7 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.callback()
 def notices() -> None:
-    """Manage who is told what happened."""
+    """Manage the notices that tell people what happened."""
 
 
 @app.command()

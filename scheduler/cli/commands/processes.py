@@ -18,10 +18,10 @@ app = typer.Typer()
 def worker() -> None:
     """Run a worker, which colourizes scans. Start one on each machine.
 
-    A worker can be started, stopped or killed at any time: no scan is lost, another worker continues.
+    A worker can be started, stopped or killed at any time. No scan is lost: another worker continues.
     """
     expect_installed("tensorflow")
-    # The worker is a package of its own, which the scheduler's never loads: this process becomes it.
+    # The package scheduler never loads the package worker's main module, so this process is replaced by a worker.
     try:
         os.execv(sys.executable, [sys.executable, "-P", "-m", "worker"])
     except OSError as error:

@@ -40,7 +40,10 @@ app = typer.Typer()
 def run(
     folder: Annotated[str, typer.Argument(metavar="FOLDER", help="A folder of scans; nothing in it is changed.")],
     output_folder: Annotated[
-        str, typer.Argument(metavar="OUTPUT_FOLDER", help="A folder outside it; it is made if it does not exist.")
+        str,
+        typer.Argument(
+            metavar="OUTPUT_FOLDER", help="A folder for the outputs, outside FOLDER; it is made if it does not exist."
+        ),
     ],
     state_folder: Annotated[
         Path | None,
@@ -55,8 +58,8 @@ def run(
 ) -> None:
     """Colourize a folder of scans into another folder, on this machine alone.
 
-    Run it again to continue after a stop, or for new scans: it does only what is missing. With --sample it colours a
-    few scans in each way and stops; then run it again with the --head and --saturation that you have chosen.
+    Run it again to continue after a stop, or for new scans: it does only what is missing. With --sample, it colours a
+    few scans in several ways and stops. Then run it again with the --head and the --saturation that you choose.
     """
     settings = load_settings()
     choices = parse_sample(sample, heads, saturations)

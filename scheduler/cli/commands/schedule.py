@@ -22,7 +22,10 @@ from worker.settings.settings import load_settings
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
 Cron = Annotated[
-    str, typer.Option(help="Minute, hour, day of month, month, day of week: '0 1 * * *' is every day at 01:00.")
+    str,
+    typer.Option(
+        help="When to run: minute, hour, day of month, month, day of week. '0 1 * * *' is every day at 01:00."
+    ),
 ]
 Timezone = Annotated[str, typer.Option(help="Time zone of --cron, for example Europe/Rome. Summer time is handled.")]
 
@@ -80,7 +83,7 @@ def remove(name: Name) -> None:
 
 @app.command()
 def enable(name: Name) -> None:
-    """Enable a disabled schedule. Times that it missed are left out."""
+    """Enable a disabled schedule. It does not catch up on the times that it missed."""
     with session_scope(configured_database()) as session:
         schedule = schedules.named(session, name)
         due_at = schedule.next_due_at or next_due(schedule.cron, schedule.timezone, after=database_now(session))
@@ -98,7 +101,7 @@ def disable(name: Name) -> None:
 
 @app.command()
 def run(name: Name) -> None:
-    """Run a schedule now, whether it is enabled or not. Its times do not change."""
+    """Run a schedule now, even if it is disabled. Its times do not change."""
     settings = load_settings()
     engine = open_database(settings)
     with session_scope(engine) as session:

@@ -18,7 +18,7 @@ from scheduler.cli.common import configured_database
 from scheduler.cli.display.columns import printable
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
-RoleOption = Annotated[str, typer.Option(help="What it may do.", **shared.choices(*Role.ALL))]
+RoleOption = Annotated[str, typer.Option(help="What the account may do.", **shared.choices(*Role.ALL))]
 TokenNumber = Annotated[
     int,
     typer.Argument(
@@ -44,12 +44,15 @@ def add(
         list[str] | None,
         typer.Option(
             metavar="PLACE",
-            help="Only jobs whose source and destination are under these places, such as s3://archive; "
+            help="Show the account only jobs whose source and destination are under this place, such as s3://archive; "
             "may be repeated.",
         ),
     ] = None,
     no_password: Annotated[
-        bool, typer.Option("--no-password", help="For people whom a proxy signs in, and programs with tokens.")
+        bool,
+        typer.Option(
+            "--no-password", help="Set no password: for people whom a proxy signs in, and for programs with tokens."
+        ),
     ] = False,
 ) -> None:
     """Add an account. The password is asked for, or read from standard input."""
@@ -77,7 +80,7 @@ def list_accounts() -> None:
 
 @app.command()
 def password(name: Name) -> None:
-    """Set an account's password. It is signed out everywhere."""
+    """Set an account's password. The account is signed out everywhere."""
     actions.set_password(configured_database(), name, _password(), local_actor())
     print(f"account {name} has a new password")
 
@@ -91,7 +94,7 @@ def disable(name: Name) -> None:
 
 @app.command()
 def remove(name: Name) -> None:
-    """Remove an account with its tokens. What it did stays recorded."""
+    """Remove an account with its tokens. The record of what it did stays."""
     actions.remove(configured_database(), name, local_actor())
     print(f"account {name} is removed")
 
@@ -101,9 +104,14 @@ def token(
     name: Name,
     label: Annotated[str, typer.Option(help="What the token is for.")],
     role: Annotated[
-        str | None, typer.Option(help="The most it may do; default: what its account may.", **shared.choices(*Role.ALL))
+        str | None,
+        typer.Option(
+            help="The most that the token may do; default: all that its account may do.", **shared.choices(*Role.ALL)
+        ),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=36_500, help="It expires after so many days.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="The token expires after so many days; default: never.")
+    ] = None,
 ) -> None:
     """Make an API token for an account. It is printed once, and only its hash is kept."""
     number, secret = actions.new_token(configured_database(), name, local_actor(), label=label, role=role, days=days)

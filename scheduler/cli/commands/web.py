@@ -12,9 +12,9 @@ app = typer.Typer()
 
 @app.command()
 def web() -> None:
-    """Serve the pages and the HTTP API, beside a scheduler and workers.
+    """Serve the pages for a browser, and the HTTP API.
 
-    It prints its address. Without accounts it serves the user of this machine alone: photochrom users add makes one.
+    It prints its address. Without accounts, it serves only this machine; photochrom users add makes an account.
     """
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)

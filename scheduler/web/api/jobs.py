@@ -105,7 +105,7 @@ def cancel(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
 
 @router.post("/jobs/{job_id}/approve")
 def approve(context: TheContext, identity: Operator, job_id: Id, body: ChoiceBody) -> JobOut:
-    """Colour the rest of a sampled job, with one of the choices."""
+    """Colour the other scans of a sampled job, in the way that you choose."""
     context.job(identity, job_id)
     samples.approve(context.engine, job_id, identity.actor, head=body.head, saturation=body.saturation)
     return _job(context, job_id)

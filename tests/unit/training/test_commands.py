@@ -1,3 +1,4 @@
+import argparse
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from worker.model.checkpoint import verify
 from worker.model.classifiers import compact
 from worker.model.network import build_network
 from worker.training.__main__ import main
+from worker.training.command_parser import command_parser
 from worker.training.export.checkpoint import TrainedEmbedding, export
 
 
@@ -128,4 +130,15 @@ def test_ctrl_c_is_said_in_a_line(
     monkeypatch.setattr("worker.training.commands.train.train", interrupted)
 
     assert main([*train(folder, "stopped"), "--steps", "1"]) == 130
-    assert capsys.readouterr().err == "photochrom: stopped; a training run goes on with --resume\n"
+    assert capsys.readouterr().err == "photochrom: stopped; give --resume to continue a training run\n"
+
+
+def test_every_option_says_what_it_does() -> None:
+    commands = next(action for action in command_parser()._actions if isinstance(action, argparse._SubParsersAction))
+    silent = [
+        (name, action.dest)
+        for name, parser in commands.choices.items()
+        for action in parser._actions
+        if not action.help
+    ]
+    assert not silent

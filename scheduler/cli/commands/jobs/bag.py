@@ -14,8 +14,8 @@ app = typer.Typer()
 def bag(job: JobId) -> None:
     """Complete a job's destination as a BagIt bag.
 
-    Writes the manifests of a finished job that was submitted with --bag. The scheduler does it by itself; this command
-    writes them again, for example after files were put back.
+    It writes the manifests of a finished job that was submitted with --bag. The scheduler also does this when the job
+    ends; this command writes them again, for example after you have put files back.
     """
     settings = load_settings()
     print(Sealer(open_database(settings), s3=settings.s3_options).seal(job).sentence())

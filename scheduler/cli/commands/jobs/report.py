@@ -20,7 +20,7 @@ def report(
 ) -> None:
     """Write a job's report: figures, failures and before/after pictures.
 
-    It is one HTML file, which opens without a network.
+    The report is one HTML file. It needs no network.
     """
     settings = load_settings()
     path = output or Path(f"photochrom-job-{job}.html")

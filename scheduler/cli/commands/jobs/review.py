@@ -48,7 +48,7 @@ def review(
     keys: Keys = None,
     all_outputs: AllOutputs = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many to list.")] = 50,
-    reviewed: Annotated[bool, typer.Option("--reviewed", help="List the verdicts instead.")] = False,
+    reviewed: Annotated[bool, typer.Option("--reviewed", help="List the outputs that have a verdict.")] = False,
     checkpoint: Annotated[
         str | None, typer.Option(help="Redo with the checkpoint of this id; photochrom models lists ids.")
     ] = None,

@@ -12,13 +12,13 @@ app = typer.Typer()
 
 @app.command()
 def approve(job: shared.JobId, head: shared.Head = None, saturation: shared.Saturation = None) -> None:
-    """Colour the rest of a sampled job, with one of the choices."""
+    """Colour the other scans of a sampled job, in the way that you choose."""
     samples.approve(configured_database(), job, local_actor(), head=head, saturation=saturation)
     print(f"job {job} is running")
 
 
 @app.command()
 def reject(job: shared.JobId) -> None:
-    """End a sampled job: nothing but its sample is coloured."""
+    """End a sampled job: its other scans are not coloured."""
     samples.reject(configured_database(), job, local_actor())
     print(f"job {job} is cancelled")

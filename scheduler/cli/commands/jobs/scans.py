@@ -40,7 +40,7 @@ def scans(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the scans of a job and the result of each; or one scan over all jobs."""
+    """List the scans of a job with their results, or one scan in all jobs."""
     if state is not None and state not in ScanState.ALL:
         raise UsageError(f"--state {state} is no state of a scan; expected one of {', '.join(ScanState.ALL)}")
     if key is not None and (state or csv or parquet):

@@ -31,7 +31,7 @@ app = typer.Typer()
 def status(
     job: Annotated[
         int | None,
-        typer.Argument(metavar="[JOB]", parser=job_number, help="One job. Leave out to see the latest jobs."),
+        typer.Argument(metavar="[JOB]", parser=job_number, help="The job's number. Leave out to see the latest jobs."),
     ] = None,
     watch: Annotated[bool, typer.Option(help="Update until the job, or every job, is finished.")] = False,
     workers: Annotated[bool, typer.Option("--workers", help="Show the workers and their recent work instead.")] = False,

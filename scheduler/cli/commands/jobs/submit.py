@@ -18,21 +18,23 @@ Name = Annotated[str | None, typer.Option(help="A name for the job.")]
 Overwrite = Annotated[
     str,
     typer.Option(
-        help="Which existing outputs to make again. changed: if the scan or the options changed; new: only if the scan "
-        "changed.",
+        help="Which existing outputs to make again. never: none; new: those whose scan changed; changed: those whose "
+        "scan or options changed; always: all but accepted ones.",
         **shared.choices(*OVERWRITE),
     ),
 ]
-RedoAll = Annotated[
-    bool, typer.Option("--redo-all", help="Make all outputs again, except accepted ones; as --overwrite always.")
-]
-OverwriteAccepted = Annotated[bool, typer.Option("--overwrite-accepted", help="Make accepted outputs again, too.")]
+RedoAll = Annotated[bool, typer.Option("--redo-all", help="The same as --overwrite always.")]
+OverwriteAccepted = Annotated[bool, typer.Option("--overwrite-accepted", help="Also make accepted outputs again.")]
 OutputPrefix = Annotated[
     str | None,
-    typer.Option(help="A folder in DESTINATION for these outputs, if another job uses the same names there."),
+    typer.Option(help="Write the outputs into this folder of DESTINATION, if another job uses the same names."),
 ]
-MissingOnly = Annotated[bool, typer.Option("--missing-only", hidden=True, help="Has no effect: it is the default now.")]
-DryRun = Annotated[bool, typer.Option(help="Submit nothing: list, count and estimate the time.")]
+MissingOnly = Annotated[
+    bool, typer.Option("--missing-only", hidden=True, help="Has no effect: outputs that exist are left out anyway.")
+]
+DryRun = Annotated[
+    bool, typer.Option(help="Submit nothing; only say how many scans there are and how long they would take.")
+]
 
 app = typer.Typer()
 

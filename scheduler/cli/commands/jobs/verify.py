@@ -19,7 +19,7 @@ app = typer.Typer()
 def verify(job: JobId, json: Json = False) -> None:
     """Check that a job's sources and outputs are still as recorded.
 
-    Every file is read again. Changed, missing and extra files are listed, and what to do about them.
+    It reads every file again, lists the files that are changed, missing or extra, and says what to do about each.
     """
     settings = load_settings()
     engine = open_database(settings)
