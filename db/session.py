@@ -59,9 +59,9 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _refused(why: str) -> UsageError:
+def _refused(problem: str) -> UsageError:
     return UsageError(
-        f"PHOTOCHROM_DATABASE_URL {why}; expected "
+        f"PHOTOCHROM_DATABASE_URL {problem}; expected "
         "postgresql://user:password@host:5432/database or sqlite:////path/to/photochrom.db"
     )
 

@@ -36,13 +36,14 @@ def update_scans(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _update_at_once(session: Session, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     # Without a length: a cast to one cuts what is longer, where an assignment refuses it.
-    types = {name: Text() if isinstance(kind, String) else kind for name, kind in _types_of(names).items()}
-    arrays = [literal([_plain(row[name], kind) for row in rows], ARRAY(kind)) for name, kind in types.items()]
-    given = func.unnest(*arrays).table_valued(*(column(name, kind) for name, kind in types.items())).render_derived()
+    types = {name: Text() if isinstance(type_, String) else type_ for name, type_ in _types_of(names).items()}
+    arrays = [literal([_plain(row[name], type_) for row in rows], ARRAY(type_)) for name, type_ in types.items()]
+    columns = (column(name, type_) for name, type_ in types.items())
+    updated = func.unnest(*arrays).table_valued(*columns).render_derived()
     session.execute(
         update(Scan)
-        .where(Scan.id == given.c.id)
-        .values({name: given.c[name] for name in names if name != "id"})
+        .where(Scan.id == updated.c.id)
+        .values({name: updated.c[name] for name in names if name != "id"})
         .execution_options(synchronize_session=False)
     )
 
@@ -51,9 +52,9 @@ def _types_of(names: Sequence[str]) -> dict[str, TypeEngine[Any]]:
     return {name: Scan.__table__.c[name].type for name in names}
 
 
-def _plain(value: Any, kind: TypeEngine[Any]) -> Any:
+def _plain(value: Any, sql_type: TypeEngine[Any]) -> Any:
     """The driver wants the values of an array to be of one Python type."""
-    return value if value is None or isinstance(kind, UtcDateTime) else kind.python_type(value)
+    return value if value is None or isinstance(sql_type, UtcDateTime) else sql_type.python_type(value)
 
 
 def _copy(connection: Connection, statement: str, rows: Sequence[Sequence[Any]]) -> None:

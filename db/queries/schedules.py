@@ -61,10 +61,10 @@ def add(
 def named(session: Session, name: str, *, lock: bool = False) -> Schedule:
     """Raises UsageError when there is none; `lock` keeps others from changing it until the transaction ends."""
     query = select(Schedule).where(Schedule.name == name)
-    found = session.scalar(query.with_for_update() if lock else query)
-    if found is None:
+    schedule = session.scalar(query.with_for_update() if lock else query)
+    if schedule is None:
         raise NotFound(f"there is no schedule {name!r}; photochrom schedule list has those that there are")
-    return found
+    return schedule
 
 
 def listed(session: Session, conditions: Sequence[ColumnElement[bool]] = ()) -> list[Schedule]:
@@ -183,14 +183,14 @@ def give_up(session: Session, *, now: datetime, tries: int) -> list[int]:
 
 def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[Listing]:
     """Listings whose scheduler fell silent, or that are to be tried again: now this one's, under a new attempt."""
-    taken = session.execute(
+    rows = session.execute(
         update(Firing)
         .where(Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now)
         .values(attempt=Firing.attempt + 1, lease_expires_at=now + timedelta(seconds=lease_seconds))
         .returning(Firing.id, Firing.attempt, Firing.schedule_id)
         .execution_options(synchronize_session=False)
     ).all()
-    return [Listing(row.id, row.attempt, session.get_one(Schedule, row.schedule_id)) for row in taken]
+    return [Listing(row.id, row.attempt, session.get_one(Schedule, row.schedule_id)) for row in rows]
 
 
 def extend(session: Session, listing: Listing, *, lease_seconds: float, now: datetime) -> None:

@@ -53,7 +53,7 @@ def redo(
     chunk_scans: int,
     note: str | None = None,
     seen: Seen | None = None,
-    beside: bool = True,
+    keep_earlier: bool = True,
 ) -> int:
     """Make outputs again, beside the earlier ones or in their place; returns the new job's number. Raises as `decide`.
 
@@ -63,12 +63,23 @@ def redo(
         scans = outputs(session, job_id, scan_ids)
         now, job = database_now(session), lifecycle.get(session, job_id)
         by = By(actor.name, now, note)
-        made = reviews.redo(
-            session, job, scans, by, options=dict(options), chunk_scans=chunk_scans, beside=beside, seen=seen
+        redo_job_id = reviews.redo(
+            session,
+            job,
+            scans,
+            by,
+            options=dict(options),
+            chunk_scans=chunk_scans,
+            keep_earlier=keep_earlier,
+            seen=seen,
         )
-        detail = {"scans": [scan.id for scan in scans][:MOST_AT_ONCE], "redo_job": made, "options": dict(options)}
+        detail = {
+            "scans": [scan.id for scan in scans][:MOST_AT_ONCE],
+            "redo_job": redo_job_id,
+            "options": dict(options),
+        }
         audit.note(session, actor.name, actor.via, "redo", now=now, job_id=job_id, detail=detail)
-    return made
+    return redo_job_id
 
 
 def choose(engine: Engine, job_id: int, scan_id: int, chosen: str, actor: Actor, *, chunk_scans: int) -> int | None:
@@ -82,14 +93,14 @@ def choose(engine: Engine, job_id: int, scan_id: int, chosen: str, actor: Actor,
         now, again = database_now(session), reviews.redone(session, scan)
         if again is None:
             raise Conflict(f"scan {scan_id} of job {job_id} was not made anew; there is nothing to choose between")
-        by, made = By(actor.name, now), None
+        by, redo_job_id = By(actor.name, now), None
         if chosen == "new":
-            made = _replace(session, job_id, scan, again[0], again[1].options, by, chunk_scans)
+            redo_job_id = _replace(session, job_id, scan, again[0], again[1].options, by, chunk_scans)
         else:
             reviews.decide(session, [scan], Verdict.ACCEPTED, by)
         detail = {"scan": scan_id, "chosen": chosen}
         audit.note(session, actor.name, actor.via, "choose", now=now, job_id=job_id, detail=detail)
-    return made
+    return redo_job_id
 
 
 def _replace(

@@ -25,10 +25,12 @@ def add(
     engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
 ) -> tuple[Schedule, list[str]]:
     """The schedule, and others that write into its destination. Raises UsageError, ServiceUnavailable."""
-    what = replace(submission, overwrite="new", missing_only=False)
-    opened = open_both(what, s3)
+    scheduled = replace(submission, overwrite="new", missing_only=False)
+    opened = open_both(scheduled, s3)
     with session_scope(engine) as session:
-        schedule = new_schedule(session, name, what, opened, cron=cron, timezone=timezone, now=database_now(session))
+        schedule = new_schedule(
+            session, name, scheduled, opened, cron=cron, timezone=timezone, now=database_now(session)
+        )
         _note(session, actor, "schedule_add", name)
         return schedule, schedules.into_same_destination(session, schedule.destination, but=name)
 
@@ -38,9 +40,9 @@ def edit(
 ) -> tuple[Schedule, list[str]]:
     """What it submits and when, from its next time on; its history stays. Returns and raises as `add`."""
     source, destination = open_both(submission, s3)
-    what = replace(submission, overwrite="new", missing_only=False)
+    scheduled = replace(submission, overwrite="new", missing_only=False)
     options: dict[str, Any] = {
-        key: value for key, value in asdict(what).items() if key not in ("source", "destination", "name")
+        key: value for key, value in asdict(scheduled).items() if key not in ("source", "destination", "name")
     }
     if submission.manifest and not submission.manifest.startswith("s3://"):
         options["manifest"] = str(Path(submission.manifest).absolute())

@@ -31,8 +31,10 @@ class Watched:
         self._look_at = time.monotonic() + LOOK_SECONDS
         with read_scope(self._engine) as session:
             heard_after = database_now(session) - timedelta(seconds=self._settings.silent_seconds)
-            found = backlog(session, heard_after=heard_after)
+            waiting = backlog(session, heard_after=heard_after)
             fired = schedules.latest(session)
-            latest = {each.name: fired[each.id] for each in schedules.enabled(session) if each.id in fired}
+            latest = {
+                schedule.name: fired[schedule.id] for schedule in schedules.enabled(session) if schedule.id in fired
+            }
         self.metrics.show_schedules(latest)
-        self.metrics.show(found, self._queue.depth())
+        self.metrics.show(waiting, self._queue.depth())

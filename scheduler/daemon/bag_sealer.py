@@ -35,7 +35,9 @@ class Sealing:
         if self._under_way is not None and not self._under_way.done():
             return
         with read_scope(self._engine) as session:
-            waiting = [each for each in lifecycle.to_seal(session) if time.monotonic() >= self._not_before.get(each, 0)]
+            waiting = [
+                job_id for job_id in lifecycle.to_seal(session) if time.monotonic() >= self._not_before.get(job_id, 0)
+            ]
         if waiting:
             self._under_way = self._executor.submit(self._seal_all, waiting)
 
@@ -56,8 +58,8 @@ class Sealing:
                 logger.exception("job %d could not be sealed", job_id)
                 self._put_off(job_id, "")
 
-    def _put_off(self, job_id: int, why: str) -> None:
+    def _put_off(self, job_id: int, reason: str) -> None:
         self._not_before[job_id] = time.monotonic() + AGAIN_SECONDS
-        if why and self._said.get(job_id) != why:
-            self._said[job_id] = why
-            logger.warning("job %d: %s", job_id, why)
+        if reason and self._said.get(job_id) != reason:
+            self._said[job_id] = reason
+            logger.warning("job %d: %s", job_id, reason)

@@ -36,8 +36,8 @@ def share(places: int, jobs: list[Waiting], queued: Sequence[tuple[int, int]] = 
             usable = [job for job in equals if shares.get(job[0], 0) < job[2]]
             if not usable:
                 break
-            least = min(usable, key=lambda job: (job[3] + shares.get(job[0], 0), job[0]))
-            shares[least[0]] = shares.get(least[0], 0) + 1
+            fewest_out = min(usable, key=lambda job: (job[3] + shares.get(job[0], 0), job[0]))
+            shares[fewest_out[0]] = shares.get(fewest_out[0], 0) + 1
             room -= 1
     return shares
 

@@ -71,14 +71,14 @@ def run_scheduler(settings: Settings) -> None:
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
         beat = Beat(app, engine, settings, listing)
         sealing = Sealing(engine, settings, alone)
-        beside: tuple[Rounds, ...] = (
+        rounds: tuple[Rounds, ...] = (
             beat,
             Reporter(engine, settings, reporting),
             sealing,
             *_outbox(engine, settings, telling),
         )
         while not stopping.wait(settings.scheduler_round_seconds):
-            health.turn(_round(engine, dispatcher, beside, settings, watched, heart))
+            health.turn(_round(engine, dispatcher, rounds, settings, watched, heart))
         logger.info("the scheduler stops")
         beat.stop()
         sealing.stop()
@@ -98,7 +98,7 @@ def _outbox(engine: Engine, settings: Settings, executor: Executor) -> tuple[Rou
 def _round(
     engine: Engine,
     dispatcher: Dispatcher,
-    beside: Sequence[Rounds],
+    rounds: Sequence[Rounds],
     settings: Settings,
     watched: Watched,
     heart: Heart,
@@ -107,7 +107,7 @@ def _round(
     try:
         heart.beat()
         with watched.metrics.round():
-            run_round(engine, dispatcher, beside, settings, watched.metrics)
+            run_round(engine, dispatcher, rounds, settings, watched.metrics)
             watched.look()
     except ServiceUnavailable as error:
         logger.warning("%s; trying again", error)
@@ -118,7 +118,7 @@ def _round(
 def run_round(
     engine: Engine,
     dispatcher: Dispatcher,
-    beside: Sequence[Rounds],
+    rounds: Sequence[Rounds],
     settings: Settings,
     metrics: SchedulerMetrics,
 ) -> None:
@@ -126,6 +126,6 @@ def run_round(
     metrics.expired.inc(lease_expiry.expire(engine, chunk_attempts=settings.chunk_attempts))
     metrics.completed.inc(len(lease_expiry.complete_jobs(engine)))
     # Before the dispatcher: schedules, reports and bags don't need the broker.
-    for each in beside:
-        each.round()
+    for part in rounds:
+        part.round()
     metrics.messages.inc(dispatcher.round())

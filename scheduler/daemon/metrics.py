@@ -24,36 +24,42 @@ class SchedulerMetrics:
         self._of_schedules()
 
     def _of_rounds(self) -> None:
-        own = self.registry
+        registry = self.registry
         self.round_seconds = Histogram(
-            "photochrom_scheduler_round_seconds", "Time of one round.", buckets=SECONDS, registry=own
+            "photochrom_scheduler_round_seconds", "Time of one round.", buckets=SECONDS, registry=registry
         )
         self.round_failures = Counter(
-            "photochrom_scheduler_round_failures", "Rounds that ended early because a service was away.", registry=own
+            "photochrom_scheduler_round_failures",
+            "Rounds that ended early because a service was away.",
+            registry=registry,
         )
         self.last_round = Gauge(
             "photochrom_scheduler_last_round_timestamp_seconds",
             "When the last complete round ended, Unix time.",
-            registry=own,
+            registry=registry,
         )
         self.messages = Counter(
-            "photochrom_messages_sent", "Chunks sent to the broker, also those sent again.", registry=own
+            "photochrom_messages_sent", "Chunks sent to the broker, also those sent again.", registry=registry
         )
-        self.expired = Counter("photochrom_leases_expired", "Leases that ran out and were taken back.", registry=own)
-        self.completed = Counter("photochrom_jobs_completed", "Jobs with nothing left to do.", registry=own)
+        self.expired = Counter(
+            "photochrom_leases_expired", "Leases that ran out and were taken back.", registry=registry
+        )
+        self.completed = Counter("photochrom_jobs_completed", "Jobs with nothing left to do.", registry=registry)
 
     def _of_the_backlog(self) -> None:
-        own = self.registry
-        self.jobs = Gauge("photochrom_jobs", "Jobs that have not ended.", ["state"], registry=own)
-        self.chunks = Gauge("photochrom_chunks", "Chunks of running jobs that are not done.", ["state"], registry=own)
+        registry = self.registry
+        self.jobs = Gauge("photochrom_jobs", "Jobs that have not ended.", ["state"], registry=registry)
+        self.chunks = Gauge(
+            "photochrom_chunks", "Chunks of running jobs that are not done.", ["state"], registry=registry
+        )
         self.pending = Gauge(
-            "photochrom_pending_scans", "Scans of running jobs that are not coloured yet.", registry=own
+            "photochrom_pending_scans", "Scans of running jobs that are not coloured yet.", registry=registry
         )
         self.unread = Gauge(
-            "photochrom_broker_messages", "Chunks at the broker that no worker has taken.", registry=own
+            "photochrom_broker_messages", "Chunks at the broker that no worker has taken.", registry=registry
         )
-        self.workers = Gauge("photochrom_workers", "Workers that have sent a heartbeat recently.", registry=own)
-        self.children = Gauge("photochrom_children", "Children of those workers.", registry=own)
+        self.workers = Gauge("photochrom_workers", "Workers that have sent a heartbeat recently.", registry=registry)
+        self.children = Gauge("photochrom_children", "Children of those workers.", registry=registry)
 
     def _of_schedules(self) -> None:
         self.fired = Gauge(
@@ -75,16 +81,16 @@ class SchedulerMetrics:
             raise
         self.last_round.set(time.time())
 
-    def show(self, found: Backlog, unread: int) -> None:
+    def show(self, backlog: Backlog, unread: int) -> None:
         """What waits and who works now."""
-        for state, count in found.jobs.items():
+        for state, count in backlog.jobs.items():
             self.jobs.labels(state).set(count)
-        for state, count in found.chunks.items():
+        for state, count in backlog.chunks.items():
             self.chunks.labels(state).set(count)
-        self.pending.set(found.pending_scans)
+        self.pending.set(backlog.pending_scans)
         self.unread.set(unread)
-        self.workers.set(found.workers)
-        self.children.set(found.children)
+        self.workers.set(backlog.workers)
+        self.children.set(backlog.children)
 
     def show_schedules(self, latest: Mapping[str, Firing]) -> None:
         """The latest firing of each, by the schedule's name."""

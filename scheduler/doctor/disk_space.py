@@ -74,4 +74,4 @@ def of_the_scratch_folder(folder: Path, room: Room, in_flight_bytes: int) -> Fin
 def _kind(folder: Path) -> str:
     """The kind of file system that a folder lies on; "" where the machine does not say."""
     place = f"{os.major(folder.stat().st_dev)}:{os.minor(folder.stat().st_dev)}"
-    return next((mount.kind for mount in read_mounts() if mount.device == place), "")
+    return next((mount.filesystem for mount in read_mounts() if mount.device == place), "")

@@ -63,6 +63,6 @@ def _column(rows: Sequence[Scan], field: pa.Field) -> pa.Array:
 
 
 def _groups(scans: Iterable[Scan]) -> Iterator[list[Scan]]:
-    rest = iter(scans)
-    while rows := list(islice(rest, ROW_GROUP)):
+    remaining = iter(scans)
+    while rows := list(islice(remaining, ROW_GROUP)):
         yield rows

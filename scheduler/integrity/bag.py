@@ -72,8 +72,8 @@ class Sealer:
         """
         with read_scope(self._engine) as session:
             job = lifecycle.get(session, job_id)
-            others = [each.id for each in lifecycle.unfinished(session) if each.destination == job.destination]
-        _expect_ended(job, others)
+            unfinished = [other.id for other in lifecycle.unfinished(session) if other.destination == job.destination]
+        _expect_ended(job, unfinished)
         destination = self._open(job.destination)
         with tempfile.TemporaryDirectory(prefix="photochrom-bag-") as folder:
             sealed = self._write_manifest(job, Path(folder, MANIFEST))
@@ -90,27 +90,27 @@ class Sealer:
 
     def _write_manifest(self, job: Job, path: Path) -> Sealed:
         """A line for each file in data/, held against the rows."""
-        files, size, there, wrong = 0, 0, 0, list[str]()
+        files, size, matched, wrong = 0, 0, 0, list[str]()
         payload = open_storage(parse_location(f"{job.destination}/{PAYLOAD}"), s3=self._s3)
         if isinstance(parse_location(job.destination), FolderLocation):
             payload.check()
         with path.open("w", encoding="utf-8", newline="") as manifest, ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-            for some in _batches(((found.key, found.bytes) for found in payload.list()), _ASKED_AT_ONCE):
+            for batch in _batches(((entry.key, entry.bytes) for entry in payload.list()), _ASKED_AT_ONCE):
                 if self._stopping():
                     raise ServiceUnavailable(f"{job.destination} was not sealed: the scheduler stops")
                 with read_scope(self._engine) as session:
-                    known = records.outputs_in(session, job.destination, [PAYLOAD + key for key, _ in some])
-                there += len(known)
+                    recorded = records.outputs_in(session, job.destination, [PAYLOAD + key for key, _ in batch])
+                matched += len(recorded)
                 read = partial(_hash_of, payload, path.parent)
-                for (key, found_bytes), sha256 in zip(some, pool.map(read, [key for key, _ in some]), strict=True):
-                    output = known.get(PAYLOAD + key)
+                for (key, found_bytes), sha256 in zip(batch, pool.map(read, [key for key, _ in batch]), strict=True):
+                    output = recorded.get(PAYLOAD + key)
                     if output is None or (output.bytes, output.sha256) != (found_bytes, sha256):
                         wrong.append(f"{PAYLOAD}{key} {_what_is_wrong(output, found_bytes)}")
                         continue
                     manifest.write(f"{output.sha256}  {PAYLOAD}{key}\n")
                     files, size = files + 1, size + found_bytes
         with read_scope(self._engine) as session:
-            missing = records.count_outputs_in(session, job.destination, PAYLOAD) - there
+            missing = records.count_outputs_in(session, job.destination, PAYLOAD) - matched
         if missing > 0:
             wrong.append(f"{counted(missing, 'output')} missing")
         if wrong:
@@ -168,14 +168,14 @@ def _what_is_wrong(output: Output | None, found_bytes: int) -> str:
 
 def _info(job: Job, sealed: Sealed) -> str:
     assert job.finished_at is not None
-    said = {
+    tags = {
         "Bag-Software-Agent": f"Photochrom {version('photochrom')}",
         "Bagging-Date": job.finished_at.date().isoformat(),
         "External-Description": f"Scans of {job.source}, colourized by machine; no originals",
         "Internal-Sender-Identifier": f"job {job.id}",
         "Payload-Oxum": f"{sealed.bytes}.{sealed.files}",
     }
-    return "".join(f"{name}: {' '.join(text.split())}\n" for name, text in said.items())
+    return "".join(f"{name}: {' '.join(text.split())}\n" for name, text in tags.items())
 
 
 def _write(path: Path, text: str) -> None:
@@ -201,8 +201,8 @@ def _check(destination: str) -> None:
         raise UsageError(f"{destination} is no whole bag ({' '.join(str(error).split())}); {_REMEDY}") from None
 
 
-def _batches(found: Iterable[tuple[str, int]], size: int) -> Iterator[list[tuple[str, int]]]:
-    left = iter(found)
+def _batches(entries: Iterable[tuple[str, int]], size: int) -> Iterator[list[tuple[str, int]]]:
+    left = iter(entries)
     while batch := list(islice(left, size)):
         yield batch
 

@@ -104,8 +104,8 @@ def _source_id(job: Job, scan: Scan) -> str:
     return f"{source.rstrip('/')}/{scan.source_key}"
 
 
-def _identifier(name: str, kind: str, value: str, *, role: str = "") -> str:
-    body = _element(f"{name}Type", kind) + _element(f"{name}Value", value, escaped=True)
+def _identifier(name: str, identifier_type: str, value: str, *, role: str = "") -> str:
+    body = _element(f"{name}Type", identifier_type) + _element(f"{name}Value", value, escaped=True)
     return _element(name, body + (_element(f"{name.removesuffix('Identifier')}Role", role) if role else ""))
 
 

@@ -89,11 +89,11 @@ class Verifier:
             after = page[-1].id
 
     def _extra(self, job: Job, destination: Storage) -> Iterator[Difference]:
-        for some in _batches((found.key for found in destination.list()), PAGE_SCANS):
+        for batch in _batches((entry.key for entry in destination.list()), PAGE_SCANS):
             with read_scope(self._engine) as session:
-                known = records.outputs_at(session, job.destination, some)
-            expected = {*known, *(TAG_FILES if job.options.get("bag") else ())}
-            strange = (key for key in some if key not in expected and not key.startswith((REPORTS, REDONE, SAMPLES)))
+                recorded = records.outputs_at(session, job.destination, batch)
+            expected = {*recorded, *(TAG_FILES if job.options.get("bag") else ())}
+            strange = (key for key in batch if key not in expected and not key.startswith((REPORTS, REDONE, SAMPLES)))
             yield from (Difference("output", "extra", key) for key in strange)
 
 
@@ -146,8 +146,8 @@ def _hold(checked: Verified, path: Path, side: str, storage: Storage, key: str, 
     except ScanError as error:
         if not error.permanent:  # the store, or our own disk: it says nothing of the file
             raise ServiceUnavailable(error.message) from None
-        what = "missing" if error.code == "source_missing" else "unreadable"
-        checked.differences.append(Difference(side, what, key, error.message if what == "unreadable" else ""))
+        problem = "missing" if error.code == "source_missing" else "unreadable"
+        checked.differences.append(Difference(side, problem, key, error.message if problem == "unreadable" else ""))
         return False
     checked.bytes += got.bytes
     if expected is not None and got.sha256 != expected:

@@ -50,15 +50,15 @@ def _ended_jobs(session: Session, now: datetime) -> Iterator[Event]:
         if {"sample_of", "redone"} & set(job.selection or {}):
             continue
         progress = lifecycle.progress(session, job.id)
-        kind = "job.aborted" if job.state == JobState.ABORTED else "job.completed"
-        kind += "_with_failures" if kind == "job.completed" and progress.failed else ""
+        event_type = "job.aborted" if job.state == JobState.ABORTED else "job.completed"
+        event_type += "_with_failures" if event_type == "job.completed" and progress.failed else ""
         counts = f"{counted(progress.done, 'scan')} done, {progress.failed:,} failed, {progress.skipped:,} skipped"
         text = f"Job {job.id}, {job.name}: {counts}." + (f" {why_aborted(progress)}." if job.state == "aborted" else "")
         assert job.finished_at is not None
         yield Event(
             f"job/{job.id}/{job.state}/{job.finished_at.isoformat()}",
-            kind,
-            f"Photochrom: {job.name} is {job.state}" + (" with failures" if kind.endswith("failures") else ""),
+            event_type,
+            f"Photochrom: {job.name} is {job.state}" + (" with failures" if event_type.endswith("failures") else ""),
             text,
             f"/jobs/{job.id}",
             {"job": job.id, "done": progress.done, "failed": progress.failed, "skipped": progress.skipped},

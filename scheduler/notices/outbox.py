@@ -48,10 +48,10 @@ class Outbox:
             now = database_now(session)
             events = list(recent_events(session, now)) + self._digest(session, now)
             names = [event.name for event in events]
-            told = {receiver: notices.known(session, names, receiver) for receiver in self._receivers}
+            recorded = {receiver: notices.known(session, names, receiver) for receiver in self._receivers}
         for event in events:
             for receiver in self._receivers:
-                if event.name not in told[receiver]:
+                if event.name not in recorded[receiver]:
                     self._add(event, receiver, now)
 
     def _digest(self, session: Session, now: datetime) -> list[Event]:

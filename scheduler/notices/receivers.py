@@ -47,7 +47,9 @@ def _receiver(address: str, secret: str | None, settings: Settings) -> Receiver:
             )
         source = settings.web_url or "photochrom"
         return Receiver(
-            name, _shown(address), lambda event, at, content: _post(address, secret, source, event, at, content)
+            name,
+            _shown(address),
+            lambda event, found_at, content: _post(address, secret, source, event, found_at, content),
         )
     if not apprise.Apprise().add(address):
         scheme = address.partition(":")[0]
@@ -66,7 +68,7 @@ def _shown(address: str) -> str:
     return without_secrets(f"{address.partition(':')[0]}://{host}")
 
 
-def _post(address: str, secret: str, source: str, event: str, at: datetime, content: dict[str, Any]) -> None:
+def _post(address: str, secret: str, source: str, event: str, found_at: datetime, content: dict[str, Any]) -> None:
     """CloudEvents 1.0 in JSON; the signature is the HMAC-SHA256 of the body, in hexadecimal."""
     body = json.dumps(
         {
@@ -74,7 +76,7 @@ def _post(address: str, secret: str, source: str, event: str, at: datetime, cont
             "id": event,
             "source": source,
             "type": f"org.photochrom.{content['kind']}",
-            "time": at.isoformat(),
+            "time": found_at.isoformat(),
             "datacontenttype": "application/json",
             "data": content,
         }

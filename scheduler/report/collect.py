@@ -71,9 +71,9 @@ def totals(session: Session, progress: Progress, scans: Measured) -> Totals:
 
 def stage_timings(scans: Measured) -> tuple[StageTiming, ...]:
     """Median and 95th percentile of each stage that any scan went through."""
-    known = [(stage, _known(scans[f"{stage}_ms"])) for stage in STAGES]
+    ms_by_stage = [(stage, _known(scans[f"{stage}_ms"])) for stage in STAGES]
     return tuple(
-        StageTiming(stage, float(np.median(ms)), float(np.percentile(ms, 95))) for stage, ms in known if len(ms)
+        StageTiming(stage, float(np.median(ms)), float(np.percentile(ms, 95))) for stage, ms in ms_by_stage if len(ms)
     )
 
 
@@ -121,18 +121,18 @@ def reasons(session: Session, job_id: int) -> tuple[Reason, ...]:
 
 
 def _problems(rows: Sequence[tuple[str, str | None]]) -> tuple[Problem, ...]:
-    return tuple(Problem(key, shortened(without_credentials(said or ""), MESSAGE_LETTERS)) for key, said in rows)
+    return tuple(Problem(key, shortened(without_credentials(message or ""), MESSAGE_LETTERS)) for key, message in rows)
 
 
 def _numbers(row: Row[Any]) -> tuple[float, ...]:
     finished_at: datetime | None = row[-1]
-    known: Iterable[float | None] = row[:-1]
+    numbers: Iterable[float | None] = row[:-1]
     return (
-        *(math.nan if number is None else number for number in known),
+        *(math.nan if number is None else number for number in numbers),
         finished_at.timestamp() if finished_at else math.nan,
     )
 
 
 def _known(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    known: npt.NDArray[np.float64] = values[~np.isnan(values)]
-    return known
+    numbers: npt.NDArray[np.float64] = values[~np.isnan(values)]
+    return numbers

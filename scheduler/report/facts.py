@@ -36,8 +36,8 @@ def job_settings(
     ]
     if len(workers) > WORKERS_LISTED:
         facts.append(Fact("Worker", f"and {len(workers) - WORKERS_LISTED} more"))
-    said = {name: value for name, value in job.options.items() if value is not None and not may_be_secret(name)}
-    facts += [Fact(_title(name), _text(value)) for name, value in said.items()]
+    shown = {name: value for name, value in job.options.items() if value is not None and not may_be_secret(name)}
+    facts += [Fact(_title(name), _text(value)) for name, value in shown.items()]
     facts.append(Fact("Priority", str(job.priority)))
     facts.append(Fact("Chunks", f"{chunks[0]:,}, of {counted(chunks[1], 'scan')} at most"))
     if job.max_failures is not None:

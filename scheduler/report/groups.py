@@ -54,7 +54,7 @@ def choose(scans: Measured, outliers: Sequence[int] = ()) -> list[tuple[int, str
 
 def _take(chosen: dict[int, str], group: str, scans: Measured, score: np.ndarray, count: int) -> None:
     """Add the `count` scans of the lowest known score that are not chosen yet."""
-    known = np.flatnonzero(~np.isnan(score))
-    lowest = known[np.argsort(score[known], kind="stable")[: count + len(chosen)]]
+    scored = np.flatnonzero(~np.isnan(score))
+    lowest = scored[np.argsort(score[scored], kind="stable")[: count + len(chosen)]]
     fresh = [int(scan_id) for scan_id in scans["id"][lowest] if int(scan_id) not in chosen]
     chosen.update(dict.fromkeys(fresh[:count], group))

@@ -45,7 +45,7 @@ def database_clock(engine: Engine) -> Clock:
 def new_schedule(
     session: Session,
     name: str,
-    asked: Submission,
+    submission: Submission,
     opened: tuple[Storage, Storage],
     *,
     cron: str,
@@ -62,9 +62,9 @@ def new_schedule(
         raise UsageError(f"{name!r} is no name for a schedule; expected 1 to 200 letters")
     due_at = next_due(cron, timezone, after=now)
     source, destination = opened
-    options = {key: value for key, value in asdict(asked).items() if key not in ("source", "destination", "name")}
-    if asked.manifest and not asked.manifest.startswith("s3://"):
-        options["manifest"] = str(Path(asked.manifest).absolute())
+    options = {key: value for key, value in asdict(submission).items() if key not in ("source", "destination", "name")}
+    if submission.manifest and not submission.manifest.startswith("s3://"):
+        options["manifest"] = str(Path(submission.manifest).absolute())
     return schedules.add(
         session,
         name=name,

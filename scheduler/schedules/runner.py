@@ -80,7 +80,7 @@ class Beat(Scheduler):  # type: ignore[misc]
     def tick(self, *args: Any, **kwargs: Any) -> float:
         self._time = self._now()
         with read_scope(self._engine) as session:
-            self.data = {each.name: self._entry(each) for each in schedules.enabled(session)}
+            self.data = {schedule.name: self._entry(schedule) for schedule in schedules.enabled(session)}
         try:
             return float(super().tick(*args, **kwargs))
         except BaseException:

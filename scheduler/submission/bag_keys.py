@@ -12,5 +12,5 @@ def check_key(key: str) -> None:
     wherever Unicode does (U+2028, say), and drops spaces at its end.
     """
     if "%" in key or key.splitlines() != [key] or key != key.rstrip():
-        said = f"--bag: the key {key!r} holds a %, ends a line or ends in a space"
-        raise UsageError(f"{said}; rename it, or leave it out with --exclude")
+        sentence = f"--bag: the key {key!r} holds a %, ends a line or ends in a space"
+        raise UsageError(f"{sentence}; rename it, or leave it out with --exclude")

@@ -80,8 +80,8 @@ class ExistingOutputs:
         """Raises ServiceUnavailable, UsageError."""
         missing, accepted = self._without_accepted(page)
         if self._request.overwrite == "never":
-            there = self._outputs.sizes([scan.output_key for scan in missing])
-            left = [scan for scan in missing if scan.output_key not in there]
+            existing = self._outputs.sizes([scan.output_key for scan in missing])
+            left = [scan for scan in missing if scan.output_key not in existing]
             return Sorted(left, present=len(missing) - len(left), accepted=accepted)
         if self._request.overwrite == "always":
             return Sorted(missing, accepted=accepted)

@@ -24,7 +24,7 @@ class Lister:
 
     def __init__(
         self,
-        asked: Submission,
+        request: Submission,
         source: Storage,
         submitted: Submitted,
         *,
@@ -32,7 +32,7 @@ class Lister:
         sort: Sort,
         progress: Callable[[Submitted], None],
     ) -> None:
-        self._asked, self._source, self._submitted = asked, source, submitted
+        self._request, self._source, self._submitted = request, source, submitted
         self._s3, self._sort, self._progress = s3, sort, progress
         # The key up to which everything is listed; "" where a listing can't go on in its middle.
         self.position = ""
@@ -40,17 +40,17 @@ class Lister:
     @property
     def goes_on(self) -> bool:
         """Whether a later listing may begin after `position`."""
-        return self._asked.manifest is None and self._source.lists_in_order
+        return self._request.manifest is None and self._source.lists_in_order
 
     def pages(self, after: str = "") -> Iterator[list[NewScan]]:
         """Raises UsageError, ServiceUnavailable."""
         page: list[NewScan] = []
-        for number, found in enumerate(self._entries(after), 1):
+        for number, entry in enumerate(self._entries(after), 1):
             if number % _SHOW_ENTRIES == 0:
                 self._progress(self._submitted)
-            if self._is_wanted(found):
-                page.append(NewScan(found.key, found.etag, found.bytes, self._output_key(found)))
-            self.position = found.key if self.goes_on else ""
+            if self._is_wanted(entry):
+                page.append(NewScan(entry.key, entry.etag, entry.bytes, self._output_key(entry)))
+            self.position = entry.key if self.goes_on else ""
             if len(page) == PAGE_SCANS:
                 yield self._counted(page)
                 page = []
@@ -58,12 +58,12 @@ class Lister:
             yield self._counted(page)
 
     def _entries(self, after: str) -> Iterator[Entry]:
-        if self._asked.manifest is not None:
-            yield from read_manifest(self._asked.manifest, self._source.uri, self._s3)
+        if self._request.manifest is not None:
+            yield from read_manifest(self._request.manifest, self._source.uri, self._s3)
             return
-        for found in self._source.list(after=after, left_out=self._note_omission):
-            self._submitted.archived += found.is_archived and is_scan_key(found.key)
-            yield Entry(found.key, found.etag, found.bytes)
+        for entry in self._source.list(after=after, left_out=self._note_omission):
+            self._submitted.archived += entry.is_archived and is_scan_key(entry.key)
+            yield Entry(entry.key, entry.etag, entry.bytes)
 
     def _note_omission(self, omission: Omission) -> None:
         """Leftovers are counted; what should have been listed is named."""
@@ -74,22 +74,22 @@ class Lister:
         if len(self._submitted.unlisted) < _NAMED:
             self._submitted.unlisted.append(f"{omission.name} ({omission.reason})")
 
-    def _is_wanted(self, found: Entry) -> bool:
-        if "\0" in found.key:
-            raise UsageError(f"{self._source.uri} holds the key {found.key!r}, which no database can keep; rename it")
-        if not is_scan_key(found.key):
-            self._submitted.note_other(found.key)
+    def _is_wanted(self, entry: Entry) -> bool:
+        if "\0" in entry.key:
+            raise UsageError(f"{self._source.uri} holds the key {entry.key!r}, which no database can keep; rename it")
+        if not is_scan_key(entry.key):
+            self._submitted.note_other(entry.key)
             return False
-        wanted = matches(found.key, self._asked.include, self._asked.exclude)
-        self._submitted.unwanted += not wanted
-        return wanted
+        is_selected = matches(entry.key, self._request.include, self._request.exclude)
+        self._submitted.unwanted += not is_selected
+        return is_selected
 
-    def _output_key(self, found: Entry) -> str:
+    def _output_key(self, entry: Entry) -> str:
         """In the folder that was asked for, if any; in a bag, all outputs lie in its data/."""
-        key = _output_key(found, self._asked.format)
-        if self._asked.output_prefix is not None:
-            key = f"{self._asked.output_prefix}/{key}"
-        if not self._asked.bag:
+        key = _output_key(entry, self._request.format)
+        if self._request.output_prefix is not None:
+            key = f"{self._request.output_prefix}/{key}"
+        if not self._request.bag:
             return key
         check_key(key)
         return PAYLOAD + key
@@ -105,14 +105,14 @@ class Lister:
         return page_sorted.missing
 
 
-def _output_key(found: Entry, format: str) -> str:
+def _output_key(entry: Entry, format: str) -> str:
     """A manifest's own output key, if it gives one; raises UsageError when that is no place for the format."""
-    own = output_key(found.key, format)
-    if found.output is None:
-        return own
-    if not is_scan_key(found.output) or output_format(found.output, "source") != output_format(own, "source"):
+    default_key = output_key(entry.key, format)
+    if entry.output is None:
+        return default_key
+    if not is_scan_key(entry.output) or output_format(entry.output, "source") != output_format(default_key, "source"):
         raise UsageError(
-            f"the manifest's output {found.output!r} for {found.key!r} does not end like {own!r}; "
+            f"the manifest's output {entry.output!r} for {entry.key!r} does not end like {default_key!r}; "
             "correct it, or choose its format with --format"
         )
-    return found.output
+    return entry.output

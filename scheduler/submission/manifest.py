@@ -101,16 +101,16 @@ def _entries(file: BinaryIO, where: str, source: str, s3: S3Options) -> Iterator
     return ((number, _entry(row)) for number, row in rows_of(text))
 
 
-def _entry(found: object) -> Entry:
-    if not isinstance(found, dict):
-        raise TypeError(f'{str(found)[:60]!r}, expected an object with a "key"')
-    known = {name: value for name, value in found.items() if name in COLUMNS and value not in (None, "")}
-    if "key" not in known:
+def _entry(row: object) -> Entry:
+    if not isinstance(row, dict):
+        raise TypeError(f'{str(row)[:60]!r}, expected an object with a "key"')
+    columns = {name: value for name, value in row.items() if name in COLUMNS and value not in (None, "")}
+    if "key" not in columns:
         raise ValueError('no "key"')
-    size, output = known.get("bytes"), known.get("output")
-    etag = str(known.get("etag", "")).strip('"')
+    size, output = columns.get("bytes"), columns.get("output")
+    etag = str(columns.get("etag", "")).strip('"')
     return Entry(
-        _key(known["key"]),
+        _key(columns["key"]),
         etag or None,
         None if size is None else _bytes(size),
         None if output is None else _key(output),
@@ -128,8 +128,8 @@ def _key(text: object) -> str:
     return text
 
 
-def _bytes(given: object) -> int:
-    size = int(str(given))
+def _bytes(value: object) -> int:
+    size = int(str(value))
     if not 0 <= size < _MOST_BYTES:
         raise ValueError(f"{size} bytes; expected how many the file has")
     return size
@@ -158,8 +158,8 @@ def matches(key: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
     Patterns are those of shells, but that `*` takes slashes too; one without a slash is for the name alone.
     """
     included = list(include)
-    return (not included or any(_fits(key, each) for each in included)) and not any(
-        _fits(key, each) for each in exclude
+    return (not included or any(_fits(key, pattern) for pattern in included)) and not any(
+        _fits(key, pattern) for pattern in exclude
     )
 
 

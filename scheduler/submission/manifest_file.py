@@ -28,14 +28,14 @@ def manifest_version(where: str, s3: S3Options) -> str:
             raise UsageError(f"the manifest {where}: {error.message}") from None
     storage, name = _on_s3(where, s3)
     try:
-        found = storage.stat(name)
+        stored = storage.stat(name)
     except StorageUnavailable as error:
         raise ServiceUnavailable(error.message) from None
     except ScanError as error:
         raise UsageError(error.message) from None
-    if found is None:
+    if stored is None:
         raise UsageError(f"the manifest {where} is not there; check its path")
-    return found.etag
+    return stored.etag
 
 
 def open_regular(path: Path) -> BinaryIO:

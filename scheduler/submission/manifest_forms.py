@@ -72,9 +72,9 @@ def _csv(lines: Iterable[str], delimiter: str) -> Rows:
     has_header = "key" in names
     if not has_header:
         names, rows = ["key"], chain([(number, header)] if header else [], rows)  # type: ignore[assignment]
-    known = [name for name in names if name in COLUMNS]
-    if len(known) != len(set(known)):
-        raise ValueError(f"a column comes twice among {', '.join(known)}")
+    columns = [name for name in names if name in COLUMNS]
+    if len(columns) != len(set(columns)):
+        raise ValueError(f"a column comes twice among {', '.join(columns)}")
     for number, row in rows:
         if any(row[len(names) :]):
             # A key with a comma in it would be taken for another one.

@@ -126,9 +126,11 @@ def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return {**defaults, **one} == {**defaults, **other}
 
 
-def covers(done: dict[str, Any] | None, wanted: dict[str, Any] | None) -> bool:
-    """Whether a job with the selection `done` does all that `wanted` selects: the same, or all of it again."""
-    return done == wanted or (done or {}) == {key: value for key, value in (wanted or {}).items() if key != "overwrite"}
+def covers(done: dict[str, Any] | None, selection: dict[str, Any] | None) -> bool:
+    """Whether a job with the selection `done` does all that `selection` selects: the same, or all of it again."""
+    return done == selection or (done or {}) == {
+        key: value for key, value in (selection or {}).items() if key != "overwrite"
+    }
 
 
 @dataclass(slots=True)
@@ -187,8 +189,10 @@ class Submitted:
     def sentence(self) -> str:
         if self.already:
             return f"job {self.job_id} does this already; photochrom status {self.job_id}"
-        said = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
-        return f"{self._beginning()} {said}{self._estimate() if self.dry_run else ''}{self._sample()}{self._troubles()}"
+        counts = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
+        return (
+            f"{self._beginning()} {counts}{self._estimate() if self.dry_run else ''}{self._sample()}{self._troubles()}"
+        )
 
     def _left_out(self) -> str:
         parts = (
@@ -227,7 +231,7 @@ class Submitted:
             return ""
         if self.pace is None or self.hours is None:
             return "; no estimate of the time, since no job has been measured yet"
-        least, most = (f"{each:.1f}" for each in self.hours)
-        said = least if least == most else f"{least} to {most}"
+        fewest, longest = (f"{number:.1f}" for number in self.hours)
+        hours = fewest if fewest == longest else f"{fewest} to {longest}"
         pace = f"{self.pace.scans_per_second:.1f} scans/s, {self.pace.bytes_per_second / 1e6:.1f} MB/s"
-        return f"; about {said} hours, estimated from job {self.pace.job_id} ({pace})"
+        return f"; about {hours} hours, estimated from job {self.pace.job_id} ({pace})"

@@ -10,35 +10,35 @@ from scheduler.submission.manifest_file import opened
 from worker.storage import S3Location, S3Options, parse_location
 
 
-def inventory_rows(about: Any, source: str, s3: S3Options) -> Iterator[tuple[int, dict[str, str | None]]]:
+def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[int, dict[str, str | None]]]:
     """Whole key, bytes and ETag of each object that the report lists, with its line over all of the report's files.
 
-    about: its manifest.json. A report is mostly of a whole bucket: keys of the source's bucket that don't lie under
+    report: its manifest.json. A report is mostly of a whole bucket: keys of the source's bucket that don't lie under
     its prefix are passed over; those of another bucket are not, and are the caller's to refuse.
     Raises ValueError, KeyError or TypeError for what is no such report, or has nothing under the source; UsageError;
     ServiceUnavailable.
     """
-    if about["fileFormat"] != "CSV":
-        raise ValueError(f"fileFormat is {about['fileFormat']!r}; expected CSV")
-    names = [name.strip() for name in about["fileSchema"].split(",")]
-    number = given = 0
-    for number, row in enumerate(_rows(about, s3), 1):
-        found = dict(zip(names, row, strict=True))
-        if found.get("IsDeleteMarker") == "true" or found.get("IsLatest") == "false":
+    if report["fileFormat"] != "CSV":
+        raise ValueError(f"fileFormat is {report['fileFormat']!r}; expected CSV")
+    names = [name.strip() for name in report["fileSchema"].split(",")]
+    number = in_source = 0
+    for number, row in enumerate(_rows(report, s3), 1):
+        columns = dict(zip(names, row, strict=True))
+        if columns.get("IsDeleteMarker") == "true" or columns.get("IsLatest") == "false":
             continue
         # Keys are URL-encoded in the report.
-        key = f"s3://{found['Bucket']}/{unquote_plus(found['Key'])}"
+        key = f"s3://{columns['Bucket']}/{unquote_plus(columns['Key'])}"
         if not key.endswith("/") and not _lies_beside(key, source):
-            given += 1
-            yield number, {"key": key, "bytes": found.get("Size"), "etag": found.get("ETag")}
-    if number and not given:
+            in_source += 1
+            yield number, {"key": key, "bytes": columns.get("Size"), "etag": columns.get("ETag")}
+    if number and not in_source:
         raise ValueError(f"none of its {number} keys lies in the source {source}")
 
 
-def _rows(about: Any, s3: S3Options) -> Iterator[list[str]]:
+def _rows(report: Any, s3: S3Options) -> Iterator[list[str]]:
     # A bucket's ARN names the partition: arn:aws-us-gov:s3:::bucket, arn:aws-cn:s3:::bucket ...
-    bucket = about["destinationBucket"].rpartition(":::")[2]
-    for part in about["files"]:
+    bucket = report["destinationBucket"].rpartition(":::")[2]
+    for part in report["files"]:
         with opened(f"s3://{bucket}/{part['key']}", s3) as file:
             yield from csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 

@@ -35,15 +35,15 @@ class SampleRequest:
             raise UsageError(f"the sample has {len(self.choices())} choices; expected at most {MOST_CHOICES}")
 
     def choices(self) -> list[Choice]:
-        made = []
+        choices = []
         for head in self.heads or (None,):
             for saturation in self.saturations or (None,):
                 options = ColourOptions(head, None, 1.0 if saturation is None else saturation).as_job_options()
                 if saturation is not None:
                     options["saturation"] = saturation
                 words = [head or "", "" if saturation is None else f"{saturation:g}"]
-                made.append(Choice(" ".join(filter(None, words)) or "as asked", options))
-        return made
+                choices.append(Choice(" ".join(filter(None, words)) or "as asked", options))
+        return choices
 
 
 def parse_sample(count: int | None, heads: str | None, saturations: str | None) -> SampleRequest | None:

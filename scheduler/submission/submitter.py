@@ -30,12 +30,12 @@ from worker.storage import FolderLocation, Location, S3Options, Storage, open_st
 __all__ = ["PAGE_SCANS", "Submission", "Submitted", "Submitter", "expect_a_scan", "open_both"]
 
 
-def open_both(asked: Submission, s3: S3Options) -> tuple[Storage, Storage]:
+def open_both(request: Submission, s3: S3Options) -> tuple[Storage, Storage]:
     """The source and the destination, checked; raises UsageError for a pair that can't be used, ServiceUnavailable."""
-    source, destination = parse_location(asked.source), parse_location(asked.destination)
+    source, destination = parse_location(request.source), parse_location(request.destination)
     if overlap(source, destination):
         raise UsageError(
-            f"the source {asked.source} and the destination {asked.destination} overlap; "
+            f"the source {request.source} and the destination {request.destination} overlap; "
             "choose a destination outside the source, so that no output can replace a scan"
         )
     opened = open_storage(source, s3=s3), open_storage(destination, s3=s3)
@@ -89,19 +89,19 @@ class Submitter:
         self._checkpoints = checkpoints
         self._progress = progress
 
-    def submit(self, asked: Submission) -> Submitted:
+    def submit(self, request: Submission) -> Submitted:
         """List the source and insert its scans as a job, which nobody works on until it is whole.
 
         One that was stopped on the way is gone on with by the next submit of the same. Raises UsageError for locations
         that can't be used or hold no scan, and then leaves no job; ServiceUnavailable, and then keeps it.
         """
-        source, destination = open_both(asked, self._s3)
-        listing = self._begin(asked, source, destination)
+        source, destination = open_both(request, self._s3)
+        listing = self._begin(request, source, destination)
         if isinstance(listing, Submitted):
             return listing
         submitted = Submitted(job_id=listing.job_id, resumed=listing.before is not None)
         try:
-            self._insert_all(asked, source, destination, listing, submitted)
+            self._insert_all(request, source, destination, listing, submitted)
         except UsageError:
             self._remove(listing)
             raise
@@ -114,57 +114,59 @@ class Submitter:
             submitted.job_id = None
         return submitted
 
-    def dry_run(self, asked: Submission) -> Submitted:
+    def dry_run(self, request: Submission) -> Submitted:
         """Only list and count, and say how long it would take; raises as `submit`."""
-        source, destination = open_both(asked, self._s3)
+        source, destination = open_both(request, self._s3)
         submitted = Submitted(dry_run=True)
-        with self._lister(asked, source, destination, submitted) as lister:
+        with self._lister(request, source, destination, submitted) as lister:
             for _ in lister.pages():
                 pass
-        _expect_scans(asked, source, submitted)
+        _expect_scans(request, source, submitted)
         with read_scope(self._engine) as session:
-            submitted.pace = recent_pace(session, format=asked.format)
+            submitted.pace = recent_pace(session, format=request.format)
         submitted.hours = hours(submitted, submitted.pace)
         return submitted
 
-    def _begin(self, asked: Submission, source: Storage, destination: Storage) -> Listing | Submitted:
+    def _begin(self, request: Submission, source: Storage, destination: Storage) -> Listing | Submitted:
         """A listing to begin or to go on with, or the job that does the same already."""
-        selection = asked.selection(manifest_version(asked.manifest, self._s3) if asked.manifest else None)
+        selection = request.selection(manifest_version(request.manifest, self._s3) if request.manifest else None)
 
         def same(job: Job) -> bool:
             if (job.source, job.destination) != (source.uri, destination.uri):
                 return False
             whole = job.selection == selection if job.state == JobState.SUBMITTING else covers(job.selection, selection)
-            return whole and same_options(job.options, asked.options)
+            return whole and same_options(job.options, request.options)
 
         with session_scope(self._engine) as session:
             submissions.lock(session)
-            found = submissions.same_job(session, same)
-            if found is None:
+            same_job = submissions.same_job(session, same)
+            if same_job is None:
                 job_id = lifecycle.create(
                     session,
-                    name=asked.name or source.uri,
+                    name=request.name or source.uri,
                     source=source.uri,
                     destination=destination.uri,
-                    options=asked.options,
+                    options=request.options,
                     selection=selection,
-                    priority=asked.priority,
+                    priority=request.priority,
                     now=database_now(session),
                     submitted_by=self._actor.name if self._actor else None,
                 )
                 if self._actor:
                     self._note(session, job_id, self._actor)
                 return Listing(job_id, 0, None)
-            again = submissions.take_over(session, found.id, name=asked.name or source.uri, priority=asked.priority)
-            return again or Submitted(job_id=found.id, already=True)
+            again = submissions.take_over(
+                session, same_job.id, name=request.name or source.uri, priority=request.priority
+            )
+            return again or Submitted(job_id=same_job.id, already=True)
 
     def _note(self, session: Session, job_id: int, actor: Actor) -> None:
         audit.note(session, actor.name, actor.via, "submit", now=database_now(session), job_id=job_id)
 
     def _insert_all(
-        self, asked: Submission, source: Storage, destination: Storage, listing: Listing, submitted: Submitted
+        self, request: Submission, source: Storage, destination: Storage, listing: Listing, submitted: Submitted
     ) -> None:
-        with self._lister(asked, source, destination, submitted) as lister:
+        with self._lister(request, source, destination, submitted) as lister:
             before = listing.before or {}
             after = str(before.get("position", "")) if lister.goes_on else ""
             if after:
@@ -172,14 +174,14 @@ class Submitter:
                     setattr(submitted, name, count)
             for page in lister.pages(after):
                 self._insert(destination, listing, page, {"position": lister.position, "counts": submitted.counts()})
-        _expect_scans(asked, source, submitted)
+        _expect_scans(request, source, submitted)
         if submitted.scans:
             with session_scope(self._engine) as session:
-                allowed = asked.failures_allowed(submitted.scans)
-                state = JobState.SAMPLED if asked.sample else JobState.RUNNING
+                allowed = request.failures_allowed(submitted.scans)
+                state = JobState.SAMPLED if request.sample else JobState.RUNNING
                 submissions.start(session, listing, other_count=submitted.others, max_failures=allowed, state=state)
-                if asked.sample:
-                    submitted.samples = begin_sample(session, listing.job_id, asked.sample)
+                if request.sample:
+                    submitted.samples = begin_sample(session, listing.job_id, request.sample)
 
     def _insert(
         self, destination: Storage, listing: Listing, page: Sequence[NewScan], position: dict[str, Any]
@@ -189,22 +191,22 @@ class Submitter:
         with session_scope(self._engine) as session:
             submissions.advance(session, listing, position)
             if listing.before is not None:
-                there = submissions.inserted(session, listing.job_id, [scan.output_key for scan in page])
+                inserted = submissions.inserted(session, listing.job_id, [scan.output_key for scan in page])
                 # Another scan with the same output is not there, and is refused as at the first try.
-                page = [scan for scan in page if (scan.source_key, scan.output_key) not in there]
+                page = [scan for scan in page if (scan.source_key, scan.output_key) not in inserted]
             if page:
                 lifecycle.add_scans(session, listing.job_id, page, chunk_scans=self._chunk_scans)
 
     @contextmanager
     def _lister(
-        self, asked: Submission, source: Storage, destination: Storage, submitted: Submitted
+        self, request: Submission, source: Storage, destination: Storage, submitted: Submitted
     ) -> Iterator[Lister]:
-        is_new = _is_new_folder(parse_location(asked.destination))
+        is_new = _is_new_folder(parse_location(request.destination))
         existing = ExistingOutputs(
-            self._engine, asked, source, destination, is_new=is_new, checkpoints=self._checkpoints
+            self._engine, request, source, destination, is_new=is_new, checkpoints=self._checkpoints
         )
         with closing(existing):
-            yield Lister(asked, source, submitted, s3=self._s3, sort=existing.sort, progress=self._progress)
+            yield Lister(request, source, submitted, s3=self._s3, sort=existing.sort, progress=self._progress)
 
     def _remove(self, listing: Listing) -> None:
         with session_scope(self._engine) as session:
@@ -225,25 +227,25 @@ def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None
     return min(by_scans, by_bytes), max(by_scans, by_bytes)
 
 
-def _expect_scans(asked: Submission, source: Storage, submitted: Submitted) -> None:
+def _expect_scans(request: Submission, source: Storage, submitted: Submitted) -> None:
     if submitted.scans or submitted.present or submitted.underway or submitted.accepted:
         return
     if submitted.unwanted:
         raise UsageError(f"--include and --exclude leave none of {submitted.unwanted} scans; correct the patterns")
-    raise _no_scan(f"the manifest {asked.manifest}" if asked.manifest else source.uri, submitted.others)
+    raise _no_scan(f"the manifest {request.manifest}" if request.manifest else source.uri, submitted.others)
 
 
 def expect_a_scan(source: Storage) -> None:
     """Raises UsageError where the listing holds none."""
-    others = 0
-    for found in source.list():
-        if is_scan_key(found.key):
+    other_count = 0
+    for stored in source.list():
+        if is_scan_key(stored.key):
             return
-        others += 1
-    raise _no_scan(source.uri, others)
+        other_count += 1
+    raise _no_scan(source.uri, other_count)
 
 
-def _no_scan(where: str, others: int) -> UsageError:
-    found = f"{counted(others, 'file')} and no scan" if others else "nothing"
-    endings = ", ".join(f".{each}" for each in scan_extensions())
-    return UsageError(f"{where} holds {found}; expected files that end in {endings}; check the location")
+def _no_scan(where: str, other_count: int) -> UsageError:
+    content = f"{counted(other_count, 'file')} and no scan" if other_count else "nothing"
+    endings = ", ".join(f".{extension}" for extension in scan_extensions())
+    return UsageError(f"{where} holds {content}; expected files that end in {endings}; check the location")

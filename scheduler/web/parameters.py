@@ -56,8 +56,8 @@ class ScanQuery(BaseModel):
 
     def arguments(self) -> dict[str, str]:
         """As they stand in an address; what is as usual is left out."""
-        given = self.model_dump(exclude_defaults=True)
-        return {name: "true" if value is True else str(value) for name, value in given.items() if value is not None}
+        changed = self.model_dump(exclude_defaults=True)
+        return {name: "true" if value is True else str(value) for name, value in changed.items() if value is not None}
 
 
 Asked = Annotated[ScanQuery, Query()]

@@ -16,9 +16,9 @@ def answer(commands: Mapping[str, Callable[..., Any]]) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
-        asked = json.loads(line)
+        command = json.loads(line)
         try:
-            said = commands[asked.pop("do")](**asked)
+            result = commands[command.pop("do")](**command)
         except Exception as error:
-            said = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(said), file=answers, flush=True)
+            result = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(result), file=answers, flush=True)

@@ -66,9 +66,9 @@ def scans_per_second(model: Model, clock: Callable[[], float]) -> float:
     side = model.slot_size.lightness_px
     lightness = np.full((model.batch_size, side, side), 1 << 15, np.uint16)
     model.predict_packed(lightness)
-    taken = []
+    seconds = []
     for _ in range(_MEASURED_BATCHES):
         began = clock()
         model.predict_packed(lightness)
-        taken.append(clock() - began)
-    return model.batch_size / max(min(taken), 1e-9)
+        seconds.append(clock() - began)
+    return model.batch_size / max(min(seconds), 1e-9)

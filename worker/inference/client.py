@@ -120,10 +120,10 @@ def stats(socket_path: str | os.PathLike[str], timeout_seconds: float) -> dict[s
     return {name: float(value) for name, value in _ask(socket_path, "stats", timeout_seconds).items()}
 
 
-def _ask(socket_path: str | os.PathLike[str], what: str, timeout_seconds: float) -> Message:
+def _ask(socket_path: str | os.PathLike[str], command: str, timeout_seconds: float) -> Message:
     try:
         with contextlib.closing(connect(socket_path, timeout_seconds)) as connection:
-            send(connection, {"do": what})
+            send(connection, {"do": command})
             reply = Receiver(connection).receive()
     except (OSError, ProtocolError) as error:
         raise ServiceUnavailable(f"no model server answers at {os.fspath(socket_path)}: {error}") from error
@@ -133,9 +133,9 @@ def _ask(socket_path: str | os.PathLike[str], what: str, timeout_seconds: float)
 
 
 def _killer(deaths: int) -> ScanError:
-    said = f"{deaths} model servers died with this scan on their device, the last two with no other"
-    return ScanError("worker_killed", f"{said}; look at the scan, then: photochrom retry", permanent=True)
+    sentence = f"{deaths} model servers died with this scan on their device, the last two with no other"
+    return ScanError("worker_killed", f"{sentence}; look at the scan, then: photochrom retry", permanent=True)
 
 
-def _unavailable(why: str) -> ScanError:
-    return ScanError("model_unavailable", f"the model server is not available: {why}", permanent=False)
+def _unavailable(reason: str) -> ScanError:
+    return ScanError("model_unavailable", f"the model server is not available: {reason}", permanent=False)

@@ -41,8 +41,8 @@ def json_of(line: bytes) -> bytes:
     """A line of another process as JSON, unless it is already: libraries write to standard error by themselves."""
     if line.startswith(b"{") or not line.strip():
         return line
-    said = {"level": "INFO", "logger": "standard error", "message": line.decode(errors="replace").rstrip()}
-    return json.dumps(said, ensure_ascii=False).encode() + b"\n"
+    record = {"level": "INFO", "logger": "standard error", "message": line.decode(errors="replace").rstrip()}
+    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
 
 
 class TextLines(logging.Formatter):

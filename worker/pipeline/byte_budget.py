@@ -14,15 +14,15 @@ class ByteBudget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def holding(self, wanted: int) -> Iterator[None]:
-        """Wait until `wanted` bytes are free, and hold them for the block."""
-        taken = min(wanted, self._limit)
+    def holding(self, size: int) -> Iterator[None]:
+        """Wait until `size` bytes are free, and hold them for the block."""
+        held_bytes = min(size, self._limit)
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= taken)
-            self._free -= taken
+            self._changed.wait_for(lambda: self._free >= held_bytes)
+            self._free -= held_bytes
         try:
             yield
         finally:
             with self._changed:
-                self._free += taken
+                self._free += held_bytes
                 self._changed.notify_all()

@@ -22,8 +22,8 @@ def add_up(whole: Measured, pages: Sequence[Measured]) -> None:
     for name in (Stage.OPEN.column, Stage.WAIT.column, Stage.PREDICT.column, Stage.COMPOSE.column):
         setattr(whole, name, sum(getattr(page, name) for page in pages))
     for name in ("colourfulness", "clipped_share", "certainty"):
-        known = [value for page in pages if (value := getattr(page, name)) is not None]
-        setattr(whole, name, fmean(known) if known else None)
+        values = [value for page in pages if (value := getattr(page, name)) is not None]
+        setattr(whole, name, fmean(values) if values else None)
     whole.lost_metadata = "; ".join(dict.fromkeys(page.lost_metadata for page in pages if page.lost_metadata)) or None
 
 

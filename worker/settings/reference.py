@@ -40,12 +40,12 @@ class Setting:
     meaning: str
 
 
-def described(model: type[Settings], of: Settings | None = None) -> list[Setting]:
-    """Every setting that people set, in the order of the class; with the values of `of`."""
+def described(model: type[Settings], settings: Settings | None = None) -> list[Setting]:
+    """Every setting that people set, in the order of the class; with the values of `settings`."""
     return [
         Setting(
             f"{PREFIX}{name}".upper(),
-            "" if of is None else _shown(getattr(of, name)),
+            "" if settings is None else _shown(getattr(settings, name)),
             _default(name, field),
             _expected(field),
             str(field.description),
@@ -57,8 +57,8 @@ def described(model: type[Settings], of: Settings | None = None) -> list[Setting
 
 def as_markdown(model: type[Settings]) -> str:
     rows = [
-        f"| `{each.variable}` | {each.default and f'`{each.default}`'} | {each.expected} | {each.meaning} |\n"
-        for each in described(model)
+        f"| `{row.variable}` | {row.default and f'`{row.default}`'} | {row.expected} | {row.meaning} |\n"
+        for row in described(model)
     ]
     return _HEAD + "".join(rows)
 
@@ -84,16 +84,16 @@ def _default(name: str, field: FieldInfo) -> str:
 
 
 def _expected(field: FieldInfo) -> str:
-    kind = _kind(field.annotation)
-    limits = [_limit(each) for each in field.metadata]
-    return ", ".join([kind, *filter(None, limits)])
+    type_name = _kind(field.annotation)
+    limits = [_limit(constraint) for constraint in field.metadata]
+    return ", ".join([type_name, *filter(None, limits)])
 
 
 def _kind(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
-        return ", ".join(str(each) for each in get_args(annotation))
+        return ", ".join(str(choice) for choice in get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):
-        return _kind(next(each for each in get_args(annotation) if each is not type(None)))
+        return _kind(next(member for member in get_args(annotation) if member is not type(None)))
     if hasattr(annotation, "__metadata__"):
         return _kind(get_args(annotation)[0])
     return _KINDS.get(annotation, "a path")
@@ -101,5 +101,5 @@ def _kind(annotation: Any) -> str:
 
 def _limit(metadata: Any) -> str:
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "multiple_of": "a multiple of"}
-    given = {name: getattr(metadata, name, None) for name in words}
-    return ", ".join(f"{words[name]} {limit:g}" for name, limit in given.items() if limit is not None)
+    limits = {name: getattr(metadata, name, None) for name in words}
+    return ", ".join(f"{words[name]} {limit:g}" for name, limit in limits.items() if limit is not None)

@@ -33,10 +33,10 @@ _EXPECTED = {
 
 def refuse_unknown(environment: Mapping[str, str], fields: Iterable[str], *, prefix: str) -> None:
     """Raises UsageError for a variable that looks like a setting and is none: its value would count for nothing."""
-    known = {name.upper() for name in fields}
-    unknown = [name for name in environment if _is_unknown(name, environment[name], known, prefix)]
+    names = {name.upper() for name in fields}
+    unknown = [name for name in environment if _is_unknown(name, environment[name], names, prefix)]
     if unknown:
-        raise UsageError("; ".join(_unknown(name, known, prefix) for name in sorted(unknown)))
+        raise UsageError("; ".join(_unknown(name, names, prefix) for name in sorted(unknown)))
 
 
 def sentence(problem: Any, model: type[BaseModel], *, prefix: str) -> str:
@@ -47,20 +47,20 @@ def sentence(problem: Any, model: type[BaseModel], *, prefix: str) -> str:
     words = _EXPECTED.get(problem["type"])
     if words is None:
         return f"{prefix}{field.upper()}: {problem['msg']}"
-    given = "can't be that" if _is_secret(model, field) else f"is {str(problem['input'])[:60]!r}"
-    return f"{prefix}{field.upper()} {given}; expected {words.format(**problem.get('ctx', {}))}"
+    problem_words = "can't be that" if _is_secret(model, field) else f"is {str(problem['input'])[:60]!r}"
+    return f"{prefix}{field.upper()} {problem_words}; expected {words.format(**problem.get('ctx', {}))}"
 
 
-def _is_unknown(name: str, value: str, known: set[str], prefix: str) -> bool:
-    own = name.upper().removeprefix(prefix)
-    if not name.upper().startswith(prefix) or own in known or own.startswith(_OF_THE_TESTS):
+def _is_unknown(name: str, value: str, names: set[str], prefix: str) -> bool:
+    setting = name.upper().removeprefix(prefix)
+    if not name.upper().startswith(prefix) or setting in names or setting.startswith(_OF_THE_TESTS):
         return False
-    return not (_OF_KUBERNETES.search(own) and re.match(r"tcp://|udp://|\d|[0-9a-f:.]+$", value))
+    return not (_OF_KUBERNETES.search(setting) and re.match(r"tcp://|udp://|\d|[0-9a-f:.]+$", value))
 
 
-def _unknown(name: str, known: set[str], prefix: str) -> str:
-    near = difflib.get_close_matches(name.upper().removeprefix(prefix), known, n=1, cutoff=0.5)
-    meant = f"did you mean {prefix}{near[0]}?" if near else "photochrom settings lists those that there are"
+def _unknown(name: str, names: set[str], prefix: str) -> str:
+    similar = difflib.get_close_matches(name.upper().removeprefix(prefix), names, n=1, cutoff=0.5)
+    meant = f"did you mean {prefix}{similar[0]}?" if similar else "photochrom settings lists those that there are"
     return f"{name} is no setting; {meant}"
 
 

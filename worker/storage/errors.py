@@ -8,11 +8,11 @@ def source_missing(key: str, uri: str) -> ScanError:
     return ScanError("source_missing", sentence, permanent=True)
 
 
-def source_changed(key: str, how: str) -> ScanError:
+def source_changed(key: str, change: str) -> ScanError:
     """The object is not the one that was listed."""
     return ScanError(
         "source_changed",
-        f"{key!r} has changed since it was listed ({how}); submit or run the collection again",
+        f"{key!r} has changed since it was listed ({change}); submit or run the collection again",
         permanent=True,
     )
 
@@ -28,5 +28,5 @@ def too_large(key: str, size: int, max_bytes: int) -> ScanError:
     return ScanError("too_large", sentence, permanent=True)
 
 
-def unsafe_key(key: str, why: str) -> ScanError:
-    return ScanError("unsafe_key", f"the key {key!r} {why}; rename the object", permanent=True)
+def unsafe_key(key: str, fault: str) -> ScanError:
+    return ScanError("unsafe_key", f"the key {key!r} {fault}; rename the object", permanent=True)

@@ -55,17 +55,17 @@ def removed_on_failure(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def scan_errors(what: str) -> Iterator[None]:
-    """Turn OSError into ScanError; `what` says what was being read or written, where."""
+def scan_errors(action: str) -> Iterator[None]:
+    """Turn OSError into ScanError; `action` says what was being read or written, where."""
     try:
         yield
     except OSError as error:
-        raise _scan_error(error, what) from error
+        raise _scan_error(error, action) from error
 
 
-def _scan_error(error: OSError, what: str) -> ScanError:
+def _scan_error(error: OSError, action: str) -> ScanError:
     reason = os.strerror(error.errno) if error.errno else str(error)
-    sentence = f"{what}: {reason}"
+    sentence = f"{action}: {reason}"
     if error.errno in _FULL:
         return ScanError("disk_full", f"{sentence}; make room, then retry", permanent=False)
     if error.errno in _DENIED:

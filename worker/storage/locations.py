@@ -101,8 +101,10 @@ def _parse_folder(text: str) -> FolderLocation:
         raise _refused(text, "is no folder's path") from None
 
 
-def _refused(text: str, why: str) -> UsageError:
-    return UsageError(f"{without_secrets(text)!r} {why}; give s3://bucket, s3://bucket/prefix or the path of a folder")
+def _refused(text: str, problem: str) -> UsageError:
+    return UsageError(
+        f"{without_secrets(text)!r} {problem}; give s3://bucket, s3://bucket/prefix or the path of a folder"
+    )
 
 
 def is_utf8(text: str) -> bool:

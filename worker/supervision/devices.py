@@ -8,15 +8,17 @@ from worker.errors import UsageError
 CPU = "-1"  # as a CUDA device: none
 
 
-def devices_of(given: str | None, visible: str | None, found: Iterable[Path] | None = None) -> list[str | None]:
+def devices_of(
+    setting: str | None, visible: str | None, device_files: Iterable[Path] | None = None
+) -> list[str | None]:
     """One for each model server; None for whatever TensorFlow finds.
 
-    given: PHOTOCHROM_DEVICES; visible: CUDA_VISIBLE_DEVICES, which counts where that is not set; found: the GPUs'
-    device files. Raises UsageError for a name that comes twice.
+    setting: PHOTOCHROM_DEVICES; visible: CUDA_VISIBLE_DEVICES, which counts where that is not set; device_files: the
+    GPUs'. Raises UsageError for a name that comes twice.
     """
-    text = given if given is not None else visible
+    text = setting if setting is not None else visible
     if text is None:
-        gpus = Path("/dev").glob("nvidia[0-9]*") if found is None else found
+        gpus = Path("/dev").glob("nvidia[0-9]*") if device_files is None else device_files
         names = [str(number) for number in sorted(int(path.name.removeprefix("nvidia")) for path in gpus)]
         # One alone TensorFlow finds by itself, and says so if it can't use it.
         return list(names) if len(names) > 1 else [None]
@@ -26,6 +28,6 @@ def devices_of(given: str | None, visible: str | None, found: Iterable[Path] | N
     return list(names) or [None]
 
 
-def wanted_gpus(given: str | None) -> str | None:
+def wanted_gpus(setting: str | None) -> str | None:
     """PHOTOCHROM_DEVICES where it names GPUs, and so leaves no choice; None where it names none, or the CPU."""
-    return None if given is None or given.strip() in ("", CPU) else given
+    return None if setting is None or setting.strip() in ("", CPU) else setting

@@ -56,11 +56,11 @@ class ModelServers:
         self._check(first)
         if not self._others_started:
             self._start_others(first)
-        abouts = [first]
-        abouts += [server.wait_ready(max(0.0, deadline - time.monotonic())) for server in self._servers[1:]]
-        for about in abouts:
-            self._check(about)
-        return replace(first, batch_size=min(about.batch_size for about in abouts))
+        server_infos = [first]
+        server_infos += [server.wait_ready(max(0.0, deadline - time.monotonic())) for server in self._servers[1:]]
+        for server_info in server_infos:
+            self._check(server_info)
+        return replace(first, batch_size=min(server_info.batch_size for server_info in server_infos))
 
     def stop(self, kill_after_seconds: float) -> None:
         """End all of them within so long."""
@@ -92,8 +92,8 @@ class ModelServers:
             "batch_size": max(counts["batch_size"] for counts in now),
         }
 
-    def _check(self, about: ServerInfo) -> None:
-        if self._wanted_gpus is not None and about.device == "CPU":
+    def _check(self, server_info: ServerInfo) -> None:
+        if self._wanted_gpus is not None and server_info.device == "CPU":
             raise UsageError(
                 f"PHOTOCHROM_DEVICES is {self._wanted_gpus!r}, but TensorFlow does not find all of these GPUs here; "
                 "expected numbers or UUIDs as nvidia-smi -L lists them, or -1 to use the CPU"

@@ -86,8 +86,8 @@ class StopNotice:
         headers = {"Metadata-Flavor": "Google"}
         if self._token:
             headers["X-aws-ec2-metadata-token"] = self._token
-        said = self._open(urllib.request.Request(self._where, headers=headers))  # noqa: S310 - only http(s) comes here
-        return None if said.upper() == "FALSE" else said or "a notice without words"
+        answer = self._open(urllib.request.Request(self._where, headers=headers))  # noqa: S310 - only http(s) comes here
+        return None if answer.upper() == "FALSE" else answer or "a notice without words"
 
     def _new_token(self) -> str:
         parts = urlsplit(self._where)

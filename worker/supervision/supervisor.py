@@ -147,10 +147,10 @@ class Supervisor:
         if self._stopping.is_set():
             return
         self._models.start()
-        about = self._wait_for_model()
-        if about is None:
+        server_info = self._wait_for_model()
+        if server_info is None:
             return
-        threads = self._settings.threads_for(about.batch_size, len(self._models))
+        threads = self._settings.threads_for(server_info.batch_size, len(self._models))
         self._celery.start(
             {
                 **self._runtime.environment(),
@@ -158,20 +158,20 @@ class Supervisor:
                 "PHOTOCHROM_THREADS_PER_CHILD": str(threads),
             }
         )
-        self._heartbeat.register(about)
-        self._metrics.describe(self.name, about, self._settings.children)
+        self._heartbeat.register(server_info)
+        self._metrics.describe(self.name, server_info, self._settings.children)
         logger.info(
             "worker %s: %d children of %d threads, checkpoint %s, head %s, embedding %s; %d x %s, in %s, batches of %d",
             self.name,
             self._settings.children,
             threads,
-            about.checkpoint_id,
-            about.head,
-            about.embedding,
+            server_info.checkpoint_id,
+            server_info.head,
+            server_info.embedding,
             len(self._models),
-            about.device,
-            about.precision,
-            about.batch_size,
+            server_info.device,
+            server_info.precision,
+            server_info.batch_size,
         )
 
     def _wait_for_services(self) -> None:

@@ -15,7 +15,7 @@ class Mount:
     device: str  # of the file system, "major:minor"
     root: Path  # the folder of the file system that is seen at `point`
     point: Path
-    kind: str  # of the file system: ext4, tmpfs, nfs
+    filesystem: str  # its type: ext4, tmpfs, nfs
 
 
 def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
@@ -32,9 +32,9 @@ def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
 def paths_within(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
     """Every path to `folder`, which is resolved and need not be there, and to what is mounted inside it."""
     # Path.exists() raises for what may not be looked into.
-    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
-    for path in _paths_to(there, mounts):
-        yield path / folder.relative_to(there)
+    present = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
+    for path in _paths_to(present, mounts):
+        yield path / folder.relative_to(present)
     for mount in mounts:
         if mount.point != folder and mount.point.is_relative_to(folder):
             yield from _paths_to(mount.point, mounts)
@@ -48,7 +48,7 @@ def network_share(path: Path, mounts: Sequence[Mount] | None = None) -> str | No
         return None
     deepest = max(len(mount.point.parts) for mount in over)
     top = [mount for mount in over if len(mount.point.parts) == deepest][-1]
-    return top.kind if top.kind.startswith(_NETWORK_KINDS) else None
+    return top.filesystem if top.filesystem.startswith(_NETWORK_KINDS) else None
 
 
 def is_same(one: Path, other: Path) -> bool:
@@ -64,10 +64,10 @@ def _paths_to(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
         return
     # Of mounts at one point, the last hides the others.
     deepest = max(len(mount.point.parts) for mount in over)
-    own = [mount for mount in over if len(mount.point.parts) == deepest][-1]
-    inner = own.root / folder.relative_to(own.point)
+    mount_of_folder = [mount for mount in over if len(mount.point.parts) == deepest][-1]
+    inner = mount_of_folder.root / folder.relative_to(mount_of_folder.point)
     for mount in mounts:
-        if mount.device == own.device and inner.is_relative_to(mount.root):
+        if mount.device == mount_of_folder.device and inner.is_relative_to(mount.root):
             path = mount.point / inner.relative_to(mount.root)
             # NFS calls every root "/", and another mount may lie over the path.
             if is_same(path, folder):

@@ -44,10 +44,10 @@ def claim(session: Session, message: Message, *, worker: str, lease_seconds: flo
 
     None as well when the job is meant for another checkpoint than the worker's: it is sent again, until it meets one.
     """
-    own = select(Worker.checkpoint).where(Worker.name == worker.rpartition("/")[0]).scalar_subquery()
-    meant = or_(WANTED_CHECKPOINT.is_(None), own == WANTED_CHECKPOINT)
+    worker_checkpoint = select(Worker.checkpoint).where(Worker.name == worker.rpartition("/")[0]).scalar_subquery()
+    meant = or_(WANTED_CHECKPOINT.is_(None), worker_checkpoint == WANTED_CHECKPOINT)
     job_runs = select(Job.id).where(Job.id == Chunk.job_id, Job.state == JobState.RUNNING, meant).exists()
-    taken = _changes_one(
+    is_leased = _changes_one(
         session,
         update(Chunk)
         .where(
@@ -64,7 +64,7 @@ def claim(session: Session, message: Message, *, worker: str, lease_seconds: flo
             lease_expires_at=now + timedelta(seconds=lease_seconds),
         ),
     )
-    if not taken:
+    if not is_leased:
         return None
     job = session.scalars(select(Job).join(Chunk, Chunk.job_id == Job.id).where(Chunk.id == message.chunk_id)).one()
     return Claim(message.chunk_id, message.attempt, job)
@@ -215,19 +215,19 @@ def split(session: Session, chunk_id: int) -> list[int]:
 
     Returns the new chunks' ids. The chunk must be pending and this transaction must hold its row.
     """
-    rest = pending_scans(session, chunk_id)[1:]
-    if not rest:
+    later_scans = pending_scans(session, chunk_id)[1:]
+    if not later_scans:
         return []
     chunk = session.get_one(Chunk, chunk_id, populate_existing=True)
     losses = {"lost_leases": chunk.lost_leases, "killed_children": chunk.killed_children}
     new_ids = session.scalars(
         insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
-        [{"job_id": chunk.job_id, "scan_count": 1, **losses} for _ in rest],
+        [{"job_id": chunk.job_id, "scan_count": 1, **losses} for _ in later_scans],
     ).all()
     bulk.update_scans(
-        session, [{"id": scan.id, "chunk_id": new_id} for scan, new_id in zip(rest, new_ids, strict=True)]
+        session, [{"id": scan.id, "chunk_id": new_id} for scan, new_id in zip(later_scans, new_ids, strict=True)]
     )
-    chunk.scan_count -= len(rest)
+    chunk.scan_count -= len(later_scans)
     session.flush()
     return list(new_ids)
 

@@ -96,14 +96,14 @@ def take_back(session: Session, count: int, *, below_priority: int) -> int:
         .limit(count)
         .with_for_update(of=Chunk, skip_locked=True)
     )
-    taken = session.scalars(
+    chunk_ids = session.scalars(
         update(Chunk)
         .where(Chunk.id == chosen.c.id, Chunk.state == ChunkState.QUEUED)
         .values(state=ChunkState.PENDING, queued_at=None)
         .returning(Chunk.id)
         .execution_options(synchronize_session=False)
     )
-    return len(taken.all())
+    return len(chunk_ids.all())
 
 
 def queued_count(session: Session, *, queued_before: datetime | None = None) -> int:

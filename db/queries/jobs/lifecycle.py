@@ -189,9 +189,9 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
         .returning(Job.id)
     ).all()
     if not changed:
-        found = get(session, job_id).state
+        current_state = get(session, job_id).state
         states, participle = " or ".join(ALLOWED[state]), "resumed" if state == JobState.RUNNING else state
-        raise Conflict(f"job {job_id} is {found}; only a {states} job can be {participle}")
+        raise Conflict(f"job {job_id} is {current_state}; only a {states} job can be {participle}")
     _take_back_queued(session, job_id)
 
 
@@ -310,8 +310,8 @@ def to_seal(session: Session) -> list[int]:
 
 def last_with_a_bag(session: Session) -> int | None:
     """The latest completed job whose destination is a bag, or is to be one."""
-    made = select(func.max(Job.id)).where(Job.state == JobState.COMPLETED, Job.options["bag"].as_boolean().is_(True))
-    return session.scalar(made)
+    latest = select(func.max(Job.id)).where(Job.state == JobState.COMPLETED, Job.options["bag"].as_boolean().is_(True))
+    return session.scalar(latest)
 
 
 def unfinished(session: Session) -> list[Job]:

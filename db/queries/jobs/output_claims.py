@@ -79,11 +79,11 @@ def _holders(session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Ma
         claimed = [row for row in rows if row.job_id == claimant]
         other_job = session.get(Job, claimant)
         if other_job is None:  # its rows were deleted, its outputs are there
-            known: Mapping[str, list[tuple[bool, bool, int]]] = {}
+            scans_by_uri: Mapping[str, list[tuple[bool, bool, int]]] = {}
         else:
-            known = _scans_at(session, other_job.destination, [row.uri for row in claimed])
+            scans_by_uri = _scans_at(session, other_job.destination, [row.uri for row in claimed])
         for row in claimed:
-            key, scans = row.uri.removeprefix(f"{job.destination}/"), known.get(row.uri, [])
+            key, scans = row.uri.removeprefix(f"{job.destination}/"), scans_by_uri.get(row.uri, [])
             making = [number for _, is_made_now, number in scans if is_made_now]
             if row.source_hash == hashes[row.uri]:
                 # Its own are those of a submit that was stopped on the way.
@@ -101,7 +101,7 @@ def _scans_at(session: Session, destination: str, uris: Sequence[str]) -> dict[s
     keys = [uri.removeprefix(prefix) for uri in uris]
     holds = or_(Scan.state == ScanState.DONE, Job.state != JobState.CANCELLED, Chunk.state == ChunkState.LEASED)
     going = (Scan.state == ScanState.PENDING) & or_(Job.state.not_in(JobState.ENDED), Chunk.state == ChunkState.LEASED)
-    found: dict[str, list[tuple[bool, bool, int]]] = {}
+    scans_by_uri: dict[str, list[tuple[bool, bool, int]]] = {}
     query = (
         select(Scan.output_key, holds, going, Scan.job_id)
         .join(Job, Job.id == Scan.job_id)
@@ -109,16 +109,16 @@ def _scans_at(session: Session, destination: str, uris: Sequence[str]) -> dict[s
         .where(Scan.output_key.in_(keys), Job.destination == destination)
     )
     for key, holds_it, is_made_now, job_id in session.execute(query):
-        found.setdefault(prefix + key, []).append((bool(holds_it), bool(is_made_now), job_id))
-    return found
+        scans_by_uri.setdefault(prefix + key, []).append((bool(holds_it), bool(is_made_now), job_id))
+    return scans_by_uri
 
 
 def _refusal(job: Job, holders: Sequence[_Holder]) -> str:
-    others = [holder for holder in holders if holder.is_other_source]
-    shown = others or holders
+    of_other_sources = [holder for holder in holders if holder.is_other_source]
+    shown = of_other_sources or holders
     named = ", ".join(f"{holder.output_key} (job {holder.job_id})" for holder in shown[:_NAMED])
     more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
-    if others:
+    if of_other_sources:
         return (
             f"{job.destination} holds outputs of another source: {named}{more}; choose another destination, or give "
             "these a folder of their own there with --output-prefix"

@@ -21,17 +21,17 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
     # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
     if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
-        found = lifecycle.get(session, job_id).state
-        raise Conflict(f"job {job_id} is {found}; expected a job that runs or is completed; submit it anew")
+        current_state = lifecycle.get(session, job_id).state
+        raise Conflict(f"job {job_id} is {current_state}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
     # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
-    wanted = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
-    held = select(Chunk.id).where(*wanted).order_by(Chunk.id).with_for_update()
+    to_retry = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
+    held = select(Chunk.id).where(*to_retry).order_by(Chunk.id).with_for_update()
     brought_back = 0
-    for some in _parts(session.scalars(held).all(), 1000):
+    for part in _parts(session.scalars(held).all(), 1000):
         changed = session.scalars(
             update(Scan)
-            .where(Scan.chunk_id.in_(some), *failed)
+            .where(Scan.chunk_id.in_(part), *failed)
             .values(state=ScanState.PENDING, attempts=0, finished_at=None, error_code=None, error_message=None)
             .returning(Scan.chunk_id)
             .execution_options(synchronize_session=False)

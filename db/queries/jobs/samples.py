@@ -31,8 +31,8 @@ def spread(session: Session, job_id: int, count: int, *, scan_count: int, offset
     offset: 0..1, where between two steps the first one lies; it comes from a seed. One pass, one folder in memory.
     """
     step = scan_count / min(count, scan_count)
-    wanted = {min(scan_count - 1, int((number + offset) * step)) for number in range(min(count, scan_count))}
-    chosen = [scan_id for place, scan_id in enumerate(_by_folder_and_size(session, job_id)) if place in wanted]
+    positions = {min(scan_count - 1, int((number + offset) * step)) for number in range(min(count, scan_count))}
+    chosen = [scan_id for position, scan_id in enumerate(_by_folder_and_size(session, job_id)) if position in positions]
     return list(session.scalars(select(Scan).where(Scan.id.in_(chosen)).order_by(Scan.id)))
 
 
@@ -51,7 +51,7 @@ def add(
     session: Session, job: Job, scans: Sequence[Scan], choices: Sequence[Choice], *, chunk_scans: int, now: datetime
 ) -> list[int]:
     """A job for each choice, over the same scans, into a folder of its own; their numbers."""
-    made = []
+    job_ids = []
     for choice in choices:
         job_id = lifecycle.create(
             session,
@@ -67,8 +67,8 @@ def add(
         again = [NewScan(scan.source_key, scan.source_etag, scan.source_bytes, scan.output_key) for scan in scans]
         lifecycle.add_scans(session, job_id, again, chunk_scans=chunk_scans)
         lifecycle.start(session, job_id, other_count=0)
-        made.append(job_id)
-    return made
+        job_ids.append(job_id)
+    return job_ids
 
 
 def of_job(session: Session, job_id: int) -> list[Progress]:

@@ -90,5 +90,5 @@ def remove(session: Session, listing: Listing) -> None:
 
 def inserted(session: Session, job_id: int, output_keys: Sequence[str]) -> set[tuple[str, str]]:
     """Which of these outputs the job has a scan for already: (source key, output key)."""
-    there = select(Scan.source_key, Scan.output_key).where(Scan.job_id == job_id, Scan.output_key.in_(output_keys))
-    return {(row[0], row[1]) for row in session.execute(there)}
+    query = select(Scan.source_key, Scan.output_key).where(Scan.job_id == job_id, Scan.output_key.in_(output_keys))
+    return {(row[0], row[1]) for row in session.execute(query)}

@@ -24,7 +24,7 @@ def within(prefixes: Sequence[str] | None, table: type[Job] | type[Schedule] = J
 def _lies_in(column: InstrumentedAttribute[str], prefixes: Sequence[str]) -> ColumnElement[bool]:
     conditions = (
         or_(column == prefix, column.startswith(prefix + "/", autoescape=True))
-        for prefix in (each.rstrip("/") for each in prefixes)
+        for prefix in (folder.rstrip("/") for folder in prefixes)
     )
     return or_(false(), *conditions)
 
@@ -53,13 +53,13 @@ def page(session: Session, chosen: JobFilter, *, before: int | None, limit: int)
     jobs = list(session.scalars((query.where(Job.id < before) if before else query).limit(limit + 1)))
     more, jobs = len(jobs) > limit, jobs[:limit]
     counts = _counts(session, [job.id for job in jobs if job.state in JobState.ENDED])
-    found = [
+    progress_of_jobs = [
         _ended(job, counts.get(job.id, (0, 0, 0)))
         if job.state in JobState.ENDED
         else lifecycle.progress(session, job.id)
         for job in jobs
     ]
-    return found, jobs[-1].id if more else None
+    return progress_of_jobs, jobs[-1].id if more else None
 
 
 def visible(session: Session, job_id: int, prefixes: Sequence[str] | None) -> Job | None:
@@ -75,8 +75,8 @@ def visible_scan(session: Session, job_id: int, scan_id: int, prefixes: Sequence
 
 def count_doubtful(session: Session, job_id: int, *, limit: int) -> int:
     """How many outputs wait for a look, at most `limit`."""
-    some = select(Scan.id).where(Scan.job_id == job_id, Scan.review_weight.is_not(None)).limit(limit).subquery()
-    return session.scalar(select(func.count()).select_from(some)) or 0
+    doubtful = select(Scan.id).where(Scan.job_id == job_id, Scan.review_weight.is_not(None)).limit(limit).subquery()
+    return session.scalar(select(func.count()).select_from(doubtful)) or 0
 
 
 def verdict_counts(session: Session, job_id: int) -> dict[str, int]:

@@ -181,6 +181,6 @@ def _sorted(query: Select[Any], order: Order, cursor: Cursor | None) -> Select[A
         columns = (order.column, Scan.id)
         values = (literal(cursor.value, order.column.type), literal(cursor.id)) if cursor else ()
     if cursor is not None:
-        here, there = tuple_(*columns), tuple_(*values)
-        query = query.where(here < there if down else here > there)
+        position, boundary = tuple_(*columns), tuple_(*values)
+        query = query.where(position < boundary if down else position > boundary)
     return query.order_by(*(column.desc() if down else column for column in columns))

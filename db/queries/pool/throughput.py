@@ -29,7 +29,7 @@ class Pace:
 def recent_pace(session: Session, *, format: str) -> Pace | None:
     """The pace of the latest job with outputs of that format, or of the latest at all; None when none tells."""
     jobs = session.scalars(select(Job).order_by(Job.id.desc()).limit(_JOBS)).all()
-    for job in sorted(jobs, key=lambda each: each.options.get("format") != format):
+    for job in sorted(jobs, key=lambda job: job.options.get("format") != format):
         if pace := _pace(session, job.id):
             return pace
     return None
@@ -42,13 +42,13 @@ def _pace(session: Session, job_id: int) -> Pace | None:
         .order_by(Scan.id.desc())
         .limit(_SCANS)
     )
-    rows = [(at, size or 0) for at, size in session.execute(last) if at is not None]
+    rows = [(finished_at, size or 0) for finished_at, size in session.execute(last) if finished_at is not None]
     if not rows:
         return None
-    first = min(at for at, _ in rows)
+    first = min(finished_at for finished_at, _ in rows)
     # Those that were recorded first were begun before: their time is not in what was measured.
-    sizes = [size for at, size in rows if at > first]
-    seconds = _busy_seconds(sorted({at for at, _ in rows}))
+    sizes = [size for finished_at, size in rows if finished_at > first]
+    seconds = _busy_seconds(sorted({finished_at for finished_at, _ in rows}))
     if len(sizes) < _FEWEST or seconds <= 0:
         return None
     return Pace(job_id, len(sizes), len(sizes) / seconds, sum(sizes) / seconds)

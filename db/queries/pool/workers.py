@@ -70,7 +70,7 @@ def recent(session: Session, *, heard_after: datetime) -> list[Worker]:
 def checkpoints(session: Session) -> list[str]:
     """Those of all workers that have not stopped."""
     had = select(Worker.checkpoint).where(Worker.checkpoint.is_not(None), Worker.stopped_at.is_(None))
-    return [each for each in session.scalars(had.distinct().order_by(Worker.checkpoint)) if each]
+    return [checkpoint for checkpoint in session.scalars(had.distinct().order_by(Worker.checkpoint)) if checkpoint]
 
 
 def known(session: Session, checkpoint: str) -> bool:

@@ -29,7 +29,7 @@ class By:
     """Who says it, when, and in which words."""
 
     name: str
-    at: datetime
+    reviewed_at: datetime
     note: str | None = None
 
 
@@ -64,16 +64,16 @@ def verdicts(session: Session, job_id: int, *, limit: int | None = None) -> list
 def outputs(session: Session, job_id: int, keys: Sequence[str]) -> list[Scan]:
     """The job's done scans with these source or output keys; raises UsageError for a key that has none."""
     lifecycle.get(session, job_id)
-    found: dict[int, Scan] = {}
+    scans: dict[int, Scan] = {}
     for start in range(0, len(keys), _PART):
         part = keys[start : start + _PART]
         done = select(Scan).where(Scan.job_id == job_id, Scan.state == ScanState.DONE)
         for same in (Scan.source_key.in_(part), Scan.output_key.in_(part)):
-            found |= {scan.id: scan for scan in session.scalars(done.where(same))}
-    known = {key for scan in found.values() for key in (scan.source_key, scan.output_key)}
-    if missing := [key for key in keys if key not in known]:
+            scans |= {scan.id: scan for scan in session.scalars(done.where(same))}
+    keys_with_outputs = {key for scan in scans.values() for key in (scan.source_key, scan.output_key)}
+    if missing := [key for key in keys if key not in keys_with_outputs]:
         raise NotFound(f"job {job_id} has no output for {missing[0]!r}; photochrom scans {job_id} lists its scans")
-    return sorted(found.values(), key=lambda scan: scan.id)
+    return sorted(scans.values(), key=lambda scan: scan.id)
 
 
 def latest(session: Session, scan_ids: Sequence[int]) -> dict[int, Review]:
@@ -98,7 +98,7 @@ def decide(
     """
     if seen is not None:
         _expect_nothing_new(session, seen)
-    review = {"verdict": verdict, "reviewed_by": by.name, "reviewed_at": by.at, "note": by.note}
+    review = {"verdict": verdict, "reviewed_by": by.name, "reviewed_at": by.reviewed_at, "note": by.note}
     session.execute(insert(Review), [{"scan_id": scan.id, "redo_job_id": redo_job_id, **review} for scan in scans])
     for start in range(0, len(scans), _PART):
         ids = [scan.id for scan in scans[start : start + _PART]]
@@ -137,10 +137,12 @@ def undo(session: Session, job_id: int, name: str, *, scan_id: int | None = None
 
     Raises Conflict when there is none, somebody has reviewed the scan since, or it is being made anew already.
     """
-    own = select(Review).join(Scan, Scan.id == Review.scan_id).where(Scan.job_id == job_id, Review.reviewed_by == name)
+    query = (
+        select(Review).join(Scan, Scan.id == Review.scan_id).where(Scan.job_id == job_id, Review.reviewed_by == name)
+    )
     if scan_id is not None:
-        own = own.where(Review.scan_id == scan_id)
-    review = session.scalars(own.order_by(Review.id.desc()).limit(1)).first()
+        query = query.where(Review.scan_id == scan_id)
+    review = session.scalars(query.order_by(Review.id.desc()).limit(1)).first()
     if review is None:
         raise Conflict(f"there is no verdict of yours in job {job_id} to take back")
     _expect_nothing_new(session, {review.scan_id: review.id})
@@ -165,26 +167,26 @@ def redo(
     *,
     options: dict[str, Any],
     chunk_scans: int,
-    beside: bool = False,
+    keep_earlier: bool = False,
     seen: Mapping[int, int | None] | None = None,
 ) -> int:
     """A job that makes these outputs anew with other options; returns its number.
 
-    Each in its own place; or where `beside`, in a folder of the new job's own below REDONE in the same destination, so
-    that the earlier output stays until somebody has chosen. `seen` as for `decide`.
+    Each in its own place; or where `keep_earlier`, in a folder of the new job's own below REDONE in the same
+    destination, so that the earlier output stays until somebody has chosen. `seen` as for `decide`.
     """
     job_id = lifecycle.create(
         session,
         name=f"{job.name}, redone",
         source=job.source,
         destination=job.destination,
-        options={**job.options, **options, **({"bag": False} if beside else {})},
-        selection={"redone": job.id, **({"beside": True} if beside else {})},
+        options={**job.options, **options, **({"bag": False} if keep_earlier else {})},
+        selection={"redone": job.id, **({"beside": True} if keep_earlier else {})},
         priority=job.priority,
-        now=by.at,
+        now=by.reviewed_at,
         submitted_by=by.name,
     )
-    if beside:
+    if keep_earlier:
         lifecycle.get(session, job_id).destination = f"{job.destination}/{REDONE}{job_id}"
     again = [NewScan(scan.source_key, scan.source_etag, scan.source_bytes, scan.output_key) for scan in scans]
     lifecycle.add_scans(session, job_id, again, chunk_scans=chunk_scans)
@@ -198,6 +200,6 @@ def redone(session: Session, scan: Scan) -> tuple[Scan, Job] | None:
     review = latest(session, [scan.id]).get(scan.id)
     if review is None or review.redo_job_id is None:
         return None
-    again = select(Scan).where(Scan.job_id == review.redo_job_id, Scan.output_key == scan.output_key)
-    made = session.scalar(again)
-    return (made, session.get_one(Job, review.redo_job_id)) if made else None
+    query = select(Scan).where(Scan.job_id == review.redo_job_id, Scan.output_key == scan.output_key)
+    new_scan = session.scalar(query)
+    return (new_scan, session.get_one(Job, review.redo_job_id)) if new_scan else None

@@ -42,8 +42,8 @@ def measurements(session: Session, job_id: int) -> Iterator[Row[Any]]:
 
 def colourfulness_by_key(session: Session, job_id: int) -> Iterator[tuple[str, int, float]]:
     """(source key, id, colourfulness) of every scan that is done, streamed in the order of the keys."""
-    known = Scan.job_id == job_id, Scan.state == ScanState.DONE, Scan.colourfulness.is_not(None)
-    query = select(Scan.source_key, Scan.id, Scan.colourfulness).where(*known).order_by(Scan.source_key)
+    has_colourfulness = Scan.job_id == job_id, Scan.state == ScanState.DONE, Scan.colourfulness.is_not(None)
+    query = select(Scan.source_key, Scan.id, Scan.colourfulness).where(*has_colourfulness).order_by(Scan.source_key)
     for key, scan_id, colourfulness in session.execute(query.execution_options(yield_per=5_000)):
         yield key, scan_id, colourfulness or 0.0
 

@@ -155,10 +155,12 @@ def done_before(
 
     Each as (output key, ETag of the source that it was made from, bytes of the output; None where there is none).
     """
-    made = (Scan.state == ScanState.DONE) & Scan.checkpoint.in_(checkpoints)
+    by_these_checkpoints = (Scan.state == ScanState.DONE) & Scan.checkpoint.in_(checkpoints)
     rows = session.execute(
         select(Scan.output_key, Scan.source_etag, Scan.output_bytes).where(
-            Scan.job_id.in_(job_ids), made | (Scan.state == ScanState.SKIPPED), Scan.output_key.in_(output_keys)
+            Scan.job_id.in_(job_ids),
+            by_these_checkpoints | (Scan.state == ScanState.SKIPPED),
+            Scan.output_key.in_(output_keys),
         )
     )
     return {(row[0], row[1], row[2]) for row in rows}

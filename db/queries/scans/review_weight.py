@@ -20,16 +20,16 @@ class Measured(Protocol):
     clipped_share: float | None
 
 
-def weight(of: Measured) -> float | None:
+def weight(scan: Measured) -> float | None:
     """How much there is to doubt, 0..4: up to 1 for each reason; None when there is no reason to look."""
     doubts = []
-    if of.certainty is not None and of.certainty < UNCERTAIN_BELOW:
-        doubts.append(1 - of.certainty)
-    if of.colourfulness is not None and of.colourfulness < NEARLY_GREY_BELOW:
-        doubts.append(1 - of.colourfulness / NEARLY_GREY_BELOW)
-    if of.clipped_share is not None and of.clipped_share > CLIPPED_ABOVE and of.picture_width is None:
-        doubts.append(of.clipped_share)
-    if of.width is not None and of.height is not None and _is_odd(of.width, of.height):
+    if scan.certainty is not None and scan.certainty < UNCERTAIN_BELOW:
+        doubts.append(1 - scan.certainty)
+    if scan.colourfulness is not None and scan.colourfulness < NEARLY_GREY_BELOW:
+        doubts.append(1 - scan.colourfulness / NEARLY_GREY_BELOW)
+    if scan.clipped_share is not None and scan.clipped_share > CLIPPED_ABOVE and scan.picture_width is None:
+        doubts.append(scan.clipped_share)
+    if scan.width is not None and scan.height is not None and _is_odd(scan.width, scan.height):
         doubts.append(0.5)
     return sum(doubts) if doubts else None
 

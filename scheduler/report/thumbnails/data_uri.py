@@ -40,22 +40,22 @@ def picture(
         storage.fetch(key, path, etag=etag, max_bytes=FETCH_BYTES)
         return make(path)
     except PhotochromError as error:
-        said = without_key(without_credentials(str(error)), key)
-        return f"It {said}" if said.startswith(("is ", "has ", "ends ")) else said
+        sentence = without_key(without_credentials(str(error)), key)
+        return f"It {sentence}" if sentence.startswith(("is ", "has ", "ends ")) else sentence
     finally:
         path.unlink(missing_ok=True)
 
 
 def _small(path: Path) -> pyvips.Image:
     block_other_formats()
-    how = {"height": THUMBNAIL_PIXELS, "size": "down"}
+    size = {"height": THUMBNAIL_PIXELS, "size": "down"}
     with path.open("rb") as file:
         if format_of_content(file.read(FIRST_BYTES)) != "jp2":
-            return pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, **how)
+            return pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, **size)
     try:
         scan_file = open_scan_file(path, path.name, ScanLimits(FETCH_BYTES, 1 << 40))
         with reading(scan_file):
-            return load(scan_file).thumbnail_image(THUMBNAIL_PIXELS, **how).copy_memory()
+            return load(scan_file).thumbnail_image(THUMBNAIL_PIXELS, **size).copy_memory()
     finally:
         path.with_name(path.name + ".unpacked").unlink(missing_ok=True)
 

@@ -23,7 +23,7 @@ def answer_once(
     context: Context,
     identity: Identity,
     key: str | None,
-    asked: dict[str, Any],
+    request: dict[str, Any],
     make: Callable[[], tuple[int, dict[str, Any]]],
 ) -> tuple[int, dict[str, Any]]:
     """Status and answer of `make`, which is called once for a key.
@@ -33,7 +33,7 @@ def answer_once(
     """
     if key is None:
         return make()
-    request_sha256 = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+    request_sha256 = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     with session_scope(context.engine) as session:
         earlier = idempotency.begin(session, identity.name, key, request_sha256, now=database_now(session))
     if earlier is not None:

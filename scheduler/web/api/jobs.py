@@ -71,8 +71,8 @@ def submit(
         )
         return (201 if submitted.job_id is not None and not submitted.already else 200), submitted_row(submitted)
 
-    asked = {**body.model_dump(), "dry_run": dry_run}
-    response.status_code, row = answer_once(context, identity, idempotency_key, asked, make)
+    request = {**body.model_dump(), "dry_run": dry_run}
+    response.status_code, row = answer_once(context, identity, idempotency_key, request, make)
     return SubmittedOut.model_validate(row)
 
 

@@ -20,5 +20,5 @@ def list_workers(context: TheContext, _: Viewer) -> Any:
     """Those that were heard of in the last hour; `state`: at work, silent or stopped."""
     with read_scope(context.engine) as session:
         now = database_now(session)
-        found = workers.recent(session, heard_after=now - timedelta(hours=1))
-    return [worker_row(worker, now=now, silent_seconds=context.settings.silent_seconds) for worker in found]
+        rows = workers.recent(session, heard_after=now - timedelta(hours=1))
+    return [worker_row(worker, now=now, silent_seconds=context.settings.silent_seconds) for worker in rows]

@@ -24,12 +24,12 @@ def add_openapi(app: FastAPI) -> None:
 
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:
-            made = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-            components = made.setdefault("components", {})
+            openapi = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+            components = openapi.setdefault("components", {})
             components.setdefault("schemas", {})["Problem"] = Problem.model_json_schema()
             components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-            made["security"] = [{"token": []}, {}]
-            app.openapi_schema = made
+            openapi["security"] = [{"token": []}, {}]
+            app.openapi_schema = openapi
         return app.openapi_schema
 
     app.openapi = schema  # type: ignore[method-assign]

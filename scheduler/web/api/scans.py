@@ -55,9 +55,9 @@ def list_reviews(
     """The latest verdict on each output that has one, the latest first."""
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
-        found = reviews.verdicts(session, job_id, limit=limit)
+        verdicts = reviews.verdicts(session, job_id, limit=limit)
     names = VerdictOut.model_fields.keys() - {"source_key"}
-    rows = [{"source_key": key, **{name: getattr(review, name) for name in names}} for review, key in found]
+    rows = [{"source_key": key, **{name: getattr(review, name) for name in names}} for review, key in verdicts]
     return [VerdictOut.model_validate(row) for row in rows]
 
 
@@ -75,7 +75,7 @@ def review(context: TheContext, identity: Reviewer, job_id: Id, body: ReviewBody
 def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) -> RedoneOut:
     """A job that makes outputs anew, beside the earlier ones."""
     context.job(identity, job_id)
-    made = actions.redo(
+    redo_job_id = actions.redo(
         context.engine,
         job_id,
         body.scans,
@@ -84,7 +84,7 @@ def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) ->
         chunk_scans=context.settings.chunk_scans,
         note=body.note,
     )
-    return RedoneOut(job=made)
+    return RedoneOut(job=redo_job_id)
 
 
 @router.post("/jobs/{job_id}/undo")

@@ -24,17 +24,17 @@ Name = Annotated[Words, Path(min_length=1, max_length=200)]
 def visible_schedule(context: Context, identity: Identity, name: str) -> Schedule:
     """Raises NotFound for one that is not there, or not for them."""
     with read_scope(context.engine) as session:
-        found = schedules.visible(session, within(identity.prefixes, Schedule), name)
-    if found is None:
+        schedule = schedules.visible(session, within(identity.prefixes, Schedule), name)
+    if schedule is None:
         raise NotFound(f"there is no schedule {name!r}; the list of schedules has those that there are")
-    return found
+    return schedule
 
 
 @router.get("/schedules", response_model=list[ScheduleOut])  # type: ignore[valid-type]  # made at run time
 def list_schedules(context: TheContext, identity: Viewer) -> Any:
     with read_scope(context.engine) as session:
-        found = schedules.listed(session, within(identity.prefixes, Schedule))
-    return [schedule_row(schedule) for schedule in found]
+        rows = schedules.listed(session, within(identity.prefixes, Schedule))
+    return [schedule_row(schedule) for schedule in rows]
 
 
 @router.post("/schedules/{name}", status_code=201, response_model=ScheduleOut)
@@ -94,8 +94,8 @@ def history(
     """Its runs, the latest first: the job that each one made, or why it made none."""
     schedule = visible_schedule(context, identity, name)
     with read_scope(context.engine) as session:
-        found = schedules.history(session, schedule.id, limit=limit)
-    return [firing_row(firing, job) for firing, job in found]
+        firings = schedules.history(session, schedule.id, limit=limit)
+    return [firing_row(firing, job) for firing, job in firings]
 
 
 def _when(context: Context, identity: Identity, body: ScheduleBody) -> dict[str, Any]:
@@ -103,6 +103,6 @@ def _when(context: Context, identity: Identity, body: ScheduleBody) -> dict[str,
     return {"cron": body.cron, "timezone": body.timezone, "s3": s3, "actor": identity.actor}
 
 
-def _row(schedule: Schedule, others: list[str]) -> dict[str, Any]:
-    warnings = [f"the schedule {name!r} writes into {schedule.destination} too" for name in others]
+def _row(schedule: Schedule, same_destination: list[str]) -> dict[str, Any]:
+    warnings = [f"the schedule {name!r} writes into {schedule.destination} too" for name in same_destination]
     return {**schedule_row(schedule), "warnings": warnings}

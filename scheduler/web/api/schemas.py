@@ -28,8 +28,8 @@ def row_schema(name: str, table: type[Base], **more: Any) -> type[BaseModel]:
     assert isinstance(table.__table__, Table)
     fields: dict[str, Any] = {}
     for column in table.__table__.columns:
-        kind = Any if column.type.python_type in (dict, list) else column.type.python_type
-        fields[column.key] = (kind | None if column.nullable and kind is not Any else kind, ...)
+        python_type = Any if column.type.python_type in (dict, list) else column.type.python_type
+        fields[column.key] = (python_type | None if column.nullable and python_type is not Any else python_type, ...)
     return create_model(name, **(fields | more))
 
 

@@ -38,6 +38,6 @@ async def expect_token(request: Request) -> None:
     if request.method in SAFE_METHODS:
         return
     browser_secret = request.cookies.get(BROWSER_COOKIE, "")
-    given = request.headers.get(HEADER) or str((await request.form()).get(FIELD, ""))
-    if not browser_secret or not hmac.compare_digest(given.encode(), token(browser_secret).encode()):
+    form_token = request.headers.get(HEADER) or str((await request.form()).get(FIELD, ""))
+    if not browser_secret or not hmac.compare_digest(form_token.encode(), token(browser_secret).encode()):
         raise Forbidden("the form is not of this browser, or is too old; open the page again")

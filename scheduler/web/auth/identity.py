@@ -140,10 +140,10 @@ def proxy_networks(text: str | None) -> list[Network]:
 
 def host_of(url: str) -> str:
     """The host in an address, without its port; "" where there is none."""
-    rest = url.partition("//")[2].partition("/")[0]
-    if rest.startswith("["):
-        return rest[1:].partition("]")[0].lower()
-    return rest.partition(":")[0].lower()
+    authority = url.partition("//")[2].partition("/")[0]
+    if authority.startswith("["):
+        return authority[1:].partition("]")[0].lower()
+    return authority.partition(":")[0].lower()
 
 
 def _identity(grant: Grant, via: str) -> Identity:

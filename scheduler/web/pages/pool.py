@@ -22,9 +22,9 @@ def show(request: Request, context: TheContext, _: Viewer, fragment: bool = Fals
     silent_seconds = context.settings.silent_seconds
     with read_scope(context.engine) as session:
         now = database_now(session)
-        found = workers.recent(session, heard_after=now - SHOWN_FOR)
+        recent = workers.recent(session, heard_after=now - SHOWN_FOR)
         scheduler = schedulers.last_heard(session)
-    rows = [worker_row(worker, now=now, silent_seconds=silent_seconds) for worker in found]
+    rows = [worker_row(worker, now=now, silent_seconds=silent_seconds) for worker in recent]
     values = {
         "workers": rows,
         "now": now,

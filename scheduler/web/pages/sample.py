@@ -24,7 +24,7 @@ def show(request: Request, context: TheContext, identity: Viewer, job_id: Id) ->
     with read_scope(context.engine) as session:
         values = head_values(session, context, job_id)
         tried = samples.of_job(session, job_id)
-        columns = [{scan.source_key: scan for scan in records.of_job(session, each.job.id)} for each in tried]
+        columns = [{scan.source_key: scan for scan in records.of_job(session, sample.job.id)} for sample in tried]
         pace = samples.scans_per_second(tried)
     values |= {
         "tab": "sample",

@@ -28,10 +28,10 @@ FIRST = {"cron": "0 1 * * *", "timezone": "UTC", "name": ""}
 @router.get("/schedules")
 def list_schedules(request: Request, context: TheContext, identity: Viewer) -> Response:
     with read_scope(context.engine) as session:
-        found, latest = schedules.listed(session, within(identity.prefixes, Schedule)), schedules.latest(session)
-    destinations = [schedule.destination for schedule in found]
+        rows, latest = schedules.listed(session, within(identity.prefixes, Schedule)), schedules.latest(session)
+    destinations = [schedule.destination for schedule in rows]
     twice = {place for place in destinations if destinations.count(place) > 1}
-    return render(request, "schedules.html", {"schedules": found, "latest": latest, "twice": sorted(twice)})
+    return render(request, "schedules.html", {"schedules": rows, "latest": latest, "twice": sorted(twice)})
 
 
 @router.get("/schedules/new")

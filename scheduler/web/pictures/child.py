@@ -44,8 +44,8 @@ def main() -> None:
 def _limit_memory(beyond_bytes: int) -> None:
     """Of addresses, as the kernel counts them: what is there now, and so much more."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    most = pages * resource.getpagesize() + beyond_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    limit_bytes = pages * resource.getpagesize() + beyond_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -81,14 +81,14 @@ class _Maker:
         return {}
 
     def _pyramid(self, request: dict[str, Any]) -> dict[str, Any]:
-        made: list[rendering.Pyramid] = []
+        pyramids: list[rendering.Pyramid] = []
 
         def make(path: Path) -> None:
             limits, target = ScanLimits(**request["limits"]), Path(request["target"])
-            made.append(rendering.make_pyramid(path, request["key"], limits, target))
+            pyramids.append(rendering.make_pyramid(path, request["key"], limits, target))
 
         self._with_file(request, make)
-        return {"levels": made[0].levels}
+        return {"levels": pyramids[0].levels}
 
     def _levels(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"levels": rendering.read_pyramid(Path(request["path"])).levels}

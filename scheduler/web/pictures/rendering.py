@@ -65,8 +65,8 @@ def read_pyramid(path: Path) -> Pyramid:
     try:
         first = pyvips.Image.tiffload(str(path))
         pages = first.get("n-pages") if first.get_typeof("n-pages") else 1
-        rest = (pyvips.Image.tiffload(str(path), page=page) for page in range(1, pages))
-        return Pyramid(tuple((image.width, image.height) for image in (first, *rest)))
+        smaller = (pyvips.Image.tiffload(str(path), page=page) for page in range(1, pages))
+        return Pyramid(tuple((image.width, image.height) for image in (first, *smaller)))
     except pyvips.Error as error:
         raise ScanError("unreadable", f"the tiles can't be read ({last_line(error)})", permanent=True) from None
 
@@ -87,10 +87,10 @@ def tile(path: Path, level: int, column: int, row: int) -> bytes:
 
 def _reduced(file: ScanFile, side: int) -> pyvips.Image:
     """Decoders that can are asked for a small picture at once; JPEG 2000 is unpacked first."""
-    how = {"height": side, "size": "down"}
+    size = {"height": side, "size": "down"}
     if file.format == "jp2":
-        return load(file).thumbnail_image(side, **how)
-    return pyvips.Image.thumbnail(str(file.path), side, **how)
+        return load(file).thumbnail_image(side, **size)
+    return pyvips.Image.thumbnail(str(file.path), side, **size)
 
 
 def _flat(image: pyvips.Image) -> pyvips.Image:

@@ -47,8 +47,8 @@ class FusionModel:
         )
 
     def checkpoint_id_of(self, head: str) -> str:
-        known = self._colorizer.checkpoint_id  # of its own head; ends in a digest where the embedding is a file
-        return self._colorizer.card.variant(head, self.embedding, lambda: known.rpartition("-")[2])
+        of_own_head = self._colorizer.checkpoint_id  # of its own head; ends in a digest where the embedding is a file
+        return self._colorizer.card.variant(head, self.embedding, lambda: of_own_head.rpartition("-")[2])
 
     def predict_packed(self, lightness: PackedLightness) -> Colours:
         return self._colorizer.predict_packed(lightness)

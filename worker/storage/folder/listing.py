@@ -83,12 +83,12 @@ def stat_inside(root: Path, key: str, *, outside_is: ScanError | None = None) ->
             if outside_is:
                 raise outside_is
             return None
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         if error.errno in NOT_THERE:
             return None
         raise
-    return found if stat.S_ISREG(found.st_mode) else None
+    return status if stat.S_ISREG(status.st_mode) else None
 
 
 def has_other_name(path: Path) -> bool:
@@ -114,8 +114,8 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def etag_of(found: os.stat_result) -> str:
-    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+def etag_of(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
 def unreadable(path: str, error: OSError) -> UsageError:

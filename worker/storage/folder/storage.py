@@ -61,12 +61,12 @@ class FolderStorage:
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
         source = self.path_to_read(key)
         with scan_errors(f"reading {key!r} from {self.uri} into {path}"), self._opened(source, key) as file:
-            found = _check_source(key, os.fstat(file.fileno()), etag, max_bytes)
+            status = _check_source(key, os.fstat(file.fileno()), etag, max_bytes)
             with removed_on_failure(path), path.open("wb") as target:
                 moved = digest(blocks(file), target)
-                if etag_of(os.fstat(file.fileno())) != etag_of(found) or moved.bytes != found.st_size:
+                if etag_of(os.fstat(file.fileno())) != etag_of(status) or moved.bytes != status.st_size:
                     raise source_changed(key, "it was written to while it was read")
-        return Transfer(moved.bytes, moved.sha256, etag_of(found))
+        return Transfer(moved.bytes, moved.sha256, etag_of(status))
 
     def store(
         self,
@@ -101,8 +101,8 @@ class FolderStorage:
 
     def stat(self, key: str) -> StoredObject | None:
         with scan_errors(f"looking at {key!r} in {self.uri}"):
-            found = stat_inside(self._root(), _safe(key), outside_is=_outside(key))
-        return StoredObject(key, found.st_size, etag_of(found)) if found else None
+            status = stat_inside(self._root(), _safe(key), outside_is=_outside(key))
+        return StoredObject(key, status.st_size, etag_of(status)) if status else None
 
     def _root(self) -> Path:
         return resolved(self.location.path)
@@ -163,12 +163,12 @@ def _safe(key: str) -> str:
     return key
 
 
-def _check_source(key: str, found: os.stat_result, etag: str | None, max_bytes: int) -> os.stat_result:
-    if etag is not None and etag != etag_of(found):
-        raise source_changed(key, f"its etag is {etag_of(found)}, it was {etag}")
-    if found.st_size > max_bytes:
-        raise too_large(key, found.st_size, max_bytes)
-    return found
+def _check_source(key: str, status: os.stat_result, etag: str | None, max_bytes: int) -> os.stat_result:
+    if etag is not None and etag != etag_of(status):
+        raise source_changed(key, f"its etag is {etag_of(status)}, it was {etag}")
+    if status.st_size > max_bytes:
+        raise too_large(key, status.st_size, max_bytes)
+    return status
 
 
 def _make_folder(folder: Path) -> None:

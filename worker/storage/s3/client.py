@@ -48,17 +48,17 @@ def make_client(options: S3Options) -> "S3Client":
     except (BotoCoreError, ValueError) as error:
         where = f" for the endpoint {without_secrets(options.endpoint_url)!r}" if options.endpoint_url else ""
         # boto3's own sentence names the endpoint as it was given, with any password in it.
-        said = type(error).__name__ if isinstance(error, ValueError) else str(error)
+        reason = type(error).__name__ if isinstance(error, ValueError) else str(error)
         raise UsageError(
-            f"S3 can't be used{where} ({said}); check PHOTOCHROM_S3_ENDPOINT_URL (http://... or https://...) "
+            f"S3 can't be used{where} ({reason}); check PHOTOCHROM_S3_ENDPOINT_URL (http://... or https://...) "
             "and the AWS_* variables"
         ) from None
 
 
 def _session() -> boto3.session.Session:
-    own = botocore.session.Session()
-    own.register_component("data_loader", _loader())
-    return boto3.session.Session(botocore_session=own)
+    session = botocore.session.Session()
+    session.register_component("data_loader", _loader())
+    return boto3.session.Session(botocore_session=session)
 
 
 @cache

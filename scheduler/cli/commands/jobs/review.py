@@ -129,7 +129,7 @@ def _redo(
             running = workers.checkpoints(session)
             waits = "" if checkpoint in running else _waits(running)
     redo_id = actions.redo(
-        engine, job_id, ids, actor, options=changes, chunk_scans=settings.chunk_scans, note=note, beside=False
+        engine, job_id, ids, actor, options=changes, chunk_scans=settings.chunk_scans, note=note, keep_earlier=False
     )
     return f"job {redo_id} makes {counted(len(ids), 'output')} again{waits}; photochrom status {redo_id}"
 

@@ -53,8 +53,8 @@ def _first_hole(file: BinaryIO) -> int | None:
         data, start = before + block, place - len(before)
         end = data.find(_END)
         coded = data[:end] if end >= 0 else data
-        if hole is None and (at := coded.find(_HOLE)) >= 0:
-            hole = start + at
+        if hole is None and (zeros_at := coded.find(_HOLE)) >= 0:
+            hole = start + zeros_at
         if hole is not None and coded[max(0, hole - start) :].strip(_PADDING):
             return hole
         if end >= 0:
