@@ -7,6 +7,7 @@ from sqlalchemy import (
     CheckConstraint,
     DateTime,
     Integer,
+    Text,
     TypeDecorator,
 )
 from sqlalchemy.engine import Dialect
@@ -28,6 +29,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 # SQLite numbers rows by itself only for a plain INTEGER key.
 BigKey = BigInteger().with_variant(Integer, "sqlite")
+
+# A key: ordered by its bytes, whatever language the database is in, so that a folder's keys are one range.
+KeyText = Text(collation="C").with_variant(Text, "sqlite")
 
 
 def one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.models.base import Base, BigKey, UtcDateTime, one_of
+from db.models.base import Base, BigKey, KeyText, UtcDateTime, one_of
 
 
 class JobState:
@@ -199,11 +199,11 @@ class Scan(Base):
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
 
-    source_key: Mapped[str] = mapped_column(Text)
+    source_key: Mapped[str] = mapped_column(KeyText)
     source_etag: Mapped[str | None] = mapped_column(Text)
     source_bytes: Mapped[int | None] = mapped_column(BigInteger)
     source_sha256: Mapped[str | None] = mapped_column(String(64))
-    output_key: Mapped[str] = mapped_column(Text)
+    output_key: Mapped[str] = mapped_column(KeyText)
     output_bytes: Mapped[int | None] = mapped_column(BigInteger)
     output_sha256: Mapped[str | None] = mapped_column(String(64))
     width: Mapped[int | None] = mapped_column(Integer)
@@ -222,6 +222,7 @@ class Scan(Base):
     saturation: Mapped[float | None]  # the factor of a and b, 0..2
     precision: Mapped[str | None] = mapped_column(String(16))  # float32 or bfloat16
     input_px: Mapped[int | None] = mapped_column(Integer)  # the side of the square that the network saw
+    doubtful_below: Mapped[float | None]  # of the checkpoint: a certainty below it is doubtful; NULL where it says none
     worker: Mapped[str | None] = mapped_column(Text)
     fetch_ms: Mapped[float | None]
     open_ms: Mapped[float | None]

@@ -17,8 +17,7 @@ from db.queries.reports import rows as report_rows
 from scheduler.report import collect
 from scheduler.report.data import Fact, Pair, Picture, ReportData
 from scheduler.report.facts import job_settings
-from scheduler.report.groups import choose
-from scheduler.report.outliers import unlike_their_folder
+from scheduler.report.groups import MOST_OUTLIERS, choose
 from scheduler.report.thumbnails.data_uri import Fetches, picture
 from scheduler.report.thumbnails.process import ThumbnailProcess
 
@@ -64,8 +63,8 @@ def build_report(
     totals = collect.totals(session, progress, scans)
     distribution, median = collect.colourfulness(scans)
     certainty, median_certainty = collect.certainty(scans)
-    far = unlike_their_folder(report_rows.colourfulness_by_key(session, job_id))
-    outliers = [scan_id for scan_id, _ in sorted(far, key=lambda entry: -abs(entry[1]))]
+    uncertain, uncertain_below = collect.uncertain(scans)
+    outliers = report_rows.unlike_their_folder(session, job_id, limit=MOST_OUTLIERS)
     return ReportData(
         job=collect.job_facts(progress),
         totals=totals,
@@ -75,6 +74,8 @@ def build_report(
         median_colourfulness=median,
         certainty=certainty,
         median_certainty=median_certainty,
+        uncertain=uncertain,
+        uncertain_below=uncertain_below,
         reasons=collect.reasons(session, job_id),
         pairs=_pairs(session, choose(scans, outliers), source, destination, links),
         facts=tuple(_provenance(session, job)),

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.models.jobs import ScanState
 from db.queries.jobs.lifecycle import Progress
 from db.queries.reports import rows as report_rows
+from db.queries.scans.review_weight import UNCERTAIN_BELOW
 from scheduler.report.data import STAGES, Bins, JobFacts, Problem, Reason, StageTiming, Totals
 from scheduler.report.plain_text import shortened, without_credentials
 from scheduler.text import why_aborted
@@ -97,6 +98,13 @@ def colourfulness(scans: Measured) -> tuple[Bins, float | None]:
 def certainty(scans: Measured) -> tuple[Bins, float | None]:
     """The distribution over 0..1 and its median."""
     return _distribution(_known(scans["certainty"]), 1 / CERTAINTY_BINS, CERTAINTY_BINS)
+
+
+def uncertain(scans: Measured) -> tuple[int, float]:
+    """How many are below what their checkpoint calls doubtful, and what that is (of several, the median)."""
+    limits = np.where(np.isnan(scans["doubtful_below"]), UNCERTAIN_BELOW, scans["doubtful_below"])
+    count = np.count_nonzero(scans["certainty"] < limits)
+    return int(count), float(np.median(limits)) if len(limits) else UNCERTAIN_BELOW
 
 
 def _distribution(values: npt.NDArray[np.float64], width: float, bins: int) -> tuple[Bins, float | None]:

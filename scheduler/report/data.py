@@ -115,6 +115,8 @@ class ReportData:
     median_colourfulness: float | None
     certainty: Bins  # none where no head gave any
     median_certainty: float | None
+    uncertain: int  # results whose certainty is below what their checkpoint calls doubtful
+    uncertain_below: float  # what most of their checkpoints call doubtful
     reasons: tuple[Reason, ...]
     pairs: tuple[Pair, ...]
     facts: tuple[Fact, ...]  # checkpoint, workers, options

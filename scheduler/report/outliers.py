@@ -1,7 +1,9 @@
-"""Scans that come out unlike their neighbours in the same folder: one green face among forty brown ones."""
+"""Scans that come out unlike their neighbours in the same folder: one green face among forty brown ones.
 
-from collections.abc import Iterable, Iterator
-from itertools import groupby
+The view folder_outliers finds them by the same limits.
+"""
+
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -18,15 +20,3 @@ def distances(values: Iterable[float]) -> list[float]:
     median = np.median(array)
     spread = max(_SMALLEST_SPREAD, 1.4826 * float(np.median(np.abs(array - median))))
     return [float(distance) for distance in (array - median) / spread]
-
-
-def unlike_their_folder(rows: Iterable[tuple[str, int, float]]) -> Iterator[tuple[int, float]]:
-    """(scan id, distance) of those that are far from the others of their folder.
-
-    rows: (source key, scan id, colourfulness) in the order of the keys; one folder is in memory at a time.
-    """
-    for _, folder in groupby(rows, key=lambda row: row[0].rpartition("/")[0]):
-        scans = list(folder)
-        for (_, scan_id, _), distance in zip(scans, distances(row[2] for row in scans), strict=True):
-            if abs(distance) > FAR:
-                yield scan_id, distance

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from db.queries.scans.review_weight import NEARLY_GREY_BELOW, UNCERTAIN_BELOW
+from db.queries.scans.review_weight import NEARLY_GREY_BELOW
 from scheduler.report.data import Bins, Pair, Picture, ReportData
 from scheduler.report.groups import GROUPS
 from scheduler.report.plain_text import shortened, visible, without_key
@@ -53,8 +53,6 @@ def render_report(data: ReportData) -> str:
         peak=max(data.throughput.counts, default=0) / data.throughput.width,
         colours=colourfulness_plot(data.colourfulness) if any(data.colourfulness.counts) else None,
         certainty=certainty_plot(data.certainty) if any(data.certainty.counts) else None,
-        uncertain=_below(data.certainty, UNCERTAIN_BELOW),
-        uncertain_limit=UNCERTAIN_BELOW,
         nearly_grey=_below(data.colourfulness, NEARLY_GREY_BELOW),
         nearly_grey_limit=NEARLY_GREY_BELOW,
         open_problems=OPEN_PROBLEMS,

@@ -32,6 +32,7 @@ class Prediction:
     embedding: str | None = None
     precision: str | None = None  # float32 or bfloat16
     input_px: int | None = None  # the side of the square that the network saw
+    doubtful_below: float | None = None  # a certainty below it is doubtful; None where the checkpoint does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class ServerInfo:
     embedding: str
     precision: str
     input_px: int
+    doubtful_below: float | None
     slot_size: SlotSize
     device: str
     batch_size: int
@@ -61,6 +63,7 @@ class ServerInfo:
             embedding=str(message.get("embedding")),
             precision=str(message.get("precision")),
             input_px=whole_number(message, "input_px", 8, 1 << 16),
+            doubtful_below=_share(message, "doubtful_below"),
             slot_size=SlotSize(
                 whole_number(message, "lightness_px", 8, 1 << 12), whole_number(message, "ab_px", 2, 1 << 12)
             ),
@@ -68,6 +71,13 @@ class ServerInfo:
             batch_size=whole_number(message, "batch_size", 1, 1 << 20),
             pid=whole_number(message, "pid", 1, 1 << 40),
         )
+
+
+def _share(message: Message, name: str) -> float | None:
+    value = message.get(name)
+    if value is not None and not (isinstance(value, int | float) and 0 <= value <= 1):
+        raise ProtocolError(f"{name} is {str(value)[:40]!r}; expected 0 to 1, or null")
+    return value
 
 
 class ServerLost(Exception):
@@ -140,6 +150,7 @@ class ServerConnection:
             embedding=str(reply["embedding"]),
             precision=self.info.precision,
             input_px=self.info.input_px,
+            doubtful_below=self.info.doubtful_below,
         )
 
     def close(self) -> None:

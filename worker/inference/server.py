@@ -58,6 +58,7 @@ class ModelServer:
             "embedding": model.embedding,
             "precision": model.precision,
             "input_px": model.input_px,
+            "doubtful_below": model.doubtful_below,
             "lightness_px": model.slot_size.lightness_px,
             "ab_px": model.slot_size.ab_px,
             "device": model.device,

@@ -225,6 +225,7 @@ class Pipeline:
         measured.checkpoint, measured.certainty = prediction.checkpoint_id, prediction.certainty
         measured.head, measured.embedding = prediction.head, prediction.embedding
         measured.precision, measured.input_px = prediction.precision, prediction.input_px
+        measured.doubtful_below = prediction.doubtful_below
         measured.saturation = scan.colours.saturation
         if scan.colours.saturation == 1.0:
             return prediction

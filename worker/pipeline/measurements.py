@@ -10,7 +10,7 @@ from worker.observability.stages import Stage
 
 _OF_THE_FIRST_PAGE = (
     *("picture_left", "picture_top", "picture_width", "picture_height"),
-    *("checkpoint", "head", "embedding", "saturation", "precision", "input_px"),
+    *("checkpoint", "head", "embedding", "saturation", "precision", "input_px", "doubtful_below"),
 )
 
 

@@ -131,11 +131,11 @@ def history(
 
 
 def folder_colourfulness(session: Session, scan: Scan, *, limit: int) -> list[tuple[int, float]]:
-    """(id, colourfulness) of the job's outputs in the scan's own folder, at most `limit` of them."""
+    """(id, colourfulness) of the job's outputs in the scan's own folder: of the first `limit` there and below it."""
     folder = scan.source_key.rpartition("/")[0]
     last = f"{folder}/\U0010ffff" if folder else "\U0010ffff"
     rows = session.execute(
-        select(Scan.id, Scan.colourfulness)
+        select(Scan.id, Scan.colourfulness, Scan.source_key)
         .where(
             Scan.job_id == scan.job_id,
             Scan.source_key >= (f"{folder}/" if folder else ""),
@@ -145,7 +145,7 @@ def folder_colourfulness(session: Session, scan: Scan, *, limit: int) -> list[tu
         .order_by(Scan.source_key)
         .limit(limit)
     )
-    return [(row[0], row[1] or 0.0) for row in rows]
+    return [(row[0], row[1] or 0.0) for row in rows if row[2].rpartition("/")[0] == folder]
 
 
 def remade_by(session: Session, scan: Scan, job: Job) -> tuple[int, datetime | None] | None:

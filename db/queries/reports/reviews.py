@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import column, func, insert, select, table, update
+from sqlalchemy import column, func, insert, literal, select, table, update
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict, NotFound
@@ -13,6 +13,7 @@ from db.models.jobs import Job, Scan, ScanState
 from db.models.reviews import Review, Verdict
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.reports.rows import OUTLIERS
 from db.queries.scans import review_weight
 
 REDONE = "photochrom-redone/"  # within a destination: outputs that somebody is still to choose
@@ -37,6 +38,20 @@ def queue(session: Session, job_id: int, *, limit: int) -> list[dict[str, Any]]:
     """Rows of the view review_queue: the outputs of a job that a person should look at, the most doubtful first."""
     query = select(_QUEUE).where(_QUEUE.c.job_id == job_id).order_by(_QUEUE.c.weight.desc(), _QUEUE.c.scan_id)
     return [dict(row) for row in session.execute(query.limit(limit)).mappings()]
+
+
+def unlike_their_folder(session: Session, job_id: int, *, limit: int) -> list[dict[str, Any]]:
+    """Such rows of outputs that nothing else speaks against, but that are far from the others of their folder."""
+    shown = (Scan.source_key, Scan.output_key, literal("unlike its folder").label("reasons"))
+    measures = (Scan.certainty, Scan.colourfulness, Scan.clipped_share, Scan.width, Scan.height, Scan.checkpoint)
+    rows = session.execute(
+        select(Scan.id.label("scan_id"), Scan.job_id, *shown, Scan.review_weight.label("weight"), *measures)
+        .join(OUTLIERS, OUTLIERS.c.scan_id == Scan.id)
+        .where(OUTLIERS.c.job_id == job_id, Scan.review_weight.is_(None), Scan.verdict.is_(None))
+        .order_by(func.abs(OUTLIERS.c.distance).desc(), Scan.id)
+        .limit(limit)
+    )
+    return [dict(row) for row in rows.mappings()]
 
 
 def queue_length(session: Session, job_id: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, column, func, select, table
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Chunk, Scan, ScanState
@@ -23,8 +23,11 @@ MEASURED = (
     Scan.store_ms,
     Scan.colourfulness,
     Scan.certainty,
+    Scan.doubtful_below,
     Scan.finished_at,
 )
+
+OUTLIERS = table("folder_outliers", *map(column, ("job_id", "scan_id", "distance")))
 
 
 def scans_by_state(session: Session, job_id: int) -> dict[str, int]:
@@ -40,12 +43,11 @@ def measurements(session: Session, job_id: int) -> Iterator[Row[Any]]:
     return rows
 
 
-def colourfulness_by_key(session: Session, job_id: int) -> Iterator[tuple[str, int, float]]:
-    """(source key, id, colourfulness) of every scan that is done, streamed in the order of the keys."""
-    has_colourfulness = Scan.job_id == job_id, Scan.state == ScanState.DONE, Scan.colourfulness.is_not(None)
-    query = select(Scan.source_key, Scan.id, Scan.colourfulness).where(*has_colourfulness).order_by(Scan.source_key)
-    for key, scan_id, colourfulness in session.execute(query.execution_options(yield_per=5_000)):
-        yield key, scan_id, colourfulness or 0.0
+def unlike_their_folder(session: Session, job_id: int, *, limit: int) -> list[int]:
+    """By the view folder_outliers: ids of the outputs that are far from the others of their folder, furthest first."""
+    furthest = func.abs(OUTLIERS.c.distance).desc()
+    query = select(OUTLIERS.c.scan_id).where(OUTLIERS.c.job_id == job_id).order_by(furthest, OUTLIERS.c.scan_id)
+    return list(session.scalars(query.limit(limit)))
 
 
 def last_finish(session: Session, job_id: int) -> datetime | None:

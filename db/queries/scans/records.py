@@ -43,6 +43,7 @@ class Measured:
     saturation: float | None = None
     precision: str | None = None
     input_px: int | None = None
+    doubtful_below: float | None = None
     fetch_ms: float | None = None
     open_ms: float | None = None
     wait_ms: float | None = None

@@ -18,6 +18,19 @@ def test_migrations_give_what_the_models_say(engine: Engine) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
+def test_keys_are_ordered_by_their_bytes_whatever_the_language_of_the_database(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        return  # which orders all text so
+    with read_scope(engine) as session:
+        columns = session.execute(
+            text(
+                "SELECT collation_name FROM information_schema.columns "
+                "WHERE table_name = 'scan' AND column_name IN ('source_key', 'output_key')"
+            )
+        )
+        assert [row[0] for row in columns] == ["C", "C"]
+
+
 def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
     before = current_revision(engine)
 

@@ -11,10 +11,12 @@ from sqlalchemy import Engine, inspect, text
 from db.models.jobs import Scan
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle, retries
+from db.queries.pages.scans import folder_colourfulness
 from db.queries.scans import leases, review_weight
 from db.queries.scans import records as scans
 from db.queries.scans.records import Measured, ScanRecord
 from db.session import read_scope, session_scope
+from scheduler.report.outliers import FAR, distances
 from tests.rows import NOON, make_job
 
 PAGE = (Path(__file__).parents[3] / "docs" / "queries.md").read_text()
@@ -166,6 +168,35 @@ def test_the_queue_has_exactly_what_weighs_and_says_why(engine: Engine) -> None:
     assert all(row["reasons"] for row in found.values())
 
 
+def test_what_is_unlike_its_folder_is_so_by_the_same_limits_as_on_the_pages(engine: Engine) -> None:
+    job_id, dice = make_job(engine, scan_count=60), random.Random(3)
+    folders = ["", "a/", "a/b/", "A/", "a b/", "few/"]
+    values: dict[str, dict[int, float]] = {folder: {} for folder in folders}
+    with session_scope(engine) as session:
+        for number, scan in enumerate(scans.of_job(session, job_id)):
+            folder = folders[number % 5] if number % 10 or number > 40 else "few/"
+            scan.source_key = f"{folder}{number}.jpg"
+            values[folder][scan.id] = round(dice.gauss(20, 4 if folder else 0.1) + 40 * (dice.random() < 0.15), 1)
+            measured = Measured(colourfulness=values[folder][scan.id], output_sha256="f")
+            session.flush()
+            scans.record(session, [ScanRecord(scan.id, "done", 1, measured, "w", NOON)])
+
+    rows = ask(engine, "SELECT folder, scan_id, distance FROM folder_outliers")
+
+    expected = {
+        (folder, scan_id): pytest.approx(distance)
+        for folder, of_folder in values.items()
+        for scan_id, distance in zip(of_folder, distances(of_folder.values()), strict=True)
+        if abs(distance) > FAR
+    }
+    assert {(row["folder"], row["scan_id"]): row["distance"] for row in rows} == expected
+    assert len({folder for folder, _ in expected}) > 2
+    with read_scope(engine) as session:
+        for of_folder in values.values():
+            scan = session.get_one(Scan, next(iter(of_folder)))
+            assert dict(folder_colourfulness(session, scan, limit=99)) == of_folder
+
+
 def _random(dice: random.Random) -> Measured:
     def maybe(value: float) -> float | None:
         return None if dice.random() < 0.3 else value
@@ -175,7 +206,8 @@ def _random(dice: random.Random) -> Measured:
         height=dice.choice([100, 200, 300, 4000]),
         picture_width=dice.choice([None, 80]),
         colourfulness=maybe(dice.choice([0.0, 14.9, 15.0, 60.0])),
-        certainty=maybe(dice.choice([0.0, 0.29, 0.3, 0.9])),
+        certainty=maybe(dice.choice([0.0, 0.29, 0.3, 0.5, 0.9])),
+        doubtful_below=maybe(dice.choice([0.2, 0.517])),
         clipped_share=maybe(dice.choice([0.0, 0.25, 0.26, 1.0])),
         output_sha256="f",
     )

@@ -80,6 +80,47 @@ def test_the_most_doubtful_come_first_and_the_good_and_the_failed_not_at_all(eng
     assert queued(engine, job) == [("box/2.jpg", "nearly grey"), ("box/1.jpg", "nearly grey")]
 
 
+def test_what_the_checkpoint_calls_doubtful_comes_back_with_a_verdict_that_is_taken_back(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=2)
+    with session_scope(engine) as session:
+        limits = zip(scans.of_job(session, job_id), (0.517, None), strict=True)
+        all_measured = [
+            ScanRecord(
+                *(scan.id, ScanState.DONE, 1),
+                Measured(certainty=0.5, doubtful_below=limit, colourfulness=40.0, output_sha256="f"),
+                *("w", NOON),
+            )
+            for scan, limit in limits
+        ]
+        scans.record(session, all_measured)
+    before = queued(engine, job_id)
+    decide(engine, job_id, "box/0.jpg", Verdict.ACCEPTED)
+    assert queued(engine, job_id) == []
+
+    with session_scope(engine) as session:
+        reviews.undo(session, job_id, ADA.name)
+
+    assert queued(engine, job_id) == before == [("box/0.jpg", "uncertain")]
+
+
+def test_an_output_that_is_unlike_its_folder_is_listed_until_it_is_reviewed(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=10)
+    with session_scope(engine) as session:
+        in_folder = enumerate(scans.of_job(session, job_id))
+        scans.record(session, [done(scan.id, 90.0 if number == 3 else 40.0) for number, scan in in_folder])
+
+    def unlike() -> list[tuple[str, str]]:
+        with read_scope(engine) as session:
+            return [
+                (row["source_key"], row["reasons"]) for row in reviews.unlike_their_folder(session, job_id, limit=9)
+            ]
+
+    assert unlike() == [("box/3.jpg", "unlike its folder")]
+    assert queued(engine, job_id) == []
+    decide(engine, job_id, "box/3.jpg", Verdict.ACCEPTED)
+    assert unlike() == []
+
+
 def test_what_is_reviewed_leaves_the_queue_and_is_kept_with_who_and_when(engine: Engine, job: int) -> None:
     decide(engine, job, "box/2.jpg", Verdict.REJECTED)
     decide(engine, job, "box/1.jpg", Verdict.ACCEPTED)

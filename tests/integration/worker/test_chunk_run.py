@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from db.models.jobs import ChunkState, Scan, ScanState
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import Claim, Message
 from db.queries.jobs import lifecycle
+from db.queries.reports import reviews
 from db.queries.scans import records
 from db.session import read_scope, session_scope
 from scheduler.submission.submitter import Submission, Submitter
@@ -128,6 +130,23 @@ def test_a_job_chooses_head_and_saturation_and_each_row_says_how_its_pixels_were
     output = cv2.imread(str(collection.parent / "colour" / "1.png"))
     assert output is not None
     assert np.ptp(output.astype(int), axis=2).max() == 0, "a saturation of 0 is grey"
+
+
+def test_what_a_checkpoint_calls_doubtful_is_kept_with_the_scan_and_asks_for_a_look(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    predict = child.model.predict
+
+    def doubtful(*arguments: Any) -> Prediction:
+        return replace(predict(*arguments), certainty=0.5, doubtful_below=0.517)
+
+    child.model.predict = doubtful  # type: ignore[method-assign,assignment]
+    chunk_run(child, claim()).run()
+
+    assert {row.doubtful_below for row in rows(engine)} == {0.517}
+    with read_scope(engine) as session:
+        assert all("uncertain" in row["reasons"] for row in reviews.queue(session, 1, limit=9))
+        assert reviews.queue_length(session, 1) == 4
 
 
 def test_a_bad_scan_fails_at_once_and_the_rest_of_its_chunk_is_done(

@@ -114,6 +114,8 @@ def data() -> ReportData:
         median_colourfulness=7.0,
         certainty=Bins(0.05, (0,)),
         median_certainty=None,
+        uncertain=0,
+        uncertain_below=0.3,
         reasons=(),
         pairs=(pair("1.png"),),
         facts=(Fact("Checkpoint", "photochrom-1"),),

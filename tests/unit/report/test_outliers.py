@@ -4,23 +4,17 @@ import numpy as np
 
 from scheduler.report.collect import Measured
 from scheduler.report.groups import UNLIKE, choose
-from scheduler.report.outliers import distances, unlike_their_folder
+from scheduler.report.outliers import FAR, distances
 
 
-def rows(folder: str, values: list[float], first: int = 0) -> list[tuple[str, int, float]]:
-    return [(f"{folder}/{number:03}.jpg", first + number, value) for number, value in enumerate(values)]
+def test_one_colourful_scan_among_pale_ones_is_far_from_them() -> None:
+    values = [20.0, 21.0, 22.0, 19.0, 20.0, 60.0, 21.0, 20.0]
 
-
-def test_one_colourful_scan_among_pale_ones_is_unlike_its_folder() -> None:
-    listed = rows("a", [20.0, 21.0, 22.0, 19.0, 20.0, 60.0, 21.0, 20.0]) + rows("b", [60.0] * 9, first=100)
-
-    [(scan_id, distance)] = unlike_their_folder(listed)
-
-    assert (scan_id, distance > 3.5) == (5, True)
+    assert [value for value, distance in zip(values, distances(values), strict=True) if distance > FAR] == [60.0]
 
 
 def test_few_neighbours_say_nothing_and_equals_have_no_stranger() -> None:
-    assert list(unlike_their_folder(rows("a", [20.0, 21.0, 90.0]))) == []
+    assert distances([20.0, 21.0, 90.0]) == [0.0] * 3
     assert distances([20.0] * 10) == [0.0] * 10
 
 

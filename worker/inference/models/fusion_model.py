@@ -24,6 +24,7 @@ class FusionModel:
         self.heads: tuple[str, ...] = colorizer.heads
         self.precision: str = colorizer.precision
         self.input_px = colorizer.card.input_px
+        self.doubtful_below = colorizer.card.doubtful_below
         self.slot_size = SlotSize(colorizer.lightness_px, self.input_px // 2)
 
     @classmethod

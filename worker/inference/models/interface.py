@@ -55,6 +55,11 @@ class Model(Protocol):
         ...
 
     @property
+    def doubtful_below(self) -> float | None:
+        """The certainty, 0..1, that a tenth of unseen photos stay below; None where the checkpoint does not say."""
+        ...
+
+    @property
     def slot_size(self) -> SlotSize:
         """The sides of what it takes and gives."""
         ...

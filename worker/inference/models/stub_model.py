@@ -29,6 +29,7 @@ class StandInColorizer:
     heads = ("stand-in", "paper", "vivid")
     embedding = "none"
     input_px = 256
+    doubtful_below = None
     slot_size = SlotSize(256, 128)
     precision = "float32"
     device = "stand-in"

@@ -23,6 +23,7 @@ from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
 
 VERDICTS = ("accept", "reject", "redo")
+MOST_UNLIKE = 1_000  # outputs unlike their folder; the view folder_outliers has all
 
 Action = Annotated[
     str | None,
@@ -143,6 +144,8 @@ def _show_queue(engine: Engine, job_id: int, limit: int, *, json: bool) -> None:
     with read_scope(engine) as session:
         lifecycle.get(session, job_id)
         rows, total = reviews.queue(session, job_id, limit=limit), reviews.queue_length(session, job_id)
+        unlike = reviews.unlike_their_folder(session, job_id, limit=MOST_UNLIKE)
+    rows, total = [*rows, *unlike][:limit], total + len(unlike)
     if json:
         print_json(rows)
     elif rows:
