@@ -31,7 +31,7 @@ def open_pages(path: Path) -> float:
     file = open_scan_file(path, path.name, _LIMITS)
     for header in probe_pages(file, _LIMITS):
         coloured_share(file, header.page)
-        OpenScan(file, header).square()
+        OpenScan(file, header).model_input()
         read_metadata(file, header.page)
     return time.process_time() - began
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from worker.bench.lines import answer
 from worker.scans import (
+    ModelInput,
     OpenScan,
     OutputOptions,
     ScanLimits,
-    Square,
     compose,
     configure_libraries,
     open_scan,
@@ -47,17 +47,17 @@ class HostBench:
         configure_libraries()
         self._output, self._ab = folder / "output", smooth_ab()
         self._paths: list[Path] = []
-        self._ready: tuple[OpenScan, Square, pyvips.Image] | None = None
+        self._ready: tuple[OpenScan, ModelInput, pyvips.Image] | None = None
 
     def take(self, paths: list[str]) -> int:
         """The scans to work on, in turn; the first is opened for `compose` and `encode`."""
         self._paths = [Path(path) for path in paths]
         scan = open_scan(self._paths[0], "scan", _LIMITS)
-        square = scan.square()
+        model_input = scan.model_input()
         whole = self._output.with_suffix(".tif")
-        compose(scan, square, self._ab, OutputOptions("tiff", compression="none"), whole)
+        compose(scan, model_input, self._ab, OutputOptions("tiff", compression="none"), whole)
         colours = pyvips.Image.tiffload(str(whole)).copy_memory()
-        self._ready = scan, square, colours
+        self._ready = scan, model_input, colours
         return len(self._paths)
 
     def all_of_it(self, seconds: float) -> dict[str, float]:
@@ -66,8 +66,8 @@ class HostBench:
 
     def compose(self, seconds: float) -> dict[str, float]:
         """Compose and encode one opened scan again and again."""
-        scan, square, _ = self._prepared()
-        return self._for(seconds, lambda: compose(scan, square, self._ab, _JPEG, self._output))
+        scan, model_input, _ = self._prepared()
+        return self._for(seconds, lambda: compose(scan, model_input, self._ab, _JPEG, self._output))
 
     def encode(self, seconds: float) -> dict[str, float]:
         """Only encode the colours that `compose` gives it."""
@@ -75,8 +75,8 @@ class HostBench:
         return self._for(seconds, lambda: write_image(colours, scan, _JPEG, self._output))
 
     def open(self, seconds: float) -> dict[str, float]:
-        """Only decode the scan, and make the square that the model sees."""
-        return self._for(seconds, lambda: open_scan(self._paths[0], "scan", _LIMITS).square())
+        """Only decode the scan, and make the model input."""
+        return self._for(seconds, lambda: open_scan(self._paths[0], "scan", _LIMITS).model_input())
 
     def _one_scan(self) -> None:
         self._paths = [*self._paths[1:], self._paths[0]]
@@ -84,8 +84,8 @@ class HostBench:
         header = probe_pages(file, _LIMITS)[0]
         coloured_share(file)
         scan = OpenScan(file, header)
-        square = scan.square(picture=scan.find_picture())
-        compose(scan, square, self._ab, _JPEG, self._output)
+        model_input = scan.model_input(picture=scan.find_picture())
+        compose(scan, model_input, self._ab, _JPEG, self._output)
 
     def _for(self, seconds: float, work: Callable[[], Any]) -> dict[str, float]:
         scans, began, cpu = 0, time.perf_counter(), time.process_time()
@@ -94,7 +94,7 @@ class HostBench:
             scans += 1
         return {"scans": scans, "seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
 
-    def _prepared(self) -> tuple[OpenScan, Square, pyvips.Image]:
+    def _prepared(self) -> tuple[OpenScan, ModelInput, pyvips.Image]:
         assert self._ready is not None, "take comes first"
         return self._ready
 

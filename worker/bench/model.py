@@ -61,7 +61,7 @@ class ModelBench:
     def take(self, paths: list[str]) -> int:
         """Open these scans, and keep in memory what the model sees of them."""
         configure_libraries()
-        self._squares = np.stack([open_scan(Path(p), p, _LIMITS).square().lightness for p in paths])
+        self._squares = np.stack([open_scan(Path(p), p, _LIMITS).model_input().lightness for p in paths])
         return len(self._squares)
 
     def predict(self, batch: int, seconds: float) -> dict[str, float]:

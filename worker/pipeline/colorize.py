@@ -23,12 +23,12 @@ from worker.observability.stages import Stage
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.measurements import add_up, no_span, timed
 from worker.scans import (
+    ModelInput,
     OpenScan,
     OutputOptions,
     ScanFile,
     ScanHeader,
     ScanLimits,
-    Square,
     compose,
     content_type,
     open_scan_file,
@@ -146,8 +146,8 @@ class Pipeline:
                     for (_, inputs), of_page in zip(opened, all_measured, strict=True)
                 ]
             for (page, inputs), future, of_page in zip(opened, futures, all_measured, strict=True):
-                square, ab = inputs.joined(future.result())
-                self._compose(page, square, ab, scan, part, of_page)
+                model_input, ab = inputs.joined(future.result())
+                self._compose(page, model_input, ab, scan, part, of_page)
                 page.discard()
                 writer.add(part)
         return all_measured
@@ -155,8 +155,8 @@ class Pipeline:
     def _colorize_page(self, scan: Assignment, page: Page, output: Path, measured: Measured) -> None:
         with self.budget.holding(page.decoded_bytes):
             opened, inputs = self._open(page, measured)
-            square, ab = inputs.joined(self._predict_all(scan, inputs, measured))
-            self._compose(opened, square, ab, scan, output, measured)
+            model_input, ab = inputs.joined(self._predict_all(scan, inputs, measured))
+            self._compose(opened, model_input, ab, scan, output, measured)
             opened.discard()
 
     def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> dict[int, OwnColours]:
@@ -206,21 +206,23 @@ class Pipeline:
         measured.certainty = fmean(certainties) if certainties else None
         return [prediction.ab for prediction in predictions]
 
-    def _predict_at_once(self, scan: Assignment, squares: Sequence[Square], measured: Measured) -> Sequence[Prediction]:
+    def _predict_at_once(
+        self, scan: Assignment, squares: Sequence[ModelInput], measured: Measured
+    ) -> Sequence[Prediction]:
         """The squares of a panorama share a batch of the device."""
         if len(squares) == 1:
             return [self._predict(scan, squares[0], measured)]
         with ThreadPoolExecutor(min(_SQUARES_AT_ONCE, len(squares))) as threads:
             futures = [
                 # In this thread's context, which log lines and spans take their ids from.
-                threads.submit(copy_context().run, self._predict, scan, square, measured)
-                for square in squares
+                threads.submit(copy_context().run, self._predict, scan, model_input, measured)
+                for model_input in squares
             ]
             return [future.result() for future in futures]
 
-    def _predict(self, scan: Assignment, square: Square, measured: Measured) -> Prediction:
+    def _predict(self, scan: Assignment, model_input: ModelInput, measured: Measured) -> Prediction:
         with self.span(Stage.PREDICT):
-            prediction = self.predict(square.lightness, scan.colours)
+            prediction = self.predict(model_input.lightness, scan.colours)
         measured.wait_ms, measured.predict_ms = prediction.wait_ms, prediction.predict_ms
         measured.checkpoint, measured.certainty = prediction.checkpoint_id, prediction.certainty
         measured.head, measured.embedding = prediction.head, prediction.embedding
@@ -234,7 +236,7 @@ class Pipeline:
     def _compose(
         self,
         opened: OpenScan,
-        square: Square,
+        model_input: ModelInput,
         ab: NDArray[np.float32],
         scan: Assignment,
         path: Path,
@@ -242,7 +244,7 @@ class Pipeline:
     ) -> None:
         provenance = _provenance(scan, measured)
         with self.span(Stage.COMPOSE), timed(measured, Stage.COMPOSE):
-            composed = compose(opened, square, ab, scan.output, path, provenance)
+            composed = compose(opened, model_input, ab, scan.output, path, provenance)
         measured.colourfulness, measured.clipped_share = composed.colourfulness, composed.clipped_share
         measured.lost_metadata = "; ".join(composed.lost) or None
 

@@ -1,8 +1,8 @@
 """Scan files to pixels and back, with everything that must survive: size, depth, lightness, metadata.
 
     scan = open_scan(path, key, limits)      # refuses what is cut short, hostile or not a scan
-    square = scan.square()                   # what the model sees
-    composed = compose(scan, square, ab, OutputOptions("jpeg"), output_path)
+    model_input = scan.model_input()         # what the model sees
+    composed = compose(scan, model_input, ab, OutputOptions("jpeg"), output_path)
 
 Nothing here knows of Celery, SQL, settings or TensorFlow, and libvips' exceptions stop here. Everything may be
 called from several threads at once, one thread to a scan; a process calls `configure_libraries` first.
@@ -18,7 +18,7 @@ from worker.scans.format_names import FORMATS, OutputOptions, content_type, is_s
 
 if TYPE_CHECKING:
     from worker.scans.geometry import Box
-    from worker.scans.reading.model_input import SQUARE_SIZE, Square
+    from worker.scans.reading.model_input import MODEL_INPUT_SIZE, ModelInput
     from worker.scans.reading.probe import ScanHeader, probe, probe_pages
     from worker.scans.reading.scan import OpenScan, open_scan
     from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
-    "SQUARE_SIZE",
+    "MODEL_INPUT_SIZE",
     "Box",
     "Composed",
+    "ModelInput",
     "OpenScan",
     "OutputOptions",
     "ScanFile",
     "ScanHeader",
     "ScanLimits",
-    "Square",
     "compose",
     "configure_libraries",
     "content_type",
@@ -51,7 +51,7 @@ __all__ = [
 _HOMES = {
     "worker.scans.writing.compose": ("Composed", "compose"),
     "worker.scans.geometry": ("Box",),
-    "worker.scans.reading.model_input": ("SQUARE_SIZE", "Square"),
+    "worker.scans.reading.model_input": ("MODEL_INPUT_SIZE", "ModelInput"),
     "worker.scans.reading.probe": ("ScanHeader", "probe", "probe_pages"),
     "worker.scans.reading.scan": ("OpenScan", "open_scan"),
     "worker.scans.reading.scan_file": ("ScanFile", "ScanLimits", "open_scan_file"),

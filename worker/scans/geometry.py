@@ -9,7 +9,7 @@ from worker.arrays import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A part of an image, in pixels: of the square, or of a scan with film borders: where the picture lies."""
+    """A part of an image, in pixels: of a model input, or of a scan with film borders: where the picture lies."""
 
     left: int
     top: int

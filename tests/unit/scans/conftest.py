@@ -43,7 +43,7 @@ def ramp(height: int = 60, width: int = 90, bits: int = 8) -> Array:
 
 
 def colours(size: int = 400, strength: float = 40) -> NDArray[np.float32]:
-    """a*, b* that change smoothly over the square, (size, size, 2), within about +-strength."""
+    """a*, b* that change smoothly over the model input, (size, size, 2), within about +-strength."""
     y, x = np.mgrid[:size, :size] / size
     return (strength * np.dstack([np.sin(6 * x + 3 * y), np.cos(5 * y - 4 * x)])).astype(np.float32)
 
@@ -62,7 +62,7 @@ def write_colour(
 ) -> tuple[Array, Composed]:
     """Compose the scan and read the output back: (height, width, 3 or 4), and what compose said of it."""
     path = folder / f"output.{format}"
-    composed = compose(scan, scan.square(), colours() if ab is None else ab, OutputOptions(format), path)
+    composed = compose(scan, scan.model_input(), colours() if ab is None else ab, OutputOptions(format), path)
     return (tifffile.imread(path) if format == "tiff" else read_with_pillow(path)), composed
 
 

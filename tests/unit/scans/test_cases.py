@@ -59,7 +59,7 @@ def colour(file: ScanFile, folder: Path) -> tuple[tuple[int, ...], tuple[str, ..
     """Shape of the colour image, and what was lost."""
     (header,) = probe_pages(file, LIMITS)
     scan = OpenScan(file, header)
-    composed = compose(scan, scan.square(), colours(), OutputOptions("tiff"), folder / "output.tif")
+    composed = compose(scan, scan.model_input(), colours(), OutputOptions("tiff"), folder / "output.tif")
     return tifffile.imread(folder / "output.tif").shape, composed.lost
 
 

@@ -35,7 +35,7 @@ def coloured(data: bytes, folder: Path, format: str = "png") -> NDArray[Any]:
     if colours.has_marks:
         scan.keep_marks(colours)
     ab = np.full((400, 400, 2), (-10, 20), np.float32)
-    compose(scan, scan.square(), ab, OutputOptions(format), folder / f"out.{format}")
+    compose(scan, scan.model_input(), ab, OutputOptions(format), folder / f"out.{format}")
     return np.zeros(0) if format == "tiff" else read_with_pillow(folder / f"out.{format}")[..., :3].astype(int)
 
 
@@ -94,4 +94,4 @@ def test_marks_that_are_too_large_to_keep_are_named(tmp_path: Path, monkeypatch:
     scan = OpenScan(file, probe_pages(file, LIMITS)[0])
     scan.keep_marks(find_own_colours(file))
     ab = np.zeros((400, 400, 2), np.float32)
-    assert "coloured marks" in compose(scan, scan.square(), ab, OutputOptions("png"), tmp_path / "out.png").lost[0]
+    assert "coloured marks" in compose(scan, scan.model_input(), ab, OutputOptions("png"), tmp_path / "out.png").lost[0]

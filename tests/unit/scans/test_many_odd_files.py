@@ -41,7 +41,7 @@ def outcome(number: int, data: bytes, folder: Path) -> str:
         if header.width * header.height > 1 << 22:
             return f"{header.width} x {header.height}"
         coloured_share(file, header.page)
-        lightness = OpenScan(file, header).square().lightness
+        lightness = OpenScan(file, header).model_input().lightness
         return f"{header.width} x {header.height}, {lightness.mean():.3f}"
     except ScanError as error:
         return f"{error.code}: {error.message}"

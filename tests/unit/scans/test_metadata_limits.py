@@ -32,7 +32,7 @@ for path in map(Path, sys.argv[1:]):
     scan = open_scan(path, "a", ScanLimits(1 << 30, 1 << 30))
     for format in ("jpeg", "tiff", "png"):
         ab = np.zeros((400, 400, 2), np.float32)
-        compose(scan, scan.square(), ab, OutputOptions(format), path.with_name("o"), made)
+        compose(scan, scan.model_input(), ab, OutputOptions(format), path.with_name("o"), made)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 

@@ -42,7 +42,7 @@ DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
 def test_lost_pixels_before_a_later_end_marker_are_a_failure(kind: str, damage: str, opened: Opener) -> None:
     data = DAMAGES[damage](KINDS[kind], len(KINDS[kind]) // 2)
     with pytest.raises(ScanError) as refused:
-        opened(data, "a.jpg").square()
+        opened(data, "a.jpg").model_input()
     assert refused.value.code in ("unreadable", "truncated")
 
 
@@ -92,17 +92,17 @@ def test_blank_channels_in_scans_of_their_own_are_no_hole(opened: Opener) -> Non
 def test_a_harmless_warning_hides_no_damage(kind: str, opened: Opener) -> None:
     data = ODDITIES["an unknown revision of JFIF"](KINDS[kind])
     with pytest.raises(ScanError):
-        opened(DAMAGES["a hole"](data, len(data) // 2), "a.jpg").square()
+        opened(DAMAGES["a hole"](data, len(data) // 2), "a.jpg").model_input()
 
 
 @pytest.mark.parametrize("kind", ["grey", "progressive"])
 def test_a_streamed_scan_is_read_as_strictly(kind: str, opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.scans.reading.probe.HELD_BYTES", 1)
     scan = opened(ODDITIES["an unknown revision of JFIF"](KINDS[kind]), "a.jpg")
-    scan.square()
+    scan.model_input()
     assert grey_of(scan).shape == PICTURE.shape
     with pytest.raises(ScanError):
-        opened(DAMAGES["a hole"](KINDS[kind], len(KINDS[kind]) // 2), "a.jpg").square()
+        opened(DAMAGES["a hole"](KINDS[kind], len(KINDS[kind]) // 2), "a.jpg").model_input()
 
 
 def test_lost_pixels_of_a_jpeg_in_a_tiff_are_a_failure_too(opened: Opener) -> None:
@@ -112,7 +112,7 @@ def test_lost_pixels_of_a_jpeg_in_a_tiff_are_a_failure_too(opened: Opener) -> No
     half = len(data) // 2
     data[half : half + 2000] = bytes(2000)
     with pytest.raises(ScanError) as refused:
-        opened(bytes(data)).square()
+        opened(bytes(data)).model_input()
     assert refused.value.code == "unreadable"
 
 

@@ -36,9 +36,9 @@ def test_squares_that_agree_give_the_colours_of_the_whole(turned: bool, opened: 
         np.linspace(-60, 60, inputs.length, dtype=np.float32)[None, :, None], (64, inputs.length, 2)
     )
     parts = [whole[:, start : start + 64] for start in inputs.starts]
-    square, ab = inputs.joined([part.transpose(1, 0, 2) for part in parts] if turned else parts)
+    model_input, ab = inputs.joined([part.transpose(1, 0, 2) for part in parts] if turned else parts)
     rows = np.empty((2, scan.height, scan.width), np.float32)
-    Upsampler(ab, square.box, scan.width, scan.height).rows(0, rows)
+    Upsampler(ab, model_input.box, scan.width, scan.height).rows(0, rows)
     along = rows[0].mean(axis=1 if turned else 0)
     assert np.abs(along - np.linspace(-60, 60, 400)).max() < 1
 
@@ -53,7 +53,7 @@ def test_squares_that_differ_are_blended_without_a_seam(opened: Opener) -> None:
 def test_a_panorama_is_composed(opened: Opener, tmp_path: Path) -> None:
     scan = opened(tiff_bytes(WIDE))
     inputs = scan.model_inputs(400)
-    square, ab = inputs.joined([np.full((400, 400, 2), 20, np.float32) for _ in inputs.squares])
-    composed = compose(scan, square, ab, OutputOptions("tiff"), tmp_path / "out.tif")
+    model_input, ab = inputs.joined([np.full((400, 400, 2), 20, np.float32) for _ in inputs.squares])
+    composed = compose(scan, model_input, ab, OutputOptions("tiff"), tmp_path / "out.tif")
     assert (composed.width, composed.height) == (400, 40)
     assert composed.colourfulness > 10

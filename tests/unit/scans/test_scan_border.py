@@ -93,7 +93,9 @@ def test_borders_stay_neutral_and_the_picture_is_in_colour(
     assert picture is not None
     assert not cut_into(picture, 0.01)
     ab = np.full((400, 400, 2), 25, np.float32)
-    compose(scan, scan.square(picture=picture), ab, OutputOptions("png" if bits == 8 else "tiff"), tmp_path / "out")
+    compose(
+        scan, scan.model_input(picture=picture), ab, OutputOptions("png" if bits == 8 else "tiff"), tmp_path / "out"
+    )
     import pyvips
 
     output = (pyvips.Image.pngload if bits == 8 else pyvips.Image.tiffload)(str(tmp_path / "out")).numpy().astype(int)
@@ -107,7 +109,7 @@ def test_borders_stay_neutral_and_the_picture_is_in_colour(
 
 def test_the_model_sees_the_picture_alone(opened: Opener) -> None:
     scan = opened(pillow_bytes(film(), "PNG"), "a.png")
-    whole, shown = scan.square(), scan.square(picture=PICTURE)
+    whole, shown = scan.model_input(), scan.model_input(picture=PICTURE)
     assert whole.picture is None
     assert shown.picture == PICTURE
     assert shown.box == Box(0, 66, 400, 267)
@@ -116,6 +118,6 @@ def test_the_model_sees_the_picture_alone(opened: Opener) -> None:
 
 def test_without_a_picture_box_nothing_changes(opened: Opener, tmp_path: Path) -> None:
     scan = opened(pillow_bytes(film(), "PNG"), "a.png")
-    compose(scan, scan.square(), colours(), OutputOptions("png"), tmp_path / "out")
+    compose(scan, scan.model_input(), colours(), OutputOptions("png"), tmp_path / "out")
     output = np.asarray(Image.open(tmp_path / "out")).astype(int)
     assert (output[8:30].max(axis=2) > output[8:30].min(axis=2)).any()

@@ -62,7 +62,7 @@ def _output(data: bytes, source: str, target: str, folder: Path) -> tuple[Path, 
     path.write_bytes(data)
     scan = open_scan(path, f"a.{source}", LIMITS)
     output = folder / f"output.{target}"
-    return output, compose(scan, scan.square(), colours(), OutputOptions(target), output).lost
+    return output, compose(scan, scan.model_input(), colours(), OutputOptions(target), output).lost
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)

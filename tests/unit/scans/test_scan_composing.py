@@ -23,7 +23,7 @@ from tests.unit.scans.conftest import (
     write_colour,
 )
 from worker.errors import ScanError, UsageError
-from worker.scans import Box, OutputOptions, Square, compose
+from worker.scans import Box, ModelInput, OutputOptions, compose
 from worker.scans.reading import probe
 from worker.scans.reading import scan as opening
 from worker.scans.writing import compose as composing
@@ -55,7 +55,7 @@ def test_16_bit_scans_give_16_bit_colour_of_the_same_lightness(format: str, open
     grey = ramp(200, 300, bits=16)
     scan = opened(tiff_bytes(grey))
     path = tmp_path / f"output.{format}"
-    composed = compose(scan, scan.square(), colours(strength=60), OutputOptions(format), path)
+    composed = compose(scan, scan.model_input(), colours(strength=60), OutputOptions(format), path)
     assert composed.bit_depth == 16
     output = _read_16_bits(path)
     off = np.abs(lab_of(output)[..., 0] - lightness_of_grey(grey))
@@ -125,14 +125,14 @@ def test_a_streamed_scan_gives_what_a_held_one_gives(
 ) -> None:
     data = tiff_bytes(ramp(503, 307, bits), compression="zlib", rowsperstrip=16)
     held = opened(data)
-    whole, square = write_colour(held, tmp_path, format)[0], held.square()
+    whole, model_input = write_colour(held, tmp_path, format)[0], held.model_input()
     for module in (probe, composing):
         monkeypatch.setattr(module, "HELD_BYTES", 0)
     monkeypatch.setattr(opening, "STREAM_BLOCK_BYTES", 307 * 50)
     streamed = opened(data)
     assert not streamed.header.is_held
     np.testing.assert_array_equal(write_colour(streamed, tmp_path, format)[0], whole)
-    assert np.abs(streamed.square().lightness - square.lightness).max() < 1
+    assert np.abs(streamed.model_input().lightness - model_input.lightness).max() < 1
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"output.{format}", "source"]
 
 
@@ -161,8 +161,11 @@ def test_a_streamed_scan_that_turns_out_damaged_fails_with_its_code(
     noise = np.random.default_rng(0).integers(0, 255, (200, 300), np.uint8)
     data = pillow_bytes(noise, "JPEG")
     scan = opened(data[: len(data) // 2], "box/1.jpg")
-    square = Square(np.zeros((400, 400), np.float32), Box(0, 66, 400, 267))
-    for read in (scan.square, lambda: compose(scan, square, NEUTRAL, OutputOptions("png"), tmp_path / "out.png")):
+    model_input = ModelInput(np.zeros((400, 400), np.float32), Box(0, 66, 400, 267))
+    for read in (
+        scan.model_input,
+        lambda: compose(scan, model_input, NEUTRAL, OutputOptions("png"), tmp_path / "out.png"),
+    ):
         with pytest.raises(ScanError, match="box/1.jpg ends after") as failed:
             read()
         assert failed.value.code == "truncated"
@@ -232,11 +235,11 @@ def test_colourfulness_is_that_of_hasler_and_suesstrunk(opened: Opener, tmp_path
 
 def test_many_threads_write_what_one_writes(opened: Opener, tmp_path: Path) -> None:
     scan = opened(tiff_bytes(ramp(300, 500)))
-    square = scan.square()
+    model_input = scan.model_input()
 
     def write(number: int) -> bytes:
         path = tmp_path / f"{number}.tif"
-        compose(scan, square, colours(strength=10 + number % 4), OutputOptions("tiff"), path)
+        compose(scan, model_input, colours(strength=10 + number % 4), OutputOptions("tiff"), path)
         return path.read_bytes()
 
     alone = [write(number) for number in range(4)]
@@ -248,7 +251,7 @@ def test_many_threads_write_what_one_writes(opened: Opener, tmp_path: Path) -> N
 def test_an_output_that_cant_be_written_may_pass_later(opened: Opener, tmp_path: Path) -> None:
     scan = opened(tiff_bytes(ramp()), "box/1.tif")
     with pytest.raises(ScanError) as failed:
-        compose(scan, scan.square(), NEUTRAL, OutputOptions("tiff"), tmp_path / "no folder" / "output.tif")
+        compose(scan, scan.model_input(), NEUTRAL, OutputOptions("tiff"), tmp_path / "no folder" / "output.tif")
     assert (failed.value.code, failed.value.permanent) == ("unwritable", False)
     assert "box/1.tif" in failed.value.message
     assert str(tmp_path) not in failed.value.message
@@ -280,8 +283,8 @@ def test_a_tiff_is_compressed_as_asked_without_loss(
     scan = opened(tiff_bytes(ramp(bits=bits)))
     ab = colours()
     plain = tmp_path / "plain.tif"
-    compose(scan, scan.square(), ab, OutputOptions("tiff", compression="none"), plain)
-    compose(scan, scan.square(), ab, OutputOptions("tiff", compression=compression), tmp_path / "out.tif")
+    compose(scan, scan.model_input(), ab, OutputOptions("tiff", compression="none"), plain)
+    compose(scan, scan.model_input(), ab, OutputOptions("tiff", compression=compression), tmp_path / "out.tif")
     with Image.open(tmp_path / "out.tif") as image:
         assert image.tag_v2[259] == {"deflate": 8, "lzw": 5, "none": 1}[compression]  # type: ignore[attr-defined]
     one, other = pyvips.Image.tiffload(str(plain)), pyvips.Image.tiffload(str(tmp_path / "out.tif"))
@@ -296,13 +299,13 @@ def test_an_unknown_compression_is_refused() -> None:
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_pyramid_has_tiles_and_halved_copies_and_is_still_one_page(bits: int, opened: Opener, tmp_path: Path) -> None:
     scan = opened(tiff_bytes(ramp(700, 1000, bits), resolution=(300, 300), description="A street"))
-    compose(scan, scan.square(), colours(), OutputOptions("tiff", pyramid=True), tmp_path / "out.tif")
+    compose(scan, scan.model_input(), colours(), OutputOptions("tiff", pyramid=True), tmp_path / "out.tif")
     with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
         pages = [page.aspage() for page in tiff.pages]
         assert [(page.imagelength, page.imagewidth) for page in pages] == [(700, 1000), (350, 500), (175, 250)]
         assert all(page.is_tiled for page in pages)
         assert pages[0].tags[270].value == "A street"
         whole = pages[0].asarray()
-    compose(scan, scan.square(), colours(), OutputOptions("tiff"), tmp_path / "flat.tif")
+    compose(scan, scan.model_input(), colours(), OutputOptions("tiff"), tmp_path / "flat.tif")
     np.testing.assert_array_equal(whole, tifffile.imread(tmp_path / "flat.tif"))
     assert opened((tmp_path / "out.tif").read_bytes()).width == 1000

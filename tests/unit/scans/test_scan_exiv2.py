@@ -37,7 +37,7 @@ def test_all_that_the_format_can_carry_is_there(
 ) -> None:
     scan = open_scan(scans[source], f"a.{source}", LIMITS)
     output = tmp_path / "output"
-    lost = compose(scan, scan.square(), colours(), OutputOptions(target), output).lost
+    lost = compose(scan, scan.model_input(), colours(), OutputOptions(target), output).lost
     assert (scan.width, scan.height) == (60, 90)  # turned upright, as the source's orientation asks for
 
     with caplog.at_level(logging.WARNING):

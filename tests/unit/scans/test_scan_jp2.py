@@ -38,7 +38,7 @@ def test_a_jp2_holds_the_same_pixels_as_a_tiff(
 ) -> None:
     scan = opened(tiff_bytes(noise(height, width, bits)))
     expected, _ = write_colour(scan, tmp_path, "tiff")
-    compose(scan, scan.square(), colours(), OutputOptions("jp2"), tmp_path / "out.jp2")
+    compose(scan, scan.model_input(), colours(), OutputOptions("jp2"), tmp_path / "out.jp2")
 
     read = cv2.imread(str(tmp_path / "out.jp2"), cv2.IMREAD_UNCHANGED)
     assert read is not None
@@ -49,7 +49,7 @@ def test_a_jp2_holds_the_same_pixels_as_a_tiff(
 def test_transparency_is_kept(opened: Opener, tmp_path: Path) -> None:
     grey, alpha = ramp(bits=16), ramp(bits=16)[::-1]
     scan = opened(tiff_bytes(np.dstack([grey, alpha]), photometric="minisblack", extrasamples=["unassalpha"]))
-    compose(scan, scan.square(), colours(), OutputOptions("jp2"), tmp_path / "out.jp2")
+    compose(scan, scan.model_input(), colours(), OutputOptions("jp2"), tmp_path / "out.jp2")
 
     read = imagecodecs.jpeg2k_decode((tmp_path / "out.jp2").read_bytes())
     np.testing.assert_array_equal(read[..., 3], alpha)
@@ -62,9 +62,9 @@ def test_a_large_one_is_streamed_and_written_alike(
 ) -> None:
     scan = opened(tiff_bytes(noise(1100, 1300)))
     held, streamed = tmp_path / "held.jp2", tmp_path / "streamed.jp2"
-    compose(scan, scan.square(), colours(), OutputOptions("jp2"), held)
+    compose(scan, scan.model_input(), colours(), OutputOptions("jp2"), held)
     monkeypatch.setattr("worker.scans.writing.compose.HELD_BYTES", 1)
-    compose(scan, scan.square(), colours(), OutputOptions("jp2"), streamed)
+    compose(scan, scan.model_input(), colours(), OutputOptions("jp2"), streamed)
     assert held.read_bytes() == streamed.read_bytes()
 
 
@@ -99,7 +99,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(size: int, tile: int, code: str,
     path = tmp_path / "bomb"
     path.write_bytes(with_size(pillow_bytes(ramp(), "JPEG2000"), size, size, tile))
     with pytest.raises(ScanError) as refused:
-        open_scan(path, "a.jp2", LIMITS).square()
+        open_scan(path, "a.jp2", LIMITS).model_input()
     assert refused.value.code == code
 
 
@@ -110,7 +110,7 @@ def test_countless_packets_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     path.write_bytes(data)
     with pytest.raises(ScanError, match="more packets than a scan can have"):
-        open_scan(path, "a.jp2", LIMITS).square()
+        open_scan(path, "a.jp2", LIMITS).model_input()
 
 
 def test_its_header_alone_says_what_it_is(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ TEXT = "Colourized"
 def test_only_the_corner_differs_and_letters_are_white(bits: int, opened: Opener, tmp_path: Path) -> None:
     scan = opened(tiff_bytes(ramp(300, 500, bits)))
     plain, _ = write_colour(scan, tmp_path, "tiff")
-    compose(scan, scan.square(), colours(), OutputOptions("tiff", label=TEXT), tmp_path / "labelled.tif")
+    compose(scan, scan.model_input(), colours(), OutputOptions("tiff", label=TEXT), tmp_path / "labelled.tif")
     labelled = tifffile.imread(tmp_path / "labelled.tif")
     rows, columns = np.nonzero((plain != labelled).any(axis=2))
     assert rows.min() > 275
@@ -50,7 +50,7 @@ def test_transparent_pixels_under_it_are_seen() -> None:
 
 def test_a_scan_without_room_for_it_says_so(opened: Opener, tmp_path: Path) -> None:
     scan = opened(tiff_bytes(ramp(20, 20)))
-    composed = compose(scan, scan.square(), colours(), OutputOptions("tiff", label=TEXT), tmp_path / "out.tif")
+    composed = compose(scan, scan.model_input(), colours(), OutputOptions("tiff", label=TEXT), tmp_path / "out.tif")
     assert composed.lost == ("label (there is no room for it)",)
 
 

@@ -34,7 +34,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, tuple[
     (tmp_path / "source").write_bytes(pillow_bytes(ramp(), "JPEG", exif=b"Exif\0\0" + exif_of_a_camera(order)))
     scan = open_scan(tmp_path / "source", "a.jpg", LIMITS)
     path = tmp_path / f"output.{format}"
-    return path, compose(scan, scan.square(), colours(), OutputOptions(format), path).lost
+    return path, compose(scan, scan.model_input(), colours(), OutputOptions(format), path).lost
 
 
 BLOCKS = [(order, format) for order in "<>" for format in ("jpeg", "png", "jp2", "webp")]

@@ -56,7 +56,7 @@ def test_a_scan_that_is_turned_upright_has_its_resolution_turned_too(
     exif[0x0112], exif[0x011A], exif[0x011B], exif[0x0128] = orientation, 204.0, 98.0, 2
     image = Image.fromarray(ramp()).convert("RGB")
     scan = opened(pillow_bytes(image, source, exif=exif, dpi=(204, 98), lossless=True), "a")
-    compose(scan, scan.square(), colours(), OutputOptions(format), tmp_path / "output")
+    compose(scan, scan.model_input(), colours(), OutputOptions(format), tmp_path / "output")
 
     again = open_scan(tmp_path / "output", "a", LIMITS)
     said = again.header_image()

@@ -52,7 +52,7 @@ def events(xmp: bytes) -> list[str | None]:
 @pytest.mark.parametrize("format", ["jpeg", "png", "tiff"])
 def test_it_stands_in_every_format(format: str, opened: Opener, tmp_path: Path) -> None:
     scan = opened(pillow_bytes(ramp(), "PNG"), "a.png")
-    compose(scan, scan.square(), colours(), OutputOptions(format), tmp_path / "out", MADE)
+    compose(scan, scan.model_input(), colours(), OutputOptions(format), tmp_path / "out", MADE)
     with Image.open(tmp_path / "out") as image:
         xmp = image.info.get("xmp") or image.info["XML:com.adobe.xmp"].encode()
     found = properties(xmp)

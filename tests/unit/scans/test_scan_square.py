@@ -26,29 +26,29 @@ def test_the_box_keeps_the_scans_proportions_and_touches_two_sides(width: int, h
 def test_the_square_holds_the_scans_lightness(bits: int, opened: Opener) -> None:
     full = (1 << bits) - 1
     flat = np.full((300, 600), round(full * 0.5), np.uint8 if bits == 8 else np.uint16)
-    square = opened(tiff_bytes(flat)).square()
-    assert square.lightness.dtype == np.float32
-    assert square.lightness.shape == (400, 400)
-    assert square.box == Box(0, 100, 400, 200)
-    np.testing.assert_allclose(square.lightness, grey_lightness(bits)[round(full * 0.5)], atol=1e-4)
+    model_input = opened(tiff_bytes(flat)).model_input()
+    assert model_input.lightness.dtype == np.float32
+    assert model_input.lightness.shape == (400, 400)
+    assert model_input.box == Box(0, 100, 400, 200)
+    np.testing.assert_allclose(model_input.lightness, grey_lightness(bits)[round(full * 0.5)], atol=1e-4)
 
 
 def test_around_the_picture_it_is_mirrored(opened: Opener) -> None:
-    lightness = opened(tiff_bytes(np.repeat(ramp(200, 400)[:, :1], 400, axis=1))).square().lightness
+    lightness = opened(tiff_bytes(np.repeat(ramp(200, 400)[:, :1], 400, axis=1))).model_input().lightness
     np.testing.assert_array_equal(lightness[:100], lightness[100:200][::-1])
     np.testing.assert_array_equal(lightness[300:], lightness[200:300][::-1])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (3, 2), (5000, 10)])
 def test_extreme_shapes_fill_the_square_without_a_hole(size: tuple[int, int], opened: Opener) -> None:
-    lightness = opened(pillow_bytes(np.full(size, 255, np.uint8), "PNG"), "a.png").square().lightness
+    lightness = opened(pillow_bytes(np.full(size, 255, np.uint8), "PNG"), "a.png").model_input().lightness
     np.testing.assert_allclose(lightness, 100, atol=1e-4)
 
 
 def test_a_square_of_another_size_can_be_had(opened: Opener) -> None:
-    square = opened(tiff_bytes(ramp())).square(256)
-    assert square.lightness.shape == (256, 256)
-    assert square.box.width == 256
+    model_input = opened(tiff_bytes(ramp())).model_input(256)
+    assert model_input.lightness.shape == (256, 256)
+    assert model_input.box.width == 256
 
 
 @pytest.mark.parametrize("size", [(1203, 1611), (803, 3207)])

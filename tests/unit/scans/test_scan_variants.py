@@ -39,7 +39,7 @@ def test_it_is_read_level_by_level(variant: Variant, opened: Opener) -> None:
 @pytest.mark.parametrize("variant", READ, ids=by_name)
 def test_its_colour_image_has_its_lightness(variant: Variant, opened: Opener, tmp_path: Path) -> None:
     scan = opened(variant.data, "a.tif")
-    compose(scan, scan.square(), colours(), OutputOptions("tiff"), tmp_path / "out.tif")
+    compose(scan, scan.model_input(), colours(), OutputOptions("tiff"), tmp_path / "out.tif")
     output = tifffile.imread(tmp_path / "out.tif")[..., :3]
     full = np.iinfo(output.dtype).max
     level = linear_to_srgb(srgb_to_linear(output / full) @ LUMINANCE) * full
@@ -51,6 +51,6 @@ def test_its_colour_image_has_its_lightness(variant: Variant, opened: Opener, tm
 @pytest.mark.parametrize("variant", REFUSED, ids=by_name)
 def test_it_is_refused_with_its_code(variant: Variant, opened: Opener) -> None:
     with pytest.raises(ScanError) as refused:
-        opened(variant.data, "a.tif").square()
+        opened(variant.data, "a.tif").model_input()
     assert (refused.value.code, refused.value.permanent) == (variant.code, True)
     assert refused.value.code in ERROR_CODES

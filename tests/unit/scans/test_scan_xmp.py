@@ -37,7 +37,7 @@ def output(data: bytes, format: str, folder: Path) -> tuple[Path, tuple[str, ...
     (folder / "source").write_bytes(data)
     scan = open_scan(folder / "source", "a.jpg", LIMITS)
     path = folder / f"output.{format}"
-    return path, compose(scan, scan.square(), colours(), OutputOptions(format), path, MADE).lost
+    return path, compose(scan, scan.model_input(), colours(), OutputOptions(format), path, MADE).lost
 
 
 def packet_in(path: Path) -> bytes:

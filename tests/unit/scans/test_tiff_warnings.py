@@ -89,5 +89,5 @@ def test_a_strip_of_jpeg_that_lost_its_half_is_refused(end: bytes, opened: Opene
     data = jpeg(noisy)
     cut = tiff([data[: len(data) // 2] + end + data[len(data) // 2 + 2500 :]], 7, 1, [8])
     with pytest.raises(ScanError, match="Corrupt JPEG data|Premature end") as refused:
-        opened(cut).square()
+        opened(cut).model_input()
     assert refused.value.code == "unreadable"

@@ -1,4 +1,4 @@
-"""The square that the model sees: the whole scan in its own proportions, centred, its surroundings mirrored."""
+"""The model input: a square with the whole scan in its own proportions, centred, its surroundings mirrored."""
 
 from dataclasses import dataclass
 
@@ -10,11 +10,11 @@ from worker.arrays import Pixels
 from worker.colour.lab import grey_lightness
 from worker.scans.geometry import Box
 
-SQUARE_SIZE = 400  # pixels; what the fusion model takes
+MODEL_INPUT_SIZE = 400  # pixels; what the fusion model takes
 
 
 @dataclass(frozen=True, slots=True)
-class Square:
+class ModelInput:
     """A scan as the model sees it.
 
     `lightness` is L*, float32 (size, size), 0..100. Outside `box` it is the picture mirrored at its edges: bars of one
@@ -57,8 +57,8 @@ def _halved(grey: Pixels, limit: int) -> Pixels:
     return grey
 
 
-def make_square(picture: Pixels, box: Box, size: int, shown: Box | None = None) -> Square:
+def make_model_input(picture: Pixels, box: Box, size: int, shown: Box | None = None) -> ModelInput:
     """The square around a picture (box.height, box.width) of sRGB grey, 8 or 16 bits; `shown`: its part of the scan."""
     below, right = size - box.top - box.height, size - box.left - box.width
     padded = cv2.copyMakeBorder(picture, box.top, below, box.left, right, cv2.BORDER_REFLECT)
-    return Square(grey_lightness(8 * picture.itemsize)[padded], box, shown)
+    return ModelInput(grey_lightness(8 * picture.itemsize)[padded], box, shown)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from worker.arrays import Pixels
 from worker.scans.geometry import Box
-from worker.scans.reading.model_input import Square, make_square
+from worker.scans.reading.model_input import ModelInput, make_model_input
 
 Floats = NDArray[np.float32]
 
@@ -30,13 +30,13 @@ class ModelInputs:
     `length` is that of the whole in samples, of which a square has as many as it is wide; 0 for one square alone.
     """
 
-    squares: tuple[Square, ...]
+    squares: tuple[ModelInput, ...]
     starts: tuple[int, ...] = (0,)
     length: int = 0
     is_upright: bool = False
     picture: Box | None = None
 
-    def joined(self, predictions: Sequence[Floats]) -> tuple[Square, Floats]:
+    def joined(self, predictions: Sequence[Floats]) -> tuple[ModelInput, Floats]:
         """The a*, b* of each square, (size, size, 2), as one: with the square, or strip, that they are of."""
         if not self.length:
             return self.squares[0], predictions[0]
@@ -54,7 +54,7 @@ class ModelInputs:
             ab = cv2.resize(ab, shape[::-1], interpolation=cv2.INTER_AREA)
         if self.is_upright:
             ab, shape = np.ascontiguousarray(ab.transpose(1, 0, 2)), shape[::-1]
-        whole = Square(np.zeros(shape, np.float32), Box(0, 0, shape[1], shape[0]), self.picture)
+        whole = ModelInput(np.zeros(shape, np.float32), Box(0, 0, shape[1], shape[0]), self.picture)
         return whole, ab
 
 
@@ -76,5 +76,5 @@ def inputs_along(grey: Pixels, size: int, picture: Box | None) -> ModelInputs:
     starts = tuple(round(number * (length - size) / (count - 1)) for number in range(count))
     box = Box(0, 0, size, size)
     parts = (grey[start : start + size] if is_upright else grey[:, start : start + size] for start in starts)
-    squares = tuple(make_square(part, box, size) for part in parts)
+    squares = tuple(make_model_input(part, box, size) for part in parts)
     return ModelInputs(squares, starts, length, is_upright, picture)

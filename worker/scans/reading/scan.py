@@ -1,4 +1,4 @@
-"""A scan file opened: refused where it must be, else its pixels as sRGB grey in strips, and as the model's square."""
+"""A scan file opened: refused where it must be, else its pixels as sRGB grey in strips, and as the model input."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from worker.scans.reading.colour_detection import OwnColours, marks_of
 from worker.scans.reading.film_borders import find_picture, scaled
 from worker.scans.reading.grey import check_floats, to_grey
 from worker.scans.reading.loading import check_checksums, load, load_header, reading
-from worker.scans.reading.model_input import SQUARE_SIZE, Square, box_in_square, fit, make_square
+from worker.scans.reading.model_input import MODEL_INPUT_SIZE, ModelInput, box_in_square, fit, make_model_input
 from worker.scans.reading.panorama import ModelInputs, inputs_along, is_long, length_of
 from worker.scans.reading.probe import HELD_BYTES, ScanHeader, orientation_field, probe_pages
 from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
@@ -40,14 +40,14 @@ class OpenScan:
         check_checksums(file, header.page)
         self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
 
-    def square(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> Square:
+    def model_input(self, size: int = MODEL_INPUT_SIZE, picture: Box | None = None) -> ModelInput:
         """The scan, or the picture in it, as the model sees it.
 
         Raises ScanError where a streamed scan turns out to be damaged.
         """
         part = picture or Box(0, 0, self.width, self.height)
         box = box_in_square(part.width, part.height, size)
-        return make_square(self._reduced(part, box), box, size, picture)
+        return make_model_input(self._reduced(part, box), box, size, picture)
 
     def keep_marks(self, colours: OwnColours) -> None:
         """Have the scan's own strong colours kept in its output. Raises ScanError as `find_own_colours` does."""
@@ -59,14 +59,14 @@ class OpenScan:
             return
         self.marks = marks_of(self.file, self.header.page, colours.tones)
 
-    def model_inputs(self, size: int = SQUARE_SIZE, picture: Box | None = None) -> ModelInputs:
+    def model_inputs(self, size: int = MODEL_INPUT_SIZE, picture: Box | None = None) -> ModelInputs:
         """What the model sees of the scan, or of the picture in it: several squares where it is long.
 
         Raises ScanError where a streamed scan turns out to be damaged.
         """
         part = picture or Box(0, 0, self.width, self.height)
         if not is_long(part.width, part.height):
-            return ModelInputs((self.square(size, picture),))
+            return ModelInputs((self.model_input(size, picture),))
         length = length_of(part.width, part.height, size)
         is_upright = part.height > part.width
         box = Box(0, 0, size, length) if is_upright else Box(0, 0, length, size)

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.scans.reading.model_input import Square
+from worker.scans.reading.model_input import ModelInput
 from worker.scans.writing.upsample import Upsampler
 
 Floats = NDArray[np.float32]
@@ -20,20 +20,20 @@ class Rows(Protocol):
         """Fill `out` (2, rows, width) with the values of the rows from `top` on."""
 
 
-def upsampler_of(ab: Floats, square: Square, width: int, height: int, *, neutral: float) -> Rows:
-    """`ab` (size, size, 2) of the square at the size of the scan; around the square's picture it is `neutral`."""
-    if square.picture is None:
-        return Upsampler(ab, square.box, width, height)
-    return _Framed(ab, square, neutral)
+def upsampler_of(ab: Floats, model_input: ModelInput, width: int, height: int, *, neutral: float) -> Rows:
+    """`ab` (size, size, 2) of the model input at the size of the scan; around its picture it is `neutral`."""
+    if model_input.picture is None:
+        return Upsampler(ab, model_input.box, width, height)
+    return _Framed(ab, model_input, neutral)
 
 
 class _Framed:
     """Fades to neutral within a few pixels at the picture's edge."""
 
-    def __init__(self, ab: Floats, square: Square, neutral: float) -> None:
-        assert square.picture is not None
-        self._picture, self._neutral = square.picture, neutral
-        self._inside = Upsampler(ab - np.float32(neutral), square.box, self._picture.width, self._picture.height)
+    def __init__(self, ab: Floats, model_input: ModelInput, neutral: float) -> None:
+        assert model_input.picture is not None
+        self._picture, self._neutral = model_input.picture, neutral
+        self._inside = Upsampler(ab - np.float32(neutral), model_input.box, self._picture.width, self._picture.height)
         pixels = max(1.0, _FADE * min(self._picture.width, self._picture.height))
         self._across = _ramp(self._picture.width, pixels)
         self._down = _ramp(self._picture.height, pixels)

@@ -15,7 +15,7 @@ from worker.errors import ScanError
 from worker.scans.format_names import OutputOptions
 from worker.scans.geometry import Box, Shape
 from worker.scans.metadata.provenance import Provenance
-from worker.scans.reading.model_input import Square
+from worker.scans.reading.model_input import ModelInput
 from worker.scans.reading.probe import HELD_BYTES
 from worker.scans.reading.scan import OpenScan
 from worker.scans.writing.encode import write_image
@@ -44,7 +44,7 @@ class Composed:
 
 def compose(
     scan: OpenScan,
-    square: Square,
+    model_input: ModelInput,
     ab: NDArray[np.float32],
     options: OutputOptions,
     path: Path,
@@ -52,20 +52,20 @@ def compose(
 ) -> Composed:
     """Write the scan in colour to `path`, whole or not at all.
 
-    `ab` is CIE a*, b* of the square, float32 (size, size, 2). Each pixel keeps the scan's L*; a colour that sRGB
+    `ab` is CIE a*, b* of the model input, float32 (size, size, 2). Each pixel keeps the scan's L*; a colour that sRGB
     can't show at that L* loses chroma, not lightness or hue. JPEG and WebP have 8 bits; else the output has the scan's
     depth.
     Raises ScanError: unsupported (JPEG for a scan with transparency), unwritable, or as `OpenScan.strips` does.
     """
-    if ab.shape != (*square.lightness.shape, 2) or not np.isfinite(ab).all():
-        raise ValueError(f"ab has shape {ab.shape}; expected finite numbers {(*square.lightness.shape, 2)}")
+    if ab.shape != (*model_input.lightness.shape, 2) or not np.isfinite(ab).all():
+        raise ValueError(f"ab has shape {ab.shape}; expected finite numbers {(*model_input.lightness.shape, 2)}")
     _expect_room(scan, options.format)
     bands = 4 if scan.header.has_alpha and options.format != "jpeg" else 3
     shape = Shape(scan.width, scan.height, bands, 8 if options.format in _EIGHT_BITS else scan.bit_depth)
     colourfulness = Colourfulness(scan.width, scan.height)
-    label = Label(options.label, square.picture or Box(0, 0, scan.width, scan.height)) if options.label else None
+    label = Label(options.label, model_input.picture or Box(0, 0, scan.width, scan.height)) if options.label else None
     try:
-        lost = _write(scan, square, ab, shape, options, path, provenance, colourfulness, label)
+        lost = _write(scan, model_input, ab, shape, options, path, provenance, colourfulness, label)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -82,7 +82,7 @@ def compose(
 
 def _write(
     scan: OpenScan,
-    square: Square,
+    model_input: ModelInput,
     ab: NDArray[np.float32],
     shape: Shape,
     options: OutputOptions,
@@ -93,7 +93,7 @@ def _write(
 ) -> tuple[str, ...]:
     """Paint and encode the scan, held whole where it is small enough; returns metadata that was lost."""
     rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))
-    painter = painter_of(scan, square, ab, rows, shape.bit_depth)
+    painter = painter_of(scan, model_input, ab, rows, shape.bit_depth)
     held = shape.bytes <= HELD_BYTES
     canvas = shape.room(scan.height if held else rows)
     rooms = (canvas[top : top + rows] for top in range(0, scan.height, rows)) if held else repeat(canvas)

@@ -10,31 +10,31 @@ from worker.arrays import Pixels
 from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import grey_lightness, linear_to_srgb
 from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, shared_colour_table
-from worker.scans.reading.model_input import Square
+from worker.scans.reading.model_input import ModelInput
 from worker.scans.reading.scan import OpenScan
 from worker.scans.writing.border_fade import upsampler_of
 from worker.scans.writing.own_colours import WithOwnColours
 
 
 class Painter(Protocol):
-    """Gives strips of one scan the colours of its square."""
+    """Gives strips of one scan the colours of its model input."""
 
     def paint(self, top: int, grey: Pixels, out: Pixels) -> None:
         """Grey (rows, width), whose first row is the scan's row `top`, to colours `out` (rows, width, 3 or 4)."""
 
 
-def painter_of(scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int, bit_depth: int) -> Painter:
-    """The painter for outputs of 8 or 16 bits, for strips of at most `rows`; `ab` is that of the square."""
-    return (Painter8 if bit_depth == 8 else Painter16)(scan, square, ab, rows)
+def painter_of(scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32], rows: int, bit_depth: int) -> Painter:
+    """The painter for outputs of 8 or 16 bits, for strips of at most `rows`; `ab` is that of the model input."""
+    return (Painter8 if bit_depth == 8 else Painter16)(scan, model_input, ab, rows)
 
 
 class Painter8:
     """Colours of 8 bits, by table."""
 
-    def __init__(self, scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
+    def __init__(self, scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32], rows: int) -> None:
         steps = ((ab + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
         neutral = 128 * STEPS_PER_UNIT
-        self._upsampler = upsampler_of(steps, square, scan.width, scan.height, neutral=neutral)
+        self._upsampler = upsampler_of(steps, model_input, scan.width, scan.height, neutral=neutral)
         if scan.marks is not None:
             self._upsampler = WithOwnColours(
                 self._upsampler, scan.marks, neutral=neutral, steps_per_unit=STEPS_PER_UNIT
@@ -69,8 +69,8 @@ class Painter8:
 class Painter16:
     """Colours of 16 bits, by CIE's formulas."""
 
-    def __init__(self, scan: OpenScan, square: Square, ab: NDArray[np.float32], rows: int) -> None:
-        self._upsampler = upsampler_of(ab, square, scan.width, scan.height, neutral=0)
+    def __init__(self, scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32], rows: int) -> None:
+        self._upsampler = upsampler_of(ab, model_input, scan.width, scan.height, neutral=0)
         if scan.marks is not None:
             self._upsampler = WithOwnColours(self._upsampler, scan.marks, neutral=0, steps_per_unit=1)
         self._ab = np.empty((2, rows, scan.width), np.float32)

@@ -10,7 +10,7 @@ _ROWS_OF_A_RUN = 4  # from which on a few operations for each run cost less than
 
 
 class Upsampler:
-    """Bilinear a*, b* for any rows of a scan of `width` x `height`, from the part of the square that shows it.
+    """Bilinear a*, b* for any rows of a scan of `width` x `height`, from the part of the model input that shows it.
 
     Samples lie at pixel centres, beyond the outermost ones the edge is repeated. A row's values do not depend on
     the rows asked for with it, so strips meet without a seam.
