@@ -1,6 +1,6 @@
 """Every error code of a scan, explained once. `python -m worker.error_codes` prints docs/error-codes.md.
 
-The row of a scan that is failed or skipped holds its code; the message beside it says more of that one scan.
+The row of a failed or skipped scan holds its code. The message beside the code is about that one scan.
 """
 
 from dataclasses import dataclass
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
-    """`permanent`: it would come again on every try; None where that differs from case to case.
+    """`permanent`: the error would come again at every attempt; None if that differs from case to case.
 
-    `skips`: the scan is left alone on purpose, `skipped` rather than `failed`. `outage`: a service is to blame, not the
-    scan, and may be away for an hour: PHOTOCHROM_OUTAGE_ATTEMPTS counts. `costs_attempt`: whether it counts at all.
+    `skips`: the scan is left as it is on purpose; its state is `skipped`, not `failed`. `outage`: the cause is a
+    service, not the scan, and may last for an hour, so PHOTOCHROM_OUTAGE_ATTEMPTS is the limit. `costs_attempt`:
+    whether the try counts as an attempt.
     """
 
     meaning: str
@@ -24,7 +25,7 @@ class ErrorCode:
 
 ERROR_CODES = {
     "already_colour": ErrorCode(
-        "The scan has colours of its own, more than a tone over grey.",
+        "The scan is in colour already, and not only toned.",
         "Nothing, or submit with `--colour-scans colourize` to colour it from its lightness alone.",
         skips=True,
     ),
@@ -56,19 +57,20 @@ ERROR_CODES = {
         outage=True,
     ),
     "model_failed": ErrorCode(
-        "The model could not colour the scan: the device failed, or its answer held no numbers.",
+        "The model could not colour the scan: the device failed, or gave values that are no numbers.",
         "See the worker's log, then `photochrom retry`.",
         permanent=None,
     ),
     "model_unavailable": ErrorCode(
         "The worker's model server didn't answer.",
-        "See the worker's log; it is started again.",
+        "Nothing: the model server is started again. If that fails, see the worker's log.",
         permanent=False,
         outage=True,
     ),
     "name_taken": ErrorCode(
-        "A file is where the output needs a folder, or a folder or another scan's output is where the output must go.",
-        "Move it, or rename the scan.",
+        "The output's place is taken: by a folder, by another scan's output, or by a file where the output needs a "
+        "folder.",
+        "Move what is there, or rename the scan.",
     ),
     "name_too_long": ErrorCode("The key is too long for the store.", "Choose a shorter destination or key."),
     "signing_failed": ErrorCode(
@@ -90,11 +92,11 @@ ERROR_CODES = {
         "The source has more bytes, pixels or pages than the settings allow.",
         "Raise the setting that the message names, such as `PHOTOCHROM_MAX_SCAN_PIXELS`, then `photochrom retry`.",
     ),
-    "truncated": ErrorCode("The source ends before its pixels do.", "Copy or scan it again."),
+    "truncated": ErrorCode("The file ends before all of its pixels.", "Copy or scan it again."),
     "unreadable": ErrorCode("The source is damaged.", "Copy or scan it again."),
-    "unsafe_key": ErrorCode("The key would lead out of the folder.", "Rename the object."),
+    "unsafe_key": ErrorCode("The key leads out of the folder, for example by `..`.", "Rename the object."),
     "unsupported": ErrorCode(
-        "The source is no scan, or has a form that can't be read, or the output's format can't hold it.",
+        "The source is not an image, or is of a form that can't be read, or does not fit the output's format.",
         "As the message says: convert it, or choose another `--format`.",
     ),
     "unwritable": ErrorCode("The output could not be written to the scratch folder.", "Make room.", permanent=False),
@@ -104,7 +106,7 @@ ERROR_CODES = {
     ),
 }
 
-# The scan itself is at fault: as long as it is the same file, another job would fare no better.
+# The cause is in the scan's file: another job would fail too, as long as the file is the same.
 OF_THE_SCAN = frozenset({"empty", "name_too_long", "too_large", "truncated", "unreadable", "unsafe_key", "unsupported"})
 
 
@@ -152,7 +154,8 @@ def _ends(entry: ErrorCode) -> str:
     if entry.skips:
         return "skipped"
     if not entry.costs_attempt:
-        return "failed at once, at no cost of its attempts" if entry.permanent else "tried again until that passes"
+        not_counted = "failed at once; this does not count as an attempt"
+        return not_counted if entry.permanent else "tried again until the cause is gone"
     if entry.outage:
         return "tried again for an hour, then failed"
     return {True: "failed at once", False: "tried again, then failed", None: "failed, or tried again"}[entry.permanent]

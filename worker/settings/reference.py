@@ -14,8 +14,8 @@ _HEAD = """\
 # Settings
 
 Every setting is an environment variable. All processes of a pool take the same ones; a name that begins with
-`PHOTOCHROM_` and is none of these is refused, so that a slip of the pen does not go unnoticed. `photochrom settings`
-shows what is in force here. S3's credentials and region are the usual `AWS_*` variables, which boto3 reads itself.
+`PHOTOCHROM_` and is none of these is refused, so that you notice a misspelt name. `photochrom settings` shows what is
+in force here. S3's credentials and region are the usual `AWS_*` variables, which boto3 reads itself.
 
 `photochrom settings --markdown` makes this page from [worker/settings/settings.py](../worker/settings/settings.py).
 

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
     )
     s3_endpoint_url: str | None = Field(None, description="S3 server's address; unset means AWS.")
     s3_attempts: Annotated[int, Field(ge=1)] = Field(
-        4, description="Attempts of one S3 call before the scan is retried."
+        4, description="How many times one S3 call is tried before the scan is tried again later."
     )
     s3_timeout_seconds: Seconds = Field(30.0, description="Longest wait for S3 to answer.")
     s3_requester_pays: bool = Field(False, description="Whether you pay for requests to buckets that ask for it.")
@@ -127,29 +127,36 @@ class Settings(BaseSettings):
         120.0, description="Longest wait for a prediction, including a restart of the model server."
     )
     find_film_borders: bool = Field(
-        True, description="Whether borders of film scans are found, hidden from the model and left neutral."
+        True,
+        description="Whether workers look for the borders of film scans, hide them from the model, and leave them "
+        "neutral.",
     )
     digital_source_type: Annotated[str, Field(min_length=1)] = Field(
-        "compositeWithTrainedAlgorithmicMedia", description="What outputs say they are: an IPTC NewsCode, or a URI."
+        "compositeWithTrainedAlgorithmicMedia",
+        description="The digital source type that outputs name in their metadata: an IPTC NewsCode, or a URI.",
     )
     scratch_folder: DirectoryPath = Field(
         default_factory=usual_folder, description="Folder for scans while they are worked on."
     )
 
-    chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk, one message.")
+    chunk_scans: Annotated[int, Field(ge=1, le=10_000)] = Field(64, description="Scans in one chunk.")
     lease_seconds: Seconds = Field(
         120.0, description="A chunk whose worker has recorded nothing for this long goes to another worker."
     )
     record_seconds: Seconds = Field(
-        2.0, description="Longest time between records, which also extend the lease and notice a pause or a cancel."
+        2.0,
+        description="Longest time between two records of a chunk. A record also extends the lease, and sees whether "
+        "the job is paused or cancelled.",
     )
     chunk_attempts: Annotated[int, Field(ge=1)] = Field(
         3, description="Leases that a chunk may lose before its scans fail as worker_killed."
     )
-    scan_attempts: Annotated[int, Field(ge=1)] = Field(6, description="Attempts of a scan after passing failures.")
+    scan_attempts: Annotated[int, Field(ge=1)] = Field(
+        6, description="How many times a scan is tried when its error may pass."
+    )
     outage_attempts: Annotated[int, Field(ge=1)] = Field(
         10,
-        description="Attempts of a scan while a service is away: store, credentials, disk, model server.",
+        description="How many times a scan is tried while a store, credentials, a disk or a model server fails.",
     )
     retry_pause_seconds: PauseSeconds = Field(
         15.0, description="Pause before a scan's second attempt; doubled for each further one."
@@ -164,7 +171,7 @@ class Settings(BaseSettings):
         3_300, description="A child that has worked on a chunk for this long is killed."
     )
     visibility_timeout_seconds: Annotated[int, Field(ge=1)] = Field(
-        3_600, description="Redis delivers an unacknowledged message again after this long."
+        3_600, description="Redis delivers a message again after this long if no worker has acknowledged it."
     )
     drain_seconds: Annotated[float, Field(ge=8, le=86_400)] = Field(
         25.0, description="A worker that is told to stop ends within this time; unfinished scans go to others."
@@ -176,15 +183,15 @@ class Settings(BaseSettings):
     c2pa_certificate: Path | None = Field(
         None, description="A PEM file, the signer's certificate first: every output carries a signed C2PA manifest."
     )
-    c2pa_key: Path | None = Field(None, description="Its private key, a PEM file (PKCS#8).")
+    c2pa_key: Path | None = Field(None, description="A PEM file (PKCS#8): the private key of the certificate.")
     c2pa_sign_command: str | None = Field(
         None,
         description="Instead of a key: a command that signs standard input (es256: r, s).",
     )
     c2pa_algorithm: Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"] = Field(
-        "es256", description="What the key is for: es256 to es512, ps256 to ps512, ed25519."
+        "es256", description="The signature algorithm of the key."
     )
-    c2pa_timestamp_url: str | None = Field(None, description="An RFC 3161 time-stamp service's address; unset: none.")
+    c2pa_timestamp_url: str | None = Field(None, description="Address of an RFC 3161 time-stamp service; unset: none.")
     c2pa_max_bytes: Annotated[int, Field(ge=1 << 20)] = Field(
         256 << 20,
         description="Larger outputs are not signed, and their rows say so.",
@@ -243,7 +250,7 @@ class Settings(BaseSettings):
         None, description="Role of people whom the proxy names and who have no account; unset: they may do nothing."
     )
     web_session_hours: Annotated[float, Field(gt=0, le=8_760)] = Field(
-        12.0, description="After so long a person signs in again."
+        12.0, description="Hours after which a person must sign in again."
     )
     web_picture_processes: Annotated[int, Field(ge=1, le=64)] = Field(
         2, description="Processes that make thumbnails and tiles."
