@@ -16,7 +16,7 @@ from worker.settings.settings import Settings
 LOOK_SECONDS = 10.0
 
 
-class Watched:
+class BacklogMetrics:
     """Looks now and then, and only where somebody can ask for what it saw."""
 
     def __init__(self, engine: Engine, queue: ChunkQueue, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.queries.chunks import dispatch
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.pool import workers
 from db.session import read_scope, session_scope
 from worker.broker.chunk_queue import ChunkQueue
@@ -57,7 +57,7 @@ class Dispatcher:
         self._queue.publish(messages)
         return len(messages) + self._resend()
 
-    def _take(self) -> list[Message]:
+    def _take(self) -> list[ChunkMessage]:
         with read_scope(self._engine) as session:
             now = database_now(session)
             places = self._places(session, now)

@@ -17,7 +17,7 @@ from worker.system.process_names import machine_name
 FORGET_WORKERS_AFTER = timedelta(days=7)
 
 
-class Heart:
+class SchedulerHeartbeat:
     """Says in the job database that this scheduler lives, so that `photochrom status` can say when none does."""
 
     def __init__(self, engine: Engine, every_seconds: float) -> None:

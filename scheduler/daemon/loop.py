@@ -12,10 +12,10 @@ from sqlalchemy import Engine
 from db.migrations import check_up_to_date
 from db.session import make_engine
 from scheduler.daemon import lease_expiry
-from scheduler.daemon.backlog_metrics import Watched
+from scheduler.daemon.backlog_metrics import BacklogMetrics
 from scheduler.daemon.bag_sealer import Sealing
 from scheduler.daemon.dispatcher import Dispatcher
-from scheduler.daemon.heartbeat import Heart
+from scheduler.daemon.heartbeat import SchedulerHeartbeat
 from scheduler.daemon.metrics import SchedulerMetrics
 from scheduler.daemon.report_writer import Reporter
 from scheduler.schedules.runner import Beat
@@ -55,10 +55,10 @@ def run_scheduler(settings: Settings) -> None:
         Tracing("photochrom-scheduler", engine)
     queue = ChunkQueue(app)
     health = Health("no round has ended", notify_socket=settings.notify_socket)
-    watched = Watched(engine, queue, settings)
-    dispatcher, heart = Dispatcher(engine, queue, settings), Heart(engine, settings.heartbeat_seconds)
+    backlog_metrics = BacklogMetrics(engine, queue, settings)
+    dispatcher, heartbeat = Dispatcher(engine, queue, settings), SchedulerHeartbeat(engine, settings.heartbeat_seconds)
     with (
-        MetricsServer(settings.metrics_address, settings.metrics_port, watched.metrics.registry, health),
+        MetricsServer(settings.metrics_address, settings.metrics_port, backlog_metrics.metrics.registry, health),
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
         ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
         ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
@@ -78,11 +78,11 @@ def run_scheduler(settings: Settings) -> None:
             *_outbox(engine, settings, telling),
         )
         while not stopping.wait(settings.scheduler_round_seconds):
-            health.turn(_round(engine, dispatcher, rounds, settings, watched, heart))
+            health.turn(_round(engine, dispatcher, rounds, settings, backlog_metrics, heartbeat))
         logger.info("the scheduler stops")
         beat.stop()
         sealing.stop()
-    heart.stop()
+    heartbeat.stop()
 
 
 def _outbox(engine: Engine, settings: Settings, executor: Executor) -> tuple[Rounds, ...]:
@@ -100,15 +100,15 @@ def _round(
     dispatcher: Dispatcher,
     rounds: Sequence[Rounds],
     settings: Settings,
-    watched: Watched,
-    heart: Heart,
+    backlog_metrics: BacklogMetrics,
+    heartbeat: SchedulerHeartbeat,
 ) -> str:
     """One round, timed; what was amiss."""
     try:
-        heart.beat()
-        with watched.metrics.round():
-            run_round(engine, dispatcher, rounds, settings, watched.metrics)
-            watched.look()
+        heartbeat.beat()
+        with backlog_metrics.metrics.round():
+            run_round(engine, dispatcher, rounds, settings, backlog_metrics.metrics)
+            backlog_metrics.look()
     except ServiceUnavailable as error:
         logger.warning("%s; trying again", error)
         return error.message

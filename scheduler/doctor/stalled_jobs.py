@@ -14,7 +14,7 @@ from db.queries.pool import schedulers, workers
 from scheduler.text import counted
 
 
-def unserved(session: Session, jobs: list[Progress], *, silent_seconds: float) -> list[str]:
+def why_stalled(session: Session, jobs: list[Progress], *, silent_seconds: float) -> list[str]:
     """Why the jobs that are not finished do not go on; nothing while a scheduler and a fitting worker are running."""
     unfinished = [progress for progress in jobs if not progress.ended]
     if not unfinished:

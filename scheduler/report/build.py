@@ -59,7 +59,7 @@ def build_report(
     """
     progress = lifecycle.progress(session, job_id)
     job = progress.job
-    scans = collect.measured(session, job_id)
+    scans = collect.measurement_table(session, job_id)
     totals = collect.totals(session, progress, scans)
     distribution, median = collect.colourfulness(scans)
     certainty, median_certainty = collect.certainty(scans)

@@ -25,14 +25,16 @@ COLOURFULNESS_BIN = 5.0
 COLOURFULNESS_BINS = 24  # up to 120; Hasler and Suesstrunk call 109 extremely colourful
 CERTAINTY_BINS = 20
 
-Measured = npt.NDArray[np.void]  # one record a scan: the columns of report_rows.MEASURED, NaN where nothing is known
+MeasurementTable = npt.NDArray[
+    np.void
+]  # one record a scan: the columns of report_rows.MEASURED, NaN where nothing is known
 
 _RECORD = np.dtype([("id", "i8"), *((column.key, "f8") for column in report_rows.MEASURED[1:])])
 # Seconds that people count time in.
 _ROUND_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
-def measured(session: Session, job_id: int) -> Measured:
+def measurement_table(session: Session, job_id: int) -> MeasurementTable:
     """Every scan that is done; finished_at in seconds since 1970. A million take some 100 MB."""
     rows: Iterable[Row[Any]] = report_rows.measurements(session, job_id)
     return np.fromiter((_numbers(row) for row in rows), dtype=_RECORD)
@@ -52,7 +54,7 @@ def job_facts(progress: Progress) -> JobFacts:
     )
 
 
-def totals(session: Session, progress: Progress, scans: Measured) -> Totals:
+def totals(session: Session, progress: Progress, scans: MeasurementTable) -> Totals:
     job, began = progress.job, progress.started_at
     counts = report_rows.scans_by_state(session, job.id)
     end = job.finished_at or report_rows.last_finish(session, job.id)
@@ -70,7 +72,7 @@ def totals(session: Session, progress: Progress, scans: Measured) -> Totals:
     )
 
 
-def stage_timings(scans: Measured) -> tuple[StageTiming, ...]:
+def stage_timings(scans: MeasurementTable) -> tuple[StageTiming, ...]:
     """Median and 95th percentile of each stage that any scan went through."""
     ms_by_stage = [(stage, _known(scans[f"{stage}_ms"])) for stage in STAGES]
     return tuple(
@@ -78,7 +80,7 @@ def stage_timings(scans: Measured) -> tuple[StageTiming, ...]:
     )
 
 
-def throughput(scans: Measured, totals: Totals, created_at: datetime) -> Bins:
+def throughput(scans: MeasurementTable, totals: Totals, created_at: datetime) -> Bins:
     """Scans done in each stretch of time since a worker began, some 60 stretches at most."""
     waited = totals.waited_seconds or 0.0
     began, seconds = created_at.timestamp() + waited, max(0.0, totals.seconds - waited)
@@ -90,17 +92,17 @@ def throughput(scans: Measured, totals: Totals, created_at: datetime) -> Bins:
     return Bins(width, tuple(np.bincount(index, minlength=last + 1).tolist()))
 
 
-def colourfulness(scans: Measured) -> tuple[Bins, float | None]:
+def colourfulness(scans: MeasurementTable) -> tuple[Bins, float | None]:
     """The distribution and its median."""
     return _distribution(_known(scans["colourfulness"]), COLOURFULNESS_BIN, COLOURFULNESS_BINS)
 
 
-def certainty(scans: Measured) -> tuple[Bins, float | None]:
+def certainty(scans: MeasurementTable) -> tuple[Bins, float | None]:
     """The distribution over 0..1 and its median."""
     return _distribution(_known(scans["certainty"]), 1 / CERTAINTY_BINS, CERTAINTY_BINS)
 
 
-def uncertain(scans: Measured) -> tuple[int, float]:
+def uncertain(scans: MeasurementTable) -> tuple[int, float]:
     """How many are below what their checkpoint calls doubtful, and what that is (of several, the median)."""
     limits = np.where(np.isnan(scans["doubtful_below"]), UNCERTAIN_BELOW, scans["doubtful_below"])
     count = np.count_nonzero(scans["certainty"] < limits)

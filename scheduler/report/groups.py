@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scheduler.report.collect import Measured
+from scheduler.report.collect import MeasurementTable
 
 PAIRS = 24
 MOST_OUTLIERS = 4
@@ -36,7 +36,7 @@ GROUPS = (
 )
 
 
-def choose(scans: Measured, outliers: Sequence[int] = ()) -> list[tuple[int, str]]:
+def choose(scans: MeasurementTable, outliers: Sequence[int] = ()) -> list[tuple[int, str]]:
     """(scan id, group) of at most PAIRS scans, each one once, in the order of GROUPS.
 
     outliers: ids of those that are unlike their folder, the furthest first.
@@ -52,7 +52,7 @@ def choose(scans: Measured, outliers: Sequence[int] = ()) -> list[tuple[int, str
     return sorted(chosen.items(), key=lambda item: order.index(item[1]))
 
 
-def _take(chosen: dict[int, str], group: str, scans: Measured, score: np.ndarray, count: int) -> None:
+def _take(chosen: dict[int, str], group: str, scans: MeasurementTable, score: np.ndarray, count: int) -> None:
     """Add the `count` scans of the lowest known score that are not chosen yet."""
     scored = np.flatnonzero(~np.isnan(score))
     lowest = scored[np.argsort(score[scored], kind="stable")[: count + len(chosen)]]

@@ -16,7 +16,7 @@ from db.clock import utc_now
 from db.migrations import upgrade
 from db.models.jobs import JobState, ScanState
 from db.models.pool import Worker
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.jobs import lifecycle, retries
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pool import workers
@@ -38,7 +38,7 @@ CHILDREN = 64
 class SilentQueue:
     """The broker's part in a round is not what is measured here."""
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[ChunkMessage]) -> None:
         pass
 
     def depth(self) -> int:

@@ -18,10 +18,10 @@ from db.errors import DatabaseUnavailable, LeaseLost
 from db.models.jobs import Scan, ScanState
 from db.models.pool import Worker
 from db.queries.chunks import claims
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.pool import workers
 from db.queries.scans import leases
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 
 LEASE_SECONDS = 120.0
@@ -86,16 +86,16 @@ def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any) -> None:
     engine.dispose()
 
 
-def _next_message(redis: "Redis", queue: str) -> Message | None:
+def _next_message(redis: "Redis", queue: str) -> ChunkMessage | None:
     """As kombu wraps it: the task's arguments in base64 in JSON."""
     entry: Any = redis.brpop([queue], timeout=1)
     if entry is None:
         return None
     body = json.loads(base64.b64decode(json.loads(entry[1])["body"]))
-    return Message(*body[0])
+    return ChunkMessage(*body[0])
 
 
-def _run_chunk(engine: Any, message: Message, holder: str) -> int:
+def _run_chunk(engine: Any, message: ChunkMessage, holder: str) -> int:
     """How many scans were recorded; 0 for a message whose chunk is not to be had."""
     with session_scope(engine) as session:
         now = database_now(session)
@@ -116,7 +116,7 @@ def _run_chunk(engine: Any, message: Message, holder: str) -> int:
 
 
 def _record(scan: Scan, holder: str, now: Any) -> ScanRecord:
-    measured = Measured(source_bytes=40_000_000, output_bytes=90_000_000, width=6000, height=4000, bit_depth=16)
+    measured = ScanMeasurements(source_bytes=40_000_000, output_bytes=90_000_000, width=6000, height=4000, bit_depth=16)
     measured.source_sha256 = measured.output_sha256 = "0" * 64
     measured.checkpoint, measured.colourfulness, measured.certainty = "simulated", 20.0 + scan.id % 40, 0.6
     for stage in STAGES:

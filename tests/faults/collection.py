@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from db.queries.scans.records import Measured
+from db.queries.scans.records import ScanMeasurements
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
-from worker.inference.models.stub_model import StandInColorizer, stand_in_ab
+from worker.inference.models.stub_model import StubColorizer, stub_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
@@ -65,7 +65,7 @@ class Collection:
                 (source / key).parent.mkdir(parents=True, exist_ok=True)
                 (source / key).write_bytes(self.scans[key])
                 scan = Assignment(key, None, key, OutputOptions("png"), DIGITAL_SOURCE_TYPE, made_at)
-                pipeline.colorize_scan(scan, Measured())
+                pipeline.colorize_scan(scan, ScanMeasurements())
                 yield key, (destination / key).read_bytes()
 
 
@@ -96,9 +96,9 @@ def _undisturbed(source: Path, destination: Path, scratch: Path) -> Pipeline:
 
 
 def _predict(lightness: "np.typing.NDArray[np.float32]", _: ColourOptions) -> Prediction:
-    stub = StandInColorizer
+    stub = StubColorizer
     return Prediction(
-        *(stand_in_ab(lightness), None, stub.checkpoint_id, 0.0, 0.0),
+        *(stub_ab(lightness), None, stub.checkpoint_id, 0.0, 0.0),
         head=stub.head,
         embedding=stub.embedding,
         precision=stub.precision,

@@ -7,7 +7,7 @@ import psutil
 from sqlalchemy import select
 
 from db.models.jobs import Chunk, ChunkState
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.session import IDLE_WRITE_SECONDS, read_scope
 from tests.faults.outcome import MOST_DEVICE_WORK, check, device_work
 from tests.faults.world import World
@@ -31,7 +31,7 @@ def messages_repeated(world: World) -> str:
             sent.extend(new)
             again = new * 2 + world.random.sample(sent, min(len(sent), 3))
             world.random.shuffle(again)
-            queue.publish([Message(*message) for message in again])
+            queue.publish([ChunkMessage(*message) for message in again])
 
     thread = threading.Thread(target=repeat)
     thread.start()

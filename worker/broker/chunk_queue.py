@@ -11,7 +11,7 @@ from kombu import Connection
 from kombu.exceptions import KombuError
 from kombu.utils.url import maybe_sanitize_url
 
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from worker.broker.app_factory import COLORIZE_CHUNK, CONNECT_SECONDS
 from worker.errors import ServiceUnavailable
 
@@ -23,7 +23,7 @@ class ChunkQueue:
         self._app = app
         self._queue = str(app.conf.task_default_queue)
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[ChunkMessage]) -> None:
         """Send all messages over one connection: a connection for each took ten times as long as the message."""
         if not messages:
             return

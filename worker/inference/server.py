@@ -22,7 +22,7 @@ from worker.errors import CheckpointError, PhotochromError, UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
 from worker.inference.batching import Batcher
 from worker.inference.models.interface import Colours, LoadedModels, LoadModel, Model
-from worker.inference.models.stub_model import StandInColorizer
+from worker.inference.models.stub_model import StubColorizer
 from worker.inference.protocol import Message
 from worker.inference.session import Handler
 from worker.model.backends.loading import load_backend
@@ -155,7 +155,7 @@ def load_model(
     embedding: in place of the options' own; lightness_px: the side at which scans come, where that is settled.
     """
     if options.stub_milliseconds is not None:
-        return StandInColorizer(options.stub_milliseconds, batch_size)
+        return StubColorizer(options.stub_milliseconds, batch_size)
     if options.checkpoint is None:
         raise CheckpointError("no checkpoint was given; expected --checkpoint FOLDER")
     load_backend()

@@ -15,7 +15,7 @@ from statistics import fmean
 import numpy as np
 from numpy.typing import NDArray
 
-from db.queries.scans.records import Measured
+from db.queries.scans.records import ScanMeasurements
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
@@ -104,59 +104,61 @@ class Pipeline:
     credentials: Credentials | None = None  # who signs the outputs
     span: Callable[[str], AbstractContextManager[object]] = no_span  # traces a block under a name
 
-    def colorize_scan(self, scan: Assignment, measured: Measured) -> None:
+    def colorize_scan(self, scan: Assignment, measurements: ScanMeasurements) -> None:
         """Colourize one scan and store the result whole, filling `measured` on the way; raises ScanError."""
         scratch = tempfile.TemporaryDirectory(prefix="photochrom-scan-", dir=self.scratch_folder)
         with self.span("scan"), scratch as folder:
             source, output = Path(folder, "source"), Path(folder, "output")
-            self._fetch(scan, source, measured)
+            self._fetch(scan, source, measurements)
             file = open_scan_file(source, scan.source_key, self.limits)
-            headers = self._probe(file, measured)
+            headers = self._probe(file, measurements)
             marked = self._refuse_colour(file, headers) if scan.skip_colour else {}
             pages = tuple(Page(file, header, marked.get(header.page)) for header in headers)
             if len(pages) == 1:
-                self._colorize_page(scan, pages[0], output, measured)
+                self._colorize_page(scan, pages[0], output, measurements)
             else:
-                self._colorize_pages(scan, pages, output, measured)
+                self._colorize_pages(scan, pages, output, measurements)
             if self.credentials is not None:
-                self._sign(scan, self.credentials, source, headers[0].format, output, measured)
-            self._store(scan, output, measured)
+                self._sign(scan, self.credentials, source, headers[0].format, output, measurements)
+            self._store(scan, output, measurements)
 
-    def _colorize_pages(self, scan: Assignment, pages: tuple[Page, ...], output: Path, measured: Measured) -> None:
+    def _colorize_pages(
+        self, scan: Assignment, pages: tuple[Page, ...], output: Path, measurements: ScanMeasurements
+    ) -> None:
         """One page after the other into one TIFF; the row's picture is the first page's, its colourfulness the mean."""
         if scan.output.format != "tiff":
             sentence = f"{scan.source_key} has {len(pages)} pages, which a {scan.output.format.upper()} can't hold"
             raise ScanError("unsupported", f"{sentence}; expected --format tiff", permanent=True)
-        writer, all_measured = PageWriter(scan.source_key, output, [page.header for page in pages]), []
+        writer, all_measurements = PageWriter(scan.source_key, output, [page.header for page in pages]), []
         as_page = replace(scan, output=replace(scan.output, is_page=True))
         for group in page_groups(pages):
-            all_measured += self._colorize_group(as_page, group, writer, output.with_name("page"), measured)
-        add_up(measured, all_measured)
+            all_measurements += self._colorize_group(as_page, group, writer, output.with_name("page"), measurements)
+        add_up(measurements, all_measurements)
 
     def _colorize_group(
-        self, scan: Assignment, group: Sequence[Page], writer: PageWriter, part: Path, measured: Measured
-    ) -> list[Measured]:
+        self, scan: Assignment, group: Sequence[Page], writer: PageWriter, part: Path, measurements: ScanMeasurements
+    ) -> list[ScanMeasurements]:
         """Pages that are predicted at once, in one batch of the device, and composed one after the other."""
-        all_measured = [Measured(source_sha256=measured.source_sha256) for _ in group]
+        all_measurements = [ScanMeasurements(source_sha256=measurements.source_sha256) for _ in group]
         with self.budget.holding(sum(page.decoded_bytes for page in group)):
-            opened = [self._open(page, of_page) for page, of_page in zip(group, all_measured, strict=True)]
+            opened = [self._open(page, of_page) for page, of_page in zip(group, all_measurements, strict=True)]
             with ThreadPoolExecutor(len(group)) as threads:
                 futures = [
                     threads.submit(copy_context().run, self._predict_all, scan, inputs, of_page)
-                    for (_, inputs), of_page in zip(opened, all_measured, strict=True)
+                    for (_, inputs), of_page in zip(opened, all_measurements, strict=True)
                 ]
-            for (page, inputs), future, of_page in zip(opened, futures, all_measured, strict=True):
+            for (page, inputs), future, of_page in zip(opened, futures, all_measurements, strict=True):
                 model_input, ab = inputs.joined(future.result())
                 self._compose(page, model_input, ab, scan, part, of_page)
                 page.discard()
                 writer.add(part)
-        return all_measured
+        return all_measurements
 
-    def _colorize_page(self, scan: Assignment, page: Page, output: Path, measured: Measured) -> None:
+    def _colorize_page(self, scan: Assignment, page: Page, output: Path, measurements: ScanMeasurements) -> None:
         with self.budget.holding(page.decoded_bytes):
-            opened, inputs = self._open(page, measured)
-            model_input, ab = inputs.joined(self._predict_all(scan, inputs, measured))
-            self._compose(opened, model_input, ab, scan, output, measured)
+            opened, inputs = self._open(page, measurements)
+            model_input, ab = inputs.joined(self._predict_all(scan, inputs, measurements))
+            self._compose(opened, model_input, ab, scan, output, measurements)
             opened.discard()
 
     def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> dict[int, OwnColours]:
@@ -174,61 +176,63 @@ class Pipeline:
                 marked[header.page] = colours
         return marked
 
-    def _fetch(self, scan: Assignment, path: Path, measured: Measured) -> None:
-        with self.span(Stage.FETCH), timed(measured, Stage.FETCH):
+    def _fetch(self, scan: Assignment, path: Path, measurements: ScanMeasurements) -> None:
+        with self.span(Stage.FETCH), timed(measurements, Stage.FETCH):
             got = self.source.fetch(scan.source_key, path, etag=scan.source_etag, max_bytes=self.limits.max_bytes)
-        measured.source_bytes, measured.source_sha256 = got.bytes, got.sha256
+        measurements.source_bytes, measurements.source_sha256 = got.bytes, got.sha256
 
-    def _probe(self, file: ScanFile, measured: Measured) -> tuple[ScanHeader, ...]:
+    def _probe(self, file: ScanFile, measurements: ScanMeasurements) -> tuple[ScanHeader, ...]:
         headers = probe_pages(file, self.limits)
         first = headers[0]
-        measured.width, measured.height, measured.bit_depth = first.width, first.height, first.bit_depth
-        measured.pages = len(headers)
+        measurements.width, measurements.height, measurements.bit_depth = first.width, first.height, first.bit_depth
+        measurements.pages = len(headers)
         return headers
 
-    def _open(self, page: Page, measured: Measured) -> tuple[OpenScan, ModelInputs]:
-        with self.span(Stage.OPEN), timed(measured, Stage.OPEN):
+    def _open(self, page: Page, measurements: ScanMeasurements) -> tuple[OpenScan, ModelInputs]:
+        with self.span(Stage.OPEN), timed(measurements, Stage.OPEN):
             opened = OpenScan(page.file, page.header)
             if page.marks is not None:
                 opened.keep_marks(page.marks)
             picture = opened.find_picture() if self.find_borders else None
             if picture:
-                measured.picture_left, measured.picture_top = picture.left, picture.top
-                measured.picture_width, measured.picture_height = picture.width, picture.height
+                measurements.picture_left, measurements.picture_top = picture.left, picture.top
+                measurements.picture_width, measurements.picture_height = picture.width, picture.height
             return opened, opened.model_inputs(picture=picture)
 
-    def _predict_all(self, scan: Assignment, inputs: ModelInputs, measured: Measured) -> list[NDArray[np.float32]]:
+    def _predict_all(
+        self, scan: Assignment, inputs: ModelInputs, measurements: ScanMeasurements
+    ) -> list[NDArray[np.float32]]:
         """a*, b* of each square; times are added up, the certainty is the mean."""
-        predictions = self._predict_at_once(scan, inputs.squares, measured)
-        measured.wait_ms = sum(prediction.wait_ms for prediction in predictions)
-        measured.predict_ms = sum(prediction.predict_ms for prediction in predictions)
+        predictions = self._predict_at_once(scan, inputs.squares, measurements)
+        measurements.wait_ms = sum(prediction.wait_ms for prediction in predictions)
+        measurements.predict_ms = sum(prediction.predict_ms for prediction in predictions)
         certainties = [prediction.certainty for prediction in predictions if prediction.certainty is not None]
-        measured.certainty = fmean(certainties) if certainties else None
+        measurements.certainty = fmean(certainties) if certainties else None
         return [prediction.ab for prediction in predictions]
 
     def _predict_at_once(
-        self, scan: Assignment, squares: Sequence[ModelInput], measured: Measured
+        self, scan: Assignment, squares: Sequence[ModelInput], measurements: ScanMeasurements
     ) -> Sequence[Prediction]:
         """The squares of a panorama share a batch of the device."""
         if len(squares) == 1:
-            return [self._predict(scan, squares[0], measured)]
+            return [self._predict(scan, squares[0], measurements)]
         with ThreadPoolExecutor(min(_SQUARES_AT_ONCE, len(squares))) as threads:
             futures = [
                 # In this thread's context, which log lines and spans take their ids from.
-                threads.submit(copy_context().run, self._predict, scan, model_input, measured)
+                threads.submit(copy_context().run, self._predict, scan, model_input, measurements)
                 for model_input in squares
             ]
             return [future.result() for future in futures]
 
-    def _predict(self, scan: Assignment, model_input: ModelInput, measured: Measured) -> Prediction:
+    def _predict(self, scan: Assignment, model_input: ModelInput, measurements: ScanMeasurements) -> Prediction:
         with self.span(Stage.PREDICT):
             prediction = self.predict(model_input.lightness, scan.colours)
-        measured.wait_ms, measured.predict_ms = prediction.wait_ms, prediction.predict_ms
-        measured.checkpoint, measured.certainty = prediction.checkpoint_id, prediction.certainty
-        measured.head, measured.embedding = prediction.head, prediction.embedding
-        measured.precision, measured.input_px = prediction.precision, prediction.input_px
-        measured.doubtful_below = prediction.doubtful_below
-        measured.saturation = scan.colours.saturation
+        measurements.wait_ms, measurements.predict_ms = prediction.wait_ms, prediction.predict_ms
+        measurements.checkpoint, measurements.certainty = prediction.checkpoint_id, prediction.certainty
+        measurements.head, measurements.embedding = prediction.head, prediction.embedding
+        measurements.precision, measurements.input_px = prediction.precision, prediction.input_px
+        measurements.doubtful_below = prediction.doubtful_below
+        measurements.saturation = scan.colours.saturation
         if scan.colours.saturation == 1.0:
             return prediction
         return replace(prediction, ab=prediction.ab * np.float32(scan.colours.saturation))
@@ -240,36 +244,42 @@ class Pipeline:
         ab: NDArray[np.float32],
         scan: Assignment,
         path: Path,
-        measured: Measured,
+        measurements: ScanMeasurements,
     ) -> None:
-        provenance = _provenance(scan, measured)
-        with self.span(Stage.COMPOSE), timed(measured, Stage.COMPOSE):
+        provenance = _provenance(scan, measurements)
+        with self.span(Stage.COMPOSE), timed(measurements, Stage.COMPOSE):
             composed = compose(opened, model_input, ab, scan.output, path, provenance)
-        measured.colourfulness, measured.clipped_share = composed.colourfulness, composed.clipped_share
-        measured.lost_metadata = "; ".join(composed.lost) or None
+        measurements.colourfulness, measurements.clipped_share = composed.colourfulness, composed.clipped_share
+        measurements.lost_metadata = "; ".join(composed.lost) or None
 
     def _sign(
-        self, scan: Assignment, credentials: Credentials, source: Path, format: str, output: Path, measured: Measured
+        self,
+        scan: Assignment,
+        credentials: Credentials,
+        source: Path,
+        format: str,
+        output: Path,
+        measurements: ScanMeasurements,
     ) -> None:
         """Last of all, since a signature is about every byte; what is not signed is named like lost metadata."""
         size = output.stat().st_size
         refused = credentials.refuses(scan.output.format, size)
         if refused is not None:
-            measured.lost_metadata = "; ".join(filter(None, [measured.lost_metadata, refused]))
+            measurements.lost_metadata = "; ".join(filter(None, [measurements.lost_metadata, refused]))
             return
-        with self.span("sign"), timed(measured, Stage.COMPOSE), self.budget.holding(2 * size):
-            credentials.sign(output, scan.output.format, source, format, _provenance(scan, measured))
+        with self.span("sign"), timed(measurements, Stage.COMPOSE), self.budget.holding(2 * size):
+            credentials.sign(output, scan.output.format, source, format, _provenance(scan, measurements))
 
-    def _store(self, scan: Assignment, path: Path, measured: Measured) -> None:
+    def _store(self, scan: Assignment, path: Path, measurements: ScanMeasurements) -> None:
         def expect_lease() -> None:
             if not self.still_held():
                 # Another worker's output may be there by now, and be recorded with its hash.
                 message = f"{scan.source_key} was not stored: the lease on it ended first"
                 raise ScanError("lease_ended", message, permanent=False)
 
-        with self.span(Stage.STORE), timed(measured, Stage.STORE):
+        with self.span(Stage.STORE), timed(measurements, Stage.STORE):
             stored = self._stored(scan, path, expect_lease)
-        measured.output_bytes, measured.output_sha256 = stored.bytes, stored.sha256
+        measurements.output_bytes, measurements.output_sha256 = stored.bytes, stored.sha256
 
     def _stored(self, scan: Assignment, path: Path, before_commit: Callable[[], None]) -> Transfer:
         media_type = content_type(scan.output_key)
@@ -289,17 +299,17 @@ def _software() -> str:
     return f"Photochrom {version('photochrom')}"  # read from the installation's files, a third of a millisecond
 
 
-def _provenance(scan: Assignment, measured: Measured) -> Provenance:
+def _provenance(scan: Assignment, measurements: ScanMeasurements) -> Provenance:
     return Provenance(
         software=_software(),
-        checkpoint=measured.checkpoint or "",
+        checkpoint=measurements.checkpoint or "",
         source_key=scan.source_key,
-        source_sha256=measured.source_sha256 or "",
+        source_sha256=measurements.source_sha256 or "",
         made_at=scan.made_at,
         source_type=scan.digital_source_type,
-        head=measured.head,
-        embedding=measured.embedding,
+        head=measurements.head,
+        embedding=measurements.embedding,
         saturation=scan.colours.saturation,
-        precision=measured.precision,
-        input_px=measured.input_px,
+        precision=measurements.precision,
+        input_px=measurements.input_px,
     )

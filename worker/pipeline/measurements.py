@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from statistics import fmean
 
-from db.queries.scans.records import Measured
+from db.queries.scans.records import ScanMeasurements
 from worker.observability.stages import Stage
 
 _OF_THE_FIRST_PAGE = (
@@ -14,7 +14,7 @@ _OF_THE_FIRST_PAGE = (
 )
 
 
-def add_up(whole: Measured, pages: Sequence[Measured]) -> None:
+def add_up(whole: ScanMeasurements, pages: Sequence[ScanMeasurements]) -> None:
     """What is known of a scan's pages, as the scan's."""
     first = pages[0]
     for name in _OF_THE_FIRST_PAGE:
@@ -33,10 +33,10 @@ def no_span(_name: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def timed(measured: Measured, stage: Stage) -> Iterator[None]:
+def timed(measurements: ScanMeasurements, stage: Stage) -> Iterator[None]:
     """Note how long the block takes, as the stage's, also when it fails."""
     start = time.perf_counter()
     try:
         yield
     finally:
-        setattr(measured, stage.column, (time.perf_counter() - start) * 1000)
+        setattr(measurements, stage.column, (time.perf_counter() - start) * 1000)

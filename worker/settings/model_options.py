@@ -33,7 +33,7 @@ class ModelOptions:
             "--input-px": self.input_px,
             "--batch-size": self.batch_size,
             "--batch-wait-milliseconds": self.batch_wait_milliseconds,
-            "--stand-in-milliseconds": self.stub_milliseconds,
+            "--stub-milliseconds": self.stub_milliseconds,
         }
         return [text for name, value in values.items() if value is not None for text in (name, str(value))]
 
@@ -52,7 +52,7 @@ class ModelOptions:
             default=DEFAULT_BATCH_WAIT_MILLISECONDS,
             help="longest wait for a batch to fill",
         )
-        parser.add_argument("--stand-in-milliseconds", type=float, help="no model: a stub that takes so long a batch")
+        parser.add_argument("--stub-milliseconds", type=float, help="no model: a stub that takes so long a batch")
 
     @classmethod
     def of_arguments(cls, arguments: argparse.Namespace) -> Self:
@@ -65,5 +65,5 @@ class ModelOptions:
             input_px=arguments.input_px,
             batch_size=arguments.batch_size,
             batch_wait_milliseconds=arguments.batch_wait_milliseconds,
-            stub_milliseconds=arguments.stand_in_milliseconds,
+            stub_milliseconds=arguments.stub_milliseconds,
         )

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from db.clock import database_now
 from db.models.pool import Worker
 from db.queries.chunks import claims
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.pool import workers
 from db.queries.scans import leases
 from db.session import read_scope, session_scope
@@ -101,7 +101,7 @@ class Heartbeat:
         for message, child_died in lost:
             self._give_up(message, child_died=child_died)
 
-    def _give_up(self, message: Message, *, child_died: bool) -> None:
+    def _give_up(self, message: ChunkMessage, *, child_died: bool) -> None:
         holder = "child" if child_died else "worker"
         logger.warning(
             "chunk %d: the %s that held it died", message.chunk_id, holder, extra={"chunk": message.chunk_id}

@@ -11,9 +11,9 @@ from typing import TypeVar
 from db.clock import database_now
 from db.models.jobs import Job, Scan, ScanState
 from db.queries.chunks import claims
-from db.queries.chunks.claims import Claim, Message
+from db.queries.chunks.claims import ChunkMessage, Claim
 from db.queries.scans import leases
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from worker.error_codes import costs_attempt, is_outage, is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, ScanError
@@ -61,14 +61,14 @@ def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
 
 
 def _event(record: ScanRecord) -> ScanEvent:
-    measured = record.measured
+    measurements = record.measurements
     return ScanEvent(
         state=record.state,
         code=record.error_code or "",
-        pixels=(measured.width or 0) * (measured.height or 0),
-        source_bytes=measured.source_bytes or 0,
-        output_bytes=measured.output_bytes or 0,
-        stage_ms=tuple(getattr(measured, stage.column) for stage in Stage),
+        pixels=(measurements.width or 0) * (measurements.height or 0),
+        source_bytes=measurements.source_bytes or 0,
+        output_bytes=measurements.output_bytes or 0,
+        stage_ms=tuple(getattr(measurements, stage.column) for stage in Stage),
     )
 
 
@@ -80,7 +80,7 @@ class ChunkRun:
         self._settings = child.settings
         self._claim = claim
         self._lease = lease
-        self._message = Message(claim.chunk_id, claim.attempt)
+        self._message = ChunkMessage(claim.chunk_id, claim.attempt)
         self._next_try: datetime | None = None
         self._pause_seconds = 0.0  # of the whole chunk, when it is handed back
         self._outages = 0  # scans in a row that failed because a service did
@@ -119,7 +119,7 @@ class ChunkRun:
             for ended in outcomes:
                 self._job_runs = self._patiently(partial(self._record, ended))
 
-    def _colorize(self, pipeline: Pipeline, scan: Scan, measured: Measured) -> None:
+    def _colorize(self, pipeline: Pipeline, scan: Scan, measurements: ScanMeasurements) -> None:
         """In a thread of the pool, which does not inherit what log lines are to name.
 
         Several are at it: a count that is lost between two of them costs one more try.
@@ -127,7 +127,7 @@ class ChunkRun:
         worker = self._child.runtime.worker_name
         with log_context(worker=worker, job=scan.job_id, chunk=scan.chunk_id, scan=scan.id):
             try:
-                pipeline.colorize_scan(_assignment(scan, self._claim.job, self._settings), measured)
+                pipeline.colorize_scan(_assignment(scan, self._claim.job, self._settings), measurements)
             except ScanError as error:
                 self._outages = self._outages + 1 if is_outage(error.code) else 0
                 if error.code == "credentials":
@@ -197,7 +197,7 @@ class ChunkRun:
             scan_id=outcome.scan.id,
             state=state,
             attempts=outcome.scan.attempts + (error is None or costs_attempt(error.code)),
-            measured=outcome.measured,
+            measurements=outcome.measurements,
             worker=self._child.runtime.worker_name,
             finished_at=now,
             error_code=error.code if error else None,

@@ -7,7 +7,7 @@ from celery import Task
 
 from db.clock import database_now
 from db.queries.chunks import claims
-from db.queries.chunks.claims import Claim, Message
+from db.queries.chunks.claims import ChunkMessage, Claim
 from db.session import session_scope
 from worker.broker.app_factory import COLORIZE_CHUNK
 from worker.errors import LeaseLost, UsageError
@@ -38,7 +38,7 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
     if not (type(chunk_id) is int and type(attempt) is int):
         logger.error("dropped a message that does not name a chunk and an attempt by numbers")
         return
-    message = Message(chunk_id, attempt)
+    message = ChunkMessage(chunk_id, attempt)
     # Meanwhile the message goes to another worker, and this one finds its chunk taken.
     task.child.wait_for_access()
     # As long as Celery lets a chunk take; a decoder that runs in circles takes one core.
@@ -60,7 +60,7 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
         task.child.freed_memory.give_back()
 
 
-def _claim(child: Child, message: Message) -> Claim | None:
+def _claim(child: Child, message: ChunkMessage) -> Claim | None:
     with session_scope(child.engine) as session:
         now = database_now(session)
         return claims.claim(session, message, worker=child.holder, lease_seconds=child.settings.lease_seconds, now=now)

@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from db.models.jobs import Scan
-from db.queries.scans.records import Measured
+from db.queries.scans.records import ScanMeasurements
 from worker.errors import ScanError
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ class Outcome:
     """What became of one scan; without an error, its output is stored."""
 
     scan: Scan
-    measured: Measured
+    measurements: ScanMeasurements
     error: ScanError | None
 
 
@@ -33,7 +33,7 @@ class ScanPool:
     def colorize(
         self,
         scans: Iterable[Scan],
-        colorize_scan: Callable[[Scan, Measured], None],
+        colorize_scan: Callable[[Scan, ScanMeasurements], None],
         *,
         every_seconds: float,
         stopping: Callable[[], bool],
@@ -67,15 +67,15 @@ class ScanPool:
         self._executor.shutdown()
 
 
-def _outcome(colorize_scan: Callable[[Scan, Measured], None], scan: Scan) -> Outcome:
-    measured = Measured()
+def _outcome(colorize_scan: Callable[[Scan, ScanMeasurements], None], scan: Scan) -> Outcome:
+    measurements = ScanMeasurements()
     try:
-        colorize_scan(scan, measured)
+        colorize_scan(scan, measurements)
     except ScanError as error:
-        return Outcome(scan, measured, error)
+        return Outcome(scan, measurements, error)
     except Exception as error:
         # A fault of ours must cost this scan a try, not the chunk its lease.
         logger.exception("scan %d (%r) met an unexpected error", scan.id, scan.source_key)
         sentence = f"{scan.source_key}: {type(error).__name__} while it was colourized; see the worker's log"
-        return Outcome(scan, measured, ScanError("internal", sentence, permanent=False))
-    return Outcome(scan, measured, None)
+        return Outcome(scan, measurements, ScanError("internal", sentence, permanent=False))
+    return Outcome(scan, measurements, None)

@@ -23,7 +23,7 @@ WANTED_CHECKPOINT = Job.options["checkpoint"].as_string()
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChunkMessage:
     """What the broker carries: nothing else is true of a chunk outside the database."""
 
     chunk_id: int
@@ -39,7 +39,7 @@ class Claim:
     job: Job
 
 
-def claim(session: Session, message: Message, *, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
+def claim(session: Session, message: ChunkMessage, *, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
     """Take the lease, or None when the message is stale: claimed before, sent again since, or its job stopped.
 
     None as well when the job is meant for another checkpoint than the worker's: it is sent again, until it meets one.
@@ -78,7 +78,7 @@ def pending_scans(session: Session, chunk_id: int) -> list[Scan]:
     )
 
 
-def extend(session: Session, message: Message, *, lease_seconds: float, now: datetime) -> bool:
+def extend(session: Session, message: ChunkMessage, *, lease_seconds: float, now: datetime) -> bool:
     """Extend the lease; False when the job no longer runs.
 
     Raises LeaseLost when the chunk is another attempt's by now. What is recorded later in the same transaction
@@ -115,7 +115,7 @@ def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime) -> Non
     tallies.count(session, chunk_ids)
 
 
-def release(session: Session, message: Message, *, not_before: datetime | None) -> None:
+def release(session: Session, message: ChunkMessage, *, not_before: datetime | None) -> None:
     """End the lease: done when none of its scans is pending, else pending again, not before the given time.
 
     Does nothing when the lease is lost already.
@@ -158,7 +158,7 @@ def end_pauses(session: Session, job_id: int) -> None:
     )
 
 
-def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Message]:
+def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[ChunkMessage]:
     """Chunks whose holder has not been heard of since its lease ended."""
     rows = session.execute(
         select(Chunk.id, Chunk.attempt)
@@ -166,15 +166,15 @@ def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Messa
         .order_by(Chunk.lease_expires_at)
         .limit(limit)
     )
-    return [Message(row[0], row[1]) for row in rows]
+    return [ChunkMessage(row[0], row[1]) for row in rows]
 
 
-def held_by(session: Session, workers: Sequence[str]) -> list[Message]:
+def held_by(session: Session, workers: Sequence[str]) -> list[ChunkMessage]:
     """Chunks that one of these holders has a lease on."""
     rows = session.execute(
         select(Chunk.id, Chunk.attempt).where(Chunk.state == ChunkState.LEASED, OUT, Chunk.worker.in_(workers))
     )
-    return [Message(row[0], row[1]) for row in rows]
+    return [ChunkMessage(row[0], row[1]) for row in rows]
 
 
 def holders(session: Session, prefix: str) -> list[str]:
@@ -189,7 +189,7 @@ def holders(session: Session, prefix: str) -> list[str]:
 
 
 def lose_lease(
-    session: Session, message: Message, *, child_died: bool = False, expired_before: datetime | None = None
+    session: Session, message: ChunkMessage, *, child_died: bool = False, expired_before: datetime | None = None
 ) -> tuple[int, int] | None:
     """Take the lease from a holder that is gone; None if it had ended, or was extended after `expired_before`.
 
@@ -232,7 +232,7 @@ def split(session: Session, chunk_id: int) -> list[int]:
     return list(new_ids)
 
 
-def _held(message: Message) -> Update:
+def _held(message: ChunkMessage) -> Update:
     return (
         update(Chunk)
         .where(

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import OUT, UNFINISHED, Chunk, ChunkState, Job, JobState
 from db.models.pool import Worker
-from db.queries.chunks.claims import WANTED_CHECKPOINT, Message
+from db.queries.chunks.claims import WANTED_CHECKPOINT, ChunkMessage
 
 
 def waiting_by_job(
@@ -44,7 +44,7 @@ def _served(heard_after: datetime | None) -> list[ColumnElement[bool]]:
     return [or_(WANTED_CHECKPOINT.is_(None), WANTED_CHECKPOINT.in_(live))]
 
 
-def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[Message]:
+def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[ChunkMessage]:
     """Bring up to `count` pending chunks of the job into the state queued, under a new attempt each.
 
     None of a job that no longer runs: its row is locked meanwhile, so that no pause or cancel falls in between
@@ -69,7 +69,7 @@ def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetim
         .returning(Chunk.id, Chunk.attempt)
         .execution_options(synchronize_session=False)
     )
-    return sorted((Message(row[0], row[1]) for row in rows), key=lambda message: message.chunk_id)
+    return sorted((ChunkMessage(row[0], row[1]) for row in rows), key=lambda message: message.chunk_id)
 
 
 def queued_by_job(session: Session) -> list[tuple[int, int]]:
@@ -114,7 +114,7 @@ def queued_count(session: Session, *, queued_before: datetime | None = None) -> 
     return session.scalar(query) or 0
 
 
-def take_for_resend(session: Session, count: int, *, queued_before: datetime, now: datetime) -> list[Message]:
+def take_for_resend(session: Session, count: int, *, queued_before: datetime, now: datetime) -> list[ChunkMessage]:
     """Up to `count` chunks that have lain unclaimed since before `queued_before`, the oldest first.
 
     Their attempt stays: should the first message turn up after all, only one of the two can claim.
@@ -133,7 +133,7 @@ def take_for_resend(session: Session, count: int, *, queued_before: datetime, no
         .returning(Chunk.id, Chunk.attempt)
         .execution_options(synchronize_session=False)
     )
-    return [Message(row[0], row[1]) for row in rows]
+    return [ChunkMessage(row[0], row[1]) for row in rows]
 
 
 def _dispatchable(now: datetime) -> tuple[ColumnElement[bool], ...]:

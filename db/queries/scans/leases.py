@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from db.queries.chunks import claims
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.scans import records as scans
 from db.queries.scans.records import ScanRecord
 
@@ -17,7 +17,7 @@ INNOCENT = 5
 
 
 def record(
-    session: Session, message: Message, records: Sequence[ScanRecord], *, lease_seconds: float, now: datetime
+    session: Session, message: ChunkMessage, records: Sequence[ScanRecord], *, lease_seconds: float, now: datetime
 ) -> bool:
     """Write what became of scans, count it, and extend the lease; False when the job no longer runs.
 
@@ -33,7 +33,7 @@ def record(
 
 def give_up(
     session: Session,
-    message: Message,
+    message: ChunkMessage,
     *,
     chunk_attempts: int,
     now: datetime,

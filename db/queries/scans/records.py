@@ -18,7 +18,7 @@ _PAGE = 1_000
 
 
 @dataclass(slots=True)
-class Measured:
+class ScanMeasurements:
     """What is known of a scan: filled step by step, so that a failure keeps what came before it.
 
     Milliseconds, bytes, pixels.
@@ -62,7 +62,7 @@ class ScanRecord:
     scan_id: int
     state: str
     attempts: int  # this one included
-    measured: Measured
+    measurements: ScanMeasurements
     worker: str
     finished_at: datetime
     error_code: str | None = None
@@ -80,9 +80,9 @@ def record(session: Session, records: Sequence[ScanRecord]) -> None:
 
 
 def _row(record: ScanRecord) -> dict[str, object]:
-    measured = asdict(record.measured)
-    if measured["source_bytes"] is None:
-        del measured["source_bytes"]  # the listing's figure stays
+    measurements = asdict(record.measurements)
+    if measurements["source_bytes"] is None:
+        del measurements["source_bytes"]  # the listing's figure stays
     ended = record.state != ScanState.PENDING
     return {
         "id": record.scan_id,
@@ -92,8 +92,8 @@ def _row(record: ScanRecord) -> dict[str, object]:
         "finished_at": record.finished_at if ended else None,
         "error_code": record.error_code,
         "error_message": record.error_message,
-        "review_weight": review_weight.weight(record.measured) if record.state == ScanState.DONE else None,
-        **measured,
+        "review_weight": review_weight.weight(record.measurements) if record.state == ScanState.DONE else None,
+        **measurements,
     }
 
 

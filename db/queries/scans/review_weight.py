@@ -9,7 +9,7 @@ ODD_RATIO = 3  # of the sides: strips and scrolls
 ODD_PIXELS = 200  # of the shorter side
 
 
-class Measured(Protocol):
+class Reviewable(Protocol):
     """What is known of an output; None where nothing is."""
 
     width: int | None
@@ -21,7 +21,7 @@ class Measured(Protocol):
     clipped_share: float | None
 
 
-def weight(scan: Measured) -> float | None:
+def weight(scan: Reviewable) -> float | None:
     """How much there is to doubt, 0..4: up to 1 for each reason; None when there is no reason to look."""
     doubts = []
     if scan.certainty is not None and scan.certainty < uncertain_below(scan.doubtful_below):

@@ -17,7 +17,7 @@ _BATCH_MILLISECONDS = 2
 
 def measure(bench: Bench) -> Iterator[Figure]:
     paths = make_scans(bench.folder / "made", _DIFFERENT_SCANS, bench.sizes.megapixels)
-    stand_in = {
+    stub_model = {
         "PHOTOCHROM_CHILDREN": str(bench.cores),
         "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": str(_BATCH_MILLISECONDS),
     }
@@ -27,7 +27,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         for probe in hosts:
             probe.ask("take", paths=[str(path.resolve()) for path in paths])
         pool.put(paths, bench.sizes.host_scans)
-        pool.start_worker("worker", stand_in)
+        pool.start_worker("worker", stub_model)
         outputs = pool.submit()
         outputs.wait_for(bench.cores * 2)
         used, served, began = pool.cpu_seconds("worker"), pool.services_cpu_seconds(), outputs.count()

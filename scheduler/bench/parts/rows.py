@@ -13,10 +13,10 @@ from db.migrations import upgrade
 from db.models.jobs import ScanState
 from db.models.pool import Worker
 from db.queries.chunks import claims
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.pool import workers
 from db.queries.scans import leases
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.bench.figures import Figure
 from scheduler.bench.sizes import Bench
@@ -36,9 +36,9 @@ class CollectingQueue:
     """Keeps what would go to the broker, whose part is not what is measured here."""
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
+        self.messages: list[ChunkMessage] = []
 
-    def publish(self, messages: Sequence[Message]) -> None:
+    def publish(self, messages: Sequence[ChunkMessage]) -> None:
         self.messages += messages
 
     def depth(self) -> int:
@@ -116,17 +116,17 @@ def _dispatch(engine: Engine, settings: Settings, queue: CollectingQueue, chunk_
             return
 
 
-def _claim(engine: Engine, message: Message) -> None:
+def _claim(engine: Engine, message: ChunkMessage) -> None:
     with session_scope(engine) as session:
         claims.claim(session, message, worker="bench/1", lease_seconds=_LEASE_SECONDS, now=utc_now())
 
 
-def _record(engine: Engine, message: Message) -> int:
+def _record(engine: Engine, message: ChunkMessage) -> int:
     """What a child does to the rows of one chunk after its claim."""
     now = utc_now()
     with read_scope(engine) as session:
         scans = claims.pending_scans(session, message.chunk_id)
-    measured = Measured(source_bytes=1, source_sha256="0" * 64, output_bytes=1, output_sha256="0" * 64)
+    measured = ScanMeasurements(source_bytes=1, source_sha256="0" * 64, output_bytes=1, output_sha256="0" * 64)
     for name in ("width", "height", "bit_depth", "pages", *(stage.column for stage in Stage)):
         setattr(measured, name, 1)
     measured.checkpoint = "bench"

@@ -56,6 +56,6 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 def own_settings(bench: Bench, **settings: str) -> Mapping[str, str]:
     """Of a worker with the model, or where the bench is only tried out, without."""
-    stand_in = {} if bench.sizes.model else {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200"}
+    stub_model = {} if bench.sizes.model else {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200"}
     batch_size = str(bench.batch_size)
-    return {"PHOTOCHROM_CHILDREN": str(bench.cores), "PHOTOCHROM_BATCH_SIZE": batch_size, **stand_in, **settings}
+    return {"PHOTOCHROM_CHILDREN": str(bench.cores), "PHOTOCHROM_BATCH_SIZE": batch_size, **stub_model, **settings}

@@ -16,7 +16,7 @@ from db.queries.jobs.lifecycle import Progress as JobProgress
 from db.session import read_scope
 from scheduler.cli.display.columns import printable
 from scheduler.cli.display.job_tables import duration, jobs_table
-from scheduler.doctor.stalled_jobs import unserved
+from scheduler.doctor.stalled_jobs import why_stalled
 from scheduler.rows import seconds_left
 from scheduler.text import counted, pace, why_aborted
 
@@ -142,7 +142,7 @@ class _WatchedJobs:
                 self._ids |= {job.id for job in lifecycle.unfinished(session)}
             ids = sorted(self._ids, reverse=True)[:LATEST] or lifecycle.recent_ids(session, limit=LATEST)
             jobs = [lifecycle.progress(session, job_id) for job_id in ids]
-            self.hints = unserved(session, jobs, silent_seconds=self._silent_seconds)
+            self.hints = why_stalled(session, jobs, silent_seconds=self._silent_seconds)
         self.finished = all(job.ended for job in jobs)
         return jobs
 

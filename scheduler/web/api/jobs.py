@@ -10,7 +10,7 @@ from db.queries.pages.jobs import JobFilter
 from db.session import read_scope
 from scheduler.actions import jobs as actions
 from scheduler.actions import samples, submissions
-from scheduler.doctor.stalled_jobs import unserved
+from scheduler.doctor.stalled_jobs import why_stalled
 from scheduler.rows import job_row
 from scheduler.submission.request import Submitted
 from scheduler.web.api.idempotency import IdempotencyHeader, answer_once
@@ -46,7 +46,7 @@ def list_jobs(
     chosen = JobFilter(state or None, identity.prefixes, text)
     with read_scope(context.engine) as session:
         jobs, next_before = job_pages.page(session, chosen, before=before, limit=limit)
-        hints = unserved(session, jobs, silent_seconds=context.settings.silent_seconds)
+        hints = why_stalled(session, jobs, silent_seconds=context.settings.silent_seconds)
     return JobPage.model_validate({"jobs": [job_row(progress, hints) for progress in jobs], "next": next_before})
 
 
@@ -143,5 +143,5 @@ def _change(context: Context, identity: Operator, job_id: int, action: str) -> S
 def _job(context: Context, job_id: int) -> JobOut:
     with read_scope(context.engine) as session:
         progress = lifecycle.progress(session, job_id)
-        hints = unserved(session, [progress], silent_seconds=context.settings.silent_seconds)
+        hints = why_stalled(session, [progress], silent_seconds=context.settings.silent_seconds)
     return JobOut.model_validate(job_row(progress, hints))

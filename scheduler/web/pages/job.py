@@ -13,7 +13,7 @@ from db.queries.pages import jobs as job_pages
 from db.queries.pages import scans as scan_pages
 from db.queries.pool import workers
 from db.session import read_scope
-from scheduler.doctor.stalled_jobs import unserved
+from scheduler.doctor.stalled_jobs import why_stalled
 from scheduler.rows import seconds_left
 from scheduler.text import why_aborted
 from scheduler.web.context import Context, TheContext, Viewer
@@ -123,7 +123,7 @@ def head_values(session: Any, context: Context, job_id: int) -> dict[str, Any]:
         "job": progress.job,
         "left": seconds_left(progress),
         "aborted": why_aborted(progress),
-        "hints": unserved(session, [progress], silent_seconds=context.settings.silent_seconds),
+        "hints": why_stalled(session, [progress], silent_seconds=context.settings.silent_seconds),
         "problems": job_pages.problem_counts(session, job_id),
         "verdicts": job_pages.verdict_counts(session, job_id),
         "doubtful_count": job_pages.count_doubtful(session, job_id, limit=MOST_COUNTED),

@@ -10,7 +10,7 @@ from db.queries.pages import jobs as job_pages
 from db.queries.pages.jobs import JobFilter
 from db.session import read_scope
 from scheduler.actions import jobs as actions
-from scheduler.doctor.stalled_jobs import undelivered, unserved
+from scheduler.doctor.stalled_jobs import undelivered, why_stalled
 from scheduler.web.context import Operator, TheContext, Viewer
 from scheduler.web.parameters import LARGEST, Code, Id, KeyPart
 from scheduler.web.rendering import render
@@ -38,7 +38,7 @@ def list_jobs(
     chosen = JobFilter(state or None, identity.prefixes, text)
     with read_scope(context.engine) as session:
         jobs, next_before = job_pages.page(session, chosen, before=before, limit=PAGE_JOBS)
-        hints = unserved(session, jobs, silent_seconds=context.settings.silent_seconds) + undelivered(session)
+        hints = why_stalled(session, jobs, silent_seconds=context.settings.silent_seconds) + undelivered(session)
     values = {
         "jobs": jobs,
         "hints": hints,

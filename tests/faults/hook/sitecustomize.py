@@ -25,9 +25,9 @@ def _make_children_mortal() -> None:
 
 
 def _make_the_model_server_mortal() -> None:
-    from worker.inference.models.stub_model import StandInColorizer
+    from worker.inference.models.stub_model import StubColorizer
 
-    predicting = StandInColorizer.predict_packed
+    predicting = StubColorizer.predict_packed
 
     def predict_or_die(self: Any, lightness: Any) -> Any:
         if any(each.min() == each.max() for each in lightness):
@@ -37,7 +37,7 @@ def _make_the_model_server_mortal() -> None:
             file.write(f"{len(lightness)}\n")
         return predicted
 
-    setattr(StandInColorizer, "predict_packed", predict_or_die)  # noqa: B010
+    setattr(StubColorizer, "predict_packed", predict_or_die)  # noqa: B010
 
 
 def _let_children_freeze(stages: list[str]) -> None:

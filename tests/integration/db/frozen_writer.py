@@ -10,9 +10,9 @@ from psycopg.types.datetime import DatetimeDumper
 
 import db.session
 from db.queries.chunks import claims
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.scans import leases
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from tests.rows import NOON
 
 SCAN_COUNT = 8
@@ -32,17 +32,17 @@ class Freezing(DatetimeDumper):
         return super().dump(moment)
 
 
-def main(url: str, message: Message, idle_seconds: int) -> None:
+def main(url: str, message: ChunkMessage, idle_seconds: int) -> None:
     db.session.IDLE_WRITE_SECONDS = idle_seconds
     psycopg.adapters.register_dumper(Moment, Freezing)
     engine = db.session.make_engine(url)
     with db.session.read_scope(engine) as session:
         scan_ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
     at = Moment.fromtimestamp(NOON.timestamp(), NOON.tzinfo)
-    records = [ScanRecord(each, "failed", 1, Measured(), "w", at, "truncated", "it ends") for each in scan_ids]
+    records = [ScanRecord(each, "failed", 1, ScanMeasurements(), "w", at, "truncated", "it ends") for each in scan_ids]
     with db.session.session_scope(engine) as session:
         leases.record(session, message, records, lease_seconds=60, now=NOON)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Message(int(sys.argv[2]), int(sys.argv[3])), int(sys.argv[4]))
+    main(sys.argv[1], ChunkMessage(int(sys.argv[2]), int(sys.argv[3])), int(sys.argv[4]))

@@ -9,7 +9,7 @@ from db.models.jobs import ScanState
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.scans import records as scans
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, make_job
 
@@ -33,7 +33,11 @@ def test_a_key_comes_back_as_it_was_whatever_is_in_it(engine: Engine) -> None:
 def test_what_was_measured_is_recorded_whatever_kind_of_number_it_is(engine: Engine) -> None:
     """One of numpy's, a whole number of milliseconds, none at all; beside a size that stays the listing's."""
     job_id = make_job(engine, scan_count=3)
-    measured = [Measured(1, fetch_ms=2), Measured(fetch_ms=0.5, certainty=np.float64(0.25)), Measured(4, width=5)]
+    measured = [
+        ScanMeasurements(1, fetch_ms=2),
+        ScanMeasurements(fetch_ms=0.5, certainty=np.float64(0.25)),
+        ScanMeasurements(4, width=5),
+    ]
 
     with session_scope(engine) as session:
         listed = scans.of_job(session, job_id)

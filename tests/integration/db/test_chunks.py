@@ -9,35 +9,35 @@ from db.errors import LeaseLost, UsageError
 from db.models.jobs import ChunkState, JobState, ScanState
 from db.queries.chunks import claims
 from db.queries.chunks import dispatch as queue
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.jobs import lifecycle, retries
 from db.queries.reports import rows
 from db.queries.scans import leases
 from db.queries.scans import records as scans
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
 
 LATER = NOON + timedelta(minutes=10)
 
 
-def dispatch(engine: Engine, job_id: int, count: int = 1, now: datetime = NOON) -> list[Message]:
+def dispatch(engine: Engine, job_id: int, count: int = 1, now: datetime = NOON) -> list[ChunkMessage]:
     with session_scope(engine) as session:
         return queue.take_for_dispatch(session, job_id, count, now=now)
 
 
-def claim(engine: Engine, message: Message, worker: str = "w/1", now: datetime = NOON) -> bool:
+def claim(engine: Engine, message: ChunkMessage, worker: str = "w/1", now: datetime = NOON) -> bool:
     with session_scope(engine) as session:
         return claims.claim(session, message, worker=worker, lease_seconds=60, now=now) is not None
 
 
-def lose(engine: Engine, message: Message, child_died: bool = True) -> bool:
+def lose(engine: Engine, message: ChunkMessage, child_died: bool = True) -> bool:
     with session_scope(engine) as session:
         return leases.give_up(session, message, chunk_attempts=3, now=LATER, child_died=child_died)
 
 
-def record_done(engine: Engine, message: Message, scan_ids: list[int]) -> None:
-    measured = Measured(output_sha256="0" * 64, output_bytes=1)
+def record_done(engine: Engine, message: ChunkMessage, scan_ids: list[int]) -> None:
+    measured = ScanMeasurements(output_sha256="0" * 64, output_bytes=1)
     with session_scope(engine) as session:
         claims.extend(session, message, lease_seconds=60, now=NOON)
         scans.record(session, [ScanRecord(each, ScanState.DONE, 1, measured, "w", NOON) for each in scan_ids])
@@ -98,7 +98,7 @@ def test_a_chunk_with_scans_left_goes_back_and_waits_for_its_time(engine: Engine
         claims.release(session, message, not_before=LATER)
 
     assert dispatch(engine, job_id, now=LATER - timedelta(seconds=1)) == []
-    assert dispatch(engine, job_id, now=LATER) == [Message(message.chunk_id, message.attempt + 1)]
+    assert dispatch(engine, job_id, now=LATER) == [ChunkMessage(message.chunk_id, message.attempt + 1)]
 
 
 def test_only_leases_that_have_ended_expire(engine: Engine) -> None:
@@ -146,7 +146,7 @@ def test_a_record_written_twice_counts_once(engine: Engine) -> None:
     job_id = make_job(engine, scan_count=2)
     [message] = dispatch(engine, job_id)
     claim(engine, message)
-    records = [ScanRecord(1, ScanState.FAILED, 1, Measured(), "w", NOON, "truncated", "it ends early")]
+    records = [ScanRecord(1, ScanState.FAILED, 1, ScanMeasurements(), "w", NOON, "truncated", "it ends early")]
 
     for _ in range(2):
         with session_scope(engine) as session:

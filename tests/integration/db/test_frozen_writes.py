@@ -15,7 +15,7 @@ from db.errors import DatabaseUnavailable
 from db.models.jobs import Chunk, ChunkState
 from db.queries.chunks import claims
 from db.queries.chunks import dispatch as queue
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.jobs import retries
 from db.session import IDLE_WRITE_SECONDS, make_engine, read_scope, session_scope
 from scheduler.daemon import lease_expiry
@@ -42,7 +42,7 @@ def hasty(migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iter
     engine.dispose()
 
 
-def leased(engine: Engine, job_id: int, count: int = 1) -> list[Message]:
+def leased(engine: Engine, job_id: int, count: int = 1) -> list[ChunkMessage]:
     with session_scope(engine) as session:
         messages = queue.take_for_dispatch(session, job_id, count, now=NOON)
         for message in messages:
@@ -51,7 +51,7 @@ def leased(engine: Engine, job_id: int, count: int = 1) -> list[Message]:
 
 
 @contextmanager
-def frozen_writer(message: Message, url: str) -> Iterator[None]:
+def frozen_writer(message: ChunkMessage, url: str) -> Iterator[None]:
     """A process that is frozen while it records what became of a chunk's scans."""
     arguments = [url, str(message.chunk_id), str(message.attempt), str(IDLE_SECONDS)]
     writer = subprocess.Popen([sys.executable, "-m", "tests.integration.db.frozen_writer", *arguments])

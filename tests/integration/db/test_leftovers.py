@@ -12,7 +12,7 @@ from db.queries import schedules
 from db.queries.pool import workers
 from db.queries.scans import records
 from db.session import make_engine, read_scope, session_scope
-from scheduler.daemon.heartbeat import FORGET_WORKERS_AFTER, Heart
+from scheduler.daemon.heartbeat import FORGET_WORKERS_AFTER, SchedulerHeartbeat
 from tests.rows import NOON, make_job
 
 
@@ -42,7 +42,7 @@ def test_workers_that_are_gone_for_long_are_forgotten(engine: Engine) -> None:
         for name, heard in (("gone", now - FORGET_WORKERS_AFTER), ("there", now)):
             workers.register(session, Worker(name=name, children=1, started_at=heard, heartbeat_at=heard))
 
-    Heart(engine, 60).beat()
+    SchedulerHeartbeat(engine, 60).beat()
 
     with read_scope(engine) as session:
         assert session.scalars(select(Worker.name)).all() == ["there"]

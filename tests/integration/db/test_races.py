@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import ChunkState, JobState, ScanState
 from db.queries.chunks import claims, dispatch
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.jobs import lifecycle, retries
 from db.queries.scans import records
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from tests.rows import NOON, chunk_of, make_job, scan_states
 from tests.waiting import PATIENCE_SECONDS
@@ -38,17 +38,19 @@ def wait_until_blocked(engine: Engine, future: "Future[object]") -> None:
                 return
 
 
-def leased(engine: Engine, job_id: int) -> Message:
+def leased(engine: Engine, job_id: int) -> ChunkMessage:
     with session_scope(engine) as session:
         [message] = dispatch.take_for_dispatch(session, job_id, 1, now=NOON)
         claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
     return message
 
 
-def fail_all(session: Session, message: Message) -> None:
+def fail_all(session: Session, message: ChunkMessage) -> None:
     claims.extend(session, message, lease_seconds=60, now=NOON)
     failed = [
-        ScanRecord(scan.id, ScanState.FAILED, 1, Measured(), "w", NOON, error_code="truncated", error_message="it ends")
+        ScanRecord(
+            scan.id, ScanState.FAILED, 1, ScanMeasurements(), "w", NOON, error_code="truncated", error_message="it ends"
+        )
         for scan in claims.pending_scans(session, message.chunk_id)
     ]
     records.record(session, failed)

@@ -17,7 +17,7 @@ from db.models.jobs import JobState, ScanState
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
 from db.queries.scans import leases
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON
 
@@ -149,7 +149,7 @@ def finish(engine: Engine) -> None:
         [message] = dispatch.take_for_dispatch(session, 1, 9, now=later)
         claimed = claims.claim(session, message, worker="w/1", lease_seconds=60, now=later)
         [scan] = claims.pending_scans(session, message.chunk_id)
-        done = ScanRecord(scan.id, ScanState.DONE, 1, Measured(output_sha256="1" * 64), "w", later)
+        done = ScanRecord(scan.id, ScanState.DONE, 1, ScanMeasurements(output_sha256="1" * 64), "w", later)
         leases.record(session, message, [done], lease_seconds=60, now=later)
         claims.release(session, message, not_before=None)
         assert claimed is not None

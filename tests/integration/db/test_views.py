@@ -14,7 +14,7 @@ from db.queries.jobs import lifecycle, retries
 from db.queries.pages.scans import folder_colourfulness
 from db.queries.scans import leases, review_weight
 from db.queries.scans import records as scans
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.report.outliers import FAR, distances
 from tests.rows import NOON, make_job
@@ -23,7 +23,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "queries.md").read_text()
 VIEWS = re.findall(r"^### (\w+):", PAGE, re.M)
 QUERIES = re.findall(r"```sql\n(.*?)```", PAGE, re.S)
 
-DONE = Measured(width=4000, height=3000, output_sha256="f", source_bytes=1000, colourfulness=30.0)
+DONE = ScanMeasurements(width=4000, height=3000, output_sha256="f", source_bytes=1000, colourfulness=30.0)
 
 
 def work(engine: Engine, job_id: int, *, after: timedelta, worker: str = "w", failed: int = 0) -> None:
@@ -42,9 +42,14 @@ def work(engine: Engine, job_id: int, *, after: timedelta, worker: str = "w", fa
 
 def _record(scan_id: int, worker: str, at: object, *, fails: bool) -> ScanRecord:
     what = (
-        {"state": "failed", "error_code": "truncated", "error_message": "it ends early", "measured": Measured()}
+        {
+            "state": "failed",
+            "error_code": "truncated",
+            "error_message": "it ends early",
+            "measurements": ScanMeasurements(),
+        }
         if fails
-        else {"state": "done", "measured": DONE}
+        else {"state": "done", "measurements": DONE}
     )
     return ScanRecord(scan_id=scan_id, attempts=1, worker=worker, finished_at=at, **what)
 
@@ -177,7 +182,7 @@ def test_what_is_unlike_its_folder_is_so_by_the_same_limits_as_on_the_pages(engi
             folder = folders[number % 5] if number % 10 or number > 40 else "few/"
             scan.source_key = f"{folder}{number}.jpg"
             values[folder][scan.id] = round(dice.gauss(20, 4 if folder else 0.1) + 40 * (dice.random() < 0.15), 1)
-            measured = Measured(colourfulness=values[folder][scan.id], output_sha256="f")
+            measured = ScanMeasurements(colourfulness=values[folder][scan.id], output_sha256="f")
             session.flush()
             scans.record(session, [ScanRecord(scan.id, "done", 1, measured, "w", NOON)])
 
@@ -197,11 +202,11 @@ def test_what_is_unlike_its_folder_is_so_by_the_same_limits_as_on_the_pages(engi
             assert dict(folder_colourfulness(session, scan, limit=99)) == of_folder
 
 
-def _random(dice: random.Random) -> Measured:
+def _random(dice: random.Random) -> ScanMeasurements:
     def maybe(value: float) -> float | None:
         return None if dice.random() < 0.3 else value
 
-    return Measured(
+    return ScanMeasurements(
         width=dice.choice([150, 200, 900, 4000]),
         height=dice.choice([100, 200, 300, 4000]),
         picture_width=dice.choice([None, 80]),

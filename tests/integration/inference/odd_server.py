@@ -16,7 +16,7 @@ from worker.inference.models import stub_model
 from worker.model.packing import PackedLightness, unpack_lightness
 
 
-class OddColorizer(stub_model.StandInColorizer):
+class OddColorizer(stub_model.StubColorizer):
     def predict_packed(self, lightness: PackedLightness) -> stub_model.StubColours:
         levels = unpack_lightness(lightness[:, 0, 0]).round(2)
         with open(os.environ["BATCHES_FILE"], "a") as file:
@@ -34,5 +34,5 @@ class OddColorizer(stub_model.StandInColorizer):
 
 
 if __name__ == "__main__":
-    setattr(server, "StandInColorizer", OddColorizer)  # noqa: B010
+    setattr(server, "StubColorizer", OddColorizer)  # noqa: B010
     sys.exit(server.main())

@@ -19,7 +19,7 @@ from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import ScanError, ServiceUnavailable
 from worker.inference.client import PredictionClient, hello, stats
 from worker.inference.colour_options import ColourOptions
-from worker.inference.models.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stub_ab
 
 from .conftest import StartChild, StartServer
 
@@ -70,7 +70,7 @@ def test_nobody_at_the_socket_is_service_unavailable(socket_path: Path) -> None:
 def test_a_prediction_says_where_it_came_from(start_server: StartServer, client: PredictionClient) -> None:
     start_server(30)
     prediction = client.predict(a_scan(50))
-    assert np.array_equal(prediction.ab, stand_in_ab(a_scan(50)))
+    assert np.array_equal(prediction.ab, stub_ab(a_scan(50)))
     assert (prediction.checkpoint_id, prediction.certainty) == ("stand-in", None)
     assert prediction.predict_ms >= 30
     assert prediction.wait_ms > 0
@@ -83,7 +83,7 @@ def test_each_scan_is_coloured_by_the_head_that_it_asks_for(start_server: StartS
     vivid = client.predict(a_scan(50), ColourOptions(head="vivid"))
 
     assert (vivid.head, vivid.checkpoint_id) == ("vivid", "stand-in-vivid")
-    assert np.array_equal(vivid.ab, stand_in_ab(a_scan(50))[..., ::-1])
+    assert np.array_equal(vivid.ab, stub_ab(a_scan(50))[..., ::-1])
     client.close()
 
 
@@ -99,7 +99,7 @@ def test_more_callers_than_slots_take_turns(start_server: StartServer, socket_pa
     with ThreadPoolExecutor(6) as pool:
         results = list(pool.map(lambda level: client.predict(a_scan(level)).ab, range(18)))
     client.close()
-    assert all(np.array_equal(ab, stand_in_ab(a_scan(level))) for level, ab in enumerate(results))
+    assert all(np.array_equal(ab, stub_ab(a_scan(level))) for level, ab in enumerate(results))
 
 
 def test_a_scan_that_is_not_finite_fails_for_good(start_server: StartServer, client: PredictionClient) -> None:
@@ -107,7 +107,7 @@ def test_a_scan_that_is_not_finite_fails_for_good(start_server: StartServer, cli
     with pytest.raises(ScanError) as caught:
         client.predict(a_scan(np.nan))
     assert (caught.value.code, caught.value.permanent) == ("model_failed", True)
-    assert np.array_equal(client.predict(a_scan(3)).ab, stand_in_ab(a_scan(3)))
+    assert np.array_equal(client.predict(a_scan(3)).ab, stub_ab(a_scan(3)))
 
 
 def test_no_server_within_the_timeout_may_pass(socket_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_server_that_hangs_is_given_up_after_the_timeout(start_server: StartSe
     with pytest.raises(ScanError, match=r"within 0\.5 s"):
         client.predict(a_scan(2))
     os.kill(server.pid, signal.SIGCONT)
-    assert np.array_equal(client.predict(a_scan(3)).ab, stand_in_ab(a_scan(3)))
+    assert np.array_equal(client.predict(a_scan(3)).ab, stub_ab(a_scan(3)))
     client.close()
 
 
@@ -166,7 +166,7 @@ def test_a_client_that_sends_rubbish_is_dropped_and_the_others_go_on(
         stranger.sendall(rubbish)
         stranger.shutdown(socket.SHUT_WR)
         assert stranger.recv(100) == b""
-    assert np.array_equal(client.predict(a_scan(2)).ab, stand_in_ab(a_scan(2)))
+    assert np.array_equal(client.predict(a_scan(2)).ab, stub_ab(a_scan(2)))
 
 
 def test_a_client_killed_in_the_middle_of_a_batch_holds_nobody_up(
@@ -181,7 +181,7 @@ def test_a_client_killed_in_the_middle_of_a_batch_holds_nobody_up(
     child.stdout.readline()
     child.kill()
     child.wait()
-    assert np.array_equal(client.predict(a_scan(2)).ab, stand_in_ab(a_scan(2)))
+    assert np.array_equal(client.predict(a_scan(2)).ab, stub_ab(a_scan(2)))
     wait_until(lambda: len(os.listdir(f"/proc/{server.pid}/fd")) == before)
     wait_until(lambda: Path(f"/proc/{server.pid}/maps").read_text().count("photochrom-slots") == 1)
 
@@ -196,5 +196,5 @@ def test_sigterm_finishes_the_running_batch(start_server: StartServer, socket_pa
     server.stop()
     waiting.join(20)
     client.close()
-    assert np.array_equal(results[0], stand_in_ab(a_scan(5)))
+    assert np.array_equal(results[0], stub_ab(a_scan(5)))
     assert not socket_path.exists()

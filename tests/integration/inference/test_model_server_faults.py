@@ -16,7 +16,7 @@ import pytest
 from tests.waiting import PATIENCE_SECONDS, wait_until
 from worker.errors import CheckpointError, ScanError
 from worker.inference.client import PredictionClient, hello
-from worker.inference.models.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stub_ab
 from worker.settings.model_options import ModelOptions
 from worker.supervision.model_server_process import ModelServerProcess
 
@@ -24,7 +24,7 @@ from .conftest import StartChild, StartServer
 from .test_model_server import a_scan
 
 
-class Watched:
+class Polled:
     """Polls a server in a thread, as the worker's parent does."""
 
     def __init__(self, server: ModelServerProcess) -> None:
@@ -48,7 +48,7 @@ def test_all_predictions_come_though_the_server_is_killed_in_its_batches(
 ) -> None:
     server = start_server(20)
     children = [start_child(2, 20, seed) for seed in range(2)]
-    with Watched(server):
+    with Polled(server):
         for kills in range(2):
             assert children[0].stdout
             [children[0].stdout.readline() for _ in range(5)]
@@ -63,10 +63,10 @@ def test_a_scan_that_kills_the_server_fails_alone(start_server: StartServer, soc
     """Its neighbours are tried apart from it, so only it is on the device when the next servers die."""
     server = start_server(20, odd=True)
     client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
-    with Watched(server), ThreadPoolExecutor(4) as pool:
+    with Polled(server), ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(client.predict, a_scan(level)) for level in (1, 2, 66, 3)]
         rights = [
-            np.array_equal(futures[i].result(PATIENCE_SECONDS).ab, stand_in_ab(a_scan(level)))
+            np.array_equal(futures[i].result(PATIENCE_SECONDS).ab, stub_ab(a_scan(level)))
             for i, level in ((0, 1), (1, 2), (3, 3))
         ]
         error = futures[2].exception(30)
@@ -80,10 +80,10 @@ def test_a_scan_that_kills_the_server_fails_alone(start_server: StartServer, soc
 def test_a_lost_device_ends_the_server_and_the_next_one_goes_on(start_server: StartServer, socket_path: Path) -> None:
     server = start_server(odd=True)
     client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
-    with Watched(server), ThreadPoolExecutor(4) as pool:
+    with Polled(server), ThreadPoolExecutor(4) as pool:
         errors = [future.exception(30) for future in [pool.submit(client.predict, a_scan(77)) for _ in range(16)]]
         wait_until(lambda: server.restarts == 1)
-        assert np.array_equal(client.predict(a_scan(5)).ab, stand_in_ab(a_scan(5)))
+        assert np.array_equal(client.predict(a_scan(5)).ab, stub_ab(a_scan(5)))
     client.close()
     assert all(isinstance(error, ScanError) and not error.permanent for error in errors)
 
@@ -93,8 +93,8 @@ def test_a_server_whose_device_hangs_is_replaced_and_the_scan_is_predicted(
 ) -> None:
     server = start_server(odd=True)
     client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
-    with Watched(server):
-        assert np.array_equal(client.predict(a_scan(55)).ab, stand_in_ab(a_scan(55)))
+    with Polled(server):
+        assert np.array_equal(client.predict(a_scan(55)).ab, stub_ab(a_scan(55)))
     client.close()
     assert server.restarts == 1
     assert "has had a batch on its device" in caplog.text
@@ -105,8 +105,8 @@ def test_a_server_that_is_frozen_is_replaced(start_server: StartServer, socket_p
     assert server.pid
     os.kill(server.pid, signal.SIGSTOP)
     client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
-    with Watched(server):
-        assert np.array_equal(client.predict(a_scan(5)).ab, stand_in_ab(a_scan(5)))
+    with Polled(server):
+        assert np.array_equal(client.predict(a_scan(5)).ab, stub_ab(a_scan(5)))
     client.close()
     assert server.restarts == 1
 
@@ -116,7 +116,7 @@ def test_a_model_too_large_for_the_device_is_loaded_for_smaller_batches(
 ) -> None:
     server = start_server(odd=True)
     client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
-    assert np.array_equal(client.predict(a_scan(88)).ab, stand_in_ab(a_scan(88)))
+    assert np.array_equal(client.predict(a_scan(88)).ab, stub_ab(a_scan(88)))
     client.close()
     assert (hello(socket_path, 5).batch_size, server.restarts) == (1, 0)
 
@@ -135,7 +135,7 @@ def test_a_server_that_dies_at_once_is_started_again_ever_later(
 ) -> None:
     server = ModelServerProcess(socket_path, ModelOptions(batch_size=4), command=("/bin/false",))
     server.start()
-    with caplog.at_level(logging.WARNING), Watched(server):
+    with caplog.at_level(logging.WARNING), Polled(server):
         wait_until(lambda: len(caplog.messages) == 3)
     server.stop()
     assert [message.split(" in ")[1] for message in caplog.messages] == ["0.2 s", "0.4 s", "0.8 s"]
@@ -154,7 +154,7 @@ def test_a_second_server_on_the_same_socket_refuses(start_server: StartServer, s
     start_server()
     command = [sys.executable, "-m", "worker.inference.server", "--socket", str(socket_path)]
     second = subprocess.run(
-        [*command, "--stand-in-milliseconds", "0"], capture_output=True, text=True, timeout=PATIENCE_SECONDS
+        [*command, "--stub-milliseconds", "0"], capture_output=True, text=True, timeout=PATIENCE_SECONDS
     )
     assert second.returncode == 2
     assert "already listening" in second.stderr
@@ -177,7 +177,7 @@ def test_the_server_ends_with_its_parent(socket_path: Path) -> None:
     assert not socket_path.exists()
 
 
-def test_the_stand_in_server_loads_no_tensorflow(socket_path: Path, start_server: StartServer) -> None:
+def test_the_stub_server_loads_no_tensorflow(socket_path: Path, start_server: StartServer) -> None:
     server = start_server()
     assert "tensorflow" not in Path(f"/proc/{server.pid}/maps").read_text()
 

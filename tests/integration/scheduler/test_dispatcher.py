@@ -11,7 +11,7 @@ from db.models.jobs import Chunk
 from db.models.pool import Worker
 from db.queries.chunks import claims as chunks
 from db.queries.chunks import dispatch
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.queries.jobs import lifecycle
 from db.queries.pool import workers
 from db.session import session_scope
@@ -105,7 +105,7 @@ def test_a_round_without_a_broker_loses_nothing(engine: Engine, dispatcher: Disp
 
     assert dispatcher.round() == 1
     with session_scope(engine) as session:
-        message = Message(1, 1)
+        message = ChunkMessage(1, 1)
         claim = chunks.claim(session, message, worker="w/1", lease_seconds=60, now=utc_now())
     assert claim is not None
     assert claim.job.id == job_id
@@ -139,7 +139,7 @@ def test_a_more_urgent_job_does_not_wait_behind_what_is_queued(engine: Engine, d
     assert (sent, queued_jobs(engine)) == (3, [long, urgent, urgent, urgent])
     with session_scope(engine) as session:  # the messages of the others are old now
         claims = [
-            chunks.claim(session, Message(number, 1), worker=f"w/{number}", lease_seconds=60, now=utc_now())
+            chunks.claim(session, ChunkMessage(number, 1), worker=f"w/{number}", lease_seconds=60, now=utc_now())
             for number in range(1, 5)
         ]
     assert [claim is not None for claim in claims] == [True, False, False, False]

@@ -16,9 +16,9 @@ from db.queries.reports import reviews
 from db.queries.reports.reviews import By
 from db.queries.scans import leases
 from db.queries.scans import records as scans
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
-from scheduler.doctor.stalled_jobs import unserved
+from scheduler.doctor.stalled_jobs import why_stalled
 from tests.acceptance.command import photochrom
 from tests.rows import NOON, make_job, scan_states
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
@@ -42,7 +42,7 @@ def make_doubtful_job(engine: Engine) -> int:
         found = claims.pending_scans(session, message.chunk_id)
         records = [done(scan.id, colour) for scan, colour in zip(found, (40.0, 9.0, 3.0), strict=False)]
         records.append(
-            ScanRecord(found[3].id, ScanState.FAILED, 1, Measured(), "w", NOON, "truncated", "it ends early")
+            ScanRecord(found[3].id, ScanState.FAILED, 1, ScanMeasurements(), "w", NOON, "truncated", "it ends early")
         )
         leases.record(session, message, records, lease_seconds=60, now=NOON)
         claims.release(session, message, not_before=None)
@@ -56,7 +56,7 @@ def register(engine: Engine, name: str, checkpoint: str) -> None:
 
 
 def done(scan_id: int, colourfulness: float) -> ScanRecord:
-    measured = Measured(width=4000, height=3000, colourfulness=colourfulness, output_sha256="f")
+    measured = ScanMeasurements(width=4000, height=3000, colourfulness=colourfulness, output_sha256="f")
     return ScanRecord(scan_id, ScanState.DONE, 1, measured, "w", NOON)
 
 
@@ -87,7 +87,7 @@ def test_what_the_checkpoint_calls_doubtful_comes_back_with_a_verdict_that_is_ta
         all_measured = [
             ScanRecord(
                 *(scan.id, ScanState.DONE, 1),
-                Measured(certainty=0.5, doubtful_below=limit, colourfulness=40.0, output_sha256="f"),
+                ScanMeasurements(certainty=0.5, doubtful_below=limit, colourfulness=40.0, output_sha256="f"),
                 *("w", NOON),
             )
             for scan, limit in limits
@@ -163,7 +163,7 @@ def test_status_says_which_checkpoint_a_job_waits_for(engine: Engine, job: int) 
     again = redo(engine, job, "box/2.jpg", checkpoint="vivid")
 
     with read_scope(engine) as session:
-        hints = unserved(session, [lifecycle.progress(session, again)], silent_seconds=1e9)
+        hints = why_stalled(session, [lifecycle.progress(session, again)], silent_seconds=1e9)
 
     assert any(f"job {again} waits for a worker with the checkpoint vivid" in hint for hint in hints)
 

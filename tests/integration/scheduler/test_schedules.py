@@ -16,11 +16,11 @@ from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
 from db.queries.scans import leases
 from db.queries.scans import records as scans
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.actions import schedules as actions
 from scheduler.actions.actor import Actor
-from scheduler.daemon.backlog_metrics import Watched
+from scheduler.daemon.backlog_metrics import BacklogMetrics
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import firing
 from scheduler.schedules.runner import Beat
@@ -95,10 +95,10 @@ class World:
 
     def _done(self, scan: Any, failing: str) -> ScanRecord:
         if scan.source_key == failing:
-            what: dict[str, Any] = {"state": "failed", "error_code": "truncated", "measured": Measured()}
+            what: dict[str, Any] = {"state": "failed", "error_code": "truncated", "measurements": ScanMeasurements()}
         else:
             (self.folder / "out" / scan.output_key).write_text("colour")
-            what = {"state": "done", "measured": Measured(output_bytes=6, output_sha256="0" * 64)}
+            what = {"state": "done", "measurements": ScanMeasurements(output_bytes=6, output_sha256="0" * 64)}
         return ScanRecord(scan_id=scan.id, attempts=1, worker="w", finished_at=self.time, **what)
 
     def history(self) -> list[tuple[str, str, list[str]]]:
@@ -252,12 +252,12 @@ def test_whoever_watches_sees_what_the_latest_firing_came_to(world: World) -> No
     (world.folder / "in").rmdir()
     world.pass_time(at(28, 12), world.scheduler())
     settings = Settings(metrics_port=9808)
-    watched = Watched(world.engine, EmptyQueue(), settings)
+    backlog_metrics = BacklogMetrics(world.engine, EmptyQueue(), settings)
 
-    watched.look()
+    backlog_metrics.look()
 
     labels = {"schedule": "plates", "state": FiringState.FAILED}
-    fired = watched.metrics.registry.get_sample_value("photochrom_schedule_fired_timestamp_seconds", labels)
+    fired = backlog_metrics.metrics.registry.get_sample_value("photochrom_schedule_fired_timestamp_seconds", labels)
     assert fired == at(28, 0).timestamp()
 
 

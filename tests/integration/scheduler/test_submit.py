@@ -11,7 +11,7 @@ from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle, retries
 from db.queries.scans import leases
 from db.queries.scans import records as scans
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.cli.display.job_tables import jobs_table
 from scheduler.cli.display.live import watch_jobs
@@ -67,7 +67,7 @@ def failed(scan_id: int, code: str) -> ScanRecord:
         scan_id=scan_id,
         state="failed",
         attempts=1,
-        measured=Measured(),
+        measurements=ScanMeasurements(),
         worker="w",
         finished_at=NOON,
         error_code=code,

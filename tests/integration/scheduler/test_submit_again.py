@@ -12,7 +12,7 @@ from db.models.jobs import JobState, ScanState
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
 from db.queries.scans import leases, records
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.submission import lister
 from scheduler.submission.submitter import Interrupted, Submission, Submitted, Submitter
@@ -151,7 +151,7 @@ def do_all(engine: Engine, asked: Submission, *, checkpoint: str, seconds: float
                 output = Path(asked.destination, scan.output_key)
                 output.parent.mkdir(parents=True, exist_ok=True)
                 output.write_bytes(b"coloured")
-                measured = Measured(output_sha256="0", output_bytes=8, checkpoint=checkpoint, source_bytes=13)
+                measured = ScanMeasurements(output_sha256="0", output_bytes=8, checkpoint=checkpoint, source_bytes=13)
                 done = ScanRecord(scan.id, ScanState.DONE, 1, measured, "w", at)
                 leases.record(session, message, [done], lease_seconds=60, now=NOON)
             claims.release(session, message, not_before=None)

@@ -12,7 +12,7 @@ from db.models.reviews import Verdict
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
 from db.queries.scans import leases, records
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.submission.submitter import Submission, Submitted, Submitter
 from tests.rows import NOON
@@ -45,7 +45,7 @@ def colour_all(engine: Engine, folder: Path, job_id: int) -> None:
                 output = folder / scan.output_key
                 output.parent.mkdir(exist_ok=True, parents=True)
                 output.write_bytes(MADE)
-                measured = Measured(output_sha256="0", output_bytes=len(MADE), checkpoint="one", source_bytes=4)
+                measured = ScanMeasurements(output_sha256="0", output_bytes=len(MADE), checkpoint="one", source_bytes=4)
                 done = ScanRecord(scan.id, "done", 1, measured, "w", NOON)
                 leases.record(session, message, [done], lease_seconds=60, now=NOON)
             claims.release(session, message, not_before=None)

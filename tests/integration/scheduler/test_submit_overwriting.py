@@ -10,7 +10,7 @@ from db.models.jobs import ScanState
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
 from db.queries.scans import leases, records
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import NOON
@@ -77,7 +77,7 @@ def colour_all(engine: Engine, place: Place, job_id: int) -> None:
             claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)
             for scan in claims.pending_scans(session, message.chunk_id):
                 place(f"out/{scan.output_key}", MADE)
-                measured = Measured(output_sha256="0", output_bytes=len(MADE), checkpoint="one", source_bytes=4)
+                measured = ScanMeasurements(output_sha256="0", output_bytes=len(MADE), checkpoint="one", source_bytes=4)
                 done = ScanRecord(scan.id, ScanState.DONE, 1, measured, "w", NOON)
                 leases.record(session, message, [done], lease_seconds=60, now=NOON)
             claims.release(session, message, not_before=None)

@@ -17,7 +17,7 @@ import trustme
 from pydantic import SecretStr
 
 from db.errors import DatabaseUnavailable
-from db.queries.chunks.claims import Message
+from db.queries.chunks.claims import ChunkMessage
 from db.session import make_engine, read_scope
 from scheduler.standalone.services import S3Server, ValkeyServer
 from tests.services import PostgreSQLServer
@@ -75,7 +75,7 @@ def password_of(server: ValkeyServer) -> str:
 def test_the_broker_is_used_over_tls_by_who_trusts_its_authority(valkey: ValkeyServer, trusted: Certificates) -> None:
     with tls_before(valkey.port, trusted) as port:
         bell = queue(port, password_of(valkey), trusted.authority)
-        bell.publish([Message(1, 1)])
+        bell.publish([ChunkMessage(1, 1)])
         assert bell.depth() == 1
 
 

@@ -18,7 +18,7 @@ from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pool import workers
 from db.queries.scans import leases
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import session_scope
 from scheduler.web.app import create_app
 from scheduler.web.auth import csrf
@@ -112,9 +112,9 @@ def make_collection(engine: Engine, source: Path, destination: Path) -> int:
 def _record(scan_id: int, number: int, destination: Path) -> ScanRecord:
     if number == SCANS - 1:
         sentence = "box/5.jpg ends after 1.2 of 4.0 MB; expected a whole JPEG"
-        return ScanRecord(scan_id, ScanState.FAILED, 1, Measured(), "w", NOON, "truncated", sentence)
+        return ScanRecord(scan_id, ScanState.FAILED, 1, ScanMeasurements(), "w", NOON, "truncated", sentence)
     content = (destination / f"box/{number}.jpg").read_bytes()
-    measured = Measured(
+    measured = ScanMeasurements(
         width=300,
         height=200,
         bit_depth=8,

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from db.clock import utc_now
 from db.models.jobs import ChunkState, Scan, ScanState
 from db.queries.chunks import claims, dispatch
-from db.queries.chunks.claims import Claim, Message
+from db.queries.chunks.claims import ChunkMessage, Claim
 from db.queries.jobs import lifecycle
 from db.queries.reports import reviews
 from db.queries.scans import records
@@ -28,7 +28,7 @@ from tests.rows import chunk_of
 from worker.errors import CredentialsRefused, LeaseLost, ScanError, ServiceUnavailable, UsageError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
-from worker.inference.models.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stub_ab
 from worker.instance import Runtime
 from worker.settings.settings import Settings
 from worker.storage.folder.storage import FolderStorage
@@ -40,7 +40,7 @@ from worker.tasks.lease import Lease
 
 def predict(lightness: NDArray[np.float32], options: ColourOptions = ColourOptions()) -> Prediction:  # noqa: B008
     head = options.head or "paper"
-    return Prediction(stand_in_ab(lightness), None, "stand-in", 1.0, 2.0, head, "compact", "float32", 400)
+    return Prediction(stub_ab(lightness), None, "stand-in", 1.0, 2.0, head, "compact", "float32", 400)
 
 
 @pytest.fixture
@@ -304,7 +304,7 @@ def test_after_a_lost_lease_nothing_is_stored_though_the_clock_says_it_is_held(
 
     def take_away(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
         with session_scope(engine) as session:
-            claims.lose_lease(session, Message(claimed.chunk_id, claimed.attempt), child_died=False)
+            claims.lose_lease(session, ChunkMessage(claimed.chunk_id, claimed.attempt), child_died=False)
         wait_until(lambda: not lease.is_held())
         return predict(lightness, options)
 

@@ -6,7 +6,7 @@ import pytest
 
 from worker.errors import UsageError
 from worker.inference.batch_size import is_out_of_memory, load_fastest, load_largest
-from worker.inference.models.stub_model import StandInColorizer, StubColours
+from worker.inference.models.stub_model import StubColorizer, StubColours
 from worker.inference.server import listen
 from worker.model.packing import PackedLightness
 from worker.settings.model_options import ModelOptions
@@ -20,23 +20,23 @@ class ResourceExhaustedError(Exception):
 
 
 def test_the_model_starts_with_the_largest_batch_that_the_device_has_room_for() -> None:
-    def load(batch_size: int) -> StandInColorizer:
+    def load(batch_size: int) -> StubColorizer:
         if batch_size > 10:
             raise ResourceExhaustedError
-        return StandInColorizer(0, batch_size)
+        return StubColorizer(0, batch_size)
 
     assert load_largest(load, 32).batch_size == 8
 
 
 def test_a_device_without_room_for_one_scan_is_an_error() -> None:
-    def load(batch_size: int) -> StandInColorizer:
+    def load(batch_size: int) -> StubColorizer:
         raise ResourceExhaustedError
 
     with pytest.raises(ResourceExhaustedError):
         load_largest(load, 4)
 
 
-class Gpu(StandInColorizer):
+class Gpu(StubColorizer):
     """Each batch takes 10 ms and 1 ms a scan, by a clock of its own; from 64 scans on, a scan takes 2 ms."""
 
     device = "GPU"
@@ -63,9 +63,9 @@ def test_a_gpus_batch_is_no_larger_than_there_is_room_for() -> None:
 def test_a_cpu_is_not_searched() -> None:
     sizes: list[int] = []
 
-    def load(batch_size: int) -> StandInColorizer:
+    def load(batch_size: int) -> StubColorizer:
         sizes.append(batch_size)
-        return StandInColorizer(0, batch_size)
+        return StubColorizer(0, batch_size)
 
     assert load_fastest(load).batch_size == 8
     assert sizes == [8]

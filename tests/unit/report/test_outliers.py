@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from scheduler.report.collect import Measured
+from scheduler.report.collect import MeasurementTable
 from scheduler.report.groups import UNLIKE, choose
 from scheduler.report.outliers import FAR, distances
 
@@ -19,7 +19,7 @@ def test_few_neighbours_say_nothing_and_equals_have_no_stranger() -> None:
 
 
 def test_the_report_shows_the_furthest_first() -> None:
-    scans: Measured = np.zeros(40, dtype=[("id", "i8"), ("colourfulness", "f8"), ("certainty", "f8")])
+    scans: MeasurementTable = np.zeros(40, dtype=[("id", "i8"), ("colourfulness", "f8"), ("certainty", "f8")])
     scans["id"] = np.arange(40)
 
     chosen = choose(scans, [7, 9])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from db.queries.scans.records import Measured
+from db.queries.scans.records import ScanMeasurements
 from tests.fuzz.files import hostile_files
 from tests.unit.worker.test_pipeline import assignment, predict
 from worker.error_codes import ERROR_CODES
@@ -38,7 +38,7 @@ def carry_mutations(folder: Path, files: int, seed: int) -> Counter[str]:
         format = FORMATS[number % len(FORMATS)]
         output = folder / "out" / f"{number}.{format}"
         try:
-            pipeline.colorize_scan(assignment("a.tif", output.name, format), Measured())
+            pipeline.colorize_scan(assignment("a.tif", output.name, format), ScanMeasurements())
             ends["done"] += 1
             assert output.stat().st_size > 0
         except ScanError as refused:

@@ -39,9 +39,9 @@ def grey_of(page: Array) -> Array:
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"bigtiff": True}, {"tile": (16, 16)}])
 def test_the_same_pages_come_out_in_colour(options: dict[str, object], pipeline: Pipeline, tmp_path: Path) -> None:
     (tmp_path / "in" / "a.tif").write_bytes(tiff_of(PAGES, **options))
-    measured = colorize(pipeline, assignment("a.tif", "a.tif", "tiff"))
+    measurements = colorize(pipeline, assignment("a.tif", "a.tif", "tiff"))
 
-    assert (measured.pages, measured.width, measured.height, measured.bit_depth) == (3, 90, 60, 8)
+    assert (measurements.pages, measurements.width, measurements.height, measurements.bit_depth) == (3, 90, 60, 8)
     with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
         assert len(tiff.pages) == 3
         for number, (page, source) in enumerate(zip(tiff.pages, PAGES, strict=True), 1):

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 from skimage import data
 
-from db.queries.scans.records import Measured
+from db.queries.scans.records import ScanMeasurements
 from tests.unit.scans.test_scan_border import FILM, PICTURE, film
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
-from worker.inference.models.stub_model import stand_in_ab
+from worker.inference.models.stub_model import stub_ab
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, ScanLimits, configure_libraries
@@ -27,7 +27,7 @@ NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
 def predict(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
-    return Prediction(stand_in_ab(lightness), None, "0123456789ab", wait_ms=1.0, predict_ms=2.0)
+    return Prediction(stub_ab(lightness), None, "0123456789ab", wait_ms=1.0, predict_ms=2.0)
 
 
 @pytest.fixture
@@ -45,20 +45,26 @@ def assignment(key: str, output_key: str, format: str) -> Assignment:
     )
 
 
-def colorize(pipeline: Pipeline, scan: Assignment) -> Measured:
-    measured = Measured()
-    pipeline.colorize_scan(scan, measured)
-    return measured
+def colorize(pipeline: Pipeline, scan: Assignment) -> ScanMeasurements:
+    measurements = ScanMeasurements()
+    pipeline.colorize_scan(scan, measurements)
+    return measurements
 
 
 def test_the_output_says_how_it_was_made(pipeline: Pipeline, tmp_path: Path) -> None:
     Image.fromarray(data.camera()).save(tmp_path / "in" / "a.png")
-    measured = colorize(pipeline, assignment("a.png", "a.png.jpg", "jpeg"))
+    measurements = colorize(pipeline, assignment("a.png", "a.png.jpg", "jpeg"))
 
-    assert measured.source_sha256 is not None
+    assert measurements.source_sha256 is not None
     with Image.open(tmp_path / "out" / "a.png.jpg") as image:
         xmp = image.info["xmp"].decode()
-    for said in ("compositeSynthetic", "0123456789ab", 'SourceKey="a.png"', measured.source_sha256, "2026-07-01T12:00"):
+    for said in (
+        "compositeSynthetic",
+        "0123456789ab",
+        'SourceKey="a.png"',
+        measurements.source_sha256,
+        "2026-07-01T12:00",
+    ):
         assert said in xmp
 
 
@@ -120,15 +126,15 @@ def beside_another() -> Callable[[NDArray[np.float32], ColourOptions], Predictio
 def test_the_squares_of_a_panorama_are_predicted_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
     Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (40, 2))).save(tmp_path / "in/strip.png")
 
-    measured = colorize(replace(pipeline, predict=beside_another()), assignment("strip.png", "strip.png", "png"))
+    measurements = colorize(replace(pipeline, predict=beside_another()), assignment("strip.png", "strip.png", "png"))
 
-    assert measured.output_sha256 is not None
+    assert measurements.output_sha256 is not None
 
 
 def test_the_pages_of_a_scan_are_predicted_at_once(pipeline: Pipeline, tmp_path: Path) -> None:
     page = Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (150, 1)))
     page.save(tmp_path / "in/book.tif", save_all=True, append_images=[page] * 2)
 
-    measured = colorize(replace(pipeline, predict=beside_another()), assignment("book.tif", "book.tif", "tiff"))
+    measurements = colorize(replace(pipeline, predict=beside_another()), assignment("book.tif", "book.tif", "tiff"))
 
-    assert measured.pages == 3
+    assert measurements.pages == 3

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from db.models.jobs import Scan
-from db.queries.scans.records import Measured
+from db.queries.scans.records import ScanMeasurements
 from worker.errors import ScanError
 from worker.tasks.scan_pool import Outcome, ScanPool
 
@@ -22,7 +22,7 @@ def pool() -> Iterator[ScanPool]:
 
 def colorized(
     pool: ScanPool,
-    colorize_scan: Callable[[Scan, Measured], None],
+    colorize_scan: Callable[[Scan, ScanMeasurements], None],
     *,
     scans: list[Scan] = SCANS,
     stopping: Callable[[], bool] = lambda: False,
@@ -40,7 +40,7 @@ def test_every_scan_ends_once(pool: ScanPool) -> None:
 
 
 def test_a_bad_scan_fails_alone_and_a_fault_of_ours_may_pass(pool: ScanPool) -> None:
-    def colorize(scan: Scan, measured: Measured) -> None:
+    def colorize(scan: Scan, measurements: ScanMeasurements) -> None:
         if scan.id == 2:
             raise ScanError("truncated", "2.jpg ends early", permanent=True)
         if scan.id == 3:
@@ -53,18 +53,18 @@ def test_a_bad_scan_fails_alone_and_a_fault_of_ours_may_pass(pool: ScanPool) -> 
 
 
 def test_a_failure_keeps_what_was_measured_before_it(pool: ScanPool) -> None:
-    def colorize(scan: Scan, measured: Measured) -> None:
-        measured.source_bytes = 17
+    def colorize(scan: Scan, measurements: ScanMeasurements) -> None:
+        measurements.source_bytes = 17
         raise ScanError("truncated", "it ends early", permanent=True)
 
-    assert colorized(pool, colorize, scans=SCANS[:1])[0].measured.source_bytes == 17
+    assert colorized(pool, colorize, scans=SCANS[:1])[0].measurements.source_bytes == 17
 
 
 def test_no_more_than_its_threads_run_at_once(pool: ScanPool) -> None:
     begun, release = threading.Semaphore(0), threading.Event()
     started: list[int] = []
 
-    def colorize(scan: Scan, measured: Measured) -> None:
+    def colorize(scan: Scan, measurements: ScanMeasurements) -> None:
         started.append(scan.id)
         begun.release()
         release.wait(10)
@@ -91,7 +91,7 @@ def test_when_told_to_stop_it_finishes_what_it_has_in_hand(pool: ScanPool) -> No
 def test_whoever_leaves_early_waits_for_what_is_in_hand(pool: ScanPool) -> None:
     running: set[int] = set()
 
-    def colorize(scan: Scan, measured: Measured) -> None:
+    def colorize(scan: Scan, measurements: ScanMeasurements) -> None:
         running.add(scan.id)
         threading.Event().wait(0.05)
         running.discard(scan.id)
@@ -106,7 +106,7 @@ def test_whoever_leaves_early_waits_for_what_is_in_hand(pool: ScanPool) -> None:
 def test_outcomes_come_in_time_though_no_scan_has_ended(pool: ScanPool) -> None:
     empty_list_came = threading.Event()
 
-    def colorize(scan: Scan, measured: Measured) -> None:
+    def colorize(scan: Scan, measurements: ScanMeasurements) -> None:
         if not empty_list_came.wait(10):
             raise ScanError("late", "nothing came while this scan was in hand", permanent=True)
 

@@ -81,12 +81,12 @@ def test_a_signature_is_valid_and_changes_nothing_else(
     colorize(pipeline, scan)
     plain = contents(tmp_path / "out" / key)
 
-    measured = colorize(replace(pipeline, credentials=credentials(**settings)), scan)
+    measurements = colorize(replace(pipeline, credentials=credentials(**settings)), scan)
 
     assert contents(tmp_path / "out" / key) == plain
     assert signature_of(tmp_path / "out" / key, format) == "valid"
-    assert measured.output_bytes == (tmp_path / "out" / key).stat().st_size
-    assert "credentials" not in (measured.lost_metadata or "")
+    assert measurements.output_bytes == (tmp_path / "out" / key).stat().st_size
+    assert "credentials" not in (measurements.lost_metadata or "")
 
 
 def test_a_manifest_says_what_was_done_by_what_to_which_scan(
@@ -95,7 +95,7 @@ def test_a_manifest_says_what_was_done_by_what_to_which_scan(
     settings: dict[str, Any],
 ) -> None:
     key = write_source(tmp_path, "png")
-    measured = colorize(replace(pipeline, credentials=credentials(**settings)), assignment(key, key, "png"))
+    measurements = colorize(replace(pipeline, credentials=credentials(**settings)), assignment(key, key, "png"))
     manifest = manifest_of(tmp_path / "out" / key, "png")
     said = {assertion["label"]: assertion["data"] for assertion in manifest["assertions"]}
     opened, changed = said["c2pa.actions.v2"]["actions"]
@@ -103,10 +103,10 @@ def test_a_manifest_says_what_was_done_by_what_to_which_scan(
     assert (opened["action"], changed["action"]) == ("c2pa.opened", "c2pa.color_adjustments")
     assert changed["digitalSourceType"].endswith("/digitalsourcetype/compositeSynthetic")
     assert said["org.photochrom.colourization"]["checkpoint"] == "0123456789ab"
-    assert said["org.photochrom.colourization"]["source_sha256"] == measured.source_sha256
+    assert said["org.photochrom.colourization"]["source_sha256"] == measurements.source_sha256
     [source] = manifest["ingredients"]
     assert (source["title"], source["relationship"]) == (key, "parentOf")
-    assert source["instance_id"] == f"urn:sha256:{measured.source_sha256}"
+    assert source["instance_id"] == f"urn:sha256:{measurements.source_sha256}"
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -152,10 +152,10 @@ def test_what_is_not_signed_is_named(
     key = write_source(tmp_path, "png")
     signing = replace(credentials(**settings), max_bytes=300)
 
-    measured = colorize(replace(pipeline, credentials=signing), assignment(key, f"{key}.{format}", format))
+    measurements = colorize(replace(pipeline, credentials=signing), assignment(key, f"{key}.{format}", format))
 
-    assert "content credentials" in str(measured.lost_metadata)
-    assert reason in str(measured.lost_metadata)
+    assert "content credentials" in str(measurements.lost_metadata)
+    assert reason in str(measurements.lost_metadata)
 
 
 def test_a_worker_refuses_a_key_it_cannot_use(tmp_path: Path, settings: dict[str, Any]) -> None:

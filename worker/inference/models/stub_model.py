@@ -21,7 +21,7 @@ class StubColours:
     certainty: NDArray[np.float32]  # (n,), NaN
 
 
-class StandInColorizer:
+class StubColorizer:
     """The interface of `worker.model.colorizer.Colorizer`; `milliseconds` is the device's time for a batch."""
 
     checkpoint_id = STAND_IN
@@ -52,9 +52,9 @@ class StandInColorizer:
         return StubColours(by_head, np.full(len(lightness), np.nan, np.float32))
 
 
-def stand_in_ab(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
+def stub_ab(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
     """What a child gets from the stub for one scan: (400, 400), 0..100 -> (400, 400, 2) float32, -20..25."""
-    packed = pack_lightness(lightness, StandInColorizer.slot_size.lightness_px)
+    packed = pack_lightness(lightness, StubColorizer.slot_size.lightness_px)
     return unpack_ab(_packed_ab(packed))
 
 

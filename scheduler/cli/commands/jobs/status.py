@@ -16,7 +16,7 @@ from scheduler.cli.display.diagnostic_tables import print_workers
 from scheduler.cli.display.job_tables import job_details, jobs_table
 from scheduler.cli.display.live import watch_jobs
 from scheduler.cli.options import Json, job_number
-from scheduler.doctor.stalled_jobs import undelivered, unserved
+from scheduler.doctor.stalled_jobs import undelivered, why_stalled
 from scheduler.rows import job_row, worker_row
 from scheduler.submission.submitter import Interrupted
 from worker.errors import UsageError
@@ -62,11 +62,11 @@ def _show_jobs(engine: Engine, settings: Settings, job: int | None, *, json: boo
     with read_scope(engine) as session:
         ids = [job] if job is not None else lifecycle.recent_ids(session, limit=LATEST_JOBS)
         jobs = [lifecycle.progress(session, job_id) for job_id in ids]
-        hints, untold = unserved(session, jobs, silent_seconds=settings.silent_seconds), undelivered(session)
+        hints, notice_hints = why_stalled(session, jobs, silent_seconds=settings.silent_seconds), undelivered(session)
     if json:
         print_json([job_row(progress, hints) for progress in jobs])
         return
-    Console().print(jobs_table(jobs, [*hints, *untold]))
+    Console().print(jobs_table(jobs, [*hints, *notice_hints]))
     if job is not None:
         print(*job_details(jobs[0]), sep="\n")
 

@@ -13,10 +13,10 @@ from sqlalchemy.orm import Session
 from db.errors import LeaseLost, UsageError
 from db.models.jobs import Chunk, ChunkState, JobState, ScanState
 from db.queries.chunks import claims, dispatch
-from db.queries.chunks.claims import Claim, Message
+from db.queries.chunks.claims import ChunkMessage, Claim
 from db.queries.jobs import lifecycle, retries
 from db.queries.scans import leases
-from db.queries.scans.records import Measured, ScanRecord
+from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from tests.waiting import PATIENCE_SECONDS
 
@@ -28,7 +28,7 @@ CHUNK_ATTEMPTS = 3
 class Holder:
     """A child with a chunk in its hands: it may go on long after its lease was lost."""
 
-    message: Message
+    message: ChunkMessage
     job_id: int
     name: str
     in_hand: list[int]  # ids of scans
@@ -48,7 +48,7 @@ class Steps:
     engine: Engine
     other: ThreadPoolExecutor
     now: datetime
-    sent: list[Message]
+    sent: list[ChunkMessage]
     holders: list[Holder]
     stored: set[int]  # scans whose output the destination has
 
@@ -86,7 +86,7 @@ class Steps:
         take = partial(dispatch.take_for_dispatch, job_id=job_id, count=count, now=self.now)
         return Step(take, lambda result: self.sent.extend(result if isinstance(result, list) else []))
 
-    def _deliver(self, message: Message) -> Step:
+    def _deliver(self, message: ChunkMessage) -> Step:
         name = f"machine-{len(self.sent)}/{self.now.timestamp()}-{len(self.holders)}"
 
         def work(session: Session) -> tuple[Claim, list[int]] | None:
@@ -136,7 +136,7 @@ class Steps:
     def _record_of(self, scan_id: int, state: str, holder: Holder) -> ScanRecord:
         if state == ScanState.DONE:
             self.stored.add(scan_id)  # before it is recorded, and whether or not the lease is still there
-        written = Measured(output_sha256=f"{hash(holder.name):064x}"[-64:] if state == ScanState.DONE else None)
+        written = ScanMeasurements(output_sha256=f"{hash(holder.name):064x}"[-64:] if state == ScanState.DONE else None)
         code = None if state == ScanState.DONE else "truncated"
         return ScanRecord(scan_id, state, 1, written, holder.name, self.now, code, code)
 

@@ -10,13 +10,13 @@ from db.models.pool import Scheduler, Worker
 from db.queries.jobs import lifecycle
 from db.queries.pool import schedulers, workers
 from db.session import session_scope
-from scheduler.doctor.stalled_jobs import unserved
+from scheduler.doctor.stalled_jobs import why_stalled
 from tests.rows import make_job
 
 
 def hints(engine: Engine, job_id: int) -> list[str]:
     with session_scope(engine) as session:
-        return unserved(session, [lifecycle.progress(session, job_id)], silent_seconds=20)
+        return why_stalled(session, [lifecycle.progress(session, job_id)], silent_seconds=20)
 
 
 def start_both(engine: Engine) -> None:
