@@ -109,6 +109,9 @@ ERROR_CODES = {
 # The cause is in the scan's file: another job would fail too, as long as the file is the same.
 OF_THE_SCAN = frozenset({"empty", "name_too_long", "too_large", "truncated", "unreadable", "unsafe_key", "unsupported"})
 
+# Some of its bytes are wrong or missing: neither another version nor another setting makes up for them.
+DAMAGED = frozenset({"empty", "truncated", "unreadable"})
+
 
 def is_skipped(code: str) -> bool:
     """Whether a scan with this code is skipped rather than failed."""

@@ -14,7 +14,7 @@ from db.queries.scans import records
 from db.session import read_scope
 from scheduler.submission.key_spool import KeySpool
 from scheduler.submission.request import Submission, same_options
-from worker.error_codes import OF_THE_SCAN
+from worker.error_codes import DAMAGED, OF_THE_SCAN
 from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.storage import Storage, StoredObject
 from worker.storage.locations import is_utf8
@@ -30,6 +30,7 @@ class Sorted:
     present: int = 0  # done already, and unchanged
     underway: int = 0  # another job with the same options is to make them
     accepted: int = 0  # a person accepted the output
+    damaged: int = 0  # found damaged before, and unchanged
 
 
 class ExistingOutputs:
@@ -39,7 +40,8 @@ class ExistingOutputs:
     |---|---|
     | never | every output that is there |
     | changed | outputs that a job with the same options made with one of `checkpoints`, from a source of the same |
-    | | ETag, and that still have the bytes that they had then; scans that such a job skipped, or is to make |
+    | | ETag, and that still have the bytes that they had then; scans that such a job skipped, or is to make; |
+    | | scans that such a job found damaged, from a source of the same ETag |
     | new | the same, whatever the options and the checkpoint were; and scans that were found damaged or unfit |
     | always | nothing |
 
@@ -106,17 +108,20 @@ class ExistingOutputs:
                 done = records.done_before(
                     session, job_ids=self._job_ids, checkpoints=self._checkpoints, output_keys=output_keys
                 )
+            damaged = records.failed_last(session, job_ids=self._job_ids, codes=DAMAGED, output_keys=output_keys)
             underway = records.to_be_made(session, job_ids=self._job_ids, output_keys=output_keys)
         sizes = self._outputs.sizes(output_keys)
-        missing, present, waiting = list[NewScan](), 0, 0
+        missing, present, waiting, unfit = list[NewScan](), 0, 0, 0
         for scan in page:
             if (scan.output_key, scan.source_etag) in underway:
                 waiting += 1
             elif scan.source_etag is not None and _is_done(scan, sizes.get(scan.output_key), done):
                 present += 1
+            elif scan.source_etag is not None and (scan.output_key, scan.source_etag) in damaged:
+                unfit += 1
             else:
                 missing.append(scan)
-        return Sorted(missing, present, waiting, accepted)
+        return Sorted(missing, present, waiting, accepted, unfit)
 
     def _with_etags(self, page: list[NewScan]) -> list[NewScan]:
         """A manifest need not give ETags; without one nobody knows whether a scan has changed."""

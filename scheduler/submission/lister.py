@@ -99,6 +99,7 @@ class Lister:
         self._submitted.present += page_sorted.present
         self._submitted.underway += page_sorted.underway
         self._submitted.accepted += page_sorted.accepted
+        self._submitted.damaged += page_sorted.damaged
         self._submitted.scans += len(page_sorted.missing)
         self._submitted.bytes += sum(scan.source_bytes or 0 for scan in page_sorted.missing)
         self._progress(self._submitted)

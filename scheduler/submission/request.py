@@ -117,7 +117,18 @@ def _check_prefix(prefix: str) -> None:
 
 _MOST_EXTENSIONS = 1_000  # counted
 _SHOWN_EXTENSIONS = 5
-_COUNTS = ("scans", "bytes", "others", "present", "underway", "accepted", "unwanted", "leftovers", "archived")
+_COUNTS = (
+    "scans",
+    "bytes",
+    "others",
+    "present",
+    "underway",
+    "accepted",
+    "damaged",
+    "unwanted",
+    "leftovers",
+    "archived",
+)
 
 
 def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -145,6 +156,7 @@ class Submitted:
     present: int = 0  # left out, as the destination has them
     underway: int = 0  # left out, as another job is to make them
     accepted: int = 0  # left out, as a person accepted the outputs
+    damaged: int = 0  # left out, as they were found damaged before and have not changed
     unwanted: int = 0  # left out by --include or --exclude
     leftovers: int = 0  # left out: what other programs and systems leave beside scans
     archived: int = 0  # of the scans: in cold storage, and to be restored before they can be coloured
@@ -167,6 +179,10 @@ class Submitted:
     def passed_over(self) -> list[str]:
         """What was not taken for a scan, and why: a sentence for each reason."""
         sentences = [f"{counted(self.others, 'other file')} passed over{self._by_extension()}"] if self.others else []
+        if self.damaged:
+            were = "scan was" if self.damaged == 1 else "scans were"
+            again = "replace the file, or try again by photochrom retry JOB"
+            sentences.append(f"{self.damaged:,} {were} found damaged before, unchanged, and left out ({again})")
         if self.leftovers:
             sentences.append(f"{counted(self.leftovers, 'leftover')} of other programs left out")
         if self.unlisted_count:

@@ -228,7 +228,7 @@ def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None
 
 
 def _expect_scans(request: Submission, source: Storage, submitted: Submitted) -> None:
-    if submitted.scans or submitted.present or submitted.underway or submitted.accepted:
+    if submitted.scans or submitted.present or submitted.underway or submitted.accepted or submitted.damaged:
         return
     if submitted.unwanted:
         raise UsageError(f"--include and --exclude leave none of {submitted.unwanted} scans; correct the patterns")

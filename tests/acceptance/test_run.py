@@ -120,6 +120,12 @@ def test_a_folder_is_colourized_into_another_and_later_runs_do_what_failed_or_is
     written = written_at(output, before)
     assert len(before) == SCAN_COUNT - 1
 
+    unchanged = run()
+    assert unchanged.returncode == 1, unchanged.stdout + unchanged.stderr
+    assert "1 scan was found damaged before, unchanged, and left out" in unchanged.stdout
+    assert "Nothing to do" in unchanged.stdout
+    assert len(rows(output)) == SCAN_COUNT
+
     write_scan(bad, 1)
     write_scan(collection / "new.png", SCAN_COUNT)
     second = run()

@@ -186,6 +186,26 @@ def ended_before(
     return {(row[0], row[1], row[2]) for row in rows}
 
 
+def failed_last(
+    session: Session, *, job_ids: Sequence[int], codes: Collection[str], output_keys: Sequence[str]
+) -> set[tuple[str, str | None]]:
+    """Which of these outputs one of these jobs failed to make with one of the codes, and none has tried again since.
+
+    Each as (output key, ETag of the source).
+    """
+    rows = session.execute(
+        select(Scan.output_key, Scan.source_etag, Scan.error_code)
+        .where(
+            Scan.job_id.in_(job_ids),
+            Scan.output_key.in_(output_keys),
+            Scan.state.in_((ScanState.DONE, ScanState.SKIPPED, ScanState.FAILED)),
+        )
+        .order_by(Scan.finished_at, Scan.id)
+    )
+    last = {row[0]: (row[1], row[2]) for row in rows}
+    return {(key, etag) for key, (etag, code) in last.items() if code in codes}
+
+
 def to_be_made(session: Session, *, job_ids: Sequence[int], output_keys: Sequence[str]) -> set[tuple[str, str | None]]:
     """Which of these outputs one of these jobs, whole and not ended, is to make: (output key, ETag of its source)."""
     rows = session.execute(

@@ -107,7 +107,7 @@ class FolderRun:
             self._print(sentence)
         self._job_ids += [submitted.job_id] if submitted.job_id is not None else []
         if not self._job_ids:
-            return self._nothing_to_do()
+            return self._nothing_to_do(submitted)
         system.start_processes()
         if submitted.samples:
             self._job_ids[-1:] = submitted.samples
@@ -116,7 +116,7 @@ class FolderRun:
             self._write_sample(submitted)
         if self._submission.bag and not submitted.samples:
             self._print(Sealer(system.engine, s3=self._settings.s3_options).seal(self._job_ids[-1]).sentence())
-        return 1 if any(failed) else 0
+        return 1 if any(failed) or submitted.damaged else 0
 
     def _write_sample(self, submitted: Submitted) -> None:
         """The report that shows the choices beside each other."""
@@ -133,13 +133,12 @@ class FolderRun:
         done, total = progress_so_far(self._system.engine, self._job_ids)
         return f"stopped; {done:,} of {counted(total, 'scan')} are done; run the same command again to continue"
 
-    def _nothing_to_do(self) -> int:
-        self._print(
-            f"Nothing to do: {self._submission.destination} has every scan of {self._submission.source} already."
-        )
+    def _nothing_to_do(self, submitted: Submitted) -> int:
+        every = "every other scan" if submitted.damaged else "every scan"
+        self._print(f"Nothing to do: {self._submission.destination} has {every} of {self._submission.source} already.")
         if self._submission.bag:
             self._print(seal_last(self._system.engine, self._settings.s3_options).sentence())
-        return 0
+        return 1 if submitted.damaged else 0
 
     def _follow(self, job_id: int) -> int:
         """How many scans failed, once the job is finished and its report is written."""

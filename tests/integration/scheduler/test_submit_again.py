@@ -207,3 +207,27 @@ def test_a_dry_run_says_how_long_it_takes_by_what_was_measured(engine: Engine, a
     assert "0.1 hours" in submitted.sentence()
     with read_scope(engine) as session:
         assert lifecycle.recent_ids(session, limit=5) == [job_id]
+
+
+def test_a_damaged_file_is_left_out_until_it_changes_or_is_retried(engine: Engine, asked: Submission) -> None:
+    job_id = submitter(engine).submit(asked).job_id
+    assert job_id is not None
+    with session_scope(engine) as session:
+        codes = {"box 0/0.png": "truncated", "box 1/1.png": "source_missing"}
+        for scan in records.of_job(session, job_id):
+            code = codes.get(scan.source_key)
+            measured = Measured() if code else Measured(output_sha256="f", checkpoint="one")
+            state = ScanState.FAILED if code else ScanState.DONE
+            records.record(session, [ScanRecord(scan.id, state, 1, measured, "w", NOON, code, code)])
+        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=NOON)
+
+    again = submitter(engine).submit(asked)
+
+    assert again.damaged == 1
+    assert "box 0/0.png" not in keys(engine, again.job_id)
+    assert "box 1/1.png" in keys(engine, again.job_id)
+    assert "1 scan was found damaged before" in again.sentence()
+    with session_scope(engine) as session:
+        lifecycle.change_state(session, again.job_id or 0, JobState.CANCELLED, now=NOON)
+    (Path(asked.source) / "box 0/0.png").write_bytes(b"another copy of it")
+    assert "box 0/0.png" in keys(engine, submitter(engine).submit(asked).job_id)
