@@ -216,7 +216,7 @@ def test_a_damaged_file_is_left_out_until_it_changes_or_is_retried(engine: Engin
         codes = {"box 0/0.png": "truncated", "box 1/1.png": "source_missing"}
         for scan in records.of_job(session, job_id):
             code = codes.get(scan.source_key)
-            measured = Measured() if code else Measured(output_sha256="f", checkpoint="one")
+            measured = ScanMeasurements() if code else ScanMeasurements(output_sha256="f", checkpoint="one")
             state = ScanState.FAILED if code else ScanState.DONE
             records.record(session, [ScanRecord(scan.id, state, 1, measured, "w", NOON, code, code)])
         lifecycle.change_state(session, job_id, JobState.CANCELLED, now=NOON)
