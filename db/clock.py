@@ -1,4 +1,4 @@
-"""The time. Every query that needs it takes `now`, so that tests set it."""
+"""The time. Every query that needs it takes it as `now`, so that tests can set it."""
 
 from datetime import UTC, datetime
 
@@ -7,18 +7,18 @@ from sqlalchemy.orm import Session
 
 
 def utc_now() -> datetime:
-    """By this machine's clock, which another machine's need not agree with."""
+    """The time by this machine's clock; the clocks of other machines may differ."""
     return datetime.now(UTC)
 
 
 def database_now(session: Session) -> datetime:
-    """By the database's clock, the one that all machines share: it decides on leases, heartbeats and pauses.
+    """The time by the database's clock, which all machines share. It decides on leases, heartbeats and pauses.
 
-    An SQLite database has no clock but that of the one machine it is used on.
+    For SQLite this is the clock of the machine, because an SQLite database is used on one machine only.
     """
     if session.get_bind().dialect.name != "postgresql":
         return utc_now()
-    # Not now(), which is when the transaction began: it may have waited for a lock since.
+    # Not now(), which gives the start of the transaction: it may have waited for a lock since.
     moment = session.scalar(select(func.clock_timestamp()))
     assert isinstance(moment, datetime)
     return moment.astimezone(UTC)

@@ -1,14 +1,16 @@
 """The base of every error that Photochrom raises on purpose, and the database's own.
 
-A message says, in one line, what was given, what was expected and what to do. It is printed, logged
-and stored as it stands, so it never holds a secret.
+A message says, in one line, what was given, what was expected and what to do. It is printed, logged and stored
+unchanged, so it never contains a secret.
 """
 
 from typing import ClassVar
 
 
 class PhotochromError(Exception):
-    """Base of all; `exit_status` is what the command line exits with: 2 wrong use, 3 a service can't be reached."""
+    """Base of all errors. `exit_status` is the exit status of the command: 2 for wrong use, 3 if a service can't be
+    reached.
+    """
 
     exit_status: ClassVar[int] = 2
 
@@ -18,15 +20,15 @@ class PhotochromError(Exception):
 
 
 class UsageError(PhotochromError):
-    """What was asked for can't be done as asked."""
+    """The request can't be carried out as it is; a person must change it."""
 
 
 class NotFound(UsageError):
-    """What was named is not there, or not for whoever asks."""
+    """The named thing does not exist, or this user may not see it."""
 
 
 class Conflict(UsageError):
-    """It was possible once: what it is about has changed, or ended."""
+    """The request is too late: the thing has changed or ended meanwhile."""
 
 
 class ServiceUnavailable(PhotochromError):
@@ -36,12 +38,12 @@ class ServiceUnavailable(PhotochromError):
 
 
 class DatabaseUnavailable(ServiceUnavailable):
-    """The database can't be reached, or broke off in the middle; what was being written was rolled back."""
+    """The database can't be reached, or the connection broke. The transaction was rolled back."""
 
 
 class DatabaseRefused(PhotochromError):
-    """The database refused a row or a statement, which is a fault of Photochrom's own; nothing of it was kept."""
+    """The database refused a row or a statement, because of a fault in Photochrom. The transaction was rolled back."""
 
 
 class LeaseLost(Exception):
-    """The chunk is no longer this attempt's: what it still has must be dropped."""
+    """The chunk belongs to a later attempt now. The holder must drop its results."""

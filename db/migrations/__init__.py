@@ -1,4 +1,4 @@
-"""The schema's history, and the two questions asked of it: is this database up to date, and make it so."""
+"""The schema's history: checks whether a database is up to date, and brings it up to date."""
 
 from pathlib import Path
 
@@ -21,7 +21,9 @@ def upgrade(engine: Engine, revision: str = "head") -> None:
 
 
 def _without_cascades(engine: Engine) -> Engine:
-    """SQLite changes a table by making it anew, and dropping the old one would take all rows along that refer to it."""
+    """To change a table, SQLite makes a new one and drops the old one. With cascades, this would delete all rows that
+    refer to it.
+    """
     if engine.dialect.name != "sqlite":
         return engine
     own = make_engine(engine.url.render_as_string(hide_password=False))
@@ -36,7 +38,7 @@ def current_revision(engine: Engine) -> str | None:
 
 
 def check_up_to_date(engine: Engine) -> None:
-    """Raises UsageError for a database that this version's code doesn't fit; DatabaseUnavailable."""
+    """Raises UsageError if the database's revision does not fit this version's code, and DatabaseUnavailable."""
     _expect_file(engine)
     current, head = current_revision(engine), _history().get_current_head()
     if current == head:
@@ -47,7 +49,7 @@ def check_up_to_date(engine: Engine) -> None:
 
 
 def _expect_file(engine: Engine) -> None:
-    """SQLite would make an empty file of a path that was mistyped."""
+    """Raises UsageError if there is no file: for a mistyped path, SQLite would make an empty one."""
     if engine.dialect.name == "sqlite" and not Path(engine.url.database or "").exists():
         raise UsageError(
             f"there is no database {address(engine)}; photochrom db upgrade makes one, "

@@ -10,7 +10,7 @@ from db.models.base import Base, BigKey, UtcDateTime, one_of
 
 
 class Role:
-    """Each may do what the ones before it may."""
+    """Each role may also do everything that the roles before it may do."""
 
     VIEWER = "viewer"  # sees jobs, scans and pictures
     REVIEWER = "reviewer"  # accepts, rejects and redoes outputs
@@ -26,8 +26,9 @@ class Account(Base):
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     role: Mapped[str] = mapped_column(String(16))
-    password_hash: Mapped[str | None] = mapped_column(Text)  # argon2id; NULL: signs in by a proxy or a token alone
-    prefixes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))  # jobs between these alone; NULL: all
+    password_hash: Mapped[str | None] = mapped_column(Text)  # argon2id; NULL: signs in only by a proxy or a token
+    # Sees only jobs under these; NULL: all jobs.
+    prefixes: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -42,7 +43,7 @@ class ApiToken(Base):
     account: Mapped[str] = mapped_column(ForeignKey("account.name", ondelete="CASCADE"))
     label: Mapped[str] = mapped_column(Text)  # what it is for
     sha256: Mapped[str] = mapped_column(String(64), unique=True)
-    role: Mapped[str] = mapped_column(String(16))  # the most it may do, whatever its account may
+    role: Mapped[str] = mapped_column(String(16))  # the token may do no more than this, even if its account may
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -70,7 +71,8 @@ class AuditEntry(Base):
     actor: Mapped[str] = mapped_column(Text)
     via: Mapped[str] = mapped_column(String(16))  # local, proxy, session or token
     action: Mapped[str] = mapped_column(String(32))  # submit, pause, accept, sign_in ...
-    job_id: Mapped[int | None] = mapped_column(BigKey)  # without a foreign key: the entry outlives the job
+    # No foreign key, because the entry stays when the job is deleted.
+    job_id: Mapped[int | None] = mapped_column(BigKey)
     detail: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
@@ -82,6 +84,6 @@ class IdempotencyKey(Base):
     actor: Mapped[str] = mapped_column(String(200), primary_key=True)
     key: Mapped[str] = mapped_column(String(200), primary_key=True)
     request_sha256: Mapped[str] = mapped_column(String(64))  # another request under the same key is refused
-    status: Mapped[int | None] = mapped_column(Integer)  # NULL while the first one is still going
+    status: Mapped[int | None] = mapped_column(Integer)  # NULL until the first request is answered
     answer: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A timezone-aware UTC time on every database; SQLite itself keeps no time zone."""
+    """A UTC time with its time zone, on every database; SQLite itself stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -27,15 +27,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=value.tzinfo or UTC).astimezone(UTC) if value else None
 
 
-# SQLite numbers rows by itself only for a plain INTEGER key.
+# SQLite numbers rows only if the key's type is plain INTEGER.
 BigKey = BigInteger().with_variant(Integer, "sqlite")
 
-# A key: ordered by its bytes, whatever language the database is in, so that a folder's keys are one range.
+# A key is sorted by its bytes, not by the database's language, so that a folder's keys are one range.
 KeyText = Text(collation="C").with_variant(Text, "sqlite")
 
 
 def one_of(column: str, states: tuple[str, ...]) -> CheckConstraint:
-    """A constraint that holds a column to the states that it knows."""
+    """A constraint: the column has one of these states."""
     listed = ", ".join(f"'{state}'" for state in states)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 

@@ -25,19 +25,19 @@ class JobState:
     SUBMITTING = "submitting"  # its scans are still being listed; nothing is dispatched yet
     SAMPLED = "sampled"  # a few of its scans are coloured in several ways; a person approves one, or rejects the job
     RUNNING = "running"  # its chunks are dispatched in priority order
-    PAUSED = "paused"  # nothing new is dispatched; what is leased is finished
+    PAUSED = "paused"  # nothing new is dispatched; leased chunks are finished
     COMPLETED = "completed"  # every scan is done, failed or skipped
-    ABORTED = "aborted"  # more of its scans failed than its submitter allowed; `retry` goes on
+    ABORTED = "aborted"  # more of its scans failed than its submitter allowed; `retry` continues it
     CANCELLED = "cancelled"  # a person stopped it; what was done stays done
     ALL = (SUBMITTING, SAMPLED, RUNNING, PAUSED, COMPLETED, ABORTED, CANCELLED)
     ENDED = (COMPLETED, ABORTED, CANCELLED)
-    # From which states each one may follow. A test drives the whole system at random and holds it to these.
+    # For each state, the states that may come before it. A test drives the whole system at random and checks this.
     AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
         SUBMITTING: (),
         SAMPLED: (SUBMITTING,),
-        RUNNING: (SUBMITTING, SAMPLED, PAUSED, COMPLETED, ABORTED),  # from the last two by `retry`
+        RUNNING: (SUBMITTING, SAMPLED, PAUSED, COMPLETED, ABORTED),  # the last two by `retry`
         PAUSED: (RUNNING,),
-        COMPLETED: (RUNNING, PAUSED),  # what was leased at a pause may have been the last
+        COMPLETED: (RUNNING, PAUSED),  # a chunk that was leased when the job was paused may have been the last one
         ABORTED: (RUNNING, PAUSED),
         CANCELLED: (SUBMITTING, SAMPLED, RUNNING, PAUSED),
     }
@@ -45,12 +45,12 @@ class JobState:
 
 class ChunkState:
     PENDING = "pending"  # waits for the dispatcher, not before `not_before`
-    QUEUED = "queued"  # a message with its id and attempt is with the broker
+    QUEUED = "queued"  # the broker has a message with its id and attempt
     LEASED = "leased"  # a worker holds it until lease_expires_at
     DONE = "done"  # none of its scans is pending
     ALL = (PENDING, QUEUED, LEASED, DONE)
     AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        PENDING: (QUEUED, LEASED, DONE),  # taken back, handed back or lost, brought back by `retry`
+        PENDING: (QUEUED, LEASED, DONE),  # taken back; handed back or lost; brought back by `retry`
         QUEUED: (PENDING,),
         LEASED: (QUEUED,),
         DONE: (LEASED,),
@@ -61,7 +61,7 @@ class ScanState:
     PENDING = "pending"  # not coloured yet
     DONE = "done"  # the store has its output
     FAILED = "failed"  # error_code and error_message say why; there is no output
-    SKIPPED = "skipped"  # left alone on purpose; error_code and error_message say why
+    SKIPPED = "skipped"  # not coloured on purpose; error_code and error_message say why
     ALL = (PENDING, DONE, FAILED, SKIPPED)
     AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
         PENDING: (FAILED,),  # by `retry`
@@ -89,23 +89,24 @@ class Job(Base):
     source: Mapped[str] = mapped_column(Text)  # s3://bucket/prefix or a folder
     destination: Mapped[str] = mapped_column(Text)
     options: Mapped[dict[str, Any]] = mapped_column(JSON)  # format, quality, compression, pyramid, ...
-    # The manifest and patterns that chose among the source's scans; None when all were meant.
+    # The manifest and the patterns that select scans of the source; None for all scans.
     selection: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    max_failures: Mapped[int | None] = mapped_column(BigInteger)  # more failed scans, and the job is aborted
+    max_failures: Mapped[int | None] = mapped_column(BigInteger)  # if more scans fail, the job is aborted
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
     state: Mapped[str] = mapped_column(String(16), default=JobState.SUBMITTING)
     scan_count: Mapped[int] = mapped_column(BigInteger, default=0)
-    other_count: Mapped[int] = mapped_column(BigInteger, default=0)  # files in the listing that are no scans
-    # How far its listing is, so that the same submit can go on after a kill; see db.queries.jobs.submissions.
+    other_count: Mapped[int] = mapped_column(BigInteger, default=0)  # files in the source that are no scans
+    # How far the source is listed, so that a killed submission can be continued; see db.queries.jobs.submissions.
     listing: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    listing_attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts submits; fences off earlier ones
+    # Counts submissions; an earlier one can write no more.
+    listing_attempt: Mapped[int] = mapped_column(Integer, default=0)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    sealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # its destination became a whole BagIt bag
+    sealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when its destination became a complete BagIt bag
     report_tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # since the job's end
     report_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when a scheduler next tries to write it
-    report_key: Mapped[str | None] = mapped_column(Text)  # where the latest lies in the destination
-    submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name; NULL for jobs of before it was kept
+    report_key: Mapped[str | None] = mapped_column(Text)  # key of the latest report in the destination
+    submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name; NULL for jobs from before this column
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
@@ -114,7 +115,7 @@ def _partial_index(name: str, *columns: str, where: str) -> Index:
 
 
 class Chunk(Base):
-    """The run of scans that one message carries, and the lease on it."""
+    """A group of consecutive scans that one message names, and the lease on it."""
 
     __tablename__ = "chunk"
     __table_args__ = (
@@ -128,7 +129,7 @@ class Chunk(Base):
             "state <> 'done' OR done_count + failed_count + skipped_count = scan_count", name="done_has_nothing_left"
         ),
         Index("chunk_by_job", "job_id"),
-        # These hold few of a large job's chunks, so that a round of the scheduler reads no finished ones.
+        # These indexes hold only unfinished chunks, so a round of the scheduler reads no finished ones.
         _partial_index("chunk_unfinished", "job_id", "state", "id", "not_before", where="state <> 'done'"),
         _partial_index("chunk_out", "state", "job_id", where="state IN ('queued', 'leased')"),
         _partial_index("chunk_failed", "job_id", "failed_count", where="failed_count > 0"),
@@ -137,24 +138,25 @@ class Chunk(Base):
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     state: Mapped[str] = mapped_column(String(16), default=ChunkState.PENDING)
-    attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts dispatches; fences off earlier holders
-    lost_leases: Mapped[int] = mapped_column(Integer, default=0)  # times that a holder died or fell silent
-    killed_children: Mapped[int] = mapped_column(Integer, default=0)  # those where a child died and its worker lived
+    attempt: Mapped[int] = mapped_column(Integer, default=0)  # counts dispatches; an earlier holder can write no more
+    lost_leases: Mapped[int] = mapped_column(Integer, default=0)  # how many holders died or sent no more records
+    # Of these, how often only a child died and its worker did not.
+    killed_children: Mapped[int] = mapped_column(Integer, default=0)
     not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     worker: Mapped[str | None] = mapped_column(Text)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it was first leased
     scan_count: Mapped[int] = mapped_column(Integer)
-    # Kept with each record, so that a job's progress is a sum over chunks, not over a million scans.
+    # Updated with each record, so that a job's progress is a sum over chunks, not over a million scans.
     done_count: Mapped[int] = mapped_column(Integer, default=0)
     failed_count: Mapped[int] = mapped_column(Integer, default=0)
     skipped_count: Mapped[int] = mapped_column(Integer, default=0)
     recorded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-# For queries that the partial indexes serve. The states are written out, not bound: SQLite uses a partial index only
-# where a query repeats its condition.
+# Conditions for queries that use the partial indexes. The states are written into the SQL, not bound as parameters,
+# because SQLite uses a partial index only if the query repeats its condition.
 UNFINISHED = Chunk.state != literal_column("'done'")
 OUT = Chunk.state.in_((literal_column("'queued'"), literal_column("'leased'")))
 HAS_FAILED = Chunk.failed_count > literal_column("0")
@@ -164,13 +166,13 @@ _TO_REVIEW = text("review_weight IS NOT NULL")
 
 
 def _list_by(name: str, column: str) -> Index:
-    """What the pages list a job's scans by; scans that have no value there take no room in it."""
+    """An index that the pages list a job's scans by. Scans without a value are not in it."""
     where = text(f"{column} IS NOT NULL")
     return Index(name, "job_id", column, "id", postgresql_where=where, sqlite_where=where)
 
 
 class Scan(Base):
-    """One source image and all that is known of it."""
+    """One source image and everything that is known about it."""
 
     __tablename__ = "scan"
     __table_args__ = (
@@ -195,7 +197,7 @@ class Scan(Base):
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     chunk_id: Mapped[int] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"))
     state: Mapped[str] = mapped_column(String(16), default=ScanState.PENDING)
-    attempts: Mapped[int] = mapped_column(Integer, default=0)  # tries that ended in a record
+    attempts: Mapped[int] = mapped_column(Integer, default=0)  # attempts whose end was recorded
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
 
@@ -209,39 +211,43 @@ class Scan(Base):
     width: Mapped[int | None] = mapped_column(Integer)
     height: Mapped[int | None] = mapped_column(Integer)
     bit_depth: Mapped[int | None] = mapped_column(Integer)
-    pages: Mapped[int | None] = mapped_column(Integer)  # size, depth and picture are the first one's
-    picture_left: Mapped[int | None] = mapped_column(Integer)  # where the picture lies within film borders, in pixels;
-    picture_top: Mapped[int | None] = mapped_column(Integer)  # NULL where none were found
+    pages: Mapped[int | None] = mapped_column(Integer)  # size, depth and picture are those of the first page
+    picture_left: Mapped[int | None] = mapped_column(Integer)  # the picture inside the film borders, in pixels;
+    picture_top: Mapped[int | None] = mapped_column(Integer)  # NULL if no borders were found
     picture_width: Mapped[int | None] = mapped_column(Integer)
     picture_height: Mapped[int | None] = mapped_column(Integer)
-    lost_metadata: Mapped[str | None] = mapped_column(Text)  # what the output's format can't carry; NULL for nothing
+    # What the output's format can't hold; NULL if nothing was lost.
+    lost_metadata: Mapped[str | None] = mapped_column(Text)
 
     checkpoint: Mapped[str | None] = mapped_column(String(64))
     head: Mapped[str | None] = mapped_column(String(16))  # of the network: paper or vivid
-    embedding: Mapped[str | None] = mapped_column(Text)  # by its name in the checkpoint's card, or a file
+    embedding: Mapped[str | None] = mapped_column(Text)  # its name in the model card, or a file
     saturation: Mapped[float | None]  # the factor of a and b, 0..2
     precision: Mapped[str | None] = mapped_column(String(16))  # float32 or bfloat16
     input_px: Mapped[int | None] = mapped_column(Integer)  # the side of the square that the network saw
-    doubtful_below: Mapped[float | None]  # of the checkpoint: a certainty below it is doubtful; NULL where it says none
+    doubtful_below: Mapped[
+        float | None
+    ]  # the checkpoint's limit: a lower certainty is doubtful; NULL if its card has none
     worker: Mapped[str | None] = mapped_column(Text)
     fetch_ms: Mapped[float | None]
     open_ms: Mapped[float | None]
-    wait_ms: Mapped[float | None]  # from handing the lightness over until its batch began
+    wait_ms: Mapped[float | None]  # from the hand-over of the lightness to the start of its batch
     predict_ms: Mapped[float | None]  # its batch's time on the device
     compose_ms: Mapped[float | None]
     store_ms: Mapped[float | None]
     colourfulness: Mapped[float | None]  # Hasler and Suesstrunk 2003, of the output
-    certainty: Mapped[float | None]  # 0..1, from a head that gives one
-    clipped_share: Mapped[float | None]  # 0..1, of the output: pure black or white, where no colour can be
-    review_weight: Mapped[float | None]  # the higher, the sooner a person should look; NULL when none need
-    verdict: Mapped[str | None] = mapped_column(String(16))  # of the latest review; NULL where there is none
+    certainty: Mapped[float | None]  # 0..1; NULL if no head gives one
+    clipped_share: Mapped[float | None]  # 0..1, the share of pure black or white, which can have no colour
+    review_weight: Mapped[float | None]  # higher: look at it sooner; NULL: nobody needs to look
+    verdict: Mapped[str | None] = mapped_column(String(16))  # of the latest review; NULL if there is none
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class Tally(Base):
-    """How many of a chunk's scans a worker ended in an hour.
+    """How many scans of a chunk a worker ended in an hour.
 
-    Written with every record, from the scans' rows, so that the views sum over these and not over a million scans.
+    It is updated with every record from the scans' rows, so that the views sum over tallies and not over a million
+    scans.
     """
 
     __tablename__ = "tally"
@@ -249,7 +255,7 @@ class Tally(Base):
 
     chunk_id: Mapped[int] = mapped_column(ForeignKey("chunk.id", ondelete="CASCADE"), primary_key=True)
     hour: Mapped[datetime] = mapped_column(UtcDateTime, primary_key=True)  # its beginning
-    worker: Mapped[str] = mapped_column(Text, primary_key=True)  # "" where none had the scan to its end
+    worker: Mapped[str] = mapped_column(Text, primary_key=True)  # "" if no worker ended the scan
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id", ondelete="CASCADE"))
     done_count: Mapped[int] = mapped_column(Integer)
     failed_count: Mapped[int] = mapped_column(Integer)

@@ -1,4 +1,4 @@
-"""The outbox: what somebody is to be told, by whom it was received, and how often that was tried."""
+"""The outbox of notices: what is sent to whom, how often it was tried, and whether it was received."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ _WAITING = text("sent_at IS NULL AND given_up_at IS NULL")
 
 
 class Notice(Base):
-    """One event for one receiver: there is one row of them, so it is told once."""
+    """One event for one receiver. There is only one row for each pair, so the event is sent once."""
 
     __tablename__ = "notice"
     __table_args__ = (
@@ -22,7 +22,8 @@ class Notice(Base):
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     event: Mapped[str] = mapped_column(String(200))  # names what happened: job/12/completed/2026-07-01T12:00:00
-    receiver: Mapped[str] = mapped_column(String(16))  # of the SHA-256 of its address, which may hold a password
+    # From the SHA-256 of the address, because an address may contain a password.
+    receiver: Mapped[str] = mapped_column(String(16))
     content: Mapped[dict[str, Any]] = mapped_column(JSON)  # kind, title, text, link, data
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     next_try_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -14,7 +14,7 @@ from db.models.base import Base, UtcDateTime
 
 
 class Worker(Base):
-    """A worker that is or was: what it runs and when it was last heard of."""
+    """A running or former worker: what it runs, and its latest heartbeat."""
 
     __tablename__ = "worker"
 
@@ -28,13 +28,13 @@ class Worker(Base):
     # Since its start: scans recorded as done, failed or skipped, and those of them that failed.
     ended_scans: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     failed_scans: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
-    # Of the last minute, as of heartbeat_at; NULL while there was nothing to measure.
+    # The minute before heartbeat_at; NULL if there was nothing to measure.
     device_busy_share: Mapped[float | None]  # of the time, 0..1
-    batch_fill: Mapped[float | None]  # places of device batches that held a scan, 0..1
-    model_queue_length: Mapped[int | None] = mapped_column(Integer)  # scans that wait for their batch, now
+    batch_fill: Mapped[float | None]  # share of the places in device batches that held a scan, 0..1
+    model_queue_length: Mapped[int | None] = mapped_column(Integer)  # scans that wait for their batch at heartbeat_at
     scans_per_second: Mapped[float | None]
     megapixels_per_second: Mapped[float | None]  # of the scans done, at their full size
-    fetch_ms: Mapped[float | None]  # this and the rest: means over the scans done
+    fetch_ms: Mapped[float | None]  # this and the following: means over the scans that are done
     open_ms: Mapped[float | None]
     wait_ms: Mapped[float | None]
     predict_ms: Mapped[float | None]
@@ -43,7 +43,7 @@ class Worker(Base):
 
 
 class Scheduler(Base):
-    """A scheduler that is or was, and when it was last heard of."""
+    """A running or former scheduler, and its latest heartbeat."""
 
     __tablename__ = "scheduler"
 

@@ -1,4 +1,4 @@
-"""The table of reviews: what a person said of an output."""
+"""The table of reviews: people's verdicts on outputs."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from db.models.base import Base, BigKey, UtcDateTime, one_of
 class Verdict:
     ACCEPTED = "accepted"  # good enough to be kept
     REJECTED = "rejected"  # not to be shown; the output stays where it is, for a person to remove
-    REDONE = "redone"  # to be made anew by redo_job_id
+    REDONE = "redone"  # to be made again by the job redo_job_id
     ALL = (ACCEPTED, REJECTED, REDONE)
 
 

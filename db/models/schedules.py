@@ -1,4 +1,4 @@
-"""The tables of nightly jobs: schedules, and what became of each of their firings."""
+"""The tables of nightly jobs: schedules, and the result of each of their firings."""
 
 from datetime import datetime
 from typing import Any
@@ -28,18 +28,18 @@ class Schedule(Base):
     name: Mapped[str] = mapped_column(String(200), unique=True)
     source: Mapped[str] = mapped_column(Text)
     destination: Mapped[str] = mapped_column(Text)
-    options: Mapped[dict[str, Any]] = mapped_column(
-        JSON
-    )  # of submit, by the names of scheduler.submission.submitter.Submission
+    # Of submit, by the names of scheduler.submission.submitter.Submission.
+    options: Mapped[dict[str, Any]] = mapped_column(JSON)
     cron: Mapped[str] = mapped_column(Text)  # five fields, as Debian's cron reads them
     timezone: Mapped[str] = mapped_column(Text)  # of the IANA database: Europe/Rome
     enabled: Mapped[bool] = mapped_column(default=True)
-    next_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # who moves it on has fired
+    # The scheduler that sets it to the next time has fired.
+    next_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Firing(Base):
-    """One time that a schedule was due, or was run by hand."""
+    """One run of a schedule, because it was due or because a person started it."""
 
     __tablename__ = "firing"
     __table_args__ = (
@@ -51,10 +51,11 @@ class Firing(Base):
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     schedule_id: Mapped[int] = mapped_column(ForeignKey("schedule.id", ondelete="CASCADE"))
-    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # NULL for one by hand
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # NULL if a person started it
     fired_at: Mapped[datetime] = mapped_column(UtcDateTime)
     state: Mapped[str] = mapped_column(String(16), default=FiringState.LISTING)
-    attempt: Mapped[int] = mapped_column(Integer, default=1)  # counts those who listed; fences off earlier ones
+    # Counts schedulers that listed; an earlier one can write no more.
+    attempt: Mapped[int] = mapped_column(Integer, default=1)
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
     message: Mapped[str | None] = mapped_column(Text)

@@ -1,4 +1,4 @@
-"""Many rows at once, as each database takes them fastest."""
+"""Inserts and updates of many rows at once, in the fastest way of each database."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -14,28 +14,31 @@ from db.models.jobs import Scan
 
 
 def insert_rows(session: Session, table: type[Base], columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Insert rows that give a value for each of `columns`; a default of the model's must be among them."""
+    """Insert rows with a value for each of `columns`.
+
+    Defaults of the model do not apply here, so pass them as values.
+    """
     connection = session.connection()
     if connection.dialect.name == "postgresql":
-        # Takes a quarter of the time of INSERT.
+        # COPY takes a quarter of the time of INSERT.
         _copy(connection, f"COPY {table.__tablename__} ({', '.join(columns)}) FROM STDIN", rows)
     else:
         session.execute(insert(table), [dict(zip(columns, row, strict=True)) for row in rows])
 
 
 def update_scans(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Set what each row gives, by its `id`. What the session has loaded stays as it was."""
+    """Set the values in each row, found by its `id`. Objects that the session has loaded are not changed."""
     if session.get_bind().dialect.name != "postgresql":
         session.execute(update(Scan), rows)
         return
-    # Not the driver's executemany: it sends one statement after the other without an end that PostgreSQL would wait
-    # at, so the time limit for idle writes does not run, and a process frozen in it keeps its locks for ever.
+    # Not the driver's executemany. It sends statements in a pipeline, so PostgreSQL's time limit for idle transactions
+    # does not run, and a process that is frozen in it would keep its locks for ever.
     for names, group in groupby(sorted(rows, key=tuple), key=tuple):
         _update_at_once(session, names, list(group))
 
 
 def _update_at_once(session: Session, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    # Without a length: a cast to one cuts what is longer, where an assignment refuses it.
+    # Without a length: a cast to a length would cut longer texts, but an assignment refuses them.
     types = {name: Text() if isinstance(type_, String) else type_ for name, type_ in _types_of(names).items()}
     arrays = [literal([_plain(row[name], type_) for row in rows], ARRAY(type_)) for name, type_ in types.items()]
     columns = (column(name, type_) for name, type_ in types.items())
@@ -53,7 +56,7 @@ def _types_of(names: Sequence[str]) -> dict[str, TypeEngine[Any]]:
 
 
 def _plain(value: Any, sql_type: TypeEngine[Any]) -> Any:
-    """The driver wants the values of an array to be of one Python type."""
+    """The driver needs all values of an array to have one Python type."""
     return value if value is None or isinstance(sql_type, UtcDateTime) else sql_type.python_type(value)
 
 
@@ -64,5 +67,5 @@ def _copy(connection: Connection, statement: str, rows: Sequence[Sequence[Any]])
             for row in rows:
                 copy.write_row(row)
     except driver.Error as error:
-        # Past SQLAlchemy's own calls, its exceptions don't come by themselves.
+        # This bypasses SQLAlchemy's own calls, so its exceptions must be made here.
         raise DBAPIError.instance(statement, None, error, driver.Error, dialect=connection.dialect) from error

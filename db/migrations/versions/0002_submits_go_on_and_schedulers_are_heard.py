@@ -1,4 +1,4 @@
-"""Submits go on where one was killed; schedulers say that they live."""
+"""A submission continues where an earlier one was killed; schedulers send heartbeats."""
 
 import sqlalchemy as sa
 from alembic import op

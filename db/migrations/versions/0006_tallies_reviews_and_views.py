@@ -1,6 +1,6 @@
 """Tallies, reviews, and the views that people query. docs/queries.md says what each column is.
 
-A later revision that changes a view drops it and creates it anew: SQLite can't change one.
+A later revision that changes a view drops it and creates it again, because SQLite can't change a view.
 """
 
 import sqlalchemy as sa
@@ -12,14 +12,16 @@ down_revision = "0005"
 BigKey = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Moment = sa.DateTime(timezone=True)
 
-IDLE_SECONDS = 300  # a longer stretch in which no scan of a job ended is no work: a pause, or no worker
+IDLE_SECONDS = (
+    300  # a longer time in which no scan of a job ended does not count as work: the job was paused, or no worker ran
+)
 
 
 def upgrade() -> None:
     op.add_column("chunk", sa.Column("started_at", Moment, nullable=True))
     op.add_column("scan", sa.Column("clipped_share", sa.Double(), nullable=True))
     op.add_column("scan", sa.Column("review_weight", sa.Double(), nullable=True))
-    # By key first: what was done before is asked for by key, over the jobs of years.
+    # The key comes first, because earlier results are looked up by key, over many jobs.
     op.drop_index("scan_output", "scan")
     op.create_index("scan_output", "scan", ["output_key", "job_id"], unique=True)
     op.create_index("scan_by_source_key", "scan", ["source_key"])
@@ -80,7 +82,7 @@ def _create_review() -> None:
 
 
 def _fill_tally(sqlite: bool) -> str:
-    """From the scans that ended before there were tallies."""
+    """Fills the tallies from the scans that ended before this revision."""
     hour = "strftime('%Y-%m-%d %H:00:00.000000', finished_at)" if sqlite else "date_trunc('hour', finished_at, 'UTC')"
     return f"""
         INSERT INTO tally (chunk_id, hour, worker, job_id, done_count, failed_count, skipped_count, pixels,

@@ -8,7 +8,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    # Jobs that ended before this revision get none by themselves: photochrom report makes one.
+    # The scheduler writes no reports for jobs that ended before this revision; photochrom report does.
     op.add_column("job", sa.Column("report_due_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("job", sa.Column("report_key", sa.Text(), nullable=True))
     op.create_index("job_by_report", "job", ["report_due_at"])

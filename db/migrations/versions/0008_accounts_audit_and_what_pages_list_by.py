@@ -10,7 +10,7 @@ BigKey = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 Moment = sa.DateTime(timezone=True)
 ROLES = "role IN ('viewer', 'reviewer', 'operator')"
 
-# By name: the column that scans are listed by, and which rows have a place in that list.
+# For each index: the column that scans are listed by, and the condition for rows in the list.
 LISTS = {
     "scan_by_job_key": ("source_key", None),
     "scan_by_job_code": ("error_code", "error_code IS NOT NULL"),

@@ -6,7 +6,7 @@ from alembic import op
 revision = "0009"
 down_revision = "0008"
 
-# By name: columns, and the chunks that the index holds.
+# For each index: its columns, and the condition for the chunks in it.
 INDEXES = {
     "chunk_unfinished": (("job_id", "state", "id", "not_before"), "state <> 'done'"),
     "chunk_out": (("state", "job_id"), "state IN ('queued', 'leased')"),

@@ -37,10 +37,10 @@ def upgrade() -> None:
 
 
 def _change_check() -> None:
-    """Change the constraint's text, as https://sqlite.org/lang_altertable.html (7) has it for SQLite.
+    """Change the constraint's text; for SQLite in the way of https://sqlite.org/lang_altertable.html (7).
 
-    It has no other way but to make the table anew, for which the views that read it would have to go. The new check
-    allows more, so it fits the rows that are there.
+    The only other way in SQLite is to make a new table, and then the views that read it would have to be dropped. The
+    new check allows more than the old one, so the existing rows fulfil it.
     """
     op.execute("PRAGMA writable_schema = ON")
     op.execute(

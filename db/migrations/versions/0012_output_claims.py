@@ -1,4 +1,4 @@
-"""Each output belongs to one source: claims, filled from the jobs that are there."""
+"""Each output belongs to one source: adds the table of claims, and fills it from the existing jobs."""
 
 import hashlib
 
@@ -8,7 +8,7 @@ from alembic import op
 revision = "0012"
 down_revision = "0011"
 
-# Where two sources had one output before, what was stored last is what lies there.
+# If two sources had the same output before, it belongs to the source that was stored last.
 _FILL = """
     INSERT INTO output_claim (uri, source_hash, job_id)
     SELECT job.destination || '/' || scan.output_key, {hash}, job.id
@@ -22,7 +22,7 @@ _SOURCE = "job.source || '/' || scan.source_key"
 
 
 def source_hash(uri: str) -> int:
-    """As PostgreSQL computes it below: the first 8 bytes of MD5, as a signed number."""
+    """The first 8 bytes of the MD5, as a signed number; PostgreSQL computes the same below."""
     return int.from_bytes(hashlib.md5(uri.encode(), usedforsecurity=False).digest()[:8], "big", signed=True)
 
 

@@ -1,4 +1,4 @@
-"""How often a job's report was begun: one that ends its writer is not tried for ever."""
+"""How often a job's report was begun, so that a report that kills its writer is not tried for ever."""
 
 import sqlalchemy as sa
 from alembic import op

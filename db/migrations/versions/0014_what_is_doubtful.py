@@ -1,6 +1,8 @@
-"""What each checkpoint calls doubtful; scans unlike their folder; keys in the order of their bytes.
+"""The certainty below which a checkpoint's outputs are doubtful; a view of scans unlike their folder; keys sorted by
+their bytes.
 
-The views are made anew: they stand in the way of a column whose collation changes, and SQLite can't change one.
+The views are dropped and made again, because a column that a view reads can't get another collation, and SQLite can't
+change a view.
 """
 
 import sqlalchemy as sa
@@ -17,7 +19,8 @@ def upgrade() -> None:
     for name in _CHANGED:
         op.execute(f"DROP VIEW {name}")
     if op.get_bind().dialect.name != "sqlite":
-        # A language's order mixes folders with one another, so that no range of keys is a folder.
+        # In the sort order of a language, keys of different folders are mixed, so a folder would not be a range of
+        # keys.
         for column in ("source_key", "output_key"):
             op.execute(f'ALTER TABLE scan ALTER COLUMN {column} TYPE text COLLATE "C"')
     for name, query in _VIEWS.items():
@@ -60,8 +63,8 @@ _VIEWS = {
         FROM scan
         WHERE review_weight IS NOT NULL
     """,
-    # As scheduler/report/outliers.py: at least 8 scans, 3.5 robust standard deviations, of which the smallest is 2.
-    # Each median is the mean of the one or two values in the middle of their order.
+    # The same rule as in scheduler/report/outliers.py: at least 8 scans, 3.5 robust standard deviations, and a
+    # deviation of at least 2. Each median is the mean of the one or two middle values.
     "folder_outliers": """
         WITH measured AS (
             SELECT id, job_id, rtrim(source_key, replace(source_key, '/', '')) AS folder, colourfulness

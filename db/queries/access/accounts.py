@@ -1,4 +1,4 @@
-"""Accounts, their tokens and their sessions. Secrets are stored as hashes alone."""
+"""Accounts, their tokens and their sessions. Of secrets, only hashes are stored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from db.models.access import Account, ApiToken, Role, WebSession
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What somebody may do: everything of the role, on jobs between these prefixes (None: on all)."""
+    """What somebody may do: everything that the role allows, with jobs under these prefixes (None: with all jobs)."""
 
     name: str
     role: str
@@ -38,7 +38,7 @@ def add(
     prefixes: Sequence[str] | None,
     now: datetime,
 ) -> None:
-    """Raises UsageError for a name that is taken, or a role that is none."""
+    """Raises UsageError if the name is taken or the role does not exist."""
     if role not in Role.ALL:
         raise UsageError(f"{role!r} is no role; expected one of {', '.join(Role.ALL)}")
     if not name.strip() or len(name) > 200 or not name.isprintable():
@@ -66,12 +66,15 @@ def set_password(session: Session, name: str, password_hash: str) -> None:
 
 
 def remove(session: Session, name: str) -> None:
-    """With its tokens and sessions; what it did stays in the audit rows. Raises UsageError for an unknown account."""
+    """Removes the account with its tokens and sessions. The audit rows stay.
+
+    Raises UsageError for an unknown account.
+    """
     session.delete(_expect(session, name))
 
 
 def disable(session: Session, name: str, *, now: datetime) -> None:
-    """Its sessions and tokens count for nothing from now on. Raises UsageError for an unknown account."""
+    """From now on its sessions and tokens are refused. Raises UsageError for an unknown account."""
     _expect(session, name).disabled_at = now
     session.execute(delete(WebSession).where(WebSession.account == name))
 
@@ -86,7 +89,9 @@ def _expect(session: Session, name: str) -> Account:
 def add_token(
     session: Session, name: str, *, label: str, sha256: str, role: str, now: datetime, expires_at: datetime | None
 ) -> int:
-    """Returns its number. Raises UsageError for an unknown account, or more than the account itself may do."""
+    """Returns the token's number. Raises UsageError for an unknown account, or a role that may do more than the
+    account.
+    """
     account = _expect(session, name)
     if role not in Role.ALL:
         raise UsageError(f"{role!r} is no role; expected one of {', '.join(Role.ALL)}")
@@ -110,7 +115,7 @@ def revoke_token(session: Session, token_id: int, *, now: datetime) -> None:
 
 
 def token_grant(session: Session, sha256: str, *, now: datetime) -> Grant | None:
-    """What the bearer of a token may do; None for one that is unknown, revoked or expired, or of a disabled account."""
+    """What the token's owner may do; None if the token is unknown, revoked or expired, or its account is disabled."""
     row = session.execute(
         select(ApiToken, Account)
         .join(Account, Account.name == ApiToken.account)
@@ -123,7 +128,7 @@ def token_grant(session: Session, sha256: str, *, now: datetime) -> Grant | None
 
 
 def open_session(session: Session, sha256: str, name: str, *, expires_at: datetime, now: datetime) -> None:
-    """Sessions that have expired are removed on the way."""
+    """Also removes the sessions that have expired."""
     session.execute(delete(WebSession).where(WebSession.expires_at <= now))
     session.add(WebSession(sha256=sha256, account=name, expires_at=expires_at))
 

@@ -1,4 +1,4 @@
-"""What each person did, and through what."""
+"""What each person did, and how they were signed in."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -20,7 +20,7 @@ def note(
     job_id: int | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """In the transaction of what was done, so that neither is there without the other."""
+    """Call it in the transaction of the action, so that either both are stored or neither."""
     kept = dict(detail) if detail else None
     session.add(AuditEntry(done_at=now, actor=actor, via=via, action=action, job_id=job_id, detail=kept))
 

@@ -11,12 +11,12 @@ from sqlalchemy.orm import Session
 from db.models.access import IdempotencyKey
 
 KEPT = timedelta(days=7)
-GOING = timedelta(minutes=30)  # a first one that has not answered for so long was killed
+GOING = timedelta(minutes=30)  # a first request that has no answer after this time was killed
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What was asked under this key before; no status while it is still going."""
+    """An earlier request with the same key; `status` is None until it is answered."""
 
     request_sha256: str
     status: int | None
@@ -24,7 +24,7 @@ class Earlier:
 
 
 def begin(session: Session, actor: str, key: str, request_sha256: str, *, now: datetime) -> Earlier | None:
-    """Take the key, and return None; or what has it already."""
+    """Take the key and return None, or return the earlier request that has the key."""
     old = (IdempotencyKey.status.is_(None)) & (IdempotencyKey.created_at < now - GOING)
     session.execute(delete(IdempotencyKey).where((IdempotencyKey.created_at < now - KEPT) | old))
     try:
@@ -47,5 +47,5 @@ def finish(session: Session, actor: str, key: str, status: int, answer: dict[str
 
 
 def forget(session: Session, actor: str, key: str) -> None:
-    """The request failed in a way that may pass: the same key may be sent again."""
+    """Free the key of a request that failed, so that it can be sent again."""
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.actor == actor, IdempotencyKey.key == key))

@@ -1,7 +1,7 @@
 """Chunks: claim, record, hand back, finish, expire. `queue` has how they are dispatched.
 
-Each change is one conditional UPDATE whose row count is checked, so two processes that want the same
-chunk can't both have it, whatever was delivered twice or late.
+Each change is one conditional UPDATE whose row count is checked, so two processes can't both get the same chunk, even
+if a message is delivered twice or late.
 """
 
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ from db.models.pool import Worker
 from db.queries import bulk
 from db.queries.chunks import tallies
 
-# The checkpoint that a job is to be coloured with, where it is not left to the workers.
+# The checkpoint that a job requires; NULL if any worker may take it.
 WANTED_CHECKPOINT = Job.options["checkpoint"].as_string()
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkMessage:
-    """What the broker carries: nothing else is true of a chunk outside the database."""
+    """What the broker carries. Everything else about a chunk is only in the database."""
 
     chunk_id: int
     attempt: int
@@ -40,9 +40,11 @@ class Claim:
 
 
 def claim(session: Session, message: ChunkMessage, *, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
-    """Take the lease, or None when the message is stale: claimed before, sent again since, or its job stopped.
+    """Take the lease. Returns None if the message is stale: the chunk was claimed or sent again since, or its job was
+    stopped.
 
-    None as well when the job is meant for another checkpoint than the worker's: it is sent again, until it meets one.
+    Also returns None if the job requires another checkpoint than the worker's. The chunk is then sent again, until a
+    worker with that checkpoint gets it.
     """
     worker_checkpoint = select(Worker.checkpoint).where(Worker.name == worker.rpartition("/")[0]).scalar_subquery()
     meant = or_(WANTED_CHECKPOINT.is_(None), worker_checkpoint == WANTED_CHECKPOINT)
@@ -79,10 +81,10 @@ def pending_scans(session: Session, chunk_id: int) -> list[Scan]:
 
 
 def extend(session: Session, message: ChunkMessage, *, lease_seconds: float, now: datetime) -> bool:
-    """Extend the lease; False when the job no longer runs.
+    """Extend the lease. Returns False if the job no longer runs.
 
-    Raises LeaseLost when the chunk is another attempt's by now. What is recorded later in the same transaction
-    is fenced off by it: the chunk's row stays locked until the end.
+    Raises LeaseLost if the chunk belongs to another attempt now. The chunk's row stays locked until the transaction
+    ends, so no other attempt can begin before the records of this transaction are written.
     """
     values = {"lease_expires_at": now + timedelta(seconds=lease_seconds)}
     if not _changes_one(session, _held(message).values(values)):
@@ -94,7 +96,7 @@ def extend(session: Session, message: ChunkMessage, *, lease_seconds: float, now
 def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime) -> None:
     """Count the chunks' scans by state again, after some were changed.
 
-    Set, not added to: a record that is repeated because its commit's answer was lost counts once.
+    The counts are set, not added to, so a record that is repeated after a broken connection counts once.
     """
 
     def count(state: str) -> ScalarSelect[int]:
@@ -116,18 +118,19 @@ def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime) -> Non
 
 
 def release(session: Session, message: ChunkMessage, *, not_before: datetime | None) -> None:
-    """End the lease: done when none of its scans is pending, else pending again, not before the given time.
+    """End the lease. The chunk is done if none of its scans is pending; otherwise it is pending again, not before
+    `not_before`.
 
-    Does nothing when the lease is lost already.
+    Does nothing if the lease is already lost.
     """
-    # First the lock, then the look: a statement that waited for a lock would still see the scans as they were before.
+    # Lock first, read afterwards: a statement that waits for a lock still sees the scans as they were before.
     if not _changes_one(session, _held(message).values({**_unheld(ChunkState.PENDING), "not_before": not_before})):
         return
     finish(session, message.chunk_id)
 
 
 def finish(session: Session, chunk_id: int) -> None:
-    """A pending chunk without a pending scan is done. This transaction must hold the chunk's row."""
+    """Set a pending chunk without pending scans to done. This transaction must hold the chunk's row."""
     left = select(Scan.id).where(Scan.chunk_id == Chunk.id, Scan.state == ScanState.PENDING).exists()
     session.execute(
         update(Chunk)
@@ -138,7 +141,7 @@ def finish(session: Session, chunk_id: int) -> None:
 
 
 def reopen(session: Session, chunk_ids: Sequence[int]) -> None:
-    """Chunks that got pending scans again: their lost leases are forgotten, and those that were done are pending."""
+    """Reopen chunks that have pending scans again: set their lost leases to 0, and done chunks to pending."""
     again = case((Chunk.state == ChunkState.DONE, ChunkState.PENDING), else_=Chunk.state)
     session.execute(
         update(Chunk)
@@ -149,7 +152,7 @@ def reopen(session: Session, chunk_ids: Sequence[int]) -> None:
 
 
 def end_pauses(session: Session, job_id: int) -> None:
-    """The job's chunks that wait before their next try are due at once."""
+    """Make the job's chunks that wait for their next attempt due now."""
     session.execute(
         update(Chunk)
         .where(Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, UNFINISHED, Chunk.not_before.is_not(None))
@@ -159,7 +162,7 @@ def end_pauses(session: Session, job_id: int) -> None:
 
 
 def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[ChunkMessage]:
-    """Chunks whose holder has not been heard of since its lease ended."""
+    """Chunks whose lease has ended without a record of its holder."""
     rows = session.execute(
         select(Chunk.id, Chunk.attempt)
         .where(Chunk.state == ChunkState.LEASED, OUT, Chunk.lease_expires_at < now)
@@ -191,11 +194,13 @@ def holders(session: Session, prefix: str) -> list[str]:
 def lose_lease(
     session: Session, message: ChunkMessage, *, child_died: bool = False, expired_before: datetime | None = None
 ) -> tuple[int, int] | None:
-    """Take the lease from a holder that is gone; None if it had ended, or was extended after `expired_before`.
+    """Take the lease from a holder that is gone.
 
-    None as well while somebody holds the chunk's row: a process that was frozen in the middle of a write must not keep
-    whoever looks after all the chunks. It is to be tried again.
-    Returns how many leases this chunk has lost, and in how many of them a child died while its worker lived.
+    Returns None if the lease had ended, or was extended after `expired_before`.
+
+    Also returns None while another process holds the chunk's row, because a process that froze while writing must not
+    stop the caller. Try again later. Otherwise returns how many leases this chunk has lost, and in how many of them
+    only a child died and its worker did not.
     """
     free = select(Chunk.id).where(Chunk.id == message.chunk_id).with_for_update(skip_locked=True)
     lease = _held(message).where(Chunk.id == free.scalar_subquery())
@@ -211,7 +216,7 @@ def lose_lease(
 
 
 def split(session: Session, chunk_id: int) -> list[int]:
-    """Give each pending scan but the first a chunk of its own, so that a scan that kills its child stands alone.
+    """Give each pending scan except the first its own chunk, so that a scan that kills its child is alone in its chunk.
 
     Returns the new chunks' ids. The chunk must be pending and this transaction must hold its row.
     """

@@ -1,4 +1,4 @@
-"""The queue: which pending chunks go to the broker, and which of those that did go again.
+"""The queue: which pending chunks are sent to the broker, and which of the sent ones are sent again.
 
 As in `chunks`, each change is one conditional UPDATE, so two schedulers can't both send a chunk.
 """
@@ -16,10 +16,11 @@ from db.queries.chunks.claims import WANTED_CHECKPOINT, ChunkMessage
 def waiting_by_job(
     session: Session, *, now: datetime, limit: int, heard_after: datetime | None = None
 ) -> list[tuple[int, int, int, int]]:
-    """Running jobs with something to dispatch: (job id, priority, chunks that wait, chunks out), urgent first.
+    """Running jobs with chunks to dispatch: (job id, priority, waiting chunks, chunks with the broker or a worker),
+    urgent first.
 
-    limit: count no more waiting chunks of a job than this: nobody needs to know whether 1,000 or 100,000 wait.
-    heard_after: leave out jobs that are meant for a checkpoint of which no worker has been heard since.
+    limit: count at most so many waiting chunks of a job, because whether 1,000 or 100,000 wait makes no difference.
+    heard_after: leave out jobs that require a checkpoint if no worker with it has sent a heartbeat since.
     """
     waiting = _count(select(Chunk.id).where(Chunk.job_id == Job.id, *_dispatchable(now)).limit(limit))
     out = _count(select(Chunk.id).where(Chunk.job_id == Job.id, OUT))
@@ -45,11 +46,11 @@ def _served(heard_after: datetime | None) -> list[ColumnElement[bool]]:
 
 
 def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[ChunkMessage]:
-    """Bring up to `count` pending chunks of the job into the state queued, under a new attempt each.
+    """Set up to `count` pending chunks of the job to queued, each under a new attempt.
 
-    None of a job that no longer runs: its row is locked meanwhile, so that no pause or cancel falls in between
-    and leaves chunks with the broker that nobody may claim. None either while somebody else changes the job: others
-    must not wait for that.
+    Takes none if the job no longer runs. The job's row stays locked meanwhile; otherwise a pause or a cancel in between
+    would leave chunks with the broker that no worker may claim. Takes none either while another transaction changes the
+    job, so that other jobs need not wait.
     """
     runs = select(Job.id).where(Job.id == job_id, Job.state == JobState.RUNNING)
     runs = runs.with_for_update(read=True, skip_locked=True)
@@ -84,9 +85,9 @@ def queued_by_job(session: Session) -> list[tuple[int, int]]:
 
 
 def take_back(session: Session, count: int, *, below_priority: int) -> int:
-    """Bring up to `count` queued chunks of less urgent jobs back to pending, the least urgent and newest first.
+    """Set up to `count` queued chunks of less urgent jobs to pending again, the least urgent and newest first.
 
-    Returns how many. Their messages, should they arrive, claim nothing.
+    Returns how many. If their messages still arrive, they claim nothing.
     """
     chosen = _chosen(
         select(Chunk.id)
@@ -115,9 +116,9 @@ def queued_count(session: Session, *, queued_before: datetime | None = None) -> 
 
 
 def take_for_resend(session: Session, count: int, *, queued_before: datetime, now: datetime) -> list[ChunkMessage]:
-    """Up to `count` chunks that have lain unclaimed since before `queued_before`, the oldest first.
+    """Up to `count` chunks that were sent before `queued_before` and that nobody has claimed, the oldest first.
 
-    Their attempt stays: should the first message turn up after all, only one of the two can claim.
+    Their attempt stays the same: if the first message arrives after all, only one of the two can claim the chunk.
     """
     chosen = _chosen(
         select(Chunk.id)
@@ -144,8 +145,8 @@ def _dispatchable(now: datetime) -> tuple[ColumnElement[bool], ...]:
 def _chosen(ids: Select[int]) -> CTE:
     """The ids that a SELECT with a LIMIT gives, as a set that PostgreSQL computes once.
 
-    As a plain subquery it may be planned as the inner side of a join and run again for each chunk. Each run skips the
-    rows that the runs before it have locked, so the limit holds for each run and not for all of them: with stale
-    statistics, 16 became 8,000.
+    PostgreSQL may run a plain subquery again for each chunk, as the inner side of a join. Each run skips the rows that
+    earlier runs have locked, so the limit would hold for each run and not for all together: with stale statistics, 16
+    became 8,000.
     """
     return ids.cte("chosen").prefix_with("MATERIALIZED")

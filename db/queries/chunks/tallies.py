@@ -1,4 +1,4 @@
-"""Tallies: the counts by chunk, hour and worker that the views sum up."""
+"""Tallies: counts of scans by chunk, hour and worker, which the views add up."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -27,12 +27,12 @@ def _hour_of_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 
 @compiles(hour_of, "sqlite")
 def _hour_of_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    # As SQLAlchemy writes a time there, so that the two compare as texts.
+    # In the form in which SQLAlchemy stores times in SQLite, so that the two can be compared as texts.
     return f"strftime('%Y-%m-%d %H:00:00.000000', {compiler.process(element.clauses, **options)})"
 
 
 def count(session: Session, chunk_ids: Sequence[int]) -> None:
-    """Count again what became of these chunks' scans. This transaction must hold the chunks' rows."""
+    """Count the results of these chunks' scans again. This transaction must hold the chunks' rows."""
     session.execute(delete(Tally).where(Tally.chunk_id.in_(chunk_ids)).execution_options(synchronize_session=False))
     group = (Scan.chunk_id, hour_of(Scan.finished_at), func.coalesce(Scan.worker, literal_column("''")), Scan.job_id)
     done = Scan.state == ScanState.DONE
