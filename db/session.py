@@ -1,4 +1,4 @@
-"""Engines and transactions, for PostgreSQL and SQLite alike."""
+"""Engines and transactions, for PostgreSQL and SQLite."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,14 +14,14 @@ from db.sqlstates import address, drops_pool, translated
 
 __all__ = ["address", "make_engine", "read_scope", "session_scope"]
 
-CONNECT_SECONDS = 8  # under the ten seconds within which an unreachable service is reported
-# A machine that is frozen or cut off in the middle of a write must not hold its rows, and whoever waits for them.
-# It counts between statements only: see bulk.update_scans.
+CONNECT_SECONDS = 8  # less than the ten seconds within which an unreachable service must be reported
+# If a machine freezes or loses its network while it writes, PostgreSQL must release the rows, because others wait for
+# them. This limit counts only the time between statements: see bulk.update_scans.
 IDLE_WRITE_SECONDS = 20
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for `postgresql://...` (or `postgres://...`) or `sqlite:///file`; nothing is connected yet.
+    """An engine for `postgresql://...` (or `postgres://...`) or `sqlite:///file`. It does not connect yet.
 
     Raises UsageError for a URL that is neither.
     """
@@ -40,21 +40,21 @@ def make_engine(url: str) -> Engine:
 
 
 def _parse(url: str) -> URL:
-    """The text itself may hold a password, so an error repeats nothing of it but its scheme."""
+    """The URL may contain a password, so an error shows only its scheme."""
     try:
         parsed = make_url(url)
     except ArgumentError:
         parsed = None
     except ValueError:
         raise _refused("has a port that is no number") from None
-    if parsed is not None and parsed.get_backend_name() == "postgres":  # as libpq and many a provider write it
+    if parsed is not None and parsed.get_backend_name() == "postgres":  # libpq and many providers write it so
         parsed = parsed.set(drivername=parsed.drivername.replace("postgres", "postgresql", 1))
     if parsed is not None and parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise UsageError("PHOTOCHROM_DATABASE_URL names no file; expected sqlite:////path/to/photochrom.db")
     if parsed is None or parsed.get_backend_name() not in {"postgresql", "sqlite"}:
         raise _refused(f"begins with {url.partition(':')[0][:20]!r}")
     if "@" in (parsed.host or ""):
-        # The rest of a password would be taken for the host, and be shown.
+        # Otherwise a part of the password would be read as the host, and be shown.
         raise _refused("has an @ in its user or password; write it as %40")
     return parsed
 
@@ -67,9 +67,9 @@ def _refused(problem: str) -> UsageError:
 
 
 def _postgresql_engine(url: URL) -> Engine:
-    """Safe behind a pooler in transaction mode, where two transactions of one client may meet two servers.
+    """It works behind a pooler in transaction mode, which may send two transactions of one client to two servers.
 
-    So nothing may outlive a transaction on the server: neither a prepared statement nor a setting.
+    So on the server nothing may last longer than a transaction: no prepared statement and no setting.
     """
     options = {"connect_timeout": CONNECT_SECONDS, "prepare_threshold": None}
     engine = create_engine(url, pool_pre_ping=True, connect_args=options)
@@ -82,7 +82,7 @@ def _postgresql_engine(url: URL) -> Engine:
     def _begin(connection: Connection) -> None:
         options = connection.get_execution_options()
         if options.get("isolation_level") != "AUTOCOMMIT":
-            # Who only reads holds nobody up, and may take its time over each row.
+            # A transaction that only reads delays nobody, so it has no time limit.
             idle_seconds = 0 if options.get("photochrom_reads", False) else IDLE_WRITE_SECONDS
             connection.exec_driver_sql(f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = '{idle_seconds}s'")
 
@@ -101,8 +101,8 @@ def _sqlite_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # A transaction that reads first and then writes could find the database busy with no way to wait;
-        # one that takes the write lock at its start waits for it.
+        # A transaction that first reads and then writes can fail at once if the database is busy. One that takes the
+        # write lock at its start waits for the lock.
         reads = connection.get_execution_options().get("photochrom_reads", False)
         connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
@@ -113,8 +113,8 @@ def _sqlite_engine(url: URL) -> Engine:
 def session_scope(engine: Engine) -> Iterator[Session]:
     """A transaction: committed at the end of the block, rolled back if it raises.
 
-    Raises DatabaseUnavailable while the database can't be reached or used for now, UsageError where a right or a table
-    is missing, DatabaseRefused for a statement that breaks a constraint: see db.sqlstates.
+    Raises DatabaseUnavailable while the database can't be reached or used, UsageError if a right or a table is missing,
+    DatabaseRefused if a statement breaks a constraint: see db.sqlstates.
     """
     with _errors_translated(engine), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
@@ -122,7 +122,7 @@ def session_scope(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def read_scope(engine: Engine) -> Iterator[Session]:
-    """A transaction that only reads, and so never waits for, or holds up, one that writes."""
+    """A transaction that only reads. It never waits for a transaction that writes, and never delays one."""
     reading = engine.execution_options(photochrom_reads=True)
     with _errors_translated(engine), Session(reading, expire_on_commit=False) as session, session.begin():
         yield session
@@ -136,6 +136,6 @@ def _errors_translated(engine: Engine) -> Iterator[None]:
         raise UsageError(f"a number is too large for the database ({error}); expected at most {2**63 - 1}") from error
     except DBAPIError as error:
         if drops_pool(error):
-            # After a failover the old server may answer for a while; what is made anew goes to the new one.
+            # After a failover the old server may still answer for some time. New connections go to the new server.
             engine.dispose()
         raise translated(engine, error) from error

@@ -1,4 +1,5 @@
-"""Database errors, sorted by what helps: those that pass by themselves, those that a person must mend, and faults.
+"""Database errors in three kinds: those that pass by themselves, those that a person must mend, and faults in
+Photochrom.
 
 | sort | error | who acts |
 |---|---|---|
@@ -17,7 +18,7 @@ from sqlalchemy.exc import DatabaseError, DBAPIError, InterfaceError, Operationa
 
 from db.errors import DatabaseRefused, DatabaseUnavailable, PhotochromError, UsageError
 
-# They pass when a failover ends, a server restarts, a disk has room again, or another transaction has ended.
+# These errors pass when a failover ends, a server restarts, a disk has room again, or another transaction ends.
 PASSING = {
     "25006": "the server is read-only now, as it is during a failover",
     "25P03": "the transaction was idle for too long",
@@ -33,24 +34,24 @@ PASSING = {
 }
 # Connection, resources (too many connections, disk full, out of memory), operator and system errors.
 PASSING_CLASSES = ("08", "53", "58")
-# The server at the other end may not be the one to write to any more: all its connections must be made again.
+# This server may no longer be the one to write to, so all connections to it must be made again.
 DROPS_THE_POOL = ("25006", "57P01", "57P02", "57P03", "08", "58")
 
 _NO_RIGHT = "42501"
-_OLD_SCHEMA = ("42P01", "42703", "3F000")  # a table, a column, a schema that is not there
+_OLD_SCHEMA = ("42P01", "42703", "3F000")  # a missing table, column or schema
 _UNFIT_VALUE = "22"
-_ADDRESS = {"host", "hostaddr", "port"}  # what a URL's query may say of the server, and no secret
+_ADDRESS = {"host", "hostaddr", "port"}  # parts of a URL's query that name the server and are no secret
 _DENIED = re.compile(r"permission denied for (?:(?:table|relation|view|sequence|schema|database|function) )+\S+")
 _SQLITE_UNWRITABLE = "SQLITE_READONLY"
 
 
 def sqlstate_of(error: DBAPIError) -> str:
-    """Five letters, "" for a connection that never came about and for SQLite."""
+    """The five letters of the error's SQLSTATE; "" if there was no connection, and for SQLite."""
     return str(getattr(error.orig, "sqlstate", None) or "")
 
 
 def passes(error: DBAPIError) -> bool:
-    """Whether the same statement may succeed later without anybody's doing."""
+    """Whether the same statement may succeed later without a person's help."""
     state = sqlstate_of(error)
     if state:
         return state in PASSING or state.startswith(PASSING_CLASSES)
@@ -58,12 +59,12 @@ def passes(error: DBAPIError) -> bool:
 
 
 def drops_pool(error: DBAPIError) -> bool:
-    """Whether connections that are open now should not be used again."""
+    """Whether the open connections must not be used again."""
     return error.connection_invalidated or sqlstate_of(error).startswith(DROPS_THE_POOL)
 
 
 def translated(engine: Engine, error: DBAPIError) -> PhotochromError:
-    """The project's own error, with one sentence and without secrets."""
+    """Photochrom's own error for this one, with one sentence and without secrets."""
     state, reason = sqlstate_of(error), _reason(engine, error)
     where = f"the database {address(engine)}"
     if state == _NO_RIGHT or (not state and _DENIED.search(reason)):
@@ -84,7 +85,7 @@ def translated(engine: Engine, error: DBAPIError) -> PhotochromError:
 
 
 def address(engine: Engine) -> str:
-    """The database's URL as it may be shown: no password, and of the query, which may hold one, the servers alone."""
+    """The database's URL without secrets: no password, and of the query, which may contain one, only the servers."""
     servers = {name: value for name, value in engine.url.query.items() if name in _ADDRESS}
     return engine.url.set(query=servers).render_as_string(hide_password=True)
 
@@ -98,7 +99,7 @@ def _unavailable(engine: Engine, state: str, reason: str) -> str:
 
 
 def _missing_right(engine: Engine, error: DBAPIError, reason: str) -> str:
-    """Which right the role lacks: PostgreSQL names the table, the statement tells what was done to it."""
+    """Which right the role lacks. PostgreSQL names the table, and the statement shows what was done to it."""
     denied = _DENIED.search(reason)
     thing = denied.group().removeprefix("permission denied for ") if denied else ""
     rights = _rights_needed(str(error.statement or ""), thing.split(" ")[-1].strip('"'))

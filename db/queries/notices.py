@@ -1,4 +1,4 @@
-"""The outbox: notices that are to be sent, each to one receiver, and told once."""
+"""The outbox: notices to be sent, each to one receiver and once."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,11 +11,11 @@ from db.models.notices import Notice
 
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=2)
-SENDING = timedelta(minutes=2)  # a sender that has not come back by then was killed
+SENDING = timedelta(minutes=2)  # a sender that needs longer was killed
 
 
 def known(session: Session, events: list[str], receiver: str) -> set[str]:
-    """Which of these events the receiver has a row of."""
+    """Those of these events for which the receiver has a row."""
     rows = session.scalars(select(Notice.event).where(Notice.receiver == receiver, Notice.event.in_(events)))
     return set(rows)
 
@@ -28,7 +28,7 @@ def add(session: Session, event: str, receiver: str, content: dict[str, Any], *,
 
 
 def claim(session: Session, receivers: list[str], *, now: datetime) -> Notice | None:
-    """One that is due: nobody else sends it for a while. Its row says so before it is sent."""
+    """A notice that is due, or None. Its row is marked before it is sent, so that nobody else sends it for SENDING."""
     waiting = Notice.sent_at.is_(None), Notice.given_up_at.is_(None), Notice.next_try_at <= now
     due = (
         select(Notice.id)
@@ -52,7 +52,10 @@ def sent(session: Session, notice_id: int, *, now: datetime) -> None:
 
 
 def failed(session: Session, notice: Notice, problem: str, *, now: datetime) -> None:
-    """Tried again after ever longer pauses, and given up after two days."""
+    """Record that a notice could not be sent.
+
+    It is tried again after longer and longer pauses, and given up after two days.
+    """
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(10, notice.attempts - 1))
     gone = now if notice.created_at < now - GIVEN_UP_AFTER else None
     values = {"next_try_at": now + pause, "problem": problem[:500], "given_up_at": gone}
@@ -60,7 +63,7 @@ def failed(session: Session, notice: Notice, problem: str, *, now: datetime) -> 
 
 
 def troubled(session: Session) -> tuple[int, str | None]:
-    """How many notices have been tried, not received and not given up, and why the latest was not received."""
+    """The number of notices that were tried and not received so far, and why the latest was not received."""
     waiting = Notice.sent_at.is_(None), Notice.given_up_at.is_(None), Notice.attempts > 0, Notice.problem.is_not(None)
     count = session.scalar(select(func.count()).select_from(Notice).where(*waiting)) or 0
     return count, session.scalar(select(Notice.problem).where(*waiting).order_by(Notice.id.desc()).limit(1))

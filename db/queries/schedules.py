@@ -1,6 +1,6 @@
-"""Schedules and their firings: who fires, who lists, and what came of it.
+"""Schedules and their firings: which scheduler fires, which one lists, and the result.
 
-As with chunks, each change is one conditional UPDATE whose row count is checked: of two schedulers, one fires.
+As with chunks, each change is one conditional UPDATE whose row count is checked, so only one of two schedulers fires.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from db.models.schedules import Firing, FiringState, Schedule
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The right to list for a firing, as long as its lease lasts and nobody has a later attempt."""
+    """The right to list the source for a firing, until its lease ends or another scheduler has a later attempt."""
 
     firing_id: int
     attempt: int
@@ -38,7 +38,7 @@ def add(
     next_due_at: datetime,
     now: datetime,
 ) -> Schedule:
-    """Raises UsageError when there is one of that name."""
+    """Add a schedule. Raises UsageError if the name is taken."""
     schedule = Schedule(
         name=name,
         source=source,
@@ -59,7 +59,10 @@ def add(
 
 
 def named(session: Session, name: str, *, lock: bool = False) -> Schedule:
-    """Raises UsageError when there is none; `lock` keeps others from changing it until the transaction ends."""
+    """The schedule of this name. `lock`: nobody else can change it until the transaction ends.
+
+    Raises UsageError if there is none.
+    """
     query = select(Schedule).where(Schedule.name == name)
     schedule = session.scalar(query.with_for_update() if lock else query)
     if schedule is None:
@@ -72,7 +75,7 @@ def listed(session: Session, conditions: Sequence[ColumnElement[bool]] = ()) -> 
 
 
 def visible(session: Session, conditions: Sequence[ColumnElement[bool]], name: str) -> Schedule | None:
-    """The schedule of that name, if it fulfils the conditions."""
+    """The schedule of this name, or None if it does not exist or does not fulfil the conditions."""
     return session.scalar(select(Schedule).where(Schedule.name == name, *conditions))
 
 
@@ -83,9 +86,9 @@ def enabled(session: Session) -> list[Schedule]:
 def fire(
     session: Session, schedule: Schedule, *, next_due_at: datetime, now: datetime, lease_seconds: float
 ) -> Listing | None:
-    """Move the schedule on from its `next_due_at`, which is due, to the one given; None when that is done already.
+    """Fire a schedule that is due: set its next time, and add a firing. Returns None if another scheduler has done so.
 
-    Returns None as well when an earlier job of the schedule is still going, which the firing's row says.
+    Also returns None if an earlier job of the schedule has not ended; the firing's row says so.
     """
     if not _move_on(session, schedule, next_due_at):
         return None
@@ -97,7 +100,7 @@ def fire(
 
 
 def fail(session: Session, schedule: Schedule, message: str, *, next_due_at: datetime, now: datetime) -> bool:
-    """Move the schedule on from its `next_due_at` without listing anything; False when that is done already."""
+    """Set the schedule's next time and add a failed firing. Returns False if another scheduler has done so."""
     if not _move_on(session, schedule, next_due_at):
         return False
     _note(session, schedule, FiringState.FAILED, message, now=now)
@@ -105,7 +108,7 @@ def fail(session: Session, schedule: Schedule, message: str, *, next_due_at: dat
 
 
 def _move_on(session: Session, schedule: Schedule, next_due_at: datetime) -> bool:
-    """Of all who find the schedule due, one gets True."""
+    """Set the schedule's next time. Of all schedulers that find it due, only one gets True."""
     moved = session.scalars(
         update(Schedule)
         .where(Schedule.id == schedule.id, Schedule.enabled, Schedule.next_due_at == schedule.next_due_at)
@@ -125,7 +128,10 @@ def _note(
 
 
 def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: float) -> Listing:
-    """Raises UsageError when there is no such schedule, or an earlier job of it is still going."""
+    """Add a firing that a person started.
+
+    Raises UsageError if there is no such schedule, or its earlier job has not ended.
+    """
     schedule = named(session, name, lock=True)
     if going := _going(session, schedule.id):
         raise Conflict(f"the schedule {name!r} is not run: {_still_going(going)}")
@@ -149,7 +155,7 @@ def _begin(
 
 
 def _going(session: Session, schedule_id: int) -> Firing | None:
-    """The latest firing that still lists, or whose job has not ended."""
+    """The latest firing that still lists the source or whose job has not ended; None if there is none."""
     unfinished = select(Job.id).where(Job.id == Firing.job_id, Job.state.not_in(JobState.ENDED)).exists()
     return session.scalar(
         select(Firing)
@@ -164,9 +170,9 @@ def _still_going(going: Firing) -> str:
 
 
 def give_up(session: Session, *, now: datetime, tries: int) -> list[int]:
-    """Fail the firings whose lease has ended and that were listed `tries` times; returns their ids.
+    """Set firings to failed whose lease has ended and whose source was listed `tries` times. Returns their ids.
 
-    A listing that kills its scheduler each time must not be taken over for ever.
+    So a listing that kills its scheduler each time is not repeated for ever.
     """
     message = f"given up after {tries} tries: its scheduler died or fell silent each time; see the schedulers' logs"
     ended = (Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now, Firing.attempt >= tries)
@@ -182,7 +188,7 @@ def give_up(session: Session, *, now: datetime, tries: int) -> list[int]:
 
 
 def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[Listing]:
-    """Listings whose scheduler fell silent, or that are to be tried again: now this one's, under a new attempt."""
+    """Take over the listings whose lease has ended, or that are due again, under a new attempt."""
     rows = session.execute(
         update(Firing)
         .where(Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now)
@@ -194,17 +200,17 @@ def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[
 
 
 def extend(session: Session, listing: Listing, *, lease_seconds: float, now: datetime) -> None:
-    """Raises LeaseLost when another scheduler lists by now."""
+    """Raises LeaseLost if another scheduler has taken over the listing."""
     _change(session, listing, lease_expires_at=now + timedelta(seconds=lease_seconds))
 
 
 def put_off(session: Session, listing: Listing, message: str, *, until: datetime) -> None:
-    """List again from `until` on; raises LeaseLost."""
+    """Try the listing again from `until` on. Raises LeaseLost."""
     _change(session, listing, message=message, lease_expires_at=until)
 
 
 def finish(session: Session, listing: Listing, state: str, *, job_id: int | None, message: str | None) -> None:
-    """Raises LeaseLost when another scheduler lists by now."""
+    """Raises LeaseLost if another scheduler has taken over the listing."""
     _change(session, listing, state=state, job_id=job_id, message=message, lease_expires_at=None)
 
 
@@ -220,19 +226,25 @@ def _change(session: Session, listing: Listing, **values: object) -> None:
 
 
 def into_same_destination(session: Session, destination: str, *, but: str) -> list[str]:
-    """The names of other schedules that write into that destination, which only confuses who looks there."""
+    """The names of the other schedules with this destination. Two in one destination confuse people."""
     query = select(Schedule.name).where(Schedule.destination == destination, Schedule.name != but)
     return list(session.scalars(query.order_by(Schedule.name)))
 
 
 def set_enabled(session: Session, name: str, next_due_at: datetime | None) -> None:
-    """Enable with its next time, or disable with None; raises UsageError when there is no such schedule."""
+    """Enable the schedule with its next time, or disable it with None.
+
+    Raises UsageError if there is no such schedule.
+    """
     schedule = named(session, name, lock=True)
     schedule.enabled, schedule.next_due_at = next_due_at is not None, next_due_at
 
 
 def remove(session: Session, name: str) -> None:
-    """With its history; the jobs that it made stay. Raises UsageError when there is no such schedule."""
+    """Remove the schedule and its history. The jobs that it made stay.
+
+    Raises UsageError if there is no such schedule.
+    """
     session.delete(named(session, name, lock=True))
 
 

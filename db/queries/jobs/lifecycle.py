@@ -1,4 +1,4 @@
-"""Jobs: create, fill with scans, change their state, complete, and see how far they are."""
+"""Jobs: create them, add scans, change their state, complete them, and show their progress."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from db.queries.jobs import output_claims
 
 STOPPED_JOB_SETTLES = timedelta(seconds=30)
 
-# From which states a person may bring a job into each state.
+# For each state, the states from which a person may bring a job into it.
 ALLOWED = {
     JobState.PAUSED: JobState.AFTER[JobState.PAUSED],
     JobState.RUNNING: (JobState.PAUSED,),
@@ -39,25 +39,25 @@ _PROGRESS = table(
 
 @dataclass(frozen=True, slots=True)
 class NewScan:
-    """A scan as the listing gave it; keys are relative to the job's source and destination."""
+    """A scan in the listing of the source; keys are relative to the job's source and destination."""
 
     source_key: str
-    source_etag: str | None  # None, or no bytes, where a manifest does not say
+    source_etag: str | None  # this and the bytes are None if a manifest does not name them
     source_bytes: int | None
     output_key: str
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is; counts of scans."""
+    """How far a job is, in counts of scans."""
 
     job: Job
     done: int
     failed: int
     skipped: int
-    started_at: datetime | None  # when a worker first had one of its chunks
-    busy_seconds: float | None  # from then to the last scan, less every stretch in which none ended
-    scans_per_second: float | None  # while workers were at it; None before the first record
+    started_at: datetime | None  # when a worker first claimed one of its chunks
+    busy_seconds: float | None  # from then to the last scan, less every long time in which no scan ended
+    scans_per_second: float | None  # while workers worked on it; None before the first record
 
     @property
     def total(self) -> int:
@@ -84,7 +84,7 @@ def create(
     selection: dict[str, Any] | None = None,
     submitted_by: str | None = None,
 ) -> int:
-    """A job that is still being listed; returns its id."""
+    """Insert a job whose scans are still to be listed. Returns its id."""
     job = Job(
         name=name,
         source=source,
@@ -101,10 +101,10 @@ def create(
 
 
 def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_scans: int) -> None:
-    """Claim the scans' outputs and insert them in bulk, in chunks of `chunk_scans` (the last may be shorter).
+    """Claim the outputs of these scans, and insert the scans in chunks of `chunk_scans` (the last may be shorter).
 
-    Raises UsageError when two of the job's scans have one output; Conflict when an output belongs to another source, or
-    another job is to make it.
+    Raises UsageError if two of the job's scans have the same output; Conflict if an output belongs to another source,
+    or another job is going to make it.
     """
     output_claims.claim(session, get(session, job_id), {scan.output_key: scan.source_key for scan in scans})
     groups = [scans[start : start + chunk_scans] for start in range(0, len(scans), chunk_scans)]
@@ -147,9 +147,9 @@ def start(
     max_failures: int | None = None,
     state: str = JobState.RUNNING,
 ) -> None:
-    """The listing is complete: let the dispatcher see the job, or let it wait as SAMPLED.
+    """End the listing: the dispatcher sees the job from now on, or the job waits as SAMPLED.
 
-    Raises UsageError when it was cancelled meanwhile.
+    Raises UsageError if the job was cancelled meanwhile.
     """
     started = session.execute(
         update(Job)
@@ -162,7 +162,7 @@ def start(
 
 
 def remove(session: Session, job_id: int) -> None:
-    """Take back a job whose submission failed half-way, with all its rows and claims."""
+    """Delete a job whose submission failed, with all its rows and claims."""
     output_claims.release(session, get(session, job_id))
     for rows, owner in ((Scan, Scan.job_id), (Chunk, Chunk.job_id), (Job, Job.id)):
         session.execute(delete(rows).where(owner == job_id))
@@ -177,9 +177,9 @@ def get(session: Session, job_id: int) -> Job:
 
 
 def change_state(session: Session, job_id: int, state: str, *, now: datetime) -> None:
-    """Pause, resume or cancel; chunks that wait with the broker are taken back from it.
+    """Pause, resume or cancel a job. Chunks that wait with the broker are taken back.
 
-    Raises UsageError when the job is in a state that doesn't allow it.
+    Raises UsageError if the job's state doesn't allow it.
     """
     finished_at = now if state in JobState.ENDED else None
     changed = session.execute(
@@ -196,12 +196,12 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
 
 
 def _report_due(stopped_at: datetime | None) -> datetime | None:
-    """A while after a job was stopped, when what workers still had in hand has ended too."""
+    """Some time after a job was stopped, when the scans that workers still had have ended too."""
     return stopped_at + STOPPED_JOB_SETTLES if stopped_at else None
 
 
 def _take_back_queued(session: Session, job_id: int) -> None:
-    """Chunks that lie with the broker are pending again; their messages, should they arrive, claim nothing."""
+    """Set chunks that wait with the broker to pending. If their messages still arrive, they claim nothing."""
     session.execute(
         update(Chunk)
         .where(Chunk.job_id == job_id, Chunk.state == ChunkState.QUEUED, OUT)
@@ -210,8 +210,9 @@ def _take_back_queued(session: Session, job_id: int) -> None:
 
 
 def complete_finished(session: Session, *, now: datetime) -> list[int]:
-    """Mark every job without an unfinished chunk as completed; returns their ids."""
-    # First the locks, then the look: see chunks.release. A job that somebody works on now is left for the next round.
+    """Set every job without an unfinished chunk to completed. Returns their ids."""
+    # Lock first, read afterwards: see chunks.release. A job that another transaction changes now is left for the next
+    # round.
     going = (
         session.scalars(
             select(Job.id)
@@ -232,14 +233,14 @@ def complete_finished(session: Session, *, now: datetime) -> list[int]:
 
 
 def abort_failing(session: Session, *, now: datetime) -> list[int]:
-    """Stop every job of which more scans have failed than its submitter allowed; returns their ids.
+    """Abort every job of which more scans have failed than its submitter allowed. Returns their ids.
 
-    A paused one too: what was in hand at the pause may fail, and be the last of it.
+    Paused jobs too, because scans that were in work when the job was paused may fail.
     """
     goes_on = Job.state.in_((JobState.RUNNING, JobState.PAUSED))
     watched = select(Job.id).where(goes_on, Job.max_failures.is_not(None))
-    # Without key_share, the lock would conflict with the one that the foreign key of each record's tally takes: with
-    # some hundred workers at least one of them holds it at any time, and no job would ever be aborted.
+    # With key_share, the lock does not conflict with the lock that each record takes for the foreign key of its tally.
+    # Without it, some hundred workers would hold that lock all the time, and no job would ever be aborted.
     job_ids = session.scalars(watched.order_by(Job.id).with_for_update(skip_locked=True, key_share=True)).all()
     if not job_ids:
         return []
@@ -257,7 +258,10 @@ def abort_failing(session: Session, *, now: datetime) -> list[int]:
 
 
 def set_priority(session: Session, job_id: int, priority: int) -> None:
-    """Higher goes first, from the next round on; raises UsageError for an unknown job or one that has ended."""
+    """Set the priority; jobs with a higher one go first, from the next round on.
+
+    Raises UsageError if the job is unknown or has ended.
+    """
     job = get(session, job_id)
     changed = update(Job).where(Job.id == job_id, Job.state.not_in(JobState.ENDED)).values(priority=priority)
     if not session.scalars(changed.returning(Job.id)).all():
@@ -270,7 +274,10 @@ def recent_ids(session: Session, *, limit: int) -> list[int]:
 
 
 def progress(session: Session, job_id: int) -> Progress:
-    """A row of the view job_progress, so cheap for a million scans; raises UsageError when there is no such job."""
+    """The job's row of the view job_progress, which is fast for a million scans.
+
+    Raises UsageError if there is no such job.
+    """
     job = get(session, job_id)
     row = session.execute(select(_PROGRESS).where(_PROGRESS.c.job_id == job_id)).one()
     counts = int(row.done), int(row.failed), int(row.skipped)
@@ -278,7 +285,7 @@ def progress(session: Session, job_id: int) -> Progress:
 
 
 def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datetime | None]:
-    """How many of its chunks must not be tried again yet, after failures that may pass; and when the first may."""
+    """How many of the job's chunks wait to be tried again after a passing error, and when the first is due."""
     row = session.execute(
         select(func.count(), func.min(Chunk.not_before)).where(
             Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, UNFINISHED, Chunk.not_before > now
@@ -288,20 +295,22 @@ def waiting(session: Session, job_id: int, *, now: datetime) -> tuple[int, datet
 
 
 def failure_that_may_pass(session: Session, job_id: int, *, now: datetime) -> Scan | None:
-    """One of the scans that wait to be tried again, with its error; None where none does."""
+    """One of the scans that wait for their next attempt, with its error; None if no scan waits."""
     waits = Chunk.job_id == job_id, Chunk.state == ChunkState.PENDING, UNFINISHED, Chunk.not_before > now
     failed = Scan.state == ScanState.PENDING, Scan.error_code.is_not(None)
     return session.scalars(select(Scan).join(Chunk, Scan.chunk_id == Chunk.id).where(*waits, *failed).limit(1)).first()
 
 
 def note_sealed(session: Session, job_id: int, *, finished_at: datetime | None, now: datetime) -> None:
-    """Its destination is a whole bag now, unless it was tried again and has ended anew since `finished_at`."""
+    """Record that the job's destination is a complete bag, unless the job was tried again and has ended again since
+    `finished_at`.
+    """
     as_it_was = Job.state == JobState.COMPLETED, Job.finished_at == finished_at
     session.execute(update(Job).where(Job.id == job_id, *as_it_was).values(sealed_at=now))
 
 
 def to_seal(session: Session) -> list[int]:
-    """Completed jobs whose destination is to be a bag and is not yet, the oldest first."""
+    """Completed jobs whose destination must still become a bag, the oldest first."""
     waiting = select(Job.id).where(
         Job.state == JobState.COMPLETED, Job.sealed_at.is_(None), Job.options["bag"].as_boolean().is_(True)
     )
@@ -309,7 +318,7 @@ def to_seal(session: Session) -> list[int]:
 
 
 def last_with_a_bag(session: Session) -> int | None:
-    """The latest completed job whose destination is a bag, or is to be one."""
+    """The latest completed job that was submitted with --bag; None if there is none."""
     latest = select(func.max(Job.id)).where(Job.state == JobState.COMPLETED, Job.options["bag"].as_boolean().is_(True))
     return session.scalar(latest)
 
@@ -320,5 +329,5 @@ def unfinished(session: Session) -> list[Job]:
 
 
 def into(session: Session, destination: str) -> list[Job]:
-    """Every job with that destination, the oldest first."""
+    """Every job with this destination, the oldest first."""
     return list(session.scalars(select(Job).where(Job.destination == destination).order_by(Job.id)))

@@ -1,7 +1,7 @@
 """Claims on outputs: a place in a destination belongs to one source, and one job at a time writes it.
 
-The table's key decides, not a look before: of two submissions at once, the second waits for the first one's commit and
-then finds the claim.
+The table's primary key decides, not a query before the insert: of two submissions at the same time, the second waits
+for the commit of the first, and then finds its claim.
 """
 
 import hashlib
@@ -16,18 +16,18 @@ from db.errors import Conflict
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.models.outputs import OutputClaim
 
-_NAMED = 3  # outputs that a refusal names
+_NAMED = 3  # so many outputs are named in an error
 
 
 def source_hash(uri: str) -> int:
-    """64 bits of MD5, signed: PostgreSQL and SQLite keep it as a number of 8 bytes."""
+    """The first 64 bits of the MD5, as a signed number, which PostgreSQL and SQLite store in 8 bytes."""
     digest = hashlib.md5(uri.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Holder:
-    """Why an output can't be had: the job, and whether its source is another one."""
+    """Why an output can't be claimed: the job that holds it, and whether that job has another source."""
 
     output_key: str
     job_id: int
@@ -35,10 +35,10 @@ class _Holder:
 
 
 def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
-    """Claim outputs for a job: their keys, each with its scan's source key.
+    """Claim outputs for a job. `keys`: each output's key with the key of its scan.
 
-    Raises Conflict, with keys and jobs, where an output is another source's, done or to be done, or a job that has
-    not ended, or a worker that still holds it, is to make it. What a cancelled job left undone is free.
+    Raises Conflict, which names keys and jobs, if an output belongs to another source, or if an unfinished job or a
+    worker is still going to make it. Outputs that a cancelled job did not make are free.
     """
     hashes = {f"{job.destination}/{output}": source_hash(f"{job.source}/{source}") for output, source in keys.items()}
     if _insert_new(session, job.id, hashes) == len(hashes):
@@ -53,7 +53,10 @@ def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
 
 
 def _insert_new(session: Session, job_id: int, hashes: Mapping[str, int]) -> int:
-    """How many of the claims were not there; in one order, so that two submissions never wait for each other."""
+    """Insert the claims that are new, and return their number.
+
+    They are sorted, so two submissions never wait for each other.
+    """
     ordered = sorted(hashes.items())
     names = ("uri", "source_hash", "job_id")
     connection = session.connection()
@@ -74,11 +77,11 @@ def _insert_new(session: Session, job_id: int, hashes: Mapping[str, int]) -> int
 
 
 def _holders(session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Mapping[str, int]) -> Iterable[_Holder]:
-    """Of claims that are there already, those that are not to be had."""
+    """The existing claims that this job can't take over."""
     for claimant in {row.job_id for row in rows}:
         claimed = [row for row in rows if row.job_id == claimant]
         other_job = session.get(Job, claimant)
-        if other_job is None:  # its rows were deleted, its outputs are there
+        if other_job is None:  # its rows were deleted, but its outputs exist
             scans_by_uri: Mapping[str, list[tuple[bool, bool, int]]] = {}
         else:
             scans_by_uri = _scans_at(session, other_job.destination, [row.uri for row in claimed])
@@ -86,17 +89,17 @@ def _holders(session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Ma
             key, scans = row.uri.removeprefix(f"{job.destination}/"), scans_by_uri.get(row.uri, [])
             making = [number for _, is_made_now, number in scans if is_made_now]
             if row.source_hash == hashes[row.uri]:
-                # Its own are those of a submit that was stopped on the way.
+                # The job's own claims are from a submission that was stopped before.
                 if making and making[0] != job.id:
                     yield _Holder(key, making[0], is_other_source=False)
             elif job.id in (number for _, _, number in scans):
-                continue  # two scans of this job: the insert of the scans refuses it, and says so
+                continue  # two scans of this job: the insert of the scans raises the error
             elif not scans or any(holds for holds, _, _ in scans):
                 yield _Holder(key, claimant, is_other_source=True)
 
 
 def _scans_at(session: Session, destination: str, uris: Sequence[str]) -> dict[str, list[tuple[bool, bool, int]]]:
-    """By place: of each scan that has its output there, (does it hold the place, is it being made, its job)."""
+    """For each place, its scans as (holds the place, is being made, job id)."""
     prefix = f"{destination}/"
     keys = [uri.removeprefix(prefix) for uri in uris]
     holds = or_(Scan.state == ScanState.DONE, Job.state != JobState.CANCELLED, Chunk.state == ChunkState.LEASED)
@@ -130,7 +133,7 @@ def _refusal(job: Job, holders: Sequence[_Holder]) -> str:
 
 
 def release(session: Session, job: Job) -> None:
-    """Give up what the job claimed and no other job needs. Call it before the job's scans are deleted."""
+    """Delete the job's claims that no other job needs. Call it before the job's scans are deleted."""
     other_scan, other_job = aliased(Scan), aliased(Job)
     needed = (
         select(other_scan.id)
@@ -151,7 +154,7 @@ def release(session: Session, job: Job) -> None:
 
 
 def claimants(session: Session, destination: str, output_keys: Sequence[str]) -> dict[str, int]:
-    """The job that claimed each of these outputs last, by the output's key."""
+    """By the output's key: the job that claimed it last."""
     prefix = f"{destination}/"
     query = select(OutputClaim.uri, OutputClaim.job_id).where(
         OutputClaim.uri.in_([prefix + key for key in output_keys])

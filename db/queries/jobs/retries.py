@@ -1,4 +1,4 @@
-"""Failed scans brought back, and their jobs with them."""
+"""Brings failed scans back to pending, and their jobs back to running."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,18 +13,18 @@ from db.queries.jobs import lifecycle
 
 
 def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
-    """Bring failed scans (all, or those with one code) back to pending, and their job to running; returns how many.
+    """Set failed scans (all, or those with one code) to pending, and their job to running. Returns how many.
 
-    What waits for the pause after an outage is due at once: whoever asks for a retry has mended the service.
-    Raises UsageError when the job is unknown or cancelled, or would be aborted again at once.
+    Scans that wait after an outage are due at once, because a person who retries has mended the service. Raises
+    UsageError if the job is unknown or cancelled, or would be aborted again at once.
     """
-    # The job's row is locked first, so that nobody completes it between the look at it and the change of its scans.
+    # The job's row is locked first, so that nobody completes the job before its scans are changed.
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
     if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
         current_state = lifecycle.get(session, job_id).state
         raise Conflict(f"job {job_id} is {current_state}; expected a job that runs or is completed; submit it anew")
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
-    # The chunks' rows come next, so that no count changes between the change of the scans and the look at them.
+    # The chunks' rows are locked next, so that no count changes until the scans are counted again.
     to_retry = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
     held = select(Chunk.id).where(*to_retry).order_by(Chunk.id).with_for_update()
     brought_back = 0
@@ -48,7 +48,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
 
 
 def _expect_to_go_on(session: Session, job: Job) -> None:
-    """Others than those with the code that was asked for may be more failures than the job allows."""
+    """Raises UsageError if the other failed scans, those with another code, are more than the job allows."""
     left = session.scalar(select(func.sum(Chunk.failed_count)).where(Chunk.job_id == job.id, HAS_FAILED)) or 0
     if job.max_failures is not None and left > job.max_failures:
         raise Conflict(

@@ -1,4 +1,4 @@
-"""Jobs that colour a sample first: the few scans, in several ways, and the choice that releases the rest."""
+"""Jobs that colour a sample first: a few scans in several ways, and then the rest in the way that a person chooses."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,21 +14,22 @@ from db.models.jobs import Job, JobState, Scan
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan, Progress
 
-SAMPLES = "photochrom-samples/"  # within a destination: a folder for each job that began with a sample
+SAMPLES = "photochrom-samples/"  # in a destination: one folder for each job with a sample
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One way to colour: the options that differ, and a name for people, and for a folder."""
+    """One way to colour: the options that differ, and a name, which is also the folder's name."""
 
     name: str
     options: Mapping[str, Any]
 
 
 def spread(session: Session, job_id: int, count: int, *, scan_count: int, offset: float) -> list[Scan]:
-    """`count` of the job's scans, evenly over its folders, and in each over the sizes of its files.
+    """`count` of the job's scans, spread evenly over its folders, and in each folder over the file sizes.
 
-    offset: 0..1, where between two steps the first one lies; it comes from a seed. One pass, one folder in memory.
+    offset: 0..1, where the first scan lies between two steps; it comes from a seed. The scans are read once, with one
+    folder in memory.
     """
     step = scan_count / min(count, scan_count)
     positions = {min(scan_count - 1, int((number + offset) * step)) for number in range(min(count, scan_count))}
@@ -50,7 +51,7 @@ def _by_folder_and_size(session: Session, job_id: int) -> Iterator[int]:
 def add(
     session: Session, job: Job, scans: Sequence[Scan], choices: Sequence[Choice], *, chunk_scans: int, now: datetime
 ) -> list[int]:
-    """A job for each choice, over the same scans, into a folder of its own; their numbers."""
+    """Insert one job for each choice, with the same scans and its own folder. Returns their numbers."""
     job_ids = []
     for choice in choices:
         job_id = lifecycle.create(
@@ -72,7 +73,7 @@ def add(
 
 
 def of_job(session: Session, job_id: int) -> list[Progress]:
-    """The jobs that colour its sample, in the order of the choices."""
+    """The jobs that colour this job's sample, in the order of the choices."""
     ids = session.scalars(
         select(Job.id).where(Job.selection["sample_of"].as_integer() == job_id).order_by(Job.id)
     ).all()
@@ -80,7 +81,10 @@ def of_job(session: Session, job_id: int) -> list[Progress]:
 
 
 def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
-    """Let the dispatcher see the job, with these options. Raises NotFound; Conflict unless it waits for a choice."""
+    """Let the dispatcher see the job, with these options.
+
+    Raises NotFound, and Conflict if the job does not wait for a choice.
+    """
     job = lifecycle.get(session, job_id)
     changed = session.scalars(
         update(Job)
@@ -94,7 +98,9 @@ def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
 
 
 def scans_per_second(samples: Sequence[Progress]) -> float | None:
-    """Of all choices together, from the first scan's start to the last one's end; None while nothing has ended."""
+    """The pace of all choices together, from the start of the first scan to the end of the last; None before a scan has
+    ended.
+    """
     begun = [sample.started_at for sample in samples if sample.started_at]
     ended = [sample.job.finished_at for sample in samples if sample.job.finished_at]
     seconds = (max(ended) - min(begun)).total_seconds() if begun and len(ended) == len(samples) else 0.0
@@ -103,7 +109,7 @@ def scans_per_second(samples: Sequence[Progress]) -> float | None:
 
 
 def cancel(session: Session, job_id: int, *, now: datetime) -> None:
-    """Cancel those jobs of its sample that have not ended."""
+    """Cancel the unfinished jobs of this job's sample."""
     for sample in of_job(session, job_id):
         if not sample.ended:
             lifecycle.change_state(session, sample.job.id, JobState.CANCELLED, now=now)

@@ -1,7 +1,7 @@
-"""Submissions: a job while its scans are being listed, which may take hours and be killed on the way.
+"""Submissions: a job while its source is being listed, which may take hours and may be killed.
 
-Each submit of the same thing takes the unfinished listing over under a new attempt number. What an earlier one,
-should it still run, then writes matches no row.
+A second submission of the same job takes over the unfinished listing, under a new attempt number. If the first one
+still runs, its writes then match no row.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,34 +15,35 @@ from db.errors import UsageError
 from db.models.jobs import Job, JobState, Scan
 from db.queries.jobs import lifecycle
 
-_LOCK = 0x50686F74  # any number that nothing else locks
+_LOCK = 0x50686F74  # a number that nothing else locks
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One attempt at listing a job's scans, and how far an earlier one came."""
+    """One attempt to list a job's scans, and how far an earlier attempt came."""
 
     job_id: int
     attempt: int
-    before: dict[str, Any] | None  # None when this is the first
+    before: dict[str, Any] | None  # None if this is the first attempt
 
 
 def same_job(session: Session, same: Callable[[Job], bool]) -> Job | None:
-    """The oldest job that has not ended and of which `same` is true."""
+    """The oldest unfinished job for which `same` is true; None if there is none."""
     return next((job for job in lifecycle.unfinished(session) if same(job)), None)
 
 
 def lock(session: Session) -> None:
-    """Until the end of this transaction, no other process looks for the same job, to create it itself.
+    """Take a lock until the end of this transaction, so that no other process looks for the same job and creates it
+    too.
 
-    On SQLite, a transaction that writes is alone anyway.
+    Not needed on SQLite, where only one transaction writes at a time.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
 def take_over(session: Session, job_id: int, *, name: str, priority: int) -> Listing | None:
-    """Go on with a listing as its next attempt; None when it is complete, or was cancelled."""
+    """Continue a listing as its next attempt. Returns None if the listing is complete, or the job was cancelled."""
     row = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
@@ -54,9 +55,9 @@ def take_over(session: Session, job_id: int, *, name: str, priority: int) -> Lis
 
 
 def advance(session: Session, listing: Listing, position: dict[str, Any] | None) -> None:
-    """Keep how far this attempt is, in the transaction that inserts what it has listed.
+    """Store how far this attempt is, in the transaction that inserts the listed scans.
 
-    Raises UsageError when the job was cancelled, or when another submit goes on with it.
+    Raises UsageError if the job was cancelled, or another submission continues it.
     """
     held = (Job.id == listing.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == listing.attempt)
     kept = update(Job).where(*held).values(listing=position).returning(Job.id)
@@ -74,13 +75,13 @@ def _lost(session: Session, job_id: int) -> str:
 def start(
     session: Session, listing: Listing, *, other_count: int, max_failures: int | None, state: str = JobState.RUNNING
 ) -> None:
-    """The listing is complete: see lifecycle.start. Raises UsageError as `advance`."""
+    """End the listing: see lifecycle.start. Raises UsageError as `advance` does."""
     advance(session, listing, None)
     lifecycle.start(session, listing.job_id, other_count=other_count, max_failures=max_failures, state=state)
 
 
 def remove(session: Session, listing: Listing) -> None:
-    """Take the job back with all its rows, if it is still this attempt's."""
+    """Delete the job with all its rows, if it still belongs to this attempt."""
     held = select(Job.id).where(
         Job.id == listing.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == listing.attempt
     )
@@ -89,6 +90,6 @@ def remove(session: Session, listing: Listing) -> None:
 
 
 def inserted(session: Session, job_id: int, output_keys: Sequence[str]) -> set[tuple[str, str]]:
-    """Which of these outputs the job has a scan for already: (source key, output key)."""
+    """Those of these outputs for which the job has a scan already, as (source key, output key)."""
     query = select(Scan.source_key, Scan.output_key).where(Scan.job_id == job_id, Scan.output_key.in_(output_keys))
     return {(row[0], row[1]) for row in session.execute(query)}

@@ -1,1 +1,1 @@
-"""What pages and the HTTP API list: a page at a time, from a cursor on: the last page costs what the first does."""
+"""Lists for pages and the HTTP API, one page at a time from a cursor on. The last page is as fast as the first."""

@@ -1,4 +1,6 @@
-"""Where a page of a list begins: after or before one row, named by the value it is listed by and its id."""
+"""Where a page of a list begins: after or before one row, which is named by its id and the value that the list is
+sorted by.
+"""
 
 import base64
 import binascii
@@ -13,20 +15,23 @@ _LONGEST = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """`value` is None in lists by id alone. `backwards`: the page ends before that row."""
+    """`value` is None in lists that are sorted only by id. `backwards`: the page ends before that row."""
 
     value: str | float | None
     id: int
     backwards: bool = False
 
     def __str__(self) -> str:
-        """Letters, digits, - and _ alone, as it stands in addresses."""
+        """The cursor as text for addresses: only letters, digits, - and _."""
         packed = json.dumps([self.value, self.id, int(self.backwards)], separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
 def parse_cursor(text: str | None, value_type: type) -> Cursor | None:
-    """None for none; raises UsageError for what no page gave, or gave for another list."""
+    """The cursor, or None for no text.
+
+    Raises UsageError for a text that no page gave, or that a page of another list gave.
+    """
     if not text:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Jobs as pages list them, the newest first, with their counts."""
+"""Lists of jobs for the pages, the newest first, with their counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ UNENDED = tuple(state for state in JobState.ALL if state not in JobState.ENDED)
 
 
 def within(prefixes: Sequence[str] | None, table: type[Job] | type[Schedule] = Job) -> list[ColumnElement[bool]]:
-    """The condition that both source and destination lie in one of the prefixes; None: anywhere."""
+    """The condition that source and destination are both under one of the prefixes; none if `prefixes` is None."""
     if prefixes is None:
         return []
     return [_lies_in(table.source, prefixes), _lies_in(table.destination, prefixes)]
@@ -31,7 +31,9 @@ def _lies_in(column: InstrumentedAttribute[str], prefixes: Sequence[str]) -> Col
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs: in that state ("unended" for those that go on), between these prefixes, with that in their name."""
+    """Which jobs: in this state ("unended": every state that is not final), under these prefixes, with this text in
+    their name.
+    """
 
     state: str | None = None
     prefixes: Sequence[str] | None = None
@@ -48,7 +50,7 @@ class JobFilter:
 
 
 def page(session: Session, chosen: JobFilter, *, before: int | None, limit: int) -> tuple[list[Progress], int | None]:
-    """Up to `limit` jobs with ids below `before`, and what to give as `before` for the next page, None at the end."""
+    """Up to `limit` jobs with ids below `before`, and the value of `before` for the next page; None at the end."""
     query = chosen.apply(select(Job)).order_by(Job.id.desc())
     jobs = list(session.scalars((query.where(Job.id < before) if before else query).limit(limit + 1)))
     more, jobs = len(jobs) > limit, jobs[:limit]
@@ -63,7 +65,7 @@ def page(session: Session, chosen: JobFilter, *, before: int | None, limit: int)
 
 
 def visible(session: Session, job_id: int, prefixes: Sequence[str] | None) -> Job | None:
-    """The job, if there is one and its places lie in the prefixes."""
+    """The job, or None if it does not exist or is not under the prefixes."""
     return session.scalar(select(Job).where(Job.id == job_id, *within(prefixes)))
 
 
@@ -74,7 +76,7 @@ def visible_scan(session: Session, job_id: int, scan_id: int, prefixes: Sequence
 
 
 def count_doubtful(session: Session, job_id: int, *, limit: int) -> int:
-    """How many outputs wait for a look, at most `limit`."""
+    """How many outputs need review, at most `limit`."""
     doubtful = select(Scan.id).where(Scan.job_id == job_id, Scan.review_weight.is_not(None)).limit(limit).subquery()
     return session.scalar(select(func.count()).select_from(doubtful)) or 0
 
@@ -90,7 +92,9 @@ def verdict_counts(session: Session, job_id: int) -> dict[str, int]:
 
 
 def problem_counts(session: Session, job_id: int) -> list[tuple[str, str, int]]:
-    """(state, code, count) of scans with an error code, failed first, then skipped and waiting; the most first."""
+    """(state, code, count) of scans with an error code: failed, then skipped, then waiting; in each state the most
+    frequent first.
+    """
     rows = session.execute(
         select(Scan.error_code, Scan.state, func.count())
         .where(Scan.job_id == job_id, Scan.error_code.is_not(None))
@@ -117,5 +121,5 @@ def _counts(session: Session, job_ids: Sequence[int]) -> dict[int, tuple[int, in
 
 
 def _ended(job: Job, counts: tuple[int, int, int]) -> Progress:
-    """Without its pace, which only the job's own page shows."""
+    """The progress of a job that has ended, without its pace, which only the job's own page shows."""
     return Progress(job, *counts, None, None, None)

@@ -1,4 +1,4 @@
-"""A job's scans as pages list them: filtered, in one of several orders, each of which has its index."""
+"""Lists of a job's scans for the pages: filtered, and in one of several orders, which all have an index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from db.queries.pages.jobs import within
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By `column` and then by id; None: by id alone, which is the order of the listing."""
+    """Sorted by `column` and then by id; None: only by id, which is the order of the listing."""
 
     column: InstrumentedAttribute[Any] | None
     value_type: type
@@ -31,18 +31,18 @@ ORDERS = {
     "colourful": Order(Scan.colourfulness, float, descending=True),
     "pale": Order(Scan.colourfulness, float),
 }
-UNREVIEWED = "none"  # as a verdict: those that have none yet
+UNREVIEWED = "none"  # as a value for the verdict: scans without one
 
 
 @dataclass(frozen=True, slots=True)
 class ScanFilter:
-    """Which of a job's scans; None and False leave a condition out."""
+    """Which of a job's scans; a field that is None or False sets no condition."""
 
     state: str | None = None
     code: str | None = None
     verdict: str | None = None
     doubtful: bool = False
-    key: str | None = None  # a part of the source's key, capitals as they stand
+    key: str | None = None  # a part of the source's key; upper and lower case differ
 
     def conditions(self, job_id: int) -> list[ColumnElement[bool]]:
         chosen: list[ColumnElement[bool]] = [Scan.job_id == job_id]
@@ -61,7 +61,7 @@ class ScanFilter:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some scans, and the cursors of the pages beside them; None where there is none."""
+    """Some scans, and the cursors of the pages before and after them; None where there is no such page."""
 
     scans: Sequence[Scan]
     previous: Cursor | None
@@ -71,7 +71,7 @@ class Page:
 def page(
     session: Session, job_id: int, chosen: ScanFilter, order_name: str, cursor_text: str | None, *, limit: int
 ) -> Page:
-    """Up to `limit` scans from the cursor on; raises UsageError for an unknown order, or a cursor of another list."""
+    """Up to `limit` scans from the cursor on. Raises UsageError for an unknown order, or a cursor of another list."""
     order = _order(order_name)
     cursor = parse_cursor(cursor_text, order.value_type)
     backwards = cursor is not None and cursor.backwards
@@ -93,7 +93,10 @@ def page(
 def _rows(
     session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, cursor: Cursor | None, count: int
 ) -> list[Scan]:
-    """In the list's order. First the ids alone: a part of a key is then looked for in its index, not in the table."""
+    """Rows in the list's order.
+
+    The ids are selected first, so that a part of a key is searched in its index, not in the table.
+    """
     ids = session.scalars(_sorted(select(Scan.id).where(*conditions), order, cursor).limit(count)).all()
     scans = {scan.id: scan for scan in session.scalars(select(Scan).where(Scan.id.in_(ids)))}
     return [scans[scan_id] for scan_id in ids if scan_id in scans]
@@ -107,11 +110,12 @@ def cursor_of(scan: Scan, order_name: str, *, backwards: bool = False) -> Cursor
 def neighbour(
     session: Session, scan: Scan, chosen: ScanFilter, order_name: str, *, backwards: bool = False
 ) -> int | None:
-    """The id of the scan before or after this one in that list, whether or not this one is in it; None at an end."""
+    """The id of the scan before or after this one in the list, even if this one is not in it; None at the end."""
     column = _order(order_name).column
     cursor: Cursor | None = cursor_of(scan, order_name, backwards=backwards)
     if column is not None and getattr(scan, column.key) is None:
-        cursor = None  # it has left the list, as what is reviewed leaves that of the doubtful: go on at its top
+        # The scan has left the list, as a reviewed scan leaves the list of doubtful ones: begin at the top.
+        cursor = None
     query = _sorted(select(Scan.id).where(*chosen.conditions(scan.job_id)), _order(order_name), cursor)
     return session.scalars(query.limit(1)).first()
 
@@ -119,7 +123,7 @@ def neighbour(
 def history(
     session: Session, source: str, source_key: str, *, prefixes: Sequence[str] | None, limit: int
 ) -> list[tuple[Scan, Job]]:
-    """What every job between these prefixes did with that scan, the latest first."""
+    """What every job under these prefixes did with this scan, the latest first."""
     rows = session.execute(
         select(Scan, Job)
         .join(Job, Job.id == Scan.job_id)
@@ -131,7 +135,7 @@ def history(
 
 
 def folder_colourfulness(session: Session, scan: Scan, *, limit: int) -> list[tuple[int, float]]:
-    """(id, colourfulness) of the job's outputs in the scan's own folder: of the first `limit` there and below it."""
+    """(id, colourfulness) of the job's outputs in the scan's folder, from the first `limit` in it and below it."""
     folder = scan.source_key.rpartition("/")[0]
     last = f"{folder}/\U0010ffff" if folder else "\U0010ffff"
     rows = session.execute(
@@ -149,7 +153,7 @@ def folder_colourfulness(session: Session, scan: Scan, *, limit: int) -> list[tu
 
 
 def remade_by(session: Session, scan: Scan, job: Job) -> tuple[int, datetime | None] | None:
-    """The latest later job that has written this scan's output anew, and when."""
+    """The latest of the later jobs that have made this scan's output again, and when; None if there is none."""
     row = session.execute(
         select(Job.id, Scan.finished_at)
         .join(Job, Job.id == Scan.job_id)

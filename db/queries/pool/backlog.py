@@ -1,4 +1,4 @@
-"""What waits and who works: the figures that a pool is watched and sized by."""
+"""The backlog and the workers: figures for watching a pool and choosing its size."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,17 +12,17 @@ from db.models.pool import Worker
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Counts of now."""
+    """Counts at this moment."""
 
-    jobs: dict[str, int]  # by state, of those that have not ended
-    chunks: dict[str, int]  # of running jobs, by state, of those that are not done
+    jobs: dict[str, int]  # by state, only unfinished ones
+    chunks: dict[str, int]  # of running jobs, by state; only unfinished ones
     pending_scans: int  # of running jobs
-    workers: int  # heard of of late
-    children: int  # theirs
+    workers: int  # with a recent heartbeat
+    children: int  # of these workers
 
 
 def backlog(session: Session, *, heard_after: datetime) -> Backlog:
-    """A sum over unfinished chunks, so cheap for a million scans."""
+    """A sum over unfinished chunks, so it is fast for a million scans."""
     going = [state for state in JobState.ALL if state not in JobState.ENDED]
     unfinished = [state for state in ChunkState.ALL if state != ChunkState.DONE]
     jobs = session.execute(select(Job.state, func.count()).where(Job.state.in_(going)).group_by(Job.state))

@@ -1,4 +1,4 @@
-"""How many connections a PostgreSQL server allows, and how many there are."""
+"""How many connections a PostgreSQL server allows, and how many are open."""
 
 from dataclasses import dataclass
 
@@ -21,14 +21,14 @@ _OPEN = text("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client
 
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """`allowed`: by the server, the role and the database together."""
+    """`allowed`: the smallest limit of the server, the role and the database."""
 
     allowed: int
     open: int
 
 
 def connections(session: Session) -> Connections | None:
-    """None for a database that counts no connections (SQLite)."""
+    """The connections; None for SQLite, which counts none."""
     if session.get_bind().dialect.name != "postgresql":
         return None
     return Connections(int(session.scalar(_ALLOWED) or 0), int(session.scalar(_OPEN) or 0))

@@ -9,7 +9,7 @@ from db.models.pool import Scheduler
 
 
 def beat(session: Session, name: str, *, now: datetime) -> None:
-    """It lives; registered with its first heartbeat."""
+    """Record a heartbeat of the scheduler. The first one adds its row."""
     heard = update(Scheduler).where(Scheduler.name == name).values(heartbeat_at=now).returning(Scheduler.name)
     if not session.scalars(heard.execution_options(synchronize_session=False)).all():
         session.add(Scheduler(name=name, started_at=now, heartbeat_at=now))
@@ -20,6 +20,6 @@ def stop(session: Session, name: str, *, now: datetime) -> None:
 
 
 def last_heard(session: Session) -> Scheduler | None:
-    """The scheduler that was heard of last; one that has not stopped goes before one that has."""
+    """The scheduler with the latest heartbeat, preferably one that has not stopped."""
     query = select(Scheduler).order_by(Scheduler.stopped_at.is_not(None), Scheduler.heartbeat_at.desc())
     return session.scalars(query.limit(1)).first()

@@ -1,4 +1,4 @@
-"""How fast scans went lately, measured from what was recorded."""
+"""How fast scans were coloured recently, measured from their records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,24 +10,26 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, Scan, ScanState
 
-_SCANS = 5_000  # of a job, its last ones
-_FEWEST = 16  # say something
+_SCANS = 5_000  # how many of a job's last scans are measured
+_FEWEST = 16  # fewer scans tell nothing about the pace
 _JOBS = 20
-_IDLE = timedelta(seconds=60)  # a longer silence was no work: a pause, or no worker
+_IDLE = timedelta(seconds=60)  # a longer time without a record does not count: the job was paused, or no worker ran
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What the workers of that time did."""
+    """How fast the workers were at that time."""
 
     job_id: int
-    scans: int  # that were measured
+    scans: int  # how many were measured
     scans_per_second: float
     bytes_per_second: float  # of sources
 
 
 def recent_pace(session: Session, *, format: str) -> Pace | None:
-    """The pace of the latest job with outputs of that format, or of the latest at all; None when none tells."""
+    """The pace of the latest job with outputs of this format, or else of the latest job; None if no job has enough
+    scans.
+    """
     jobs = session.scalars(select(Job).order_by(Job.id.desc()).limit(_JOBS)).all()
     for job in sorted(jobs, key=lambda job: job.options.get("format") != format):
         if pace := _pace(session, job.id):
@@ -46,7 +48,7 @@ def _pace(session: Session, job_id: int) -> Pace | None:
     if not rows:
         return None
     first = min(finished_at for finished_at, _ in rows)
-    # Those that were recorded first were begun before: their time is not in what was measured.
+    # The scans that were recorded first were begun earlier, so their time is not in the measured time.
     sizes = [size for finished_at, size in rows if finished_at > first]
     seconds = _busy_seconds(sorted({finished_at for finished_at, _ in rows}))
     if len(sizes) < _FEWEST or seconds <= 0:

@@ -1,4 +1,4 @@
-"""Workers: heartbeats, and how much they can take."""
+"""Workers: heartbeats, and how many children they have."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -14,27 +14,27 @@ def register(session: Session, worker: Worker) -> None:
 
 
 def beat(session: Session, name: str, *, now: datetime, statistics: Mapping[str, float | None] | None = None) -> None:
-    """The worker lives; `statistics` are columns of its row."""
+    """Record a heartbeat of the worker; `statistics` are columns of its row."""
     session.execute(update(Worker).where(Worker.name == name).values(heartbeat_at=now, **(statistics or {})))
 
 
 def stop(session: Session, name: str, *, now: datetime) -> None:
-    """The worker takes nothing more."""
+    """Record that the worker has stopped: it takes no more chunks."""
     session.execute(update(Worker).where(Worker.name == name).values(heartbeat_at=now, stopped_at=now))
 
 
 def forget(session: Session, *, heard_before: datetime) -> int:
-    """Delete the rows of workers that were heard of last before that; returns how many.
+    """Delete the rows of workers whose latest heartbeat is before `heard_before`. Returns how many.
 
-    Each round reads this table, and a pool of spot machines adds hundreds of rows a day. What a worker did stays in the
-    scans' rows and the tallies.
+    Each round of the scheduler reads this table, and a pool of spot machines adds hundreds of rows a day. What a worker
+    did is still in the scans' rows and the tallies.
     """
     gone = delete(Worker).where(Worker.heartbeat_at < heard_before).returning(Worker.name)
     return len(session.scalars(gone.execution_options(synchronize_session=False)).all())
 
 
 def live_children(session: Session, *, heard_after: datetime) -> int:
-    """Children of all workers that have been heard of since, and have not stopped."""
+    """The children of all workers that have sent a heartbeat since and have not stopped."""
     return (
         session.scalar(
             select(func.coalesce(func.sum(Worker.children), 0)).where(
@@ -54,12 +54,12 @@ def live(session: Session, *, heard_after: datetime) -> list[Worker]:
 
 
 def last_heard(session: Session) -> Worker | None:
-    """The worker that was heard of last, whether or not it has stopped since."""
+    """The worker with the latest heartbeat, even if it has stopped since."""
     return session.scalars(select(Worker).order_by(Worker.heartbeat_at.desc()).limit(1)).first()
 
 
 def recent(session: Session, *, heard_after: datetime) -> list[Worker]:
-    """Every worker that has been heard of since, stopped or not, the latest to start first."""
+    """Every worker that has sent a heartbeat since, even if it has stopped; the latest started first."""
     return list(
         session.scalars(
             select(Worker).where(Worker.heartbeat_at >= heard_after).order_by(Worker.started_at.desc(), Worker.name)
@@ -68,12 +68,12 @@ def recent(session: Session, *, heard_after: datetime) -> list[Worker]:
 
 
 def checkpoints(session: Session) -> list[str]:
-    """Those of all workers that have not stopped."""
+    """The checkpoints of all workers that have not stopped."""
     had = select(Worker.checkpoint).where(Worker.checkpoint.is_not(None), Worker.stopped_at.is_(None))
     return [checkpoint for checkpoint in session.scalars(had.distinct().order_by(Worker.checkpoint)) if checkpoint]
 
 
 def known(session: Session, checkpoint: str) -> bool:
-    """Whether any worker that has not stopped has this checkpoint."""
+    """Whether a worker that has not stopped has this checkpoint."""
     query = select(Worker.name).where(Worker.checkpoint == checkpoint, Worker.stopped_at.is_(None))
     return session.scalar(query.limit(1)) is not None

@@ -1,4 +1,4 @@
-"""Which job's report is to be written, and by whom."""
+"""Which job's report must be written, and by which scheduler."""
 
 from datetime import datetime, timedelta
 
@@ -7,12 +7,15 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, JobState
 
-TRIES = 3  # that end in an error, or with the scheduler's death
+TRIES = 3  # tries that end in an error or kill the scheduler
 GIVE_UP_AFTER = timedelta(days=1)  # since the job's end
 
 
 def claim(session: Session, *, now: datetime, until: datetime) -> int | None:
-    """An ended job whose report is due, TRIES times at most; nobody else claims it before `until`, when it is again."""
+    """Claim an ended job whose report is due; None if there is none.
+
+    Nobody else claims it before `until`; then it is due again, TRIES times at most.
+    """
     due = (
         select(Job.id)
         .where(
@@ -31,13 +34,13 @@ def claim(session: Session, *, now: datetime, until: datetime) -> int | None:
 
 
 def put_off(session: Session, job_id: int) -> None:
-    """A service was away, so that this try says nothing of the report: it does not count."""
+    """Undo the count of this try, because a service failed and not the report."""
     query = update(Job).where(Job.id == job_id, Job.report_tries > 0).values(report_tries=Job.report_tries - 1)
     session.execute(query.execution_options(synchronize_session=False))
 
 
 def written(session: Session, job_id: int, key: str, *, claimed_until: datetime) -> None:
-    """Note where the report lies. Should the job have ended again meanwhile, its next report is due all the same."""
+    """Record the report's key. If the job has ended again meanwhile, its next report stays due."""
     session.execute(update(Job).where(Job.id == job_id).values(report_key=key))
     mine = (Job.id == job_id, Job.report_due_at == claimed_until)
     session.execute(update(Job).where(*mine).values(report_due_at=None).execution_options(synchronize_session=False))

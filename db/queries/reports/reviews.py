@@ -1,4 +1,4 @@
-"""Reviews: what a person should look at first, and what they said of it."""
+"""Reviews: what a person should look at first, and the verdicts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from db.queries.jobs.lifecycle import NewScan
 from db.queries.reports.rows import OUTLIERS
 from db.queries.scans import review_weight
 
-REDONE = "photochrom-redone/"  # within a destination: outputs that somebody is still to choose
+REDONE = "photochrom-redone/"  # in a destination: outputs that wait for a choice
 _PART = 1_000
 _QUEUE = table(
     "review_queue",
@@ -27,7 +27,7 @@ _QUEUE = table(
 
 @dataclass(frozen=True, slots=True)
 class By:
-    """Who says it, when, and in which words."""
+    """Who gives a verdict, when, and with which note."""
 
     name: str
     reviewed_at: datetime
@@ -41,7 +41,9 @@ def queue(session: Session, job_id: int, *, limit: int) -> list[dict[str, Any]]:
 
 
 def unlike_their_folder(session: Session, job_id: int, *, limit: int) -> list[dict[str, Any]]:
-    """Such rows of outputs that nothing else speaks against, but that are far from the others of their folder."""
+    """Rows like those of `queue`, of outputs that have no other reason for review but differ much from the others in
+    their folder.
+    """
     shown = (Scan.source_key, Scan.output_key, literal("unlike its folder").label("reasons"))
     measures = (Scan.certainty, Scan.colourfulness, Scan.clipped_share, Scan.width, Scan.height, Scan.checkpoint)
     rows = session.execute(
@@ -59,7 +61,7 @@ def queue_length(session: Session, job_id: int) -> int:
 
 
 def verdicts(session: Session, job_id: int, *, limit: int | None = None) -> list[tuple[Review, str]]:
-    """The latest verdict on each of the job's outputs that has one, with the source's key, the latest first."""
+    """The latest verdict on each reviewed output of the job, with the source's key, the latest first."""
     newest = (
         select(func.max(Review.id))
         .join(Scan, Scan.id == Review.scan_id)
@@ -77,7 +79,7 @@ def verdicts(session: Session, job_id: int, *, limit: int | None = None) -> list
 
 
 def outputs(session: Session, job_id: int, keys: Sequence[str]) -> list[Scan]:
-    """The job's done scans with these source or output keys; raises UsageError for a key that has none."""
+    """The job's done scans with these source or output keys. Raises UsageError for a key without such a scan."""
     lifecycle.get(session, job_id)
     scans: dict[int, Scan] = {}
     for start in range(0, len(keys), _PART):
@@ -92,7 +94,7 @@ def outputs(session: Session, job_id: int, keys: Sequence[str]) -> list[Scan]:
 
 
 def latest(session: Session, scan_ids: Sequence[int]) -> dict[int, Review]:
-    """The latest review of each of these scans that has one, by the scan's id."""
+    """By the scan's id: the latest review of each of these scans. Scans without a review are left out."""
     newest = select(func.max(Review.id)).where(Review.scan_id.in_(scan_ids)).group_by(Review.scan_id)
     return {review.scan_id: review for review in session.scalars(select(Review).where(Review.id.in_(newest)))}
 
@@ -106,10 +108,10 @@ def decide(
     redo_job_id: int | None = None,
     seen: Mapping[int, int | None] | None = None,
 ) -> None:
-    """Record a verdict on these outputs, which leave the queue.
+    """Record a verdict on these outputs. They leave the queue.
 
-    seen: by the scan's id, the review that its reviewer looked at (None for no review). Raises Conflict where another
-    one has come since, and then records nothing.
+    seen: by the scan's id, the id of the review that the reviewer saw (None for no review). Raises Conflict if there is
+    a newer one, and then records nothing.
     """
     if seen is not None:
         _expect_nothing_new(session, seen)
@@ -121,7 +123,8 @@ def decide(
 
 
 def _expect_nothing_new(session: Session, seen: Mapping[int, int | None]) -> None:
-    # First the locks, in one order, then the look: of two reviewers at once, the second sees what the first wrote.
+    # Lock the rows first, in one order, then read: of two reviewers at the same time, the second sees what the first
+    # wrote.
     session.execute(select(Scan.id).where(Scan.id.in_(seen)).order_by(Scan.id).with_for_update())
     newest = latest(session, list(seen))
     for scan_id, review_id in seen.items():
@@ -148,9 +151,10 @@ def _set_verdict(session: Session, scan_ids: Sequence[int], verdict: str | None,
 
 
 def undo(session: Session, job_id: int, name: str, *, scan_id: int | None = None) -> tuple[Scan, Review]:
-    """Take back a person's latest verdict in the job, or on that scan of it; the one before counts again.
+    """Take back a person's latest verdict in the job, or on one scan. The verdict before it counts again.
 
-    Raises Conflict when there is none, somebody has reviewed the scan since, or it is being made anew already.
+    Raises Conflict if there is none, if somebody has reviewed the scan since, or if the output is already being made
+    again.
     """
     query = (
         select(Review).join(Scan, Scan.id == Review.scan_id).where(Scan.job_id == job_id, Review.reviewed_by == name)
@@ -185,10 +189,10 @@ def redo(
     keep_earlier: bool = False,
     seen: Mapping[int, int | None] | None = None,
 ) -> int:
-    """A job that makes these outputs anew with other options; returns its number.
+    """Insert a job that makes these outputs again with other options. Returns its number.
 
-    Each in its own place; or where `keep_earlier`, in a folder of the new job's own below REDONE in the same
-    destination, so that the earlier output stays until somebody has chosen. `seen` as for `decide`.
+    Each output replaces the earlier one. With `keep_earlier`, the outputs go into the new job's folder below REDONE in
+    the same destination, and the earlier ones stay until somebody chooses. `seen` is the same as for `decide`.
     """
     job_id = lifecycle.create(
         session,
@@ -211,7 +215,7 @@ def redo(
 
 
 def redone(session: Session, scan: Scan) -> tuple[Scan, Job] | None:
-    """What the latest redo of this output made, or is to make, and the job that does; None without a redo."""
+    """The scan of the latest redo of this output, done or not, and its job; None if there was no redo."""
     review = latest(session, [scan.id]).get(scan.id)
     if review is None or review.redo_job_id is None:
         return None

@@ -1,4 +1,4 @@
-"""The queries of the report: few, and none that holds all rows of a large job at once."""
+"""The queries of the report. There are few, and none holds all rows of a large job in memory."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db.models.jobs import Chunk, Scan, ScanState
 from db.models.pool import Worker
 
-# What `measurements` gives of a scan, in this order.
+# The columns that `measurements` gives, in this order.
 MEASURED = (
     Scan.id,
     Scan.width,
@@ -37,21 +37,23 @@ def scans_by_state(session: Session, job_id: int) -> dict[str, int]:
 
 
 def measurements(session: Session, job_id: int) -> Iterator[Row[Any]]:
-    """The columns MEASURED of every scan that is done, streamed in the order of the listing."""
+    """The columns of every done scan, streamed in the order of the listing."""
     query = select(*MEASURED).where(Scan.job_id == job_id, Scan.state == ScanState.DONE).order_by(Scan.id)
     rows: Iterator[Row[Any]] = iter(session.execute(query.execution_options(yield_per=5_000)))
     return rows
 
 
 def unlike_their_folder(session: Session, job_id: int, *, limit: int) -> list[int]:
-    """By the view folder_outliers: ids of the outputs that are far from the others of their folder, furthest first."""
+    """Ids of the outputs that differ most from the others in their folder (view folder_outliers), the most different
+    first.
+    """
     furthest = func.abs(OUTLIERS.c.distance).desc()
     query = select(OUTLIERS.c.scan_id).where(OUTLIERS.c.job_id == job_id).order_by(furthest, OUTLIERS.c.scan_id)
     return list(session.scalars(query.limit(limit)))
 
 
 def last_finish(session: Session, job_id: int) -> datetime | None:
-    """When the last scan that is done, failed or skipped became so."""
+    """When the last scan became done, failed or skipped."""
     return session.scalar(select(func.max(Scan.finished_at)).where(Scan.job_id == job_id))
 
 
@@ -60,7 +62,7 @@ def scans_by_id(session: Session, ids: Sequence[int]) -> dict[int, Scan]:
 
 
 def problems_by_code(session: Session, job_id: int) -> list[tuple[str, str | None, int]]:
-    """(state, error code, count) of failed and skipped scans: failed before skipped, the most frequent first."""
+    """(state, error code, count) of failed and then of skipped scans, each with the most frequent first."""
     rows = session.execute(
         select(Scan.state, Scan.error_code, func.count())
         .where(Scan.job_id == job_id, Scan.state.in_((ScanState.FAILED, ScanState.SKIPPED)))
@@ -73,7 +75,7 @@ def problems_by_code(session: Session, job_id: int) -> list[tuple[str, str | Non
 def first_problems(
     session: Session, job_id: int, *, state: str, code: str | None, limit: int
 ) -> list[tuple[str, str | None]]:
-    """(source key, message) of the first `limit` scans of that state and error code."""
+    """(source key, message) of the first `limit` scans with this state and error code."""
     has_code = Scan.error_code.is_(None) if code is None else Scan.error_code == code
     rows = session.execute(
         select(Scan.source_key, Scan.error_message)
@@ -85,7 +87,7 @@ def first_problems(
 
 
 def chunks(session: Session, job_id: int) -> tuple[int, int]:
-    """How many chunks the job has, and how many scans the largest has."""
+    """The number of the job's chunks, and of scans in the largest chunk."""
     row = session.execute(
         select(func.count(), func.coalesce(func.max(Chunk.scan_count), 0)).where(Chunk.job_id == job_id)
     ).one()

@@ -7,7 +7,7 @@ from db.models.jobs import Job, Scan
 
 
 def history(session: Session, place: str, *, job_id: int | None = None) -> list[tuple[Scan, Job]]:
-    """Each job's row of a scan, the oldest job first.
+    """The rows of one scan in all jobs, the oldest job first.
 
     place: the key of the scan or its output, relative to a job's source or destination; or the whole path or s3://
     location of either. job_id: only of this job.

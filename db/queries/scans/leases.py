@@ -1,4 +1,4 @@
-"""What the holder of a lease records, and what becomes of its chunk when it is gone."""
+"""What the holder of a lease records, and what happens to its chunk when the holder is gone."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,18 +11,18 @@ from db.queries.scans import records as scans
 from db.queries.scans.records import ScanRecord
 
 WORKER_KILLED = "worker_killed"
-# A worker that dies takes every chunk in its hands with it, so that alone says little about a scan: it may be
-# there so many times as often as one whose child died and whose worker lived.
+# When a whole worker dies, all its chunks lose their leases, so this says little about one scan. Therefore a chunk may
+# lose so many times as many leases in this way as by the death of a child alone.
 INNOCENT = 5
 
 
 def record(
     session: Session, message: ChunkMessage, records: Sequence[ScanRecord], *, lease_seconds: float, now: datetime
 ) -> bool:
-    """Write what became of scans, count it, and extend the lease; False when the job no longer runs.
+    """Record the results of scans, count them, and extend the lease. Returns False if the job no longer runs.
 
-    Safe to call again when the connection broke and nobody knows whether the first call was committed.
-    Raises LeaseLost when the chunk is another attempt's by now.
+    It may be called again after a broken connection, when nobody knows whether the first call was committed. Raises
+    LeaseLost if the chunk belongs to another attempt now.
     """
     runs = claims.extend(session, message, lease_seconds=lease_seconds, now=now)
     if records:
@@ -40,11 +40,13 @@ def give_up(
     child_died: bool = False,
     only_expired: bool = False,
 ) -> bool:
-    """End the lease of a holder that is gone; False when it had ended already, or is not `only_expired`'s.
+    """End the lease of a holder that is gone.
 
-    The chunk goes back to pending. When one lease is left to lose, its scans part, each into a chunk of its own;
-    a scan that stands alone and loses the last one fails: whatever opened it died of it every time.
-    child_died: whether a child died alone, as of the scan it opened, and not its worker or the machine.
+    Returns False if it had ended already, or if `only_expired` is set and it has not expired.
+
+    The chunk is pending again. When it may lose only one more lease, each of its scans gets its own chunk. A scan that
+    is alone in its chunk and loses the last lease fails, because every process that opened it has died. child_died:
+    only a child died, perhaps because of the scan that it opened, and not its worker or the machine.
     """
     losses = claims.lose_lease(session, message, child_died=child_died, expired_before=now if only_expired else None)
     if losses is None:

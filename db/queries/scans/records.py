@@ -1,4 +1,4 @@
-"""Scans: record what became of them, and list them."""
+"""Scans: record their results, and list them."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +19,7 @@ _PAGE = 1_000
 
 @dataclass(slots=True)
 class ScanMeasurements:
-    """What is known of a scan: filled step by step, so that a failure keeps what came before it.
+    """What was measured of a scan. It is filled step by step, so that a failed scan keeps what was measured before.
 
     Milliseconds, bytes, pixels.
     """
@@ -57,11 +57,11 @@ class ScanMeasurements:
 
 @dataclass(frozen=True, slots=True)
 class ScanRecord:
-    """One row's new contents; state PENDING means that it is to be tried again."""
+    """The new contents of one row; the state PENDING means that the scan is tried again."""
 
     scan_id: int
     state: str
-    attempts: int  # this one included
+    attempts: int  # including this one
     measurements: ScanMeasurements
     worker: str
     finished_at: datetime
@@ -72,7 +72,7 @@ class ScanRecord:
 def record(session: Session, records: Sequence[ScanRecord]) -> None:
     """Write rows in bulk.
 
-    The caller has extended the chunk's lease in the same transaction, which fences off everyone else.
+    The caller must have extended the chunk's lease in the same transaction, so that nobody else writes these rows.
     """
     if not records:
         return
@@ -82,7 +82,7 @@ def record(session: Session, records: Sequence[ScanRecord]) -> None:
 def _row(record: ScanRecord) -> dict[str, object]:
     measurements = asdict(record.measurements)
     if measurements["source_bytes"] is None:
-        del measurements["source_bytes"]  # the listing's figure stays
+        del measurements["source_bytes"]  # the figure of the listing stays
     ended = record.state != ScanState.PENDING
     return {
         "id": record.scan_id,
@@ -98,7 +98,7 @@ def _row(record: ScanRecord) -> dict[str, object]:
 
 
 def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, now: datetime) -> int:
-    """Fail every pending scan of a chunk, which is done by that; returns how many.
+    """Set every pending scan of a chunk to failed, and the chunk to done. Returns how many.
 
     The chunk must be pending and this transaction must hold its row.
     """
@@ -123,16 +123,16 @@ def fail_pending(session: Session, chunk_id: int, *, code: str, message: str, no
 def of_job(
     session: Session, job_id: int, *, state: str | None = None, after_id: int = 0, limit: int | None = None
 ) -> list[Scan]:
-    """A job's scans in the order they were listed, from after `after_id` on."""
+    """A job's scans in the order of the listing, beginning after the id `after_id`."""
     query = _of_job(job_id, state).where(Scan.id > after_id)
     return list(session.scalars(query.limit(limit) if limit else query))
 
 
 def stream(engine: Engine, job_id: int, *, state: str | None = None) -> Iterator[Scan]:
-    """The same, a page at a time, for a job whose scans are too many to hold.
+    """The same, read page by page, for a job with too many scans for the memory.
 
-    Each page is a transaction of its own: a reader may take hours over it (`photochrom scans 1 --json | less`), and
-    a snapshot that is held for so long keeps PostgreSQL from clearing away old rows of every table.
+    Each page has its own transaction. A reader may take hours (`photochrom scans 1 --json | less`), and while a
+    transaction is open for so long, PostgreSQL can't remove old rows of any table.
     """
     after = 0
     while True:
@@ -152,9 +152,9 @@ def _of_job(job_id: int, state: str | None) -> Select[Scan]:
 def done_before(
     session: Session, *, job_ids: Sequence[int], checkpoints: Sequence[str], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:
-    """Which of these outputs one of these jobs made with one of these checkpoints, or skipped.
+    """Those of these outputs that one of these jobs made with one of these checkpoints, or skipped.
 
-    Each as (output key, ETag of the source that it was made from, bytes of the output; None where there is none).
+    Each as (output key, ETag of its source, bytes of the output; None if there is no output).
     """
     by_these_checkpoints = (Scan.state == ScanState.DONE) & Scan.checkpoint.in_(checkpoints)
     rows = session.execute(
@@ -170,9 +170,9 @@ def done_before(
 def ended_before(
     session: Session, *, job_ids: Sequence[int], failed: Collection[str], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:
-    """Which of these outputs one of these jobs made, skipped, or failed to make with one of the codes `failed`.
+    """Those of these outputs that one of these jobs made, skipped, or failed to make with one of the codes `failed`.
 
-    As `done_before`; a failed scan has no output, whatever lies there now: its bytes are -1.
+    In the form of `done_before`. For a failed scan the bytes are -1, because it has no output.
     """
     unfit = (Scan.state == ScanState.FAILED) & Scan.error_code.in_(failed)
     size = case((Scan.state == ScanState.FAILED, -1), else_=Scan.output_bytes)
@@ -207,7 +207,10 @@ def failed_last(
 
 
 def to_be_made(session: Session, *, job_ids: Sequence[int], output_keys: Sequence[str]) -> set[tuple[str, str | None]]:
-    """Which of these outputs one of these jobs, whole and not ended, is to make: (output key, ETag of its source)."""
+    """Those of these outputs that one of these jobs is still to make, as (output key, ETag of its source).
+
+    Only completely listed, unfinished jobs count.
+    """
     rows = session.execute(
         select(Scan.output_key, Scan.source_etag)
         .join(Job, Job.id == Scan.job_id)
@@ -222,27 +225,27 @@ def to_be_made(session: Session, *, job_ids: Sequence[int], output_keys: Sequenc
 
 
 def accepted(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
-    """Under which of these keys lies an output that a person accepted; one that was made again since is another."""
+    """Those of these keys whose output a person has accepted. An output that was made again since does not count."""
     rows = session.execute(
         select(Scan.output_key, Scan.verdict)
         .join(Job, Job.id == Scan.job_id)
         .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
         .order_by(Scan.finished_at, Scan.id)
     )
-    verdicts = {row[0]: row[1] for row in rows}  # of several, the last to be done
+    verdicts = {row[0]: row[1] for row in rows}  # of several, the one that was done last
     return {key for key, verdict in verdicts.items() if verdict == Verdict.ACCEPTED}
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What was stored under a key last."""
+    """The output that was stored under a key last."""
 
     bytes: int
     sha256: str
 
 
 def outputs_in(session: Session, destination: str, keys: Sequence[str]) -> dict[str, Output]:
-    """What jobs with this destination stored under these keys; of several, the last to be done."""
+    """What jobs with this destination stored under these keys; of several, the one that was done last."""
     rows = session.execute(
         select(Scan.output_key, Scan.output_bytes, Scan.output_sha256)
         .join(Job, Job.id == Scan.job_id)
@@ -253,7 +256,7 @@ def outputs_in(session: Session, destination: str, keys: Sequence[str]) -> dict[
 
 
 def stored_last(session: Session, destination: str, keys: Sequence[str]) -> dict[str, tuple[Scan, Job]]:
-    """By key: of all scans with this destination that are done, the one that was done last, with its job."""
+    """By key: the done scan of this destination that was done last, with its job."""
     rows = session.execute(
         select(Scan, Job)
         .join(Job, Job.id == Scan.job_id)
@@ -264,7 +267,7 @@ def stored_last(session: Session, destination: str, keys: Sequence[str]) -> dict
 
 
 def count_outputs_in(session: Session, destination: str, folder: str) -> int:
-    """How many keys that begin with `folder` jobs with this destination have done."""
+    """How many outputs of this destination with keys that begin with `folder` are done."""
     return int(
         session.scalar(
             select(func.count(Scan.output_key.distinct()))
@@ -280,9 +283,10 @@ def count_outputs_in(session: Session, destination: str, folder: str) -> int:
 
 
 def outputs_at(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
-    """Which of these keys are outputs that some job with this destination has done, or is to do yet.
+    """Those of these keys that are outputs which a job with this destination has made or is still to make.
 
-    One of the latter may be there already: stored, and not recorded yet. What a cancelled job left is nobody's.
+    An output that is still to be made may exist already: stored, but not recorded yet. Outputs that a cancelled job did
+    not make are not among them.
     """
     to_do = and_(Scan.state == ScanState.PENDING, Job.state != JobState.CANCELLED)
     return set(

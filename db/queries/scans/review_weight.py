@@ -1,16 +1,16 @@
-"""Which outputs a person should look at first. The view review_queue says why, by the same limits."""
+"""Which outputs a person should look at first. The view review_queue gives the reasons, with the same limits."""
 
 from typing import Protocol
 
-UNCERTAIN_BELOW = 0.3  # certainty: where the checkpoint's card does not say what is doubtful
+UNCERTAIN_BELOW = 0.3  # certainty; used if the model card has no limit of its own
 NEARLY_GREY_BELOW = 15  # colourfulness: what Hasler and Suesstrunk (2003) call "not colourful"
-CLIPPED_ABOVE = 0.25  # share of pure black and white, where no colour can be; film borders are black by nature
-ODD_RATIO = 3  # of the sides: strips and scrolls
+CLIPPED_ABOVE = 0.25  # share of pure black and white, which can have no colour; film borders are not counted
+ODD_RATIO = 3  # longer side / shorter side, as of strips and scrolls
 ODD_PIXELS = 200  # of the shorter side
 
 
 class Reviewable(Protocol):
-    """What is known of an output; None where nothing is."""
+    """What was measured of an output; None for what was not measured."""
 
     width: int | None
     height: int | None
@@ -22,7 +22,7 @@ class Reviewable(Protocol):
 
 
 def weight(scan: Reviewable) -> float | None:
-    """How much there is to doubt, 0..4: up to 1 for each reason; None when there is no reason to look."""
+    """How doubtful an output is, 0..4: up to 1 for each reason; None if there is no reason to look at it."""
     doubts = []
     if scan.certainty is not None and scan.certainty < uncertain_below(scan.doubtful_below):
         doubts.append(1 - scan.certainty)
@@ -36,7 +36,7 @@ def weight(scan: Reviewable) -> float | None:
 
 
 def uncertain_below(doubtful_below: float | None) -> float:
-    """The certainty below which an output is doubtful, of one whose checkpoint says this, or nothing."""
+    """The certainty below which an output is doubtful: the checkpoint's limit, or UNCERTAIN_BELOW if it has none."""
     return UNCERTAIN_BELOW if doubtful_below is None else doubtful_below
 
 
