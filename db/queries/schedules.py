@@ -18,7 +18,7 @@ from db.models.schedules import Firing, FiringState, Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class FiringLease:
     """The right to list the source for a firing, until its lease ends or another scheduler has a later attempt."""
 
     firing_id: int
@@ -83,9 +83,15 @@ def enabled(session: Session) -> list[Schedule]:
     return list(session.scalars(select(Schedule).where(Schedule.enabled).order_by(Schedule.id)))
 
 
+def due(session: Session, now: datetime) -> list[Schedule]:
+    """The enabled schedules whose time has come, the longest overdue first."""
+    query = select(Schedule).where(Schedule.enabled, Schedule.next_due_at <= now)
+    return list(session.scalars(query.order_by(Schedule.next_due_at, Schedule.id)))
+
+
 def fire(
     session: Session, schedule: Schedule, *, next_due_at: datetime, now: datetime, lease_seconds: float
-) -> Listing | None:
+) -> FiringLease | None:
     """Fire a schedule that is due: set its next time, and add a firing. Returns None if another scheduler has done so.
 
     Also returns None if an earlier job of the schedule has not ended; the firing's row says so.
@@ -127,7 +133,7 @@ def _note(
     session.add(row)
 
 
-def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: float) -> Listing:
+def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: float) -> FiringLease:
     """Add a firing that a person started.
 
     Raises UsageError if there is no such schedule, or its earlier job has not ended.
@@ -140,7 +146,7 @@ def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: f
 
 def _begin(
     session: Session, schedule: Schedule, *, due_at: datetime | None, now: datetime, lease_seconds: float
-) -> Listing:
+) -> FiringLease:
     firing = Firing(
         schedule_id=schedule.id,
         due_at=due_at,
@@ -151,7 +157,7 @@ def _begin(
     )
     session.add(firing)
     session.flush()
-    return Listing(firing.id, firing.attempt, schedule)
+    return FiringLease(firing.id, firing.attempt, schedule)
 
 
 def _going(session: Session, schedule_id: int) -> Firing | None:
@@ -187,7 +193,7 @@ def give_up(session: Session, *, now: datetime, tries: int) -> list[int]:
     )
 
 
-def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[Listing]:
+def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[FiringLease]:
     """Take over the listings whose lease has ended, or that are due again, under a new attempt."""
     rows = session.execute(
         update(Firing)
@@ -196,33 +202,33 @@ def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[
         .returning(Firing.id, Firing.attempt, Firing.schedule_id)
         .execution_options(synchronize_session=False)
     ).all()
-    return [Listing(row.id, row.attempt, session.get_one(Schedule, row.schedule_id)) for row in rows]
+    return [FiringLease(row.id, row.attempt, session.get_one(Schedule, row.schedule_id)) for row in rows]
 
 
-def extend(session: Session, listing: Listing, *, lease_seconds: float, now: datetime) -> None:
+def extend(session: Session, lease: FiringLease, *, lease_seconds: float, now: datetime) -> None:
     """Raises LeaseLost if another scheduler has taken over the listing."""
-    _change(session, listing, lease_expires_at=now + timedelta(seconds=lease_seconds))
+    _change(session, lease, lease_expires_at=now + timedelta(seconds=lease_seconds))
 
 
-def put_off(session: Session, listing: Listing, message: str, *, until: datetime) -> None:
+def put_off(session: Session, lease: FiringLease, message: str, *, until: datetime) -> None:
     """Try the listing again from `until` on. Raises LeaseLost."""
-    _change(session, listing, message=message, lease_expires_at=until)
+    _change(session, lease, message=message, lease_expires_at=until)
 
 
-def finish(session: Session, listing: Listing, state: str, *, job_id: int | None, message: str | None) -> None:
+def finish(session: Session, lease: FiringLease, state: str, *, job_id: int | None, message: str | None) -> None:
     """Raises LeaseLost if another scheduler has taken over the listing."""
-    _change(session, listing, state=state, job_id=job_id, message=message, lease_expires_at=None)
+    _change(session, lease, state=state, job_id=job_id, message=message, lease_expires_at=None)
 
 
-def _change(session: Session, listing: Listing, **values: object) -> None:
+def _change(session: Session, lease: FiringLease, **values: object) -> None:
     held: tuple[ColumnElement[bool], ...] = (
-        Firing.id == listing.firing_id,
-        Firing.attempt == listing.attempt,
+        Firing.id == lease.firing_id,
+        Firing.attempt == lease.attempt,
         Firing.state == FiringState.LISTING,
     )
     statement = update(Firing).where(*held).values(**values).returning(Firing.id)
     if not session.scalars(statement.execution_options(synchronize_session=False)).all():
-        raise LeaseLost(f"firing {listing.firing_id} of {listing.schedule.name!r} is another scheduler's by now")
+        raise LeaseLost(f"firing {lease.firing_id} of {lease.schedule.name!r} is another scheduler's by now")
 
 
 def into_same_destination(session: Session, destination: str, *, but: str) -> list[str]:

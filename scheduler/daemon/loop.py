@@ -18,7 +18,7 @@ from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.daemon.heartbeat import SchedulerHeartbeat
 from scheduler.daemon.metrics import SchedulerMetrics
 from scheduler.daemon.report_writer import Reporter
-from scheduler.schedules.runner import Beat
+from scheduler.schedules.runner import ScheduleRunner
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable
@@ -69,10 +69,10 @@ def run_scheduler(settings: Settings) -> None:
         if stopping.is_set():
             return
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
-        beat = Beat(app, engine, settings, listing)
+        schedule_runner = ScheduleRunner(engine, settings, listing)
         sealing = Sealing(engine, settings, alone)
         rounds: tuple[Rounds, ...] = (
-            beat,
+            schedule_runner,
             Reporter(engine, settings, reporting),
             sealing,
             *_outbox(engine, settings, telling),
@@ -80,7 +80,7 @@ def run_scheduler(settings: Settings) -> None:
         while not stopping.wait(settings.scheduler_round_seconds):
             health.turn(_round(engine, dispatcher, rounds, settings, backlog_metrics, heartbeat))
         logger.info("the scheduler stops")
-        beat.stop()
+        schedule_runner.stop()
         sealing.stop()
     heartbeat.stop()
 

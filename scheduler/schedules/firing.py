@@ -16,7 +16,7 @@ from db.clock import database_now
 from db.errors import LeaseLost, PhotochromError, ServiceUnavailable, UsageError
 from db.models.schedules import FiringState, Schedule
 from db.queries import schedules
-from db.queries.schedules import Listing
+from db.queries.schedules import FiringLease
 from db.session import read_scope, session_scope
 from scheduler.schedules.cron import next_due
 from scheduler.submission.submitter import Submission, Submitted, Submitter
@@ -87,7 +87,7 @@ def submission(schedule: Schedule) -> Submission:
 
 def list_and_submit(
     engine: Engine,
-    listing: Listing,
+    lease: FiringLease,
     settings: Settings,
     *,
     now: Clock,
@@ -106,41 +106,41 @@ def list_and_submit(
         progress=progress,
     )
     try:
-        submitted = submitter.submit(submission(listing.schedule))
+        submitted = submitter.submit(submission(lease.schedule))
     except ServiceUnavailable as error:
-        put_off(engine, listing, error.message, now())
+        put_off(engine, lease, error.message, now())
         raise
     except PhotochromError as error:
-        _finish(engine, listing, FiringState.FAILED, job_id=None, message=error.message)
+        _finish(engine, lease, FiringState.FAILED, job_id=None, message=error.message)
         raise
     state = FiringState.NOTHING_NEW if submitted.job_id is None else FiringState.SUBMITTED
-    _finish(engine, listing, state, job_id=submitted.job_id, message=submitted.sentence())
+    _finish(engine, lease, state, job_id=submitted.job_id, message=submitted.sentence())
     return submitted
 
 
-def give_back(engine: Engine, listing: Listing, now: datetime) -> None:
+def give_back(engine: Engine, lease: FiringLease, now: datetime) -> None:
     """Let another scheduler list at once."""
     with suppress(LeaseLost), session_scope(engine) as session:
-        schedules.put_off(session, listing, "its scheduler stopped", until=now)
+        schedules.put_off(session, lease, "its scheduler stopped", until=now)
 
 
-def _finish(engine: Engine, listing: Listing, state: str, *, job_id: int | None, message: str) -> None:
+def _finish(engine: Engine, lease: FiringLease, state: str, *, job_id: int | None, message: str) -> None:
     with session_scope(engine) as session:
-        schedules.finish(session, listing, state, job_id=job_id, message=message)
+        schedules.finish(session, lease, state, job_id=job_id, message=message)
 
 
-def put_off(engine: Engine, listing: Listing, message: str, now: datetime) -> None:
+def put_off(engine: Engine, lease: FiringLease, message: str, now: datetime) -> None:
     """List again after a pause that doubles with each try; fail after TRIES of them."""
-    if listing.attempt >= TRIES:
-        _finish(engine, listing, FiringState.FAILED, job_id=None, message=f"given up after {TRIES} tries: {message}")
+    if lease.attempt >= TRIES:
+        _finish(engine, lease, FiringState.FAILED, job_id=None, message=f"given up after {TRIES} tries: {message}")
         return
-    pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (listing.attempt - 1))
+    pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (lease.attempt - 1))
     with session_scope(engine) as session:
-        schedules.put_off(session, listing, message, until=now + timedelta(seconds=pause))
+        schedules.put_off(session, lease, message, until=now + timedelta(seconds=pause))
 
 
 @contextmanager
-def held(engine: Engine, listing: Listing, now: Clock) -> Iterator[None]:
+def held(engine: Engine, lease: FiringLease, now: Clock) -> Iterator[None]:
     """Extends the lease while the block runs: a large destination is listed for minutes before the first row."""
     ended = threading.Event()
 
@@ -148,7 +148,7 @@ def held(engine: Engine, listing: Listing, now: Clock) -> Iterator[None]:
         while not ended.wait(LEASE_SECONDS / 4):
             try:
                 with session_scope(engine) as session:
-                    schedules.extend(session, listing, lease_seconds=LEASE_SECONDS, now=now())
+                    schedules.extend(session, lease, lease_seconds=LEASE_SECONDS, now=now())
             except LeaseLost:
                 return
             except ServiceUnavailable as error:

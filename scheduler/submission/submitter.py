@@ -12,7 +12,7 @@ from db.models.jobs import Job, JobState
 from db.queries.access import audit
 from db.queries.jobs import lifecycle, submissions
 from db.queries.jobs.lifecycle import NewScan
-from db.queries.jobs.submissions import Listing
+from db.queries.jobs.submissions import SubmissionAttempt
 from db.queries.pool.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
 from scheduler.actions.actor import Actor
@@ -96,21 +96,21 @@ class Submitter:
         that can't be used or hold no scan, and then leaves no job; ServiceUnavailable, and then keeps it.
         """
         source, destination = open_both(request, self._s3)
-        listing = self._begin(request, source, destination)
-        if isinstance(listing, Submitted):
-            return listing
-        submitted = Submitted(job_id=listing.job_id, resumed=listing.before is not None)
+        attempt = self._begin(request, source, destination)
+        if isinstance(attempt, Submitted):
+            return attempt
+        submitted = Submitted(job_id=attempt.job_id, resumed=attempt.before is not None)
         try:
-            self._insert_all(request, source, destination, listing, submitted)
+            self._insert_all(request, source, destination, attempt, submitted)
         except UsageError:
-            self._remove(listing)
+            self._remove(attempt)
             raise
         except ServiceUnavailable as error:
-            raise type(error)(f"{error.message}; {_kept(listing)}") from error
+            raise type(error)(f"{error.message}; {_kept(attempt)}") from error
         except KeyboardInterrupt:
-            raise Interrupted(f"stopped; {_kept(listing)}") from None
+            raise Interrupted(f"stopped; {_kept(attempt)}") from None
         if not submitted.scans:
-            self._remove(listing)
+            self._remove(attempt)
             submitted.job_id = None
         return submitted
 
@@ -127,7 +127,7 @@ class Submitter:
         submitted.hours = hours(submitted, submitted.pace)
         return submitted
 
-    def _begin(self, request: Submission, source: Storage, destination: Storage) -> Listing | Submitted:
+    def _begin(self, request: Submission, source: Storage, destination: Storage) -> SubmissionAttempt | Submitted:
         """A listing to begin or to go on with, or the job that does the same already."""
         selection = request.selection(manifest_version(request.manifest, self._s3) if request.manifest else None)
 
@@ -154,7 +154,7 @@ class Submitter:
                 )
                 if self._actor:
                     self._note(session, job_id, self._actor)
-                return Listing(job_id, 0, None)
+                return SubmissionAttempt(job_id, 0, None)
             again = submissions.take_over(
                 session, same_job.id, name=request.name or source.uri, priority=request.priority
             )
@@ -164,38 +164,43 @@ class Submitter:
         audit.note(session, actor.name, actor.via, "submit", now=database_now(session), job_id=job_id)
 
     def _insert_all(
-        self, request: Submission, source: Storage, destination: Storage, listing: Listing, submitted: Submitted
+        self,
+        request: Submission,
+        source: Storage,
+        destination: Storage,
+        attempt: SubmissionAttempt,
+        submitted: Submitted,
     ) -> None:
         with self._lister(request, source, destination, submitted) as lister:
-            before = listing.before or {}
+            before = attempt.before or {}
             after = str(before.get("position", "")) if lister.goes_on else ""
             if after:
                 for name, count in before["counts"].items():
                     setattr(submitted, name, count)
             for page in lister.pages(after):
-                self._insert(destination, listing, page, {"position": lister.position, "counts": submitted.counts()})
+                self._insert(destination, attempt, page, {"position": lister.position, "counts": submitted.counts()})
         _expect_scans(request, source, submitted)
         if submitted.scans:
             with session_scope(self._engine) as session:
                 allowed = request.failures_allowed(submitted.scans)
                 state = JobState.SAMPLED if request.sample else JobState.RUNNING
-                submissions.start(session, listing, other_count=submitted.others, max_failures=allowed, state=state)
+                submissions.start(session, attempt, other_count=submitted.others, max_failures=allowed, state=state)
                 if request.sample:
-                    submitted.samples = begin_sample(session, listing.job_id, request.sample)
+                    submitted.samples = begin_sample(session, attempt.job_id, request.sample)
 
     def _insert(
-        self, destination: Storage, listing: Listing, page: Sequence[NewScan], position: dict[str, Any]
+        self, destination: Storage, attempt: SubmissionAttempt, page: Sequence[NewScan], position: dict[str, Any]
     ) -> None:
         if page:
             _make_destination(parse_location(destination.uri))
         with session_scope(self._engine) as session:
-            submissions.advance(session, listing, position)
-            if listing.before is not None:
-                inserted = submissions.inserted(session, listing.job_id, [scan.output_key for scan in page])
+            submissions.advance(session, attempt, position)
+            if attempt.before is not None:
+                inserted = submissions.inserted(session, attempt.job_id, [scan.output_key for scan in page])
                 # Another scan with the same output is not there, and is refused as at the first try.
                 page = [scan for scan in page if (scan.source_key, scan.output_key) not in inserted]
             if page:
-                lifecycle.add_scans(session, listing.job_id, page, chunk_scans=self._chunk_scans)
+                lifecycle.add_scans(session, attempt.job_id, page, chunk_scans=self._chunk_scans)
 
     @contextmanager
     def _lister(
@@ -208,13 +213,13 @@ class Submitter:
         with closing(existing):
             yield Lister(request, source, submitted, s3=self._s3, sort=existing.sort, progress=self._progress)
 
-    def _remove(self, listing: Listing) -> None:
+    def _remove(self, attempt: SubmissionAttempt) -> None:
         with session_scope(self._engine) as session:
-            submissions.remove(session, listing)
+            submissions.remove(session, attempt)
 
 
-def _kept(listing: Listing) -> str:
-    job = listing.job_id
+def _kept(attempt: SubmissionAttempt) -> str:
+    job = attempt.job_id
     return f"what was listed so far is kept as job {job}: submit the same again to go on, or photochrom cancel {job}"
 
 

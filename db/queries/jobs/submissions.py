@@ -19,11 +19,11 @@ _LOCK = 0x50686F74  # a number that nothing else locks
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class SubmissionAttempt:
     """One attempt to list a job's scans, and how far an earlier attempt came."""
 
     job_id: int
-    attempt: int
+    number: int
     before: dict[str, Any] | None  # None if this is the first attempt
 
 
@@ -42,7 +42,7 @@ def lock(session: Session) -> None:
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
-def take_over(session: Session, job_id: int, *, name: str, priority: int) -> Listing | None:
+def take_over(session: Session, job_id: int, *, name: str, priority: int) -> SubmissionAttempt | None:
     """Continue a listing as its next attempt. Returns None if the listing is complete, or the job was cancelled."""
     row = session.execute(
         update(Job)
@@ -51,18 +51,18 @@ def take_over(session: Session, job_id: int, *, name: str, priority: int) -> Lis
         .returning(Job.listing_attempt, Job.listing)
         .execution_options(synchronize_session=False)
     ).first()
-    return Listing(job_id, row[0], row[1] or {}) if row else None
+    return SubmissionAttempt(job_id, row[0], row[1] or {}) if row else None
 
 
-def advance(session: Session, listing: Listing, position: dict[str, Any] | None) -> None:
+def advance(session: Session, attempt: SubmissionAttempt, position: dict[str, Any] | None) -> None:
     """Store how far this attempt is, in the transaction that inserts the listed scans.
 
     Raises UsageError if the job was cancelled, or another submission continues it.
     """
-    held = (Job.id == listing.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == listing.attempt)
+    held = (Job.id == attempt.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == attempt.number)
     kept = update(Job).where(*held).values(listing=position).returning(Job.id)
     if not session.scalars(kept.execution_options(synchronize_session=False)).all():
-        raise UsageError(_lost(session, listing.job_id))
+        raise UsageError(_lost(session, attempt.job_id))
 
 
 def _lost(session: Session, job_id: int) -> str:
@@ -73,20 +73,25 @@ def _lost(session: Session, job_id: int) -> str:
 
 
 def start(
-    session: Session, listing: Listing, *, other_count: int, max_failures: int | None, state: str = JobState.RUNNING
+    session: Session,
+    attempt: SubmissionAttempt,
+    *,
+    other_count: int,
+    max_failures: int | None,
+    state: str = JobState.RUNNING,
 ) -> None:
     """End the listing: see lifecycle.start. Raises UsageError as `advance` does."""
-    advance(session, listing, None)
-    lifecycle.start(session, listing.job_id, other_count=other_count, max_failures=max_failures, state=state)
+    advance(session, attempt, None)
+    lifecycle.start(session, attempt.job_id, other_count=other_count, max_failures=max_failures, state=state)
 
 
-def remove(session: Session, listing: Listing) -> None:
+def remove(session: Session, attempt: SubmissionAttempt) -> None:
     """Delete the job with all its rows, if it still belongs to this attempt."""
     held = select(Job.id).where(
-        Job.id == listing.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == listing.attempt
+        Job.id == attempt.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == attempt.number
     )
     if session.scalar(held.with_for_update()) is not None:
-        lifecycle.remove(session, listing.job_id)
+        lifecycle.remove(session, attempt.job_id)
 
 
 def inserted(session: Session, job_id: int, output_keys: Sequence[str]) -> set[tuple[str, str]]:

@@ -105,10 +105,10 @@ def run(name: Name) -> None:
     settings = load_settings()
     engine = open_database(settings)
     with session_scope(engine) as session:
-        listing = schedules.fire_by_hand(session, name, now=database_now(session), lease_seconds=firing.LEASE_SECONDS)
+        lease = schedules.fire_by_hand(session, name, now=database_now(session), lease_seconds=firing.LEASE_SECONDS)
     clock = firing.database_clock(engine)
-    with firing.held(engine, listing, clock), listing_progress(quiet=False) as progress:
-        submitted = firing.list_and_submit(engine, listing, settings, now=clock, progress=progress)
+    with firing.held(engine, lease, clock), listing_progress(quiet=False) as progress:
+        submitted = firing.list_and_submit(engine, lease, settings, now=clock, progress=progress)
     print(submitted.sentence())
 
 

@@ -3,10 +3,9 @@
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import Engine, func, select, update
@@ -17,9 +16,8 @@ from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import schedules
 from db.session import make_engine, read_scope, session_scope
 from scheduler.schedules import firing
-from scheduler.schedules.runner import Beat
+from scheduler.schedules.runner import ScheduleRunner
 from scheduler.submission.submitter import Submission, open_both
-from worker.broker.app_factory import make_app
 from worker.settings.settings import Settings
 from worker.storage import S3Options
 
@@ -28,24 +26,23 @@ PATIENCE_SECONDS = 60
 PROCESSES = multiprocessing.get_context("spawn")
 
 
-class Beside(Beat):
+class Beside(ScheduleRunner):
     """Waits for the other scheduler where both know what is due, and neither has fired."""
 
     met: Callable[[], object]
 
-    def apply_entry(self, entry: Any, producer: None = None) -> None:
+    def _fire(self, schedule: Schedule, now: datetime) -> None:
         self.met()
-        super().apply_entry(entry, producer)
+        super()._fire(schedule, now)
 
 
 def fire_what_is_due(url: str, barrier: Barrier) -> None:
-    """A scheduler's process: as many rounds as there are schedules."""
+    """A scheduler's process, for one round: the two meet before each schedule is fired."""
     settings, engine = Settings(), make_engine(url)
     with ThreadPoolExecutor(2) as listing:
-        beat = Beside(make_app(settings), engine, settings, listing)
-        beat.met = lambda: barrier.wait(PATIENCE_SECONDS)
-        for _ in range(SCHEDULES):
-            beat.tick()
+        runner = Beside(engine, settings, listing)
+        runner.met = lambda: barrier.wait(PATIENCE_SECONDS)
+        runner.round()
     engine.dispose()
 
 
@@ -53,9 +50,9 @@ def take_over_what_is_silent(url: str, barrier: Barrier) -> None:
     """A scheduler's process, for one round."""
     settings, engine = Settings(), make_engine(url)
     with ThreadPoolExecutor(2) as listing:
-        beat = Beat(make_app(settings), engine, settings, listing)
+        runner = ScheduleRunner(engine, settings, listing)
         barrier.wait(PATIENCE_SECONDS)
-        beat.round()
+        runner.round()
     engine.dispose()
 
 

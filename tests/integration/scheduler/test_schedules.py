@@ -23,10 +23,9 @@ from scheduler.actions.actor import Actor
 from scheduler.daemon.backlog_metrics import BacklogMetrics
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import firing
-from scheduler.schedules.runner import Beat
+from scheduler.schedules.runner import ScheduleRunner
 from scheduler.submission.submitter import Submission, open_both
 from tests.at_once import AtOnce
-from worker.broker.app_factory import make_app
 from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings.settings import Settings
@@ -64,16 +63,16 @@ class World:
                 now=self.time,
             )
 
-    def scheduler(self) -> Beat:
+    def scheduler(self) -> ScheduleRunner:
         settings = Settings(s3_attempts=1)
-        return Beat(make_app(settings), self.engine, settings, AtOnce(), now=self.now)
+        return ScheduleRunner(self.engine, settings, AtOnce(), now=self.now)
 
-    def pass_time(self, until: datetime, *beats: Beat) -> None:
+    def pass_time(self, until: datetime, *runners: ScheduleRunner) -> None:
         """With these schedulers, and workers that end every job within a step."""
         while self.time < until:
             self.time += STEP
-            for beat in beats:
-                beat.round()
+            for runner in runners:
+                runner.round()
             self.work()
 
     def work(self, *, failing: str = "") -> None:
@@ -154,11 +153,11 @@ def test_a_week_away_is_made_up_for_once(world: World) -> None:
 def test_a_clock_that_is_set_back_fires_nothing_again(world: World) -> None:
     world.add("a.tif")
     world.schedule()
-    beat = world.scheduler()
-    world.pass_time(at(28, 2), beat)
+    runner = world.scheduler()
+    world.pass_time(at(28, 2), runner)
     world.time = at(27, 23)
 
-    world.pass_time(at(28, 2), beat)
+    world.pass_time(at(28, 2), runner)
 
     assert len(world.history()) == 1
 
@@ -342,10 +341,11 @@ def test_removing_a_schedule_leaves_its_jobs(world: World) -> None:
 
 def test_the_clock_is_the_real_one_unless_it_is_set(world: World) -> None:
     settings = Settings()
-    beat = Beat(make_app(settings), world.engine, settings, AtOnce())
+    runner = ScheduleRunner(world.engine, settings, AtOnce())
 
-    assert beat.tick() > 0
-    assert abs(beat._now() - utc_now()) < timedelta(minutes=1)
+    runner.round()
+
+    assert abs(runner._now() - utc_now()) < timedelta(minutes=1)
 
 
 def test_the_stores_of_a_new_schedule_are_opened_before_the_transaction(
