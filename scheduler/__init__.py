@@ -1,1 +1,4 @@
-"""Jobs in, chunks out, reports: everything that runs beside the GPU pool. Never loads TensorFlow."""
+"""Submits jobs, dispatches chunks, writes reports: everything that runs beside the GPU pool.
+
+It never loads TensorFlow.
+"""

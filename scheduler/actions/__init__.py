@@ -1,4 +1,4 @@
-"""What people do: each a function that the command line, the pages and the HTTP API call alike.
+"""What people do. Each action is one function, which the command line, the pages and the HTTP API call.
 
-Each notes in the audit rows who did it, in the same transaction.
+Each one adds an audit row that says who did it, in the same transaction.
 """

@@ -1,4 +1,4 @@
-"""Who does something, and through what."""
+"""Who does something, and how they are signed in."""
 
 from dataclasses import dataclass
 from getpass import getuser
@@ -13,8 +13,8 @@ class Actor:
 
 
 def local_actor(name: str | None = None) -> Actor:
-    """The user of this machine, or the name that they give themselves."""
+    """The user of this machine, by `name` or by their user name."""
     try:
         return Actor(name or getuser())
     except (KeyError, OSError):
-        return Actor("operator")  # a container may run as a user that has no name
+        return Actor("operator")  # in a container, the user may have no name

@@ -16,7 +16,10 @@ STATES = {"pause": JobState.PAUSED, "resume": JobState.RUNNING, "cancel": JobSta
 
 
 def change_state(engine: Engine, job_id: int, action: str, actor: Actor) -> str:
-    """`action`: one of STATES; returns the job's new state. Raises NotFound, Conflict, DatabaseUnavailable."""
+    """Change a job's state by `action`, one of STATES. Returns the new state.
+
+    Raises NotFound, Conflict, DatabaseUnavailable.
+    """
     with session_scope(engine) as session:
         now = database_now(session)
         if action == "cancel" and lifecycle.get(session, job_id).state == JobState.SAMPLED:
@@ -27,9 +30,9 @@ def change_state(engine: Engine, job_id: int, action: str, actor: Actor) -> str:
 
 
 def retry(engine: Engine, job_id: int, actor: Actor, *, code: str | None = None) -> int:
-    """Try failed scans again, all or those with one code; returns how many.
+    """Try failed scans again, all or those with one code. Returns how many.
 
-    Raises as `change_state`; UsageError for a code that no scan can have.
+    Raises as `change_state`, and UsageError for a code that no scan can have.
     """
     if code is not None and code not in ERROR_CODES:
         raise UsageError(f"{code!r} is no error code; {nearest(code, ERROR_CODES)}docs/error-codes.md lists them")

@@ -18,9 +18,9 @@ from db.session import session_scope
 from scheduler.actions.actor import Actor
 
 VERDICTS = {"accept": Verdict.ACCEPTED, "reject": Verdict.REJECTED}
-MOST_AT_ONCE = 1_000  # scans named in one request; more are a query's work, not a person's
+MOST_AT_ONCE = 1_000  # scans in one request; a person does not review more at once
 
-Seen = Mapping[int, int | None]  # by a scan's id: the review that was looked at, None for none
+Seen = Mapping[int, int | None]  # by the scan's id: the review that the reviewer saw; None for none
 
 
 def decide(
@@ -33,7 +33,10 @@ def decide(
     note: str | None = None,
     seen: Seen | None = None,
 ) -> int:
-    """`action`: accept or reject; returns how many outputs. Raises NotFound, Conflict (see reviews.decide)."""
+    """Record a verdict; `action`: accept or reject. Returns how many outputs.
+
+    Raises NotFound, Conflict (see reviews.decide).
+    """
     with session_scope(engine) as session:
         scans = outputs(session, job_id, scan_ids)
         now = database_now(session)
@@ -55,9 +58,9 @@ def redo(
     seen: Seen | None = None,
     keep_earlier: bool = True,
 ) -> int:
-    """Make outputs again, beside the earlier ones or in their place; returns the new job's number. Raises as `decide`.
+    """Make outputs again, beside the earlier ones or in their place. Returns the new job's number. Raises as `decide`.
 
-    options: of a job, those that are to differ: checkpoint, head ...
+    options: the options that differ from the job's: checkpoint, head ...
     """
     with session_scope(engine) as session:
         scans = outputs(session, job_id, scan_ids)
@@ -83,9 +86,11 @@ def redo(
 
 
 def choose(engine: Engine, job_id: int, scan_id: int, chosen: str, actor: Actor, *, chunk_scans: int) -> int | None:
-    """Keep the earlier output ("earlier"), or have the new one made in its place ("new"); the job that does it.
+    """Keep the earlier output ("earlier"), or replace it by the new one ("new").
 
-    The pages only ever read the stores, so the new one is coloured once more, by a worker, with the same options.
+    Returns the job that replaces it, or None.
+
+    The pages write nothing into the stores, so a worker colours the scan once more, with the options of the new output.
     Raises NotFound, Conflict.
     """
     with session_scope(engine) as session:
@@ -114,7 +119,7 @@ def _replace(
 
 
 def undo(engine: Engine, job_id: int, actor: Actor, *, scan_id: int | None = None) -> int:
-    """Take back the actor's latest verdict in the job, or on that scan; returns the scan's id. Raises Conflict."""
+    """Take back the actor's latest verdict in the job, or on one scan. Returns the scan's id. Raises Conflict."""
     with session_scope(engine) as session:
         scan, review = reviews.undo(session, job_id, actor.name, scan_id=scan_id)
         detail = {"scans": [scan.id], "verdict": review.verdict}
@@ -124,10 +129,10 @@ def undo(engine: Engine, job_id: int, actor: Actor, *, scan_id: int | None = Non
 
 
 def outputs(session: Session, job_id: int, scan_ids: Sequence[int]) -> list[Scan]:
-    """The job's done scans with these ids; raises NotFound where one is none."""
+    """The job's done scans with these ids. Raises NotFound for an id without one."""
     ids = sorted(set(scan_ids))
     scans: list[Scan] = []
-    for start in range(0, len(ids), MOST_AT_ONCE):  # a database takes only so many values in one statement
+    for start in range(0, len(ids), MOST_AT_ONCE):  # a statement may have only so many values
         part = Scan.id.in_(ids[start : start + MOST_AT_ONCE])
         query = select(Scan).where(Scan.job_id == job_id, part, Scan.state == ScanState.DONE)
         scans += session.scalars(query.order_by(Scan.id))

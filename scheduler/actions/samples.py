@@ -1,4 +1,4 @@
-"""Approve or reject a job that waits with its sample."""
+"""Approve or reject a job that waits for a choice from its sample."""
 
 from sqlalchemy import Engine
 
@@ -13,7 +13,7 @@ from scheduler.submission.sampling import chosen_options
 
 
 def approve(engine: Engine, job_id: int, actor: Actor, *, head: str | None, saturation: float | None) -> None:
-    """The rest is coloured, all with that choice. Raises NotFound, Conflict, UsageError."""
+    """Let the other scans be coloured with this choice. Raises NotFound, Conflict, UsageError."""
     options = chosen_options(head, saturation)
     with session_scope(engine) as session:
         samples.approve(session, job_id, options)
@@ -21,7 +21,7 @@ def approve(engine: Engine, job_id: int, actor: Actor, *, head: str | None, satu
 
 
 def reject(engine: Engine, job_id: int, actor: Actor) -> None:
-    """The job ends, and what is left of its sample. Raises NotFound, Conflict."""
+    """End the job and the unfinished jobs of its sample. Raises NotFound, Conflict."""
     with session_scope(engine) as session:
         now, job = database_now(session), lifecycle.get(session, job_id)
         if job.state != JobState.SAMPLED:

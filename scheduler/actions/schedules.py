@@ -24,7 +24,10 @@ from worker.storage import S3Options
 def add(
     engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
 ) -> tuple[Schedule, list[str]]:
-    """The schedule, and others that write into its destination. Raises UsageError, ServiceUnavailable."""
+    """Add a schedule. Returns it, and the names of other schedules with its destination.
+
+    Raises UsageError, ServiceUnavailable.
+    """
     scheduled = replace(submission, overwrite="new", missing_only=False)
     opened = open_both(scheduled, s3)
     with session_scope(engine) as session:
@@ -38,7 +41,10 @@ def add(
 def edit(
     engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
 ) -> tuple[Schedule, list[str]]:
-    """What it submits and when, from its next time on; its history stays. Returns and raises as `add`."""
+    """Change what a schedule submits and when, from its next time on. Its history stays.
+
+    Returns and raises as `add`.
+    """
     source, destination = open_both(submission, s3)
     scheduled = replace(submission, overwrite="new", missing_only=False)
     options: dict[str, Any] = {
@@ -58,7 +64,10 @@ def edit(
 
 
 def enable(engine: Engine, name: str, actor: Actor) -> Schedule:
-    """Times that it missed are left out. Raises NotFound; UsageError where its cron line is none any more."""
+    """Enable a schedule; it does not catch up on missed times.
+
+    Raises NotFound, and UsageError if its cron line is invalid.
+    """
     with session_scope(engine) as session:
         schedule = schedules.named(session, name)
         due_at = schedule.next_due_at or next_due(schedule.cron, schedule.timezone, after=database_now(session))
@@ -82,10 +91,13 @@ def remove(engine: Engine, name: str, actor: Actor) -> None:
 
 
 def run_soon(engine: Engine, name: str, actor: Actor) -> None:
-    """A scheduler lists and submits it in its next round. Raises NotFound; Conflict while an earlier run goes on."""
+    """Let a scheduler list and submit it in its next round.
+
+    Raises NotFound, and Conflict while an earlier run continues.
+    """
     with session_scope(engine) as session:
         now = database_now(session)
-        # A lease that is over already: whichever scheduler sees it first takes it.
+        # The lease has ended already, so the first scheduler that sees it takes it over.
         schedules.fire_by_hand(session, name, now=now - timedelta(seconds=1), lease_seconds=0)
         _note(session, actor, "schedule_run", name)
 

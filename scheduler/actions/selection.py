@@ -1,4 +1,4 @@
-"""Which outputs of a job a person means: by their keys, by patterns, or all that have no verdict yet."""
+"""Outputs of a job that a person names: by keys, by patterns, or all that have no verdict yet."""
 
 from collections.abc import Sequence
 
@@ -15,9 +15,10 @@ _WILDCARDS = set("*?[")
 
 
 def outputs_named(session: Session, job_id: int, names: Sequence[str]) -> list[int]:
-    """The ids of done scans whose source's or output's key is one of `names`, or fits one that is a pattern.
+    """The ids of done scans whose source key or output key is one of `names`, or matches a name that is a pattern.
 
-    Patterns are those of --include. A name that is a key is no pattern. Raises NotFound where a name fits nothing.
+    Patterns are like those of --include. A name that is a key is not used as a pattern. Raises NotFound if a name
+    matches nothing.
     """
     lifecycle.get(session, job_id)
     keys = _ids_by_key(session, job_id, names)
@@ -34,7 +35,7 @@ def outputs_named(session: Session, job_id: int, names: Sequence[str]) -> list[i
 
 
 def outputs_without_verdict(session: Session, job_id: int) -> list[int]:
-    """Raises NotFound where there is none."""
+    """The ids of done scans without a verdict. Raises NotFound if there is none."""
     lifecycle.get(session, job_id)
     ids = list(session.scalars(select(Scan.id).where(*_done(job_id), Scan.verdict.is_(None)).order_by(Scan.id)))
     if not ids:

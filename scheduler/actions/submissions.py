@@ -20,7 +20,7 @@ def submit(
     dry_run: bool = False,
     progress: Callable[[Submitted], None] = lambda _: None,
 ) -> Submitted:
-    """Raises UsageError, ServiceUnavailable; see Submitter."""
+    """Submit a collection, or list and count it if `dry_run`; see Submitter. Raises UsageError, ServiceUnavailable."""
     submitter = Submitter(
         engine,
         s3=settings.s3_options,

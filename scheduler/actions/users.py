@@ -20,7 +20,7 @@ TOKEN_START = "photochrom_"  # noqa: S105  no secret: by which tools that look f
 def add(
     engine: Engine, name: str, actor: Actor, *, role: str, password: str | None, prefixes: Sequence[str] = ()
 ) -> None:
-    """`password` None: signs in by a proxy, or acts by tokens alone. Raises UsageError."""
+    """Add an account. Without a password, it signs in only by a proxy or a token. Raises UsageError."""
     places = [parse_location(prefix).uri for prefix in prefixes]
     password_hash = None if password is None else hash_password(password)
     with session_scope(engine) as session:
@@ -30,7 +30,7 @@ def add(
 
 
 def set_password(engine: Engine, name: str, password: str, actor: Actor) -> None:
-    """Ends the account's sessions. Raises NotFound, UsageError."""
+    """Set the password, and end the account's sessions. Raises NotFound, UsageError."""
     password_hash = hash_password(password)
     with session_scope(engine) as session:
         accounts.set_password(session, name, password_hash)
@@ -38,7 +38,7 @@ def set_password(engine: Engine, name: str, password: str, actor: Actor) -> None
 
 
 def remove(engine: Engine, name: str, actor: Actor) -> None:
-    """With its tokens and sessions. Raises NotFound."""
+    """Remove an account with its tokens and sessions. Raises NotFound."""
     with session_scope(engine) as session:
         accounts.remove(session, name)
         audit.note(session, actor.name, actor.via, "user_remove", now=database_now(session), detail={"account": name})
@@ -55,7 +55,10 @@ def disable(engine: Engine, name: str, actor: Actor) -> None:
 def new_token(
     engine: Engine, name: str, actor: Actor, *, label: str, role: str | None = None, days: int | None = None
 ) -> tuple[int, str]:
-    """The token's number, and the token, which is shown this once. Raises NotFound, UsageError."""
+    """Make a token. Returns its number and the token itself, which is shown only this once.
+
+    Raises NotFound, UsageError.
+    """
     secret = TOKEN_START + secrets.token_urlsafe(32)
     with session_scope(engine) as session:
         now = database_now(session)

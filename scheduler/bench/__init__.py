@@ -1,1 +1,1 @@
-"""`photochrom bench`: how fast this machine is, each figure a ratio taken in one run."""
+"""`photochrom bench`: how fast this machine is. Each figure is a ratio that is measured in one run."""

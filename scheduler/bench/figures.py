@@ -1,4 +1,4 @@
-"""Figures of the bench: a name, a number, what it must be and what it aims at."""
+"""Figures of the bench: a name, a number, its limit and its goal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from rich.text import Text
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure; those with `must` are what a change may not make worse than that."""
+    """One figure. If it has `must`, it may not be worse than that."""
 
     part: str
     name: str
     value: float
-    unit: str = ""  # "": a ratio; "%": a share, 0..1; else as it says
+    unit: str = ""  # "": a ratio; "%": a share, 0..1; otherwise the unit
     must: float | None = None
     aim: float | None = None
     lower_is_better: bool = False

@@ -11,7 +11,7 @@ _PACKAGES = ("photochrom", "tensorflow", "celery", "pyvips", "numpy", "opencv-py
 
 
 def described() -> dict[str, object]:
-    """Processor, cores, memory, system, versions, and how busy it is already."""
+    """Processor, cores, memory, system, versions, and the load before the measurement."""
     return {
         "processor": _processor(),
         "cores": available_cores(),
@@ -19,7 +19,7 @@ def described() -> dict[str, object]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: installed_version(name) for name in _PACKAGES},
-        "load_before": round(os.getloadavg()[0], 2),  # processes that want a core, without ours
+        "load_before": round(os.getloadavg()[0], 2),  # running processes of other programs, on average
     }
 
 

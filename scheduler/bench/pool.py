@@ -1,4 +1,6 @@
-"""A real system whose workers can be held still and let go on, so that what they are compared with has its turns."""
+"""A real system whose workers can be stopped and continued, so that the other side of a comparison can have
+its turns.
+"""
 
 import os
 import time
@@ -17,13 +19,13 @@ from worker.storage import S3Options, open_storage, parse_location
 
 BUCKET = "photochrom-bench"
 SOURCE = f"s3://{BUCKET}/scans"
-_LOOK_SECONDS = 0.05  # on the cores that are measured
+_LOOK_SECONDS = 0.05  # these looks run on the measured cores, so they are rare
 
 
 class Pool:
     """S3 in, S3 out, SQLite, Valkey, a scheduler, and workers by name; a context manager.
 
-    Held still (SIGSTOP), a worker goes on later as if no time had passed: keep turns much shorter than a lease.
+    A worker is stopped with SIGSTOP and continued later. Keep turns much shorter than a lease.
     """
 
     def __init__(self, folder: Path, *, chunk_scans: int) -> None:

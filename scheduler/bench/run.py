@@ -24,11 +24,12 @@ def run(
     postgresql_url: str | None = None,
     variants: bool = False,
 ) -> Iterator[Figure]:
-    """Figures as they are measured; raises UsageError for an unknown part, ServiceUnavailable."""
+    """Yields each figure when it is measured. Raises UsageError for an unknown part, and ServiceUnavailable."""
     if unknown := set(parts) - set(PARTS):
         raise UsageError(f"{', '.join(sorted(unknown))}: expected of {', '.join(PARTS)}")
     for part in parts:
-        # A folder for each: what one leaves behind must not be in the way of the next, nor of the disk.
+        # Each part has its own folder, which is removed after it, so that it disturbs no later part and does not fill
+        # the disk.
         with tempfile.TemporaryDirectory(prefix="photochrom-bench-", dir=folder) as part_folder:
             bench = Bench(
                 Path(part_folder), sizes, settings, max(1, round(available_cores())), say, postgresql_url, variants

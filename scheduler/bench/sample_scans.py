@@ -1,4 +1,4 @@
-"""Scans to measure with: grey photographs with the grain of film, made of those that the standalone packages ship."""
+"""Scans to measure with: grey photographs with film grain, made from the photographs in the standalone packages."""
 
 from pathlib import Path
 
@@ -9,15 +9,18 @@ from numpy.typing import NDArray
 from scheduler.standalone.samples import photograph, rgb_pixels
 
 _PHOTOGRAPHS = ("china.jpg", "flower.jpg", "astronaut.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
-_GRAIN = 4.0  # of 255: without it, an enlargement is easier to encode than any scan
+_GRAIN = 4.0  # of 255; without grain, an enlargement is easier to encode than a scan
 _QUALITY = 90
-_LARGEST_MEGAPIXELS = 4.0  # that are made as an array; beyond, they are enlarged as they are written
-_CLASSIC_MEGAPIXELS = 1500.0  # of 16 bits, that a TIFF of less than 4 GB surely holds
+_LARGEST_MEGAPIXELS = 4.0  # larger ones are not made as an array, but enlarged while they are written
+_CLASSIC_MEGAPIXELS = 1500.0  # of 16 bits; so many surely fit into a TIFF of less than 4 GB
 _WIDE = 4 / 3
 
 
 def make_scans(folder: Path, count: int, megapixels: float) -> list[Path]:
-    """Grey JPEGs of so many megapixels; the same bytes every time. Raises UsageError without the photographs."""
+    """Write grey JPEGs of so many megapixels, with the same bytes every time.
+
+    Raises UsageError if the photographs are missing.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for number in range(count):
@@ -29,7 +32,7 @@ def make_scans(folder: Path, count: int, megapixels: float) -> list[Path]:
 
 
 def make_tiff(path: Path, megapixels: float) -> Path:
-    """A grey TIFF of 16 bits, not compressed; written strip by strip, so that it may be larger than memory."""
+    """Write a grey, uncompressed TIFF of 16 bits. It is written strip by strip, so it may be larger than the memory."""
     import pyvips
 
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""How large a bench is: the defaults take about half an hour on two cores."""
+"""The sizes of a bench. With the defaults it takes about half an hour on two cores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from worker.settings.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    scans: int = 192  # that pass through a worker with the model
-    host_scans: int = 512  # that pass through one with the stand-in
+    scans: int = 192  # for a worker with the model
+    host_scans: int = 512  # for a worker with the stand-in
     memory_scans: int = 2_000
     rows: int = 100_000  # scans without pixels
     megapixels: float = 1.0
     compose_megapixels: float = 12.0
     large_megapixels: float = 100.0  # of the TIFF
-    turn_seconds: float = 5.0  # how long each side works before the other has its turn
-    turns: int = 5  # of those parts that have no scans to run out of
+    turn_seconds: float = 5.0  # how long each side works before the other one takes its turn
+    turns: int = 5  # for parts that use no scans of a job
     chunks: int = 12
     batch_sizes: tuple[int, ...] = (1, 2, 4, 8, 16)
-    model: bool = True  # False: a stand-in in its place, for trying the bench out
+    model: bool = True  # False: use a stand-in, to try the bench out
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,5 +38,5 @@ class Bench:
 
     @property
     def batch_size(self) -> int:
-        """The same in what is compared."""
+        """Scans in a batch; the same for both sides of a comparison."""
         return self.settings.batch_size or CPU_BATCH_SIZE

@@ -35,9 +35,9 @@ def photochrom(
 
 
 def main() -> None:
-    """What `photochrom` runs; see scheduler.cli.errors for the exit statuses."""
+    """The entry of the `photochrom` command; see scheduler.cli.errors for the exit statuses."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A key may hold letters that the terminal's encoding lacks; it is shown with escapes instead.
+            # A key may contain letters that the terminal's encoding does not have. They are shown as escapes.
             stream.reconfigure(errors="backslashreplace")
     sys.exit(run_reporting_errors(lambda: app(prog_name="photochrom", standalone_mode=False)))

@@ -1,4 +1,4 @@
-"""Every command by name: what `photochrom --help` says about it, and which module has it."""
+"""Every command by name, with its line in `photochrom --help` and its module."""
 
 from dataclasses import dataclass
 

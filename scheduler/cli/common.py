@@ -12,14 +12,14 @@ from worker.settings.settings import Settings, load_settings
 
 
 def open_database(settings: Settings) -> Engine:
-    """The job database, checked for this version's tables; raises UsageError, DatabaseUnavailable."""
+    """The job database, after a check that its tables fit this version. Raises UsageError, DatabaseUnavailable."""
     engine = make_engine(settings.database)
     check_up_to_date(engine)
     return engine
 
 
 def configured_database() -> Engine:
-    """The job database that the settings name; raises as `open_database`."""
+    """The job database in the settings. Raises as `open_database`."""
     return open_database(load_settings())
 
 
@@ -28,7 +28,7 @@ def print_json(data: Any) -> None:
 
 
 def print_json_rows(rows: Iterable[Any]) -> None:
-    """A JSON array, one row at a time: there may be a million."""
+    """Print a JSON array, one row at a time, because there may be a million rows."""
     separator = "["
     for row in rows:
         print(separator, json.dumps(row, ensure_ascii=False, default=str), sep="\n", end="")

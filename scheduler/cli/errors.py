@@ -1,7 +1,7 @@
 """Errors as people see them: one line on standard error, and an exit status.
 
-0 done, 1 some scans failed, 2 wrong use, 3 a service can't be reached, 70 a fault in Photochrom itself; 130 and 141 as
-a shell gives them for SIGINT and SIGPIPE.
+0 done, 1 some scans failed, 2 wrong use, 3 a service can't be reached, 70 a fault in Photochrom itself; 130 after
+SIGINT and 141 after SIGPIPE, as in a shell.
 """
 
 import os
@@ -20,14 +20,17 @@ WRONG_USE, FAULT, INTERRUPTED, UNREAD = 2, 70, 130, 141
 
 
 def run_reporting_errors(command: Callable[[], Any]) -> int:
-    """The exit status of `command`, a Typer app that is not in standalone mode; what it raises becomes one line."""
+    """Run `command`, a Typer app that is not in standalone mode.
+
+    Returns its exit status; prints an exception as one line.
+    """
     try:
         status = int(command() or 0)
-        sys.stdout.flush()  # a closed pipe shows here, not when Python ends
-        # Typer makes a status of Ctrl-C, and prints nothing.
+        sys.stdout.flush()  # a closed pipe is noticed here, not when Python ends
+        # Typer turns Ctrl-C into an exit status and prints nothing.
         return _refuse("stopped", status) if status == INTERRUPTED else status
     except SystemExit as exit:
-        # Typer and Rich exit with 1 when a pipe is closed, which here means that scans failed.
+        # Typer and Rich exit with 1 if a pipe is closed, but here 1 means that scans failed.
         if isinstance(exit.__context__, BrokenPipeError):
             return _unread()
         raise
@@ -40,10 +43,10 @@ def run_reporting_errors(command: Callable[[], Any]) -> int:
 
 
 def _report(error: Exception) -> int:
-    """Print what a person can do about an error; its exit status."""
+    """Print what a person can do about an error. Returns its exit status."""
     if isinstance(error, TyperException):
         sentence = wrong_use(error)
-        # Without a sentence, what there is to say is the help, and it has been printed.
+        # Without a sentence, the help has been printed already.
         return _refuse(f"{sentence}; see --help", WRONG_USE) if sentence else WRONG_USE
     translated = as_photochrom_error(error)
     if translated is not None:
@@ -52,7 +55,7 @@ def _report(error: Exception) -> int:
 
 
 def as_photochrom_error(error: Exception) -> PhotochromError | None:
-    """An error of our own; one made of an error that the system or an argument caused; or None."""
+    """Photochrom's own error for this exception, also if the system or an argument caused it; None if it is a fault."""
     if isinstance(error, PhotochromError):
         return error
     if isinstance(error, OSError):
@@ -68,7 +71,7 @@ def as_photochrom_error(error: Exception) -> PhotochromError | None:
 
 
 def wrong_use(error: TyperException) -> str:
-    """What is wrong with the arguments: what was given, and what is expected; "" where the help has been printed."""
+    """What is wrong with the arguments: what was given, and what is expected; "" if the help has been printed."""
     if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError):
         return _bad_value(error, error.__cause__)
     return error.format_message().rstrip(".")
@@ -81,7 +84,7 @@ def _bad_value(error: typer.BadParameter, cause: ValidationError) -> str:
 
 
 def _name(parameter: Any) -> str:
-    """As it is typed: --limit, or JOB."""
+    """A parameter's name as people type it: --limit, or JOB."""
     if parameter.param_type_name == "option":
         return str(max(parameter.opts, key=len))
     return str(parameter.metavar or parameter.name.upper()).strip("[].")
@@ -100,7 +103,7 @@ def _expectation(parameter: Any, detail: Any) -> str:
 
 
 def fault(error: Exception) -> str:
-    """One line about an error that no part of the program expects, for whoever mends it."""
+    """One line about an unexpected error, for the developers."""
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
@@ -110,7 +113,7 @@ def fault(error: Exception) -> str:
 
 
 def _unread() -> int:
-    """Whoever read the output has seen enough; Python must not complain again when it ends."""
+    """The reader of the output has closed it. Keep Python from complaining about this when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return UNREAD
 

@@ -13,17 +13,17 @@ PACKAGE = "scheduler.cli.commands"
 
 
 class LazyGroup(TyperGroup):
-    """`photochrom --help` and completion of a command's name need the catalogue alone."""
+    """A group that needs only the catalogue for `photochrom --help` and for completing a command's name."""
 
     entries: ClassVar[Mapping[str, CommandEntry]] = COMMANDS
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        # Names are looked up here, and suggested from here where one is misspelt.
+        # Names are looked up here; for a misspelt one, similar names are suggested.
         self.commands = {name: _summary(name, entry) for name, entry in self.entries.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """The command itself, its module imported. Raises what the module's import raises."""
+        """Imports the command's module and returns the command. Raises what the import raises."""
         name, command, arguments = super().resolve_command(ctx, args)
         return name, command if name is None else load_command(name, self.entries[name]), arguments
 

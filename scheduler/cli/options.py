@@ -13,7 +13,7 @@ from scheduler.submission.sampling import MOST_SCANS
 from worker.inference.colour_options import HEADS, LARGEST_SATURATION
 from worker.scans.format_names import COMPRESSIONS, FORMATS
 
-LARGEST = 2**63 - 1  # of the database's whole numbers
+LARGEST = 2**63 - 1  # the database's largest whole number
 PRIORITY_RANGE: dict[str, Any] = {
     "min": -1_000_000,
     "max": 1_000_000,
@@ -22,12 +22,12 @@ PRIORITY_RANGE: dict[str, Any] = {
 
 
 def choices(*values: str) -> dict[str, Any]:
-    """Shown in the help in place of the type, and offered by the shell's completion."""
+    """Values that the help shows instead of the type, and that the shell's completion offers."""
     return {"metavar": "|".join(values), "autocompletion": lambda: list(values)}
 
 
 def row_number(expectation: str) -> Callable[[str], int]:
-    """Parses the number of a row in the database; what it raises, a ValueError, says what is expected."""
+    """A parser for the number of a row in the database. It raises ValueError with the text `expectation`."""
 
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:20]) <= LARGEST):
@@ -133,7 +133,7 @@ def _output_options(
     label: Label = None,
     bag: Bag = False,
 ) -> dict[str, Any]:
-    """How an output looks, by the names of scheduler.submission.request.Submission."""
+    """Options for the look of outputs, with the names of scheduler.submission.request.Submission."""
     return dict(locals())
 
 
@@ -145,7 +145,7 @@ def _selection_options(
     exclude: Exclude = None,
     max_failures: MaxFailures = None,
 ) -> dict[str, Any]:
-    """Which scans are colourized, and when, by the same names."""
+    """Options that say which scans are colourized and when, with the same names."""
     return {**locals(), "include": tuple(include or ()), "exclude": tuple(exclude or ())}
 
 
@@ -153,12 +153,12 @@ Command = Callable[..., None]
 
 
 def with_output_options(command: Command) -> Command:
-    """The command with the options for the look of outputs, which it gets as its parameter `options`, a dict."""
+    """Add the options for the look of outputs to a command. It gets them as its parameter `options`, a dict."""
     return _with_options(command, _output_options)
 
 
 def with_submission_options(command: Command) -> Command:
-    """The same with all options of a submission."""
+    """Add all options of a submission to a command, in the same way."""
     return _with_options(command, _output_options, _selection_options)
 
 

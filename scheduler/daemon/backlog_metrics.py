@@ -17,7 +17,7 @@ LOOK_SECONDS = 10.0
 
 
 class BacklogMetrics:
-    """Looks now and then, and only where somebody can ask for what it saw."""
+    """Reads the figures from time to time, and only if the metrics are served."""
 
     def __init__(self, engine: Engine, queue: ChunkQueue, settings: Settings) -> None:
         self._engine, self._queue, self._settings = engine, queue, settings

@@ -1,4 +1,4 @@
-"""The scheduler's bags: sealed soon after their jobs are completed, beside the loop, and tried again where need be."""
+"""Seals bags soon after their jobs are completed, beside the scheduler's loop, and tries again after an error."""
 
 import logging
 import threading
@@ -20,7 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class Sealing:
-    """Call `round` often, and `stop` before the executor ends. Two schedulers at once write the same bag."""
+    """Call `round` often, and `stop` before the executor ends.
+
+    If two schedulers seal a bag at the same time, they write the same.
+    """
 
     def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
         self._engine, self._executor = engine, executor
@@ -31,7 +34,7 @@ class Sealing:
         self._said: dict[int, str] = {}
 
     def round(self) -> None:
-        """Begin to seal what waits for it; raises ServiceUnavailable."""
+        """Begin to seal the bags that wait. Raises ServiceUnavailable."""
         if self._under_way is not None and not self._under_way.done():
             return
         with read_scope(self._engine) as session:
@@ -42,7 +45,7 @@ class Sealing:
             self._under_way = self._executor.submit(self._seal_all, waiting)
 
     def stop(self) -> None:
-        """A seal that is under way is given up; the next scheduler makes it anew."""
+        """Stop sealing. The next scheduler begins again."""
         self._stopping.set()
 
     def _seal_all(self, job_ids: list[int]) -> None:

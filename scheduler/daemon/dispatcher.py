@@ -1,4 +1,4 @@
-"""Keeps the broker's queue shallow: a few chunks for each child of the live workers, urgent jobs first."""
+"""Keeps the broker's queue short: a few chunks for each child of the running workers, urgent jobs first."""
 
 import logging
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# (job id, priority, chunks that wait, chunks out), the most urgent first
+# (job id, priority, waiting chunks, chunks with the broker or a worker), the most urgent first
 Waiting = tuple[int, int, int, int]
 
 
 def share(places: int, jobs: list[Waiting], queued: Sequence[tuple[int, int]] = ()) -> dict[int, int]:
-    """How many chunks of each job to dispatch, where `places` chunks may be with the broker, and `queued` are.
+    """By job: how many chunks to dispatch, if the broker may have `places` chunks and has `queued`.
 
-    queued: (priority, chunks) of each job. A more urgent job takes all the places that it can use, also those of less
-    urgent chunks that are queued; jobs of equal priority even out what each has out.
+    queued: (priority, chunks) of each job. A more urgent job takes all the places that it can use, also the places of
+    less urgent chunks that are queued. Jobs of the same priority get the same number of chunks at work.
     """
     shares: dict[int, int] = {}
     for priority, group in groupby(jobs, key=lambda job: job[1]):
@@ -49,9 +49,9 @@ class Dispatcher:
         self._settings = settings
 
     def round(self) -> int:
-        """Send what there is room for, and again what the broker lost; returns how many messages.
+        """Send as many chunks as there is room for, and send lost ones again. Returns how many messages.
 
-        Raises ServiceUnavailable: what was marked as sent and was not is sent again in a later round.
+        Raises ServiceUnavailable. Chunks that were marked as sent and were not are sent again in a later round.
         """
         messages = self._take()
         self._queue.publish(messages)
@@ -86,10 +86,10 @@ class Dispatcher:
         return now - timedelta(seconds=self._settings.silent_seconds)
 
     def _resend(self) -> int:
-        """Publish chunks again that the broker no longer has.
+        """Send chunks again that the broker no longer has.
 
-        Each message that waits with the broker accounts for one queued chunk. Only if more chunks are queued for
-        longer than it takes to send them has the broker lost some.
+        Each waiting message stands for one queued chunk. If more chunks than that have been queued for longer than
+        sending takes, the broker has lost some.
         """
         with read_scope(self._engine) as session:
             now = database_now(session)

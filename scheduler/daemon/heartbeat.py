@@ -18,7 +18,7 @@ FORGET_WORKERS_AFTER = timedelta(days=7)
 
 
 class SchedulerHeartbeat:
-    """Says in the job database that this scheduler lives, so that `photochrom status` can say when none does."""
+    """Records in the job database that this scheduler runs, so that `photochrom status` can say if none runs."""
 
     def __init__(self, engine: Engine, every_seconds: float) -> None:
         self._engine, self._every_seconds = engine, every_seconds
@@ -26,7 +26,7 @@ class SchedulerHeartbeat:
         self._next = 0.0
 
     def beat(self) -> None:
-        """Once in a while; raises DatabaseUnavailable."""
+        """Record a heartbeat if one is due. Raises DatabaseUnavailable."""
         if time.monotonic() < self._next:
             return
         with session_scope(self._engine) as session:
@@ -36,6 +36,6 @@ class SchedulerHeartbeat:
         self._next = time.monotonic() + self._every_seconds
 
     def stop(self) -> None:
-        """It has stopped in order, and is not missed."""
+        """Record that the scheduler has stopped on purpose."""
         with suppress(DatabaseUnavailable), session_scope(self._engine) as session:
             schedulers.stop(session, self._name, now=database_now(session))

@@ -1,4 +1,4 @@
-"""Leases that ended without a word go back to pending; jobs with nothing left are completed."""
+"""Sets chunks with an expired lease to pending, and jobs without unfinished chunks to completed."""
 
 import logging
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def expire(engine: Engine, *, chunk_attempts: int) -> int:
-    """Take back every expired lease, one transaction each; returns how many."""
+    """Take back every expired lease, each in its own transaction. Returns how many."""
     with read_scope(engine) as session:
         now = database_now(session)
         expired = claims.expired(session, now=now)
@@ -34,7 +34,7 @@ def expire(engine: Engine, *, chunk_attempts: int) -> int:
 
 
 def complete_jobs(engine: Engine) -> list[int]:
-    """Returns the jobs that this call completed. Those that failed too often are aborted first."""
+    """Abort the jobs with too many failed scans, then complete finished jobs. Returns the completed ones."""
     with session_scope(engine) as session:
         now = database_now(session)
         for job_id in lifecycle.abort_failing(session, now=now):

@@ -1,4 +1,7 @@
-"""The scheduler's loop: leases, jobs, schedules, reports, bags, dispatch, once a round. Two at once are safe."""
+"""The scheduler's loop. Each round looks after leases, jobs, schedules, reports, bags and dispatch.
+
+Two schedulers are safe.
+"""
 
 import logging
 import signal
@@ -29,11 +32,11 @@ from worker.system.wait import wait_for
 
 logger = logging.getLogger(__name__)
 
-LISTINGS_AT_ONCE = 2  # of nightly jobs; others wait their turn
+LISTINGS_AT_ONCE = 2  # of nightly jobs; others wait
 
 
 class Rounds(Protocol):
-    """Something that is looked after once a round."""
+    """Something that has work to do in each round."""
 
     def round(self) -> object: ...
 
@@ -41,8 +44,7 @@ class Rounds(Protocol):
 def run_scheduler(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT.
 
-    While the database or the broker is away at the start, it waits for them. Raises UsageError when the database is not
-    migrated.
+    At the start it waits until the database and the broker answer. Raises UsageError if the database is not migrated.
     """
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,10 +88,10 @@ def run_scheduler(settings: Settings) -> None:
 
 
 def _outbox(engine: Engine, settings: Settings, executor: Executor) -> tuple[Rounds, ...]:
-    """Nothing where nobody is to be told."""
+    """The outbox of notices; empty if there are no receivers."""
     if settings.notices is None:
         return ()
-    # Here, since its libraries are an extra, which a scheduler without notices can do without.
+    # Imported here, because its libraries come with an extra that a scheduler without notices does not need.
     from scheduler.notices.outbox import Outbox
 
     return (Outbox(engine, settings, executor),)
@@ -103,7 +105,7 @@ def _round(
     backlog_metrics: BacklogMetrics,
     heartbeat: SchedulerHeartbeat,
 ) -> str:
-    """One round, timed; what was amiss."""
+    """Do one round and measure its time. Returns what went wrong, or ""."""
     try:
         heartbeat.beat()
         with backlog_metrics.metrics.round():
@@ -122,10 +124,10 @@ def run_round(
     settings: Settings,
     metrics: SchedulerMetrics,
 ) -> None:
-    """Raises ServiceUnavailable; whatever was left undone is done in a later round."""
+    """Do everything in its order. Raises ServiceUnavailable; what was not done is done in a later round."""
     metrics.expired.inc(lease_expiry.expire(engine, chunk_attempts=settings.chunk_attempts))
     metrics.completed.inc(len(lease_expiry.complete_jobs(engine)))
-    # Before the dispatcher: schedules, reports and bags don't need the broker.
+    # These come before the dispatcher, because schedules, reports and bags don't need the broker.
     for part in rounds:
         part.round()
     metrics.messages.inc(dispatcher.round())

@@ -1,6 +1,6 @@
-"""The scheduler's metrics: what it did, and what the job database says of the backlog, the pool and the schedules.
+"""The scheduler's metrics: what it did, and the backlog, the pool and the schedules in the job database.
 
-docs/metrics.md says what each is for; a test compares the two.
+docs/metrics.md explains each metric; a test compares the two.
 """
 
 import time
@@ -15,7 +15,7 @@ from worker.observability.registry import SECONDS, new_registry
 
 
 class SchedulerMetrics:
-    """Of two schedulers each counts what itself did; both say the same of the backlog."""
+    """Each of two schedulers counts only its own work, but both report the same backlog."""
 
     def __init__(self) -> None:
         self.registry = new_registry()
@@ -72,7 +72,7 @@ class SchedulerMetrics:
 
     @contextmanager
     def round(self) -> Iterator[None]:
-        """Time one round; one that raises counts as failed."""
+        """Measure the time of one round. If the block raises, the round counts as failed."""
         try:
             with self.round_seconds.time():
                 yield
@@ -82,7 +82,7 @@ class SchedulerMetrics:
         self.last_round.set(time.time())
 
     def show(self, backlog: Backlog, unread: int) -> None:
-        """What waits and who works now."""
+        """Set the gauges for the backlog and the pool."""
         for state, count in backlog.jobs.items():
             self.jobs.labels(state).set(count)
         for state, count in backlog.chunks.items():
@@ -93,7 +93,7 @@ class SchedulerMetrics:
         self.children.set(backlog.children)
 
     def show_schedules(self, latest: Mapping[str, Firing]) -> None:
-        """The latest firing of each, by the schedule's name."""
+        """Set the gauges for schedules. `latest`: by the schedule's name, its latest firing."""
         fired = {(name, firing.state): firing.fired_at.timestamp() for name, firing in latest.items()}
         for labels, when in fired.items():
             self.fired.labels(*labels).set(when)

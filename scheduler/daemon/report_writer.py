@@ -1,4 +1,4 @@
-"""Reports by themselves: as soon as a job has ended, into its destination."""
+"""Writes each job's report into its destination as soon as the job has ended."""
 
 import logging
 from concurrent.futures import Executor, Future
@@ -17,11 +17,14 @@ from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-AGAIN_AFTER = timedelta(minutes=5)  # while a store is away, or after a scheduler that was killed at it
+AGAIN_AFTER = timedelta(minutes=5)  # if a store does not answer, or a scheduler was killed while it wrote the report
 
 
 class Reporter:
-    """Writes one report at a time: it may hold many pictures. Of several schedulers, the one that claims it."""
+    """Writes one report at a time, because a report may hold many pictures.
+
+    Of several schedulers, the one that claims it writes it.
+    """
 
     def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
         self._engine, self._settings, self._executor = engine, settings, executor
@@ -41,7 +44,8 @@ class Reporter:
             self._writing = self._executor.submit(self._write, job_id, now + AGAIN_AFTER)
 
     def _write(self, job_id: int, claimed_until: datetime) -> None:
-        from scheduler.report.store import store_report  # 50 MB of plots, which a scheduler without work can do without
+        # Loads 50 MB of plotting code, which an idle scheduler does not need.
+        from scheduler.report.store import store_report
 
         try:
             key = store_report(self._engine, job_id, self._settings)

@@ -11,7 +11,10 @@ __all__ = ["Finding", "State", "exit_status", "look"]
 
 
 def look(settings: Settings, *, source: str | None, destination: str | None, with_model: bool) -> Iterator[Finding]:
-    """Every finding, as it is made; raises nothing that a service, a file or a setting can be blamed for."""
+    """Yields each finding when it is made.
+
+    Errors of services, files and settings become findings and are not raised.
+    """
     yield from guarded("database", lambda: services.database(settings))
     yield from guarded("broker", lambda: services.broker(settings))
     yield from guarded("source", lambda: stores.source(settings, source))
@@ -27,13 +30,13 @@ def _device(settings: Settings) -> Iterator[Finding]:
         remedy = "install it where a worker is to run: pip install 'photochrom[worker]'"
         yield Finding("device", State.NOTE, "this installation has no TensorFlow, so no worker can run here", remedy)
         return
-    from scheduler.doctor import device  # needs NumPy, which a machine without a worker lacks
+    from scheduler.doctor import device  # needs NumPy, which only workers have
 
     yield from device.device(settings)
 
 
 def exit_status(findings: list[Finding]) -> int:
-    """0 nothing is wrong, 1 something is, 3 a service can't be reached."""
+    """0 if nothing is wrong, 1 if something is, 3 if a service can't be reached."""
     if any(finding.unreachable for finding in findings):
         return 3
     return 1 if any(finding.state == State.WRONG for finding in findings) else 0

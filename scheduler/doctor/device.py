@@ -1,4 +1,4 @@
-"""The device that is to run the model; imported only where a worker is installed."""
+"""The device that runs the model. This module is imported only if a worker is installed."""
 
 import tempfile
 import time
@@ -18,8 +18,8 @@ READY_SECONDS = 300.0
 
 
 def device(settings: Settings) -> Iterator[Finding]:
-    """Start a model server of the doctor's own, and predict twice."""
-    # Not below the usual temporary folder, whose path may be too long for a socket's.
+    """Start a model server for this check, and predict twice."""
+    # Not in the usual temporary folder, whose path may be too long for a socket.
     with tempfile.TemporaryDirectory(prefix="photochrom-doctor-", dir="/tmp") as folder:
         server = ModelServerProcess(
             Path(folder) / "model.sock",

@@ -17,7 +17,7 @@ SAMPLE_SCANS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a folder's file system has left for this user; `files` None where it counts none."""
+    """The space that a folder's file system has left for this user. `files` is None if it has no limit for files."""
 
     bytes: int
     files: int | None
@@ -40,7 +40,7 @@ class Room:
 
 
 def of_a_destination(place: str, room: Room, sizes: Sequence[int]) -> Finding:
-    """sizes: bytes of the source's first scans, SAMPLE_SCANS at most; of all where there are fewer."""
+    """sizes: bytes of the source's first scans, at most SAMPLE_SCANS."""
     sentence, remedy = f"{place} has {room} free", "make room there; then photochrom retry JOB --code disk_full"
     if room.is_short:
         return Finding("destination", State.WRONG, sentence, remedy)
@@ -49,7 +49,7 @@ def of_a_destination(place: str, room: Room, sizes: Sequence[int]) -> Finding:
         return Finding("destination", State.FINE, sentence)
     if len(sizes) < SAMPLE_SCANS:
         sentence += f"; outputs of the source's {counted(len(sizes), 'scan')} may take {needed / 1e9:.1f} GB"
-        if needed > room.bytes:  # some may be there already, and compress better
+        if needed > room.bytes:  # some outputs may exist already, and some compress better
             return Finding("destination", State.NOTE, sentence, remedy)
         return Finding("destination", State.FINE, sentence)
     fit = room.bytes * len(sizes) // needed
@@ -57,7 +57,7 @@ def of_a_destination(place: str, room: Room, sizes: Sequence[int]) -> Finding:
 
 
 def of_the_scratch_folder(folder: Path, room: Room, in_flight_bytes: int) -> Finding:
-    """in_flight_bytes: of decoded scans that a worker on this machine may have in hand."""
+    """in_flight_bytes: the decoded bytes of scans that a worker on this machine may hold at once."""
     sentence = f"{folder} has {room} free; it holds every scan in progress, and its output"
     remedy = "set PHOTOCHROM_SCRATCH_FOLDER to a disk with room"
     if room.is_short:
@@ -72,6 +72,6 @@ def of_the_scratch_folder(folder: Path, room: Room, in_flight_bytes: int) -> Fin
 
 
 def _kind(folder: Path) -> str:
-    """The kind of file system that a folder lies on; "" where the machine does not say."""
+    """The kind of file system of a folder; "" if the machine does not say."""
     place = f"{os.major(folder.stat().st_dev)}:{os.minor(folder.stat().st_dev)}"
     return next((mount.filesystem for mount in read_mounts() if mount.device == place), "")

@@ -12,27 +12,27 @@ from db.errors import PhotochromError, ServiceUnavailable
 from worker.errors import unusable
 from worker.extras import missing_extra
 
-CLOCK_SECONDS = 5.0  # leases are minutes long, and S3 refuses a clock that is a quarter of an hour off
+CLOCK_SECONDS = 5.0  # leases last minutes, and S3 refuses a clock that is wrong by a quarter of an hour
 
 
 class State:
     FINE = "fine"
-    NOTE = "note"  # works, and somebody should know
+    NOTE = "note"  # works, but a person should know about it
     WRONG = "wrong"  # does not work, or will not
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was checked (`subject`), its state, a sentence, and, unless it is fine, what to do."""
+    """What was checked (`subject`), its state, a sentence, and what to do if it is not fine."""
 
     subject: str
     state: str
     sentence: str
     remedy: str = ""
-    unreachable: bool = False  # a service is away
+    unreachable: bool = False  # a service does not answer
 
     def as_row(self) -> dict[str, Any]:
-        """For --json, whose names stay as they were."""
+        """The finding as a row for --json, whose names must not change."""
         return {
             "what": self.subject,
             "state": self.state,
@@ -43,7 +43,7 @@ class Finding:
 
 
 def guarded(subject: str, check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """The findings of a check; an error ends it, and is its last finding."""
+    """The findings of a check. An error ends the check and becomes its last finding."""
     try:
         yield from check()
     except PhotochromError as error:
@@ -65,7 +65,9 @@ def _wrong(subject: str, error: PhotochromError) -> Finding:
 
 
 def clock(subject: str, time: datetime) -> Finding:
-    """How far a service's clock is from this machine's, give or take the time that the answer took."""
+    """The difference between a service's clock and this machine's, which may be wrong by the time that the
+    answer took.
+    """
     seconds = (time - utc_now()).total_seconds()
     if abs(seconds) > CLOCK_SECONDS:
         direction = "ahead of" if seconds > 0 else "behind"

@@ -11,7 +11,10 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what is
 
 
 def ask(settings: Settings, probe: str) -> str:
-    """`probe` is live or ready; raises ServiceUnavailable with the process' own words when it is not."""
+    """Returns the process' answer. `probe` is live or ready.
+
+    Raises ServiceUnavailable with the process' reason if it is not.
+    """
     if settings.metrics_port is None:
         raise UsageError("PHOTOCHROM_METRICS_PORT is not set; expected the port that the worker or scheduler serves")
     host = _EVERY_ADDRESS.get(settings.metrics_address, settings.metrics_address)

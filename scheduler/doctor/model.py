@@ -8,7 +8,7 @@ from worker.settings.settings import Settings
 
 
 def checkpoint(settings: Settings) -> Iterator[Finding]:
-    """Its files are what its card says."""
+    """Whether the checkpoint's files have the hashes in its card."""
     folder = settings.checkpoint or bundled_checkpoint_path()
     if settings.stand_in_model_milliseconds is not None:
         remedy = "unset PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS"

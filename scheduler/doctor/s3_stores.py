@@ -1,4 +1,4 @@
-"""An S3 store as the doctor checks it: its clock, an upload in parts, and the removal of what was tried."""
+"""The doctor's checks of an S3 store: its clock, an upload in parts, and the removal of the test file."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -25,7 +25,7 @@ def time_at(location: S3Location, options: S3Options) -> datetime:
 
 
 def removed(location: S3Location, key: str, options: S3Options) -> Iterator[Finding]:
-    """Remove a file that was tried; workers never need that right."""
+    """Remove the test file. Workers never need the right to do this."""
     try:
         make_client(options).delete_object(Bucket=location.bucket, Key=_full_key(location, key))
     except (BotoCoreError, ClientError):
@@ -33,7 +33,7 @@ def removed(location: S3Location, key: str, options: S3Options) -> Iterator[Find
 
 
 def in_parts(location: S3Location, options: S3Options) -> Iterator[Finding]:
-    """Large outputs go up in parts, which a policy or a KMS key may refuse though it allows small ones."""
+    """Upload a file in parts, as large outputs are. A policy or a KMS key may allow small uploads and refuse these."""
     try:
         _upload_in_parts(make_client(options), location.bucket, _full_key(location, PARTS_KEY))
     except (BotoCoreError, ClientError) as error:

@@ -22,11 +22,11 @@ from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import ChunkQueue
 from worker.settings.settings import Settings
 
-SCHEDULER_CONNECTIONS = 4  # its rounds, its heartbeat, its report, its listing
+SCHEDULER_CONNECTIONS = 4  # for its rounds, its heartbeat, a report and a listing
 
 
 def database(settings: Settings) -> Iterator[Finding]:
-    """Whether it is reached, up to date and writable, how its clock is, and which processes use it."""
+    """Whether the job database can be reached, is up to date and writable; its clock; and the processes that use it."""
     engine = make_engine(settings.database)
     check_up_to_date(engine)
     yield Finding("database", State.FINE, f"{address(engine)} is at revision {current_revision(engine)}")
@@ -47,7 +47,7 @@ def database(settings: Settings) -> Iterator[Finding]:
 
 
 def _try_to_write(engine: Engine) -> None:
-    """Insert a worker and take it back: the transaction never commits."""
+    """Insert a worker's row and roll the transaction back."""
 
     class TakeBack(Exception):
         pass
@@ -82,7 +82,9 @@ def _workers(session: Session, heard_after: datetime) -> Finding:
 
 
 def _connections(session: Session, settings: Settings, heard_after: datetime) -> Iterator[Finding]:
-    """Those that the running workers, one more like this machine's, and two schedulers need; and those allowed."""
+    """The connections that the running workers, one more worker like this machine's and two schedulers need, and how
+    many are allowed.
+    """
     counts = connections(session)
     if counts is None:
         return
@@ -100,7 +102,7 @@ def _connections(session: Session, settings: Settings, heard_after: datetime) ->
 
 
 def _schedules(session: Session) -> Iterator[Finding]:
-    """Those whose latest run failed: nothing was coloured that night."""
+    """The schedules whose latest run failed, so that nothing was coloured that night."""
     latest = schedules.latest(session)
     for schedule in schedules.enabled(session):
         firing = latest.get(schedule.id)
@@ -111,7 +113,7 @@ def _schedules(session: Session) -> Iterator[Finding]:
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
-    """Whether it is reached and keeps every message, and how its clock is."""
+    """Whether the broker can be reached and keeps every message, and its clock."""
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
     depth = ChunkQueue(app).depth()
     yield Finding("broker", State.FINE, f"answers, with {depth} messages in the queue {settings.queue!r}")

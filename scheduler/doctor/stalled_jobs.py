@@ -1,4 +1,4 @@
-"""Why a job does not go on, in sentences for a person."""
+"""Why a job does not continue, in sentences for people."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,7 +15,10 @@ from scheduler.text import counted
 
 
 def why_stalled(session: Session, jobs: list[Progress], *, silent_seconds: float) -> list[str]:
-    """Why the jobs that are not finished do not go on; nothing while a scheduler and a fitting worker are running."""
+    """Why unfinished jobs do not continue.
+
+    Empty while a scheduler and a worker with the right checkpoint are running.
+    """
     unfinished = [progress for progress in jobs if not progress.ended]
     if not unfinished:
         return []
@@ -67,7 +70,7 @@ def _duration(time: timedelta) -> str:
 
 
 def undelivered(session: Session) -> list[str]:
-    """Notices that their receiver has not taken yet, in a sentence; nothing while all is told."""
+    """A sentence about notices that could not be delivered yet; empty if there are none."""
     count, problem = notices.troubled(session)
     if not count:
         return []

@@ -17,7 +17,7 @@ PROBE_KEY = "photochrom-doctor.txt"
 
 
 def source(settings: Settings, place: str | None) -> Iterator[Finding]:
-    """Whether it can be listed, and its first scan read."""
+    """Whether the source can be listed and its first scan read."""
     if place is None:
         remedy = "photochrom doctor --source s3://bucket/prefix --destination s3://bucket/prefix"
         yield Finding("stores", State.NOTE, "not checked, since --source is missing", remedy)
@@ -38,7 +38,10 @@ def source(settings: Settings, place: str | None) -> Iterator[Finding]:
 
 
 def destination(settings: Settings, place: str | None, source: str | None) -> Iterator[Finding]:
-    """Whether a small file and one in parts can be written, and a folder has room; what was written is removed."""
+    """Whether a small file and a file in parts can be written, and whether a folder has room.
+
+    The test files are removed.
+    """
     if place is None:
         return
     storage = open_storage(parse_location(place), s3=settings.s3_options)
@@ -74,5 +77,5 @@ def _clock(subject: str, settings: Settings, place: str) -> Iterator[Finding]:
 
 
 def _as_doctor_error(error: ScanError) -> Exception:
-    """A worker's error as the doctor's: one that may pass is a service that is away."""
+    """A worker's error as an error of the doctor: if it may pass, a service is unavailable."""
     return (ServiceUnavailable if isinstance(error, StorageUnavailable) else UsageError)(error.message)

@@ -1,4 +1,4 @@
-"""A job's scans as CSV that a spreadsheet opens without running anything in it."""
+"""A job's scans as CSV, in a form in which a spreadsheet runs nothing."""
 
 import csv
 import re
@@ -10,16 +10,18 @@ from db.models.jobs import Scan
 
 SCAN_COLUMNS = tuple(Scan.__table__.columns.keys())
 
-# What makes a spreadsheet read a cell as a formula (OWASP, CSV injection); Excel takes the full-width signs too. Where
-# the comma is the decimal sign, cells end at semicolons instead, and quotes within one don't hold it together: what
-# looks like one cell here may be several there, each with a beginning of its own.
+# Signs that make a spreadsheet read a cell as a formula (OWASP, CSV injection); Excel also takes the full-width signs.
+# In countries with a decimal comma, a spreadsheet may split cells at semicolons and ignore quotes inside them. Then one
+# cell here becomes several there, and each of them may begin with such a sign.
 _FORMULA_START = re.compile(r"(^|[;\t\r\n])(?=[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 
 def write_csv(rows: Iterable[Mapping[str, Any]], file: TextIO, columns: Sequence[str] | None = None) -> int:
-    """Write a header and a line for each row; returns how many rows. None is kept, so there may be any number.
+    """Write a header and a line for each row. Returns how many rows.
 
-    `columns` are by default those of the first row, and of the table scan where there is none. Open `file` with
+    No row is kept in memory, so there may be any number.
+
+    The default for `columns` are those of the first row, or of the table scan if there is no row. Open `file` with
     newline="" and encoding="utf-8".
     """
     writer = csv.writer(file)
@@ -35,11 +37,13 @@ def write_csv(rows: Iterable[Mapping[str, Any]], file: TextIO, columns: Sequence
 
 
 def cell(value: object) -> object:
-    """An apostrophe stands before whatever a spreadsheet would run; numbers stay numbers; times are ISO 8601."""
+    """A value as a cell: what a spreadsheet would run gets an apostrophe in front; numbers stay numbers; times are ISO
+    8601.
+    """
     if isinstance(value, datetime):
         return value.isoformat()
     if not isinstance(value, str):
         return value
-    # A lone surrogate (a byte of a file name that is no UTF-8) could not be written.
+    # A lone surrogate, which stands for a byte of a file name that is not UTF-8, could not be written.
     text = value.encode("utf-8", "backslashreplace").decode("utf-8")
     return _FORMULA_START.sub(r"\1'", text)

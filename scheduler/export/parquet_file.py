@@ -1,6 +1,7 @@
-"""A job's scans as Parquet, which DuckDB, pandas and Spark read: one row a scan, a column for each of the table's.
+"""A job's scans as Parquet, for DuckDB, pandas and Spark: one row for each scan, one column for each column of the
+table.
 
-Imported only where it is asked for: pyarrow comes with `photochrom[archive]`.
+Imported only when it is needed, because pyarrow comes with `photochrom[archive]`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,12 +16,14 @@ from db.models.base import UtcDateTime
 from db.models.jobs import Job, Scan
 
 ROW_GROUP = 50_000  # rows in memory at once
-# Hexadecimal in the table; as bytes they take half the room.
+# These are hexadecimal in the table. As bytes they take half of the room.
 _HASHES = ("source_sha256", "output_sha256")
 
 
 def write_parquet(scans: Iterable[Scan], path: Path, job: Job) -> int:
-    """Write every column of `scans`, all of one job, whose own row is in the file's metadata; returns how many.
+    """Write every column of `scans`, which are all of one job. The job's row is in the file's metadata.
+
+    Returns how many scans.
 
     Numbers are int64 or float, times timestamp[us, UTC], hashes 32 bytes, all else strings.
     """
@@ -57,7 +60,7 @@ def _column(rows: Sequence[Scan], field: pa.Field) -> pa.Array:
     if field.name in _HASHES:
         values = (bytes.fromhex(value) if value else None for value in values)
     elif pa.types.is_string(field.type):
-        # A byte of a file name that is no UTF-8 is a lone surrogate, which no Parquet file can hold.
+        # A byte of a file name that is not UTF-8 is a lone surrogate, which a Parquet file can't hold.
         values = (value if value is None else value.encode("utf-8", "backslashreplace").decode() for value in values)
     return pa.array(values, type=field.type)
 

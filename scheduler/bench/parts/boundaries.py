@@ -1,4 +1,4 @@
-"""The device's idle share while one chunk follows the other."""
+"""The share of time in which the device is idle while one chunk follows another."""
 
 import time
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from scheduler.bench.rates import ratio
 from scheduler.bench.sample_scans import make_scans
 from scheduler.bench.sizes import Bench
 
-_DEVICE_SCANS_PER_SECOND = 15.0  # of one megapixel on two cores: half of what they could feed
+_DEVICE_SCANS_PER_SECOND = 15.0  # of one megapixel: half of what two cores could feed
 _LOOK_SECONDS = 0.005
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """A device so slow that the host could feed it twice over: what is idle then is idle for want of order."""
+    """The device is so slow that the host could feed two of them. So if it is idle, chunks are handed out too late."""
     batch, chunk_scans = bench.batch_size, bench.settings.chunk_scans
     pace = _DEVICE_SCANS_PER_SECOND * bench.cores / 2 / max(0.1, bench.sizes.megapixels)
     milliseconds = 1000 * batch / pace
@@ -48,7 +48,9 @@ Look = tuple[float, dict[str, float]]
 
 
 def _watch(pool: Pool, *, until: int) -> tuple[Look, Look]:
-    """The counters at the end of the first batch that is seen to end, and of the last before the work runs out."""
+    """The counters at the end of the first batch that ends here, and at the end of the last batch before the work is
+    finished.
+    """
     looks: list[Look] = []
     while True:
         now, counters = time.monotonic(), pool.device("worker")

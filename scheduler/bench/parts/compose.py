@@ -1,4 +1,4 @@
-"""Composing and encoding, beside encoding alone, on one core, by processor time: each side is one thread."""
+"""Composing and encoding, compared with encoding alone, in processor time. Each side is one thread on one core."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""How many scans the host can feed a device that costs nothing, beside what working on them costs alone."""
+"""How many scans the host can feed to a device that takes no time, compared with the host's work on them alone."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -48,7 +48,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def _at_once(probes: list[Probe], seconds: float) -> dict[str, float]:
-    """All of them at the same time: their scans together."""
+    """The scans of all processes together, at the same time."""
     for probe in probes:
         probe.begin("all_of_it", seconds=seconds)
     turns = [probe.answer() for probe in probes]

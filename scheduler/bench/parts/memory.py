@@ -1,4 +1,4 @@
-"""A worker's resident memory: after many scans, and while a very large one passes through."""
+"""A worker's resident memory: after many scans, and while it works on a very large one."""
 
 import time
 from collections.abc import Iterator
@@ -36,10 +36,10 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def _around(bench: Bench, pool: Pool, outputs: Outputs, count: int) -> float:
-    """The middle of what is seen while `count` of the outputs, and a tenth of them more, come: bytes."""
+    """The median memory in bytes while the outputs from number `count` to a tenth more are made."""
     upto = min(count + max(1, outputs.expected // 10), outputs.expected)
     outputs.wait_for(count)
-    seen = [pool.memory_bytes("worker")]  # once at least, however fast they come
+    seen = [pool.memory_bytes("worker")]  # at least one value, even if the outputs come quickly
     while outputs.count() < upto:
         bench.say(f"memory: {outputs.count()} of {outputs.expected} scans")
         time.sleep(_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""The bare network at several batch sizes, beside a large matrix product on the same cores."""
+"""The bare network at several batch sizes, compared with a large matrix product on the same cores."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from worker.model.checkpoint import bundled_checkpoint_path
 
 _SIDE = 2048
 
-# What TensorFlow can be told by its environment, and a precision; each is measured beside the model as it is.
+# Environment variables for TensorFlow, and a precision. Each variant is compared with the unchanged model.
 VARIANTS: dict[str, tuple[dict[str, str], str | None]] = {
     "in float32": ({}, "float32"),
     "in bfloat16": ({}, "bfloat16"),
@@ -33,7 +33,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def load(model: Probe, bench: Bench, sizes: tuple[int, ...], precision: str | None = None) -> dict[str, Any]:
-    """Load the settings' checkpoint into it; what it says of it."""
+    """Load the checkpoint of the settings into the probe. Returns the probe's answer."""
     settings = bench.settings
     bench.say("loading the model")
     answer: dict[str, Any] = model.ask(
@@ -74,7 +74,7 @@ def _variants(bench: Bench) -> Iterator[Figure]:
             bench.say(f"model: {name}")
             try:
                 sums = _beside(as_it_is, environment, precision, bench)
-            except ServiceUnavailable as error:  # some don't run everywhere: the others are to be measured all the same
+            except ServiceUnavailable as error:  # some variants don't run everywhere; the others are still measured
                 yield Figure("model", f"{name} / as it is", float("nan"), detail=error.message)
                 continue
             detail = f"{sums[1].per_second:.2f} of {sums[0].per_second:.2f} scans/s in batches of {size}"
@@ -82,7 +82,7 @@ def _variants(bench: Bench) -> Iterator[Figure]:
 
 
 def _beside(as_it_is: Probe, environment: dict[str, str], precision: str | None, bench: Bench) -> tuple[Sum, Sum]:
-    """The model as it is, and a variant of it, in turns; raises ServiceUnavailable where the variant does not run."""
+    """Measure the unchanged model and a variant in turns. Raises ServiceUnavailable if the variant does not run."""
     sums = Sum(), Sum()
     with Probe("worker.bench.model", environment) as other:
         load(other, bench, (bench.batch_size,), precision)

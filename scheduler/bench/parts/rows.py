@@ -1,4 +1,4 @@
-"""Enqueueing, dispatching and recording, without pixels."""
+"""Submitting, dispatching and recording scans, without pixels."""
 
 import csv
 import hashlib
@@ -27,13 +27,13 @@ from worker.observability.stages import Stage
 from worker.settings.settings import Settings
 
 _CHUNK_SCANS = 64
-_SUBMIT_SECONDS = 20.0, 5.0  # for 100 000 scans: at most, and aimed at
+_SUBMIT_SECONDS = 20.0, 5.0  # for 100 000 scans: limit and goal
 _RECORDED_CHUNKS = 400
 _LEASE_SECONDS = 600.0
 
 
 class CollectingQueue:
-    """Keeps what would go to the broker, whose part is not what is measured here."""
+    """Collects what would be sent to the broker, because the broker is not measured here."""
 
     def __init__(self) -> None:
         self.messages: list[ChunkMessage] = []
@@ -111,7 +111,7 @@ def _dispatch(engine: Engine, settings: Settings, queue: CollectingQueue, chunk_
         before = len(queue.messages)
         Dispatcher(engine, queue, settings).round()  # type: ignore[arg-type]
         for message in queue.messages[before:]:
-            _claim(engine, message)  # as children would, which makes room for more
+            _claim(engine, message)  # as children do, which makes room for more
         if len(queue.messages) == before:
             return
 
@@ -122,7 +122,7 @@ def _claim(engine: Engine, message: ChunkMessage) -> None:
 
 
 def _record(engine: Engine, message: ChunkMessage) -> int:
-    """What a child does to the rows of one chunk after its claim."""
+    """Change the rows of one chunk as a child does after its claim."""
     now = utc_now()
     with read_scope(engine) as session:
         scans = claims.pending_scans(session, message.chunk_id)

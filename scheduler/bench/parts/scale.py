@@ -1,4 +1,4 @@
-"""One worker against two, each held to one core."""
+"""One worker compared with two, each bound to one core."""
 
 from collections.abc import Iterator
 
@@ -15,10 +15,10 @@ _NAMES = ("first", "second")
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """Small batches, which on one core are as fast as large ones, so that outputs come evenly.
+    """Batches are small, which on one core are as fast as large ones, so that outputs come evenly.
 
-    A worker has as many children as it has by itself: one child alone would leave its core idle between its chunks,
-    and the services, which answer later when the other core has its worker too, would then count twice.
+    A worker has its default number of children. With only one child, its core would be idle between two chunks. And the
+    services, which answer later when both cores have a worker, would then count twice.
     """
     if bench.cores < len(_NAMES):
         bench.say("scale: this machine has one core, so there is nothing to measure")
@@ -32,7 +32,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             pool.start_worker(name, settings, cores=[core])
         outputs = pool.submit()
         outputs.wait_for(8)
-        # Both have begun by now; near the end, one of them may have nothing left to do.
+        # Both workers have begun by now. Near the end, one of them may have nothing left to do.
         while outputs.count() < max(9, outputs.expected - 3 * _CHUNK_SCANS):
             for names in ((_NAMES[0],), _NAMES, (_NAMES[1],), _NAMES):
                 bench.say(f"scale: {outputs.count()} of {outputs.expected} scans")

@@ -1,4 +1,4 @@
-"""A worker end to end beside the model alone on the same scans in memory, and beside the script instead of it."""
+"""A worker end to end, compared with the model alone on the same scans in memory, and with a plain script."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from scheduler.bench.sample_scans import make_scans
 from scheduler.bench.sizes import Bench
 
 _DIFFERENT_SCANS = 12
-_CHUNK_SCANS = 16  # so that a job of a hundred scans keeps every child at work
+_CHUNK_SCANS = 16  # so small that a job of a hundred scans keeps every child busy
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
@@ -26,7 +26,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         bench.say("worker: starting")
         outputs.wait_for(1)
         line, alone, script = Line(), Sum(), Sum()
-        # The end is not like the middle: the last batches are not full.
+        # The last batches are not full, so the end of the job is not measured.
         while outputs.count() < max(2, outputs.expected - 2 * batch):
             bench.say(f"worker: {outputs.count()} of {outputs.expected} scans")
             outputs.follow(line, bench.sizes.turn_seconds)
@@ -55,7 +55,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def own_settings(bench: Bench, **settings: str) -> Mapping[str, str]:
-    """Of a worker with the model, or where the bench is only tried out, without."""
+    """Settings of a worker: with the model, or with a stand-in if the bench is only tried out."""
     stub_model = {} if bench.sizes.model else {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200"}
     batch_size = str(bench.batch_size)
     return {"PHOTOCHROM_CHILDREN": str(bench.cores), "PHOTOCHROM_BATCH_SIZE": batch_size, **stub_model, **settings}

@@ -96,7 +96,7 @@ def _measure(parts: list[str] | tuple[str, ...], sizes: Sizes, *, json: bool, **
         with Console(stderr=True).status("") as status:
             figures.extend(run(parts, sizes, settings, say=status.update, **options))
     finally:
-        # Also where it was stopped, or a part failed: the others took long enough.
+        # Also printed if the bench was stopped or a part failed, because the other parts took long.
         if json:
             figure_rows = [asdict(figure) for figure in figures]
             print_json({"machine": machine_facts, "sizes": asdict(sizes), "figures": figure_rows})
@@ -112,7 +112,7 @@ def _print(figures: list[Figure], machine_facts: dict[str, object]) -> None:
 
 
 def _batch_sizes(text: str) -> dict[str, tuple[int, ...]]:
-    """Raises UsageError for a text that is no list of numbers."""
+    """The sizes from a text with commas. Raises UsageError for any other text."""
     words = text.split(",")
     if not all(word.strip().isdecimal() and 1 <= int(word[:9]) <= 4096 for word in words):
         raise UsageError(

@@ -55,7 +55,7 @@ def _print_card(console: Console, card: Card) -> None:
 
 
 def _print_ids(console: Console, card: Card, settings: list[str]) -> None:
-    """Every id that a worker with this checkpoint can have; `settings`: variables that each such worker needs."""
+    """Print every id that a worker with this checkpoint can have. `settings`: variables that each such worker needs."""
     console.print("\nphotochrom review JOB redo KEY --checkpoint ID is done by a worker with these settings:")
     width = max(map(len, card.variants()))
     for id, (head, embedding) in card.variants().items():

@@ -1,4 +1,4 @@
-"""`photochrom notices`: who is told what happened."""
+"""`photochrom notices`: the notices that tell people what happened."""
 
 import typer
 

@@ -78,7 +78,7 @@ def run(
 
 
 class FolderRun:
-    """One run: its jobs one after the other, with a bar and a result for each."""
+    """One run. It works on its jobs one after the other, and shows a bar and a result for each."""
 
     def __init__(self, system: System, submission: Submission, settings: Settings, output: Path, *, web: bool) -> None:
         self._web = web
@@ -88,7 +88,7 @@ class FolderRun:
         self._job_ids: list[int] = []
 
     def colourize(self) -> int:
-        """The command's exit status: 1 where scans failed. With pages, they stay open until Ctrl-C."""
+        """Run everything. Returns the exit status: 1 if scans failed. With --web, the pages stay open until Ctrl-C."""
         with self._system as system:
             if self._web:
                 self._print(f"pages: {start_pages(system)}")
@@ -119,7 +119,7 @@ class FolderRun:
         return 1 if any(failed) or submitted.damaged else 0
 
     def _write_sample(self, submitted: Submitted) -> None:
-        """The report that shows the choices beside each other."""
+        """Write the report that shows the choices side by side."""
         assert submitted.job_id is not None
         path = self._output / f"photochrom-sample-{submitted.job_id}.html"
         s3 = self._settings.s3_options
@@ -127,7 +127,7 @@ class FolderRun:
         self._print(f"sample: {path}; then run the same command again with the --head and --saturation of your choice")
 
     def interrupted(self) -> str:
-        """What to tell whoever pressed Ctrl-C."""
+        """What to print after Ctrl-C."""
         if not self._job_ids:
             return "stopped before the first scan; run the same command again to start"
         done, total = progress_so_far(self._system.engine, self._job_ids)
@@ -141,7 +141,7 @@ class FolderRun:
         return 1 if submitted.damaged else 0
 
     def _follow(self, job_id: int) -> int:
-        """How many scans failed, once the job is finished and its report is written."""
+        """Wait until the job is finished and its report is written. Returns how many scans failed."""
         system = self._system
         progress = follow(system.engine, job_id, self._console, check=system.check, trouble=system.trouble)
         report = store_and_note_report(system.engine, job_id, self._settings)

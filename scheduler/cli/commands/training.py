@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-# Every argument, and --help, is for `worker.training`.
+# Every argument, and --help, is passed on to `worker.training`.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 app = typer.Typer()

@@ -1,4 +1,4 @@
-"""`photochrom web`, the browser's pages and the HTTP API."""
+"""`photochrom web`: the pages for a browser, and the HTTP API."""
 
 import typer
 
@@ -21,7 +21,7 @@ def web() -> None:
     if settings.parent_pid is not None:
         end_with_parent(settings.parent_pid)
     try:
-        # Here, since its libraries are an extra of their own.
+        # Imported here, because its libraries come with an extra.
         from scheduler.web.server import run_web
     except ModuleNotFoundError as error:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Rows of text in aligned columns, whose last one is shortened or left as long as it is, and never broken in two."""
+"""Rows of text in aligned columns. The last column is shortened or printed in full, and never broken into lines."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ LEFT_OUT = "…"
 
 
 class Columns:
-    """A renderable: a line for the heads, and one for each row.
+    """A renderable for Rich: a line with the heads, and one for each row.
 
-    `numbers`: the columns that are aligned on the right. `shorten`: whether the last cell has to fit on the line; print
-    with soft_wrap=True where it has not, so that a key can be copied as one piece.
+    `numbers`: the columns that are aligned on the right. `shorten`: whether the last cell is shortened to fit the line.
+    If it is not, print with soft_wrap=True, so that a key can be copied as one piece.
     """
 
     def __init__(
@@ -45,7 +45,10 @@ class Columns:
 
 
 def shortened(path: str, width: int) -> str:
-    """A path in at most `width` columns of the terminal, without its middle; its last part is kept whole if it fits."""
+    """A path in at most `width` columns of the terminal.
+
+    Its middle is left out; its last part is kept whole if it fits.
+    """
     if cell_len(path) <= width:
         return path
     last = f"{LEFT_OUT}/{path.rstrip('/').rpartition('/')[2]}"
@@ -56,5 +59,8 @@ def shortened(path: str, width: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Keys come from outside: control and direction marks are shown as escapes, so that they can't move the cursor."""
+    """The text with control and direction marks as escapes.
+
+    Keys come from outside, and such marks could move the cursor.
+    """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

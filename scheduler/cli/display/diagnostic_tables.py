@@ -25,7 +25,10 @@ def print_finding(console: Console, finding: Finding) -> None:
 
 
 def print_settings(console: Console, rows: Sequence[Setting]) -> None:
-    """Two lines each, what was changed in bold: names and meanings are too long for a table."""
+    """Print two lines for each setting, because names and meanings are too long for a table.
+
+    Changed values are bold.
+    """
     for row in rows:
         style = "bold" if row.value and row.value != row.default else ""
         default = f"  (default: {row.default})" if row.default and row.value != row.default else ""
@@ -34,7 +37,7 @@ def print_settings(console: Console, rows: Sequence[Setting]) -> None:
 
 
 def print_workers(console: Console, workers: Sequence[Worker], *, now: datetime, silent_seconds: float) -> None:
-    """A few lines each: twelve figures a worker would fill no terminal's width."""
+    """Print a few lines for each worker, because its twelve figures do not fit on one line."""
     running = [
         worker for worker in workers if worker_state(worker, now=now, silent_seconds=silent_seconds) == "at work"
     ]

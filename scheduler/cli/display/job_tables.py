@@ -21,10 +21,10 @@ _STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_
 
 @contextmanager
 def listing(*, quiet: bool) -> Iterator[Callable[[Submitted], None]]:
-    """A line that counts scans while a collection is listed."""
+    """Show a line that counts scans while a source is listed."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     console = Console(stderr=True)
-    # Where nobody watches, standard error is for errors alone.
+    # If nobody watches, standard error is only for errors.
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task("listing")
 
@@ -35,7 +35,7 @@ def listing(*, quiet: bool) -> Iterator[Callable[[Submitted], None]]:
 
 
 def jobs_table(jobs: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:
-    """A line for each job; below them why a job stopped itself, and then `hints`."""
+    """A line for each job; below them, why a job was aborted, and then `hints`."""
     rows = [_job_line(progress) for progress in jobs]
     heads = ("job", "state", "scans", "done", "failed", "left", "name")
     table = Columns(heads, rows, numbers=heads[2:6], shorten=True)
@@ -56,7 +56,7 @@ def _job_line(progress: JobProgress) -> tuple[str, ...]:
 
 
 def job_details(progress: JobProgress) -> list[str]:
-    """What the line of a job has no room for."""
+    """Details of a job that don't fit on its line."""
     job = progress.job
     sentences = [f"from {job.source}", f"to {job.destination}"]
     if progress.scans_per_second is not None:
@@ -75,7 +75,10 @@ def _aborted(jobs: Sequence[JobProgress]) -> Iterator[str]:
 
 
 def scans_table(scans: Iterable[Scan], job_id: int) -> Group:
-    """A line for each of the first thousand scans, its key and its output or reason last and in one piece."""
+    """A line for each of the first thousand scans.
+
+    Its key, and its output or the reason of its failure, come last and are not broken.
+    """
     rows = iter(scans)
     lines = [_scan_line(scan) for scan in islice(rows, TABLE_ROWS)]
     table = Columns(("state", "size", "seconds", "scan"), lines, numbers=("seconds",))
@@ -90,7 +93,7 @@ def _scan_line(scan: Scan) -> tuple[str, ...]:
 
 
 def _result(scan: Scan, output: str) -> str:
-    """What stands behind a scan's key: the reason of a failure, or its output."""
+    """The text after a scan's key: its output, or the reason of its failure."""
     if scan.error_code is not None:
         return f": {scan.error_code}: {scan.error_message}"
     return f" -> {output}" if output else ""
@@ -117,7 +120,7 @@ def size_of(scan: Scan) -> str:
 
 
 def seconds_of(scan: Scan) -> str:
-    """All stages together."""
+    """The seconds of all stages together."""
     measured = [milliseconds for stage in _STAGES if (milliseconds := getattr(scan, stage)) is not None]
     return f"{sum(measured) / 1000:.1f}" if measured else ""
 

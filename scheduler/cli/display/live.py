@@ -1,4 +1,4 @@
-"""Progress of jobs: a bar for one, a table that is drawn again and again, or lines where output is piped."""
+"""Progress of jobs: a bar for one job, a table that is updated, or lines if the output is piped."""
 
 import sys
 import time
@@ -38,7 +38,7 @@ class JobBar:
         )
         self._task: TaskID | None = None
         self._start_time = time.monotonic()
-        self._first_move: tuple[float, int] | None = None  # the time, and the scans that were finished by then
+        self._first_move: tuple[float, int] | None = None  # the time, and the number of scans finished at that time
 
     def __enter__(self) -> "JobBar":
         self._progress.start()
@@ -52,14 +52,14 @@ class JobBar:
         if self._task is None:
             self._task = self._progress.add_task("", total=job.total, pace="")
         if self._first_move is None or finished <= self._first_move[1]:
-            # Until the first scan is finished in this process' time: loading the model is not counted.
+            # The pace is counted from the first scan that finishes, so the time to load the model does not count.
             self._first_move = (time.monotonic(), finished)
         description = f"job {job.job.id}" + (f", [red]{job.failed} failed[/red]" if job.failed else "")
         text = self._pace(job, finished)
         self._progress.update(self._task, completed=finished, description=description, pace=text)
 
     def say(self, sentence: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         self._progress.console.print(Text(printable(sentence)))
 
     def _pace(self, job: JobProgress, finished: int) -> str:
@@ -82,9 +82,9 @@ def follow(
     check: Callable[[], None] = lambda: None,
     trouble: Callable[[], str] = lambda: "",
 ) -> JobProgress:
-    """Show a job's bar until it is finished, and above it what it waits for, once for each error code.
+    """Show a job's bar until the job is finished. Above it, say what the job waits for, once for each error code.
 
-    `check` is called at each look and may raise; `trouble` is what a person must see to, if anything.
+    `check` is called at each update and may raise. `trouble` gives a problem that a person must solve, or "".
     """
     shown = {""}
     with JobBar(console) as bar:
@@ -109,9 +109,9 @@ def follow(
 
 
 def watch_jobs(engine: Engine, job_id: int | None, *, silent_seconds: float) -> Sequence[JobProgress]:
-    """Show one job, or all that are not finished, until they are; returns them as they are then.
+    """Show one job, or all unfinished jobs, until they are finished. Returns their last progress.
 
-    On a terminal a table that is drawn again and again, elsewhere a line for each change.
+    A terminal shows a table that is updated; otherwise a line is printed for each change.
     """
     console = Console()
     watched = _WatchedJobs(engine, job_id, silent_seconds)
@@ -127,11 +127,11 @@ def watch_jobs(engine: Engine, job_id: int | None, *, silent_seconds: float) -> 
 
 
 class _WatchedJobs:
-    """One job; or those that were not finished at the first look, or began since."""
+    """One job, or all jobs that were unfinished at the first look or began since."""
 
     def __init__(self, engine: Engine, job_id: int | None, silent_seconds: float) -> None:
         self._engine, self._silent_seconds = engine, silent_seconds
-        self.hints: list[str] = []  # why they do not go on, at the latest look
+        self.hints: list[str] = []  # why jobs do not continue, at the latest look
         self._ids = set() if job_id is None else {job_id}
         self._all = job_id is None
         self.finished = False
@@ -152,7 +152,7 @@ def _print_changes(watched: _WatchedJobs) -> list[JobProgress]:
     hint_count = 0
     while True:
         jobs = watched.read()
-        if len(watched.hints) != hint_count:  # their words change every second
+        if len(watched.hints) != hint_count:  # the text changes every second
             print(*watched.hints, sep="\n", end="\n" if watched.hints else "", file=sys.stderr, flush=True)
         hint_count = len(watched.hints)
         for job in sorted(jobs, key=lambda job: job.job.id):

@@ -10,7 +10,10 @@ from scheduler.submission.request import Submission
 
 
 def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) -> list[str]:
-    """What a person can do about the differences, a sentence each; `state_folder` is that of a `photochrom run`."""
+    """What a person can do about the differences, one sentence for each.
+
+    `state_folder`: the folder of a `photochrom run`.
+    """
     differences = {(difference.side, difference.what) for difference in verified.differences}
     again = _command_again(job, state_folder)
     sentences = []
@@ -35,7 +38,7 @@ def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) 
 
 
 def _command_again(job: Job, state_folder: Path | None) -> str:
-    """The command that does what is missing of the job."""
+    """The command that makes what is missing."""
     words = [shlex.quote(job.source), shlex.quote(job.destination), *_options(job)]
     if state_folder is None:
         return " ".join(["photochrom submit", *words])
@@ -45,7 +48,7 @@ def _command_again(job: Job, state_folder: Path | None) -> str:
 
 
 def _options(job: Job) -> list[str]:
-    """The options of the submit that made the job, as far as they are not the usual ones."""
+    """The options with which the job was submitted, without those that have their default."""
     usual = Submission("", "").options
     words = []
     for name, value in job.options.items():

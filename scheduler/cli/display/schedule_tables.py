@@ -41,7 +41,7 @@ def firings_table(firings: Sequence[tuple[Firing, Job | None]], timezone: str) -
 
 
 def local_time(moment: datetime | None, timezone: str) -> str:
-    """In the schedule's time zone; "" for None."""
+    """A time in the schedule's time zone; "" for None."""
     if moment is None:
         return ""
     local: tzinfo

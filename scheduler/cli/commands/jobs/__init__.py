@@ -1,1 +1,1 @@
-"""Commands about one job, or all of them."""
+"""Commands about one job or all jobs."""

@@ -78,7 +78,7 @@ def review(
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a person says, and of which outputs; `changes`: the options of the job that are to differ in a redo."""
+    """A person's verdict, and the outputs that it is about. `changes`: the options that a redo changes."""
 
     action: str | None
     keys: list[str]
@@ -86,7 +86,7 @@ class Verdict:
     changes: dict[str, Any]
 
     def check(self, job_id: int) -> None:
-        """Raises UsageError for arguments that do not go together."""
+        """Raises UsageError for arguments that can't be used together."""
         if self.action is not None and self.action not in VERDICTS:
             raise UsageError(f"{self.action!r} is no verdict; expected accept, reject or redo")
         if self.action is None and self.all_outputs:
@@ -99,7 +99,7 @@ class Verdict:
 
 
 def _decide(engine: Engine, settings: Settings, job_id: int, verdict: Verdict, actor: Actor, note: str | None) -> str:
-    """Record the verdict; what was recorded, in a sentence."""
+    """Record the verdict. Returns a sentence that says what was recorded."""
     with read_scope(engine) as session:
         if verdict.all_outputs:
             ids = outputs_without_verdict(session, job_id)
