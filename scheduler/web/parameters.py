@@ -49,11 +49,6 @@ class ScanQuery(BaseModel):
     def filter(self) -> ScanFilter:
         return ScanFilter(self.state, self.code, self.verdict, self.doubtful, self.key)
 
-    @property
-    def actual_order(self) -> str:
-        """A part of a key is looked for in the order of the keys: its index alone is read then."""
-        return "key" if self.key and self.order == "listing" else self.order
-
     def arguments(self) -> dict[str, str]:
         """As they stand in an address; what is as usual is left out."""
         changed = self.model_dump(exclude_defaults=True)

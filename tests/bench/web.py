@@ -29,6 +29,14 @@ _FIGURES = """
            verdict = CASE WHEN id % 11 = 0 THEN 'accepted' WHEN id % 101 = 0 THEN 'rejected' END
     WHERE state = 'done'
 """
+_TALLIES = """
+    INSERT INTO tally (chunk_id, hour, worker, job_id, done_count, failed_count, skipped_count, pixels, source_bytes,
+                       first_at, last_at)
+    SELECT chunk_id, date_trunc('hour', min(finished_at), 'UTC'), 'w', job_id, count(*) FILTER (WHERE state = 'done'),
+           count(*) FILTER (WHERE state = 'failed'), 0, coalesce(sum(CAST(width AS bigint) * height), 0),
+           coalesce(sum(source_bytes), 0), min(finished_at), max(finished_at)
+    FROM scan WHERE state <> 'pending' GROUP BY chunk_id, job_id
+"""
 
 
 def fill(engine: Engine, count: int) -> None:
@@ -37,6 +45,7 @@ def fill(engine: Engine, count: int) -> None:
     work_half(engine, 1)
     with session_scope(engine) as session:
         session.execute(text(_FIGURES))
+        session.execute(text(_TALLIES))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM ANALYZE"))
 
@@ -58,6 +67,9 @@ def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]
     )
     yield "part of a key", lambda dice: f"/jobs/1?key={dice.randrange(count):09}"
     yield "part of a key that none has", fixed("/jobs/1?key=no-such-key")
+    yield "part of a key that many have, late", lambda dice: f"/jobs/1?key=box-{max(1, count // 100_000 - 1):03}"
+    yield "part of a key, sorted by key", lambda dice: f"/jobs/1?order=key&key={dice.randrange(count):09}"
+    yield "part of a key among the failed", lambda dice: f"/jobs/1?state=failed&key={dice.randrange(count // 1000):05}"
     for order in ("listing", "key", "doubtful", "uncertain", "colourful", "pale"):
         yield f"API, scans by {order}", fixed(f"/api/v1/jobs/1/scans?order={order}")
     for chosen in ("state=failed", "code=truncated", "verdict=accepted", "verdict=none&state=done", "state=pending",

@@ -14,6 +14,7 @@ from db.models.base import UtcDateTime
 from db.models.jobs import HAS_FAILED, OUT, UNFINISHED, Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.queries import bulk
 from db.queries.jobs import output_claims
+from db.queries.scans import key_search
 
 STOPPED_JOB_SETTLES = timedelta(seconds=30)
 
@@ -136,6 +137,7 @@ def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_
         raise UsageError(
             "two scans would have the same output; expected a place for each: mend the manifest's output keys"
         ) from None
+    key_search.note_keys(session, chunk_ids, [[scan.source_key for scan in group] for group in groups])
     session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(scans)))
 
 

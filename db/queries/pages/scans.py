@@ -12,6 +12,7 @@ from db.errors import UsageError
 from db.models.jobs import Job, Scan
 from db.queries.pages.cursors import Cursor, parse_cursor
 from db.queries.pages.jobs import within
+from db.queries.scans import key_search
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class ScanFilter:
     doubtful: bool = False
     key: str | None = None  # a part of the source's key; upper and lower case differ
 
-    def conditions(self, job_id: int) -> list[ColumnElement[bool]]:
+    def conditions(self, session: Session, job_id: int) -> list[ColumnElement[bool]]:
         chosen: list[ColumnElement[bool]] = [Scan.job_id == job_id]
         if self.state:
             chosen.append(Scan.state == self.state)
@@ -55,7 +56,7 @@ class ScanFilter:
         if self.doubtful:
             chosen.append(Scan.review_weight.is_not(None))
         if self.key:
-            chosen.append(Scan.source_key.contains(self.key, autoescape=True))
+            chosen += key_search.key_contains(session, job_id, self.key)
         return chosen
 
 
@@ -75,7 +76,7 @@ def page(
     order = _order(order_name)
     cursor = parse_cursor(cursor_text, order.value_type)
     backwards = cursor is not None and cursor.backwards
-    rows = _rows(session, chosen.conditions(job_id), order, cursor, limit + 1)
+    rows = _rows(session, chosen.conditions(session, job_id), order, cursor, limit + 1)
     more, rows = len(rows) > limit, rows[:limit]
     if backwards:
         rows.reverse()
@@ -93,10 +94,7 @@ def page(
 def _rows(
     session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, cursor: Cursor | None, count: int
 ) -> list[Scan]:
-    """Rows in the list's order.
-
-    The ids are selected first, so that a part of a key is searched in its index, not in the table.
-    """
+    """Rows in the list's order. The ids are selected first: an index may give them without the table."""
     ids = session.scalars(_sorted(select(Scan.id).where(*conditions), order, cursor).limit(count)).all()
     scans = {scan.id: scan for scan in session.scalars(select(Scan).where(Scan.id.in_(ids)))}
     return [scans[scan_id] for scan_id in ids if scan_id in scans]
@@ -116,7 +114,7 @@ def neighbour(
     if column is not None and getattr(scan, column.key) is None:
         # The scan has left the list, as a reviewed scan leaves the list of doubtful ones: begin at the top.
         cursor = None
-    query = _sorted(select(Scan.id).where(*chosen.conditions(scan.job_id)), _order(order_name), cursor)
+    query = _sorted(select(Scan.id).where(*chosen.conditions(session, scan.job_id)), _order(order_name), cursor)
     return session.scalars(query.limit(1)).first()
 
 

@@ -37,7 +37,7 @@ def list_scans(context: TheContext, identity: Viewer, job_id: Id, query: Annotat
     """Every column of each scan; give `next` as `cursor` for the next page, with all else the same."""
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
-        page = scan_pages.page(session, job_id, query.filter, query.actual_order, query.cursor, limit=query.limit)
+        page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=query.limit)
     rows = [scan_row(scan) for scan in page.scans]
     return ScanPage.model_validate({"scans": rows, "next": str(page.next) if page.next else None})
 

@@ -50,7 +50,7 @@ def show_scans(
 ) -> Response:
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
-        page = scan_pages.page(session, job_id, query.filter, query.actual_order, query.cursor, limit=PAGE_SCANS)
+        page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=PAGE_SCANS)
         values = head_values(session, context, job_id)
         codes = [code for _, code, _ in values["problems"]]
     arguments = query.arguments()

@@ -32,7 +32,7 @@ def begin(request: Request, context: TheContext, identity: Reviewer, job_id: Id,
     choices = [query] if query.arguments() else [DOUBTFUL, UNREVIEWED]
     with read_scope(context.engine) as session:
         for chosen in choices:
-            page = scan_pages.page(session, job_id, chosen.filter, chosen.actual_order, None, limit=1)
+            page = scan_pages.page(session, job_id, chosen.filter, chosen.order, None, limit=1)
             if page.scans:
                 return RedirectResponse(_address(job_id, page.scans[0].id, chosen), 303)
         verdicts = job_pages.verdict_counts(session, job_id)
@@ -66,7 +66,7 @@ def decide(
     """`seen`: the review that the page showed, 0 for none. Where there is a newer one, the page is shown again."""
     _, scan = context.scan(identity, job_id, scan_id)
     with read_scope(context.engine) as session:
-        following = scan_pages.neighbour(session, scan, query.filter, query.actual_order)
+        following = scan_pages.neighbour(session, scan, query.filter, query.order)
     try:
         actions.decide(
             context.engine, job_id, [scan_id], action, identity.actor, note=note, seen={scan_id: seen or None}

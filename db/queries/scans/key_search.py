@@ -1,0 +1,59 @@
+"""A part of a key: in which chunks of a job it is, without a look at every scan."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, insert, or_, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.functions import GenericFunction
+
+from db.models.chunk_keys import ChunkKeys
+from db.models.jobs import Chunk, Scan
+
+MOST_CHUNKS = 256  # a part that is in more of them is met soon enough in the order of the list
+
+
+class position_of(GenericFunction[int]):  # noqa: N801  a function of SQL's
+    """Where the second text begins within the first, from 1 on; 0 where it is not in it. Capitals count."""
+
+    inherit_cache = True
+
+
+@compiles(position_of, "postgresql")
+def _position_of_postgresql(element: Any, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
+
+
+@compiles(position_of, "sqlite")
+def _position_of_sqlite(element: Any, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+def note_keys(session: Session, chunk_ids: Sequence[int], keys: Sequence[Sequence[str]]) -> None:
+    """Keep the keys of each of these chunks, in the transaction that inserts their scans."""
+    rows = [{"chunk_id": chunk_id, "keys": "\n".join(group)} for chunk_id, group in zip(chunk_ids, keys, strict=True)]
+    if rows:
+        session.execute(insert(ChunkKeys), rows)
+
+
+def key_contains(session: Session, job_id: int, part: str) -> list[ColumnElement[bool]]:
+    """The conditions on the job's scans that their source key has that part."""
+    chunk_ids = _chunks_with(session, job_id, part)
+    contains = _has(Scan.source_key, part)
+    return [contains] if len(chunk_ids) > MOST_CHUNKS else [Scan.chunk_id.in_(chunk_ids), contains]
+
+
+def _chunks_with(session: Session, job_id: int, part: str) -> Sequence[int]:
+    """The first of them, one more than MOST_CHUNKS. A chunk whose keys were not kept may have it."""
+    query = (
+        select(Chunk.id)
+        .outerjoin(ChunkKeys, ChunkKeys.chunk_id == Chunk.id)
+        .where(Chunk.job_id == job_id, or_(ChunkKeys.keys.is_(None), _has(ChunkKeys.keys, part)))
+        .order_by(Chunk.id)
+    )
+    return session.scalars(query.limit(MOST_CHUNKS + 1)).all()
+
+
+def _has(column: InstrumentedAttribute[str], part: str) -> ColumnElement[bool]:
+    return position_of(column, part) > 0
