@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.errors import Conflict, NotFound
-from db.models.jobs import Scan, ScanState
+from db.models.jobs import Job, Scan, ScanState
 from db.models.reviews import Verdict
 from db.queries.access import audit
 from db.queries.jobs import lifecycle
@@ -56,9 +56,8 @@ def redo(
     chunk_scans: int,
     note: str | None = None,
     seen: Seen | None = None,
-    keep_earlier: bool = True,
 ) -> int:
-    """Make outputs again, beside the earlier ones or in their place. Returns the new job's number. Raises as `decide`.
+    """Make outputs again, beside the earlier ones. Returns the new job's number. Raises as `decide`.
 
     options: the options that differ from the job's: checkpoint, head ...
     """
@@ -67,14 +66,7 @@ def redo(
         now, job = database_now(session), lifecycle.get(session, job_id)
         by = By(actor.name, now, note)
         redo_job_id = reviews.redo(
-            session,
-            job,
-            scans,
-            by,
-            options=dict(options),
-            chunk_scans=chunk_scans,
-            keep_earlier=keep_earlier,
-            seen=seen,
+            session, job, scans, by, options=dict(options), chunk_scans=chunk_scans, keep_earlier=True, seen=seen
         )
         detail = {
             "scans": [scan.id for scan in scans][:MOST_AT_ONCE],
@@ -85,37 +77,50 @@ def redo(
     return redo_job_id
 
 
-def choose(engine: Engine, job_id: int, scan_id: int, chosen: str, actor: Actor, *, chunk_scans: int) -> int | None:
-    """Keep the earlier output ("earlier"), or replace it by the new one ("new").
+def choose(
+    engine: Engine, job_id: int, scan_ids: Sequence[int], chosen: str, actor: Actor, *, chunk_scans: int
+) -> list[int]:
+    """Keep the earlier outputs ("earlier"), or replace them by the new ones ("new").
 
-    Returns the job that replaces it, or None.
-
-    The pages write nothing into the stores, so a worker colours the scan once more, with the options of the new output.
-    Raises NotFound, Conflict.
+    Returns the jobs that replace them. The pages write nothing into the stores, so a worker colours the scans once
+    more, with the options of the new outputs: one job for each redo. Raises NotFound; Conflict if there is nothing to
+    choose between, and then changes nothing.
     """
     with session_scope(engine) as session:
-        [scan] = outputs(session, job_id, [scan_id])
-        now, again = database_now(session), reviews.redone(session, scan)
-        if again is None:
-            raise Conflict(f"scan {scan_id} of job {job_id} was not made anew; there is nothing to choose between")
-        by, redo_job_id = By(actor.name, now), None
+        scans, by = outputs(session, job_id, scan_ids), By(actor.name, database_now(session))
+        results = [_two_results(session, scan, chosen) for scan in scans]
+        redo_job_ids = []
         if chosen == "new":
-            redo_job_id = _replace(session, job_id, scan, again[0], again[1].options, by, chunk_scans)
+            redo_job_ids = [_replace(session, job_id, group, by, chunk_scans) for group in _by_redo_job(scans, results)]
         else:
-            reviews.decide(session, [scan], Verdict.ACCEPTED, by)
-        detail = {"scan": scan_id, "chosen": chosen}
-        audit.note(session, actor.name, actor.via, "choose", now=now, job_id=job_id, detail=detail)
-    return redo_job_id
+            reviews.decide(session, scans, Verdict.ACCEPTED, by)
+        detail = {"scans": [scan.id for scan in scans][:MOST_AT_ONCE], "chosen": chosen}
+        audit.note(session, actor.name, actor.via, "choose", now=by.reviewed_at, job_id=job_id, detail=detail)
+    return redo_job_ids
 
 
-def _replace(
-    session: Session, job_id: int, scan: Scan, again: Scan, options: dict[str, Any], by: By, chunk_scans: int
-) -> int:
-    if again.state != ScanState.DONE:
-        raise Conflict(f"the new result of {scan.source_key} is {again.state}; choose it when it is done")
+def _two_results(session: Session, scan: Scan, chosen: str) -> Job:
+    """The job that made the scan's output anew, beside the earlier one."""
+    again = reviews.redone(session, scan)
+    if again is None or not (again[1].selection or {}).get("beside"):
+        raise Conflict(f"{scan.source_key} was not made anew beside its output; there is nothing to choose between")
+    if chosen == "new" and again[0].state != ScanState.DONE:
+        raise Conflict(f"the new result of {scan.source_key} is {again[0].state}; choose it when it is done")
+    return again[1]
+
+
+def _by_redo_job(scans: Sequence[Scan], jobs: Sequence[Job]) -> list[tuple[Job, list[Scan]]]:
+    groups: dict[int, tuple[Job, list[Scan]]] = {}
+    for scan, job in zip(scans, jobs, strict=True):
+        groups.setdefault(job.id, (job, []))[1].append(scan)
+    return list(groups.values())
+
+
+def _replace(session: Session, job_id: int, group: tuple[Job, list[Scan]], by: By, chunk_scans: int) -> int:
+    redo_job, scans = group
     job = lifecycle.get(session, job_id)
-    kept = {**options, "bag": job.options.get("bag", False)}
-    return reviews.redo(session, job, [scan], by, options=kept, chunk_scans=chunk_scans)
+    kept = {**redo_job.options, "bag": job.options.get("bag", False)}
+    return reviews.redo(session, job, scans, by, options=kept, chunk_scans=chunk_scans)
 
 
 def undo(engine: Engine, job_id: int, actor: Actor, *, scan_id: int | None = None) -> int:

@@ -15,7 +15,7 @@ from db.queries.access import audit
 from db.session import session_scope
 from scheduler.actions.actor import Actor
 from scheduler.schedules.cron import next_due
-from scheduler.schedules.firing import new_schedule
+from scheduler.schedules.firing import LEASE_SECONDS, new_schedule
 from scheduler.submission.request import Submission
 from scheduler.submission.submitter import open_both
 from worker.storage import S3Options
@@ -100,6 +100,14 @@ def run_soon(engine: Engine, name: str, actor: Actor) -> None:
         # The lease has ended already, so the first scheduler that sees it takes it over.
         schedules.fire_by_hand(session, name, now=now - timedelta(seconds=1), lease_seconds=0)
         _note(session, actor, "schedule_run", name)
+
+
+def run_now(engine: Engine, name: str, actor: Actor) -> schedules.FiringLease:
+    """The caller lists and submits it, and holds its lease meanwhile. Raises as `run_soon`."""
+    with session_scope(engine) as session:
+        lease = schedules.fire_by_hand(session, name, now=database_now(session), lease_seconds=LEASE_SECONDS)
+        _note(session, actor, "schedule_run", name)
+        return lease
 
 
 def _note(session: Session, actor: Actor, action: str, name: str) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from db.errors import NotFound
 from db.models.jobs import Scan, ScanState
 from db.queries.jobs import lifecycle
+from db.queries.reports import reviews
 from scheduler.submission.manifest import matches
 
 _PART = 1_000
@@ -42,6 +43,15 @@ def outputs_without_verdict(session: Session, job_id: int) -> list[int]:
         raise NotFound(
             f"job {job_id} has no output without a verdict; photochrom review {job_id} --reviewed lists them"
         )
+    return ids
+
+
+def outputs_made_anew(session: Session, job_id: int) -> list[int]:
+    """Those with two results, of which nobody has chosen one. Raises NotFound where there is none."""
+    lifecycle.get(session, job_id)
+    ids = reviews.awaiting_choice(session, job_id)
+    if not ids:
+        raise NotFound(f"job {job_id} has no output with two results; photochrom review {job_id} redo KEY makes one")
     return ids
 
 

@@ -222,3 +222,19 @@ def redone(session: Session, scan: Scan) -> tuple[Scan, Job] | None:
     query = select(Scan).where(Scan.job_id == review.redo_job_id, Scan.output_key == scan.output_key)
     new_scan = session.scalar(query)
     return (new_scan, session.get_one(Job, review.redo_job_id)) if new_scan else None
+
+
+def awaiting_choice(session: Session, job_id: int) -> list[int]:
+    """The ids of the job's outputs that were made again beside the earlier ones, and of which nobody has chosen one."""
+    newest = (
+        select(func.max(Review.id))
+        .join(Scan, Scan.id == Review.scan_id)
+        .where(Scan.job_id == job_id, Scan.verdict == Verdict.REDONE)
+        .group_by(Review.scan_id)
+    )
+    waiting = (
+        select(Review.scan_id)
+        .join(Job, Job.id == Review.redo_job_id)
+        .where(Review.id.in_(newest), Job.selection["beside"].as_boolean().is_(True))
+    )
+    return list(session.scalars(waiting.order_by(Review.scan_id)))

@@ -1,24 +1,30 @@
 """`photochrom schedule`: nightly jobs."""
 
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from db.clock import database_now
+from db.models.schedules import Schedule
 from db.queries import schedules
-from db.session import read_scope, session_scope
+from db.session import read_scope
+from scheduler.actions import schedules as actions
+from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import configured_database, open_database, print_json
 from scheduler.cli.display.job_tables import listing as listing_progress
 from scheduler.cli.display.schedule_tables import firings_table, local_time, schedules_table
 from scheduler.rows import firing_row, schedule_row
 from scheduler.schedules import firing
-from scheduler.schedules.cron import next_due
-from scheduler.schedules.firing import new_schedule
 from scheduler.submission.checkpoints import check_colours
-from scheduler.submission.submitter import Submission, open_both
-from worker.settings.settings import load_settings
+from scheduler.submission.submitter import Submission
+from worker.errors import UsageError
+from worker.settings.settings import Settings, load_settings
+
+Keep = Callable[..., tuple[Schedule, list[str]]]
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.")]
 Cron = Annotated[
@@ -51,13 +57,62 @@ def add(
     """Add a schedule. Each time, it submits the scans of SOURCE that are new or changed."""
     settings = load_settings()
     submission = Submission(source, destination, overwrite="new", **options)
+    _keep(settings, actions.add, name, submission, cron, timezone)
+
+
+@app.command()
+@shared.with_submission_options
+def edit(
+    context: typer.Context,
+    name: Name,
+    source: Annotated[str | None, typer.Option(metavar="SOURCE", help="Another source.")] = None,
+    destination: Annotated[str | None, typer.Option(metavar="DESTINATION", help="Another destination.")] = None,
+    cron: Annotated[str | None, typer.Option(help="Other times, as for schedule add.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="Another time zone of the times.")] = None,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Change what a schedule submits, and when, from its next time on. What you leave out stays; "" clears a text."""
+    settings = load_settings()
+    with read_scope(open_database(settings)) as session:
+        schedule = schedules.named(session, name)
+    places = {"source": source, "destination": destination}
+    changes: dict[str, Any] = {key: place for key, place in places.items() if place is not None}
+    changes |= {key: _cleared(value) for key, value in options.items() if _is_typed(context, key)}
+    if not changes and cron is None and timezone is None:
+        raise UsageError(f"photochrom schedule edit {name}: expected at least one option that is to change; see --help")
+    submission = replace(firing.submission(schedule), **changes)
+    _keep(settings, actions.edit, name, submission, cron or schedule.cron, timezone or schedule.timezone)
+
+
+def _is_typed(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _cleared(value: Any) -> Any:
+    """None, or nothing, for a text that was typed as ""."""
+    if isinstance(value, tuple):
+        return tuple(text for text in value if text)
+    return None if value == "" else value
+
+
+def _keep(settings: Settings, keep: Keep, name: str, submission: Submission, cron: str, timezone: str) -> None:
+    """Add or edit, and say what comes next."""
     check_colours(settings, head=submission.head, embedding=submission.embedding)
-    engine, opened = open_database(settings), open_both(submission, settings.s3_options)
-    with session_scope(engine) as session:
-        now = database_now(session)
-        schedule = new_schedule(session, name, submission, opened, cron=cron, timezone=timezone, now=now)
-    due = local_time(schedule.next_due_at, schedule.timezone)
-    print(f"schedule {schedule.name} starts its first job at {due}; a scheduler must be running then")
+    engine, s3 = open_database(settings), settings.s3_options
+    schedule, same_destination = keep(
+        engine, name, submission, cron=cron, timezone=timezone, s3=s3, actor=local_actor()
+    )
+    if schedule.next_due_at is None:
+        print(f"schedule {name} is changed; it is disabled, until photochrom schedule enable {name}")
+    else:
+        due = local_time(schedule.next_due_at, schedule.timezone)
+        print(f"schedule {name} starts its next job at {due}; a scheduler must be running then")
+    if same_destination:
+        print(
+            f"warning: {schedule.destination} is the destination of {', '.join(same_destination)} too", file=sys.stderr
+        )
 
 
 @app.command("list")
@@ -76,26 +131,23 @@ def list_schedules(json: shared.Json = False) -> None:
 @app.command()
 def remove(name: Name) -> None:
     """Remove a schedule and its history. The jobs that it made, and their outputs, stay."""
-    with session_scope(configured_database()) as session:
-        schedules.remove(session, name)
+    actions.remove(configured_database(), name, local_actor())
     print(f"schedule {name} is removed")
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Enable a disabled schedule. It does not catch up on the times that it missed."""
-    with session_scope(configured_database()) as session:
-        schedule = schedules.named(session, name)
-        due_at = schedule.next_due_at or next_due(schedule.cron, schedule.timezone, after=database_now(session))
-        schedules.set_enabled(session, name, due_at)
+    schedule = actions.enable(configured_database(), name, local_actor())
+    assert schedule.next_due_at is not None
+    due_at = schedule.next_due_at
     print(f"schedule {name} is due next at {local_time(due_at, schedule.timezone)}")
 
 
 @app.command()
 def disable(name: Name) -> None:
     """Start no new jobs until the schedule is enabled again. A running job continues."""
-    with session_scope(configured_database()) as session:
-        schedules.set_enabled(session, name, None)
+    actions.disable(configured_database(), name, local_actor())
     print(f"schedule {name} is disabled")
 
 
@@ -104,8 +156,7 @@ def run(name: Name) -> None:
     """Run a schedule now, even if it is disabled. Its times do not change."""
     settings = load_settings()
     engine = open_database(settings)
-    with session_scope(engine) as session:
-        lease = schedules.fire_by_hand(session, name, now=database_now(session), lease_seconds=firing.LEASE_SECONDS)
+    lease = actions.run_now(engine, name, local_actor())
     clock = firing.database_clock(engine)
     with firing.held(engine, lease, clock), listing_progress(quiet=False) as progress:
         submitted = firing.list_and_submit(engine, lease, settings, now=clock, progress=progress)

@@ -50,14 +50,14 @@ def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dic
     """What a scan's page and its review show alike."""
     review = reviews.latest(session, [scan.id]).get(scan.id)
     redone = reviews.redone(session, scan)
-    following = scan_pages.neighbour(session, scan, query.filter, query.actual_order)
+    following = scan_pages.neighbour(session, scan, query.filter, query.order)
     return {
         "job": job,
         "scan": scan,
         "review": review,
         "redone": redone,
         "remade": scan_pages.remade_by(session, scan, job),
-        "previous": scan_pages.neighbour(session, scan, query.filter, query.actual_order, backwards=True),
+        "previous": scan_pages.neighbour(session, scan, query.filter, query.order, backwards=True),
         "next": following,
         "next_scan": following and session.get(Scan, following),
         "query": query,
@@ -126,5 +126,5 @@ def choose(
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
     context.scan(identity, job_id, scan_id)
-    actions.choose(context.engine, job_id, scan_id, chosen, identity.actor, chunk_scans=context.settings.chunk_scans)
+    actions.choose(context.engine, job_id, [scan_id], chosen, identity.actor, chunk_scans=context.settings.chunk_scans)
     return RedirectResponse(own_address(next), 303)

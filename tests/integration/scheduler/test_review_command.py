@@ -6,10 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine, select, update
 
 from db.migrations import upgrade
+from db.models.access import AuditEntry
+from db.models.jobs import Scan
 from db.queries.jobs import lifecycle
-from db.session import make_engine, read_scope
+from db.session import make_engine, read_scope, session_scope
 from tests.acceptance.command import photochrom_here
 from tests.integration.scheduler.test_review import VIVID, make_doubtful_job
 
@@ -65,7 +68,9 @@ def test_all_leaves_verdicts_alone(review: Review) -> None:
         (["accept", "--all", "box/1.jpg"], "expected either keys"),
         (["accept"], "expected either keys"),
         (["--all"], "--all needs a verdict"),
-        (["praise", "box/1.jpg"], "'praise' is no verdict; expected accept, reject or redo"),
+        (["praise", "box/1.jpg"], "'praise' is no verdict; expected accept, reject, redo, keep or take"),
+        (["keep", "box/1.jpg"], "there is nothing to choose between"),
+        (["take", "--all"], "no output with two results"),
     ],
 )
 def test_what_no_review_can_be_is_refused_and_nothing_is_recorded(
@@ -81,7 +86,37 @@ def test_what_no_review_can_be_is_refused_and_nothing_is_recorded(
 def test_a_redo_may_choose_head_embedding_and_saturation(review: Review, sqlite_url: str) -> None:
     again = review("redo", "box/2.jpg", "--head", "vivid", "--embedding", "compact", "--saturation", "0.8")
 
-    assert again.stdout == "job 2 makes 1 output again; photochrom status 2\n", again.stderr
+    assert again.stdout.startswith("job 2 makes 1 output again, beside the earlier; "), again.stderr
     with read_scope(make_engine(sqlite_url)) as session:
         options = lifecycle.get(session, 2).options
     assert (options["head"], options["embedding"], options["saturation"]) == ("vivid", "compact", 0.8)
+
+
+def finish(engine: Engine, job_id: int) -> None:
+    """A worker has coloured all of it."""
+    with session_scope(engine) as session:
+        session.execute(update(Scan).where(Scan.job_id == job_id).values(state="done", output_sha256="e"))
+
+
+def test_the_earlier_output_is_kept_until_one_of_the_two_is_chosen(review: Review, sqlite_url: str) -> None:
+    engine = make_engine(sqlite_url)
+    review("redo", "box/1.jpg", "box/2.jpg", "--saturation", "0.8", "--by", "ada")
+    too_early = review("take", "--all")
+    finish(engine, 2)
+    kept = review("keep", "box/1.jpg", "--by", "ada")
+    taken = review("take", "--all", "--by", "ada")
+
+    assert "the new result of box/1.jpg is pending; choose it when it is done" in too_early.stderr
+    assert kept.stdout == "1 earlier output kept by ada\n"
+    assert taken.stdout == "job 3 puts 1 new output into place; photochrom status 3\n"
+    with read_scope(engine) as session:
+        first, beside, in_place = (lifecycle.get(session, number) for number in (1, 2, 3))
+        entries = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
+    assert (beside.destination, in_place.destination) == (f"{first.destination}/photochrom-redone/2", first.destination)
+    assert in_place.options["saturation"] == 0.8
+    assert [(entry.actor, entry.via, entry.action) for entry in entries] == [
+        ("ada", "local", "redo"),
+        ("ada", "local", "choose"),
+        ("ada", "local", "choose"),
+    ]
+    assert "no output with two results" in review("keep", "--all").stderr

@@ -103,8 +103,8 @@ def test_choosing_the_earlier_accepts_it_and_choosing_the_new_waits_for_it(web: 
     actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
 
     with pytest.raises(Conflict, match="choose it when it is done"):
-        actions.choose(engine, 1, 1, "new", ADA, chunk_scans=64)
-    actions.choose(engine, 1, 1, "earlier", ADA, chunk_scans=64)
+        actions.choose(engine, 1, [1], "new", ADA, chunk_scans=64)
+    actions.choose(engine, 1, [1], "earlier", ADA, chunk_scans=64)
 
     assert scan_of(engine, 1).verdict == "accepted"
 

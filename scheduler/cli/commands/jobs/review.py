@@ -13,7 +13,7 @@ from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.actions.actor import Actor, local_actor
-from scheduler.actions.selection import outputs_named, outputs_without_verdict
+from scheduler.actions.selection import outputs_made_anew, outputs_named, outputs_without_verdict
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.review_tables import queue_table, verdict_rows, verdicts_table
 from scheduler.cli.options import Embedding, Head, JobId, Json, Saturation
@@ -24,20 +24,27 @@ from worker.settings.settings import Settings, load_settings
 
 VERDICTS = ("accept", "reject", "redo")
 MOST_UNLIKE = 1_000  # outputs unlike their folder; the view folder_outliers has all
+CHOICES = {"keep": "earlier", "take": "new"}  # of an output that was made anew, one of its two results
 
 Action = Annotated[
     str | None,
     typer.Argument(
-        metavar="[accept|reject|redo]",
-        help="Your verdict. Leave out to list what needs review.",
-        autocompletion=lambda: list(VERDICTS),
+        metavar="[accept|reject|redo|keep|take]",
+        help="Your verdict; after a redo, keep the earlier output or take the new one. Leave out to list what needs "
+        "review.",
+        autocompletion=lambda: [*VERDICTS, *CHOICES],
     ),
 ]
 Keys = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY]...", help="Keys of scans or outputs, or patterns such as 'box 1/*'."),
 ]
-AllOutputs = Annotated[bool, typer.Option("--all", help="Every output of the job that has no verdict yet.")]
+AllOutputs = Annotated[
+    bool,
+    typer.Option(
+        "--all", help="Every output of the job that has no verdict yet; with keep and take, every redone one."
+    ),
+]
 
 app = typer.Typer()
 
@@ -87,10 +94,10 @@ class Verdict:
 
     def check(self, job_id: int) -> None:
         """Raises UsageError for arguments that can't be used together."""
-        if self.action is not None and self.action not in VERDICTS:
-            raise UsageError(f"{self.action!r} is no verdict; expected accept, reject or redo")
+        if self.action is not None and self.action not in (*VERDICTS, *CHOICES):
+            raise UsageError(f"{self.action!r} is no verdict; expected accept, reject, redo, keep or take")
         if self.action is None and self.all_outputs:
-            raise UsageError("--all needs a verdict: accept, reject or redo")
+            raise UsageError("--all needs a verdict: accept, reject, redo, keep or take")
         if self.action is not None and bool(self.keys) == self.all_outputs:
             keys = f"keys, as photochrom review {job_id} lists them"
             raise UsageError(f"photochrom review {job_id} {self.action}: expected either {keys}, or --all")
@@ -100,16 +107,31 @@ class Verdict:
 
 def _decide(engine: Engine, settings: Settings, job_id: int, verdict: Verdict, actor: Actor, note: str | None) -> str:
     """Record the verdict. Returns a sentence that says what was recorded."""
-    with read_scope(engine) as session:
-        if verdict.all_outputs:
-            ids = outputs_without_verdict(session, job_id)
-        else:
-            ids = outputs_named(session, job_id, verdict.keys)
+    assert verdict.action is not None
+    ids = _meant(engine, job_id, verdict)
     if verdict.action == "redo":
         return _redo(engine, settings, job_id, ids, verdict.changes, actor, note)
-    assert verdict.action is not None
+    if verdict.action in CHOICES:
+        return _choose(engine, settings, job_id, ids, verdict.action, actor)
     count = actions.decide(engine, job_id, ids, verdict.action, actor, note=note)
     return f"{counted(count, 'output')} {actions.VERDICTS[verdict.action]} by {actor.name}"
+
+
+def _meant(engine: Engine, job_id: int, verdict: Verdict) -> list[int]:
+    with read_scope(engine) as session:
+        if not verdict.all_outputs:
+            return outputs_named(session, job_id, verdict.keys)
+        if verdict.action in CHOICES:
+            return outputs_made_anew(session, job_id)
+        return outputs_without_verdict(session, job_id)
+
+
+def _choose(engine: Engine, settings: Settings, job_id: int, ids: list[int], action: str, actor: Actor) -> str:
+    job_ids = actions.choose(engine, job_id, ids, CHOICES[action], actor, chunk_scans=settings.chunk_scans)
+    if action == "keep":
+        return f"{counted(len(ids), 'earlier output')} kept by {actor.name}"
+    jobs = ", ".join(str(number) for number in job_ids)
+    return f"job {jobs} puts {counted(len(ids), 'new output')} into place; photochrom status {job_ids[0]}"
 
 
 def _redo(
@@ -129,10 +151,9 @@ def _redo(
             check_checkpoint(session, settings, checkpoint)
             running = workers.checkpoints(session)
             waits = "" if checkpoint in running else _waits(running)
-    redo_id = actions.redo(
-        engine, job_id, ids, actor, options=changes, chunk_scans=settings.chunk_scans, note=note, keep_earlier=False
-    )
-    return f"job {redo_id} makes {counted(len(ids), 'output')} again{waits}; photochrom status {redo_id}"
+    redo_id = actions.redo(engine, job_id, ids, actor, options=changes, chunk_scans=settings.chunk_scans, note=note)
+    choice = f"photochrom review {job_id} take or keep KEY chooses when it is done"
+    return f"job {redo_id} makes {counted(len(ids), 'output')} again, beside the earlier{waits}; {choice}"
 
 
 def _waits(checkpoints: list[str]) -> str:
