@@ -4,16 +4,17 @@ import time
 from collections.abc import Iterable
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from scheduler.web.auth import csrf
 from scheduler.web.metrics import WebMetrics
-from scheduler.web.problems import problem_response
+from scheduler.web.problems import problem_response, unexpected
 from worker.errors import PhotochromError
 
 MAX_BODY_BYTES = 4 << 20  # a submission, a form, a thousand verdicts
 MAX_URL_BYTES = 8 << 10
+CLIENT_GONE = 499  # in the metrics, as nginx counts those who did not wait for an answer
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -42,7 +43,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.monotonic(), [0]
+        began, status = time.monotonic(), [CLIENT_GONE]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -62,19 +63,18 @@ class Guard:
         if problem := _refusal(scope, connection, self._web_url):
             await _refuse(send, *problem)
             return
-        read = [0]
-
-        async def receive_limited() -> Message:
-            message = await receive()
-            read[0] += len(message.get("body", b""))
-            if read[0] > MAX_BODY_BYTES:
-                raise TooLarge(f"the body has more than {MAX_BODY_BYTES:,} bytes")
-            return message
-
+        exchange = _Exchange(receive, send)
         try:
-            await self._app(scope, receive_limited, send)
-        except TooLarge as error:
-            await _refuse(send, 413, error.message)
+            await self._app(scope, exchange.receive, exchange.send)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            if exchange.began:
+                raise  # half an answer is no answer: the server closes the connection
+            if not exchange.is_too_large:
+                await unexpected(Request(scope), error)(scope, receive, send)
+        if exchange.is_too_large and not exchange.began:
+            await _refuse(send, 413, f"the body has more than {MAX_BODY_BYTES:,} bytes")
 
     def _headers(self, scope: Scope) -> Iterable[tuple[str, str]]:
         yield from _HEADERS.items()
@@ -97,8 +97,38 @@ def _refusal(scope: Scope, connection: HTTPConnection, web_url: str | None) -> t
     return None
 
 
+class _Exchange:
+    """One request and its answer: the body is counted, and an answer to a body that is too large is not sent.
+
+    What reads the body may take the error for one of its own, and answer that the body can't be understood.
+    """
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive, self._send = receive, send
+        self._read_bytes = 0
+        self.is_too_large = self.began = False
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read_bytes += len(message.get("body", b""))
+        if self._read_bytes > MAX_BODY_BYTES:
+            self.is_too_large = True
+            raise TooLarge(f"the body has more than {MAX_BODY_BYTES:,} bytes")
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.is_too_large and not self.began:
+            return
+        self.began = True
+        await self._send(message)
+
+
 async def _refuse(send: Send, status: int, sentence: str) -> None:
-    response = problem_response(status, {403: "forbidden", 413: "too_large", 414: "too_large"}[status], sentence)
+    code = {403: "forbidden", 413: "too_large", 414: "too_large"}[status]
+    # What is left of a body that is too large is not read: the connection can serve no other request.
+    response = problem_response(status, code, sentence)
+    if status == 413:
+        response.headers["connection"] = "close"
     await response({"type": "http"}, _nothing, send)
 
 

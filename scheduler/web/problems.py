@@ -80,10 +80,11 @@ def add_handlers(app: FastAPI) -> None:
         code = _CODES.get(error.status_code, "error")
         return _answer(request, error.status_code, code, sentence, dict(error.headers or {}))
 
-    @app.exception_handler(Exception)
-    def _unknown(request: Request, error: Exception) -> Response:
-        logger.error("%s %s", request.method, request.url.path, exc_info=error)
-        return _answer(request, 500, "internal", "The log of photochrom web has it all; report it.", {})
+
+def unexpected(request: Request, error: Exception) -> Response:
+    """The answer to a fault of ours; the log has the rest."""
+    logger.error("%s %s", request.method, request.url.path, exc_info=error)
+    return _answer(request, 500, "internal", "The log of photochrom web has it all; report it.", {})
 
 
 def _answer(

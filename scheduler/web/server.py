@@ -67,7 +67,7 @@ def run_web(settings: Settings, *, announce: Callable[[str], None] = print) -> N
 
 def expect_safe(engine: Engine, settings: Settings) -> None:
     """Raises UsageError where everybody in the network would be the operator, or nobody could ever sign in."""
-    if is_loopback(settings.web_address) or settings.web_proxy_addresses:
+    if is_loopback(settings.web_address) or (settings.web_proxy_addresses and settings.web_proxy_header):
         return
     with read_scope(engine) as session:
         if accounts.exist(session):

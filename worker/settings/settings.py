@@ -241,10 +241,12 @@ class Settings(BaseSettings):
         None, description="Where people find the pages, such as https://photochrom.example.org: for links and cookies."
     )
     web_proxy_addresses: str | None = Field(
-        None, description="Addresses or networks, separated by commas, of the proxy that is trusted to name users."
+        None,
+        description="Addresses or networks, separated by commas, of the proxy that is trusted to name users.",
     )
-    web_proxy_header: Annotated[str, Field(min_length=1)] = Field(
-        "X-Forwarded-User", description="The header in which that proxy gives a person's name."
+    web_proxy_header: str = Field(
+        "X-Forwarded-User",
+        description="The header in which that proxy gives a person's name; empty: people sign in with accounts.",
     )
     web_proxy_role: Literal["viewer", "reviewer", "operator"] | None = Field(
         None, description="Role of people whom the proxy names and who have no account; unset: they may do nothing."

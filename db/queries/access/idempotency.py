@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.models.access import IdempotencyKey
 
 KEPT = timedelta(days=7)
-GOING = timedelta(minutes=30)  # a first request that has no answer after this time was killed
+GOING = timedelta(seconds=60)  # the process of a first request that has been silent for this time was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,15 @@ def begin(session: Session, actor: str, key: str, request_sha256: str, *, now: d
         ).one()
         return Earlier(row.request_sha256, row.status, row.answer)
     return None
+
+
+def hold(session: Session, actor: str, key: str, *, now: datetime) -> None:
+    """The first one is still at it."""
+    session.execute(
+        update(IdempotencyKey)
+        .where(IdempotencyKey.actor == actor, IdempotencyKey.key == key, IdempotencyKey.status.is_(None))
+        .values(created_at=now)
+    )
 
 
 def finish(session: Session, actor: str, key: str, status: int, answer: dict[str, Any]) -> None:

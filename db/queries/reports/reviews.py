@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import column, func, insert, literal, select, table, update
 from sqlalchemy.orm import Session
 
-from db.errors import Conflict, NotFound
+from db.errors import Conflict, NotFound, UsageError
 from db.models.jobs import Job, Scan, ScanState
 from db.models.reviews import Review, Verdict
 from db.queries.jobs import lifecycle
@@ -111,9 +111,13 @@ def decide(
     """Record a verdict on these outputs. They leave the queue.
 
     seen: by the scan's id, the id of the review that the reviewer saw (None for no review). Raises Conflict if there is
-    a newer one, and then records nothing.
+    a newer one, UsageError if `seen` names other scans; nothing is recorded then.
     """
     if seen is not None:
+        if other_ids := seen.keys() - {scan.id for scan in scans}:
+            raise UsageError(
+                f"seen names scan {min(other_ids)}, which is not among the scans of this verdict; leave it out"
+            )
         _expect_nothing_new(session, seen)
     review = {"verdict": verdict, "reviewed_by": by.name, "reviewed_at": by.reviewed_at, "note": by.note}
     session.execute(insert(Review), [{"scan_id": scan.id, "redo_job_id": redo_job_id, **review} for scan in scans])

@@ -2,10 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Header
+from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.queries.access import idempotency
@@ -14,6 +18,9 @@ from scheduler.web.auth.identity import Identity
 from scheduler.web.context import Context
 from worker.errors import Conflict, PhotochromError, UsageError
 
+logger = logging.getLogger(__name__)
+
+HOLD_SECONDS = idempotency.GOING.total_seconds() / 4
 IdempotencyHeader = Annotated[
     str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$", description="Any text of your own.")
 ]
@@ -39,7 +46,8 @@ def answer_once(
     if earlier is not None:
         return _earlier_answer(earlier, key, request_sha256)
     try:
-        status, row = make()
+        with _held(context.engine, identity.name, key):
+            status, row = make()
     except PhotochromError:
         with session_scope(context.engine) as session:
             idempotency.forget(session, identity.name, key)
@@ -48,6 +56,28 @@ def answer_once(
     with session_scope(context.engine) as session:
         idempotency.finish(session, identity.name, key, status, plain)
     return status, plain
+
+
+@contextmanager
+def _held(engine: Engine, actor: str, key: str) -> Iterator[None]:
+    """The key's row says that this process is at it, as long as it lives."""
+    ended = threading.Event()
+
+    def hold() -> None:
+        while not ended.wait(HOLD_SECONDS):
+            try:
+                with session_scope(engine) as session:
+                    idempotency.hold(session, actor, key, now=database_now(session))
+            except PhotochromError as error:
+                logger.warning("%s; trying again", error)
+
+    holder = threading.Thread(target=hold, name="idempotency", daemon=True)
+    holder.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        holder.join()
 
 
 def _earlier_answer(earlier: idempotency.Earlier, key: str, request_sha256: str) -> tuple[int, dict[str, Any]]:

@@ -82,8 +82,9 @@ class Identifier:
         return _identity(grant, "token")
 
     def _proxied(self, connection: HTTPConnection) -> Identity | None:
-        name = connection.headers.get(self._settings.web_proxy_header)
-        if not name or not self._comes_from_proxy(connection):
+        header = self._settings.web_proxy_header
+        name = connection.headers.get(header) if header else None
+        if not name or not self._is_proxy(connection.client.host if connection.client else ""):
             return None
         with read_scope(self._engine) as session:
             account = accounts.get(session, name)
@@ -95,9 +96,24 @@ class Identifier:
             raise Forbidden(f"{name!r} has no account here; an operator gives one: photochrom users add")
         return Identity(name[:200], self._settings.web_proxy_role, None, "proxy")
 
-    def _comes_from_proxy(self, connection: HTTPConnection) -> bool:
+    def client_address(self, connection: HTTPConnection) -> str:
+        """Where a request comes from. Of X-Forwarded-For, only what trusted proxies added to it counts.
+
+        Each proxy adds the address that it was asked from at the end: the last that is no trusted proxy's own is the
+        client's, and what stands before it may be made up.
+        """
+        address = connection.client.host if connection.client else ""
+        hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
+        while hops and self._is_proxy(address):
+            try:
+                address = str(ipaddress.ip_address(hops.pop().strip()))
+            except ValueError:
+                break
+        return address
+
+    def _is_proxy(self, text: str) -> bool:
         try:
-            address = ipaddress.ip_address(connection.client.host if connection.client else "")
+            address = ipaddress.ip_address(text)
         except ValueError:
             return False
         return any(address in network for network in self._proxies)

@@ -34,7 +34,7 @@ def sign_in(
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
     """Tells nobody whether it is the name or the password that is wrong."""
-    address = request.client.host if request.client else ""
+    address = context.identifier.client_address(request)
     if wait := context.throttle.wait_seconds(name, address):
         raise TooManyRequests(f"too many tries; sign in again in {round(wait / 60) + 1} minutes", wait)
     if not _is_known(context, name, password):
