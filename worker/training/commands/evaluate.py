@@ -53,6 +53,7 @@ def evaluate(arguments: Namespace) -> None:
     first = next(iter(figures.values()))
     for baseline in ("grey", "tint"):
         print(measuring.line(f"{baseline} baseline", first[baseline]))
+    print(measuring.line("the originals", first["original"]))
     print(measuring.line("the paper's own, on its photos", measuring.PAPER))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -20,7 +20,7 @@ from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.training.data.class_logits import CLASSES, load_logits, probabilities
 from worker.training.data.photos import Census, centre_square, colour_photos, to_lab
 from worker.training.errors import TrainingError
-from worker.training.evaluation.metrics import interval, own_colourfulness, score
+from worker.training.evaluation.metrics import interval, own_score, score
 from worker.training.views.photo_looks import ORTHOCHROMATIC, grey_of
 
 Floats = NDArray[np.float32]
@@ -74,13 +74,13 @@ def embeddings_for(source: str, photos: Photos, colorizer: Colorizer) -> Floats:
 
 
 def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
-    """Scores of `grey` and `tint`, and the colourfulness of the `original`: the same for every model, found once."""
+    """Scores of `grey` and `tint`, and what the `original` has of its own: the same for every model, found once."""
     tint = np.broadcast_to(np.asarray(mean_ab, np.float32), photos.ab.shape)
-    original = [own_colourfulness(light, ab) for light, ab in zip(photos.lightness, photos.ab, strict=True)]
+    original = [own_score(light, ab) for light, ab in zip(photos.lightness, photos.ab, strict=True)]
     return {
         "grey": _scores(photos, np.zeros_like(photos.ab)),
         "tint": _scores(photos, tint),
-        "original": {"colourfulness": np.array(original)},
+        "original": {key: np.array([row[key] for row in original]) for key in original[0]},
     }
 
 
@@ -94,6 +94,7 @@ def evaluate(photos: Photos, result: Floats, certainty: Floats, baseline_scores:
     figures: dict[str, Any] = {"photos": len(photos.names), "paper": PAPER}
     for name in ("model", "grey", "tint"):
         figures[name] = summary(scores[name], scores["original"], variance)
+    figures["original"] = {"colourfulness_ratio": 1.0, "hue_spread": _mean(scores["original"]["hue_spread"])}
     best = np.maximum(scores["grey"]["psnr"], scores["tint"]["psnr"])
     errors = scores["model"]["error"].sum() / scores["grey"]["error"].sum()
     figures["model"]["gain"] = round(1 - float(errors), 4)  # of grey's squared error, the share removed
@@ -101,7 +102,10 @@ def evaluate(photos: Photos, result: Floats, certainty: Floats, baseline_scores:
     means = max(figures["grey"]["psnr"], figures["tint"]["psnr"])
     figures["model"]["psnr_above_baselines"] = round(figures["model"]["psnr"] - means, 3)
     figures["model"]["certainty"] = None if np.isnan(certainty).all() else round(float(np.nanmean(certainty)), 4)
-    figures["per_photo"] = {name: {key: values.tolist() for key, values in scores[name].items()} for name in scores}
+    figures["per_photo"] = {
+        name: {key: [None if np.isnan(one) else float(one) for one in values] for key, values in of_photos.items()}
+        for name, of_photos in scores.items()
+    }
     return figures
 
 
@@ -113,13 +117,20 @@ def summary(scores: Scores, original: Scores, variance: float) -> dict[str, Any]
         figures[f"{column}_95"] = [round(bound, 4) for bound in interval(scores[column])]
     ratio = scores["colourfulness"] / np.maximum(original["colourfulness"], 1e-6)
     figures["colourfulness_ratio"] = round(float(np.median(ratio)), 4)
+    figures["hue_spread"] = _mean(scores["hue_spread"])
     return figures
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    """Of the photos that have one; None where none has."""
+    return None if np.isnan(values).all() else round(float(np.nanmean(values)), 2)
 
 
 # Of each measure: what a person reads above its column, and its digits after the point.
 HEADINGS = {
     "r2": ("R2 of a, b", 3), "gain": ("G, of grey's", 3), "psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3),
     "ciede2000": ("CIEDE2000", 2), "colourfulness_ratio": ("colourful", 2), "wins": ("wins", 3),
+    "hue_spread": ("hue, degrees", 1),
 }  # fmt: skip
 NAME_WIDTH = 56
 
@@ -131,7 +142,10 @@ def heading() -> str:
 
 def line(name: str, figures: Mapping[str, Any]) -> str:
     """A row for a person; a measure that is not among the figures is left blank."""
-    cells = [f"{figures[key]:14.{digits}f}" if key in figures else f"{'':14}" for key, (_, digits) in HEADINGS.items()]
+    cells = [
+        f"{figures[key]:14.{digits}f}" if figures.get(key) is not None else f"{'':14}"
+        for key, (_, digits) in HEADINGS.items()
+    ]
     return f"{name:{NAME_WIDTH}}" + "".join(cells)
 
 

@@ -6,6 +6,7 @@ from skimage.color import deltaE_ciede2000
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from worker.colour.lab import lab_to_rgb
+from worker.training.evaluation.coherence import hue_spread, smooth_regions
 
 Floats = NDArray[np.float32]
 
@@ -16,7 +17,8 @@ def score(lightness: Floats, truth: Floats, result_ab: Floats) -> dict[str, floa
     - `error`: sum of squared differences of a*, b*, for R2;
     - `psnr` (dB) and `ssim` of the sRGB images, 0..1, by scikit-image: data_range 1, 7x7 windows, the channels' mean;
     - `ciede2000`: mean colour difference (Sharma et al. 2005), by scikit-image;
-    - `colourfulness` (Hasler and Suesstrunk 2003) of the result, on the 0..255 scale.
+    - `colourfulness` (Hasler and Suesstrunk 2003) of the result, on the 0..255 scale;
+    - `hue_spread` (degrees) within smooth regions, NaN where all of them are nearly grey.
     """
     original = np.concatenate([lightness[..., None], truth], axis=-1)
     result = np.concatenate([lightness[..., None], result_ab], axis=-1)
@@ -27,12 +29,14 @@ def score(lightness: Floats, truth: Floats, result_ab: Floats) -> dict[str, floa
         "ssim": float(structural_similarity(original_rgb, result_rgb, channel_axis=-1, data_range=1.0)),
         "ciede2000": float(deltaE_ciede2000(original, result).mean()),
         "colourfulness": colourfulness(result_rgb),
+        "hue_spread": hue_spread(result_ab, smooth_regions(lightness)),
     }
 
 
-def own_colourfulness(lightness: Floats, ab: Floats) -> float:
-    """The colourfulness of a photo given as L* (side, side) and a*, b* (side, side, 2)."""
-    return colourfulness(_as_stored(np.concatenate([lightness[..., None], ab], axis=-1)))
+def own_score(lightness: Floats, ab: Floats) -> dict[str, float]:
+    """What `score` says of an original by itself: L* (side, side) and a*, b* (side, side, 2)."""
+    rgb = _as_stored(np.concatenate([lightness[..., None], ab], axis=-1))
+    return {"colourfulness": colourfulness(rgb), "hue_spread": hue_spread(ab, smooth_regions(lightness))}
 
 
 def colourfulness(rgb: Floats) -> float:
