@@ -49,6 +49,7 @@ def test_grey_is_no_nearer_than_grey_and_the_right_colour_is(cache: SquareCache)
     assert right.errors["all"].gain > 0.9
     assert right.psnr_above_grey > 10
     assert right.spread == pytest.approx(0, abs=1e-3)
+    assert right.hue_spread == pytest.approx(0, abs=0.1)
 
 
 def test_a_plate_that_is_blind_to_red_shows_it_dark(cache: SquareCache) -> None:

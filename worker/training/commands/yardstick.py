@@ -37,4 +37,5 @@ def yardstick(options: Namespace) -> None:
 def _line(figures: SourceFigures) -> str:
     parts = ", ".join(f"{name} R2 {errors.r2:.3f} G {errors.gain:.3f}" for name, errors in figures.errors.items())
     spread = f"spread {figures.spread:.1f} of {figures.true_spread:.1f}"
-    return f"{parts}, {figures.psnr_above_grey:+.2f} dB above grey, {spread}"
+    hue = f"hue {figures.hue_spread:.0f} of {figures.true_hue_spread:.0f} degrees"
+    return f"{parts}, {figures.psnr_above_grey:+.2f} dB above grey, {spread}, {hue}"

@@ -1,6 +1,6 @@
 """The yardstick through production's own path: the whole photo letterboxed, coloured, compared in its box."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from worker.colour.lab import lab_to_rgb, luminance_to_lightness, srgb_to_linear
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.training.data.photos import to_lab
+from worker.training.evaluation.coherence import hue_spread, smooth_regions
 from worker.training.evaluation.yardstick import (
     ColourErrors,
     colour_errors,
@@ -36,6 +37,8 @@ class SourceFigures:
     psnr_above_grey: float  # dB, the photos' mean
     spread: float  # within a photo, CIE units, the photos' median
     true_spread: float
+    hue_spread: float  # degrees within smooth regions, the photos' mean; NaN where all are nearly grey
+    true_hue_spread: float
 
 
 def measure(
@@ -48,15 +51,15 @@ def measure(
         inside = places_inside(cache.boxes[rows], cache.side_px, cache.side_px)
         by_head = _predicted(colorizer, [grey_of(cache.pixels[row], weights) for row in rows], cache.side_px)
         for head, ab in by_head.items():
-            figures[head][name] = _figures(lab, ab, inside)
+            figures[head][name] = _figures(lab, ab, inside, cache.boxes[rows])
     return figures
 
 
 def means(figures: Mapping[str, SourceFigures]) -> dict[str, float]:
     """The mean over sources."""
     over = source_means({name: one.errors for name, one in figures.items()})
-    for key in ("psnr_above_grey", "spread", "true_spread"):
-        over[key] = round(float(np.mean([getattr(one, key) for one in figures.values()])), 3)
+    for key in ("psnr_above_grey", "spread", "true_spread", "hue_spread", "true_hue_spread"):
+        over[key] = round(_known_mean([getattr(one, key) for one in figures.values()]), 3)
     return over
 
 
@@ -70,7 +73,7 @@ def _predicted(colorizer: Colorizer, greys: list[Floats], side_px: int) -> dict[
     return {head: np.stack(ab) for head, ab in parts.items()}
 
 
-def _figures(lab: Floats, ab: Floats, inside: Floats) -> SourceFigures:
+def _figures(lab: Floats, ab: Floats, inside: Floats, boxes: NDArray[np.int64]) -> SourceFigures:
     differences, spreads = [], []
     for photo, result, mask in zip(lab, ab, inside > 0, strict=True):
         light, truth, guess = photo[mask][:, :1], photo[mask][:, 1:], result[mask]
@@ -82,6 +85,25 @@ def _figures(lab: Floats, ab: Floats, inside: Floats) -> SourceFigures:
         differences.append(10 * np.log10(errors[0] / errors[1]))
         spreads.append([np.sqrt(np.square(one - one.mean(0)).sum(-1).mean()) for one in (guess, truth)])
     spread, true_spread = np.median(spreads, axis=0)
+    hue, true_hue = _hue_spreads(lab, ab, boxes)
     return SourceFigures(
-        colour_errors(ab, lab[..., 1:], inside), float(np.mean(differences)), float(spread), float(true_spread)
-    )
+        colour_errors(ab, lab[..., 1:], inside), float(np.mean(differences)), float(spread), float(true_spread),
+        hue, true_hue,
+    )  # fmt: skip
+
+
+def _hue_spreads(lab: Floats, ab: Floats, boxes: NDArray[np.int64]) -> tuple[float, float]:
+    """Of the results and of the photos themselves, in the photos' boxes (n, 4); degrees."""
+    spreads = []
+    for photo, result, (left, top, width, height) in zip(lab, ab, boxes, strict=True):
+        inside = np.s_[top : top + height, left : left + width]
+        regions = smooth_regions(np.ascontiguousarray(photo[inside][..., 0]))
+        spreads.append([hue_spread(colours[inside], regions) for colours in (result, photo[..., 1:])])
+    result_spreads, own_spreads = zip(*spreads, strict=True)
+    return _known_mean(result_spreads), _known_mean(own_spreads)
+
+
+def _known_mean(values: Sequence[float]) -> float:
+    """Of the numbers among them; NaN where there is none."""
+    numbers = [value for value in values if not np.isnan(value)]
+    return float(np.mean(numbers)) if numbers else float("nan")
