@@ -1,4 +1,4 @@
-"""Jobs, scans, workers and schedules as plain values: what `--json` prints, and what the HTTP API answers."""
+"""Jobs, scans, workers and schedules as plain values, which `--json` prints and the HTTP API answers."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from scheduler.text import why_aborted
 
 
 def job_row(progress: Progress, hints: Sequence[str] = ()) -> dict[str, Any]:
-    """`hints`: why it does not go on, where it has not ended."""
+    """A job as a row. `hints`: why an unfinished job does not continue."""
     job = progress.job
     return {
         "job": job.id,
@@ -41,12 +41,12 @@ def job_row(progress: Progress, hints: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def report_of(progress: Progress) -> str | None:
-    """Where the scheduler put the job's report."""
+    """Where the job's report is; None if there is none."""
     return f"{progress.job.destination}/{progress.job.report_key}" if progress.job.report_key else None
 
 
 def seconds_left(progress: Progress) -> float | None:
-    """At the pace so far; None where nothing is to do, or nothing is known."""
+    """The seconds until the job ends, at its pace so far; None if it has ended or its pace is unknown."""
     per_second = progress.scans_per_second
     return progress.pending / per_second if progress.pending and per_second and not progress.ended else None
 
@@ -57,7 +57,7 @@ def scan_row(scan: Scan) -> dict[str, Any]:
 
 
 def worker_state(worker: Worker, *, now: datetime, silent_seconds: float) -> str:
-    """at work; silent: not heard of for too long, and lost unless it comes back; stopped: in order."""
+    """ "at work"; "silent": without a heartbeat for too long; or "stopped": it ended on purpose."""
     if worker.stopped_at is not None:
         return "stopped"
     return "at work" if worker.heartbeat_at >= now - timedelta(seconds=silent_seconds) else "silent"

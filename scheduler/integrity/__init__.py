@@ -1,1 +1,1 @@
-"""Bags, and whether stores still hold what the job database says."""
+"""Bags, and checks that stores still hold what the job database says."""

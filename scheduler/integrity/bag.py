@@ -1,8 +1,8 @@
-"""A job's destination sealed as a BagIt bag (RFC 8493): outputs in data/, and what they must be in files beside it.
+"""Seals a job's destination as a BagIt bag (RFC 8493): outputs are in data/, and their hashes in files beside it.
 
-Hashes come from the rows, where the workers wrote them as they stored each output. Each file is read once and compared
-with its row: a bag must not attest what a later job, or somebody else, has put in an output's place. Sealing again
-writes the same, so a seal that was cut off is simply made again.
+Hashes come from the rows, into which the workers wrote them when they stored each output. Each file is read once and
+compared with its row, because a bag must not confirm a file that a later job, or somebody else, has put in the place of
+an output. Sealing again writes the same files, so after a crash a bag is simply sealed again.
 """
 
 import hashlib
@@ -38,12 +38,12 @@ TAG_FILES = (
     INFO,
     TAG_MANIFEST,
     DECLARATION,
-)  # as they are written: the last one makes it a bag
+)  # in the order in which they are written; the last one makes it a bag
 _DECLARED = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _ASKED_AT_ONCE = 1_000
 _READ_AT_ONCE = 8
 _ANY_BYTES = 1 << 62
-_NAMED = 3  # of the files that are not as they should be
+_NAMED = 3  # so many wrong files are named in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,16 @@ class Sealed:
 
 
 class Sealer:
-    """Seals destinations of jobs of one database; gives up, with ServiceUnavailable, once `stopping()` says so."""
+    """Seals destinations of the jobs in one database. Raises ServiceUnavailable as soon as `stopping()` is true."""
 
     def __init__(self, engine: Engine, *, s3: S3Options, stopping: Callable[[], bool] = lambda: False) -> None:
         self._engine, self._s3, self._stopping = engine, s3, stopping
 
     def seal(self, job_id: int) -> Sealed:
-        """Write the bag's own files, and note it in the job's row.
+        """Write the bag's own files, and record it in the job's row.
 
-        Raises UsageError for a job that makes no bag or has not ended, and where what lies in data/ is not what the
-        jobs with this destination put there; ServiceUnavailable.
+        Raises UsageError if the job makes no bag or has not ended, or if a file in data/ is not what a job with this
+        destination put there; and ServiceUnavailable.
         """
         with read_scope(self._engine) as session:
             job = lifecycle.get(session, job_id)
@@ -89,7 +89,7 @@ class Sealer:
         return storage
 
     def _write_manifest(self, job: Job, path: Path) -> Sealed:
-        """A line for each file in data/, held against the rows."""
+        """Write a line for each file in data/, after it was compared with its row."""
         files, size, matched, wrong = 0, 0, 0, list[str]()
         payload = open_storage(parse_location(f"{job.destination}/{PAYLOAD}"), s3=self._s3)
         if isinstance(parse_location(job.destination), FolderLocation):
@@ -135,7 +135,10 @@ class Sealer:
 
 
 def _hash_of(payload: Storage, folder: Path, key: str) -> str:
-    """SHA-256 of what lies there now; "" for what can't be read. Raises ServiceUnavailable while the store is away."""
+    """The SHA-256 of the file as it is now; "" if it can't be read.
+
+    Raises ServiceUnavailable if the store does not answer.
+    """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         try:
             return payload.fetch(key, Path(scratch, "output"), etag=None, max_bytes=_ANY_BYTES).sha256
@@ -188,7 +191,7 @@ def _sha256(path: Path) -> str:
 
 
 def _check(destination: str) -> None:
-    """In a folder, by the `bagit` library: is every file there, and none that the manifest does not name?"""
+    """Check a bag in a folder with the `bagit` library: every file is there, and the manifest names every file."""
     location = parse_location(destination)
     if not isinstance(location, FolderLocation):
         return
@@ -208,7 +211,10 @@ def _batches(entries: Iterable[tuple[str, int]], size: int) -> Iterator[list[tup
 
 
 def seal_last(engine: Engine, s3: S3Options) -> Sealed:
-    """Seal the destination of the last completed job that makes a bag, again if need be; raises as `Sealer.seal`."""
+    """Seal the destination of the last completed job that makes a bag, also if it is sealed already.
+
+    Raises as `Sealer.seal`.
+    """
     with read_scope(engine) as session:
         job_id = lifecycle.last_with_a_bag(session)
     if job_id is None:

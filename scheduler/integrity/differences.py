@@ -1,4 +1,4 @@
-"""What `photochrom verify` found, in words, and what a person can do about it."""
+"""The results of `photochrom verify`, as values and sentences."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,7 +13,7 @@ class Difference:
     """`side` is source, output or bag (its own files).
 
     `what` is changed, missing, extra, unreadable, forged (its content credentials don't fit it), or replaced (another
-    source's output lies there).
+    source's output is there).
     """
 
     side: str
@@ -24,7 +24,7 @@ class Difference:
 
 @dataclass(slots=True)
 class Verified:
-    """What was read, and all that was not as the rows say. `remade`: outputs that a later job made again, by job."""
+    """What was read, and every difference from the rows. `remade`: by job, outputs that a later job made again."""
 
     sources: int = 0
     outputs: int = 0

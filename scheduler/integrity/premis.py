@@ -1,6 +1,7 @@
-"""What happened to each file of a bag, as PREMIS 3.0 for archives that ingest it: sources, outputs, events, the agent.
+"""The history of each file of a bag as PREMIS 3.0, for archives that take in the bag: sources, outputs, events, the
+agent.
 
-Element names and their order are those of the Library of Congress' data dictionary, version 3.0.
+The names and the order of elements are those of the Library of Congress' data dictionary, version 3.0.
 """
 
 import re
@@ -28,7 +29,7 @@ _OUTCOMES = {ScanState.DONE: "success", ScanState.FAILED: "failure", ScanState.S
 
 
 def write_premis(engine: Engine, destination: str, path: Path) -> None:
-    """Write the file for all jobs with this destination, a scan at a time. Raises DatabaseUnavailable."""
+    """Write the file for all jobs with this destination, one scan at a time. Raises DatabaseUnavailable."""
     with read_scope(engine) as session:
         jobs = lifecycle.into(session, destination)
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -110,6 +111,6 @@ def _identifier(name: str, identifier_type: str, value: str, *, role: str = "") 
 
 
 def _element(name: str, content: str, *, escaped: bool = False) -> str:
-    """escaped: `content` is text from outside, and not XML."""
+    """An XML element. escaped: `content` is text, and must be escaped."""
     text = escape(_NO_XML.sub("\ufffd", content)) if escaped else content
     return f"<{name}>{text}</{name}>"

@@ -1,4 +1,4 @@
-"""`photochrom verify`: both stores read again, and each file's SHA-256 held against its row."""
+"""`photochrom verify`: reads both stores again, and compares each file's SHA-256 with its row."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -34,10 +34,10 @@ class Verifier:
         self._engine, self._s3, self._threads, self._progress = engine, s3, threads, progress
 
     def verify(self, job_id: int) -> Verified:
-        """Read every source and output of the job's done scans; then list what else lies at the destination.
+        """Read every source and output of the job's done scans; then list what else is at the destination.
 
-        A file there is extra when it is no output of any job with this destination. Raises UsageError for an
-        unknown job or locations that are gone; ServiceUnavailable.
+        A file there is extra if it is no output of any job with this destination. Raises UsageError for an unknown job
+        or a missing location, and ServiceUnavailable.
         """
         with read_scope(self._engine) as session:
             job = lifecycle.get(session, job_id)
@@ -58,7 +58,10 @@ class Verifier:
         return verified
 
     def _as_stored_last(self, job: Job, page: list[Scan], verified: Verified) -> list[Scan]:
-        """The rows to compare with: of an output that a later job made again, that job's; other sources' are told."""
+        """The rows to compare with. If a later job made an output again, its row is taken.
+
+        Outputs of other sources are added to the differences.
+        """
         with read_scope(self._engine) as session:
             latest = records.stored_last(session, job.destination, [scan.output_key for scan in page])
         current = []
@@ -98,7 +101,7 @@ class Verifier:
 
 
 def _check(scan: Scan, source: Storage, destination: Storage, folder: Path) -> Verified:
-    """What was read of the scan's two files, and what is wrong with them."""
+    """Read the scan's two files. Returns what was read and what is wrong."""
     checked, path = Verified(), folder / str(scan.id)
     checked.sources += _hold(checked, path, "source", source, scan.source_key, scan.source_sha256)
     path.unlink(missing_ok=True)
@@ -110,10 +113,10 @@ def _check(scan: Scan, source: Storage, destination: Storage, folder: Path) -> V
 
 
 def _check_signature(checked: Verified, path: Path, key: str) -> None:
-    """Hold an output's content credentials, if it has any, against its bytes."""
+    """Compare an output's content credentials, if it has any, with its bytes."""
     if not (is_installed("c2pa") and is_installed("cv2")):
         return
-    # Not above: a machine that has no image libraries verifies all the rest.
+    # Imported here, so that a machine without image libraries can verify everything else.
     from worker.scans import output_format
     from worker.scans.metadata.credentials import signature_of
 
@@ -125,7 +128,7 @@ def _check_signature(checked: Verified, path: Path, key: str) -> None:
 
 
 def _check_bag(destination: Storage, folder: Path) -> Verified:
-    """The bag's own files, by the one that holds the others' hashes."""
+    """Check the bag's own files with the hashes in its tag manifest."""
     checked, path = Verified(), folder / TAG_MANIFEST
     hashes = dict[str, str]()
     if _hold(checked, path, "bag", destination, TAG_MANIFEST, None):
@@ -140,11 +143,14 @@ def _check_bag(destination: Storage, folder: Path) -> Verified:
 
 
 def _hold(checked: Verified, path: Path, side: str, storage: Storage, key: str, expected: str | None) -> bool:
-    """Read a file again, and hold it against the SHA-256 that is expected, if any; whether it could be read."""
+    """Read a file again, and compare it with the expected SHA-256, if there is one.
+
+    Returns whether it could be read.
+    """
     try:
         got = storage.fetch(key, path, etag=None, max_bytes=_ANY_BYTES)
     except ScanError as error:
-        if not error.permanent:  # the store, or our own disk: it says nothing of the file
+        if not error.permanent:  # the cause is the store or our own disk, not the file
             raise ServiceUnavailable(error.message) from None
         problem = "missing" if error.code == "source_missing" else "unreadable"
         checked.differences.append(Difference(side, problem, key, error.message if problem == "unreadable" else ""))

@@ -1,5 +1,5 @@
-"""Who is told when a job ends, a sample waits or a schedule fails.
+"""Notices: they tell people when a job ends, a sample waits or a schedule fails.
 
-`events` finds what happened, from rows; `outbox` keeps one row of it for each receiver and sends until it was received;
-`receivers` knows the addresses.
+`events` finds in the database's rows what happened. `outbox` keeps one row for each event and receiver, and sends it
+until it is received. `receivers` knows the addresses.
 """

@@ -1,4 +1,4 @@
-"""What happened that somebody may want to know, found in the job database's rows: nothing has to be remembered."""
+"""Events for notices. They are found in the job database's rows, so nothing must be remembered."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -14,29 +14,29 @@ from db.queries.jobs import lifecycle, samples
 from db.queries.pool import workers
 from scheduler.text import counted, why_aborted
 
-RECENT = timedelta(days=1)  # what is older was not told while nobody was to be told, and is no news any more
+RECENT = timedelta(days=1)  # an older event is no news; without this limit, a new receiver would get all of them
 WITHOUT_WORKERS = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`name` is the same whenever the same thing is found again; `path`: of its page."""
+    """One event. Its `name` is the same each time it is found; `path` is the address of its page."""
 
     name: str
-    kind: str  # as a CloudEvents type, after "org.photochrom."
+    kind: str  # the CloudEvents type after "org.photochrom."
     title: str
     text: str
     path: str
     data: dict[str, Any]
 
     def content(self, web_url: str | None) -> dict[str, Any]:
-        """What a receiver gets; a link only where it is known how people reach the pages."""
+        """What a receiver gets. It has a link only if PHOTOCHROM_WEB_URL is set."""
         link = f"{web_url.rstrip('/')}{self.path}" if web_url else None
         return {**{key: value for key, value in asdict(self).items() if key != "path"}, "link": link}
 
 
 def recent_events(session: Session, now: datetime) -> Iterator[Event]:
-    """All that happened of late, told or not."""
+    """All recent events, sent or not."""
     yield from _ended_jobs(session, now)
     yield from _sampled_jobs(session)
     yield from _failed_firings(session, now)
@@ -44,7 +44,7 @@ def recent_events(session: Session, now: datetime) -> Iterator[Event]:
 
 
 def _ended_jobs(session: Session, now: datetime) -> Iterator[Event]:
-    """Not those that a person cancelled, nor the small ones that samples and redos make."""
+    """Ended jobs, without those that a person cancelled and the small ones of samples and redos."""
     ended = select(Job).where(Job.state.in_((JobState.COMPLETED, JobState.ABORTED)), Job.finished_at > now - RECENT)
     for job in session.scalars(ended.order_by(Job.id)):
         if {"sample_of", "redone"} & set(job.selection or {}):
@@ -84,7 +84,7 @@ def _failed_firings(session: Session, now: datetime) -> Iterator[Event]:
 
 
 def _work_without_workers(session: Session, now: datetime) -> Iterator[Event]:
-    """Once for each silence: it is named by when it began."""
+    """Work that waits without workers. The event is named by its begin, so that it is sent once."""
     waiting = session.scalar(select(Job).where(Job.state == JobState.RUNNING).order_by(Job.id).limit(1))
     if waiting is None:
         return
@@ -100,7 +100,7 @@ def _work_without_workers(session: Session, now: datetime) -> Iterator[Event]:
 
 
 def digest(session: Session, now: datetime) -> Event:
-    """What ended in the day before."""
+    """The digest of the jobs that ended on the day before."""
     ended = select(Job).where(Job.finished_at > now - RECENT, Job.state.in_(JobState.ENDED)).order_by(Job.id)
     lines = []
     for job in session.scalars(ended):

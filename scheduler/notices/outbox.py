@@ -1,4 +1,4 @@
-"""From what happened to rows, and from rows to receivers: told once, and tried until it was received."""
+"""Makes rows of events, and sends rows to receivers: each once, and again until it is received."""
 
 import logging
 import time
@@ -22,9 +22,9 @@ LOOK_SECONDS = 5.0
 
 
 class Outbox:
-    """Looked after once a round by each scheduler; of several, one adds a row, and one sends it.
+    """Each scheduler calls `round`. Of several schedulers, one adds a row, and one sends it.
 
-    Sending takes a thread of its own: a receiver that does not answer must not hold up the dispatching.
+    Sending has its own thread, so that a receiver that does not answer does not delay the dispatching.
     """
 
     def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
@@ -43,7 +43,7 @@ class Outbox:
             self._sending = self._executor.submit(self.send_due)
 
     def collect(self) -> None:
-        """A row for each receiver of each event that has none yet."""
+        """Add a row for each pair of event and receiver that has none."""
         with read_scope(self._engine) as session:
             now = database_now(session)
             events = list(recent_events(session, now)) + self._digest(session, now)
@@ -63,7 +63,7 @@ class Outbox:
             notices.add(session, event.name, receiver, event.content(self._settings.web_url), now=now)
 
     def send_due(self) -> None:
-        """Send whatever is due, one after the other."""
+        """Send the notices that are due, one after the other."""
         try:
             while self._send_one():
                 pass

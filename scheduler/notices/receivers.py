@@ -1,4 +1,4 @@
-"""Where notices go: webhooks that are signed, and whatever the Apprise library reaches."""
+"""Receivers of notices: signed webhooks, and everything that the Apprise library can reach."""
 
 import hashlib
 import hmac
@@ -23,7 +23,10 @@ _WEBHOOKS = ("http://", "https://")
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """`id` names it in the outbox, since its address may hold a password; `send` raises ServiceUnavailable."""
+    """One receiver. `id` names it in the outbox, because its address may contain a password.
+
+    `send` raises ServiceUnavailable.
+    """
 
     id: str
     shown: str
@@ -31,7 +34,7 @@ class Receiver:
 
 
 def receivers(settings: Settings) -> list[Receiver]:
-    """Those of PHOTOCHROM_NOTICES, addresses with spaces between; raises UsageError for what is none."""
+    """The receivers in PHOTOCHROM_NOTICES, addresses separated by spaces. Raises UsageError for an invalid address."""
     if settings.notices is None:
         return []
     secret = settings.notices_secret.get_secret_value() if settings.notices_secret else None
@@ -60,7 +63,7 @@ def _receiver(address: str, secret: str | None, settings: Settings) -> Receiver:
 
 
 def _shown(address: str) -> str:
-    """Scheme and host: the path of many a webhook is its secret."""
+    """An address as it may be shown: only scheme and host, because the path of a webhook is often a secret."""
     try:
         host = urlsplit(address).hostname or "..."
     except ValueError:
@@ -69,7 +72,7 @@ def _shown(address: str) -> str:
 
 
 def _post(address: str, secret: str, source: str, event: str, found_at: datetime, content: dict[str, Any]) -> None:
-    """CloudEvents 1.0 in JSON; the signature is the HMAC-SHA256 of the body, in hexadecimal."""
+    """Send a CloudEvent 1.0 in JSON. The signature is the HMAC-SHA256 of the body, in hexadecimal."""
     body = json.dumps(
         {
             "specversion": "1.0",
@@ -83,7 +86,7 @@ def _post(address: str, secret: str, source: str, event: str, found_at: datetime
     ).encode()
     signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     headers = {"content-type": "application/cloudevents+json", "x-photochrom-signature": f"sha256={signature}"}
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its log lines hold whole addresses
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # its log lines contain whole addresses
     try:
         httpx.post(address, content=body, headers=headers, timeout=SEND_SECONDS).raise_for_status()
     except httpx.HTTPStatusError as error:
@@ -93,7 +96,7 @@ def _post(address: str, secret: str, source: str, event: str, found_at: datetime
 
 
 def _notify(address: str, content: dict[str, Any]) -> None:
-    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its log lines may hold what is secret in an address
+    logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its log lines may contain secrets from addresses
     service = apprise.Apprise()
     service.add(address)
     link = f"\n{content['link']}" if content["link"] else ""

@@ -1,4 +1,4 @@
-"""Gather what the report shows: a job's rows, and thumbnails of some of its scans."""
+"""Gathers what the report shows: a job's rows, and thumbnails of some of its scans."""
 
 import tempfile
 import time
@@ -22,13 +22,16 @@ from scheduler.report.thumbnails.data_uri import Fetches, picture
 from scheduler.report.thumbnails.process import ThumbnailProcess
 
 PAIRS_AT_ONCE = 4
-PICTURE_SECONDS = 20.0  # pictures that are not begun by then are left out, so that a slow store can't stall a report
+PICTURE_SECONDS = 20.0  # later pictures are left out, so that a slow store can't delay a report
 OUT_OF_TIME = "Left out: the store was too slow to show every picture."
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where pictures lead. `outputs`: the destination as seen from the report, such as "../"; None: not known."""
+    """Where links of pictures lead.
+
+    `outputs`: the destination relative to the report, such as "../"; None if unknown.
+    """
 
     outputs: str | None = None
     web_url: str | None = None
@@ -53,9 +56,9 @@ def build_report(
     settings: Sequence[Fact] = (),
     links: Links = NO_LINKS,
 ) -> ReportData:
-    """Everything about the job as it stands, with thumbnails from its source and destination.
+    """Everything about the job at this moment, with thumbnails from its source and destination.
 
-    A picture that can't be had is a sentence in its pair. Raises UsageError when there is no such job.
+    If a picture can't be made, a sentence takes its place. Raises UsageError if there is no such job.
     """
     progress = lifecycle.progress(session, job_id)
     job = progress.job

@@ -1,4 +1,4 @@
-"""From a job's rows to the report's values; the pictures are `build`'s."""
+"""Computes the report's values from a job's rows. Pictures are made in `build`."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -27,15 +27,15 @@ CERTAINTY_BINS = 20
 
 MeasurementTable = npt.NDArray[
     np.void
-]  # one record a scan: the columns of report_rows.MEASURED, NaN where nothing is known
+]  # one record for each scan: the columns of db.queries.reports.rows; NaN if not measured
 
 _RECORD = np.dtype([("id", "i8"), *((column.key, "f8") for column in report_rows.MEASURED[1:])])
-# Seconds that people count time in.
+# Lengths of time that people use, in seconds.
 _ROUND_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
 def measurement_table(session: Session, job_id: int) -> MeasurementTable:
-    """Every scan that is done; finished_at in seconds since 1970. A million take some 100 MB."""
+    """The measurements of every done scan; finished_at in seconds since 1970. A million scans take about 100 MB."""
     rows: Iterable[Row[Any]] = report_rows.measurements(session, job_id)
     return np.fromiter((_numbers(row) for row in rows), dtype=_RECORD)
 
@@ -73,7 +73,7 @@ def totals(session: Session, progress: Progress, scans: MeasurementTable) -> Tot
 
 
 def stage_timings(scans: MeasurementTable) -> tuple[StageTiming, ...]:
-    """Median and 95th percentile of each stage that any scan went through."""
+    """The median and the 95th percentile of each stage that a scan went through."""
     ms_by_stage = [(stage, _known(scans[f"{stage}_ms"])) for stage in STAGES]
     return tuple(
         StageTiming(stage, float(np.median(ms)), float(np.percentile(ms, 95))) for stage, ms in ms_by_stage if len(ms)
@@ -81,12 +81,12 @@ def stage_timings(scans: MeasurementTable) -> tuple[StageTiming, ...]:
 
 
 def throughput(scans: MeasurementTable, totals: Totals, created_at: datetime) -> Bins:
-    """Scans done in each stretch of time since a worker began, some 60 stretches at most."""
+    """Scans done in each interval since a worker began; at most about 60 intervals."""
     waited = totals.waited_seconds or 0.0
     began, seconds = created_at.timestamp() + waited, max(0.0, totals.seconds - waited)
     longest = seconds / THROUGHPUT_BINS
     width = next((float(step) for step in _ROUND_SECONDS if step >= longest), longest)
-    # Workers' clocks may be behind the scheduler's, and a scan may be recorded after the job's end was noted.
+    # A worker's clock may be behind the scheduler's, and a scan may be recorded after the job's end.
     last = max(0, math.ceil(seconds / width) - 1)
     index = ((_known(scans["finished_at"]) - began) // width).clip(0, last).astype(np.int64)
     return Bins(width, tuple(np.bincount(index, minlength=last + 1).tolist()))
@@ -103,7 +103,9 @@ def certainty(scans: MeasurementTable) -> tuple[Bins, float | None]:
 
 
 def uncertain(scans: MeasurementTable) -> tuple[int, float]:
-    """How many are below what their checkpoint calls doubtful, and what that is (of several, the median)."""
+    """How many scans are below the doubtful limit of their checkpoint, and that limit (the median, if there are
+    several).
+    """
     limits = np.where(np.isnan(scans["doubtful_below"]), UNCERTAIN_BELOW, scans["doubtful_below"])
     count = np.count_nonzero(scans["certainty"] < limits)
     return int(count), float(np.median(limits)) if len(limits) else UNCERTAIN_BELOW
@@ -116,7 +118,10 @@ def _distribution(values: npt.NDArray[np.float64], width: float, bins: int) -> t
 
 
 def reasons(session: Session, job_id: int) -> tuple[Reason, ...]:
-    """Failed and skipped scans by error code; PROBLEMS_LISTED is shared out, so that a rare one shows its scans too."""
+    """Failed and skipped scans by error code.
+
+    PROBLEMS_LISTED is divided among the codes, so that rare codes show scans too.
+    """
     codes = report_rows.problems_by_code(session, job_id)[:PROBLEMS_LISTED]
     share = PROBLEMS_LISTED // max(1, len(codes))
     return tuple(

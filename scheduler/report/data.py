@@ -1,4 +1,4 @@
-"""Everything that the report shows, as plain values: the page is a function of these alone. Times are UTC."""
+"""Everything that the report shows, as plain values. The page depends only on these. Times are UTC."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ class JobFacts:
     source: str
     destination: str
     state: str
-    aborted_because: str | None  # a sentence, of a job that stopped itself
+    aborted_because: str | None  # a sentence, if the job was aborted
     created_at: datetime
     finished_at: datetime | None
 
@@ -30,10 +30,10 @@ class Totals:
     skipped: int
     pending: int
     megapixels: float  # of the scans that are done
-    seconds: float  # from submission to the job's end, or to the last scan's where the job goes on
-    waited_seconds: float | None  # of these, until a worker first had one of its chunks
-    busy_seconds: float | None  # from then to the last scan, less every stretch of five minutes in which none ended
-    scans_per_second: float | None  # that ended, in those busy seconds
+    seconds: float  # from submission to the end of the job, or of its last scan if it is unfinished
+    waited_seconds: float | None  # of these, until a worker first claimed one of its chunks
+    busy_seconds: float | None  # from then to the last scan, less every five minutes or more in which no scan ended
+    scans_per_second: float | None  # scans that ended, for each of the busy seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,12 @@ class StageTiming:
 
 @dataclass(frozen=True, slots=True)
 class Bins:
-    """Counts of scans; counts[i] lies in i * width .. (i + 1) * width, the last one also holds what is above."""
+    """Counts of scans. counts[i] is for values in i * width ..
 
-    width: float  # seconds for the throughput, the unit of what is distributed else
+    (i + 1) * width; the last one also counts all larger values.
+    """
+
+    width: float  # seconds for the throughput; otherwise in the unit of the values
     counts: tuple[int, ...]
 
 
@@ -84,7 +87,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A scan before and after; a sentence stands in for a picture that can't be shown."""
+    """A scan before and after. If a picture can't be shown, a sentence takes its place."""
 
     key: str
     group: str  # one of groups.GROUPS
@@ -95,8 +98,8 @@ class Pair:
     certainty: float | None  # 0..1
     before: Picture | str
     after: Picture | str
-    output: str = ""  # where the output lies, as seen from the report; "" where that is not known
-    page: str = ""  # the scan's page; "" where there is none
+    output: str = ""  # the output's address relative to the report; "" if unknown
+    page: str = ""  # address of the scan's page; "" if there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +116,10 @@ class ReportData:
     throughput: Bins
     colourfulness: Bins
     median_colourfulness: float | None
-    certainty: Bins  # none where no head gave any
+    certainty: Bins  # empty if no head gave a certainty
     median_certainty: float | None
-    uncertain: int  # results whose certainty is below what their checkpoint calls doubtful
-    uncertain_below: float  # what most of their checkpoints call doubtful
+    uncertain: int  # outputs whose certainty is below the doubtful limit of their checkpoint
+    uncertain_below: float  # the most frequent doubtful limit of the checkpoints
     reasons: tuple[Reason, ...]
     pairs: tuple[Pair, ...]
     facts: tuple[Fact, ...]  # checkpoint, workers, options

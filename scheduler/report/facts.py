@@ -1,4 +1,4 @@
-"""With what a job was coloured: checkpoint, workers, options and the settings that may be shown."""
+"""How a job was coloured: checkpoint, workers, options, and the settings that may be shown."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from scheduler.report.plain_text import may_be_secret, without_credentials
 from scheduler.text import counted
 from worker.settings.settings import Settings
 
-# Named one by one: a setting that is added later stays out of the report until someone has thought about it.
+# Settings are listed one by one, so that a new setting is not shown before somebody has decided about it.
 SHOWN_SETTINGS = {
     "scan_attempts": "Tries of a scan",
     "chunk_attempts": "Leases a chunk may lose",
@@ -27,7 +27,7 @@ def job_settings(
 ) -> list[Fact]:
     """The job's own options, the checkpoints that coloured its scans and the workers that ended them.
 
-    chunks: how many, and of how many scans the largest is.
+    chunks: their number, and the number of scans in the largest one.
     """
     facts = [Fact("Checkpoint", _with_count(name or "not recorded", count)) for name, count in checkpoints]
     facts += [
@@ -48,9 +48,9 @@ def job_settings(
 
 
 def settings_facts(settings: Settings) -> tuple[Fact, ...]:
-    """Those of this process' settings that bear on the result; never one that could hold a secret.
+    """The settings of this process that affect the outputs. None of them can contain a secret.
 
-    The page says whose they are: workers may have been started with others, and don't record theirs.
+    The page says that they are this process' settings. Workers may have other settings, and don't record them.
     """
     values = {title: getattr(settings, name) for name, title in SHOWN_SETTINGS.items()}
     return tuple(Fact(title, _text(value)) for title, value in values.items() if value is not None)

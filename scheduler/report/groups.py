@@ -1,4 +1,4 @@
-"""Which scans of a job the report shows: all of a small one, a sample of a large one."""
+"""Which scans of a job the report shows: all of a small job, a selection of a large one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from scheduler.report.collect import MeasurementTable
 
 PAIRS = 24
 MOST_OUTLIERS = 4
-SEED = 1905  # the same job shows the same sample again
+SEED = 1905  # the same job always shows the same selection
 
 ALL = "all"
 MOST_COLOURFUL = "most colourful"
@@ -37,9 +37,9 @@ GROUPS = (
 
 
 def choose(scans: MeasurementTable, outliers: Sequence[int] = ()) -> list[tuple[int, str]]:
-    """(scan id, group) of at most PAIRS scans, each one once, in the order of GROUPS.
+    """(scan id, group) of at most PAIRS scans, each only once, in the order of GROUPS.
 
-    outliers: ids of those that are unlike their folder, the furthest first.
+    outliers: ids of scans that differ most from their folder, the most different first.
     """
     if len(scans) <= PAIRS:
         return [(int(scan_id), ALL) for scan_id in scans["id"]]
@@ -53,7 +53,7 @@ def choose(scans: MeasurementTable, outliers: Sequence[int] = ()) -> list[tuple[
 
 
 def _take(chosen: dict[int, str], group: str, scans: MeasurementTable, score: np.ndarray, count: int) -> None:
-    """Add the `count` scans of the lowest known score that are not chosen yet."""
+    """Add the `count` scans with the lowest scores that are not chosen yet. Scans without a score are left out."""
     scored = np.flatnonzero(~np.isnan(score))
     lowest = scored[np.argsort(score[scored], kind="stable")[: count + len(chosen)]]
     fresh = [int(scan_id) for scan_id in scans["id"][lowest] if int(scan_id) not in chosen]

@@ -1,4 +1,4 @@
-"""Scans that come out unlike their neighbours in the same folder: one green face among forty brown ones.
+"""Outputs that differ much from the others in their folder, such as one green face among forty brown ones.
 
 The view folder_outliers finds them by the same limits.
 """
@@ -7,13 +7,15 @@ from collections.abc import Iterable
 
 import numpy as np
 
-FEWEST = 8  # scans in a folder that say what is usual there
+FEWEST = 8  # with fewer scans in a folder, nobody knows what is usual there
 FAR = 3.5  # robust standard deviations, as Iglewicz and Hoaglin (1993) recommend
-_SMALLEST_SPREAD = 2.0  # of colourfulness: in a folder of equals, nobody sees less
+_SMALLEST_SPREAD = 2.0  # of colourfulness; people don't see smaller differences
 
 
 def distances(values: Iterable[float]) -> list[float]:
-    """How far each value lies from the median, in robust standard deviations (of the median absolute deviation)."""
+    """The distance of each value from the median, in robust standard deviations (from the median absolute
+    deviation).
+    """
     array = np.fromiter(values, dtype=float)
     if len(array) < FEWEST:
         return [0.0] * len(array)

@@ -1,4 +1,4 @@
-"""The report's page: one HTML file that needs nothing else, made from ReportData alone."""
+"""The report's page: one HTML file that needs nothing else. It is made only from ReportData."""
 
 import base64
 import hashlib
@@ -16,9 +16,9 @@ from worker.error_codes import ERROR_CODES
 
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTION_LETTERS = 160
-OPEN_PROBLEMS = 12  # a longer list is folded at first
+OPEN_PROBLEMS = 12  # a longer list is closed at first
 
-# What a stage is, for people who have not read the design.
+# What each stage does, for people who don't know the program.
 STAGE_WORDS = {
     "fetch": "from the source",
     "open": "decoded, lightness read",
@@ -64,12 +64,12 @@ def render_report(data: ReportData) -> str:
 
 
 def remedy(code: str) -> str:
-    """What to do about scans with this error code; "" where nobody knows."""
+    """What to do about scans with this error code; "" for an unknown code."""
     return ERROR_CODES[code].remedy.replace("`", "") if code in ERROR_CODES else ""
 
 
 def number(value: float) -> str:
-    """1234 as 1,234; three figures of what is smaller than 100."""
+    """A number as text: 1234 as 1,234; below 100, with three digits."""
     if isinstance(value, int) or value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -80,7 +80,7 @@ def milliseconds(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units: 48 s, 3 min 20 s, 7 h 05 min, 2 d 4 h."""
+    """A duration in its two largest units: 48 s, 3 min 20 s, 7 h 05 min, 2 d 4 h."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -96,7 +96,7 @@ def utc(moment: datetime) -> str:
 
 
 def name_parts(key: str) -> tuple[str, str]:
-    """A key as its prefix and its name, fit to be shown, cut where it would fill the page."""
+    """A key's prefix and name as they may be shown; very long ones are cut."""
     prefix, slash, name = visible(key).rpartition("/")
     name = shortened(name, CAPTION_LETTERS)
     prefix += slash
@@ -105,7 +105,10 @@ def name_parts(key: str) -> tuple[str, str]:
 
 
 def frame_ratio(pair: Pair) -> str:
-    """Width by height of the pair's frame; a strip or a scroll is letterboxed rather than drawn a line thin."""
+    """Width / height of the pair's frame.
+
+    A strip or a scroll is letterboxed, because otherwise it would be a thin line.
+    """
     for side in (pair.after, pair.before):
         if isinstance(side, Picture):
             return f"{min(2.6, max(0.62, side.width / side.height)):.3f}"

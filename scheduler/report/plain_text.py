@@ -1,4 +1,4 @@
-"""Text from outside (keys, names, messages), made fit to be shown. Escaping for HTML is the template's work."""
+"""Makes text from outside (keys, names, messages) safe to show. The template escapes it for HTML."""
 
 import re
 import unicodedata
@@ -9,9 +9,10 @@ _SECRET_NAME = re.compile(r"pass|secret|token|credential|key|auth", re.IGNORECAS
 
 
 def visible(text: str) -> str:
-    """The text with every control sign, and every mark that turns or hides text, spelled out; the rest stays.
+    """The text, with escapes for every control sign and every mark that turns or hides text.
 
-    A lone surrogate (a byte of a file name that is no UTF-8) would keep the page from being written at all.
+    A lone surrogate, which stands for a byte of a file name that is not UTF-8, is escaped too: with it, the page could
+    not be written.
     """
     return "".join(_spelled(letter) for letter in text)
 
@@ -21,7 +22,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def without_key(sentence: str, key: str) -> str:
-    """What a sentence says of the key that it begins with; as it stands where it begins otherwise."""
+    """A sentence without the key at its beginning; unchanged if it does not begin with the key."""
     for start in (key, repr(key)):
         if sentence.startswith((f"{start} ", f"{start}: ")):
             return sentence.removeprefix(start).lstrip(": ")
@@ -29,7 +30,7 @@ def without_key(sentence: str, key: str) -> str:
 
 
 def without_credentials(text: str) -> str:
-    """The text with user and password cut out of any address in it."""
+    """The text without users and passwords in its addresses."""
     return _CREDENTIALS.sub("", text)
 
 
@@ -43,7 +44,7 @@ def _spelled(letter: str) -> str:
     category = unicodedata.category(letter)
     if category == "Cs" or letter < " ":
         return f"\\x{ord(letter) & 0xFF:02x}"
-    # Joiners shape letters in Persian, Hindi and emoji; every other format sign only hides or turns text.
+    # Joiners are kept, because Persian, Hindi and emoji need them. Every other format sign only hides or turns text.
     if category in ("Cc", "Cf", "Zl", "Zp") and letter not in "\u200c\u200d":
         return f"[U+{ord(letter):04X}]"
     return letter

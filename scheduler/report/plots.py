@@ -13,19 +13,19 @@ from matplotlib.figure import Figure
 
 from scheduler.report.data import Bins
 
-# Inches of 72 SVG units; on the page a unit is about 1.33 px, so that 9 units are letters of 12 px.
+# In inches of 72 SVG units. On the page a unit is about 1.33 px, so letters of 9 units have 12 px.
 WIDE = (6.6, 2.5)
 NARROW = (3.7, 2.3)
 
 INK, SOFT, LINE, TEAL = "#22201c", "#5d574d", "#ddd6c8", "#1d5c63"
-# From the grey of a scan to the vermilion of a photochrom print.
+# The colours go from the grey of a scan to the vermilion of a photochrom print.
 VIVIDNESS = LinearSegmentedColormap.from_list("vividness", ["#a39d92", "#b98a5c", "#c4622d", "#b5321c"])
 # Hasler and Suesstrunk 2003, table 2.
 COLOURFUL_WORDS = ((15, "slightly"), (33, "moderately"), (59, "quite"), (82, "highly"))
 
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # letters stay letters: smaller than outlines, and in the reader's own font
-    "svg.hashsalt": "photochrom",  # the same ids, so the same bytes, every time
+    "svg.fonttype": "none",  # letters stay text, which is smaller than outlines and uses the reader's font
+    "svg.hashsalt": "photochrom",  # the same ids, and so the same bytes, every time
     "font.size": 9,
     "text.color": SOFT,
     "axes.edgecolor": LINE,
@@ -68,7 +68,7 @@ def throughput_plot(bins: Bins) -> Plot:
 
 
 def colourfulness_plot(bins: Bins) -> Plot:
-    """How many scans have which colourfulness, with the words that its authors gave to some values."""
+    """How many scans have which colourfulness. Some values have the words of the measure's authors."""
 
     def draw(axes: Axes, width: float) -> None:
         lefts = [index * bins.width for index in range(len(bins.counts))]
@@ -87,7 +87,7 @@ def colourfulness_plot(bins: Bins) -> Plot:
 
 
 def certainty_plot(bins: Bins) -> Plot:
-    """How many scans have which certainty, in percent."""
+    """How many percent of the scans have which certainty."""
 
     def draw(axes: Axes, width: float) -> None:
         lefts = [100 * index * bins.width for index in range(len(bins.counts))]

@@ -1,4 +1,4 @@
-"""The report of a sample: each scan in grey, and beside it in each of the choices."""
+"""The report of a sample: each scan in grey, and beside it in colour by each choice."""
 
 import tempfile
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class SampleRow:
 
 
 def sample_page(session: Session, job: Job, s3: S3Options) -> str:
-    """One HTML file that needs nothing else. Raises UsageError, ServiceUnavailable for a store that is away."""
+    """One HTML file that needs nothing else. Raises UsageError, and ServiceUnavailable if a store does not answer."""
     tried = samples.of_job(session, job.id)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True

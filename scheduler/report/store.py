@@ -1,4 +1,4 @@
-"""Writes a job's report: to a file, or into the job's destination, where each job has one of its own."""
+"""Writes a job's report to a file, or into the job's destination."""
 
 import tempfile
 from pathlib import Path
@@ -19,14 +19,17 @@ from worker.storage import S3Options, open_storage, parse_location
 
 
 def report_key(job: Job) -> str:
-    """By date and number, so that no other job's report is replaced, and the folder lists them in order."""
+    """The report's key in the destination.
+
+    It has the date and the job's number, so that reports never replace each other and are sorted.
+    """
     return f"{REPORTS}{job.created_at:%Y-%m-%d}-job-{job.id}.html"
 
 
 def write_report(
     engine: Engine, job_id: int, path: Path, *, s3: S3Options, settings: Settings, outputs: str | None = None
 ) -> None:
-    """One HTML file at `path`; raises UsageError when there is no such job. `outputs`: see Links."""
+    """Write one HTML file to `path`. `outputs`: see Links. Raises UsageError if there is no such job."""
     with read_scope(engine) as session:
         job = lifecycle.get(session, job_id)
         if job.state == JobState.SAMPLED:
@@ -41,9 +44,9 @@ def write_report(
 
 
 def store_report(engine: Engine, job_id: int, settings: Settings) -> str:
-    """Write it into the job's destination; returns its key there. Raises PhotochromError.
+    """Write the report into the job's destination. Returns its key. Raises PhotochromError.
 
-    A job that went on and ended again gets its report anew, in place of the one before.
+    If a job was continued and has ended again, its new report replaces the earlier one.
     """
     with read_scope(engine) as session:
         job = lifecycle.get(session, job_id)
@@ -59,7 +62,7 @@ def store_report(engine: Engine, job_id: int, settings: Settings) -> str:
 
 
 def _store_sample_report(engine: Engine, job_id: int, settings: Settings) -> None:
-    """Once every choice of a waiting job's sample is coloured; nothing before, and nothing once somebody has chosen."""
+    """Write the report of a sample when all its choices are coloured and the job still waits for a choice."""
     with read_scope(engine) as session:
         job = session.get(Job, job_id)
         tried = samples.of_job(session, job_id)

@@ -1,4 +1,4 @@
-"""When a cron line is due next, in its own time zone."""
+"""When a cron line is due next, in its time zone."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -11,10 +11,10 @@ NAMES = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0", 
 
 
 def next_due(cron: str, timezone: str, *, after: datetime) -> datetime:
-    """The first time later than `after`, in UTC; raises UsageError for what is no cron line or no time zone.
+    """The first time after `after`, in UTC. Raises UsageError for an invalid cron line or time zone.
 
-    As Debian's cron does it where clocks change: a time of day that is skipped in spring is made up for when the
-    clocks have moved on, and one that comes twice in autumn counts once. (Celery's own crontab is an hour off there:
+    When clocks change, it does the same as Debian's cron: a time that is skipped in spring is due right after the
+    change, and a time that comes twice in autumn is due once. (Celery's own crontab is wrong by an hour there:
     github.com/celery/celery/issues/10107.)
     """
     cron = NAMES.get(cron.strip(), cron)
@@ -23,7 +23,7 @@ def next_due(cron: str, timezone: str, *, after: datetime) -> datetime:
         raise UsageError(f"--cron {cron!r} has {fields} fields; expected five: '0 1 * * *' is 01:00 each day")
     try:
         for due in CronSim(cron, after.astimezone(zone(timezone))):
-            # A time of day that comes twice is found at its first coming, which may lie before `after`.
+            # For a time that comes twice, the first one is found, which may be before `after`.
             if due > after:
                 return due.astimezone(UTC)
     except CronSimError as error:
@@ -32,7 +32,7 @@ def next_due(cron: str, timezone: str, *, after: datetime) -> datetime:
 
 
 def zone(timezone: str) -> ZoneInfo:
-    """Raises UsageError for a name that this machine does not know."""
+    """The time zone of this name. Raises UsageError if this machine does not know it."""
     try:
         return ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

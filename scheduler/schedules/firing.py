@@ -1,4 +1,4 @@
-"""A nightly job's submission: list what is new and changed, under a lease, and note what came of it."""
+"""The submission of a nightly job: lists new and changed scans under a lease, and records the result."""
 
 import logging
 import threading
@@ -25,9 +25,9 @@ from worker.storage import Storage
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 120.0  # a listing whose scheduler has been silent for so long goes to another
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 1800  # between tries while a service is away
-TRIES = 12  # over three and a half hours
+LEASE_SECONDS = 120.0  # after so long without a sign of its scheduler, another one takes over a listing
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 1800  # between tries while a service does not answer
+TRIES = 12  # in about three and a half hours
 
 Clock = Callable[[], datetime]
 
@@ -52,11 +52,11 @@ def new_schedule(
     timezone: str,
     now: datetime,
 ) -> Schedule:
-    """Raises UsageError for a name that is taken or none.
+    """Add a schedule. Raises UsageError if the name is taken or invalid.
 
-    `opened`: from open_both, which may take its time and so is called before the transaction.
+    `opened`: from open_both, which may take long and must therefore be called before the transaction.
 
-    A folder, or a manifest's file, is kept with its whole path: the scheduler runs elsewhere.
+    Folders and a manifest's file are stored with their whole path, because the scheduler runs in another folder.
     """
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise UsageError(f"{name!r} is no name for a schedule; expected 1 to 200 letters")
@@ -93,16 +93,16 @@ def list_and_submit(
     now: Clock,
     progress: Callable[[Submitted], None] = lambda _: None,
 ) -> Submitted:
-    """Make a job of what is new and changed; the firing's row says what came of it. Call it in `held`.
+    """Make a job of new and changed scans, and record the result in the firing's row. Call it inside `held`.
 
-    Raises PhotochromError, after it has been noted: ServiceUnavailable when the listing will be tried again.
-    Raises LeaseLost when another scheduler lists by now: nothing of this listing is left then.
+    Raises PhotochromError after the error is recorded; ServiceUnavailable means that the listing is tried again. Raises
+    LeaseLost if another scheduler has taken over; this listing is then deleted.
     """
     submitter = Submitter(
         engine,
         s3=settings.s3_options,
         chunk_scans=settings.chunk_scans,
-        checkpoints=list,  # what is new is new whatever the checkpoint
+        checkpoints=list,  # a new checkpoint makes no scan new
         progress=progress,
     )
     try:
@@ -119,7 +119,7 @@ def list_and_submit(
 
 
 def give_back(engine: Engine, lease: FiringLease, now: datetime) -> None:
-    """Let another scheduler list at once."""
+    """End the lease, so that another scheduler can list at once."""
     with suppress(LeaseLost), session_scope(engine) as session:
         schedules.put_off(session, lease, "its scheduler stopped", until=now)
 
@@ -130,7 +130,7 @@ def _finish(engine: Engine, lease: FiringLease, state: str, *, job_id: int | Non
 
 
 def put_off(engine: Engine, lease: FiringLease, message: str, now: datetime) -> None:
-    """List again after a pause that doubles with each try; fail after TRIES of them."""
+    """Try the listing again after a pause, which doubles with each try. After TRIES tries, the firing fails."""
     if lease.attempt >= TRIES:
         _finish(engine, lease, FiringState.FAILED, job_id=None, message=f"given up after {TRIES} tries: {message}")
         return
@@ -141,7 +141,9 @@ def put_off(engine: Engine, lease: FiringLease, message: str, now: datetime) -> 
 
 @contextmanager
 def held(engine: Engine, lease: FiringLease, now: Clock) -> Iterator[None]:
-    """Extends the lease while the block runs: a large destination is listed for minutes before the first row."""
+    """Extends the lease while the block runs, because listing a large destination takes minutes before the
+    first row.
+    """
     ended = threading.Event()
 
     def hold() -> None:

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class _Stopping(Exception):
-    """The scheduler stops in the middle of a listing."""
+    """The scheduler stops while a source is listed."""
 
 
 class ScheduleRunner:
@@ -42,7 +42,7 @@ class ScheduleRunner:
         self._stopping = threading.Event()
 
     def round(self) -> None:
-        """Fire whatever is due, and take over listings that fell silent. Raises ServiceUnavailable."""
+        """Fire the schedules that are due, and take over listings with an expired lease. Raises ServiceUnavailable."""
         self._take_over()
         now = self._now()
         with read_scope(self._engine) as session:
@@ -54,7 +54,7 @@ class ScheduleRunner:
         """Of all schedulers that find it due, the one whose UPDATE comes first lists its source."""
         try:
             following = next_due(schedule.cron, schedule.timezone, after=now)
-        except UsageError as error:  # its row was changed by hand, or its time zone is gone
+        except UsageError as error:  # its row was changed by hand, or its time zone no longer exists
             self._fail(schedule, f"{error}; remove the schedule and add it again", now)
             return
         with session_scope(self._engine) as session:
@@ -66,7 +66,7 @@ class ScheduleRunner:
             self._submit(lease)
 
     def _fail(self, schedule: Schedule, message: str, now: datetime) -> None:
-        """Nobody knows when it is due; it is not forgotten, but fails every day until somebody sees to it."""
+        """Record a failure. Its next time is unknown, so it fails every day until a person mends it."""
         tomorrow = now + timedelta(days=1)
         with session_scope(self._engine) as session:
             failed = schedules.fail(session, schedule, message, next_due_at=tomorrow, now=now)
@@ -83,11 +83,11 @@ class ScheduleRunner:
             self._submit(lease)
 
     def stop(self) -> None:
-        """Listings end at their next page, and are handed back: another scheduler, or the next, has them at once."""
+        """Listings end at their next page and are handed back, so that another scheduler can take them at once."""
         self._stopping.set()
 
     def _submit(self, lease: FiringLease) -> None:
-        # Held from now on: it may wait for its turn longer than a lease lasts.
+        # Keep the lease from now on, because the listing may wait longer than a lease lasts.
         holding = ExitStack()
         holding.enter_context(firing.held(self._engine, lease, self._now))
         self._executor.submit(partial(self._list, lease, holding))

@@ -1,1 +1,1 @@
-"""Small pictures of scans and outputs, made in a process under limits."""
+"""Thumbnails of scans and outputs, made in a process with limits."""

@@ -1,7 +1,8 @@
-"""A process that makes one thumbnail after the other, under limits of memory and time: files may be hostile or huge.
+"""A process that makes one thumbnail after the other, with limits for memory and time, because files may be hostile or
+huge.
 
-`python -m scheduler.report.thumbnails.child` reads a path in JSON on each line of its input, and answers with a line:
-the picture, or a sentence that says why there is none. A file that breaks a limit ends the process and nothing else.
+`python -m scheduler.report.thumbnails.child` reads a path in JSON from each line of its input. It answers with a line:
+the picture, or a sentence that says why there is none. If a file breaks a limit, only this process ends.
 """
 
 import json
@@ -16,8 +17,8 @@ from scheduler.report.thumbnails.data_uri import thumbnail
 from worker.errors import PhotochromError
 from worker.scans import configure_libraries
 
-MEMORY_BYTES = 384 << 20  # beyond what the process has when it is ready
-CPU_SECONDS = 15  # of each picture
+MEMORY_BYTES = 384 << 20  # in addition to what the process has when it is ready
+CPU_SECONDS = 15  # for each picture
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 def _limit_memory() -> None:
-    """Of addresses, as the kernel counts them."""
+    """Limit the process' address space."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit_bytes = pages * resource.getpagesize() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))

@@ -1,4 +1,4 @@
-"""Small pictures of scans and outputs, as data URIs, so that the report is one file."""
+"""Thumbnails of scans and outputs as data URIs, so that the report is one file."""
 
 import base64
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from worker.scans.reading.scan_file import ScanLimits, open_scan_file
 from worker.scans.vips import block_other_formats
 
 THUMBNAIL_PIXELS = 420  # the longer side
-# 48 thumbnails of this size, in base64, are 3.2 MB of the report's 5 MB, whatever the scans look like.
+# 48 thumbnails of this size take 3.2 MB in base64, of the report's limit of 5 MB.
 THUMBNAIL_BYTES = 48 * 1024
 QUALITIES = (80, 65, 50, 35, 20)
-# A larger file would take longer to fetch than a report may.
+# Fetching a larger file would take too long for a report.
 FETCH_BYTES = 256 << 20
 
 
 class Fetches(Protocol):
-    """The one thing that the report needs of a storage: a file by its key, or a PhotochromError."""
+    """The part of a storage that the report needs: it fetches a file by its key, or raises PhotochromError."""
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> object: ...
 
@@ -32,9 +32,11 @@ class Fetches(Protocol):
 def picture(
     storage: Fetches, key: str, path: Path, make: Callable[[Path], Picture], *, etag: str | None = None
 ) -> Picture | str:
-    """The thumbnail of the image under `key`, or a sentence that says why there is none. `path` is for scratch.
+    """The thumbnail of the image under `key`, or a sentence that says why there is none.
 
-    make: ThumbnailProcess.thumbnail. With an etag, a file that was replaced since is not shown.
+    `path`: a file for temporary use.
+
+    make: ThumbnailProcess.thumbnail. With an etag, a file that was replaced since then is not shown.
     """
     try:
         storage.fetch(key, path, etag=etag, max_bytes=FETCH_BYTES)

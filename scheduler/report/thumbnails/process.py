@@ -1,4 +1,4 @@
-"""Thumbnails from a process of their own, so that no file can take the scheduler's memory or life."""
+"""Makes thumbnails in a separate process, so that no file can fill the scheduler's memory or crash it."""
 
 import json
 import os
@@ -22,7 +22,10 @@ class NoPicture(PhotochromError):
 
 
 class ThumbnailProcess:
-    """One at a time, for any number of threads; started at the first picture, and again after one that ended it."""
+    """Makes one thumbnail at a time, for any number of threads.
+
+    The process starts with the first picture, and again after a picture that ended it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +48,7 @@ class ThumbnailProcess:
         return Picture(**answer)
 
     def _ask(self, path: Path) -> dict[str, Any] | None:
-        """None when the process ended over it."""
+        """Ask the process for a thumbnail. Returns None if the process ended."""
         process = self._process = self._process or _start()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -73,7 +76,8 @@ class ThumbnailProcess:
 
 
 def _start() -> subprocess.Popen[str]:
-    # Nothing of the database or the stores: what decodes a stranger's file needs neither.
+    # Without the settings of the database and the stores, because the process that decodes strangers' files needs
+    # neither.
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL", "TMPDIR", "HOME")}
     paths = os.pathsep.join(filter(None, sys.path))
     command = [sys.executable, "-P", "-m", "scheduler.report.thumbnails.child"]
