@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -17,6 +18,7 @@ from db.migrations import upgrade
 from db.session import make_engine
 from scheduler.standalone.services import S3Server, ValkeyServer
 from worker.errors import ServiceUnavailable, UsageError
+from worker.supervision.managed_process import ManagedProcess, RestartPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +39,7 @@ class System:
         self.folder = folder
         self.s3: S3Server | None = S3Server(folder / "s3") if with_s3 else None
         self._valkey = ValkeyServer(folder / "valkey")
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        # By a process' name: the photochrom command that it runs, and its own settings.
-        self._commands: dict[str, tuple[str, Mapping[str, str]]] = {}
+        self._processes: dict[str, ManagedProcess] = {}
         self._restarts = 0
         self._interrupted = False
         self._interrupts_wait = False
@@ -128,9 +128,17 @@ class System:
     def start(self, command: str, name: str | None = None, settings: Mapping[str, str] | None = None) -> int:
         """Start a scheduler or a worker, with settings of its own where given; its process id."""
         name = name or command
-        self._commands[name] = command, settings or {}
-        self._start(name)
-        return self._processes[name].pid
+        process = ManagedProcess(
+            f"the {name}",
+            partial(self._spawn, name, command, settings or {}),
+            RestartPolicy(first_pause_seconds=0),
+            ended=partial(self._expect_killed, name),
+        )
+        with self._interrupts_held():
+            self._processes[name] = process
+            process.start()
+        assert process.pid is not None
+        return process.pid
 
     def check(self) -> None:
         """Start what was killed again, services as often as it takes, processes a few times; nothing is lost by it.
@@ -140,20 +148,11 @@ class System:
         """
         self._raise_interrupt()
         for service in filter(None, (self._valkey, self.s3)):
-            if not service.running:
-                with self._interrupts_held():
-                    service.start()
-        for name, process in self._processes.items():
-            status = process.poll()
-            if status is not None and status < 0 and self._restarts < RESTARTS:
-                self._restarts += 1
-                self._start(name)
-            elif status is not None:
-                error = UsageError if status == UsageError.exit_status else ServiceUnavailable
-                raise error(
-                    f"the {name} ended by itself with status {status}: {self._last_words(name)}; "
-                    f"its log is {self._log(name)}"
-                )
+            with self._interrupts_held():
+                service.poll()
+        for process in self._processes.values():
+            with self._interrupts_held():
+                process.poll()
 
     def trouble(self) -> str:
         """What stops everything until a person sees to it: a full disk, on which no process can even say so."""
@@ -161,11 +160,20 @@ class System:
             return ""
         return f"the disk of {self.folder} is full; make room there, and it goes on by itself, or stop with Ctrl-C"
 
-    def _start(self, name: str) -> None:
-        command, settings = self._commands[name]
+    def _expect_killed(self, name: str, status: int) -> None:
+        """A process that was killed may be started again, a few times; one that gave up may not."""
+        if status < 0 and self._restarts < RESTARTS:
+            self._restarts += 1
+            return
+        error = UsageError if status == UsageError.exit_status else ServiceUnavailable
+        raise error(
+            f"the {name} ended by itself with status {status}: {self._last_words(name)}; its log is {self._log(name)}"
+        )
+
+    def _spawn(self, name: str, command: str, settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
         self._log(name).parent.mkdir(exist_ok=True)
-        with self._log(name).open("ab") as log, self._interrupts_held():
-            self._processes[name] = subprocess.Popen(
+        with self._log(name).open("ab") as log:
+            return subprocess.Popen(
                 [sys.executable, "-P", "-m", "scheduler", command],
                 env=_inherited()
                 | self.environment()
@@ -186,13 +194,8 @@ class System:
 
     def _stop_processes(self) -> None:
         # Workers first: what they hand back, a scheduler may still see.
-        for name in sorted(self._processes, key=lambda name: self._commands[name][0] == "scheduler"):
-            process = self._processes.pop(name)
-            process.terminate()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-            process.kill()
-            process.wait()
+        for name in sorted(self._processes, key=lambda name: name == "scheduler"):
+            self._processes.pop(name).stop(((signal.SIGTERM, STOP_SECONDS),))
 
 
 def _inherited() -> dict[str, str]:

@@ -50,6 +50,7 @@ LIBRARY = (
     "worker.scans",
     "worker.settings",
     "worker.storage",
+    "worker.supervision.managed_process",
     "worker.supervision.model_server_process",
     "worker.system",
 )

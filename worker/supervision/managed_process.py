@@ -123,7 +123,8 @@ class ManagedProcess:
         if now - self._started_at > policy.steady_seconds:
             self._pause_seconds = policy.first_pause_seconds
         end = f"was killed by signal {-status}" if status < 0 else f"ended with status {status}"
-        logger.warning("%s %s; it is started again in %.1f s", self._name, end, self._pause_seconds)
+        pause = f" in {self._pause_seconds:.1f} s" if self._pause_seconds else ""
+        logger.warning("%s %s; it is started again%s", self._name, end, pause)
         self._start_again_at = now + self._pause_seconds
         self._pause_seconds = min(self._pause_seconds * 2, policy.longest_pause_seconds)
 

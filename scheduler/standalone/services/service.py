@@ -14,9 +14,11 @@ from typing import ClassVar, Self
 
 from scheduler.standalone.services import guard
 from worker.errors import ServiceUnavailable
+from worker.supervision.managed_process import ManagedProcess, RestartPolicy
 
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
+KILL_SECONDS = 2.0
 _LOG_TAIL_LINES = 3
 # Below the ports that the kernel gives to outgoing connections (from 32768 on), so that a service
 # finds its port free when it starts again.
@@ -36,7 +38,7 @@ class Service(ABC):
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process = ManagedProcess(self.name, self._spawn, RestartPolicy(first_pause_seconds=0))
 
     @abstractmethod
     def prepare(self) -> list[str]:
@@ -63,42 +65,35 @@ class Service(ABC):
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        return self._process.pid is not None
 
     def start(self) -> None:
         """Returns once the server answers; raises ServiceUnavailable with its log's last lines when it does not."""
         if self.running:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._process = self._spawn(self.prepare())
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.kill()
-            raise
+        self._process.start()
+        self._wait_until_ready_or_kill()
+
+    def poll(self) -> None:
+        """Start it again if it has ended by itself; raises as `start`."""
+        if self._process.poll():
+            self._wait_until_ready_or_kill()
 
     def stop(self) -> None:
         """End it in order; kill it when that takes more than ten seconds."""
-        if self._process is not None:
-            self._process.send_signal(self.stop_signal)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_SECONDS)
-            self.kill()
+        self._end((self.stop_signal, STOP_SECONDS))
 
     def kill(self) -> None:
         """End it with SIGKILL, as a crash would."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGUSR1)
-        try:
-            self._process.wait(2)
-        except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._process = None
+        self._end()
 
-    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
-        owner = self.owner()
+    def _end(self, *signals: tuple[int, float]) -> None:
+        # The guard takes SIGUSR1 for SIGKILL. Should it not answer, the whole group is killed.
+        self._process.stop((*signals, (signal.SIGUSR1, KILL_SECONDS)), group=True)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        command, owner = self.prepare(), self.owner()
         user = f"{owner[0]}:{owner[1]}" if owner else "-"
         with self._log.open("ab") as log:
             return subprocess.Popen(
@@ -111,6 +106,13 @@ class Service(ABC):
                 # A group of its own, so that `kill` ends guard and server at once and Ctrl-C neither.
                 start_new_session=True,
             )
+
+    def _wait_until_ready_or_kill(self) -> None:
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.kill()
+            raise
 
     def _wait_until_ready(self) -> None:
         end = time.monotonic() + START_SECONDS

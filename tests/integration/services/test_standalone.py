@@ -66,9 +66,10 @@ def test_an_interrupt_while_a_service_starts_leaves_none(
 class InterruptedEnd(subprocess.Popen[bytes]):
     """Somebody presses Ctrl-C once more while it is told to end."""
 
-    def terminate(self) -> None:
-        signal.raise_signal(signal.SIGINT)
-        super().terminate()
+    def send_signal(self, sig: int) -> None:
+        if sig == signal.SIGTERM:
+            signal.raise_signal(signal.SIGINT)
+        super().send_signal(sig)
 
 
 def test_a_second_interrupt_does_not_leave_half_of_it_running(
