@@ -9,15 +9,18 @@ from sqlalchemy.orm import Session
 
 from db.models.notices import Notice
 
-FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(minutes=15)
+LONGEST_PAUSE = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=2)
-SENDING = timedelta(minutes=2)  # a sender that needs longer was killed
+_PART = 1_000  # a database takes only so many values in one statement
 
 
 def known(session: Session, events: list[str], receiver: str) -> set[str]:
     """Those of these events for which the receiver has a row."""
-    rows = session.scalars(select(Notice.event).where(Notice.receiver == receiver, Notice.event.in_(events)))
-    return set(rows)
+    recorded: set[str] = set()
+    for start in range(0, len(events), _PART):
+        part = Notice.event.in_(events[start : start + _PART])
+        recorded |= set(session.scalars(select(Notice.event).where(Notice.receiver == receiver, part)))
+    return recorded
 
 
 def add(session: Session, event: str, receiver: str, content: dict[str, Any], *, now: datetime) -> None:
@@ -27,12 +30,15 @@ def add(session: Session, event: str, receiver: str, content: dict[str, Any], *,
     session.execute(dialect.insert(Notice).values(**values, attempts=0).on_conflict_do_nothing())
 
 
-def claim(session: Session, receivers: list[str], *, now: datetime) -> Notice | None:
-    """A notice that is due, or None. Its row is marked before it is sent, so that nobody else sends it for SENDING."""
+def claim(session: Session, receiver: str, *, now: datetime, sending: timedelta) -> Notice | None:
+    """A notice to this receiver that is due, or None.
+
+    Its row is marked before it is sent: nobody else sends it for the time `sending`, after which its sender was killed.
+    """
     waiting = Notice.sent_at.is_(None), Notice.given_up_at.is_(None), Notice.next_try_at <= now
     due = (
         select(Notice.id)
-        .where(*waiting, Notice.receiver.in_(receivers))
+        .where(*waiting, Notice.receiver == receiver)
         .order_by(Notice.next_try_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -40,7 +46,7 @@ def claim(session: Session, receivers: list[str], *, now: datetime) -> Notice | 
     claimed = session.scalar(
         update(Notice)
         .where(Notice.id == due.scalar_subquery(), *waiting)
-        .values(next_try_at=now + SENDING, attempts=Notice.attempts + 1)
+        .values(next_try_at=now + sending, attempts=Notice.attempts + 1)
         .returning(Notice.id)
         .execution_options(synchronize_session=False)
     )
@@ -51,12 +57,12 @@ def sent(session: Session, notice_id: int, *, now: datetime) -> None:
     session.execute(update(Notice).where(Notice.id == notice_id).values(sent_at=now, problem=None))
 
 
-def failed(session: Session, notice: Notice, problem: str, *, now: datetime) -> None:
+def failed(session: Session, notice: Notice, problem: str, *, first_pause: timedelta, now: datetime) -> None:
     """Record that a notice could not be sent.
 
     It is tried again after longer and longer pauses, and given up after two days.
     """
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(10, notice.attempts - 1))
+    pause = min(LONGEST_PAUSE, first_pause * 2 ** min(10, notice.attempts - 1))
     gone = now if notice.created_at < now - GIVEN_UP_AFTER else None
     values = {"next_try_at": now + pause, "problem": problem[:500], "given_up_at": gone}
     session.execute(update(Notice).where(Notice.id == notice.id).values(values))

@@ -7,7 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -64,7 +64,6 @@ def run_scheduler(settings: Settings) -> None:
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
         ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
         ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
-        ThreadPoolExecutor(1, thread_name_prefix="notices") as telling,
     ):
         wait_for(lambda: check_up_to_date(engine), stopping, health.turn)
         wait_for(queue.depth, stopping, health.turn)
@@ -72,29 +71,37 @@ def run_scheduler(settings: Settings) -> None:
             return
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
         schedule_runner = ScheduleRunner(engine, settings, listing)
-        sealing = Sealing(engine, settings, alone)
+        sealing, outboxes = Sealing(engine, settings, alone), _outboxes(engine, settings)
         rounds: tuple[Rounds, ...] = (
             schedule_runner,
             Reporter(engine, settings, reporting),
             sealing,
-            *_outbox(engine, settings, telling),
+            *outboxes,
         )
         while not stopping.wait(settings.scheduler_round_seconds):
             health.turn(_round(engine, dispatcher, rounds, settings, backlog_metrics, heartbeat))
         logger.info("the scheduler stops")
         schedule_runner.stop()
         sealing.stop()
+        for outbox in outboxes:
+            outbox.stop()
     heartbeat.stop()
 
 
-def _outbox(engine: Engine, settings: Settings, executor: Executor) -> tuple[Rounds, ...]:
+class Outboxes(Rounds, Protocol):
+    """Something that sends beside the rounds."""
+
+    def stop(self) -> None: ...
+
+
+def _outboxes(engine: Engine, settings: Settings) -> tuple[Outboxes, ...]:
     """The outbox of notices; empty if there are no receivers."""
     if settings.notices is None:
         return ()
     # Imported here, because its libraries come with an extra that a scheduler without notices does not need.
     from scheduler.notices.outbox import Outbox
 
-    return (Outbox(engine, settings, executor),)
+    return (Outbox(engine, settings),)
 
 
 def _round(

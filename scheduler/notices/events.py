@@ -1,13 +1,15 @@
 """Events for notices. They are found in the job database's rows, so nothing must be remembered."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
+from db.models.access import AuditEntry
 from db.models.jobs import Job, JobState
 from db.models.schedules import Firing, FiringState, Schedule
 from db.queries.jobs import lifecycle, samples
@@ -16,6 +18,7 @@ from scheduler.text import counted, why_aborted
 
 RECENT = timedelta(days=1)  # an older event is no news; without this limit, a new receiver would get all of them
 WITHOUT_WORKERS = timedelta(hours=1)
+_WAITS_SINCE = ("resume", "retry", "approve", "listed")  # after these entries of the audit, a job's work waits anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,68 +38,97 @@ class Event:
         return {**{key: value for key, value in asdict(self).items() if key != "path"}, "link": link}
 
 
-def recent_events(session: Session, now: datetime) -> Iterator[Event]:
-    """All recent events, sent or not."""
-    yield from _ended_jobs(session, now)
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """The name of an event, and what makes the event of it, which may take several queries.
+
+    `event` returns None if there is nothing to tell yet.
+    """
+
+    name: str
+    event: Callable[[], Event | None]
+
+
+def recent_events(session: Session, now: datetime, *, since: datetime | None = None) -> Iterator[Occurrence]:
+    """What happened since `since` (None: in the last day), and what still lasts. Sent or not."""
+    since = max(since or now - RECENT, now - RECENT)
+    yield from _ended_jobs(session, since)
     yield from _sampled_jobs(session)
-    yield from _failed_firings(session, now)
+    yield from _failed_firings(session, since)
     yield from _work_without_workers(session, now)
 
 
-def _ended_jobs(session: Session, now: datetime) -> Iterator[Event]:
+def _ended_jobs(session: Session, since: datetime) -> Iterator[Occurrence]:
     """Ended jobs, without those that a person cancelled and the small ones of samples and redos."""
-    ended = select(Job).where(Job.state.in_((JobState.COMPLETED, JobState.ABORTED)), Job.finished_at > now - RECENT)
-    for job in session.scalars(ended.order_by(Job.id)):
-        if {"sample_of", "redone"} & set(job.selection or {}):
-            continue
-        progress = lifecycle.progress(session, job.id)
-        event_type = "job.aborted" if job.state == JobState.ABORTED else "job.completed"
-        event_type += "_with_failures" if event_type == "job.completed" and progress.failed else ""
-        counts = f"{counted(progress.done, 'scan')} done, {progress.failed:,} failed, {progress.skipped:,} skipped"
-        text = f"Job {job.id}, {job.name}: {counts}." + (f" {why_aborted(progress)}." if job.state == "aborted" else "")
-        assert job.finished_at is not None
-        yield Event(
-            f"job/{job.id}/{job.state}/{job.finished_at.isoformat()}",
-            event_type,
-            f"Photochrom: {job.name} is {job.state}" + (" with failures" if event_type.endswith("failures") else ""),
-            text,
-            f"/jobs/{job.id}",
-            {"job": job.id, "done": progress.done, "failed": progress.failed, "skipped": progress.skipped},
-        )
+    query = select(Job.id, Job.state, Job.finished_at, Job.selection)
+    ended = query.where(Job.state.in_((JobState.COMPLETED, JobState.ABORTED)), Job.finished_at > since)
+    for row in session.execute(ended.order_by(Job.id)):
+        if not {"sample_of", "redone"} & set(row.selection or {}):
+            name = f"job/{row.id}/{row.state}/{row.finished_at.isoformat()}"
+            yield Occurrence(name, partial(_job_ended, session, name, row))
 
 
-def _sampled_jobs(session: Session) -> Iterator[Event]:
-    for job in session.scalars(select(Job).where(Job.state == JobState.SAMPLED).order_by(Job.id)):
-        if all(progress.ended for progress in samples.of_job(session, job.id)):
-            text = f"Job {job.id}, {job.name}: its sample is coloured; approve one of the choices, or reject it."
-            title = f"Photochrom: {job.name} waits for your choice"
-            yield Event(f"job/{job.id}/sampled", "job.sampled", title, text, f"/jobs/{job.id}/sample", {"job": job.id})
+def _job_ended(session: Session, name: str, row: Row[Any]) -> Event:
+    progress = lifecycle.progress(session, row.id)
+    job, aborted = progress.job, row.state == JobState.ABORTED
+    event_type = "job.aborted" if aborted else "job.completed"
+    event_type += "_with_failures" if progress.failed and not aborted else ""
+    counts = f"{counted(progress.done, 'scan')} done, {progress.failed:,} failed, {progress.skipped:,} skipped"
+    return Event(
+        name,
+        event_type,
+        f"Photochrom: {job.name} is {row.state}" + (" with failures" if event_type.endswith("failures") else ""),
+        f"Job {job.id}, {job.name}: {counts}." + (f" {why_aborted(progress)}." if aborted else ""),
+        f"/jobs/{job.id}",
+        {"job": job.id, "done": progress.done, "failed": progress.failed, "skipped": progress.skipped},
+    )
 
 
-def _failed_firings(session: Session, now: datetime) -> Iterator[Event]:
-    failed = select(Firing, Schedule).join(Schedule, Schedule.id == Firing.schedule_id)
-    failed = failed.where(Firing.state == FiringState.FAILED, Firing.fired_at > now - RECENT).order_by(Firing.id)
-    for firing, schedule in session.execute(failed):
-        title = f"Photochrom: the schedule {schedule.name} failed"
-        text = f"The schedule {schedule.name} made no job: {firing.message}"
-        data = {"schedule": schedule.name, "firing": firing.id}
-        yield Event(f"firing/{firing.id}", "schedule.failed", title, text, "/schedules", data)
+def _sampled_jobs(session: Session) -> Iterator[Occurrence]:
+    sampled = select(Job.id, Job.name).where(Job.state == JobState.SAMPLED).order_by(Job.id)
+    for row in session.execute(sampled):
+        yield Occurrence(f"job/{row.id}/sampled", partial(_sample_waits, session, row.id, row.name))
 
 
-def _work_without_workers(session: Session, now: datetime) -> Iterator[Event]:
-    """Work that waits without workers. The event is named by its begin, so that it is sent once."""
-    waiting = session.scalar(select(Job).where(Job.state == JobState.RUNNING).order_by(Job.id).limit(1))
-    if waiting is None:
-        return
+def _sample_waits(session: Session, job_id: int, job_name: str) -> Event | None:
+    if not all(progress.ended for progress in samples.of_job(session, job_id)):
+        return None
+    text = f"Job {job_id}, {job_name}: its sample is coloured; approve one of the choices, or reject it."
+    title = f"Photochrom: {job_name} waits for your choice"
+    return Event(f"job/{job_id}/sampled", "job.sampled", title, text, f"/jobs/{job_id}/sample", {"job": job_id})
+
+
+def _failed_firings(session: Session, since: datetime) -> Iterator[Occurrence]:
+    failed = select(Firing.id, Firing.message, Schedule.name).join(Schedule, Schedule.id == Firing.schedule_id)
+    failed = failed.where(Firing.state == FiringState.FAILED, Firing.fired_at > since).order_by(Firing.id)
+    for firing_id, message, schedule in session.execute(failed):
+        title = f"Photochrom: the schedule {schedule} failed"
+        text = f"The schedule {schedule} made no job: {message}"
+        data = {"schedule": schedule, "firing": firing_id}
+        event = Event(f"firing/{firing_id}", "schedule.failed", title, text, "/schedules", data)
+        yield Occurrence(event.name, partial(_as_it_is, event))
+
+
+def _as_it_is(event: Event) -> Event:
+    return event
+
+
+def _work_without_workers(session: Session, now: datetime) -> Iterator[Occurrence]:
+    """Work that waits without workers. Named by the last heartbeat of any worker, it is sent once for each silence."""
     last = workers.last_heard(session)
-    silent_since = max(last.heartbeat_at, waiting.created_at) if last else waiting.created_at
-    if silent_since < now - WITHOUT_WORKERS:
-        title, text = (
-            "Photochrom: work waits and no worker runs",
-            f"Job {waiting.id}, {waiting.name}, waits for a worker.",
-        )
-        name = f"no-worker/{silent_since.isoformat()}"
-        yield Event(name, "pool.no_worker", title, text, "/pool", {"job": waiting.id})
+    if last is not None and last.heartbeat_at > now - WITHOUT_WORKERS:
+        return
+    entries = select(func.max(AuditEntry.done_at)).where(
+        AuditEntry.job_id == Job.id, AuditEntry.action.in_(_WAITS_SINCE)
+    )
+    running = select(Job.id, Job.name, Job.created_at, entries.scalar_subquery()).where(Job.state == JobState.RUNNING)
+    for job_id, name, created_at, changed_at in session.execute(running.order_by(Job.id)):
+        if max(created_at, changed_at or created_at) <= now - WITHOUT_WORKERS:
+            silence = last.heartbeat_at.isoformat() if last else "ever"
+            title, text = "Photochrom: work waits and no worker runs", f"Job {job_id}, {name}, waits for a worker."
+            event = Event(f"no-worker/{silence}", "pool.no_worker", title, text, "/pool", {"job": job_id})
+            yield Occurrence(event.name, partial(_as_it_is, event))
+            return
 
 
 def digest(session: Session, now: datetime) -> Event:

@@ -1,9 +1,9 @@
 """Makes rows of events, and sends rows to receivers: each once, and again until it is received."""
 
-import logging
 import time
-from concurrent.futures import Executor, Future
-from datetime import datetime
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -11,83 +11,78 @@ from sqlalchemy.orm import Session
 from db.clock import database_now
 from db.queries import notices
 from db.session import read_scope, session_scope
-from scheduler.notices.events import Event, digest, recent_events
-from scheduler.notices.receivers import Receiver, receivers
-from worker.errors import PhotochromError, ServiceUnavailable
+from scheduler.notices.events import Event, Occurrence, digest, recent_events
+from scheduler.notices.receivers import receivers
+from scheduler.notices.sender import Sender
 from worker.settings.settings import Settings
 
-logger = logging.getLogger(__name__)
-
 LOOK_SECONDS = 5.0
+STOP_SECONDS = 5.0  # for the notices that are just being sent; the next scheduler sends what is not received by then
+# A transaction that ends a job may be seen this much later than the moment that it wrote into the job's row.
+SEEN_AFTER = timedelta(minutes=10)
 
 
 class Outbox:
-    """Each scheduler calls `round`. Of several schedulers, one adds a row, and one sends it.
+    """Each scheduler calls `round`. Of several schedulers, one adds a row, and one sends it."""
 
-    Sending has its own thread, so that a receiver that does not answer does not delay the dispatching.
-    """
-
-    def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
-        self._engine, self._settings, self._executor = engine, settings, executor
-        self._receivers = {receiver.id: receiver for receiver in receivers(settings)}
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine, self._settings = engine, settings
+        self._senders = {receiver.id: Sender(engine, settings, receiver) for receiver in receivers(settings)}
         self._look_at = 0.0
-        self._sending: Future[None] | None = None
+        self._looked_at: datetime | None = None  # the database's time of the last look that came to its end
 
     def round(self) -> None:
         """Raises ServiceUnavailable."""
-        if not self._receivers or time.monotonic() < self._look_at:
+        if not self._senders or time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_SECONDS
         self.collect()
-        if self._sending is None or self._sending.done():
-            self._sending = self._executor.submit(self.send_due)
+        for sender in self._senders.values():
+            sender.start()
 
-    def collect(self) -> None:
-        """Add a row for each pair of event and receiver that has none."""
-        with read_scope(self._engine) as session:
-            now = database_now(session)
-            events = list(recent_events(session, now)) + self._digest(session, now)
-            names = [event.name for event in events]
-            recorded = {receiver: notices.known(session, names, receiver) for receiver in self._receivers}
-        for event in events:
-            for receiver in self._receivers:
-                if event.name not in recorded[receiver]:
-                    self._add(event, receiver, now)
-
-    def _digest(self, session: Session, now: datetime) -> list[Event]:
-        hour = self._settings.notices_digest_hour
-        return [digest(session, now)] if hour is not None and now.hour >= hour else []
-
-    def _add(self, event: Event, receiver: str, now: datetime) -> None:
-        with session_scope(self._engine) as session:
-            notices.add(session, event.name, receiver, event.content(self._settings.web_url), now=now)
+    def stop(self) -> None:
+        """Begin to send no other notice. A receiver that does not answer is not waited for."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for sender in self._senders.values():
+            sender.stop()
+        for sender in self._senders.values():
+            sender.wait(deadline - time.monotonic())
 
     def send_due(self) -> None:
-        """Send the notices that are due, one after the other."""
-        try:
-            while self._send_one():
-                pass
-        except PhotochromError as error:
-            logger.warning("notices: %s; tried again", error)
-        except Exception:
-            logger.exception("notices met an unexpected error; they are tried again")
+        """Send the notices that are due, to one receiver after the other."""
+        for sender in self._senders.values():
+            sender.send_due()
 
-    def _send_one(self) -> bool:
-        with session_scope(self._engine) as session:
-            notice = notices.claim(session, list(self._receivers), now=database_now(session))
-        if notice is None:
-            return False
-        receiver: Receiver = self._receivers[notice.receiver]
-        problem = ""
-        try:
-            receiver.send(notice.event, notice.created_at, notice.content)
-        except ServiceUnavailable as error:
-            problem = f"{receiver.shown}: {error.message}"
-            logger.warning("the notice %s was not received: %s", notice.event, problem)
-        with session_scope(self._engine) as session:
+    def collect(self) -> None:
+        """Add a row for each receiver of each event that has none yet.
+
+        The first look goes back a day, every other one to the look before it.
+        """
+        with read_scope(self._engine) as session:
             now = database_now(session)
-            if problem:
-                notices.failed(session, notice, problem, now=now)
-            else:
-                notices.sent(session, notice.id, now=now)
-        return True
+            since = self._looked_at - SEEN_AFTER if self._looked_at else None
+            occurrences = [*recent_events(session, now, since=since), *self._digest(session, now)]
+            missing = list(self._without_a_row(session, occurrences))
+        for event, receiver in missing:
+            self.add(event, receiver, now)
+        self._looked_at = now
+
+    def _without_a_row(self, session: Session, occurrences: list[Occurrence]) -> Iterator[tuple[Event, str]]:
+        names = [occurrence.name for occurrence in occurrences]
+        recorded = {receiver: notices.known(session, names, receiver) for receiver in self._senders}
+        for occurrence in occurrences:
+            missing = [receiver for receiver in self._senders if occurrence.name not in recorded[receiver]]
+            event = occurrence.event() if missing else None
+            if event is not None:
+                yield from ((event, receiver) for receiver in missing)
+
+    def _digest(self, session: Session, now: datetime) -> list[Occurrence]:
+        hour = self._settings.notices_digest_hour
+        if hour is None or now.hour < hour:
+            return []
+        return [Occurrence(f"digest/{now:%Y-%m-%d}", partial(digest, session, now))]
+
+    def add(self, event: Event, receiver: str, now: datetime) -> None:
+        """Raises ServiceUnavailable."""
+        with session_scope(self._engine) as session:
+            notices.add(session, event.name, receiver, event.content(self._settings.web_url), now=now)

@@ -17,7 +17,6 @@ from worker.errors import ServiceUnavailable, UsageError
 from worker.settings.settings import Settings
 from worker.storage.locations import without_secrets
 
-SEND_SECONDS = 20.0
 _WEBHOOKS = ("http://", "https://")
 
 
@@ -48,12 +47,8 @@ def _receiver(address: str, secret: str | None, settings: Settings) -> Receiver:
             raise UsageError(
                 "PHOTOCHROM_NOTICES names a webhook; set PHOTOCHROM_NOTICES_SECRET, which signs what it gets"
             )
-        source = settings.web_url or "photochrom"
-        return Receiver(
-            name,
-            _shown(address),
-            lambda event, found_at, content: _post(address, secret, source, event, found_at, content),
-        )
+        webhook = _Webhook(address, secret, settings.web_url or "photochrom", settings.notices_answer_seconds)
+        return Receiver(name, _shown(address), webhook.post)
     if not apprise.Apprise().add(address):
         scheme = address.partition(":")[0]
         raise UsageError(
@@ -71,28 +66,38 @@ def _shown(address: str) -> str:
     return without_secrets(f"{address.partition(':')[0]}://{host}")
 
 
-def _post(address: str, secret: str, source: str, event: str, found_at: datetime, content: dict[str, Any]) -> None:
-    """Send a CloudEvent 1.0 in JSON. The signature is the HMAC-SHA256 of the body, in hexadecimal."""
-    body = json.dumps(
-        {
-            "specversion": "1.0",
-            "id": event,
-            "source": source,
-            "type": f"org.photochrom.{content['kind']}",
-            "time": found_at.isoformat(),
-            "datacontenttype": "application/json",
-            "data": content,
-        }
-    ).encode()
-    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
-    headers = {"content-type": "application/cloudevents+json", "x-photochrom-signature": f"sha256={signature}"}
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # its log lines contain whole addresses
-    try:
-        httpx.post(address, content=body, headers=headers, timeout=SEND_SECONDS).raise_for_status()
-    except httpx.HTTPStatusError as error:
-        raise ServiceUnavailable(f"it answered {error.response.status_code}") from None
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServiceUnavailable(f"it can't be reached ({type(error).__name__})") from None
+@dataclass(frozen=True, slots=True)
+class _Webhook:
+    """CloudEvents 1.0 in JSON; the signature is the HMAC-SHA256 of the body, in hexadecimal."""
+
+    address: str
+    secret: str
+    source: str
+    answer_seconds: float
+
+    def post(self, event: str, found_at: datetime, content: dict[str, Any]) -> None:
+        """Raises ServiceUnavailable. Of the answer, the status counts; its body is not read."""
+        body = json.dumps(
+            {
+                "specversion": "1.0",
+                "id": event,
+                "source": self.source,
+                "type": f"org.photochrom.{content['kind']}",
+                "time": found_at.isoformat(),
+                "datacontenttype": "application/json",
+                "data": content,
+            }
+        ).encode()
+        signature = hmac.new(self.secret.encode(), body, hashlib.sha256).hexdigest()
+        headers = {"content-type": "application/cloudevents+json", "x-photochrom-signature": f"sha256={signature}"}
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # its log lines contain whole addresses
+        timeout = self.answer_seconds
+        try:
+            with httpx.stream("POST", self.address, content=body, headers=headers, timeout=timeout) as answer:
+                if not answer.is_success:
+                    raise ServiceUnavailable(f"it answered {answer.status_code}")
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ServiceUnavailable(f"it can't be reached ({type(error).__name__})") from None
 
 
 def _notify(address: str, content: dict[str, Any]) -> None:

@@ -279,6 +279,13 @@ class Settings(BaseSettings):
     notices_digest_hour: Annotated[int | None, Field(ge=0, le=23)] = Field(
         None, description="The hour of day, in UTC, from which on a digest of the day before is sent; unset: none."
     )
+    notices_answer_seconds: Annotated[float, Field(gt=0, le=600)] = Field(
+        20.0, description="How long a webhook may take to answer a notice."
+    )
+    notices_pause_seconds: Annotated[float, Field(gt=0, le=900)] = Field(
+        15.0,
+        description="The pause before a notice is sent again; each further one is twice as long, up to 15 minutes.",
+    )
     celery_remote_control: bool = Field(
         True, description="Whether workers obey Celery's remote control. Flower and anybody at the broker can use it."
     )

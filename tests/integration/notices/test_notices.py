@@ -3,30 +3,35 @@
 import hashlib
 import hmac
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, event, select, update
 
 from db.clock import utc_now
 from db.models.jobs import Job, JobState
 from db.models.notices import Notice
+from db.models.pool import Worker
 from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import notices
+from db.queries.access import audit
 from db.queries.jobs import lifecycle
+from db.queries.pool import workers
 from db.session import read_scope, session_scope
 from scheduler.doctor.stalled_jobs import undelivered
 from scheduler.notices.events import recent_events
-from scheduler.notices.outbox import Outbox
+from scheduler.notices.outbox import STOP_SECONDS, Outbox
 from scheduler.notices.receivers import receivers
 from tests.acceptance.command import photochrom_here
 from tests.rows import make_job
+from tests.waiting import wait_until
 from worker.errors import UsageError
 from worker.settings.settings import Settings
 
@@ -72,7 +77,7 @@ def receiver() -> Iterator[Receiver]:
 def outbox(engine: Engine, receiver: Receiver, **more: Any) -> Outbox:
     """Of a scheduler that has just been started."""
     settings = Settings(notices=receiver.url, notices_secret=SECRET, web_url="https://p.example", **more)
-    return Outbox(engine, settings, ThreadPoolExecutor(1))
+    return Outbox(engine, settings)
 
 
 def tell(box: Outbox) -> None:
@@ -115,7 +120,9 @@ def test_each_is_told_once_though_the_receiver_was_away_and_schedulers_were_kill
     killed = outbox(engine, receiver)
     killed.collect()  # and never sends
     with session_scope(engine) as session:
-        notices.claim(session, [next(iter(killed._receivers))], now=utc_now())  # and is killed while it sends
+        notices.claim(
+            session, next(iter(killed._senders)), now=utc_now(), sending=timedelta(minutes=2)
+        )  # and is killed while it sends
     receiver.status = 200
     end_pauses(engine)
 
@@ -144,12 +151,14 @@ def test_of_two_schedulers_that_saw_one_event_at_once_one_adds_it_and_neither_en
     engine: Engine, receiver: Receiver
 ) -> None:
     complete(engine)
-    box, name, now = outbox(engine, receiver), next(iter(outbox(engine, receiver)._receivers)), utc_now()
+    box, name, now = outbox(engine, receiver), next(iter(outbox(engine, receiver)._senders)), utc_now()
     with read_scope(engine) as session:
-        [event] = recent_events(session, now)
+        [occurrence] = recent_events(session, now)
+        job_event = occurrence.event()
+    assert job_event is not None
 
     for _ in range(2):
-        box._add(event, name, now)
+        box.add(job_event, name, now)
 
     with read_scope(engine) as session:
         assert len(session.scalars(select(Notice)).all()) == 1
@@ -211,6 +220,59 @@ def test_a_failed_schedule_an_aborted_job_and_a_pool_without_workers_are_told(
 
     kinds = sorted(body["data"]["kind"] for body in receiver.bodies)
     assert kinds == ["job.aborted", "pool.no_worker", "schedule.failed"]
+
+
+def test_a_receiver_that_does_not_answer_holds_up_neither_the_others_nor_a_stop(
+    engine: Engine, receiver: Receiver
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        both = Settings(notices=f"{silent_url} {receiver.url}", notices_secret=SECRET, notices_answer_seconds=600)
+        box = Outbox(engine, both)
+        for _ in range(2):
+            complete(engine)
+        box.round()
+        wait_until(lambda: len(receiver.bodies) == 2)
+        began = time.monotonic()
+        box.stop()
+
+        assert time.monotonic() - began < STOP_SECONDS + 5
+
+
+def test_no_worker_is_told_once_for_each_silence_and_not_before_work_has_waited_for_an_hour(
+    engine: Engine, receiver: Receiver
+) -> None:
+    now = utc_now()
+    first, second = (make_job(engine, scan_count=1, now=now - timedelta(hours=hours)) for hours in (30, 20))
+    with session_scope(engine) as session:
+        for job_id in (first, second):
+            audit.note(session, "ada", "local", "resume", now=now - timedelta(minutes=59), job_id=job_id)
+
+    def names(later: timedelta) -> list[str]:
+        with read_scope(engine) as session:
+            return [occurrence.name for occurrence in recent_events(session, now + later)]
+
+    assert names(timedelta(0)) == []  # they were paused until now
+    assert names(timedelta(minutes=2)) == ["no-worker/ever"]
+    with session_scope(engine) as session:
+        lifecycle.change_state(session, first, JobState.CANCELLED, now=now)
+    assert names(timedelta(hours=3)) == ["no-worker/ever"]  # another job waits in the same silence
+    with session_scope(engine) as session:
+        workers.register(session, Worker(name="w", children=1, started_at=now, heartbeat_at=now))
+    assert names(timedelta(minutes=59)) == []
+    assert names(timedelta(minutes=61)) == [f"no-worker/{now.isoformat()}"]
+
+
+def test_a_look_reads_nothing_of_what_is_told(engine: Engine, receiver: Receiver) -> None:
+    for _ in range(5):
+        complete(engine)
+    box = outbox(engine, receiver)
+    box.collect()
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    box.collect()
+
+    assert not [statement for statement in statements if "job_progress" in statement]
 
 
 def test_a_digest_is_sent_once_a_day(engine: Engine, receiver: Receiver) -> None:
