@@ -1,4 +1,4 @@
-"""Numbers with their nouns, as people say them."""
+"""Numbers with their nouns, for people."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def counted(count: int, noun: str) -> str:
 
 
 def pace(scans_per_second: float) -> str:
-    """In scans a second, or a minute where that is less than one."""
+    """A pace in scans a second, or a minute if it is less than one a second."""
     if scans_per_second >= 1:
         return f"{scans_per_second:.1f} scans/s"
     return f"{scans_per_second * 60:.1f} scans/min"
 
 
 def why_aborted(job: Progress) -> str | None:
-    """How many of its scans failed, and how many its submitter allowed; None for a job that did not stop itself."""
+    """A sentence with the number of failed scans and the number that was allowed; None if the job was not aborted."""
     if job.job.state != "aborted":
         return None
     return f"{counted(job.failed, 'scan')} failed, and --max-failures allows {job.job.max_failures:,}"
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """`did you mean disk_full? `, or "" where nothing is like `word`."""
+    """`did you mean disk_full? `, or "" if no word is similar."""
     alike = get_close_matches(word, list(words), n=1)
     return f"did you mean {alike[0]}? " if alike else ""

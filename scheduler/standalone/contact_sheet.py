@@ -1,4 +1,4 @@
-"""The contact sheet: scans, results and colour originals side by side in one picture, for a README or a slide."""
+"""The contact sheet: scans, outputs and colour originals side by side in one picture, for a README or a slide."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,14 +13,14 @@ GAP = 16
 HEAD = 34  # the line with the columns' names
 PAPER, INK = "#f7f4ee", "#22201c"
 
-Row = tuple[Path, Path, Path | None]  # the scan, the result, and the colour original where it is known
+Row = tuple[Path, Path, Path | None]  # the scan, the output, and the colour original if it is known
 
 
 def contact_sheet(rows: Sequence[Row], path: Path) -> None:
-    """Write a picture of one line for each row to `path` (.jpg or .png); five rows or so fit a page.
+    """Write a picture with one line for each row to `path` (.jpg or .png). About five rows fit a page.
 
-    The column of colour originals is there if any row has one. Raises pyvips.Error when a file can't be opened as an
-    image, ValueError when there is no row.
+    There is a column of colour originals if any row has one. Raises pyvips.Error if a file can't be opened as an image,
+    and ValueError if there is no row.
     """
     if not rows:
         raise ValueError("a contact sheet needs at least one row")
@@ -38,7 +38,7 @@ def contact_sheet(rows: Sequence[Row], path: Path) -> None:
 
 
 def _strip(files: Sequence[Path | None]) -> Image.Image:
-    """One line of pictures, each whole and from the same height down."""
+    """One line of whole pictures, aligned at the top."""
     pictures = [_small(file) if file else None for file in files]
     tallest = max(picture.height for picture in pictures if picture)
     strip = Image.new("RGB", (_left(len(pictures)), tallest + GAP), PAPER)
@@ -59,5 +59,5 @@ def _left(column: int) -> int:
 
 
 def _font() -> ImageFont.FreeTypeFont:
-    # Matplotlib brings this font along, so the sheet is the same on a machine that has none.
+    # This font comes with Matplotlib, so the sheet is the same on a machine without fonts.
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans-Bold.ttf", 17)

@@ -1,4 +1,4 @@
-"""`photochrom demo`: the main job on sample scans, from an S3 bucket into another, and what came of it."""
+"""`photochrom demo`: colours sample scans from one S3 bucket into another, and shows the results."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ from worker.storage import S3Options, Storage, open_storage, parse_location
 
 SOURCE, DESTINATION = "s3://photochrom-demo/scans", "s3://photochrom-demo/colour"
 BUCKET = "photochrom-demo"
-_MARK = ".photochrom-demo"  # says whose folder it is, and is locked while a demo runs
+_MARK = ".photochrom-demo"  # marks the folder as a demo's, and is locked while a demo runs
 
-# As many as fit one picture, each of another photograph.
+# As many scans as fit one picture, each of another photograph.
 SHOWN = (
     "album/1905/pagoda.jpg",
     "album/1931/house cat.png",
@@ -33,7 +33,7 @@ SHOWN = (
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One sample after the job; the colour original is known, so what came out can be measured."""
+    """One sample after the job. Its colour original is known, so the output can be measured."""
 
     scan: Scan
     sample: Sample
@@ -44,9 +44,9 @@ class Result:
 
 @contextmanager
 def demo_folder(folder: Path) -> Iterator[None]:
-    """An empty folder for the demo, and nobody else's meanwhile; what an earlier demo left there is removed.
+    """Empties the folder for the demo, and locks it while the block runs. The files of an earlier demo are removed.
 
-    Raises UsageError for a folder with other contents, for one that another demo uses, and where none can be made.
+    Raises UsageError if the folder has other contents, is used by another demo, or can't be made.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a new or empty folder with --folder")
@@ -75,7 +75,7 @@ def upload_samples(system: System, s3: S3Options) -> list[Sample]:
 
 
 def gather(system: System, job_id: int, written: list[Sample], s3: S3Options) -> list[Result]:
-    """Download the outputs to `folder`/outputs and measure them."""
+    """Download the outputs into `folder`/outputs, and measure them."""
     destination = open_storage(parse_location(DESTINATION), s3=s3)
     by_key = {sample.key: sample for sample in written}
     with read_scope(system.engine) as session:
@@ -101,7 +101,7 @@ def only_planted_failed(results: list[Result]) -> bool:
 
 
 def write_before_after(results: list[Result], folder: Path, path: Path) -> None:
-    """A contact sheet of a few: each scan, its output, and the colour original."""
+    """Write a contact sheet of some results: each scan, its output, and the colour original."""
     rows = [
         (folder / "samples" / SCANS / result.sample.key, result.output, result.sample.original)
         for result in results

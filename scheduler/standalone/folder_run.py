@@ -1,4 +1,4 @@
-"""`photochrom run`: a person's own folder, on this machine alone, and again for what is missing."""
+"""`photochrom run`: colours a folder on this machine. Later runs do only what is missing."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -22,22 +22,22 @@ from worker.model.checkpoint import bundled_checkpoint_path, check_embedding, he
 from worker.settings.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
 
-STATE_FOLDER = ".photochrom"  # within the output folder; listings leave hidden folders out
+STATE_FOLDER = ".photochrom"  # in the output folder; listings leave hidden folders out
 LOCK = "lock"  # in the state folder: one run at a time
 
 
 def take_up_unfinished(engine: Engine, submission: Submission, settings: Settings) -> list[int]:
-    """The unfinished jobs that this run finishes, the oldest first: redone outputs, retried scans, other folders.
+    """The unfinished jobs that this run must finish, the oldest first: redone outputs, retried scans, other folders.
 
-    A job that an earlier run of the same folders left unfinished is cancelled instead: what it did counts, and
-    `submit_missing` finds the rest. A job that waits for another checkpoint is left as it is.
+    An unfinished job of an earlier run with the same folders is cancelled instead. Its outputs count, and
+    `submit_missing` finds the rest. A job that waits for another checkpoint is not changed.
     """
     source, destination = parse_location(submission.source).uri, parse_location(submission.destination).uri
     job_ids: list[int] = []
     with session_scope(engine) as session:
         now = database_now(session)
         for job in lifecycle.unfinished(session):
-            # A sample's jobs have a folder of their own within the destination.
+            # The jobs of a sample have their own folder in the destination.
             is_same = job.source == source and job.destination.partition(f"/{SAMPLES}")[0] == destination
             if job.state == JobState.SUBMITTING or (is_same and not _is_a_decision(job)):
                 lifecycle.change_state(session, job.id, JobState.CANCELLED, now=now)
@@ -49,12 +49,12 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
 
 
 def _is_a_decision(job: Job) -> bool:
-    """Whether a person wanted this job's scans again: by a redo, or by a retry after it had a report."""
+    """Whether a person asked for this job's scans again: by a redo, or by a retry after the job's report."""
     return "redone" in (job.selection or {}) or job.report_key is not None
 
 
 def submit_missing(engine: Engine, submission: Submission, *, settings: Settings) -> Submitted:
-    """A job for every scan that is new, changed, failed or was not reached before; no job when there is none.
+    """Submit a job for every scan that is new, changed, failed or not coloured yet; no job if there is none.
 
     Raises UsageError for folders that can't be used.
     """
@@ -69,16 +69,19 @@ def submit_missing(engine: Engine, submission: Submission, *, settings: Settings
 
 @contextmanager
 def locked(output: Path, state: Path) -> Iterator[None]:
-    """Hold the output folder and the state folder; raises UsageError while another run holds one of them."""
+    """Locks the output folder and the state folder while the block runs.
+
+    Raises UsageError if another run has locked one of them.
+    """
     with ExitStack() as locks:
-        # In one order, and each once: usually the state folder is the one in the output folder.
+        # Locked in one order, and each once, because the state folder is usually in the output folder.
         for folder in sorted({(output / STATE_FOLDER).resolve(), state.resolve()}):
             locks.enter_context(only_one(folder / LOCK))
         yield
 
 
 def store_and_note_report(engine: Engine, job_id: int, settings: Settings) -> str:
-    """Write a finished job's report into its destination, and note it in the job's row; returns where it is."""
+    """Write a finished job's report into its destination, and record it in the job's row. Returns its place."""
     key = store_report(engine, job_id, settings)
     with session_scope(engine) as session:
         job = lifecycle.get(session, job_id)
@@ -94,7 +97,7 @@ def progress_so_far(engine: Engine, job_ids: Sequence[int]) -> tuple[int, int]:
 
 
 def state_folder_of(engine: Engine) -> Path | None:
-    """The state folder that the job database lies in; None where it is not one of `photochrom run`."""
+    """The state folder with the job database; None if the database was not made by `photochrom run`."""
     if engine.url.get_backend_name() != "sqlite" or not engine.url.database:
         return None
     folder = Path(engine.url.database).resolve().parent
@@ -107,7 +110,10 @@ def failures(engine: Engine, job_id: int) -> list[Scan]:
 
 
 def check_folders(submission: Submission, s3: S3Options) -> Path:
-    """The output folder; raises UsageError before anything is made, so that a mistake leaves nothing behind."""
+    """Check both folders and return the output folder.
+
+    Raises UsageError before anything is made, so a mistake leaves no files.
+    """
     for text in (submission.source, submission.destination):
         if not isinstance(parse_location(text), FolderLocation):
             raise UsageError(f"{text} is not a folder; photochrom run works on folders, photochrom submit on S3 too")
@@ -117,7 +123,10 @@ def check_folders(submission: Submission, s3: S3Options) -> Path:
 
 
 def check_checkpoint(settings: Settings) -> None:
-    """Raises CheckpointError before anything is begun, not minutes later out of a worker's log."""
+    """Raises CheckpointError before any process starts.
+
+    Otherwise only the worker's log would show it, minutes later.
+    """
     if settings.stand_in_model_milliseconds is None:
         card = verify(settings.checkpoint or bundled_checkpoint_path())
         head_of(card, settings.head)

@@ -1,4 +1,4 @@
-"""The pages beside a system on one machine: `--web` of `demo` and `run`."""
+"""The pages of a system on one machine, for `--web` of `demo` and `run`."""
 
 import time
 
@@ -16,7 +16,7 @@ def start_pages(system: System) -> str:
 
 
 def stay_open(system: System) -> None:
-    """Until Ctrl-C, which raises KeyboardInterrupt; raises as System.check."""
+    """Wait until Ctrl-C, which raises KeyboardInterrupt. Raises as System.check."""
     while True:
         system.check()
         time.sleep(_LOOK_SECONDS)

@@ -1,8 +1,8 @@
 """Sample scans for the demo: photographs of scikit-image and scikit-learn, turned grey, and their colour originals.
 
-The photographs lie inside the two wheels, so nothing is downloaded. A scan keeps the luminance, and so the lightness
-L*, of its original: the sRGB values are made linear, weighted to Y (Rec. 709 / IEC 61966-2-1) and encoded again, in
-floating point, so that the 16-bit scans hold more than 8 bits of information.
+The photographs are in the two wheels, so nothing is downloaded. A scan has the luminance of its original, and so the
+same lightness L*: the sRGB values are made linear, weighted to Y (Rec. 709 / IEC 61966-2-1) and encoded again. This is
+done in floating point, so that the 16-bit scans hold more than 8 bits of information.
 """
 
 import math
@@ -18,17 +18,17 @@ import pyvips
 
 from worker.errors import UsageError
 
-SCANS = "scans"  # what goes into the bucket: folder / SCANS / key
-ORIGINALS = "originals"  # the colour originals, kept out of the bucket: folder / ORIGINALS / key, as PNG
+SCANS = "scans"  # the bucket's content: folder / SCANS / key
+ORIGINALS = "originals"  # the colour originals, which are not in the bucket: folder / ORIGINALS / key, as PNG
 
 # Rec. 709 weights of linear red, green and blue in Y.
 LUMINANCE = [[0.2126, 0.7152, 0.0722]]
-PIXELS_PER_MILLIMETRE = 300 / 25.4  # 300 dpi, so that there is a resolution to preserve
+PIXELS_PER_MILLIMETRE = 300 / 25.4  # 300 dpi, so that scans have a resolution to keep
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One sample scan; `original` is its colour original, where there ever was one."""
+    """One sample scan; `original` is its colour original, or None."""
 
     key: str
     original: Path | None
@@ -37,7 +37,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """`crop` is left, top, right, bottom as shares of the photograph."""
+    """How a sample is made; `crop` is left, top, right and bottom as shares of the photograph."""
 
     key: str
     photograph: str
@@ -47,10 +47,10 @@ class _Recipe:
     truncated: bool = False
 
 
-# A few photographs come with the wheels, so some scans are crops that show another subject of the same one.
-# None is anywhere near 12 megapixels: the sheet-film portrait is an enlargement.
-# Public domain or CC0, except china.jpg (danielbuechele) and flower.jpg (vultilion), both flickr.com and CC BY 2.0, and
-# the motorcycle (Middlebury stereo data set, 2014).
+# The wheels have only a few photographs, so some scans are crops of the same one with another subject. No photograph is
+# as large as 12 megapixels, so the sheet-film portrait is an enlargement. Public domain or CC0, except china.jpg
+# (danielbuechele) and flower.jpg (vultilion), both flickr.com and CC BY 2.0, and the motorcycle (Middlebury stereo data
+# set, 2014).
 RECIPES = (
     _Recipe("album/1905/pagoda.jpg", "china.jpg"),
     _Recipe("album/1905/lake shore.png", "china.jpg", (0.0, 0.35, 1.0, 1.0)),
@@ -71,10 +71,10 @@ RECIPES = (
 
 
 def write_samples(folder: Path) -> list[Sample]:
-    """Write folder/scans/<key>, the bucket's content, and folder/originals/<key>.png; the same bytes every time.
+    """Write folder/scans/<key>, the bucket's content, and folder/originals/<key>.png, with the same bytes every time.
 
-    The 15 scans are JPEG, PNG, 8-bit and 16-bit TIFF; one has 13 megapixels, and one is truncated: the planted failure.
-    Raises UsageError when scikit-image or scikit-learn is not installed.
+    The 15 scans are JPEG, PNG, 8-bit and 16-bit TIFF. One has 13 megapixels, and one is truncated, so that it fails.
+    Raises UsageError if scikit-image or scikit-learn is not installed.
     """
     return [_write(recipe, folder) for recipe in RECIPES]
 
@@ -82,7 +82,7 @@ def write_samples(folder: Path) -> list[Sample]:
 def psnr(image: npt.NDArray[np.uint8], original: npt.NDArray[np.uint8]) -> float:
     """Peak signal-to-noise ratio in dB over all pixels and channels, peak 255; infinite for equal images.
 
-    Both (height, width, 3), 0..255, of one size: raises ValueError otherwise.
+    Both are (height, width, 3), 0..255. Raises ValueError if their sizes differ.
     """
     if image.shape != original.shape or image.shape[2:] != (3,):
         raise ValueError(f"expected two RGB images of one size, got {image.shape} and {original.shape}")
@@ -119,7 +119,7 @@ def _crop(image: pyvips.Image, recipe: _Recipe) -> pyvips.Image:
 
 
 def _grey(image: pyvips.Image, bit_depth: int) -> pyvips.Image:
-    """One band of the photograph's own luminance, sRGB-encoded, 0..2^bit_depth - 1."""
+    """One band with the photograph's luminance, sRGB-encoded, 0..2^bit_depth - 1."""
     linear = _rgb(image).colourspace("scrgb").recomb(LUMINANCE)  # (height, width, 1), 0..1
     encoded = (linear <= 0.0031308).ifthenelse(12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     levels = (encoded * (2**bit_depth - 1)).rint()
@@ -138,7 +138,7 @@ def _save(image: pyvips.Image, path: Path) -> None:
     image = image.copy(xres=PIXELS_PER_MILLIMETRE, yres=PIXELS_PER_MILLIMETRE)
     options: dict[str, dict[str, Any]] = {
         ".jpg": {"Q": 92},
-        # The default level takes seconds for the enlargement and saves little.
+        # The default level takes seconds for the enlargement, and makes the file hardly smaller.
         ".png": {"compression": 1},
         ".tif": {"compression": "lzw", "predictor": "horizontal", "resunit": "inch"},
     }
@@ -146,8 +146,8 @@ def _save(image: pyvips.Image, path: Path) -> None:
 
 
 def photograph(name: str) -> Path:
-    """Where a photograph of scikit-image or scikit-learn lies; raises UsageError."""
-    # Found without importing either package, which takes a second.
+    """The path of a photograph of scikit-image or scikit-learn. Raises UsageError."""
+    # Found without importing the package, because the import takes a second.
     for package, inside in (("skimage", "data"), ("sklearn", "datasets/images")):
         spec = find_spec(package)
         if spec is None or not spec.submodule_search_locations:

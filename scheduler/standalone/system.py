@@ -24,15 +24,16 @@ logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 40
 LEAST_FREE_BYTES = 1 << 20
-_OWN_REPORT = {"PHOTOCHROM_WRITE_REPORTS": "false"}  # whoever started the system writes it, and says where
+# The command that started the system writes the report, and says where it is.
+_OWN_REPORT = {"PHOTOCHROM_WRITE_REPORTS": "false"}
 RESTARTS = 5
 
 
 class System:
     """The embedded services and the processes, as a context manager.
 
-    Everything lies in `folder`; the processes' output in `folder`/logs. Nothing is left running at the end,
-    and should this process be killed, what it started ends by itself.
+    Everything is in `folder`, and the output of processes in `folder`/logs. At the end, nothing is left running. If
+    this process is killed, the processes that it started end by themselves.
     """
 
     def __init__(self, folder: Path, *, with_s3: bool) -> None:
@@ -63,18 +64,18 @@ class System:
         return self
 
     def __exit__(self, error_type: type[BaseException] | None = None, *_: object) -> None:
-        # Somebody who presses Ctrl-C twice must not be left with half of it running.
+        # If somebody presses Ctrl-C twice, everything must still be stopped.
         self._interrupts_wait = True
         self._open.close()
         if self._interrupted and error_type is not KeyboardInterrupt:
-            # What it fell into made something else of it, or nothing.
+            # The code that was interrupted replaced the exception, or dropped it.
             raise KeyboardInterrupt from None
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """SIGTERM ends the block as Ctrl-C does, so that what it started is stopped.
+        """SIGTERM ends the block like Ctrl-C, so that everything that it started is stopped.
 
-        Python drops an exception that is raised in a C library's callback, so `check` raises it once more.
+        Python drops an exception that is raised in a C library's callback, so `check` raises it again.
         """
 
         def interrupt(*_: object) -> None:
@@ -91,7 +92,10 @@ class System:
 
     @contextmanager
     def _interrupts_held(self) -> Iterator[None]:
-        """An interrupt waits for the end of the block: what is started in it must also be noted, or nobody stops it."""
+        """An interrupt waits until the block ends.
+
+        A process that the block starts must also be recorded, or nobody would stop it.
+        """
         self._interrupts_wait = True
         try:
             yield
@@ -112,9 +116,9 @@ class System:
         }
 
     def adopt(self) -> None:
-        """Give this process the same settings until the end, so that its own storage, as boto3 opens it, is this one's.
+        """Give this process the same settings until the end, so that boto3 in it uses this system's store.
 
-        Another system after this one must not find the files of one that is gone.
+        A later system must not find the files of one that is gone.
         """
         before = {name: os.environ.get(name) for name in self.environment()}
         os.environ.update(self.environment())
@@ -126,7 +130,7 @@ class System:
             self.start(command)
 
     def start(self, command: str, name: str | None = None, settings: Mapping[str, str] | None = None) -> int:
-        """Start a scheduler or a worker, with settings of its own where given; its process id."""
+        """Start a scheduler or a worker, with additional settings if given. Returns its process id."""
         name = name or command
         process = ManagedProcess(
             f"the {name}",
@@ -141,9 +145,9 @@ class System:
         return process.pid
 
     def check(self) -> None:
-        """Start what was killed again, services as often as it takes, processes a few times; nothing is lost by it.
+        """Start killed services and processes again: services always, processes a few times. Nothing is lost.
 
-        Raises UsageError or ServiceUnavailable, with its last words, when a process has ended by itself;
+        Raises UsageError or ServiceUnavailable, with the last lines of its log, if a process has ended by itself; and
         KeyboardInterrupt.
         """
         self._raise_interrupt()
@@ -155,7 +159,9 @@ class System:
                 process.poll()
 
     def trouble(self) -> str:
-        """What stops everything until a person sees to it: a full disk, on which no process can even say so."""
+        """A problem that stops everything until a person solves it: a full disk, on which no process can even write a
+        message.
+        """
         if shutil.disk_usage(self.folder).free >= LEAST_FREE_BYTES:
             return ""
         return f"the disk of {self.folder} is full; make room there, and it goes on by itself, or stop with Ctrl-C"
@@ -181,7 +187,7 @@ class System:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # Ctrl-C reaches the whole foreground group; this process stops them in order.
+                # Ctrl-C reaches every process in the foreground group, but this process must stop them in order.
                 start_new_session=True,
             )
 
@@ -193,13 +199,15 @@ class System:
         return lines[-1].removeprefix("photochrom: ") if lines else "its log is empty"
 
     def _stop_processes(self) -> None:
-        # Workers first: what they hand back, a scheduler may still see.
+        # Workers first, so that the scheduler still sees what they hand back.
         for name in sorted(self._processes, key=lambda name: name == "scheduler"):
             self._processes.pop(name).stop(((signal.SIGTERM, STOP_SECONDS),))
 
 
 def _inherited() -> dict[str, str]:
-    """Without the port for metrics: the two processes can't share one, and a container's image sets it for one."""
+    """The environment without the port for metrics: two processes can't share one port, and a container's image sets it
+    for one.
+    """
     return {name: value for name, value in os.environ.items() if name.upper() != "PHOTOCHROM_METRICS_PORT"}
 
 
@@ -213,7 +221,10 @@ def _give_back(environment: Mapping[str, str | None]) -> None:
 
 @contextmanager
 def only_one(lock: Path) -> Iterator[None]:
-    """Hold the file `lock`, which is made with its folder; raises UsageError while another process holds it."""
+    """Locks the file `lock` while the block runs; the file and its folder are made if missing.
+
+    Raises UsageError if another process has locked it.
+    """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         file = lock.open("w")

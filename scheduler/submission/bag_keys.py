@@ -8,8 +8,8 @@ PAYLOAD = "data/"
 def check_key(key: str) -> None:
     """Raises UsageError for a key that BagIt's programs read in different ways.
 
-    RFC 8493 has %, CR and LF escaped, and the most used library does not undo it. It also ends a manifest's line
-    wherever Unicode does (U+2028, say), and drops spaces at its end.
+    RFC 8493 escapes %, CR and LF, but the most used library does not decode them. This library also ends a manifest's
+    line at every Unicode line break (such as U+2028), and drops spaces at the end.
     """
     if "%" in key or key.splitlines() != [key] or key != key.rstrip():
         sentence = f"--bag: the key {key!r} holds a %, ends a line or ends in a space"

@@ -1,4 +1,4 @@
-"""Which checkpoints the workers in use have."""
+"""The checkpoints of the workers in use."""
 
 from datetime import timedelta
 from itertools import product
@@ -18,9 +18,10 @@ from worker.settings.settings import Settings
 def checkpoints_in_use(
     engine: Engine, settings: Settings, *, head: str | None = None, embedding: str | None = None
 ) -> list[str]:
-    """The ids that scans of a job with this head and embedding would be recorded with now.
+    """The checkpoint ids that workers would record now for scans of a job with this head and embedding.
 
-    By the running workers; where there is none, by the one that this machine is set to, or the last one that ran.
+    They are those of the running workers. If no worker runs, it is the checkpoint in this machine's settings, or that
+    of the last worker.
     """
     card = own_card(settings)
     with read_scope(engine) as session:
@@ -36,13 +37,13 @@ def checkpoints_in_use(
 
 
 def _variants(card: Card, id: str, head: str | None, embedding: str | None) -> list[str]:
-    """What a worker with the checkpoint `id` records for a job with this head and embedding."""
+    """The ids that a worker with the checkpoint `id` records for a job with this head and embedding."""
     if head is None and embedding is None:
         return [id]
     if id in card.variants():
         worker_head, worker_embedding = card.variants()[id]
         return [card.variant(head or worker_head, embedding or worker_embedding, str)]
-    # A checkpoint that this machine does not have: its own head and embedding are not known here.
+    # This machine does not have the checkpoint, so its default head and embedding are unknown here.
     base = id.partition("-")[0]
     endings = product({"", f"-{head}"} if head else {""}, {"", f"-{embedding}"} if embedding else {""})
     return [base + "".join(ending) for ending in endings]
@@ -57,17 +58,19 @@ def own_checkpoint(settings: Settings, *, head: str | None = None, embedding: st
         return STAND_IN + (f"-{head}" if head else "")
     card = own_card(settings)
     name = present_embedding_name(embedding or settings.embedding or card.embedding)
-    # A file of weights is known by its digest, which only the model's own process computes.
+    # The id contains the digest of a weights file, which only the model server computes.
     return card.variant(head or settings.head or card.head, name, str)
 
 
 def own_card(settings: Settings) -> Card:
-    """The card of the checkpoint that a worker with these settings would use; raises CheckpointError."""
+    """The card of the checkpoint that a worker with these settings would use. Raises CheckpointError."""
     return read_card(settings.checkpoint or bundled_checkpoint_path())
 
 
 def check_checkpoint(session: Session, settings: Settings, checkpoint: str) -> None:
-    """Raises UsageError for an id that no running worker has, and none with this machine's checkpoint can have."""
+    """Raises UsageError for an id that no running worker has, and that no worker with this machine's checkpoint can
+    have.
+    """
     machine_ids = [own_checkpoint(settings), *own_card(settings).variants()]
     ids = list(dict.fromkeys([*workers.checkpoints(session), *machine_ids]))
     if checkpoint not in ids:

@@ -1,4 +1,4 @@
-"""What a destination has already, so that a submission can leave it out."""
+"""Finds what a destination has already, so that a submission can leave it out."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,17 +24,17 @@ _STATS_AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """A page of scans, by what becomes of each."""
+    """A page of scans, sorted by what the submission does with each."""
 
     missing: list[NewScan]
-    present: int = 0  # done already, and unchanged
-    underway: int = 0  # another job with the same options is to make them
+    present: int = 0  # done already and unchanged
+    underway: int = 0  # another job with the same options is going to make them
     accepted: int = 0  # a person accepted the output
-    damaged: int = 0  # found damaged before, and unchanged
+    damaged: int = 0  # found damaged before and unchanged
 
 
 class ExistingOutputs:
-    """Sorts pages of scans by what `request` means to leave out. Close it when the last page is sorted.
+    """Sorts out the scans that `request` leaves out, page by page. Close it after the last page.
 
     | overwrite | left out |
     |---|---|
@@ -45,7 +45,7 @@ class ExistingOutputs:
     | new | the same, whatever the options and the checkpoint were; and scans that were found damaged or unfit |
     | always | nothing |
 
-    An output that a person accepted stays in any case, unless `request.overwrite_accepted`.
+    An output that a person accepted is always left out, unless `request.overwrite_accepted`.
     """
 
     def __init__(
@@ -58,11 +58,12 @@ class ExistingOutputs:
         is_new: bool,
         checkpoints: Callable[[], Sequence[str]],
     ) -> None:
-        """is_new: the destination is not there yet. checkpoints: called only where it matters."""
+        """is_new: the destination does not exist yet. checkpoints: called only if their ids are needed."""
         self._engine, self._request, self._source = engine, request, source
         self._destination_uri = destination.uri
         with read_scope(engine) as session:
-            # Not those that are still listed, as this submission's own job is: nothing of them is coloured yet.
+            # Without jobs that are still being listed, such as this submission's own job: they have coloured nothing
+            # yet.
             before = [job for job in lifecycle.into(session, destination.uri) if job.state != JobState.SUBMITTING]
         between = [job for job in before if job.source == source.uri]
         any_options = request.overwrite == "new"
@@ -87,7 +88,7 @@ class ExistingOutputs:
             return Sorted(left, present=len(missing) - len(left), accepted=accepted)
         if self._request.overwrite == "always":
             return Sorted(missing, accepted=accepted)
-        # The first time too: by the ETags that it keeps, the next submission knows what has changed.
+        # Also at the first submission: by the stored ETags, the next submission knows what has changed.
         missing = self._with_etags(missing)
         return self._changed(missing, accepted) if self._compares else Sorted(missing, accepted=accepted)
 
@@ -124,14 +125,17 @@ class ExistingOutputs:
         return Sorted(missing, present, waiting, accepted, unfit)
 
     def _with_etags(self, page: list[NewScan]) -> list[NewScan]:
-        """A manifest need not give ETags; without one nobody knows whether a scan has changed."""
+        """Add missing ETags from the source.
+
+        A manifest may have none, and without them nobody knows whether a scan has changed.
+        """
         with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
             return list(pool.map(self._with_etag, page))
 
     def _with_etag(self, scan: NewScan) -> NewScan:
         if scan.source_etag is not None:
             return scan
-        # The store's own spelling counts: macOS writes an umlaut as two characters, most lists have one.
+        # The store's spelling counts: macOS writes an umlaut as two characters, but most lists as one.
         for key in dict.fromkeys((scan.source_key, *(normalize(form, scan.source_key) for form in ("NFC", "NFD")))):
             if stored := self._stat(key):
                 return replace(scan, source_key=key, source_etag=stored.etag, source_bytes=stored.bytes)
@@ -145,5 +149,5 @@ class ExistingOutputs:
 
 
 def _is_done(scan: NewScan, size: int | None, done: set[tuple[str, str | None, int | None]]) -> bool:
-    """A failed scan has no output, whatever lies there now: its size is -1."""
+    """Whether the scan is done. The size of a failed scan is -1, because it has no output."""
     return any((scan.output_key, scan.source_etag, bytes_then) in done for bytes_then in (size, -1))

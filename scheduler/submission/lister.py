@@ -1,4 +1,4 @@
-"""What a submission wants of its source: listed, or read from a manifest; filtered; page by page."""
+"""The scans of a submission, page by page: listed from the source or read from a manifest, and filtered."""
 
 from collections.abc import Callable, Iterator
 
@@ -13,14 +13,17 @@ from worker.storage import Omission, S3Options, Storage
 
 PAGE_SCANS = 4_096  # inserted at a time; a whole number of default chunks
 _SHOW_ENTRIES = 1_000
-_NAMED = 5  # of what can't be listed
+_NAMED = 5  # so many keys that can't be listed are named
 
-# Sorts a page of scans into those that are still to be done and others.
+# Sorts a page of scans into those that must be coloured and others.
 Sort = Callable[[list[NewScan]], Sorted]
 
 
 class Lister:
-    """Counts in `submitted` what it passes on and what it leaves out; `progress` is called every 1 000 entries."""
+    """Lists scans, and counts in `submitted` what it yields and what it leaves out.
+
+    `progress` is called every 1 000 entries.
+    """
 
     def __init__(
         self,
@@ -34,16 +37,16 @@ class Lister:
     ) -> None:
         self._request, self._source, self._submitted = request, source, submitted
         self._s3, self._sort, self._progress = s3, sort, progress
-        # The key up to which everything is listed; "" where a listing can't go on in its middle.
+        # Everything up to this key is listed; "" if a listing can't be continued in its middle.
         self.position = ""
 
     @property
     def goes_on(self) -> bool:
-        """Whether a later listing may begin after `position`."""
+        """Whether a later listing can begin after `position`."""
         return self._request.manifest is None and self._source.lists_in_order
 
     def pages(self, after: str = "") -> Iterator[list[NewScan]]:
-        """Raises UsageError, ServiceUnavailable."""
+        """The pages of scans after the key `after`. Raises UsageError, ServiceUnavailable."""
         page: list[NewScan] = []
         for number, entry in enumerate(self._entries(after), 1):
             if number % _SHOW_ENTRIES == 0:
@@ -66,7 +69,7 @@ class Lister:
             yield Entry(entry.key, entry.etag, entry.bytes)
 
     def _note_omission(self, omission: Omission) -> None:
-        """Leftovers are counted; what should have been listed is named."""
+        """Count a leftover of another program; name a key that should have been listed."""
         if not omission.reason:
             self._submitted.leftovers += 1
             return
@@ -85,7 +88,9 @@ class Lister:
         return is_selected
 
     def _output_key(self, entry: Entry) -> str:
-        """In the folder that was asked for, if any; in a bag, all outputs lie in its data/."""
+        """The output's key: in the submission's output folder, if it has one, and in data/ if the destination
+        is a bag.
+        """
         key = _output_key(entry, self._request.format)
         if self._request.output_prefix is not None:
             key = f"{self._request.output_prefix}/{key}"
@@ -107,7 +112,10 @@ class Lister:
 
 
 def _output_key(entry: Entry, format: str) -> str:
-    """A manifest's own output key, if it gives one; raises UsageError when that is no place for the format."""
+    """The output key in the manifest, or one made from the scan's key.
+
+    Raises UsageError if the manifest's key does not fit the format.
+    """
     default_key = output_key(entry.key, format)
     if entry.output is None:
         return default_key

@@ -1,4 +1,4 @@
-"""A collection as a list of keys: CSV with or without a header, JSON lines, or S3 Inventory; plain or gzipped.
+"""Reads a list of keys: CSV, checksums, JSON or an S3 Inventory, plain or gzipped.
 
 | form | looks like |
 |---|---|
@@ -34,7 +34,7 @@ from worker.scans import is_scan_key
 from worker.storage import FolderLocation, S3Options, parse_location
 from worker.storage.locations import is_utf8
 
-_MOST_BYTES = 1 << 63  # less than that is a size that the database can keep
+_MOST_BYTES = 1 << 63  # the database can store smaller sizes than this
 _UNREADABLE = (
     *(csv.Error, ValueError, KeyError, TypeError, RecursionError),
     *(EOFError, zlib.error, gzip.BadGzipFile),
@@ -43,7 +43,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One scan of a manifest; what it doesn't say is None."""
+    """One scan of a manifest. Values that the manifest does not have are None."""
 
     key: str
     etag: str | None = None
@@ -52,9 +52,10 @@ class Entry:
 
 
 def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
-    """The scans that the manifest at `where` (a file, or s3://bucket/key) lists, with keys relative to `source`.
+    """The scans in the manifest at `where` (a file, or s3://bucket/key), with keys relative to `source`.
 
-    Raises UsageError, with the line, for what is no manifest or lies outside the source; ServiceUnavailable.
+    Raises UsageError, with the line's number, for an invalid manifest or a key outside the source; and
+    ServiceUnavailable.
     """
     relative = _relative_to(source)
     number = 0
@@ -83,7 +84,10 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
 
 
 def _expect_once(seen: KeySpool, key: str, output: str | None, line: int) -> None:
-    """`seen` holds the lines of the entries before, on disk: a list may have ten million."""
+    """Raises ValueError if a key or an output comes twice.
+
+    `seen` has the line of each earlier entry, on disk, because there may be ten million.
+    """
     first = seen.add_new(f"{key}\0{output or ''}", line)
     if first is not None:
         raise UsageError(f"{key!r} is listed twice, first on line {first}; remove one of the two")
@@ -94,7 +98,7 @@ def _reason(error: Exception) -> str:
 
 
 def _entries(file: BinaryIO, where: str, source: str, s3: S3Options) -> Iterator[tuple[int, Entry]]:
-    """Each entry with its line."""
+    """Each entry with its line's number."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     if where.endswith("manifest.json"):
         return ((number, _entry(row)) for number, row in inventory_rows(json.load(text), source, s3))
@@ -123,7 +127,7 @@ def _key(text: object) -> str:
     if "\\" in text and is_scan_key(text):
         written = text.replace("\\", "/")
         raise ValueError(f"{text!r} has backslashes; write {written!r}")
-    while text.startswith("./"):  # as `find .` writes it
+    while text.startswith("./"):  # as `find .` prints it
         text = text.removeprefix("./")
     return text
 
@@ -136,7 +140,7 @@ def _bytes(value: object) -> int:
 
 
 def _relative_to(source: str) -> Callable[[str], str | None]:
-    """A key as it is relative to the source; None for a whole one that lies elsewhere."""
+    """A function that makes a key relative to the source; it returns None for a whole path outside the source."""
     location = parse_location(source)
     prefixes = [f"{location.uri}/"]
     if isinstance(location, FolderLocation):
@@ -153,9 +157,10 @@ def _relative_to(source: str) -> Callable[[str], str | None]:
 
 
 def matches(key: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
-    """Whether a key is wanted: matched by one of `include` (or there is none) and by none of `exclude`.
+    """Whether a key is selected: one of `include` matches it, or there is none; and none of `exclude` matches it.
 
-    Patterns are those of shells, but that `*` takes slashes too; one without a slash is for the name alone.
+    Patterns are like a shell's, but `*` also matches slashes. A pattern without a slash is compared with the file name
+    only.
     """
     included = list(include)
     return (not included or any(_fits(key, pattern) for pattern in included)) and not any(

@@ -1,4 +1,4 @@
-"""The file that a manifest is: on this machine or on S3, plain or gzipped."""
+"""Opens the file of a manifest: on this machine or on S3, plain or gzipped."""
 
 import gzip
 import os
@@ -17,7 +17,7 @@ _MAX_BYTES = 8 << 30
 
 
 def manifest_version(where: str, s3: S3Options) -> str:
-    """Changes with the manifest's content; raises UsageError, ServiceUnavailable."""
+    """A text that changes when the manifest's content changes. Raises UsageError, ServiceUnavailable."""
     if not where.startswith("s3://"):
         try:
             with open_regular(Path(where)) as file:
@@ -39,8 +39,11 @@ def manifest_version(where: str, s3: S3Options) -> str:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Raises OSError; UsageError for a pipe, a device, a folder, and for what the kernel only shows as a file."""
-    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not hold it up
+    """Open a regular file.
+
+    Raises OSError, and UsageError for a pipe, a device, a folder, or a file that only the kernel shows (/proc).
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # opening a pipe must not block
     shown = path.resolve()
     if not stat.S_ISREG(os.fstat(number).st_mode) or any(map(shown.is_relative_to, ("/proc", "/sys", "/dev"))):
         os.close(number)
@@ -50,7 +53,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 @contextmanager
 def opened(where: str, s3: S3Options) -> Iterator[BinaryIO]:
-    """The file, unpacked if it is gzipped; one on S3 is fetched first."""
+    """The open file, unpacked if it is gzipped. A file on S3 is fetched first."""
     with tempfile.TemporaryDirectory(prefix="photochrom-manifest-") as folder:
         path = _fetched(where, Path(folder), s3) if where.startswith("s3://") else Path(where)
         try:

@@ -1,4 +1,4 @@
-"""The forms that a manifest comes in, told by its first line that says something; see scheduler.submission.manifest."""
+"""The forms of a manifest, recognized by its first line that is not blank; see scheduler.submission.manifest."""
 
 import csv
 import json
@@ -9,15 +9,16 @@ from itertools import chain
 from worker.scans import is_scan_key
 
 COLUMNS = {"key", "etag", "bytes", "output"}
-# GNU's `sha256sum` and its siblings, and BSD's.
+# Lines of GNU's `sha256sum` and similar programs, and of BSD's.
 _CHECKSUM = re.compile(r"(?:[0-9a-fA-F]{32,128} [ *](?P<gnu>.+)|[A-Z0-9-]+ \((?P<bsd>.+)\) = [0-9a-fA-F]{32,128})")
-_DELIMITERS = {";": "a semicolon", "\t": "a tab"}  # beside the comma: Excel in most of Europe, and spreadsheets' text
+# Besides the comma: from Excel in most of Europe, and from text exports.
+_DELIMITERS = {";": "a semicolon", "\t": "a tab"}
 
 Rows = Iterator[tuple[int, object]]
 
 
 def rows_of(text: Iterable[str]) -> Rows:
-    """Each entry with its line; raises ValueError or csv.Error for what is no manifest."""
+    """Each entry with its line's number. Raises ValueError or csv.Error for an invalid manifest."""
     blank, first = _until_the_first_that_says_something(text)
     lines = chain(blank, [first], text)
     start = first.lstrip()
@@ -40,7 +41,7 @@ def _until_the_first_that_says_something(lines: Iterable[str]) -> tuple[list[str
 
 
 def _json_array(lines: Iterable[str]) -> Rows:
-    """Of keys, or of objects as in JSON lines; numbered by its entries."""
+    """Entries of a JSON array of keys, or of objects as in JSON lines. The number is that of the entry."""
     entries = json.loads("".join(lines))
     return ((number, {"key": entry} if isinstance(entry, str) else entry) for number, entry in enumerate(entries, 1))
 
@@ -56,7 +57,7 @@ def _checksum_list(lines: Iterable[str]) -> Rows:
 
 
 def _delimiter(header: str) -> str:
-    """The one that gives a header with a column `key`; a comma where none does."""
+    """The delimiter with which the header has a column `key`; a comma if there is none."""
     return next((mark for mark in (",", *_DELIMITERS) if "key" in _names(header, mark)), ",")
 
 
@@ -77,7 +78,7 @@ def _csv(lines: Iterable[str], delimiter: str) -> Rows:
         raise ValueError(f"a column comes twice among {', '.join(columns)}")
     for number, row in rows:
         if any(row[len(names) :]):
-            # A key with a comma in it would be taken for another one.
+            # A key with a comma in it would be cut and mean another scan.
             raise ValueError(f"{len(row)} values, expected {len(names)}: quote what has a comma, or give a header")
         if not has_header:
             _expect_a_key_alone(row[0])
@@ -85,7 +86,7 @@ def _csv(lines: Iterable[str], delimiter: str) -> Rows:
 
 
 def _expect_a_key_alone(line: str) -> None:
-    """A line such as `a.tif;17` would become a key that no store has."""
+    """Raises ValueError for a line such as `a.tif;17`, which would become a key that no store has."""
     for mark, name in _DELIMITERS.items():
         first = line.partition(mark)[0]
         if mark in line and is_scan_key(first) and not is_scan_key(line):

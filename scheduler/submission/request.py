@@ -1,4 +1,4 @@
-"""What a person asks to be submitted, and what came of it."""
+"""A submission, and its result."""
 
 import re
 from dataclasses import asdict, dataclass, field
@@ -20,7 +20,7 @@ _MAX_FAILURES = re.compile(r"[0-9]{1,9}|[0-9]{1,2}%|100%")
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a person asks for; `missing_only` is the former name of `overwrite="changed"`."""
+    """What a person submits. `missing_only` is the former name of `overwrite="changed"`."""
 
     source: str
     destination: str
@@ -36,13 +36,13 @@ class Submission:
     colour_scans: str = "skip"  # scans that are in colour already: skip or colourize
     # never, changed, new or always: see scheduler.submission.existing_outputs
     overwrite: str = "changed"
-    overwrite_accepted: bool = False  # make also those outputs again that a person accepted
-    output_prefix: str | None = None  # a folder of their own within the destination, for all outputs
+    overwrite_accepted: bool = False  # also make accepted outputs again
+    output_prefix: str | None = None  # a folder in the destination for all outputs
     manifest: str | None = None  # a file, or s3://bucket/key; without it, everything under the source
     include: tuple[str, ...] = ()  # patterns, see scheduler.submission.manifest
     exclude: tuple[str, ...] = ()
-    max_failures: str | None = None  # "20" or "5%": the job stops itself when more scans have failed
-    head: str | None = None  # these three: see worker.inference.colour_options; None leaves it to the worker
+    max_failures: str | None = None  # "20" or "5%": the job is aborted if more scans fail
+    head: str | None = None  # these three: see worker.inference.colour_options; None: the worker's default
     embedding: str | None = None
     saturation: float | None = None
     sample: SampleRequest | None = None  # colour these first, and wait until a person has chosen
@@ -59,7 +59,7 @@ class Submission:
         if self.output_prefix is not None:
             _check_prefix(self.output_prefix)
         if self.label is not None:
-            from worker.scans.writing.watermark import check_label  # which loads a font
+            from worker.scans.writing.watermark import check_label  # this import loads a font
 
             check_label(self.label)
         if self.missing_only and self.overwrite != "changed":
@@ -69,7 +69,7 @@ class Submission:
             raise UsageError(f"--max-failures {self.max_failures}: expected a number of scans, such as 20, or 5%")
 
     def failures_allowed(self, scan_count: int) -> int | None:
-        """How many of so many scans may fail; None for any number."""
+        """How many of `scan_count` scans may fail; None for any number."""
         if self.max_failures is None:
             return None
         number = int(self.max_failures.removesuffix("%"))
@@ -77,11 +77,11 @@ class Submission:
 
     @property
     def colours(self) -> ColourOptions:
-        """Raises UsageError for a choice that can't be one."""
+        """The options for colours. Raises UsageError for an invalid one."""
         return ColourOptions(self.head, self.embedding, 1.0 if self.saturation is None else self.saturation)
 
     def selection(self, manifest_version: str | None) -> dict[str, Any] | None:
-        """What chooses among the source's scans, as the job's row keeps it; None when all are meant."""
+        """What selects scans of the source, in the form of the job's row; None if all are selected."""
         chosen: dict[str, Any] = {}
         if self.manifest or self.include or self.exclude:
             chosen = {"manifest": self.manifest, "include": list(self.include), "exclude": list(self.exclude)}
@@ -95,7 +95,7 @@ class Submission:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What decides how an output looks, as the job's row keeps it."""
+        """The options that decide how an output looks, in the form of the job's row."""
         return {
             "format": self.format,
             "quality": self.quality,
@@ -115,7 +115,7 @@ def _check_prefix(prefix: str) -> None:
         raise UsageError(f"--output-prefix {prefix!r} is no folder within the destination; expected one such as box2")
 
 
-_MOST_EXTENSIONS = 1_000  # counted
+_MOST_EXTENSIONS = 1_000  # so many different ones are counted
 _SHOWN_EXTENSIONS = 5
 _COUNTS = (
     "scans",
@@ -132,13 +132,16 @@ _COUNTS = (
 
 
 def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two jobs' options make the same outputs; one that an older job's row does not have is the default."""
+    """Whether two jobs' options make the same outputs.
+
+    An option that is missing in an older job's row has its default.
+    """
     defaults = Submission("", "").options
     return {**defaults, **one} == {**defaults, **other}
 
 
 def covers(done: dict[str, Any] | None, selection: dict[str, Any] | None) -> bool:
-    """Whether a job with the selection `done` does all that `selection` selects: the same, or all of it again."""
+    """Whether a job with the selection `done` colours everything that `selection` selects."""
     return done == selection or (done or {}) == {
         key: value for key, value in (selection or {}).items() if key != "overwrite"
     }
@@ -146,38 +149,39 @@ def covers(done: dict[str, Any] | None, selection: dict[str, Any] | None) -> boo
 
 @dataclass(slots=True)
 class Submitted:
-    """What the listing held; `job_id` None when there was nothing to do, or for a dry run."""
+    """The result of a submission. `job_id` is None if there was nothing to do, or for a dry run."""
 
     job_id: int | None = None
     scans: int = 0
     bytes: int = 0
-    others: int = 0  # files that are no scans, by their names
-    extensions: dict[str, int] = field(default_factory=dict)  # how many of them have which; "" for none
-    present: int = 0  # left out, as the destination has them
-    underway: int = 0  # left out, as another job is to make them
-    accepted: int = 0  # left out, as a person accepted the outputs
-    damaged: int = 0  # left out, as they were found damaged before and have not changed
+    others: int = 0  # files whose names are not those of scans
+    extensions: dict[str, int] = field(default_factory=dict)  # how many of these have which extension; "" for none
+    present: int = 0  # left out, because the destination has their outputs
+    underway: int = 0  # left out, because another job is going to make them
+    accepted: int = 0  # left out, because a person accepted the outputs
+    damaged: int = 0  # left out, because they were found damaged and have not changed
     unwanted: int = 0  # left out by --include or --exclude
-    leftovers: int = 0  # left out: what other programs and systems leave beside scans
-    archived: int = 0  # of the scans: in cold storage, and to be restored before they can be coloured
-    unlisted: list[str] = field(default_factory=list)  # what can't be listed, with its reason; the first few
+    leftovers: int = 0  # left out: files of other programs and systems beside the scans
+    archived: int = 0  # of the scans: in cold storage; they must be restored before they can be coloured
+    unlisted: list[str] = field(default_factory=list)  # the first few keys that can't be listed, with the reason
     unlisted_count: int = 0
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
-    resumed: bool = False  # an earlier submit was stopped on the way, and this one went on with its job
+    resumed: bool = False  # an earlier submission was stopped, and this one continued its job
     dry_run: bool = False
     samples: list[int] = field(default_factory=list)  # the jobs that colour a sample first, one for each choice
-    pace: Pace | None = None  # for a dry run: what was measured before, if anything was
-    hours: tuple[float, float] | None = None  # at that pace, by the number of scans and by bytes; the smaller first
+    pace: Pace | None = None  # for a dry run: the pace of an earlier job, if there is one
+    # Hours at that pace, by the number of scans and by bytes; the smaller first.
+    hours: tuple[float, float] | None = None
 
     def note_other(self, key: str) -> None:
-        """A file that is no scan."""
+        """Count a file that is no scan."""
         self.others += 1
         extension = PurePosixPath(key).suffix.lower()
         if extension in self.extensions or len(self.extensions) < _MOST_EXTENSIONS:
             self.extensions[extension] = self.extensions.get(extension, 0) + 1
 
     def passed_over(self) -> list[str]:
-        """What was not taken for a scan, and why: a sentence for each reason."""
+        """What was left out and why: one sentence for each reason."""
         sentences = [f"{counted(self.others, 'other file')} passed over{self._by_extension()}"] if self.others else []
         if self.damaged:
             were = "scan was" if self.damaged == 1 else "scans were"
@@ -196,7 +200,7 @@ class Submitted:
         return f" ({', '.join(parts)})" if parts else ""
 
     def counts(self) -> dict[str, int]:
-        """What a listing that is stopped must not forget."""
+        """The counts that must be stored, so that a stopped listing can continue."""
         return {name: getattr(self, name) for name in _COUNTS}
 
     def as_dict(self) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from worker.storage import S3Location, S3Options, parse_location
 
 
 def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Whole key, bytes and ETag of each object that the report lists, with its line over all of the report's files.
+    """The whole key, the bytes and the ETag of each object in the report, with its line's number over all files of the
+    report.
 
-    report: its manifest.json. A report is mostly of a whole bucket: keys of the source's bucket that don't lie under
-    its prefix are passed over; those of another bucket are not, and are the caller's to refuse.
-    Raises ValueError, KeyError or TypeError for what is no such report, or has nothing under the source; UsageError;
+    report: its manifest.json. A report is usually about a whole bucket, so keys of the source's bucket that are not
+    under its prefix are left out. Keys of another bucket are yielded, and the caller refuses them. Raises ValueError,
+    KeyError or TypeError if this is no such report, or has nothing under the source; and UsageError,
     ServiceUnavailable.
     """
     if report["fileFormat"] != "CSV":
@@ -36,7 +37,7 @@ def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[in
 
 
 def _rows(report: Any, s3: S3Options) -> Iterator[list[str]]:
-    # A bucket's ARN names the partition: arn:aws-us-gov:s3:::bucket, arn:aws-cn:s3:::bucket ...
+    # A bucket's ARN contains the partition: arn:aws-us-gov:s3:::bucket, arn:aws-cn:s3:::bucket ...
     bucket = report["destinationBucket"].rpartition(":::")[2]
     for part in report["files"]:
         with opened(f"s3://{bucket}/{part['key']}", s3) as file:
@@ -44,7 +45,7 @@ def _rows(report: Any, s3: S3Options) -> Iterator[list[str]]:
 
 
 def _lies_beside(key: str, source: str) -> bool:
-    """In the source's bucket, but not under its prefix."""
+    """Whether a key is in the source's bucket, but not under its prefix."""
     location = parse_location(source)
     if not isinstance(location, S3Location):
         return False

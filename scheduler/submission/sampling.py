@@ -1,4 +1,4 @@
-"""Which scans are tried first, and in which ways."""
+"""Samples: which scans are coloured first, and in which ways."""
 
 import random
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from worker.errors import UsageError
 from worker.inference.colour_options import HEADS, ColourOptions
 
 MOST_SCANS, MOST_CHOICES = 500, 12
-CHUNK_SCANS = 4  # small, so that a sample spreads over the whole pool
+CHUNK_SCANS = 4  # small, so that all workers of the pool work on a sample
 
 
 @dataclass(frozen=True, slots=True)
 class SampleRequest:
-    """`count` scans, with each head and each saturation; none of either: as the job's own options say.
+    """A request for `count` scans, each coloured with every head and every saturation.
 
-    Raises UsageError for what can't be.
+    If there are none, the job's option is used.
+
+    Raises UsageError for invalid values.
     """
 
     count: int
@@ -47,7 +49,7 @@ class SampleRequest:
 
 
 def parse_sample(count: int | None, heads: str | None, saturations: str | None) -> SampleRequest | None:
-    """From texts with commas, `paper,vivid` and `1.0,1.3`; None without a count. Raises UsageError."""
+    """A request from texts with commas, `paper,vivid` and `1.0,1.3`; None without a count. Raises UsageError."""
     if count is None:
         if heads or saturations:
             raise UsageError("--heads and --saturations are for a sample; give --sample N too")
@@ -63,7 +65,7 @@ def parse_sample(count: int | None, heads: str | None, saturations: str | None) 
 
 
 def begin_sample(session: Session, job_id: int, request: SampleRequest) -> list[int]:
-    """The jobs of the sample, in the transaction in which the job begins to wait."""
+    """Insert the jobs of the sample. Call it in the transaction in which the job begins to wait."""
     job = lifecycle.get(session, job_id)
     offset = random.Random(f"{request.seed}/{job.source}").random()
     scans = samples.spread(session, job_id, request.count, scan_count=job.scan_count, offset=offset)
@@ -72,6 +74,6 @@ def begin_sample(session: Session, job_id: int, request: SampleRequest) -> list[
 
 
 def chosen_options(head: str | None, saturation: float | None) -> dict[str, Any]:
-    """For the row of a job that is approved. Raises UsageError."""
+    """The options for the row of an approved job. Raises UsageError."""
     options = ColourOptions(head, None, 1.0 if saturation is None else saturation).as_job_options()
     return options if saturation is None else {**options, "saturation": saturation}

@@ -1,4 +1,4 @@
-"""Submit: list a collection, and insert it as a job."""
+"""Submits a job: lists a collection and inserts its scans."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -31,7 +31,10 @@ __all__ = ["PAGE_SCANS", "Submission", "Submitted", "Submitter", "expect_a_scan"
 
 
 def open_both(request: Submission, s3: S3Options) -> tuple[Storage, Storage]:
-    """The source and the destination, checked; raises UsageError for a pair that can't be used, ServiceUnavailable."""
+    """Open and check the source and the destination.
+
+    Raises UsageError if they can't be used together, and ServiceUnavailable.
+    """
     source, destination = parse_location(request.source), parse_location(request.destination)
     if overlap(source, destination):
         raise UsageError(
@@ -46,7 +49,10 @@ def open_both(request: Submission, s3: S3Options) -> tuple[Storage, Storage]:
 
 
 def _is_new_folder(location: Location) -> bool:
-    """A destination folder need not be there: submitting makes it. Workers don't: theirs may just not be mounted."""
+    """Whether the destination is a folder that does not exist yet. Submitting makes it.
+
+    Workers don't, because on their machine the folder may only not be mounted.
+    """
     return isinstance(location, FolderLocation) and not location.path.exists()
 
 
@@ -59,7 +65,7 @@ def _make_destination(location: Location) -> None:
 
 
 class Interrupted(PhotochromError):
-    """A person stopped it; nothing is lost."""
+    """A person stopped the command; nothing is lost."""
 
     exit_status = 130
 
@@ -67,9 +73,9 @@ class Interrupted(PhotochromError):
 class Submitter:
     """Submits to one database.
 
-    checkpoints: the ids of those that would colour a scan now; asked for where `asked` leaves out what has not changed.
-    progress: called with what was counted so far, now and then.
-    actor: who submits, for the job's row and the audit rows; None for a schedule.
+    checkpoints: gives the ids of the checkpoints that would colour a scan now; called only if unchanged outputs are
+    left out. progress: called from time to time with the counts so far. actor: who submits, for the job's row and the
+    audit rows; None for a schedule.
     """
 
     def __init__(
@@ -90,10 +96,10 @@ class Submitter:
         self._progress = progress
 
     def submit(self, request: Submission) -> Submitted:
-        """List the source and insert its scans as a job, which nobody works on until it is whole.
+        """List the source and insert its scans as a job. Workers begin when the listing is complete.
 
-        One that was stopped on the way is gone on with by the next submit of the same. Raises UsageError for locations
-        that can't be used or hold no scan, and then leaves no job; ServiceUnavailable, and then keeps it.
+        If it is stopped, the next submission of the same job continues it. Raises UsageError if a location can't be
+        used or has no scan, and then leaves no job; ServiceUnavailable, and then keeps the job.
         """
         source, destination = open_both(request, self._s3)
         attempt = self._begin(request, source, destination)
@@ -115,7 +121,7 @@ class Submitter:
         return submitted
 
     def dry_run(self, request: Submission) -> Submitted:
-        """Only list and count, and say how long it would take; raises as `submit`."""
+        """Only list and count, and estimate how long it would take. Raises as `submit`."""
         source, destination = open_both(request, self._s3)
         submitted = Submitted(dry_run=True)
         with self._lister(request, source, destination, submitted) as lister:
@@ -128,7 +134,7 @@ class Submitter:
         return submitted
 
     def _begin(self, request: Submission, source: Storage, destination: Storage) -> SubmissionAttempt | Submitted:
-        """A listing to begin or to go on with, or the job that does the same already."""
+        """A new listing, a listing to continue, or the result if an unfinished job does the same already."""
         selection = request.selection(manifest_version(request.manifest, self._s3) if request.manifest else None)
 
         def same(job: Job) -> bool:
@@ -197,7 +203,8 @@ class Submitter:
             submissions.advance(session, attempt, position)
             if attempt.before is not None:
                 inserted = submissions.inserted(session, attempt.job_id, [scan.output_key for scan in page])
-                # Another scan with the same output is not there, and is refused as at the first try.
+                # A different scan with the same output was not inserted before, so it is refused as in the first
+                # attempt.
                 page = [scan for scan in page if (scan.source_key, scan.output_key) not in inserted]
             if page:
                 lifecycle.add_scans(session, attempt.job_id, page, chunk_scans=self._chunk_scans)
@@ -224,7 +231,7 @@ def _kept(attempt: SubmissionAttempt) -> str:
 
 
 def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None:
-    """How long so many scans, and so many bytes, would take at that pace; the smaller first."""
+    """The hours that so many scans and so many bytes would take at this pace; the smaller number first."""
     if pace is None:
         return None
     by_scans = submitted.scans / pace.scans_per_second / 3600
@@ -241,7 +248,7 @@ def _expect_scans(request: Submission, source: Storage, submitted: Submitted) ->
 
 
 def expect_a_scan(source: Storage) -> None:
-    """Raises UsageError where the listing holds none."""
+    """Raises UsageError if the source has no scan."""
     other_count = 0
     for stored in source.list():
         if is_scan_key(stored.key):

@@ -1,7 +1,7 @@
-"""The broker and the S3 server of one machine: real ones, as processes of ours, on loopback only.
+"""A real broker and a real S3 server for one machine, as child processes, on loopback only.
 
-Each takes a free port and a generated password, keeps all its files in one folder, and ends with the process
-that started it, however that ends.
+Each takes a free port and a random password, keeps its files in one folder, and ends when the process that started it
+ends, even if that is killed.
 """
 
 from scheduler.standalone.services.s3_server import S3Server

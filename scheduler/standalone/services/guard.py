@@ -1,9 +1,10 @@
-"""Runs one command and ends it when the process that asked for it is gone, even after a kill -9.
+"""Runs one command, and ends it when the process that started the guard is gone, even after a kill -9.
 
-    python guard.py PARENT_PID UID:GID COMMAND...      (UID:GID is "-" for one's own)
+    python guard.py PARENT_PID UID:GID COMMAND...      (UID:GID is "-" for the present user)
 
-Started by its path with `python -S`, so it takes some 20 ms and imports nothing but the standard library. SIGTERM
-and SIGINT are passed on, SIGUSR1 as SIGKILL. On Linux the kernel kills the command when the guard itself is killed.
+It is started by its path with `python -S`, which takes about 20 ms, and imports only the standard library. SIGTERM and
+SIGINT are passed on, and SIGUSR1 is passed on as SIGKILL. On Linux the kernel kills the command if the guard itself is
+killed.
 """
 
 import ctypes
@@ -16,21 +17,21 @@ import time
 from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
-# SIGKILL can't be passed on, so SIGUSR1 asks for it: a command that the guard kills is also reaped by it, where a
-# container's first process may not.
+# SIGKILL can't be passed on, so SIGUSR1 asks for it. The guard then also reaps the command, which the first process of
+# a container may not do.
 _PASSED_ON = {
     signal.SIGTERM: signal.SIGTERM,
     signal.SIGINT: signal.SIGINT,
     signal.SIGUSR1: signal.SIGKILL,
 }
-_POLL_SECONDS = 0.2  # between looks whether the parent is still there
+_POLL_SECONDS = 0.2  # pause between two checks whether the parent still exists
 _STOP_SECONDS = 5.0
 
 
 def main(arguments: list[str]) -> int:
-    """The command's exit status; 128 + the signal's number when a signal ended it."""
+    """Run the command. Returns its exit status, or 128 + the signal's number if a signal ended it."""
     parent, owner, command = int(arguments[0]), arguments[1], arguments[2:]
-    # A signal that comes before there is a command to pass it to waits.
+    # Signals wait until the command has started.
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)
     child = _start(command, owner)
     woken = _wake_at_signals(child)
@@ -44,7 +45,10 @@ def main(arguments: list[str]) -> int:
 
 
 def _wake_at_signals(child: subprocess.Popen[bytes]) -> int:
-    """Pass signals on; a file descriptor that can be read after each, and after the command's end."""
+    """Pass signals on to the command.
+
+    Returns a file descriptor that becomes readable after a signal and when the command ends.
+    """
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
         child.send_signal(_PASSED_ON[signal.Signals(number)])
@@ -66,14 +70,14 @@ def _start(command: list[str], owner: str) -> subprocess.Popen[bytes]:
 
 
 def _prepare_child() -> None:
-    """Runs between fork and exec, which is safe here: the guard has one thread."""
+    """Runs between fork and exec, which is safe because the guard has one thread."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    # SIGINT means "now" to every one of the services; PostgreSQL would wait for its clients at a SIGTERM.
+    # For every service SIGINT means to stop at once. At a SIGTERM, PostgreSQL would wait for its clients.
     child.send_signal(signal.SIGINT)
     end = time.monotonic() + _STOP_SECONDS
     while child.poll() is None and time.monotonic() < end:

