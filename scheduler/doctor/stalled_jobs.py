@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from db.clock import database_now
 from db.models.pool import Scheduler, Worker
 from db.queries import notices
+from db.queries.chunks.checkpoints import serves
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress
 from db.queries.pool import schedulers, workers
@@ -47,7 +48,7 @@ def _retries(session: Session, job_id: int, now: datetime) -> str:
 
 def _missing_checkpoint(progress: Progress, live: Sequence[Worker]) -> str:
     checkpoint = progress.job.options.get("checkpoint")
-    if not checkpoint or checkpoint in {worker.checkpoint for worker in live}:
+    if not checkpoint or any(serves(worker.checkpoint, progress.job.options) for worker in live):
         return ""
     return (
         f"job {progress.job.id} waits for a worker with the checkpoint {checkpoint}; "

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState, Scan, ScanState
+from db.queries.chunks.checkpoints import serves
 from db.queries.jobs import lifecycle
 from db.queries.jobs.samples import SAMPLES
 from db.queries.reports import due
@@ -41,7 +42,7 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
             is_same = job.source == source and job.destination.partition(f"/{SAMPLES}")[0] == destination
             if job.state == JobState.SUBMITTING or (is_same and not _is_a_decision(job)):
                 lifecycle.change_state(session, job.id, JobState.CANCELLED, now=now)
-            elif job.options.get("checkpoint") in (None, own_checkpoint(settings)):
+            elif serves(own_checkpoint(settings), job.options):
                 if job.state == JobState.PAUSED:
                     lifecycle.change_state(session, job.id, JobState.RUNNING, now=now)
                 job_ids.append(job.id)

@@ -1,7 +1,9 @@
 """The checkpoints of the workers in use."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from itertools import product
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -78,6 +80,19 @@ def check_checkpoint(session: Session, settings: Settings, checkpoint: str) -> N
             f"--checkpoint {checkpoint}: neither a running worker nor this machine has it; "
             f"{nearest(checkpoint, ids)}expected one of {', '.join(ids)}"
         )
+
+
+def redo_options(settings: Settings, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a redo: a checkpoint's id that says a head and an embedding is written out as these three.
+
+    So every worker that has the weight files serves it, whatever its own head and embedding are.
+    """
+    card = own_card(settings)
+    variant = card.variants().get(changes.get("checkpoint", ""))
+    if variant is None or settings.stand_in_model_milliseconds is not None:
+        return dict(changes)
+    head, embedding = variant
+    return {"head": head, "embedding": embedding, **changes, "checkpoint": card.id}
 
 
 def check_colours(settings: Settings, *, head: str | None, embedding: str | None) -> None:

@@ -29,7 +29,7 @@ class Sorted:
     missing: list[NewScan]
     present: int = 0  # done already and unchanged
     underway: int = 0  # another job with the same options is going to make them
-    accepted: int = 0  # a person accepted the output
+    accepted: int = 0  # a person accepted the output, or had it made again
     damaged: int = 0  # found damaged before and unchanged
 
 
@@ -45,7 +45,7 @@ class ExistingOutputs:
     | new | the same, whatever the options and the checkpoint were; and scans that were found damaged or unfit |
     | always | nothing |
 
-    An output that a person accepted is always left out, unless `request.overwrite_accepted`.
+    An output that a person accepted or had made again is always left out, unless `request.overwrite_accepted`.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class ExistingOutputs:
         if not self._keeps_accepted:
             return page, 0
         with read_scope(self._engine) as session:
-            accepted = records.accepted(session, self._destination_uri, [scan.output_key for scan in page])
+            accepted = records.kept(session, self._destination_uri, [scan.output_key for scan in page])
         left = [scan for scan in page if scan.output_key not in accepted]
         return left, len(page) - len(left)
 

@@ -17,9 +17,8 @@ from db.models.jobs import OUT, UNFINISHED, Chunk, ChunkState, Job, JobState, Sc
 from db.models.pool import Worker
 from db.queries import bulk
 from db.queries.chunks import tallies
-
-# The checkpoint that a job requires; NULL if any worker may take it.
-WANTED_CHECKPOINT = Job.options["checkpoint"].as_string()
+from db.queries.chunks.checkpoints import is_free_to_all, serves_job
+from db.queries.substrings import begins_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,8 @@ def claim(session: Session, message: ChunkMessage, *, worker: str, lease_seconds
     Also returns None if the job requires another checkpoint than the worker's. The chunk is then sent again, until a
     worker with that checkpoint gets it.
     """
-    worker_checkpoint = select(Worker.checkpoint).where(Worker.name == worker.rpartition("/")[0]).scalar_subquery()
-    meant = or_(WANTED_CHECKPOINT.is_(None), worker_checkpoint == WANTED_CHECKPOINT)
+    serving = select(Worker.name).where(Worker.name == worker.rpartition("/")[0], serves_job()).correlate(Job)
+    meant = or_(is_free_to_all(), serving.exists())
     job_runs = select(Job.id).where(Job.id == Chunk.job_id, Job.state == JobState.RUNNING, meant).exists()
     is_leased = _changes_one(
         session,
@@ -185,7 +184,7 @@ def holders(session: Session, prefix: str) -> list[str]:
     return list(
         session.scalars(
             select(Chunk.worker)
-            .where(Chunk.state == ChunkState.LEASED, OUT, Chunk.worker.startswith(prefix, autoescape=True))
+            .where(Chunk.state == ChunkState.LEASED, OUT, begins_with(Chunk.worker, prefix))
             .distinct()
         )
     )

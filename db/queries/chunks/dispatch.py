@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from db.models.jobs import OUT, UNFINISHED, Chunk, ChunkState, Job, JobState
 from db.models.pool import Worker
-from db.queries.chunks.claims import WANTED_CHECKPOINT, ChunkMessage
+from db.queries.chunks.checkpoints import is_free_to_all, serves_job
+from db.queries.chunks.claims import ChunkMessage
 
 
 def waiting_by_job(
@@ -41,8 +42,9 @@ def _count(chunks: Select[int]) -> ScalarSelect[int]:
 def _served(heard_after: datetime | None) -> list[ColumnElement[bool]]:
     if heard_after is None:
         return []
-    live = select(Worker.checkpoint).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after)
-    return [or_(WANTED_CHECKPOINT.is_(None), WANTED_CHECKPOINT.in_(live))]
+    live = Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after
+    serving = select(Worker.name).where(*live, serves_job()).correlate(Job)
+    return [or_(is_free_to_all(), serving.exists())]
 
 
 def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[ChunkMessage]:

@@ -5,10 +5,23 @@ for the commit of the first, and then finds its claim.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from sqlalchemy import ARRAY, BigInteger, CursorResult, Text, column, delete, func, literal, or_, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    CursorResult,
+    Text,
+    column,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
@@ -16,7 +29,10 @@ from db.errors import Conflict
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.models.outputs import OutputClaim
 
+T = TypeVar("T")
+
 _NAMED = 3  # so many outputs are named in an error
+_BATCH = 5_000  # keys in one statement: PostgreSQL takes 65,535 values, SQLite 32,766
 
 
 def source_hash(uri: str) -> int:
@@ -34,6 +50,16 @@ class _Holder:
     is_other_source: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """A job with a scan whose output lies, or is to lie, at a place."""
+
+    job_id: int
+    holds_place: bool
+    makes_it: bool  # the job is to make it, or a worker has it in hand
+    has_made_it: bool
+
+
 def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
     """Claim outputs for a job. `keys`: each output's key with the key of its scan.
 
@@ -41,12 +67,49 @@ def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
     worker is still going to make it. Outputs that a cancelled job did not make are free.
     """
     hashes = {f"{job.destination}/{output}": source_hash(f"{job.source}/{source}") for output, source in keys.items()}
-    if _insert_new(session, job.id, hashes) == len(hashes):
-        return
-    rows = session.scalars(select(OutputClaim).where(OutputClaim.uri.in_(hashes)).with_for_update()).all()
-    holders = list(_holders(session, job, rows, hashes))
+    # First all that is new, then all that is there, each in one order, so that no two submissions wait for each other:
+    # who waits for a claim that is there has no new ones to insert any more, for which another could wait in turn.
+    parts = [dict(part) for part in _parts(sorted(hashes.items()))]
+    old = [part for part in parts if _insert_new(session, job.id, part) < len(part)]
+    rows = [row for part in old for row in _locked(session, list(part))]
+    _take(session, job, rows, hashes, is_retry=False)
+
+
+def claim_again(session: Session, job: Job, failed: Sequence[ColumnElement[bool]]) -> None:
+    """Claim the outputs of the job's scans that meet the conditions `failed`, before they are tried again.
+
+    The claims came with the scans, but another job may have taken one over since. Raises Conflict where one has made
+    the output, or is to make it.
+    """
+    place = literal(f"{job.destination}/") + Scan.output_key
+    claimed = (
+        select(OutputClaim.uri, OutputClaim.job_id, Scan.source_key)
+        .join(Scan, OutputClaim.uri == place)
+        .where(Scan.job_id == job.id, *failed)
+        .order_by(OutputClaim.uri)
+        .with_for_update(of=OutputClaim)
+        .cte("claimed")
+        .prefix_with("MATERIALIZED")
+    )
+    # All of them are locked, in one order; only those of other jobs, mostly none, are read.
+    foreign = select(claimed.c.uri, claimed.c.source_key).where(claimed.c.job_id != job.id)
+    hashes = {uri: source_hash(f"{job.source}/{source_key}") for uri, source_key in session.execute(foreign)}
+    rows = [row for part in _parts(sorted(hashes)) for row in _locked(session, part)]
+    _take(session, job, rows, hashes, is_retry=True)
+
+
+def _locked(session: Session, uris: Sequence[str]) -> Sequence[OutputClaim]:
+    held = select(OutputClaim).where(OutputClaim.uri.in_(uris)).order_by(OutputClaim.uri).with_for_update()
+    return session.scalars(held.execution_options(populate_existing=True)).all()
+
+
+def _take(
+    session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Mapping[str, int], *, is_retry: bool
+) -> None:
+    """Make these claims the job's. This transaction must hold their rows. Raises Conflict for those it can't have."""
+    holders = [holder for part in _parts(rows) for holder in _holders(session, job, part, hashes, is_retry=is_retry)]
     if holders:
-        raise Conflict(_refusal(job, holders))
+        raise Conflict(_refusal(job, holders, is_retry=is_retry))
     for row in rows:
         row.job_id, row.source_hash = job.id, hashes[row.uri]
     session.flush()
@@ -76,52 +139,62 @@ def _insert_new(session: Session, job_id: int, hashes: Mapping[str, int]) -> int
     return result.rowcount
 
 
-def _holders(session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Mapping[str, int]) -> Iterable[_Holder]:
-    """The existing claims that this job can't take over."""
+def _holders(
+    session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Mapping[str, int], *, is_retry: bool
+) -> Iterator[_Holder]:
+    """Of claims that are there already, those that are not to be had."""
     for claimant in {row.job_id for row in rows}:
         claimed = [row for row in rows if row.job_id == claimant]
         other_job = session.get(Job, claimant)
-        if other_job is None:  # its rows were deleted, but its outputs exist
-            scans_by_uri: Mapping[str, list[tuple[bool, bool, int]]] = {}
+        if other_job is None:  # its rows were deleted, its outputs are there
+            known: Mapping[str, list[_Writer]] = {}
         else:
-            scans_by_uri = _scans_at(session, other_job.destination, [row.uri for row in claimed])
+            known = _writers(session, other_job.destination, [row.uri for row in claimed])
         for row in claimed:
-            key, scans = row.uri.removeprefix(f"{job.destination}/"), scans_by_uri.get(row.uri, [])
-            making = [number for _, is_made_now, number in scans if is_made_now]
+            key, writers = row.uri.removeprefix(f"{job.destination}/"), known.get(row.uri, [])
+            others = [one for one in writers if one.job_id != job.id]
             if row.source_hash == hashes[row.uri]:
-                # The job's own claims are from a submission that was stopped before.
-                if making and making[0] != job.id:
-                    yield _Holder(key, making[0], is_other_source=False)
-            elif job.id in (number for _, _, number in scans):
-                continue  # two scans of this job: the insert of the scans raises the error
-            elif not scans or any(holds for holds, _, _ in scans):
+                # A submit that was stopped on the way finds its own. What another job has made of the scan since it
+                # failed here is no more to be made by a retry.
+                makers = [one for one in others if one.makes_it or (is_retry and one.has_made_it)]
+                if makers:
+                    yield _Holder(key, makers[0].job_id, is_other_source=False)
+            elif len(others) < len(writers) and not is_retry:
+                continue  # two scans of this job: the insert of the scans refuses it, and says so
+            elif not writers or any(one.holds_place for one in others):
                 yield _Holder(key, claimant, is_other_source=True)
 
 
-def _scans_at(session: Session, destination: str, uris: Sequence[str]) -> dict[str, list[tuple[bool, bool, int]]]:
-    """For each place, its scans as (holds the place, is being made, job id)."""
+def _writers(session: Session, destination: str, uris: Sequence[str]) -> dict[str, list[_Writer]]:
+    """By place: each job that has a scan whose output belongs there."""
     prefix = f"{destination}/"
     keys = [uri.removeprefix(prefix) for uri in uris]
-    holds = or_(Scan.state == ScanState.DONE, Job.state != JobState.CANCELLED, Chunk.state == ChunkState.LEASED)
+    is_done = Scan.state == ScanState.DONE
+    holds = or_(is_done, Job.state != JobState.CANCELLED, Chunk.state == ChunkState.LEASED)
     going = (Scan.state == ScanState.PENDING) & or_(Job.state.not_in(JobState.ENDED), Chunk.state == ChunkState.LEASED)
-    scans_by_uri: dict[str, list[tuple[bool, bool, int]]] = {}
+    writers: dict[str, list[_Writer]] = {}
     query = (
-        select(Scan.output_key, holds, going, Scan.job_id)
+        select(Scan.output_key, Scan.job_id, holds, going, is_done)
         .join(Job, Job.id == Scan.job_id)
         .join(Chunk, Chunk.id == Scan.chunk_id)
         .where(Scan.output_key.in_(keys), Job.destination == destination)
     )
-    for key, holds_it, is_made_now, job_id in session.execute(query):
-        scans_by_uri.setdefault(prefix + key, []).append((bool(holds_it), bool(is_made_now), job_id))
-    return scans_by_uri
+    for key, job_id, *facts in session.execute(query):
+        writers.setdefault(prefix + key, []).append(_Writer(job_id, *map(bool, facts)))
+    return writers
 
 
-def _refusal(job: Job, holders: Sequence[_Holder]) -> str:
-    of_other_sources = [holder for holder in holders if holder.is_other_source]
-    shown = of_other_sources or holders
+def _refusal(job: Job, holders: Sequence[_Holder], *, is_retry: bool) -> str:
+    others = [holder for holder in holders if holder.is_other_source]
+    shown = others or holders
     named = ", ".join(f"{holder.output_key} (job {holder.job_id})" for holder in shown[:_NAMED])
     more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
-    if of_other_sources:
+    if is_retry:
+        return (
+            f"{named}{more}: that job has taken these over since they failed in job {job.id}, and makes them or has "
+            f"made them; nothing was retried; submit {job.source} again with --missing-only, to make what is missing"
+        )
+    if others:
         return (
             f"{job.destination} holds outputs of another source: {named}{more}; choose another destination, or give "
             "these a folder of their own there with --output-prefix"
@@ -156,7 +229,13 @@ def release(session: Session, job: Job) -> None:
 def claimants(session: Session, destination: str, output_keys: Sequence[str]) -> dict[str, int]:
     """By the output's key: the job that claimed it last."""
     prefix = f"{destination}/"
-    query = select(OutputClaim.uri, OutputClaim.job_id).where(
-        OutputClaim.uri.in_([prefix + key for key in output_keys])
-    )
-    return {uri.removeprefix(prefix): job_id for uri, job_id in session.execute(query)}
+    jobs: dict[str, int] = {}
+    for part in _parts(output_keys):
+        uris = [prefix + key for key in part]
+        query = select(OutputClaim.uri, OutputClaim.job_id).where(OutputClaim.uri.in_(uris))
+        jobs |= {uri.removeprefix(prefix): job_id for uri, job_id in session.execute(query)}
+    return jobs
+
+
+def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH))

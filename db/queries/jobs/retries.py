@@ -2,21 +2,26 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TypeVar
 
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from db.errors import Conflict
 from db.models.jobs import HAS_FAILED, Chunk, Job, JobState, Scan, ScanState
 from db.queries.chunks import claims
-from db.queries.jobs import lifecycle
+from db.queries.jobs import lifecycle, output_claims
+from db.queries.scans import records
+
+T = TypeVar("T")
 
 
 def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | None = None) -> int:
     """Set failed scans (all, or those with one code) to pending, and their job to running. Returns how many.
 
     Scans that wait after an outage are due at once, because a person who retries has mended the service. Raises
-    UsageError if the job is unknown or cancelled, or would be aborted again at once.
+    NotFound for an unknown job; Conflict if it is cancelled, if it would be aborted again at once, if another job has
+    made some of the outputs since or is to make them, or if a person has accepted one.
     """
     # The job's row is locked first, so that nobody completes the job before its scans are changed.
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
@@ -26,9 +31,11 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
     # The chunks' rows are locked next, so that no count changes until the scans are counted again.
     to_retry = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
-    held = select(Chunk.id).where(*to_retry).order_by(Chunk.id).with_for_update()
+    held = session.scalars(select(Chunk.id).where(*to_retry).order_by(Chunk.id).with_for_update()).all()
+    output_claims.claim_again(session, job, failed)
+    _expect_none_accepted(session, job, failed)
     brought_back = 0
-    for part in _parts(session.scalars(held).all(), 1000):
+    for part in _parts(held, 1000):
         changed = session.scalars(
             update(Scan)
             .where(Scan.chunk_id.in_(part), *failed)
@@ -57,5 +64,27 @@ def _expect_to_go_on(session: Session, job: Job) -> None:
         )
 
 
-def _parts(ids: Sequence[int], size: int) -> list[Sequence[int]]:
+def _expect_none_accepted(session: Session, job: Job, failed: Sequence[ColumnElement[bool]]) -> None:
+    """What an earlier job made under the same key may have been accepted meanwhile."""
+    if (job.selection or {}).get("overwrite_accepted"):
+        return
+    earlier, earlier_job = aliased(Scan), aliased(Job)
+    query = (
+        select(Scan.output_key)
+        .join(earlier, earlier.output_key == Scan.output_key)
+        .join(earlier_job, earlier_job.id == earlier.job_id)
+        .where(Scan.job_id == job.id, *failed, earlier_job.destination == job.destination)
+        .where(earlier.state == ScanState.DONE)
+        .order_by(Scan.output_key)
+    )
+    keys = session.scalars(query.distinct()).all()
+    for some in _parts(keys, 1000):
+        if accepted := sorted(records.accepted(session, job.destination, some)):
+            raise Conflict(
+                f"a person accepted the output that is there for {accepted[0]}; nothing was retried; to make such "
+                "outputs again, submit with --overwrite-accepted"
+            )
+
+
+def _parts(ids: Sequence[T], size: int) -> list[Sequence[T]]:
     return [ids[start : start + size] for start in range(0, len(ids), size)]

@@ -10,6 +10,7 @@ from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.models.schedules import Schedule
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import Progress
+from db.queries.substrings import begins_with, has_part
 
 UNENDED = tuple(state for state in JobState.ALL if state not in JobState.ENDED)
 
@@ -23,7 +24,7 @@ def within(prefixes: Sequence[str] | None, table: type[Job] | type[Schedule] = J
 
 def _lies_in(column: InstrumentedAttribute[str], prefixes: Sequence[str]) -> ColumnElement[bool]:
     conditions = (
-        or_(column == prefix, column.startswith(prefix + "/", autoescape=True))
+        or_(column == prefix, begins_with(column, prefix + "/"))
         for prefix in (folder.rstrip("/") for folder in prefixes)
     )
     return or_(false(), *conditions)
@@ -42,7 +43,7 @@ class JobFilter:
     def apply(self, query: Select[Job]) -> Select[Job]:
         query = query.where(*within(self.prefixes))
         if self.text:
-            parts = (column.contains(self.text, autoescape=True) for column in (Job.name, Job.source, Job.destination))
+            parts = (has_part(column, self.text) for column in (Job.name, Job.source, Job.destination))
             query = query.where(or_(*parts))
         if self.state == "unended":
             return query.where(Job.state.in_(UNENDED))

@@ -13,6 +13,7 @@ from db.models.jobs import Job, Scan
 from db.queries.pages.cursors import Cursor, parse_cursor
 from db.queries.pages.jobs import within
 from db.queries.scans import key_search
+from db.queries.substrings import begins_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +136,11 @@ def history(
 def folder_colourfulness(session: Session, scan: Scan, *, limit: int) -> list[tuple[int, float]]:
     """(id, colourfulness) of the job's outputs in the scan's folder, from the first `limit` in it and below it."""
     folder = scan.source_key.rpartition("/")[0]
-    last = f"{folder}/\U0010ffff" if folder else "\U0010ffff"
     rows = session.execute(
         select(Scan.id, Scan.colourfulness, Scan.source_key)
         .where(
             Scan.job_id == scan.job_id,
-            Scan.source_key >= (f"{folder}/" if folder else ""),
-            Scan.source_key < last,
+            *([begins_with(Scan.source_key, f"{folder}/")] if folder else []),
             Scan.colourfulness.is_not(None),
         )
         .order_by(Scan.source_key)

@@ -12,6 +12,7 @@ from db.models.reviews import Verdict
 from db.queries import bulk
 from db.queries.chunks import claims
 from db.queries.scans import review_weight
+from db.queries.substrings import begins_with
 from db.session import read_scope
 
 _PAGE = 1_000
@@ -236,6 +237,27 @@ def accepted(session: Session, destination: str, keys: Sequence[str]) -> set[str
     return {key for key, verdict in verdicts.items() if verdict == Verdict.ACCEPTED}
 
 
+def kept(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
+    """Under which of these keys lies an output that a submission leaves to people.
+
+    One that a person accepted, or wants again, or that was made again because a person wanted that and did not reject
+    the result.
+    """
+    rows = session.execute(
+        select(Scan.output_key, Scan.verdict, Job.selection)
+        .join(Job, Job.id == Scan.job_id)
+        .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
+        .order_by(Scan.finished_at, Scan.id)
+    )
+    last = {row[0]: (row[1], "redone" in (row[2] or {})) for row in rows}  # of several, the last to be done
+    decided = (Verdict.ACCEPTED, Verdict.REDONE)
+    return {
+        key
+        for key, (verdict, is_redo) in last.items()
+        if verdict in decided or (is_redo and verdict != Verdict.REJECTED)
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """The output that was stored under a key last."""
@@ -275,7 +297,7 @@ def count_outputs_in(session: Session, destination: str, folder: str) -> int:
             .where(
                 Job.destination == destination,
                 Scan.state == ScanState.DONE,
-                Scan.output_key.startswith(folder, autoescape=True),
+                begins_with(Scan.output_key, folder),
             )
         )
         or 0

@@ -9,6 +9,7 @@ from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.rows import scan_row
+from scheduler.submission.checkpoints import redo_options
 from scheduler.web.api.schemas import (
     RedoBody,
     RedoneOut,
@@ -80,7 +81,7 @@ def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) ->
         job_id,
         body.scans,
         identity.actor,
-        options=body.options(),
+        options=redo_options(context.settings, body.options()),
         chunk_scans=context.settings.chunk_scans,
         note=body.note,
     )

@@ -16,6 +16,7 @@ from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.report.outliers import FAR, distances
 from scheduler.rows import scan_row
+from scheduler.submission.checkpoints import redo_options
 from scheduler.web.api.schemas import RedoChoices
 from scheduler.web.context import Reviewer, TheContext, Viewer
 from scheduler.web.forms import Fields, choices, parse
@@ -108,7 +109,7 @@ def redo(
         job_id,
         [scan_id],
         identity.actor,
-        options=body.options(),
+        options=redo_options(context.settings, body.options()),
         chunk_scans=context.settings.chunk_scans,
         note=body.note,
         seen={scan_id: seen or None},

@@ -1,19 +1,23 @@
 """An output belongs to one source, and one job at a time makes it. On SQLite and on PostgreSQL."""
 
+import importlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, delete, select, text, update
 
 from db.errors import Conflict
 from db.migrations import upgrade
 from db.models.jobs import Chunk, Job, JobState, Scan
 from db.models.outputs import OutputClaim
+from db.models.reviews import Verdict
 from db.queries.chunks import claims, dispatch
-from db.queries.jobs import lifecycle, output_claims
+from db.queries.jobs import lifecycle, output_claims, retries
 from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
-from tests.rows import NOON
+from tests.rows import NOON, scan_states
 
 
 def submit(engine: Engine, source: str, *keys: str, destination: str = "s3://b/colour") -> int:
@@ -29,7 +33,10 @@ def submit(engine: Engine, source: str, *keys: str, destination: str = "s3://b/c
 def end(engine: Engine, job_id: int, state: str = JobState.COMPLETED, scans: str = "done") -> None:
     with session_scope(engine) as session:
         sha256 = "0" * 64 if scans == "done" else None
-        session.execute(update(Scan).where(Scan.job_id == job_id).values(state=scans, output_sha256=sha256))
+        code = "truncated" if scans == "failed" else None
+        values = {"state": scans, "output_sha256": sha256, "error_code": code, "finished_at": NOON}
+        session.execute(update(Scan).where(Scan.job_id == job_id).values(values))
+        claims.recount(session, session.scalars(select(Chunk.id).where(Chunk.job_id == job_id)).all(), now=NOON)
         session.execute(update(Job).where(Job.id == job_id).values(state=state, finished_at=NOON))
 
 
@@ -89,6 +96,75 @@ def test_one_job_at_a_time_makes_an_output(engine: Engine) -> None:
     assert submit(engine, "s3://b/box1", "0001.tif")
 
 
+def retry(engine: Engine, job_id: int) -> int:
+    with session_scope(engine) as session:
+        return retries.retry_failed(session, job_id, now=NOON)
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_retry_is_refused_where_another_job_has_taken_the_output_over(engine: Engine, is_done: bool) -> None:
+    first = submit(engine, "s3://b/box1", "0001.tif", "0002.tif")
+    end(engine, first, scans="failed")
+    second = submit(engine, "s3://b/box1", "0002.tif")
+    if is_done:
+        end(engine, second)
+
+    with pytest.raises(Conflict, match=rf"^0002\.tif \(job {second}\).*nothing was retried.*--missing-only"):
+        retry(engine, first)
+
+    assert scan_states(engine, first) == ["failed", "failed"]
+
+
+def test_a_retry_is_refused_where_another_source_has_taken_the_output_over(engine: Engine) -> None:
+    first = submit(engine, "s3://b/box1", "0001.tif")
+    end(engine, first, scans="failed")
+    second = submit(engine, "s3://b/box2", "0002.tif")
+    with session_scope(engine) as session:
+        # As an upgrade finds it, of two jobs that wrote one output before outputs were claimed.
+        session.execute(delete(OutputClaim))
+        session.execute(update(Scan).where(Scan.job_id == second).values(output_key="0001.tif"))
+        source = output_claims.source_hash("s3://b/box2/0002.tif")
+        session.add(OutputClaim(uri="s3://b/colour/0001.tif", source_hash=source, job_id=second))
+
+    with pytest.raises(Conflict, match=rf"0001\.tif \(job {second}\)"):
+        retry(engine, first)
+
+
+@pytest.mark.parametrize(("state", "scans"), [(JobState.COMPLETED, "failed"), (JobState.CANCELLED, "pending")])
+def test_a_retry_takes_back_what_another_job_did_not_make(engine: Engine, state: str, scans: str) -> None:
+    first = submit(engine, "s3://b/box1", "0001.tif")
+    end(engine, first, scans="failed")
+    second = submit(engine, "s3://b/box1", "0001.tif")
+    end(engine, second, state, scans)
+
+    assert retry(engine, first) == 1
+
+    with pytest.raises(Conflict, match=f"job {first}.*still to make"):
+        submit(engine, "s3://b/box1", "0001.tif")
+
+
+def test_a_retry_leaves_an_output_that_was_accepted_meanwhile(engine: Engine) -> None:
+    first = submit(engine, "s3://b/box1", "0001.tif")
+    end(engine, first)
+    second = submit(engine, "s3://b/box1", "0001.tif")
+    end(engine, second, scans="failed")
+    with session_scope(engine) as session:
+        session.execute(update(Scan).where(Scan.job_id == first).values(verdict=Verdict.ACCEPTED))
+
+    with pytest.raises(Conflict, match=r"accepted.*0001\.tif.*--overwrite-accepted"):
+        retry(engine, second)
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == second).values(selection={"overwrite_accepted": True}))
+    assert retry(engine, second) == 1
+
+
+def test_more_outputs_are_claimed_again_than_a_statement_takes_values(engine: Engine) -> None:
+    keys = [f"{number}.tif" for number in range(66_000)]
+    end(engine, submit(engine, "s3://b/box1", *keys))
+
+    assert submit(engine, "s3://b/box1", *keys) == 2
+
+
 def test_a_submission_that_is_taken_back_claims_nothing(engine: Engine) -> None:
     done = submit(engine, "s3://b/box1", "0001.tif")
     end(engine, done)
@@ -133,11 +209,11 @@ def test_an_upgrade_claims_the_outputs_that_are_there(database_url: str) -> None
     with read_scope(engine) as session:
         before = {(row.uri, row.source_hash) for row in session.scalars(select(OutputClaim))}
     with session_scope(engine) as session:
-        for statement in ("DROP TABLE output_claim", "UPDATE alembic_version SET version_num = '0011'"):
-            session.execute(text(statement))
-        session.execute(text("ALTER TABLE job DROP COLUMN report_tries"))
+        session.execute(text("DROP TABLE output_claim"))
+    revision = importlib.import_module("db.migrations.versions.0012_output_claims")
 
-    upgrade(engine)
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        revision.upgrade()
 
     with read_scope(engine) as session:
         assert {(row.uri, row.source_hash) for row in session.scalars(select(OutputClaim))} == before

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -19,9 +20,11 @@ from db.queries.scans import records as scans
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
 from scheduler.doctor.stalled_jobs import why_stalled
+from scheduler.submission.checkpoints import redo_options
 from tests.acceptance.command import photochrom
 from tests.rows import NOON, make_job, scan_states
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
+from worker.settings.settings import Settings
 
 VIVID = next(id for id, (head, _) in read_card(bundled_checkpoint_path()).variants().items() if head == "vivid")
 ADA = By("ada", NOON, "sky is green")
@@ -70,7 +73,7 @@ def decide(engine: Engine, job_id: int, key: str, verdict: str) -> None:
         reviews.decide(session, reviews.outputs(session, job_id, [key]), verdict, ADA)
 
 
-def redo(engine: Engine, job_id: int, key: str, **options: str) -> int:
+def redo(engine: Engine, job_id: int, key: str, **options: Any) -> int:
     with session_scope(engine) as session:
         found = reviews.outputs(session, job_id, [key])
         return reviews.redo(session, lifecycle.get(session, job_id), found, ADA, options=options, chunk_scans=64)
@@ -157,6 +160,22 @@ def test_a_redo_with_another_checkpoint_waits_for_a_worker_that_has_it(engine: E
     with session_scope(engine) as session:
         assert claims.claim(session, message, worker="v/7", lease_seconds=60, now=NOON)
         assert scan_states(engine, again) == [ScanState.PENDING]
+
+
+def test_any_worker_with_the_files_serves_a_redo_that_names_head_and_embedding(engine: Engine, job: int) -> None:
+    card = read_card(bundled_checkpoint_path())
+    options = redo_options(Settings(), {"checkpoint": VIVID, "saturation": 1.2})
+    assert options["checkpoint"] == card.id
+    assert (options["head"], options["embedding"], options["saturation"]) == (*card.variants()[VIVID], 1.2)
+    again = redo(engine, job, "box/2.jpg", **options)
+    other = next(id for id in card.variants() if id not in (card.id, VIVID))
+    for name, checkpoint in (("v", "vivid"), ("u", other)):
+        register(engine, name, checkpoint)
+
+    with session_scope(engine) as session:
+        [message] = dispatch.take_for_dispatch(session, again, 1, now=NOON)
+        assert claims.claim(session, message, worker="v/7", lease_seconds=60, now=NOON) is None
+        assert claims.claim(session, message, worker="u/7", lease_seconds=60, now=NOON)
 
 
 def test_status_says_which_checkpoint_a_job_waits_for(engine: Engine, job: int) -> None:

@@ -11,6 +11,8 @@ from db.models.jobs import Scan
 from db.models.reviews import Verdict
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle
+from db.queries.reports import reviews
+from db.queries.reports.reviews import By
 from db.queries.scans import leases, records
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
@@ -116,6 +118,27 @@ def test_an_accepted_output_stays_unless_it_is_named(
     assert "1 accepted output left as they are (--overwrite-accepted)" in after_a_new_checkpoint.sentence()
     colour_all(engine, tmp_path / "colour", 2)
     assert submit("box1", "two", overwrite="always", overwrite_accepted=True).scans == 2
+
+
+def test_an_output_that_a_person_had_made_again_stays_so(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    submit("box1")
+    colour_all(engine, tmp_path / "colour", 1)
+    with session_scope(engine) as session:
+        [scan] = reviews.outputs(session, 1, ["1.png"])
+        job, by = lifecycle.get(session, 1), By("ada", NOON)
+        redone = reviews.redo(session, job, [scan], by, options={"head": "vivid"}, chunk_scans=1)
+    assert submit("box1").accepted == 1  # it is being made
+    colour_all(engine, tmp_path / "colour", redone)
+
+    again = submit("box1", "two")
+
+    assert (again.scans, again.accepted) == (1, 1)
+    colour_all(engine, tmp_path / "colour", again.job_id or 0)
+    with session_scope(engine) as session:
+        reviews.decide(session, reviews.outputs(session, redone, ["1.png"]), Verdict.REJECTED, by)
+    assert submit("box1", "two").accepted == 0
 
 
 @pytest.mark.parametrize("prefix", ["../box", "/box", "box/", "a//b", "", "a\\b", "a\nb"])

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine
 
+from db.queries.chunks.checkpoints import serves
 from db.queries.jobs import lifecycle
 from db.queries.pool import workers
 from db.queries.reports import reviews
@@ -17,7 +18,7 @@ from scheduler.actions.selection import outputs_made_anew, outputs_named, output
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.review_tables import queue_table, verdict_rows, verdicts_table
 from scheduler.cli.options import Embedding, Head, JobId, Json, Saturation
-from scheduler.submission.checkpoints import check_checkpoint, check_colours
+from scheduler.submission.checkpoints import check_checkpoint, check_colours, redo_options
 from scheduler.text import counted
 from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
@@ -69,9 +70,8 @@ def review(
 ) -> None:
     """List the outputs that need review; accept, reject or redo them."""
     changes = {"checkpoint": checkpoint, "head": head, "embedding": embedding, "saturation": saturation}
-    verdict = Verdict(
-        action, keys or [], all_outputs, {name: value for name, value in changes.items() if value is not None}
-    )
+    chosen = {name: value for name, value in changes.items() if value is not None}
+    verdict = Verdict(action, keys or [], all_outputs, chosen)
     verdict.check(job)
     settings = load_settings()
     engine = open_database(settings)
@@ -144,14 +144,14 @@ def _redo(
     note: str | None,
 ) -> str:
     check_colours(settings, head=changes.get("head"), embedding=changes.get("embedding"))
-    checkpoint = changes.get("checkpoint")
+    checkpoint, options = changes.get("checkpoint"), redo_options(settings, changes)
     waits = ""
     with read_scope(engine) as session:
         if checkpoint is not None:
             check_checkpoint(session, settings, checkpoint)
             running = workers.checkpoints(session)
-            waits = "" if checkpoint in running else _waits(running)
-    redo_id = actions.redo(engine, job_id, ids, actor, options=changes, chunk_scans=settings.chunk_scans, note=note)
+            waits = "" if any(serves(id, options) for id in running) else _waits(running)
+    redo_id = actions.redo(engine, job_id, ids, actor, options=options, chunk_scans=settings.chunk_scans, note=note)
     choice = f"photochrom review {job_id} take or keep KEY chooses when it is done"
     return f"job {redo_id} makes {counted(len(ids), 'output')} again, beside the earlier{waits}; {choice}"
 
