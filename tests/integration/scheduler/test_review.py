@@ -206,8 +206,9 @@ def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(migrated_sqli
     assert review("accept", "box/1.jpg", "--by", "ada") == (0, "1 output accepted by ada\n")
     assert review("redo", "box/2.jpg", "--checkpoint", VIVID) == (
         0,
-        "job 2 makes 1 output again, as soon as a worker has that checkpoint (running workers have first; "
-        "photochrom models says how to start one); photochrom status 2\n",
+        "job 2 makes 1 output again, beside the earlier, as soon as a worker has that checkpoint (running workers have "
+        "first; photochrom models says how to start one); photochrom review 1 take or keep KEY chooses when it is "
+        "done\n",
     )
     assert review()[1] == "Nothing of job 1 needs review.\n"
     assert "redone by job 2" in review("--reviewed")[1]
