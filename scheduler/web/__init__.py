@@ -1,5 +1,5 @@
 """`photochrom web`: the browser's pages and the HTTP API.
 
-A process of its own that reads the job database and both stores, and changes jobs by the functions of
-scheduler/actions alone, as the command line does. `app.create_app()` puts it together.
+A separate process. It reads the job database and both stores, and changes jobs only by the functions of
+scheduler/actions, like the command line. `app.create_app()` puts it together.
 """

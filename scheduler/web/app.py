@@ -20,7 +20,7 @@ from scheduler.web.rendering import STATIC
 
 
 def create_app(context: Context, metrics: WebMetrics) -> FastAPI:
-    """Every route of pages and API; the pictures' processes end with it."""
+    """The application with every route of pages and API. When it ends, the picture processes end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -47,7 +47,7 @@ def create_app(context: Context, metrics: WebMetrics) -> FastAPI:
 
 
 class _Static(StaticFiles):
-    """Their addresses change with their contents."""
+    """Files for browsers. They may be cached for long, because an address changes with its file's content."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

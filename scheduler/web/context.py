@@ -1,4 +1,4 @@
-"""What every route has at hand: the job database, the settings, who asks."""
+"""What every route needs: the job database, the settings, and who sends the request."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -20,7 +20,7 @@ from worker.settings.settings import Settings
 
 @dataclass(slots=True)
 class Context:
-    """One a process."""
+    """The shared parts; one object in each process."""
 
     engine: Engine
     settings: Settings
@@ -29,7 +29,7 @@ class Context:
     throttle: Throttle = field(default_factory=Throttle)
 
     def job(self, identity: Identity, job_id: int) -> Job:
-        """Raises NotFound for a job that is not there, or not for them."""
+        """The job with this number. Raises NotFound if it does not exist or this person may not see it."""
         with read_scope(self.engine) as session:
             job = job_pages.visible(session, job_id, identity.prefixes)
         if job is None:
@@ -37,7 +37,7 @@ class Context:
         return job
 
     def scan(self, identity: Identity, job_id: int, scan_id: int) -> tuple[Job, Scan]:
-        """Raises NotFound as `job`, and for a scan that is not the job's."""
+        """A job and one of its scans. Raises NotFound as `job`, and if the scan is not in the job."""
         job = self.job(identity, job_id)
         with read_scope(self.engine) as session:
             scan = job_pages.visible_scan(session, job_id, scan_id, identity.prefixes)
@@ -52,9 +52,9 @@ def context_of(request: Request) -> Context:
 
 
 class Requires:
-    """A dependency that lets those alone pass who have the role; it gives who they are.
+    """A dependency that gives who sends the request, and refuses them if they don't have the role.
 
-    `role`: None for whoever has signed in or not.
+    `role` None: everybody, signed in or not.
     """
 
     def __init__(self, role: str) -> None:

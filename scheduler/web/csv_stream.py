@@ -1,4 +1,4 @@
-"""A job's scans as CSV, a few rows at a time: there may be a million."""
+"""A job's scans as CSV, a few rows at a time, because there may be a million."""
 
 import io
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _ROWS = 1_000
 
 
 def csv_of_scans(engine: Engine, job_id: int) -> Iterator[bytes]:
-    """With a transaction for each part: a reader that is slow holds no connection."""
+    """Yields the parts of the CSV. Each part has its own transaction, so a slow reader holds no connection."""
     after, first = 0, True
     while True:
         with read_scope(engine) as session:

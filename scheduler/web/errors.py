@@ -1,4 +1,4 @@
-"""What the pages and the API refuse, each with its HTTP status and a stable code."""
+"""Errors of the pages and the API, each with its HTTP status and a stable code."""
 
 from typing import ClassVar
 
@@ -6,26 +6,26 @@ from worker.errors import Conflict, NotFound, PhotochromError, ScanError, Servic
 
 
 class WebError(PhotochromError):
-    """Base of those that only a web request can meet."""
+    """Base of the errors that only web requests have."""
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "bad_request"
 
 
 class Unauthenticated(WebError):
-    """Nobody has signed in, or by what counts for nothing."""
+    """Nobody has signed in, or the token or session is invalid."""
 
     status, code = 401, "unauthenticated"
 
 
 class Forbidden(WebError):
-    """It is known who asks, and they may not."""
+    """The person is known, but may not do this."""
 
     status, code = 403, "forbidden"
 
 
 class TooManyRequests(WebError):
-    """Again after `retry_seconds`."""
+    """Too many requests; try again after `retry_seconds`."""
 
     status, code = 429, "too_many_requests"
 

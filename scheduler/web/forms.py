@@ -1,4 +1,4 @@
-"""What a form sent, as the API's own bodies; and what is wrong with it, in words beside the fields."""
+"""Reads forms into the bodies of the API, and says beside the fields what is wrong."""
 
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +17,7 @@ _SWITCHES = ("pyramid", "bag")
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """Texts alone: the forms have no files."""
+    """The texts of a form; forms have no files."""
     return {name: value for name, value in (await request.form()).items() if isinstance(value, str)}
 
 
@@ -25,7 +25,10 @@ Fields = Annotated[dict[str, str], Depends(_fields)]
 
 
 def parse(body: type[Body], fields: dict[str, str]) -> Body:
-    """Empty fields are left out, lines of a list are its entries. Raises UsageError, in a sentence for a person."""
+    """A form's fields as a body. Empty fields are left out, and each line of a list is an entry.
+
+    Raises UsageError with a sentence for people.
+    """
     values: dict[str, Any] = {}
     for name in body.model_fields:
         text = fields.get(name, "").strip()
@@ -43,7 +46,7 @@ def parse(body: type[Body], fields: dict[str, str]) -> Body:
 
 
 def choices(context: Context) -> dict[str, Any]:
-    """What a form offers of colours: the heads, and the embeddings of the checkpoint that is configured here."""
+    """The choices for colours in a form: the heads, and the embeddings of the checkpoint in this machine's settings."""
     try:
         card = read_card(context.settings.checkpoint or bundled_checkpoint_path())
         return {"heads": list(card.heads), "embeddings": list(card.embeddings)}

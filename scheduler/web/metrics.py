@@ -1,4 +1,4 @@
-"""The figures of `photochrom web`. docs/metrics.md says what each is for; a test compares the two."""
+"""The metrics of `photochrom web`. docs/metrics.md explains each; a test compares the two."""
 
 from prometheus_client import Counter, Gauge, Histogram
 from starlette.types import Scope
@@ -9,7 +9,7 @@ API = "/api/v1"
 
 
 class WebMetrics:
-    """By route, not by address: there are a million scans."""
+    """Metrics by route, not by address, because there are a million scans."""
 
     def __init__(self) -> None:
         self.registry = new_registry()

@@ -1,4 +1,4 @@
-"""What holds for every request: headers that keep browsers safe, limits, the site a change comes from, figures."""
+"""What is done for every request: security headers, limits, a check which site a change comes from, metrics."""
 
 import time
 from collections.abc import Iterable
@@ -30,11 +30,11 @@ _HEADERS = {
 
 
 class TooLarge(PhotochromError):
-    """The body grew beyond its limit while it was read."""
+    """The body became larger than its limit while it was read."""
 
 
 class Guard:
-    """Pure ASGI, around everything else."""
+    """Plain ASGI, around the whole application."""
 
     def __init__(self, app: ASGIApp, *, web_url: str | None, metrics: WebMetrics) -> None:
         self._app, self._web_url, self._metrics = app, web_url, metrics
@@ -83,7 +83,7 @@ class Guard:
 
 
 def _refusal(scope: Scope, connection: HTTPConnection, web_url: str | None) -> tuple[int, str] | None:
-    """The status and sentence for what is refused before anybody looks at it."""
+    """The status and the sentence for a request that is refused at once; None for others."""
     if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_URL_BYTES:
         return 414, f"the address is longer than {MAX_URL_BYTES:,} bytes"
     length = connection.headers.get("content-length", "0")

@@ -1,4 +1,4 @@
-"""What addresses, forms and bodies may hold, before anything is asked of the database."""
+"""Types of parameters in addresses, forms and bodies, which are checked before the database is asked."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from db.queries.pages.scans import ScanFilter
 
-LARGEST = 2**63 - 1  # of the database's numbers
+LARGEST = 2**63 - 1  # the database's largest number
 LONGEST_KEY = 4_096
 
 Id = Annotated[int, Path(ge=1, le=LARGEST)]
@@ -15,7 +15,7 @@ ScanId = Annotated[int, Field(ge=1, le=LARGEST)]
 
 
 def _none_if_empty(value: Any) -> Any:
-    """What a form sends for a field that was left empty."""
+    """None for the empty text that a form sends for an empty field."""
     return None if value == "" else value
 
 
@@ -50,7 +50,7 @@ class ScanQuery(BaseModel):
         return ScanFilter(self.state, self.code, self.verdict, self.doubtful, self.key)
 
     def arguments(self) -> dict[str, str]:
-        """As they stand in an address; what is as usual is left out."""
+        """The parameters for an address, without those that have their default."""
         changed = self.model_dump(exclude_defaults=True)
         return {name: "true" if value is True else str(value) for name, value in changed.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Pages from templates: everything is escaped, and a name that a template misspells is an error."""
+"""Renders pages from templates. Everything is escaped, and an unknown name in a template is an error."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ TEMPLATES, STATIC = (Path(__file__).parent / name for name in ("templates", "sta
 def render(
     request: Request, template: str, values: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] = {}
 ) -> HTMLResponse:
-    """The page; a browser that has no cookie of its own yet gets it, so that its forms can be known again."""
+    """The page as an answer. A browser without a cookie gets one, so that its forms can be recognized."""
     secret = request.cookies.get(csrf.BROWSER_COOKIE)
     new_secret = secret or csrf.new_browser_secret()
     common = {
@@ -40,7 +40,10 @@ def render(
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, max_age_seconds: int | None) -> None:
-    """Not to be read by scripts, not sent from other sites, and by TLS alone where the pages come by TLS."""
+    """Set a cookie that scripts can't read and other sites don't send.
+
+    If the pages use TLS, it is sent over TLS only.
+    """
     web_url = request.app.state.context.settings.web_url or ""
     secure = request.url.scheme == "https" or web_url.startswith("https:")
     response.set_cookie(name, value, max_age=max_age_seconds, httponly=True, secure=secure, samesite="lax")
@@ -77,13 +80,16 @@ def environment() -> Environment:
 
 @cache
 def _asset(name: str) -> str:
-    """The address of a file of ours, which changes with its contents: browsers may keep it for ever."""
+    """The address of one of our files. It changes with the file's content, so browsers may cache it for ever."""
     digest = sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 
 
 def visible(text: str) -> str:
-    """Keys come from outside: control and direction marks are shown as escapes, so that they can't pretend."""
+    """The text with control and direction marks as escapes.
+
+    Keys come from outside, and such marks could hide their real text.
+    """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -114,5 +120,5 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """In UTC; scripts show it in the reader's own time where they run."""
+    """A time in UTC. Scripts, if they run, show it in the reader's time zone."""
     return "–" if value is None else f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

@@ -35,10 +35,10 @@ STOP_SECONDS = 10
 
 
 def run_web(settings: Settings, *, announce: Callable[[str], None] = print) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` gets the pages' address once they can be opened.
+    """Serve until SIGTERM or SIGINT. `announce` is called with the pages' address as soon as they can be opened.
 
-    Waits for a database that is away. Raises UsageError for settings that would let in anybody, a database that is not
-    migrated, and an address that can't be listened on.
+    Waits until the database answers. Raises UsageError if the settings would let anybody in, if the database is not
+    migrated, or if the address can't be used.
     """
     engine = make_engine(settings.database)
     health, metrics, stopping = (
@@ -66,7 +66,7 @@ def run_web(settings: Settings, *, announce: Callable[[str], None] = print) -> N
 
 
 def expect_safe(engine: Engine, settings: Settings) -> None:
-    """Raises UsageError where everybody in the network would be the operator, or nobody could ever sign in."""
+    """Raises UsageError if everybody in the network would be the operator, or if nobody could sign in."""
     if is_loopback(settings.web_address) or (settings.web_proxy_addresses and settings.web_proxy_header):
         return
     with read_scope(engine) as session:
@@ -89,7 +89,7 @@ def _folder(settings: Settings) -> Iterator[Path]:
 
 
 def _watch(context: Context, health: Health, metrics: WebMetrics, stopping: threading.Event) -> None:
-    """Ready is who can answer: a database that is away is waited for."""
+    """Keep the readiness up to date: the process is ready while the database answers."""
     while not stopping.is_set():
         try:
             with read_scope(context.engine) as session:
@@ -126,7 +126,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Without uvicorn's own last step, which sends the signal again: a stop that was asked for is no failure."""
+        """Like uvicorn's, but without sending the signal again at the end, because a requested stop is no failure."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self.handle_exit)
         yield

@@ -1,4 +1,4 @@
-"""Files of the stores on their way through this machine to a browser: nothing of them stays."""
+"""Temporary files for sending a store's file to a browser. They are always removed."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from worker.storage import Storage
 
 
 class TemporaryFileResponse(FileResponse):
-    """Removes its file however the sending ends, also where the request's Range is none that can be had."""
+    """Removes its file when sending ends in any way, also if the request's Range is invalid."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -20,7 +20,10 @@ class TemporaryFileResponse(FileResponse):
 
 
 def fetched(storage: Storage, key: str, *, etag: str | None, max_bytes: int) -> Path:
-    """A file of `storage` in a temporary one, for a TemporaryFileResponse. Raises ScanError, ServiceUnavailable."""
+    """Fetch a file of `storage` into a temporary file, for a TemporaryFileResponse.
+
+    Raises ScanError, ServiceUnavailable.
+    """
     with tempfile.NamedTemporaryFile(prefix="photochrom-file-", delete=False) as scratch:
         path = Path(scratch.name)
     try:

@@ -1,4 +1,7 @@
-"""The HTTP API under /api/v1: the same values as `--json`, the same functions as the command line."""
+"""The HTTP API under /api/v1.
+
+It gives the same values as `--json`, and calls the same functions as the command line.
+"""
 
 from fastapi import APIRouter
 

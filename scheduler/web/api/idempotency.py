@@ -1,4 +1,4 @@
-"""A request that may be sent twice is answered once: what the second gets is the first one's answer."""
+"""Requests with an Idempotency-Key: if one is sent twice, the second gets the answer of the first."""
 
 import hashlib
 import json
@@ -33,10 +33,10 @@ def answer_once(
     request: dict[str, Any],
     make: Callable[[], tuple[int, dict[str, Any]]],
 ) -> tuple[int, dict[str, Any]]:
-    """Status and answer of `make`, which is called once for a key.
+    """The status and the answer of `make`, which is called only once for a key.
 
-    Raises UsageError for a key that was used for another request, Conflict while the first is still going, and what
-    `make` raises: then the key is free again.
+    Raises UsageError if the key was used for another request, and Conflict while the first request is being answered.
+    If `make` raises an error, this is raised too, and the key is free again.
     """
     if key is None:
         return make()

@@ -42,7 +42,7 @@ def list_jobs(
     before: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 25,
 ) -> JobPage:
-    """Jobs, the newest first; `state`: one of them, or unended."""
+    """Jobs, the newest first. `state`: a state, or `unended` for all states that are not final."""
     chosen = JobFilter(state or None, identity.prefixes, text)
     with read_scope(context.engine) as session:
         jobs, next_before = job_pages.page(session, chosen, before=before, limit=limit)
@@ -59,7 +59,7 @@ def submit(
     dry_run: bool = False,
     idempotency_key: IdempotencyHeader = None,
 ) -> SubmittedOut:
-    """List a collection and make a job of it, or, for a dry run, only count.
+    """List a collection and make a job of it; for a dry run, only count.
 
     With an `Idempotency-Key`, sending the same request again gives the same answer, and makes no second job.
     """
@@ -99,7 +99,7 @@ def resume(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
 
 @router.post("/jobs/{job_id}/cancel")
 def cancel(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
-    """For good; what is done stays done."""
+    """Cancel the job for good. Finished outputs stay."""
     return _change(context, identity, job_id, "cancel")
 
 
@@ -121,14 +121,14 @@ def reject(context: TheContext, identity: Operator, job_id: Id) -> JobOut:
 
 @router.post("/jobs/{job_id}/retry")
 def retry(context: TheContext, identity: Operator, job_id: Id, body: RetryBody) -> ReviewedOut:
-    """Failed scans, all or those with one code, are tried again; how many."""
+    """Try failed scans again, all or those with one code. Answers how many."""
     context.job(identity, job_id)
     return ReviewedOut(scans=actions.retry(context.engine, job_id, identity.actor, code=body.code))
 
 
 @router.put("/jobs/{job_id}/priority")
 def set_priority(context: TheContext, identity: Operator, job_id: Id, body: PriorityBody) -> JobOut:
-    """Higher goes first, from the scheduler's next round on."""
+    """Set the priority. Jobs with a higher one go first, from the scheduler's next round on."""
     context.job(identity, job_id)
     actions.set_priority(context.engine, job_id, body.priority, identity.actor)
     return _job(context, job_id)

@@ -17,7 +17,7 @@ router = APIRouter(tags=["workers"])
 
 @router.get("/workers", response_model=list[WorkerOut])  # type: ignore[valid-type]  # made at run time
 def list_workers(context: TheContext, _: Viewer) -> Any:
-    """Those that were heard of in the last hour; `state`: at work, silent or stopped."""
+    """The workers with a heartbeat in the last hour. `state`: at work, silent or stopped."""
     with read_scope(context.engine) as session:
         now = database_now(session)
         rows = workers.recent(session, heard_after=now - timedelta(hours=1))

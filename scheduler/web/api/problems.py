@@ -1,4 +1,4 @@
-"""What OpenAPI says of answers that are no success: problem details, all of one shape."""
+"""The OpenAPI description of errors: problem details, which all have the same form."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's `responses`."""
+    """The value for `responses` of a route."""
     return {status: {"description": TITLES[status], "content": _CONTENT} for status in statuses}
 
 
@@ -20,7 +20,7 @@ COMMON = problems(400, 401, 403, 404, 409, 413, 414, 415, 422, 429, 503)
 
 
 def add_openapi(app: FastAPI) -> None:
-    """The schema, with the shape of problems in it and how tokens are sent."""
+    """Add the OpenAPI schema, with the form of problems and the way in which tokens are sent."""
 
     def schema() -> dict[str, Any]:
         if app.openapi_schema is None:

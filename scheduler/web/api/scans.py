@@ -1,4 +1,4 @@
-"""A job's scans, listed by cursor, and what people say of them."""
+"""A job's scans, listed by cursor, and verdicts on them."""
 
 from typing import Annotated
 
@@ -27,7 +27,7 @@ router = APIRouter(tags=["scans"])
 
 
 class PageQuery(ScanQuery):
-    """Which scans, and from where on."""
+    """Which scans, and where the page begins."""
 
     cursor: CursorText = None
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100
@@ -35,7 +35,7 @@ class PageQuery(ScanQuery):
 
 @router.get("/jobs/{job_id}/scans")
 def list_scans(context: TheContext, identity: Viewer, job_id: Id, query: Annotated[PageQuery, Query()]) -> ScanPage:
-    """Every column of each scan; give `next` as `cursor` for the next page, with all else the same."""
+    """Every column of each scan. For the next page, send the same request with the value of `next` as `cursor`."""
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
         page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=query.limit)
@@ -53,7 +53,7 @@ def show_scan(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id) ->
 def list_reviews(
     context: TheContext, identity: Viewer, job_id: Id, limit: Annotated[int, Query(ge=1, le=1_000)] = 100
 ) -> list[VerdictOut]:
-    """The latest verdict on each output that has one, the latest first."""
+    """The latest verdict on each reviewed output, the latest first."""
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
         verdicts = reviews.verdicts(session, job_id, limit=limit)
@@ -64,7 +64,7 @@ def list_reviews(
 
 @router.post("/jobs/{job_id}/reviews")
 def review(context: TheContext, identity: Reviewer, job_id: Id, body: ReviewBody) -> ReviewedOut:
-    """A verdict on outputs. With `seen`, a verdict of somebody else that came since is a conflict."""
+    """Record a verdict on outputs. With `seen`, the answer is a conflict if somebody else has given a newer verdict."""
     context.job(identity, job_id)
     count = actions.decide(
         context.engine, job_id, body.scans, body.verdict, identity.actor, note=body.note, seen=body.seen
@@ -74,7 +74,7 @@ def review(context: TheContext, identity: Reviewer, job_id: Id, body: ReviewBody
 
 @router.post("/jobs/{job_id}/redo", status_code=201)
 def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) -> RedoneOut:
-    """A job that makes outputs anew, beside the earlier ones."""
+    """Make a job that makes outputs again, beside the earlier ones."""
     context.job(identity, job_id)
     redo_job_id = actions.redo(
         context.engine,
@@ -90,6 +90,6 @@ def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) ->
 
 @router.post("/jobs/{job_id}/undo")
 def undo(context: TheContext, identity: Reviewer, job_id: Id) -> UndoneOut:
-    """Take your latest verdict in this job back."""
+    """Take back your latest verdict in this job."""
     context.job(identity, job_id)
     return UndoneOut(scan=actions.undo(context.engine, job_id, identity.actor))

@@ -1,4 +1,4 @@
-"""Schedules: what is submitted again and again."""
+"""Schedules, which submit new and changed scans at set times."""
 
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ Name = Annotated[Words, Path(min_length=1, max_length=200)]
 
 
 def visible_schedule(context: Context, identity: Identity, name: str) -> Schedule:
-    """Raises NotFound for one that is not there, or not for them."""
+    """The schedule of this name. Raises NotFound if it does not exist or this person may not see it."""
     with read_scope(context.engine) as session:
         schedule = schedules.visible(session, within(identity.prefixes, Schedule), name)
     if schedule is None:
@@ -46,7 +46,7 @@ def add(context: TheContext, identity: Operator, name: Name, body: ScheduleBody)
 
 @router.put("/schedules/{name}", response_model=ScheduleOut)
 def edit(context: TheContext, identity: Operator, name: Name, body: ScheduleBody) -> Any:
-    """What it submits and when, from its next time on."""
+    """Change what the schedule submits and when, from its next time on."""
     visible_schedule(context, identity, name)
     expect_within(identity, body.source, body.destination, body.manifest)
     return _row(*actions.edit(context.engine, name, body.submission(), **_when(context, identity, body)))
@@ -59,7 +59,7 @@ def show(context: TheContext, identity: Viewer, name: Name) -> Any:
 
 @router.delete("/schedules/{name}", status_code=204)
 def remove(context: TheContext, identity: Operator, name: Name) -> Response:
-    """With its history; the jobs that it made stay."""
+    """Remove the schedule with its history. The jobs that it made stay."""
     visible_schedule(context, identity, name)
     actions.remove(context.engine, name, identity.actor)
     return Response(status_code=204)
@@ -73,7 +73,7 @@ def enable(context: TheContext, identity: Operator, name: Name) -> Any:
 
 @router.post("/schedules/{name}/disable", response_model=ScheduleOut)
 def disable(context: TheContext, identity: Operator, name: Name) -> Any:
-    """No new jobs until it is enabled again; a running one goes on."""
+    """Start no new jobs until the schedule is enabled again. A running job continues."""
     visible_schedule(context, identity, name)
     actions.disable(context.engine, name, identity.actor)
     return schedule_row(visible_schedule(context, identity, name))
@@ -81,7 +81,7 @@ def disable(context: TheContext, identity: Operator, name: Name) -> Any:
 
 @router.post("/schedules/{name}/run", status_code=202)
 def run(context: TheContext, identity: Operator, name: Name) -> Response:
-    """A scheduler submits it in its next round."""
+    """Run the schedule now. A scheduler submits it in its next round."""
     visible_schedule(context, identity, name)
     actions.run_soon(context.engine, name, identity.actor)
     return Response(status_code=202)

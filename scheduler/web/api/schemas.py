@@ -1,4 +1,4 @@
-"""What the API takes and answers, for OpenAPI and for checking both."""
+"""The bodies and answers of the API, for OpenAPI and for checking them."""
 
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,7 @@ Pattern = Annotated[Words, Field(max_length=2_000)]
 
 
 def row_schema(name: str, table: type[Base], **more: Any) -> type[BaseModel]:
-    """A model of a table's row, so that no column is ever forgotten."""
+    """A model with every column of a table's row, so that none is forgotten."""
     assert isinstance(table.__table__, Table)
     fields: dict[str, Any] = {}
     for column in table.__table__.columns:
@@ -45,7 +45,7 @@ class Problem(BaseModel):
 
 
 class JobOut(BaseModel):
-    """A job and how far it is; counts of scans."""
+    """A job and its progress, in counts of scans."""
 
     job: int
     name: str
@@ -88,7 +88,7 @@ class ScanPage(BaseModel):
 
 
 class SubmissionBody(BaseModel):
-    """What is to be colourized, and how; the names are those of `photochrom submit`."""
+    """What to colourize, and how. The names are those of `photochrom submit`."""
 
     source: Place
     destination: Place
@@ -117,7 +117,7 @@ class SubmissionBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     def submission(self) -> Submission:
-        """Raises UsageError, also for a manifest on this machine that lies outside the source."""
+        """Raises UsageError, also for a manifest on this machine that is outside the source."""
         _expect_in_source(self.manifest, self.source)
         names = set(SubmissionBody.model_fields) - {"sample", "heads", "saturations"}
         fields = {name: value for name, value in self.model_dump().items() if name in names}
@@ -127,7 +127,7 @@ class SubmissionBody(BaseModel):
 
 
 def _expect_in_source(manifest: str | None, source: str) -> None:
-    """Over HTTP nobody may have other files of this machine opened."""
+    """Over HTTP, nobody may make this machine open its other files."""
     if manifest is None or manifest.startswith("s3://"):
         return
     location = parse_location(source)
@@ -145,7 +145,7 @@ def _resolved(path: str | Path) -> Path:
 
 
 class SubmittedOut(BaseModel):
-    """What the listing held; `job_id` null when there was nothing to do, or for a dry run."""
+    """The result of the listing. `job_id` is null if there was nothing to do, or for a dry run."""
 
     job_id: int | None
     scans: int
@@ -167,7 +167,7 @@ class StateOut(BaseModel):
 
 
 class ChoiceBody(BaseModel):
-    """With what the rest of a sampled job is coloured; null: as the job's own options say."""
+    """How the other scans of a sampled job are coloured. null: as the job's options say."""
 
     head: Literal["paper", "vivid"] | None = None
     saturation: Annotated[float, Field(ge=0, le=LARGEST_SATURATION, allow_inf_nan=False)] | None = None
@@ -194,7 +194,7 @@ Scans = Annotated[list[ScanId], Field(min_length=1, max_length=MOST_AT_ONCE), Af
 
 
 class ReviewBody(BaseModel):
-    """A verdict on outputs. `seen`: by a scan's id, the review that was looked at, null for none."""
+    """A verdict on outputs. `seen`: by the scan's id, the review that the reviewer saw; null for none."""
 
     scans: Scans
     verdict: Literal["accept", "reject"]
@@ -204,7 +204,7 @@ class ReviewBody(BaseModel):
 
 
 class RedoChoices(BaseModel):
-    """With what outputs are made anew; null: as before."""
+    """Options with which outputs are made again; null: the same as before."""
 
     checkpoint: Annotated[Words, Field(min_length=1, max_length=64)] | None = None
     head: Literal["paper", "vivid"] | None = None
@@ -219,7 +219,7 @@ class RedoChoices(BaseModel):
 
 
 class RedoBody(RedoChoices):
-    """Outputs to be made anew, beside the earlier ones."""
+    """Outputs to be made again, beside the earlier ones."""
 
     scans: Scans
 
@@ -247,7 +247,7 @@ class VerdictOut(BaseModel):
 
 
 class ScheduleBody(SubmissionBody):
-    """As a submission, and when; `overwrite` is always `new`."""
+    """A submission and its times. `overwrite` is always `new`."""
 
     cron: Annotated[Words, Field(max_length=200)]
     timezone: Annotated[Words, Field(max_length=100)] = "UTC"

@@ -1,1 +1,3 @@
-"""Who somebody is, and what they may do: by a token, a proxy's header, a session, or as this machine's user."""
+"""Who sends a request, and what they may do: known by a token, a proxy's header, a session, or as this
+machine's user.
+"""

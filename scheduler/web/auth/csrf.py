@@ -1,4 +1,4 @@
-"""Whether a change was asked for by the pages themselves, and not by another site in the same browser."""
+"""Checks that a change comes from the pages themselves, and not from another site in the same browser."""
 
 import hashlib
 import hmac
@@ -20,12 +20,15 @@ def new_browser_secret() -> str:
 
 
 def token(browser_secret: str) -> str:
-    """What stands in each form: whoever does not have the cookie can't know it."""
+    """The token in each form. A site that does not have the browser's cookie can't know it."""
     return hmac.new(browser_secret.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
 def expect_own_site(connection: HTTPConnection, web_url: str | None) -> None:
-    """Browsers say which site a change comes from; raises Forbidden for another one. Programs say nothing."""
+    """Raises Forbidden if the browser says that a change comes from another site.
+
+    Programs don't say where it comes from.
+    """
     origin = connection.headers.get("origin")
     hosts = (connection.headers.get("host", "").lower(), (web_url or "").partition("//")[2].partition("/")[0].lower())
     foreign = origin is not None and origin.partition("//")[2].lower() not in filter(None, hosts)
@@ -34,7 +37,7 @@ def expect_own_site(connection: HTTPConnection, web_url: str | None) -> None:
 
 
 async def expect_token(request: Request) -> None:
-    """A dependency of every form; raises Forbidden without the right token."""
+    """A dependency of every form. Raises Forbidden if the token is wrong or missing."""
     if request.method in SAFE_METHODS:
         return
     browser_secret = request.cookies.get(BROWSER_COOKIE, "")

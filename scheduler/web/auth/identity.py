@@ -1,4 +1,4 @@
-"""Who asks, from a request's headers; in this order: token, proxy, session, the one user of this machine."""
+"""Finds who sends a request, from its headers, in this order: token, proxy, session, the user of this machine."""
 
 import hashlib
 import ipaddress
@@ -27,7 +27,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody, and what they may do; `prefixes` None: on all jobs."""
+    """A person or a program, and what they may do. `prefixes` None: all jobs."""
 
     name: str
     role: str
@@ -43,7 +43,7 @@ class Identity:
 
 
 def secret_sha256(secret: str) -> str:
-    """How tokens and sessions are kept: they are long and random, so that one plain hash is enough."""
+    """The stored form of tokens and sessions. They are long and random, so a plain hash is enough."""
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -57,7 +57,7 @@ def is_loopback(address: str) -> bool:
 
 
 class Identifier:
-    """Tells who asks, by the settings and the job database."""
+    """Finds who sends a request, with the settings and the job database."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine, self._settings = engine, settings
@@ -65,9 +65,9 @@ class Identifier:
         self._url_host = host_of(settings.web_url or "")
 
     def identify(self, connection: HTTPConnection) -> Identity | None:
-        """None for somebody who has not signed in.
+        """Who sends the request; None if they have not signed in.
 
-        Raises Unauthenticated for a token that counts for nothing, Forbidden, DatabaseUnavailable.
+        Raises Unauthenticated for an invalid token, Forbidden, DatabaseUnavailable.
         """
         authorization = connection.headers.get("authorization", "")
         if authorization.lower().startswith("bearer "):
@@ -127,7 +127,9 @@ class Identifier:
         return _identity(grant, "session") if grant else None
 
     def _local(self, connection: HTTPConnection) -> Identity | None:
-        """This machine's user is the operator as long as nothing is configured, and nobody else can be meant."""
+        """This machine's user is the operator, as long as there is no account and no proxy and only this machine can
+        connect.
+        """
         if self._proxies or not is_loopback(self._settings.web_address):
             return None
         with read_scope(self._engine) as session:
@@ -138,14 +140,14 @@ class Identifier:
                 "these pages are behind a proxy, and nobody has an account; name the proxy in "
                 "PHOTOCHROM_WEB_PROXY_ADDRESSES, or make an account: photochrom users add"
             )
-        # A web site whose name leads to this address must not be taken for the one who sits here.
+        # A foreign web site whose name resolves to this address must not be taken for this machine's user.
         if host_of(f"//{connection.headers.get('host', '')}") not in (*_LOOPBACK_NAMES, self._url_host):
             raise Forbidden("these pages are asked for by a name that is not theirs; open http://127.0.0.1 instead")
         return Identity(local_actor().name, Role.OPERATOR, None, "local")
 
 
 def proxy_networks(text: str | None) -> list[Network]:
-    """Raises UsageError for what is no list of addresses."""
+    """Networks from a list of addresses. Raises UsageError for an invalid list."""
     try:
         return [ipaddress.ip_network(part.strip(), strict=False) for part in (text or "").split(",") if part.strip()]
     except ValueError as error:
@@ -155,7 +157,7 @@ def proxy_networks(text: str | None) -> list[Network]:
 
 
 def host_of(url: str) -> str:
-    """The host in an address, without its port; "" where there is none."""
+    """The host in an address, without its port; "" if there is none."""
     authority = url.partition("//")[2].partition("/")[0]
     if authority.startswith("["):
         return authority[1:].partition("]")[0].lower()

@@ -1,4 +1,4 @@
-"""Passwords, hashed with argon2id by argon2-cffi, in its recommended strength."""
+"""Passwords are hashed with argon2id by argon2-cffi, with its recommended parameters."""
 
 import threading
 
@@ -9,19 +9,19 @@ from worker.errors import UsageError
 
 SHORTEST, LONGEST = 12, 1024
 _hasher = PasswordHasher()
-# Each check takes 64 MiB: a crowd that signs in must not take them all at once.
+# Each check takes 64 MiB, so only a few run at the same time.
 _checks = threading.Semaphore(2)
 
 
 def hash_password(password: str) -> str:
-    """Raises UsageError for one that is too short or too long."""
+    """The hash of a password. Raises UsageError if the password is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
         raise UsageError(f"the password has {len(password)} letters; expected {SHORTEST} to {LONGEST}")
     return _hasher.hash(password)
 
 
 def is_password(password: str, password_hash: str | None) -> bool:
-    """Takes as long for an account that is not there, or has no password, as for one that has."""
+    """Whether the password is right. It takes the same time for an account that does not exist or has no password."""
     with _checks:
         try:
             return _hasher.verify(password_hash or _NOBODYS, password[:LONGEST]) and password_hash is not None

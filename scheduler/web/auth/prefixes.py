@@ -1,4 +1,4 @@
-"""Places that somebody may use whose role is limited to some."""
+"""Limits people to the prefixes of their account."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from worker.storage import parse_location
 
 
 def expect_within(identity: Identity, *places: str | None) -> None:
-    """Raises Forbidden for a place outside of the prefixes, UsageError for what is none. None is passed over."""
+    """Raises Forbidden for a place outside the prefixes, and UsageError for an invalid place. None is ignored."""
     if identity.prefixes is None:
         return
     for place in filter(None, places):

@@ -1,4 +1,4 @@
-"""How often somebody may try to sign in."""
+"""Limits how often somebody may try to sign in."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ _REMEMBERED = 10_000
 
 
 class Throttle:
-    """Counts failures by address, and by name and address: nobody can lock out another from elsewhere."""
+    """Counts failures by address, and by name and address, so that nobody can lock out a person at another address."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -19,7 +19,7 @@ class Throttle:
         self._failures: OrderedDict[tuple[str, ...], deque[float]] = OrderedDict()
 
     def wait_seconds(self, name: str, address: str) -> float:
-        """How long to wait before the next try; 0 for not at all."""
+        """The seconds to wait before the next try; 0 if it may be made now."""
         with self._lock:
             waits = (self._wait((name, address), TRIES_OF_NAME), self._wait((address,), TRIES_OF_ADDRESS))
         return max(waits)

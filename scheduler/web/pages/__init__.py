@@ -1,4 +1,4 @@
-"""The browser's pages, rendered here; their forms are changes, and work without scripts too."""
+"""The pages for a browser. Forms make changes, and work without scripts too."""
 
 from fastapi import APIRouter, Depends
 

@@ -28,7 +28,7 @@ router = APIRouter()
 PAGE_SCANS = 60
 MOST_COUNTED = 1_000
 AUDIT_ROWS = 30
-# A report has its own scripts and styles within it: it is shown as a site of its own, which can reach nothing here.
+# A report contains its own scripts and styles, so it is shown as a separate site, which has no access to the pages.
 REPORT_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -36,7 +36,7 @@ REPORT_POLICY = (
 
 
 class GridQuery(ScanQuery):
-    """What the grid shows, and from where on."""
+    """Which scans the grid shows, and where it begins."""
 
     cursor: CursorText = None
 
@@ -69,7 +69,7 @@ def show_scans(
 
 @router.get("/jobs/{job_id}/head")
 def showhead_values(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
-    """The part that is shown anew while the job goes on."""
+    """The part that is updated while the job runs."""
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
         return render(request, "job_head.html", head_values(session, context, job_id))
@@ -98,7 +98,7 @@ def show_details(request: Request, context: TheContext, identity: Viewer, job_id
 
 @router.get("/jobs/{job_id}/report")
 def show_report(context: TheContext, identity: Viewer, job_id: Id) -> Response:
-    """The report that a scheduler put into the destination."""
+    """The report that a scheduler wrote into the destination."""
     job = context.job(identity, job_id)
     if job.report_key is None:
         raise NotFound(f"job {job_id} has no report yet; a scheduler writes it when the job has ended")

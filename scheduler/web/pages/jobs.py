@@ -1,4 +1,4 @@
-"""The list of jobs, which is the front page, and what can be done to one."""
+"""The list of jobs, which is the front page, and actions on a job."""
 
 from typing import Annotated, Literal
 
@@ -71,6 +71,6 @@ def control(
 
 
 def own_address(address: str) -> str:
-    """Where to go on: never to another site, whatever a form was made to say."""
+    """The page to continue with. An address of another site in a form is not used."""
     safe = address.startswith("/") and not address.startswith(("//", "/\\")) and address.isprintable()
     return address if safe and "\\" not in address else "/jobs"

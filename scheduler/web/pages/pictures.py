@@ -20,7 +20,7 @@ from worker.storage import open_storage, parse_location
 
 router = APIRouter()
 Side = Literal["before", "after"]
-_MINE_FOR_A_DAY = "private, max-age=86400"  # the addresses change with the bytes
+_MINE_FOR_A_DAY = "private, max-age=86400"  # an address changes when its file changes
 _PLACE = "/jobs/{job_id}/scans/{scan_id}/{side}"
 Step = Annotated[int, Path(ge=0, le=1_000_000)]
 
@@ -48,7 +48,7 @@ async def thumbnail(
 
 @router.get(_PLACE + "/tiles.json")
 async def tiles(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, side: Side) -> Response:
-    """What the viewer must know: sides of a tile, and of each level, the whole picture first."""
+    """What the viewer needs: the side of a tile, and the size of each level, the whole picture first."""
     file = await _file(context, identity, job_id, scan_id, side)
     pyramid = await context.pictures.pyramid(file)
     content = {"tile": TILE_PIXELS, "levels": pyramid.levels, "version": file.name[:12]}
@@ -77,7 +77,7 @@ async def tile(
 
 @router.get(_PLACE + "/file")
 def download(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, side: Side) -> Response:
-    """The file itself, as it lies in the store."""
+    """The file itself, unchanged from the store."""
     job, scan = context.scan(identity, job_id, scan_id)
     file = picture_file(job, scan, side)
     storage = open_storage(parse_location(file.uri), s3=context.settings.s3_options)
@@ -101,7 +101,7 @@ def _headers(etag: str) -> dict[str, str]:
 
 
 def _no_picture(error: ScanError | ServiceUnavailable) -> Response:
-    """A picture that says why there is none; the browser asks again next time."""
+    """A picture with the reason why there is none. The browser does not cache it."""
     lines = _lines(error.message, 34)
     text = "".join(f'<text x="20" y="{64 + 24 * number}">{escape(line)}</text>' for number, line in enumerate(lines))
     content = (

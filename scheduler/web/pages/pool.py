@@ -1,4 +1,4 @@
-"""Who works: the schedulers and workers, and what the doctor says."""
+"""The page of schedulers and workers, and the doctor's findings."""
 
 from datetime import timedelta
 
@@ -38,6 +38,6 @@ def show(request: Request, context: TheContext, _: Viewer, fragment: bool = Fals
 
 @router.post("/pool/doctor")
 def examine(request: Request, context: TheContext, _: Operator) -> Response:
-    """What `photochrom doctor --no-model` says of the machine that serves these pages."""
+    """The findings of `photochrom doctor --no-model` on the machine that serves these pages."""
     findings = list(look(context.settings, source=None, destination=None, with_model=False))
     return render(request, "doctor.html", {"findings": findings})

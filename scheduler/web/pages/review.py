@@ -1,4 +1,4 @@
-"""One picture after another: a person looks, says what they think by a key, and sees the next."""
+"""Review, one picture after another: a person looks, presses a key for the verdict, and sees the next picture."""
 
 from typing import Annotated, Literal
 from urllib.parse import urlencode
@@ -20,14 +20,14 @@ from worker.errors import Conflict
 
 router = APIRouter()
 MOST_COUNTED = 10_000
-# What to look at where nobody has chosen anything: the doubtful, and then whatever has no verdict.
+# The default lists: first the doubtful outputs, then all that have no verdict.
 DOUBTFUL = ScanQuery(doubtful=True, order="doubtful")
 UNREVIEWED = ScanQuery(state="done", verdict="none")
 
 
 @router.get("/jobs/{job_id}/review")
 def begin(request: Request, context: TheContext, identity: Reviewer, job_id: Id, query: Asked) -> Response:
-    """The first of what there is to look at."""
+    """Go to the first output in the list."""
     job = context.job(identity, job_id)
     choices = [query] if query.arguments() else [DOUBTFUL, UNREVIEWED]
     with read_scope(context.engine) as session:
@@ -63,7 +63,10 @@ def decide(
     seen: Annotated[int, Form(ge=0, le=LARGEST)],
     note: Annotated[Note, Form()] = None,
 ) -> Response:
-    """`seen`: the review that the page showed, 0 for none. Where there is a newer one, the page is shown again."""
+    """Record a verdict. `seen`: the review that the page showed, 0 for none.
+
+    If there is a newer one, the page is shown again.
+    """
     _, scan = context.scan(identity, job_id, scan_id)
     with read_scope(context.engine) as session:
         following = scan_pages.neighbour(session, scan, query.filter, query.order)
@@ -80,7 +83,7 @@ def decide(
 
 @router.post("/jobs/{job_id}/undo")
 def undo(context: TheContext, identity: Reviewer, job_id: Id, query: Asked) -> Response:
-    """Back to the scan whose verdict is taken back."""
+    """Take back the latest verdict, and go back to its scan."""
     context.job(identity, job_id)
     scan_id = actions.undo(context.engine, job_id, identity.actor)
     return RedirectResponse(_address(job_id, scan_id, query), 303)

@@ -1,4 +1,4 @@
-"""A job's sample: each scan in grey and in each of the choices, and the buttons that choose."""
+"""A job's sample: each scan in grey and coloured by each choice, with buttons to choose."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response

@@ -1,4 +1,4 @@
-"""One scan: both pictures, everything in its row, its history, and what a person says of it."""
+"""One scan: both pictures, everything in its row, its history, and its verdict."""
 
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -48,7 +48,7 @@ def show_scan(
 
 
 def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dict[str, Any]:
-    """What a scan's page and its review show alike."""
+    """The values that both a scan's page and its review show."""
     review = reviews.latest(session, [scan.id]).get(scan.id)
     redone = reviews.redone(session, scan)
     following = scan_pages.neighbour(session, scan, query.filter, query.order)
@@ -69,7 +69,7 @@ def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dic
 
 
 def _unlike_its_folder(session: Session, scan: Scan) -> str:
-    """more or less, where the output is much more or less colourful than others of its folder; else nothing."""
+    """ "more" or "less" if the output is much more or less colourful than the others in its folder; otherwise ""."""
     if scan.colourfulness is None:
         return ""
     rows = [row for row in scan_pages.folder_colourfulness(session, scan, limit=FOLDER_ROWS) if row[0] != scan.id]

@@ -1,4 +1,4 @@
-"""Sign in and out with a local account; and whether the process lives."""
+"""Sign in and out with a local account; liveness and readiness of the process."""
 
 import secrets
 from datetime import timedelta
@@ -33,7 +33,7 @@ def sign_in(
     password: Annotated[str, Form(max_length=passwords.LONGEST)],
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
-    """Tells nobody whether it is the name or the password that is wrong."""
+    """Sign in. The answer does not say whether the name or the password is wrong."""
     address = context.identifier.client_address(request)
     if wait := context.throttle.wait_seconds(name, address):
         raise TooManyRequests(f"too many tries; sign in again in {round(wait / 60) + 1} minutes", wait)
@@ -67,7 +67,7 @@ def live(request: Request) -> Response:
 
 @router.get("/ready")
 def ready(request: Request) -> Response:
-    """The reason in full, with the database's address, is for whoever runs it: in the logs, and at the metrics."""
+    """The full reason, with the database's address, is only in the logs and on the port of the metrics."""
     health = request.app.state.health
     return _health(health.live() or ("the job database is away" if health.ready() else ""))
 

@@ -1,4 +1,4 @@
-"""A new job: a form that knows what is valid, a look at what it would be, and then the job."""
+"""A new job: a form that checks its fields, a preview of the job, and the submission."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
@@ -22,7 +22,7 @@ def show(request: Request, context: TheContext, _: Operator) -> Response:
 
 @router.post("/jobs/new")
 def submit(request: Request, context: TheContext, identity: Operator, fields: Fields) -> Response:
-    """`action` look: only list and count; submit: make the job."""
+    """`action`: "look" only lists and counts; "submit" makes the job."""
     look = fields.get("action") != "submit"
     try:
         body = parse(SubmissionBody, fields)

@@ -1,4 +1,6 @@
-"""Thumbnails and tiles of sources and outputs, made by a few processes of their own with limits, and kept on disk.
+"""Thumbnails and tiles of sources and outputs.
 
-A file that crashes or hangs its decoder costs one picture: its process is killed and started again.
+A few separate processes with limits make them, and they are kept on disk.
+
+If a file crashes or hangs its decoder, only its picture is missing: the process is killed and started again.
 """

@@ -1,4 +1,4 @@
-"""Files that can be made again, in a folder that is never larger than it may be."""
+"""A cache of files on disk, with a limit for the size of its folder."""
 
 import os
 import tempfile
@@ -10,7 +10,10 @@ _PART = "part-"
 
 
 class DiskCache:
-    """What was not asked for for longest goes first. Several threads may use it; one process to a folder."""
+    """The file that was not used for the longest time is removed first.
+
+    Several threads may use a cache, but only one process a folder.
+    """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder, self._max_bytes = folder, max_bytes
@@ -44,13 +47,13 @@ class DiskCache:
         return path
 
     def new_part(self) -> Path:
-        """A file to write what is to be `put`."""
+        """A new file to write to before `put`."""
         handle, path = tempfile.mkstemp(prefix=_PART, dir=self._folder)
         os.close(handle)
         return Path(path)
 
     def put(self, name: str, part: Path) -> Path:
-        """Take a whole part as `name`; others go until there is room."""
+        """Add a completely written part under `name`. Others are removed until there is room."""
         path = self._folder / name
         size = part.stat().st_size
         part.replace(path)
@@ -62,7 +65,7 @@ class DiskCache:
 
     def _shrink(self) -> None:
         with self._lock:
-            # The newest stays even where it alone is too large: somebody is about to read it.
+            # The newest file stays even if it alone is too large, because somebody is going to read it now.
             while len(self._sizes) > 1 and sum(self._sizes.values()) > self._max_bytes:
                 name, _ = self._sizes.popitem(last=False)
                 (self._folder / name).unlink(missing_ok=True)

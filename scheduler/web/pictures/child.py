@@ -1,4 +1,4 @@
-"""A process that makes one picture after the other, and answers in JSON: nothing that it sends is ever run.
+"""A process that makes one picture after the other. It answers in JSON, so nothing that it sends can be run as code.
 
 `python -m scheduler.web.pictures.child FD`: FD is its end of a socket pair.
 """
@@ -19,13 +19,13 @@ from worker.scans import ScanLimits, configure_libraries
 from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
 from worker.storage.folder.storage import FolderStorage
 
-_NICE = 10  # pages must not slow a pool down that colours on the same machine
-_STORAGES = 16  # kept open
+_NICE = 10  # pages must not slow down a pool on the same machine
+_STORAGES = 16  # so many are kept open
 _ERROR_HEAD = "error"
 
 
 def main() -> None:
-    """Answer until the other end is closed."""
+    """Answer requests until the other end of the socket is closed."""
     connection = Connection(int(sys.argv[1]))
     os.nice(_NICE)
     configure_libraries()
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _limit_memory(beyond_bytes: int) -> None:
-    """Of addresses, as the kernel counts them: what is there now, and so much more."""
+    """Limit the process' address space to its present size plus `beyond_bytes`."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit_bytes = pages * resource.getpagesize() + beyond_bytes
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
@@ -99,7 +99,11 @@ class _Maker:
         return {}
 
     def _with_file(self, request: dict[str, Any], use: Callable[[Path], None]) -> None:
-        """A file of a folder is read where it lies, by a link, since libraries may write beside what they read."""
+        """Call `use` with the file.
+
+        A file in a folder is read by a link in another folder, because libraries may write beside the file that they
+        read.
+        """
         storage = self._storage(request["uri"], S3Options(**request["s3"]))
         with tempfile.TemporaryDirectory(prefix="picture-", dir=request["scratch"]) as folder:
             path, key = Path(folder, "scan"), request["key"]

@@ -1,4 +1,4 @@
-"""Which file a picture is of, and what names it for ever."""
+"""The file of a picture, and a name that changes when the file changes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -11,22 +11,22 @@ SIDES = ("before", "after")
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """A file in a store; `version` changes whenever its bytes do, as far as the job database knows."""
+    """A file in a store. `version` changes when its bytes change, as far as the job database knows."""
 
     uri: str  # of the source or the destination
     key: str
-    etag: str | None  # the source's as listed: another file under the same key is refused
+    etag: str | None  # of the source when it was listed; another file under the same key is refused
     version: str
 
     @property
     def name(self) -> str:
-        """The same for the same bytes; safe as a file's name and in an address."""
+        """A name that is the same for the same bytes, and safe as a file name and in an address."""
         named = "\0".join((self.uri, self.key, self.version))
         return hashlib.sha256(named.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
 def picture_file(job: Job, scan: Scan, side: str) -> PictureFile:
-    """`side`: before or after; raises NotFound where the scan has no output, or for another side."""
+    """The file of a scan. `side`: before or after. Raises NotFound if the scan has no output, and for another side."""
     if side == "before":
         version = scan.source_sha256 or scan.source_etag or "unknown"
         return PictureFile(job.source, scan.source_key, scan.source_etag, version)

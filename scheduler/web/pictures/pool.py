@@ -1,4 +1,4 @@
-"""The processes that make pictures: a few, each with one request at a time, killed when it takes too long."""
+"""A few processes that make pictures. Each works on one request at a time, and is killed if that takes too long."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from typing import Any
 from worker.errors import ScanError, ServiceUnavailable
 from worker.settings.settings import secret_variables
 
-WAITING_MOST = 256  # requests; more are told to come again
+WAITING_MOST = 256  # requests; further ones are refused for the moment
 _DIED = "the picture can't be made: its decoder died over the file, or took more memory than a page may take"
 
 
@@ -28,7 +28,10 @@ class PicturePool:
         self._waiting = 0
 
     async def run(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """The answer, and the content where there is one. Raises ScanError; ServiceUnavailable where too many wait."""
+        """Returns the answer, and the content if there is one.
+
+        Raises ScanError, and ServiceUnavailable if too many requests wait.
+        """
         if self._waiting >= WAITING_MOST:
             raise ServiceUnavailable("too many pictures are being made; come again in a few seconds")
         idle = self._idle_children()
@@ -37,7 +40,7 @@ class PicturePool:
             child = await idle.get()
         finally:
             self._waiting -= 1
-        # Shielded: somebody who leaves the page must not leave a process behind in the middle of an answer.
+        # Shielded: if somebody leaves the page, the process must still finish its answer.
         return await asyncio.shield(asyncio.ensure_future(self._ask(child, idle, request)))
 
     async def _ask(
@@ -61,7 +64,10 @@ class PicturePool:
 
 
 def _environment() -> dict[str, str]:
-    """Without the settings that are secrets; AWS' variables stay, since a picture of an S3 job is read there."""
+    """The environment without settings that are secrets.
+
+    AWS' variables stay, because pictures of S3 jobs are read from S3.
+    """
     names = set(secret_variables())
     return {name: value for name, value in os.environ.items() if name not in names}
 
@@ -93,7 +99,7 @@ class _Child:
         return answer, content
 
     def stop(self) -> None:
-        """Without the lock: whoever waits for an answer gets none."""
+        """End the processes. This does not wait for the lock, so open requests get no answer."""
         self._kill()
 
     def _running(self) -> Connection:

@@ -1,4 +1,4 @@
-"""Small pictures and pyramids of tiles, from files that may mean harm. Runs in a process of its own alone."""
+"""Thumbnails and pyramids of tiles from files that may be hostile. This runs only in a separate process."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +19,13 @@ _TILE_QUALITY = 88
 
 @dataclass(frozen=True, slots=True)
 class Pyramid:
-    """(width, height) of each level in pixels, the whole picture first, each half of the one before."""
+    """(width, height) of each level in pixels. The first level is the whole picture; each next one is half as large."""
 
     levels: tuple[tuple[int, int], ...]
 
 
 def thumbnail(path: Path, key: str, limits: ScanLimits, size: str, target: Path) -> None:
-    """An sRGB JPEG without metadata at `target`. Raises ScanError as a worker would."""
+    """Write an sRGB JPEG without metadata to `target`. Raises ScanError for the same files as a worker."""
     file = open_scan_file(path, key, limits)
     probe_pages(file, limits)
     side = THUMBNAIL_SIDES[size]
@@ -35,7 +35,7 @@ def thumbnail(path: Path, key: str, limits: ScanLimits, size: str, target: Path)
 
 
 def make_pyramid(path: Path, key: str, limits: ScanLimits, target: Path) -> Pyramid:
-    """A TIFF at `target` whose pages are the levels, each in JPEG tiles; one pass in bounded memory."""
+    """Write a TIFF to `target` whose pages are the levels, in JPEG tiles. The file is read once, in bounded memory."""
     file = open_scan_file(path, key, limits)
     probe_pages(file, limits)
     with reading(file):
@@ -72,7 +72,7 @@ def read_pyramid(path: Path) -> Pyramid:
 
 
 def tile(path: Path, level: int, column: int, row: int) -> bytes:
-    """A JPEG of one tile of a pyramid; raises ScanError where there is none."""
+    """One tile of a pyramid as JPEG. Raises ScanError if there is no such tile."""
     try:
         image = pyvips.Image.tiffload(str(path), page=level)
         left, top = column * TILE_PIXELS, row * TILE_PIXELS
@@ -86,7 +86,7 @@ def tile(path: Path, level: int, column: int, row: int) -> bytes:
 
 
 def _reduced(file: ScanFile, side: int) -> pyvips.Image:
-    """Decoders that can are asked for a small picture at once; JPEG 2000 is unpacked first."""
+    """The picture, reduced. Some decoders can give a small picture directly; JPEG 2000 is unpacked first."""
     size = {"height": side, "size": "down"}
     if file.format == "jp2":
         return load(file).thumbnail_image(side, **size)
@@ -94,7 +94,7 @@ def _reduced(file: ScanFile, side: int) -> pyvips.Image:
 
 
 def _flat(image: pyvips.Image) -> pyvips.Image:
-    """8-bit sRGB or grey, by the picture's own profile where it has one that can be used."""
+    """The picture in 8-bit sRGB or grey, converted with its ICC profile if this can be used."""
     if image.format == "float":
         image = (image * 255).copy(interpretation="srgb" if image.bands > 2 else "b-w").cast("uchar")
     if image.hasalpha():
@@ -105,7 +105,7 @@ def _flat(image: pyvips.Image) -> pyvips.Image:
 
 
 def _any_row_of(image: pyvips.Image, path: Path) -> pyvips.Image:
-    """Turning needs any row at any time: the picture is unpacked beside its file first."""
+    """Rotation needs rows in any order, so the picture is first unpacked into a file."""
     unpacked = path.with_name(path.name + ".turn.v")
     image.vipssave(str(unpacked))
     return pyvips.Image.vipsload(str(unpacked))

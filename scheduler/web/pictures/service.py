@@ -1,4 +1,7 @@
-"""Pictures for the pages: from the cache, or made; what many ask for at once is made once."""
+"""Pictures for the pages, from the cache or newly made.
+
+If many people ask for one at the same time, it is made once.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,14 +19,14 @@ _PYRAMIDS_REMEMBERED = 256
 
 @dataclass(frozen=True, slots=True)
 class Pyramid:
-    """Where a pyramid of tiles lies, and (width, height) of its levels, the whole picture first."""
+    """The file of a pyramid of tiles, and (width, height) of its levels, the whole picture first."""
 
     path: Path
     levels: list[tuple[int, int]]
 
 
 class Pictures:
-    """`folder`: where the cache lies, and files while pictures are made of them."""
+    """`folder`: for the cache, and for files while pictures are made from them."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.cache = DiskCache(folder / "cache", settings.web_cache_bytes)
@@ -63,7 +66,7 @@ class Pictures:
         return Pyramid(path, self._levels[name])
 
     async def tile(self, file: PictureFile, level: int, column: int, row: int) -> bytes:
-        """A JPEG. Raises as `thumbnail`, and ScanError where there is no such tile."""
+        """One tile as JPEG. Raises as `thumbnail`, and ScanError if there is no such tile."""
         path = await self._made(f"{file.name}.tif", lambda part: self._make("pyramid", file, part))
         place = {"path": str(path), "level": level, "column": column, "row": row}
         _, content = await self._pool.run({"task": "tile", **place})
