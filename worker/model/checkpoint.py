@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from worker.errors import CheckpointError
+from worker.system.whole_files import write_beside_then_rename
 
 NETWORK = "fusion-1"  # changes whenever older weights no longer fit network.py
 CARD_FILE = "card.json"
@@ -161,7 +162,8 @@ def embedding_choices(card: Card) -> str:
 def write_card(folder: Path, card: Card) -> None:
     """Writes `card.json` into `folder`."""
     text = json.dumps(asdict(card), indent=2, ensure_ascii=False)
-    (folder / CARD_FILE).write_text(text + "\n", encoding="utf-8")
+    with write_beside_then_rename(folder / CARD_FILE) as new:
+        new.write_text(text + "\n", encoding="utf-8")
 
 
 def checkpoint_id(files: Mapping[str, str]) -> str:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from worker.errors import ScanError, StorageUnavailable
@@ -42,16 +41,6 @@ def digest(parts: Iterable[bytes], target: BinaryIO | None = None, *, md5: bool 
         if target is not None:
             target.write(part)
     return Digest(size, sha256.hexdigest(), also_md5.hexdigest() if md5 else None)
-
-
-@contextmanager
-def removed_on_failure(path: Path) -> Iterator[None]:
-    """A file that is there in full, or not at all."""
-    try:
-        yield
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -7,7 +7,6 @@ another one, or when it is removed.
 import hashlib
 import json
 import logging
-import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import keras
 
 from worker.extras import installed_version
 from worker.model.backends.precision import Precision
+from worker.system.whole_files import write_beside_then_rename
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,8 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, content: dict[str, str]) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    with write_beside_then_rename(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _processor() -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from worker.errors import ScanError, UsageError
 from worker.extras import is_installed
 from worker.scans.metadata.provenance import Provenance, source_type_uri
+from worker.system.whole_files import write_beside_then_rename
 
 MIME_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff", "webp": "image/webp"}
 Algorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
@@ -91,17 +92,19 @@ class Credentials:
     def sign(self, path: Path, format: str, source: Path, source_format: str, provenance: Provenance) -> None:
         """Put a signed manifest into the output at `path`; raises ScanError when the signature can't be made."""
         c2pa = _library()
-        signed = path.with_name(f"{path.name}.signed")
         try:
             context = c2pa.Context(c2pa.Settings.from_dict(_NO_THUMBNAILS))
-            with c2pa.Builder(_manifest(provenance), context=context) as builder, self._signer() as signer:
+            with (
+                write_beside_then_rename(path) as signed,
+                c2pa.Builder(_manifest(provenance), context=context) as builder,
+                self._signer() as signer,
+            ):
                 _add_source(builder, source, source_format, provenance)
                 with path.open("rb") as unsigned, signed.open("w+b") as output:
                     builder.sign(signer, MIME_TYPES[format], unsigned, output)
         except c2pa.C2paError as error:
             message = f"{provenance.source_key}: its output can't be signed: {error}"
             raise ScanError("signing_failed", message, permanent=False) from None
-        signed.replace(path)
 
     def _signer(self) -> Any:
         c2pa = _library()

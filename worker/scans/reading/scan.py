@@ -18,6 +18,7 @@ from worker.scans.reading.panorama import ModelInputs, inputs_along, is_long, le
 from worker.scans.reading.probe import HELD_BYTES, ScanHeader, orientation_field, probe_pages
 from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
 from worker.scans.reading.strictness import decoded
+from worker.system.whole_files import write_beside_then_rename
 
 Marks = NDArray[np.uint8]
 
@@ -156,9 +157,8 @@ class OpenScan:
             return grey.copy_memory()
         path = self.file.beside(f"{self.header.page}.grey.v")
         if not path.exists():
-            part = path.with_name(path.name + ".part.v")
-            grey.vipssave(str(part))
-            part.replace(path)
+            with write_beside_then_rename(path) as part:
+                grey.vipssave(str(part))
         return pyvips.Image.vipsload(str(path))
 
 

@@ -18,9 +18,10 @@ from typing import BinaryIO
 from worker.errors import ScanError, StorageUnavailable, UsageError
 from worker.storage.base import LeftOut, StoredObject, Transfer, ignore
 from worker.storage.errors import name_taken, source_changed, source_missing, too_large, unsafe_key
-from worker.storage.files import blocks, digest, removed_on_failure, scan_errors
+from worker.storage.files import blocks, digest, scan_errors
 from worker.storage.folder.listing import NOT_THERE, etag_of, has_other_name, resolved, stat_inside, unreadable, walk
 from worker.storage.locations import FolderLocation, is_utf8
+from worker.system.whole_files import removed_on_failure, write_beside_then_rename
 
 _PART_PREFIX = ".photochrom-"  # hidden, so no listing shows it
 _PART_SUFFIX = ".part"
@@ -86,7 +87,7 @@ class FolderStorage:
             _make_folder(target.parent)
             self._sweep(target.parent)
             part = target.parent / f"{_PART_PREFIX}{uuid.uuid4().hex}{_PART_SUFFIX}"
-            with removed_on_failure(part):
+            with write_beside_then_rename(target, part):
                 with path.open("rb") as source, part.open("xb") as file:
                     moved = digest(blocks(source), file)
                     file.flush()
@@ -95,7 +96,6 @@ class FolderStorage:
                 self._expect_no_other_name(target, key)
                 # Nothing slow between the two: a NAS may take minutes for a look at a name.
                 before_commit()
-                part.replace(target)
             _sync_folder(target.parent)
         return Transfer(moved.bytes, moved.sha256, etag)
 

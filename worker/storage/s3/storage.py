@@ -21,13 +21,14 @@ from urllib3.exceptions import HTTPError
 from worker.errors import ServiceUnavailable, StorageUnavailable
 from worker.storage.base import BLOCK_BYTES, LeftOut, Omission, S3Options, StoredObject, Transfer, ignore
 from worker.storage.errors import source_changed, too_large, unsafe_key
-from worker.storage.files import Digest, digest, removed_on_failure, scan_errors
+from worker.storage.files import Digest, digest, scan_errors
 from worker.storage.leftovers import is_leftover
 from worker.storage.locations import S3Location, is_utf8, without_secrets
 from worker.storage.s3.client import CHECK_SECONDS, make_client, within
 from worker.storage.s3.errors import are_refused, is_missing, scan_fault, service_fault
 from worker.storage.s3.etags import bare, md5_of
 from worker.storage.s3.upload import put
+from worker.system.whole_files import removed_on_failure
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client

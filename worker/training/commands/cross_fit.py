@@ -7,6 +7,7 @@ import numpy as np
 
 from worker.model import checkpoint
 from worker.model.classifiers.embedding import load_embedding
+from worker.system.whole_files import write_beside_then_rename
 from worker.training.commands.arguments import numbers, read_cache
 from worker.training.data.feature_maps import Features, load_features, own_features
 from worker.training.data.photo_cache import PhotoCache
@@ -44,10 +45,9 @@ def _features(arguments: Namespace, cache: PhotoCache, folder: Path) -> Features
 def _write(path: Path, cache: PhotoCache, expected: Features) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"new-{path.name}")
-        with new.open("wb") as file:  # NumPy would add a suffix to a name
+        # NumPy would add a suffix to a name, so it gets a file.
+        with write_beside_then_rename(path) as new, new.open("wb") as file:
             np.savez(file, names=cache.names, ab=expected)
-        new.replace(path)
     except OSError as error:
         raise TrainingError(f"{path} can't be written ({error}); make room or name another --output") from None
 

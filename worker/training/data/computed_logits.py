@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from worker.model.classifiers.embedding import Embedding
+from worker.system.whole_files import write_beside_then_rename
 from worker.training.data.class_logits import CLASSES, Logits, load_logits
 from worker.training.data.embedder import Embedder
 from worker.training.data.photo_cache import SHORT_SIDE_PX, PhotoCache
@@ -32,9 +33,8 @@ def own_logits(cache: PhotoCache, embedding: Embedding, folder: Path, say: Calla
         logits[start : start + len(rows)] = 2 * np.log(np.maximum(embeddings, LEAST))
         say(f"embedding {embedding.name}: {start + len(rows)} of {len(logits)} photos")
     try:
-        new = path.with_name(f"new-{path.name}")
-        np.savez(new, names=cache.names, logits=logits)
-        new.replace(path)  # a run that is stopped while it writes leaves no half of a file
+        with write_beside_then_rename(path) as new:  # a run that is stopped while it writes leaves no half of a file
+            np.savez(new, names=cache.names, logits=logits)
     except OSError as error:
         raise TrainingError(f"{path} can't be written ({error}); make room or name another --cache") from None
     return logits

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from worker.model.classifiers.embedding import Embedding
 from worker.model.colorizer import on_device
+from worker.system.whole_files import write_beside_then_rename
 from worker.training.data.photo_cache import SHORT_SIDE_PX, PhotoCache
 from worker.training.data.photos import square_lab
 from worker.training.errors import TrainingError
@@ -68,16 +69,15 @@ def _write(cache: PhotoCache, embedding: Embedding, path: Path, say: Callable[[s
     sample = list(zip(*(maps(squares) for squares in _squares(cache, rows)), strict=True))
     components = [_components(np.concatenate(parts), rng) for parts in sample]
     width = sum(part.directions.shape[1] for part in components)
-    new = path.with_name(f"new-{path.name}")
-    kept = np.lib.format.open_memmap(new, "w+", np.float16, (len(cache.names), CELLS, CELLS, width))
-    done = 0
-    for squares in _squares(cache, np.arange(len(cache.names))):
-        found = [part(one) for part, one in zip(components, maps(squares), strict=True)]
-        kept[done : done + len(squares)] = np.concatenate(found, axis=-1)
-        done += len(squares)
-        say(f"features of {embedding.name}: {done} of {len(kept)} photos")
-    kept.flush()
-    new.replace(path)  # a run that is stopped while it writes leaves no half of a file
+    with write_beside_then_rename(path) as new:  # a run that is stopped while it writes leaves no half of a file
+        kept = np.lib.format.open_memmap(new, "w+", np.float16, (len(cache.names), CELLS, CELLS, width))
+        done = 0
+        for squares in _squares(cache, np.arange(len(cache.names))):
+            features = [part(one) for part, one in zip(components, maps(squares), strict=True)]
+            kept[done : done + len(squares)] = np.concatenate(features, axis=-1)
+            done += len(squares)
+            say(f"features of {embedding.name}: {done} of {len(kept)} photos")
+        kept.flush()
 
 
 class FeatureMaps:

@@ -105,9 +105,7 @@ def share_embeddings(folder: Path, sibling: Path) -> checkpoint.Card:
 def add_figures(folder: Path, figures: Mapping[str, Any]) -> checkpoint.Card:
     """Writes what `evaluate` measured into the card; the weights, and so the id, stay."""
     card = replace(checkpoint.verify(folder), figures=dict(figures))
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".card-") as scratch:
-        checkpoint.write_card(Path(scratch), card)
-        (Path(scratch) / checkpoint.CARD_FILE).replace(folder / checkpoint.CARD_FILE)
+    checkpoint.write_card(folder, card)
     return card
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from worker.system.whole_files import write_beside_then_rename
 from worker.training.errors import TrainingError
 from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE, Batch
 from worker.training.fitting.loop import _ahead as batches_ahead
@@ -123,15 +124,13 @@ def _measured(model: keras.Model, validate: Callable[[], dict[str, float]], fold
 
 def _write_weights(model: keras.Model, path: Path) -> None:
     plain = keras.Model(model.inputs, model.outputs)  # without the optimizer's variables
-    new = path.with_name(f"new-{path.name}")
-    plain.save_weights(new)
-    new.replace(path)
+    with write_beside_then_rename(path) as new:
+        plain.save_weights(new)
 
 
 def _save(model: keras.Model, folder: Path, history: list[dict[str, Any]], chosen_by: str) -> None:
-    new = folder / f"new-{STATE_FILE}"
-    model.save_weights(new)
-    new.replace(folder / STATE_FILE)
+    with write_beside_then_rename(folder / STATE_FILE) as new:
+        model.save_weights(new)
     (folder / HISTORY_FILE).write_text(json.dumps(history, indent=1))
     if history[-1][chosen_by] >= max(entry[chosen_by] for entry in history):
         (folder / BEST_FILE).write_bytes((folder / LATEST_FILE).read_bytes())

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from worker.scans.formats.metadata_limits import MAX_TOTAL_BYTES
 from worker.scans.formats.resolution import MOST_PER_MILLIMETRE
+from worker.system.whole_files import write_beside_then_rename
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM = b"\xff\x4f\xff\x51"
@@ -180,13 +181,11 @@ def add_uuids(path: Path, uuids: dict[bytes, bytes]) -> None:
     """Put `uuid` boxes into a file of ours, before its codestream."""
     if not uuids:
         return
-    new = path.with_name(path.name + ".new")
     place = read_boxes(path).codestream_at - len(_CODESTREAM_TO_THE_END)
-    with path.open("rb") as old, new.open("wb") as file:
+    with write_beside_then_rename(path) as new, path.open("rb") as old, new.open("wb") as file:
         file.write(old.read(place))
         file.write(b"".join(box(b"uuid", box_type + content) for box_type, content in uuids.items()))
         shutil.copyfileobj(old, file, 1 << 20)
-    new.replace(path)
 
 
 def _packed_resolution(per_millimetre: tuple[float, float]) -> bytes:

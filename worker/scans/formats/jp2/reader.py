@@ -33,6 +33,7 @@ from worker.scans.formats.jp2.codestream import (
 )
 from worker.scans.formats.tiff.header import tiff_header
 from worker.scans.geometry import Shape
+from worker.system.whole_files import write_beside_then_rename
 
 _COC, _SOD = 0xFF53, b"\xff\x93"
 _MAX_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out
@@ -172,9 +173,8 @@ def unpack(path: Path, key: str, header: Jp2Header) -> Path:
     """
     target = path.with_name(path.name + ".unpacked")
     if not target.exists():
-        part = target.with_name(target.name + ".part")
-        _unpack(path, key, header, part)
-        part.replace(target)
+        with write_beside_then_rename(target) as part:
+            _unpack(path, key, header, part)
     return target
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.scans.formats.resolution import UNKNOWN_RESOLUTION
+from worker.system.whole_files import write_beside_then_rename
 
 APP0, APP1, APP13, COMMENT = 0xE0, 0xE1, 0xED, 0xFE
 EXIF, XMP, PHOTOSHOP = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0", b"Photoshop 3.0\0"
@@ -70,14 +71,12 @@ def _skip_jfif(file: BinaryIO) -> None:
 
 def add_segments(path: Path, segments: list[Segment]) -> None:
     """Put segments into a JPEG file, before all others; each content has at most MOST_BYTES."""
-    new = path.with_name(path.name + ".new")
-    with path.open("rb") as old, new.open("wb") as file:
+    with write_beside_then_rename(path) as new, path.open("rb") as old, new.open("wb") as file:
         file.write(old.read(2))
         _skip_jfif(old)
         for marker, content in segments:
             file.write(bytes((0xFF, marker)) + (len(content) + 2).to_bytes(2, "big") + content)
         shutil.copyfileobj(old, file, 1 << 20)
-    new.replace(path)
 
 
 def has_several_scans(path: Path) -> bool:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.scans.formats.metadata_limits import MAX_TOTAL_BYTES, MAX_XMP_BYTES
+from worker.system.whole_files import write_beside_then_rename
 
 XMP = "XML:com.adobe.xmp"
 RAW = "Raw profile type "
@@ -219,14 +220,12 @@ def add_chunks(path: Path, chunks: list[Chunk]) -> None:
     """Put chunks into a PNG file, behind its header."""
     if not chunks:
         return
-    new = path.with_name(path.name + ".new")
-    with path.open("rb") as old, new.open("wb") as file:
+    with write_beside_then_rename(path) as new, path.open("rb") as old, new.open("wb") as file:
         file.write(old.read(_SIGNATURE_AND_HEADER))
         for chunk_type, content in chunks:
             checksum = zlib.crc32(chunk_type + content)
             file.write(struct.pack(">I", len(content)) + chunk_type + content + struct.pack(">I", checksum))
         shutil.copyfileobj(old, file, 1 << 20)
-    new.replace(path)
 
 
 def _unpacked(data: bytes, max_bytes: int, name: str) -> bytes:

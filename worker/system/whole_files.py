@@ -1,0 +1,29 @@
+"""Files that are there whole, or not at all."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def removed_on_failure(path: Path) -> Iterator[None]:
+    """The block writes `path`; if it raises, nothing of it is left."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def write_beside_then_rename(path: Path, part: Path | None = None) -> Iterator[Path]:
+    """The block writes the file that it is given; then that file becomes `path`, in one step.
+
+    A reader sees the old file or the new one, never a part. If the block raises, the old file stays. `part`: what to
+    write, in the same folder; by default a name that no other process has.
+    """
+    part = part or path.with_name(f"part-{uuid.uuid4().hex[:8]}-{path.name}")
+    with removed_on_failure(part):
+        yield part
+        part.replace(path)
