@@ -21,6 +21,7 @@ _EXTRA_OF = {
     "psycopg": "postgresql",
     "pyarrow": "archive",
     "pyvips": "report",
+    "ray": "peers",
     "skimage": "train",
     "sklearn": "standalone",
     "tensorflow": "worker",

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from scheduler.bench.process_tree import ProcessTree, command_words, cpu_seconds
 from scheduler.bench.rates import Line
 from scheduler.standalone.system import System
 from scheduler.submission.submitter import Submission, Submitter
@@ -31,7 +33,7 @@ class Pool:
     def __init__(self, folder: Path, *, chunk_scans: int) -> None:
         self._folder, self._chunk_scans = folder, chunk_scans
         self.system = System(folder, with_s3=True)
-        self._pids: dict[str, int] = {}
+        self._workers: list[str] = []
         self._sockets: dict[str, str] = {}  # of the model servers
         self._prefixes = 0
 
@@ -44,7 +46,7 @@ class Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in self._pids:
+        for name in self._workers:
             self.let_go_on(name)
         self.system.__exit__()
 
@@ -53,56 +55,56 @@ class Pool:
         assert self.system.s3 is not None
         return S3Options(endpoint_url=self.system.s3.endpoint_url)
 
-    def put(self, paths: Sequence[Path], count: int) -> list[str]:
+    @property
+    def bucket_folder(self) -> Path:
+        """Where the S3 server keeps the bucket's objects."""
+        return self._folder / "s3" / "buckets" / BUCKET
+
+    def put(self, paths: Sequence[Path], count: int, prefix: str = "") -> list[str]:
         """Put scans into the source, the same ones again under other keys until there are `count`; their keys."""
         source = open_storage(parse_location(SOURCE), s3=self.s3)
-        keys = [f"{number:06}{paths[number % len(paths)].suffix}" for number in range(count)]
+        keys = [f"{prefix}{number:06}{paths[number % len(paths)].suffix}" for number in range(count)]
         for number, key in enumerate(keys):
             source.store(paths[number % len(paths)], key, content_type="application/octet-stream")
         return keys
 
-    def submit(self, *, only: Sequence[str] = ()) -> "Outputs":
-        """A job for all that was put, or what looks like `only`; where its outputs come."""
+    def submit(self, *, only: Sequence[str] = (), **options: Any) -> "Outputs":
+        """A job for all that was put, or what looks like `only`, with a Submission's `options`; where outputs come."""
         self._prefixes += 1
         name = f"outputs-{self._prefixes}"
         submitter = Submitter(self.system.engine, s3=self.s3, chunk_scans=self._chunk_scans, checkpoints=lambda: [])
-        submitted = submitter.submit(Submission(SOURCE, f"s3://{BUCKET}/{name}", include=tuple(only)))
-        return Outputs(self._folder / "s3" / "buckets" / BUCKET / name, submitted.scans, self.system.check)
+        submitted = submitter.submit(Submission(SOURCE, f"s3://{BUCKET}/{name}", include=tuple(only), **options))
+        return Outputs(self.bucket_folder / name, submitted.scans, self.system.check)
 
     def start_worker(self, name: str, settings: Mapping[str, str], *, cores: Collection[int] | None = None) -> None:
         """`cores`: those that it, and all it starts, may use."""
         with _held_to(cores):
-            self._pids[name] = self.system.start("worker", name, settings)
+            self._workers.append(name)
+            self.system.start("worker", name, settings)
+
+    def tree(self, name: str) -> ProcessTree:
+        """The worker and all that it has started."""
+        return ProcessTree(self.system.pid(name))
 
     def hold_still(self, name: str) -> None:
-        for process in self.processes(name):
-            _signal(process.suspend)
+        self.tree(name).hold_still()
 
     def let_go_on(self, name: str) -> None:
-        for process in self.processes(name):
-            _signal(process.resume)
-
-    def processes(self, name: str) -> list[psutil.Process]:
-        """The worker and all that it has started."""
-        try:
-            worker = psutil.Process(self._pids[name])
-            return [worker, *worker.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            return []
+        self.tree(name).let_go_on()
 
     def cpu_seconds(self, name: str) -> float:
         """That all its living processes have used."""
-        return sum(_cpu_seconds(process) for process in self.processes(name))
+        return self.tree(name).cpu_seconds()
 
     def services_cpu_seconds(self) -> float:
         """Of the S3 server, the broker and the scheduler."""
-        worker_pids = [pid for name in self._pids for pid in (process.pid for process in self.processes(name))]
+        worker_pids = [process.pid for name in self._workers for process in self.tree(name).processes()]
         services = [process for process in psutil.Process().children(recursive=True) if process.pid not in worker_pids]
-        return sum(_cpu_seconds(process) for process in services)
+        return sum(cpu_seconds(process) for process in services)
 
     def memory_bytes(self, name: str) -> float:
         """Resident memory of all its processes, what they share counted once (PSS), where the system tells it."""
-        return sum(_resident(process) for process in self.processes(name))
+        return self.tree(name).memory_bytes()
 
     def device(self, name: str) -> dict[str, float]:
         """The counters of its model server; raises ServiceUnavailable."""
@@ -111,10 +113,14 @@ class Pool:
         return stats(self._sockets[name], 5.0)
 
     def _socket(self, name: str) -> str:
-        for process in self.processes(name):
-            words = _words(process)
-            if "worker.inference.server" in words:
-                return words[words.index("--socket") + 1]
+        words = command_words(self.model_server(name))
+        return words[words.index("--socket") + 1]
+
+    def model_server(self, name: str) -> psutil.Process:
+        """The process of the worker that holds the model; raises ServiceUnavailable."""
+        for process in self.tree(name).processes():
+            if "worker.inference.server" in command_words(process):
+                return process
         raise ServiceUnavailable(f"the worker {name} has no model server; see {self._folder / 'logs'}")
 
 
@@ -130,6 +136,10 @@ class Outputs:
         except FileNotFoundError:
             return 0
 
+    def paths(self) -> list[Path]:
+        """The outputs' files, as the S3 server keeps them."""
+        return sorted(path for path in self._folder.iterdir() if not path.name.startswith("."))
+
     def wait_for(self, count: int, *, seconds: float = 600.0) -> None:
         """Until so many have been stored; raises ServiceUnavailable when that takes too long."""
         deadline = time.monotonic() + seconds
@@ -138,6 +148,12 @@ class Outputs:
             if time.monotonic() >= deadline:
                 raise ServiceUnavailable(f"{self.count()} of {count} outputs within {seconds:g} s; see its logs")
             time.sleep(_LOOK_SECONDS)
+
+    def writes(self) -> set[tuple[str, int]]:
+        """Name and time of writing of each output: one made twice is two, if somebody looks in between."""
+        with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
+            return {(entry.name, entry.stat().st_mtime_ns) for entry in entries if not entry.name.startswith(".")}
+        return set()
 
     def follow(self, line: Line, seconds: float) -> None:
         """Look at the count for so long; between the calls the line's own time, and its own count, stand still."""
@@ -160,27 +176,3 @@ def _held_to(cores: Collection[int] | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _signal(send: Callable[[], None]) -> None:
-    with suppress(psutil.NoSuchProcess):  # it ended meanwhile
-        send()
-
-
-def _cpu_seconds(process: psutil.Process) -> float:
-    with suppress(psutil.Error):
-        return float(sum(process.cpu_times()[:2]))
-    return 0.0
-
-
-def _resident(process: psutil.Process) -> float:
-    with suppress(psutil.Error):
-        memory = process.memory_full_info()
-        return float(getattr(memory, "pss", 0) or memory.rss)
-    return 0.0
-
-
-def _words(process: psutil.Process) -> list[str]:
-    with suppress(psutil.Error):
-        return list(process.cmdline())
-    return []

@@ -11,7 +11,8 @@ from worker.errors import UsageError
 from worker.settings.settings import Settings
 from worker.system.machine import available_cores
 
-PARTS = ("model", "worker", "host", "boundaries", "scale", "rows", "compose", "memory")
+PARTS = ("model", "worker", "host", "boundaries", "scale", "rows", "compose", "tiff", "memory")
+MORE_PARTS = ("peers",)  # measured only where they are named: they need packages of their own
 
 
 def run(
@@ -25,8 +26,9 @@ def run(
     variants: bool = False,
 ) -> Iterator[Figure]:
     """Yields each figure when it is measured. Raises UsageError for an unknown part, and ServiceUnavailable."""
-    if unknown := set(parts) - set(PARTS):
-        raise UsageError(f"{', '.join(sorted(unknown))}: expected of {', '.join(PARTS)}")
+    known = (*PARTS, *MORE_PARTS)
+    if unknown := set(parts) - set(known):
+        raise UsageError(f"{', '.join(sorted(unknown))}: expected of {', '.join(known)}")
     for part in parts:
         # Each part has its own folder, which is removed after it, so that it disturbs no later part and does not fill
         # the disk.

@@ -31,8 +31,8 @@ def make_scans(folder: Path, count: int, megapixels: float) -> list[Path]:
     return paths
 
 
-def make_tiff(path: Path, megapixels: float) -> Path:
-    """Write a grey, uncompressed TIFF of 16 bits. It is written strip by strip, so it may be larger than the memory."""
+def make_tiff(path: Path, megapixels: float, compression: str = "none") -> Path:
+    """Write a grey TIFF of 16 bits. It is written strip by strip, so it may be larger than the memory."""
     import pyvips
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def make_tiff(path: Path, megapixels: float) -> Path:
     large = picture.resize((megapixels / min(megapixels, _LARGEST_MEGAPIXELS)) ** 0.5)
     grain = pyvips.Image.gaussnoise(large.width, large.height, sigma=_GRAIN, mean=0, seed=0)
     grey = ((large + grain) * 257).cast("ushort").copy(interpretation="grey16")
-    grey.tiffsave(str(path), bigtiff=megapixels > _CLASSIC_MEGAPIXELS)
+    grey.tiffsave(str(path), bigtiff=megapixels > _CLASSIC_MEGAPIXELS, compression=compression, predictor=2)
     return path
 
 

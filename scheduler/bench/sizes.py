@@ -16,7 +16,8 @@ class Sizes:
     rows: int = 100_000  # scans without pixels
     megapixels: float = 1.0
     compose_megapixels: float = 12.0
-    large_megapixels: float = 100.0  # of the TIFF
+    tiff_megapixels: float = 50.0  # of the TIFFs whose processor time is measured
+    large_megapixels: float = 100.0  # of the TIFF whose memory is measured
     turn_seconds: float = 5.0  # how long each side works before the other one takes its turn
     turns: int = 5  # for parts that use no scans of a job
     chunks: int = 12

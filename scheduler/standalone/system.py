@@ -144,6 +144,10 @@ class System:
         assert process.pid is not None
         return process.pid
 
+    def pid(self, name: str) -> int:
+        """The id of a process by its name; another one after `check` has started it again."""
+        return self._processes[name].pid
+
     def check(self) -> None:
         """Start killed services and processes again: services always, processes a few times. Nothing is lost.
 

@@ -7,24 +7,27 @@ from pathlib import Path
 from tests.acceptance.command import photochrom
 
 TINY = ["--megapixels", "0.03", "--turn-seconds", "0.2", "--host-scans", "80", "--memory-scans", "40"]
-TINY += ["--large-megapixels", "0.1", "--chunks", "6", "--folder", "work"]
+TINY += ["--large-megapixels", "0.1", "--tiff-megapixels", "0.1", "--chunks", "6", "--folder", "work"]
 
 
 def test_a_pool_is_measured_and_nothing_is_left_behind(tmp_path: Path) -> None:
     (tmp_path / "work").mkdir()
 
-    parts = ("host", "boundaries", "memory")
+    parts = ("host", "boundaries", "memory", "tiff")
     run = photochrom("bench", *parts, "--json", *TINY, folder=tmp_path, timeout_seconds=240, PHOTOCHROM_CHUNK_SCANS="8")
 
     assert run.returncode in (0, 1), run.stderr
     said = json.loads(run.stdout)
-    assert [figure["part"] for figure in said["figures"]] == ["host"] * 3 + ["boundaries"] * 2 + ["memory"] * 2
-    *fed, idle, filled, grown, large = (figure["value"] for figure in said["figures"])
+    assert [figure["part"] for figure in said["figures"]] == ["host"] * 4 + ["boundaries"] * 2 + ["memory"] * 2 + [
+        "tiff"
+    ] * 3
+    *fed, idle, filled, grown, large, deflate, lzw, none = (figure["value"] for figure in said["figures"])
     assert all(0 < value < math.inf for value in fed)
     assert 0 <= idle < 1
     assert 0 < filled <= 1
     assert -1 < grown < math.inf  # memory may fall, but not to nothing
     assert 0 <= large < math.inf
+    assert all(0 < value < math.inf for value in (deflate, lzw, none))
     assert said["machine"]["cores"] > 0
     assert list((tmp_path / "work").iterdir()) == []
 

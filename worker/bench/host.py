@@ -27,7 +27,7 @@ from worker.scans import (
     probe_pages,
 )
 from worker.scans.reading.colour_detection import coloured_share
-from worker.scans.writing.encode import write_image
+from worker.scans.writing.encode import save_tiff, write_image
 from worker.system.parent_watch import end_with_parent
 
 _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
@@ -59,6 +59,21 @@ class HostBench:
         colours = pyvips.Image.tiffload(str(whole)).copy_memory()
         self._ready = scan, model_input, colours
         return len(self._paths)
+
+    def take_tiff(self, path: str, output: str, compression: str) -> int:
+        """A TIFF, and what a worker made of it, for `libvips_alone`; the output's pixels are held in memory."""
+        self._paths, self._compression = [Path(path)], compression
+        self._colours = pyvips.Image.tiffload(output).copy_memory()
+        return int(self._colours.width * self._colours.height)
+
+    def libvips_alone(self, seconds: float) -> dict[str, float]:
+        """Read the TIFF, and write the output's pixels with a worker's own options, and nothing else."""
+
+        def read_and_write() -> None:
+            pyvips.Image.tiffload(str(self._paths[0]), access="sequential").copy_memory()
+            save_tiff(self._colours, OutputOptions("tiff", compression=self._compression), str(self._output))
+
+        return self._for(seconds, read_and_write)
 
     def all_of_it(self, seconds: float) -> dict[str, float]:
         """A scan's whole way but for fetching, predicting and storing, for about so long."""
@@ -103,7 +118,7 @@ def main() -> None:
     end_with_parent()
     with tempfile.TemporaryDirectory(prefix="photochrom-bench-") as folder:
         bench = HostBench(Path(folder))
-        names = ("take", "all_of_it", "compose", "encode", "open")
+        names = ("take", "take_tiff", "all_of_it", "compose", "encode", "open", "libvips_alone")
         answer({name: getattr(bench, name) for name in names})
 
 

@@ -5,27 +5,23 @@
 The only part of the bench that loads TensorFlow.
 """
 
-import io
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from worker.bench.lines import answer
+from worker.bench.short_way import ShortWay, coloured, lab_of, square_of
 from worker.model.backends.loading import load_backend
 from worker.scans import ScanLimits, configure_libraries, open_scan
-from worker.storage import S3Options, open_storage, parse_location
 from worker.system.parent_watch import end_with_parent
 
 if TYPE_CHECKING:  # it loads TensorFlow
     from worker.model.backends.precision import Precision
 
 _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
-_QUALITY = 95
 
 
 class ModelBench:
@@ -43,19 +39,23 @@ class ModelBench:
         head: str | None,
         sizes: list[int],
         precision: "Precision | None" = None,
+        input_px: int | None = None,
     ) -> dict[str, float | str]:
         """Load a checkpoint for batches of these sizes; what it is, and its 10^9 operations per scan."""
         load_backend()
         from worker.model.colorizer import Colorizer
 
         began = time.perf_counter()
-        self._colorizer = Colorizer.load(Path(checkpoint), max(sizes), embedding, head, tuple(sizes), precision)
+        self._colorizer = Colorizer.load(
+            Path(checkpoint), max(sizes), embedding, head, tuple(sizes), precision, input_px
+        )
         return {
             "seconds": time.perf_counter() - began,
             "gflop_per_scan": self._colorizer.operations(min(sizes)) / min(sizes) / 1e9,
             "device": self._colorizer.device,
             "precision": self._colorizer.precision,
             "checkpoint": self._colorizer.checkpoint_id,
+            "input_px": self._colorizer.card.input_px,
         }
 
     def take(self, paths: list[str]) -> int:
@@ -90,31 +90,24 @@ class ModelBench:
         self, source: str, destination: str, keys: list[str], endpoint_url: str | None, seconds: float
     ) -> dict[str, float]:
         """Fetch, predict one, store, in a loop over `keys` for about so long: nothing overlaps."""
-        s3 = S3Options(endpoint_url=endpoint_url, attempts=1, timeout_seconds=60, connections=1)
-        fetch_from, store_to = (open_storage(parse_location(uri), s3=s3) for uri in (source, destination))
-        path, scans, began = Path(f"/tmp/photochrom-script-{os.getpid()}"), 0, time.perf_counter()  # noqa: S108
+        work = ShortWay(source, destination, endpoint_url)
+        scans, began = 0, time.perf_counter()
         while scans == 0 or time.perf_counter() - began < seconds:
-            key = keys[scans % len(keys)]
-            fetch_from.fetch(key, path, etag=None, max_bytes=1 << 40)
-            path.write_bytes(self._coloured(path.read_bytes()))
-            store_to.store(path, key, content_type="image/jpeg")
+            self._colour(work, keys[scans % len(keys)])
             scans += 1
-        path.unlink()
         return {"scans": scans, "seconds": time.perf_counter() - began}
 
-    def _coloured(self, content: bytes) -> bytes:
-        """A grey JPEG as a colour one, the short way: Pillow, OpenCV, no gamut, no metadata."""
-        from PIL import Image
+    def script_through(self, source: str, destination: str, keys: list[str], endpoint_url: str | None) -> int:
+        """The same once through all keys; it ends at the first scan that it can't read, as a plain loop does."""
+        work = ShortWay(source, destination, endpoint_url)
+        for key in keys:
+            self._colour(work, key)
+        return len(keys)
 
-        grey = np.asarray(Image.open(io.BytesIO(content)).convert("L"), np.float32) / 255
-        lab = cv2.cvtColor(cv2.merge([grey] * 3), cv2.COLOR_RGB2LAB)  # L* 0..100
-        square = cv2.resize(lab[..., 0], (400, 400), interpolation=cv2.INTER_AREA)
-        ab: NDArray[np.float32] = self._colorizer.predict(square[None])[0][0]
-        lab[..., 1:] = cv2.resize(ab, (lab.shape[1], lab.shape[0]), interpolation=cv2.INTER_LINEAR)
-        rgb = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255).round().astype(np.uint8)
-        written = io.BytesIO()
-        Image.fromarray(rgb).save(written, "JPEG", quality=_QUALITY, subsampling=0)
-        return written.getvalue()
+    def _colour(self, work: ShortWay, key: str) -> None:
+        lab = lab_of(work.fetch(key))
+        ab = self._colorizer.predict(square_of(lab)[None])[0][0]
+        work.store(key, coloured(lab, ab))
 
 
 def main() -> None:
@@ -127,6 +120,7 @@ def main() -> None:
             "predict": bench.predict,
             "multiply": bench.multiply,
             "script": bench.script,
+            "script_through": bench.script_through,
         }
     )
 

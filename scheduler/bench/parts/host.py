@@ -21,7 +21,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
         "PHOTOCHROM_CHILDREN": str(bench.cores),
         "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": str(_BATCH_MILLISECONDS),
     }
-    line, alone, together = Line(), Sum(), Sum()
+    line, alone, together, opened, encoded = Line(), Sum(), Sum(), Sum(), Sum()
     with Pool(bench.folder / "host", chunk_scans=_CHUNK_SCANS) as pool, ExitStack() as probes:
         hosts = [probes.enter_context(Probe("worker.bench.host")) for _ in range(bench.cores)]
         for probe in hosts:
@@ -39,12 +39,15 @@ def measure(bench: Bench) -> Iterator[Figure]:
             before = pool.services_cpu_seconds()
             alone.add(hosts[0].ask("all_of_it", seconds=bench.sizes.turn_seconds / 2))
             together.add(_at_once(hosts, bench.sizes.turn_seconds / 2))
+            opened.add(hosts[0].ask("open", seconds=bench.sizes.turn_seconds / 6))
+            encoded.add(hosts[0].ask("encode", seconds=bench.sizes.turn_seconds / 6))
             service_seconds += pool.services_cpu_seconds() - before
             pool.let_go_on("worker")
         scans = outputs.count() - began
         used, served = pool.cpu_seconds("worker") - used, pool.services_cpu_seconds() - served - service_seconds
         outputs.wait_for(outputs.expected)
     yield from _figures(bench, line.per_second(), alone, together, used / scans, served / scans)
+    yield _beside_codecs(used / scans, opened, encoded)
 
 
 def _at_once(probes: list[Probe], seconds: float) -> dict[str, float]:
@@ -55,6 +58,17 @@ def _at_once(probes: list[Probe], seconds: float) -> dict[str, float]:
     pace = sum(turn["scans"] / turn["seconds"] for turn in turns)
     longest = max(turn["seconds"] for turn in turns)
     return {"scans": pace * longest, "seconds": longest, "cpu_seconds": sum(turn["cpu_seconds"] for turn in turns)}
+
+
+def _beside_codecs(used: float, opened: Sum, encoded: Sum) -> Figure:
+    """A scan's cost beside what no program can leave out: decoding it, and encoding its colours."""
+    codecs = 1 / opened.per_cpu_second + 1 / encoded.per_cpu_second
+    return Figure(
+        "host", "processor time of the worker / of opening and encoding alone", ratio(used, codecs),
+        must=1.9, aim=1.5, lower_is_better=True,
+        detail=f"{used * 1000:.1f} ms a scan; opening {1000 / opened.per_cpu_second:.1f} ms, encoding "
+        f"{1000 / encoded.per_cpu_second:.1f} ms",
+    )  # fmt: skip
 
 
 def _figures(bench: Bench, fed: float, alone: Sum, together: Sum, used: float, served: float) -> Iterator[Figure]:

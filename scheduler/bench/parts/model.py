@@ -32,19 +32,27 @@ def measure(bench: Bench) -> Iterator[Figure]:
         yield from _variants(bench)
 
 
-def load(model: Probe, bench: Bench, sizes: tuple[int, ...], precision: str | None = None) -> dict[str, Any]:
+def load(
+    model: Probe, bench: Bench, sizes: tuple[int, ...], precision: str | None = None, input_px: int | None = None
+) -> dict[str, Any]:
     """Load the checkpoint of the settings into the probe. Returns the probe's answer."""
-    settings = bench.settings
+    options = model_options(bench)
+    options |= {"precision": precision or options["precision"], "input_px": input_px or options["input_px"]}
     bench.say("loading the model")
-    answer: dict[str, Any] = model.ask(
-        "load",
-        checkpoint=str((settings.checkpoint or bundled_checkpoint_path()).resolve()),
-        embedding=settings.embedding,
-        head=settings.head,
-        sizes=list(sizes),
-        precision=precision or settings.precision,
-    )
+    answer: dict[str, Any] = model.ask("load", sizes=list(sizes), **options)
     return answer
+
+
+def model_options(bench: Bench) -> dict[str, Any]:
+    """The settings' checkpoint, and how it is to be used."""
+    settings = bench.settings
+    return {
+        "checkpoint": str((settings.checkpoint or bundled_checkpoint_path()).resolve()),
+        "embedding": settings.embedding,
+        "head": settings.head,
+        "precision": settings.precision,
+        "input_px": settings.input_px,
+    }
 
 
 def _batch_sizes(bench: Bench, model: Probe, gflop: float, precision: str) -> Iterator[Figure]:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from scheduler.bench import machine
 from scheduler.bench.figures import Figure, figures_table
-from scheduler.bench.run import PARTS, run
+from scheduler.bench.run import MORE_PARTS, PARTS, run
 from scheduler.bench.sizes import Sizes
 from scheduler.cli.common import print_json
 from scheduler.cli.options import Json
@@ -20,12 +20,12 @@ Parts = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[PART]...",
-        help=f"One or more of {', '.join(PARTS)}. Leave out to measure all.",
-        autocompletion=lambda: PARTS,
+        help=f"Of {', '.join((*PARTS, *MORE_PARTS))}. Leave out to measure all but {', '.join(MORE_PARTS)}.",
+        autocompletion=lambda: (*PARTS, *MORE_PARTS),
     ),
 ]
 Scans = Annotated[
-    int, typer.Option(min=16, max=1_000_000, help="Parts worker and scale: scans colourized by the model.")
+    int, typer.Option(min=16, max=1_000_000, help="Parts worker, scale and peers: scans colourized by the model.")
 ]
 HostScans = Annotated[int, typer.Option(min=16, max=1_000_000, help="Part host: scans colourized without a model.")]
 MemoryScans = Annotated[int, typer.Option(min=20, max=1_000_000, help="Part memory: scans colourized.")]
@@ -33,6 +33,7 @@ Rows = Annotated[int, typer.Option(min=64, max=100_000_000, help="Part rows: sca
 Chunks = Annotated[int, typer.Option(min=3, max=10_000, help="Part boundaries: chunks of scans.")]
 Megapixels = Annotated[float, typer.Option(min=0.01, max=1000, help="Size of the JPEG scans.")]
 ComposeMegapixels = Annotated[float, typer.Option(min=0.01, max=1000, help="Part compose: size of the JPEG.")]
+TiffMegapixels = Annotated[float, typer.Option(min=0.01, max=1000, help="Part tiff: size of the TIFFs.")]
 LargeMegapixels = Annotated[float, typer.Option(min=0.01, max=10_000, help="Part memory: size of the TIFF.")]
 BatchSizes = Annotated[str, typer.Option(help="Part model: numbers of scans in a batch, separated by commas.")]
 TurnSeconds = Annotated[
@@ -67,6 +68,7 @@ def bench(
     chunks: Chunks = 12,
     megapixels: Megapixels = 1.0,
     compose_megapixels: ComposeMegapixels = 12.0,
+    tiff_megapixels: TiffMegapixels = 50.0,
     large_megapixels: LargeMegapixels = 100.0,
     batch_sizes: BatchSizes = "1,2,4,8,16",
     turn_seconds: TurnSeconds = 5.0,

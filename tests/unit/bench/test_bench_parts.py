@@ -4,15 +4,21 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
+import psutil
 import pytest
 
 from scheduler.bench.figures import Figure, figures_table
 from scheduler.bench.pool import Outputs
+from scheduler.bench.process_tree import ProcessTree
 from scheduler.bench.rates import Line, Sum
 from scheduler.bench.run import run
 from scheduler.bench.sample_scans import make_scans, make_tiff
 from scheduler.bench.sizes import Sizes
+from tests.waiting import wait_until
+from worker.bench.short_way import coloured, lab_of, square_of
 from worker.errors import ServiceUnavailable, UsageError
+from worker.extras import is_installed
 from worker.settings.settings import Settings
 
 
@@ -77,6 +83,44 @@ def test_rows_are_submitted_dispatched_and_recorded(tmp_path: Path) -> None:
 def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="speed: expected of model, worker"):
         next(run(["speed"], Sizes(), Settings(), say=lambda _: None, folder=tmp_path))
+
+
+@pytest.mark.skipif(is_installed("ray"), reason="Ray is installed here")
+def test_without_ray_the_peers_say_what_to_install(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no Python package ray, .* pip install 'photochrom\[peers\]'"):
+        next(run(["peers"], Sizes(), Settings(), say=lambda _: None, folder=tmp_path))
+
+
+def test_the_script_gives_a_scan_its_colours(tmp_path: Path) -> None:
+    [path] = make_scans(tmp_path, 1, 0.05)
+    lab = lab_of(path.read_bytes())
+    grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+
+    (tmp_path / "output.jpg").write_bytes(coloured(lab, np.full((400, 400, 2), (10, 30), np.float32)))
+
+    output = cv2.imread(str(tmp_path / "output.jpg"))
+    assert output is not None
+    assert grey is not None
+    assert output.shape[:2] == grey.shape
+    assert output[..., 2].mean() > output[..., 0].mean() + 20  # warm
+    assert square_of(lab).shape == (400, 400)
+
+
+def test_a_process_and_its_children_are_held_still_counted_and_killed() -> None:
+    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'while True: pass'])"
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        tree = ProcessTree(process.pid)
+        wait_until(lambda: len(tree.processes()) == 2 and tree.cpu_seconds() > 0.05)
+        tree.hold_still()
+        wait_until(lambda: {one.status() for one in tree.processes()} == {psutil.STATUS_STOPPED})
+        before = tree.cpu_seconds()
+        assert tree.memory_bytes() > 1e6
+        assert tree.cpu_seconds() == before
+        tree.let_go_on()
+        wait_until(lambda: tree.cpu_seconds() > before)
+        tree.kill()
+
+    assert tree.processes() == []
 
 
 def test_a_probe_says_what_went_wrong_and_goes_on() -> None:

@@ -68,20 +68,25 @@ def _save(image: pyvips.Image, options: OutputOptions, path: str) -> None:
         resolution = (image.xres, image.yres)
         save_jp2(image, Path(path), resolution if resolution != UNKNOWN_RESOLUTION else None)
     else:
-        image.tiffsave(
-            path,
-            compression=options.compression,
-            level=2,  # of deflate
-            predictor="none" if options.compression == "none" else "horizontal",
-            tile=options.pyramid,
-            tile_width=_TILE,
-            tile_height=_TILE,
-            pyramid=options.pyramid,
-            subifd=options.pyramid and options.is_page,
-            profile="srgb",
-            keep="icc",
-            bigtiff=_is_huge(image),
-        )
+        save_tiff(image, options, path)
+
+
+def save_tiff(image: pyvips.Image, options: OutputOptions, path: str) -> None:
+    """Write the pixels alone as a TIFF; raises pyvips.Error."""
+    image.tiffsave(
+        path,
+        compression=options.compression,
+        level=2,  # of deflate
+        predictor="none" if options.compression == "none" else "horizontal",
+        tile=options.pyramid,
+        tile_width=_TILE,
+        tile_height=_TILE,
+        pyramid=options.pyramid,
+        subifd=options.pyramid and options.is_page,
+        profile="srgb",
+        keep="icc",
+        bigtiff=_is_huge(image),
+    )
 
 
 def _is_huge(image: pyvips.Image) -> bool:
