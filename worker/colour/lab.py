@@ -5,6 +5,7 @@ Linear light and sRGB-coded values are 0..1. Functions keep the float type that 
 children import this file.
 """
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ _XYZ_OF_RGB = np.array(
 _WHITE = _XYZ_OF_RGB.sum(axis=1)
 LUMINANCE = _XYZ_OF_RGB[1] / _WHITE[1]  # (3,): of linear R, G, B, sums to 1
 _RGB_OF_XYZ = np.linalg.inv(_XYZ_OF_RGB) * _WHITE  # of X/Xn, Y/Yn, Z/Zn, so that greys are R = G = B
+
+_ROOT_STEPS = 1 << 18  # of the square root of linear light: at most 0.36 levels of 16 bits each
 
 _DELTA = 6 / 29  # CIE 15: below it, the cube root gives way to its tangent
 
@@ -59,6 +62,21 @@ def linear_to_srgb(linear: Floats) -> Floats:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 0) ** (1 / 2.4) - 0.055)
 
 
+def linear_to_srgb16(linear: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """Linear light 0..1 to sRGB levels of 16 bits, within 0.7 of a level, and exact for light that is a level's own."""
+    steps = np.sqrt(linear)
+    steps *= _ROOT_STEPS
+    np.rint(steps, out=steps)
+    return np.take(_levels_of_roots(), steps.astype(np.intp), mode="clip")
+
+
+@cache
+def _levels_of_roots() -> NDArray[np.uint16]:
+    """sRGB levels of 16 bits by the square root of linear light: by light itself, dark tones would be too coarse."""
+    linear = (np.arange(_ROOT_STEPS + 1) / _ROOT_STEPS) ** 2
+    return np.rint(linear_to_srgb(linear) * 65535).astype(np.uint16)
+
+
 def luminance_to_lightness(luminance: Floats) -> Floats:
     """Y/Yn, 0..1, to L*, 0..100."""
     return 116 * _cube_root(luminance) - 16
@@ -80,7 +98,14 @@ def lab_to_linear(lightness: Floats, a: Floats, b: Floats) -> Floats:
     y = (lightness + 16) / 116
     xyz = _uncube(y + a / 500), _uncube(y), _uncube(y - b / 200)
     matrix = _RGB_OF_XYZ.astype(lightness.dtype)
-    return np.stack([row[0] * xyz[0] + row[1] * xyz[1] + row[2] * xyz[2] for row in matrix])
+    shape = np.broadcast_shapes(*(values.shape for values in xyz))
+    rgb, part = np.empty((3, *shape), lightness.dtype), np.empty(shape, lightness.dtype)
+    for number, factors in enumerate(matrix):
+        channel = rgb[number, ...]
+        np.multiply(xyz[0], factors[0], out=channel)
+        for values, factor in zip(xyz[1:], factors[1:], strict=True):
+            channel += np.multiply(values, factor, out=part)
+    return rgb
 
 
 def _cube_root(ratio: Floats) -> Floats:
@@ -91,5 +116,7 @@ def _cube_root(ratio: Floats) -> Floats:
 def _uncube(f: Floats) -> Floats:
     """The inverse of CIE 15's f: its cube, or below 6/29 the tangent there."""
     above: Floats = np.maximum(f, _DELTA)
-    result: Floats = above * above * above + 3 * _DELTA**2 * np.minimum(f - _DELTA, 0)
-    return result
+    below: Floats = np.minimum(f - _DELTA, 0)
+    below *= 3 * _DELTA**2
+    below += above * above * above
+    return below
