@@ -6,7 +6,7 @@ import pytest
 
 from worker.errors import CheckpointError
 from worker.model import checkpoint
-from worker.model.backends.precision import POLICIES, choose, fastest
+from worker.model.backends.precision import POLICIES, choose, fastest, seconds_or_never
 from worker.model.colorizer import Colorizer, varied
 
 
@@ -133,3 +133,10 @@ def test_a_damaged_checkpoint_is_not_loaded(checkpoint_folder: Path, tmp_path: P
         file.write(b"\xff")
     with pytest.raises(CheckpointError, match="SHA-256"):
         Colorizer.load(damaged)
+
+
+def test_a_device_without_convolutions_in_bfloat16_computes_in_float32() -> None:
+    def fail() -> float:
+        raise RuntimeError("could not create a primitive descriptor")
+
+    assert choose({"float32": 1.0, "bfloat16": seconds_or_never(fail)}) == "float32"

@@ -5,6 +5,7 @@ layer; the network was trained so (docs/training.md).
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,7 +42,12 @@ def fastest(on_gpu: bool) -> Precision:
     # Processor time, so that what else runs on the cores does not choose; a GPU's work takes none. It is asked for many
     # in a row, beside which the asking does not count.
     clock, in_a_row = (time.perf_counter, 100) if on_gpu else (time.process_time, 1)
-    return choose({precision: _seconds(precision, clock, in_a_row) for precision in POLICIES})
+    return choose(
+        {
+            "float32": _seconds("float32", clock, in_a_row),
+            "bfloat16": seconds_or_never(lambda: _seconds("bfloat16", clock, in_a_row)),
+        }
+    )
 
 
 def choose(seconds: dict[Precision, float]) -> Precision:
@@ -49,6 +55,19 @@ def choose(seconds: dict[Precision, float]) -> Precision:
     gain = seconds["float32"] / max(seconds["bfloat16"], 1e-9)
     logger.info("a convolution in bfloat16 is %.2f times as fast as in float32", gain)
     return "bfloat16" if gain >= _FASTER else "float32"
+
+
+def seconds_or_never(measure: Callable[[], float]) -> float:
+    """What `measure` returns, or infinity where it fails.
+
+    oneDNN has no convolutions in bfloat16 for some processors, and TensorFlow says so only when one is run. Each
+    backend raises an exception of its own then.
+    """
+    try:
+        return measure()
+    except Exception as error:
+        logger.info("this device has no convolutions in bfloat16: %s", type(error).__name__)
+        return math.inf
 
 
 def _seconds(precision: Precision, clock: Callable[[], float], in_a_row: int) -> float:
