@@ -146,7 +146,9 @@ class System:
 
     def pid(self, name: str) -> int:
         """The id of a process by its name; another one after `check` has started it again."""
-        return self._processes[name].pid
+        pid = self._processes[name].pid
+        assert pid is not None, f"{name} has not been started"
+        return pid
 
     def check(self) -> None:
         """Start killed services and processes again: services always, processes a few times. Nothing is lost.
