@@ -100,6 +100,9 @@ class Job(Base):
     listing: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # Counts submissions; an earlier one can write no more.
     listing_attempt: Mapped[int] = mapped_column(Integer, default=0)
+    # The whole submission, and until when a scheduler lists it or waits with it: NULL where its submitter lists it.
+    request: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    listing_lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     sealed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when its destination became a complete BagIt bag

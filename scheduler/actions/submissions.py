@@ -18,10 +18,26 @@ def submit(
     actor: Actor,
     *,
     dry_run: bool = False,
+    wait: bool = True,
     progress: Callable[[Submitted], None] = lambda _: None,
 ) -> Submitted:
-    """Submit a collection, or list and count it if `dry_run`; see Submitter. Raises UsageError, ServiceUnavailable."""
-    submitter = Submitter(
+    """`wait` False: return at once, and let a scheduler list the source. Raises UsageError, ServiceUnavailable."""
+    submitter = submitter_of(engine, settings, submission, actor, progress=progress)
+    if dry_run:
+        return submitter.dry_run(submission)
+    return submitter.submit(submission) if wait else submitter.submit_later(submission)
+
+
+def submitter_of(
+    engine: Engine,
+    settings: Settings,
+    submission: Submission,
+    actor: Actor | None,
+    *,
+    progress: Callable[[Submitted], None] = lambda _: None,
+) -> Submitter:
+    """One that leaves out what is done already by the checkpoints that would colour it now."""
+    return Submitter(
         engine,
         s3=settings.s3_options,
         chunk_scans=settings.chunk_scans,
@@ -29,4 +45,3 @@ def submit(
         progress=progress,
         actor=actor,
     )
-    return submitter.dry_run(submission) if dry_run else submitter.submit(submission)

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from db.migrations import check_up_to_date
 from db.session import make_engine
 from scheduler.daemon import lease_expiry
+from scheduler.daemon.background_listings import BackgroundListings
 from scheduler.daemon.backlog_metrics import BacklogMetrics
 from scheduler.daemon.bag_sealer import Sealing
 from scheduler.daemon.dispatcher import Dispatcher
@@ -62,6 +63,7 @@ def run_scheduler(settings: Settings) -> None:
     with (
         MetricsServer(settings.metrics_address, settings.metrics_port, backlog_metrics.metrics.registry, health),
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
+        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="submission") as submitting,
         ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
         ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
     ):
@@ -72,10 +74,12 @@ def run_scheduler(settings: Settings) -> None:
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
         schedule_runner = ScheduleRunner(engine, settings, listing)
         sealing, outboxes = Sealing(engine, settings, alone), _outboxes(engine, settings)
+        background = BackgroundListings(engine, settings, submitting)
         rounds: tuple[Rounds, ...] = (
             schedule_runner,
             Reporter(engine, settings, reporting),
             sealing,
+            background,
             *outboxes,
         )
         while not stopping.wait(settings.scheduler_round_seconds):
@@ -83,6 +87,7 @@ def run_scheduler(settings: Settings) -> None:
         logger.info("the scheduler stops")
         schedule_runner.stop()
         sealing.stop()
+        background.stop()
         for outbox in outboxes:
             outbox.stop()
     heartbeat.stop()

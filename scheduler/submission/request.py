@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import asdict, dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from db.queries.pool.throughput import Pace
@@ -68,6 +68,13 @@ class Submission:
         if self.max_failures is not None and not _MAX_FAILURES.fullmatch(self.max_failures):
             raise UsageError(f"--max-failures {self.max_failures}: expected a number of scans, such as 20, or 5%")
 
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain values, for `submission_of`. A manifest's file has its whole path: others read it."""
+        values = asdict(self)
+        if self.manifest and not self.manifest.startswith("s3://"):
+            values["manifest"] = str(Path(self.manifest).absolute())
+        return values
+
     def failures_allowed(self, scan_count: int) -> int | None:
         """How many of `scan_count` scans may fail; None for any number."""
         if self.max_failures is None:
@@ -107,6 +114,16 @@ class Submission:
             **self.colours.as_job_options(),
             "output_prefix": self.output_prefix,
         }
+
+
+def submission_of(values: dict[str, Any]) -> Submission:
+    """From `Submission.as_json`."""
+    lists = {name: tuple(values[name]) for name in ("include", "exclude")}
+    sample = values["sample"]
+    if sample is not None:
+        several = {name: tuple(sample[name]) for name in ("heads", "saturations")}
+        sample = SampleRequest(**{**sample, **several})
+    return Submission(**{**values, **lists, "sample": sample})
 
 
 def _check_prefix(prefix: str) -> None:

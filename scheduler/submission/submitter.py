@@ -120,6 +120,23 @@ class Submitter:
             submitted.job_id = None
         return submitted
 
+    def submit_later(self, request: Submission) -> Submitted:
+        """Make the job and return at once: a scheduler lists its source. Raises as `submit`."""
+        source, destination = open_both(request, self._s3)
+        selection = self._selection(request)
+        with session_scope(self._engine) as session:
+            job_id, _ = self._find_or_create(session, request, selection, source, destination)
+            now = database_now(session)
+            is_left = submissions.leave_to_schedulers(session, job_id, request.as_json(), now=now)
+        return Submitted(job_id=job_id, already=not is_left)
+
+    def go_on(self, request: Submission, attempt: SubmissionAttempt) -> Submitted:
+        """List what `submit_later` was asked for. Raises UsageError, ServiceUnavailable; what was listed is kept."""
+        source, destination = open_both(request, self._s3)
+        submitted = Submitted(job_id=attempt.job_id, resumed=attempt.number > 1)
+        self._insert_all(request, source, destination, attempt, submitted)
+        return submitted
+
     def dry_run(self, request: Submission) -> Submitted:
         """Only list and count, and estimate how long it would take. Raises as `submit`."""
         source, destination = open_both(request, self._s3)
@@ -135,7 +152,26 @@ class Submitter:
 
     def _begin(self, request: Submission, source: Storage, destination: Storage) -> SubmissionAttempt | Submitted:
         """A new listing, a listing to continue, or the result if an unfinished job does the same already."""
-        selection = request.selection(manifest_version(request.manifest, self._s3) if request.manifest else None)
+        selection = self._selection(request)
+        with session_scope(self._engine) as session:
+            job_id, is_new = self._find_or_create(session, request, selection, source, destination)
+            if is_new:
+                return SubmissionAttempt(job_id, 0, None)
+            again = submissions.take_over(session, job_id, name=request.name or source.uri, priority=request.priority)
+            return again or Submitted(job_id=job_id, already=True)
+
+    def _selection(self, request: Submission) -> dict[str, Any] | None:
+        return request.selection(manifest_version(request.manifest, self._s3) if request.manifest else None)
+
+    def _find_or_create(
+        self,
+        session: Session,
+        request: Submission,
+        selection: dict[str, Any] | None,
+        source: Storage,
+        destination: Storage,
+    ) -> tuple[int, bool]:
+        """The job that does the same and has not ended, or a new one; and whether it is new."""
 
         def same(job: Job) -> bool:
             if (job.source, job.destination) != (source.uri, destination.uri):
@@ -143,28 +179,24 @@ class Submitter:
             whole = job.selection == selection if job.state == JobState.SUBMITTING else covers(job.selection, selection)
             return whole and same_options(job.options, request.options)
 
-        with session_scope(self._engine) as session:
-            submissions.lock(session)
-            same_job = submissions.same_job(session, same)
-            if same_job is None:
-                job_id = lifecycle.create(
-                    session,
-                    name=request.name or source.uri,
-                    source=source.uri,
-                    destination=destination.uri,
-                    options=request.options,
-                    selection=selection,
-                    priority=request.priority,
-                    now=database_now(session),
-                    submitted_by=self._actor.name if self._actor else None,
-                )
-                if self._actor:
-                    self._note(session, job_id, self._actor)
-                return SubmissionAttempt(job_id, 0, None)
-            again = submissions.take_over(
-                session, same_job.id, name=request.name or source.uri, priority=request.priority
-            )
-            return again or Submitted(job_id=same_job.id, already=True)
+        submissions.lock(session)
+        same_job = submissions.same_job(session, same)
+        if same_job is not None:
+            return same_job.id, False
+        job_id = lifecycle.create(
+            session,
+            name=request.name or source.uri,
+            source=source.uri,
+            destination=destination.uri,
+            options=request.options,
+            selection=selection,
+            priority=request.priority,
+            now=database_now(session),
+            submitted_by=self._actor.name if self._actor else None,
+        )
+        if self._actor:
+            self._note(session, job_id, self._actor)
+        return job_id, True
 
     def _note(self, session: Session, job_id: int, actor: Actor) -> None:
         audit.note(session, actor.name, actor.via, "submit", now=database_now(session), job_id=job_id)
@@ -191,6 +223,15 @@ class Submitter:
                 allowed = request.failures_allowed(submitted.scans)
                 state = JobState.SAMPLED if request.sample else JobState.RUNNING
                 submissions.start(session, attempt, other_count=submitted.others, max_failures=allowed, state=state)
+                audit.note(
+                    session,
+                    self._actor.name if self._actor else "scheduler",
+                    self._actor.via if self._actor else "local",
+                    "listed",
+                    now=database_now(session),
+                    job_id=attempt.job_id,
+                    detail={"scans": submitted.scans},
+                )
                 if request.sample:
                     submitted.samples = begin_sample(session, attempt.job_id, request.sample)
 

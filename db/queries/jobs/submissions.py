@@ -6,6 +6,7 @@ still runs, its writes then match no row.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -47,11 +48,61 @@ def take_over(session: Session, job_id: int, *, name: str, priority: int) -> Sub
     row = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
-        .values(listing_attempt=Job.listing_attempt + 1, name=name, priority=priority)
+        .values(listing_attempt=Job.listing_attempt + 1, name=name, priority=priority, listing_lease_expires_at=None)
         .returning(Job.listing_attempt, Job.listing)
         .execution_options(synchronize_session=False)
     ).first()
     return SubmissionAttempt(job_id, row[0], row[1] or {}) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class BackgroundListing:
+    """A listing that a scheduler does, as long as nobody has a later attempt."""
+
+    attempt: SubmissionAttempt
+    request: dict[str, Any]
+
+
+def leave_to_schedulers(session: Session, job_id: int, request: dict[str, Any], *, now: datetime) -> bool:
+    """Let the next scheduler list it. Returns False if one does already, or the listing is complete."""
+    free = (Job.id == job_id, Job.state == JobState.SUBMITTING, Job.listing_lease_expires_at.is_(None))
+    left = update(Job).where(*free).values(request=request, listing_lease_expires_at=now).returning(Job.id)
+    return bool(session.scalars(left.execution_options(synchronize_session=False)).all())
+
+
+def take_waiting(session: Session, *, now: datetime, lease_seconds: float) -> list[BackgroundListing]:
+    """Take the listings that wait for a scheduler, or whose scheduler fell silent, each as its next attempt."""
+    rows = session.execute(
+        update(Job)
+        .where(Job.state == JobState.SUBMITTING, Job.listing_lease_expires_at <= now)
+        .values(
+            listing_attempt=Job.listing_attempt + 1, listing_lease_expires_at=now + timedelta(seconds=lease_seconds)
+        )
+        .returning(Job.id, Job.listing_attempt, Job.listing, Job.request)
+        .execution_options(synchronize_session=False)
+    ).all()
+    return [BackgroundListing(SubmissionAttempt(row[0], row[1], row[2] or {}), row[3]) for row in rows]
+
+
+def hold(session: Session, attempt: SubmissionAttempt, *, until: datetime, problem: str | None = None) -> bool:
+    """Keep the listing until then; with `problem`, nobody lists before. Returns False if it is another's by now."""
+    held = (Job.id == attempt.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == attempt.number)
+    row = session.execute(select(Job.listing).where(*held).with_for_update()).first()
+    if row is None:
+        return False
+    values: dict[str, Any] = {"listing_lease_expires_at": until}
+    if problem is not None:
+        values["listing"] = {**(row[0] or {}), "problem": problem}
+    session.execute(update(Job).where(*held).values(values).execution_options(synchronize_session=False))
+    return True
+
+
+def give_up(session: Session, attempt: SubmissionAttempt, problem: str, *, now: datetime) -> bool:
+    """Cancel the job, which keeps the reason. Returns False if the listing is another's by now, or has ended."""
+    if not hold(session, attempt, until=now, problem=problem):
+        return False
+    lifecycle.change_state(session, attempt.job_id, JobState.CANCELLED, now=now)
+    return True
 
 
 def advance(session: Session, attempt: SubmissionAttempt, position: dict[str, Any] | None) -> None:

@@ -57,21 +57,23 @@ def submit(
     body: SubmissionBody,
     response: Response,
     dry_run: bool = False,
+    wait: bool = True,
     idempotency_key: IdempotencyHeader = None,
 ) -> SubmittedOut:
     """List a collection and make a job of it; for a dry run, only count.
 
+    With `wait=false`, the answer comes at once and holds only the job's number; a scheduler lists the source.
     With an `Idempotency-Key`, sending the same request again gives the same answer, and makes no second job.
     """
     expect_within(identity, body.source, body.destination, body.manifest)
 
     def make() -> tuple[int, dict[str, Any]]:
         submitted = submissions.submit(
-            context.engine, context.settings, body.submission(), identity.actor, dry_run=dry_run
+            context.engine, context.settings, body.submission(), identity.actor, dry_run=dry_run, wait=wait
         )
         return (201 if submitted.job_id is not None and not submitted.already else 200), submitted_row(submitted)
 
-    request = {**body.model_dump(), "dry_run": dry_run}
+    request = {**body.model_dump(), "dry_run": dry_run, "wait": wait}
     response.status_code, row = answer_once(context, identity, idempotency_key, request, make)
     return SubmittedOut.model_validate(row)
 

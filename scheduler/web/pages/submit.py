@@ -28,7 +28,7 @@ def submit(request: Request, context: TheContext, identity: Operator, fields: Fi
         body = parse(SubmissionBody, fields)
         expect_within(identity, body.source, body.destination, body.manifest)
         submitted = submissions.submit(
-            context.engine, context.settings, body.submission(), identity.actor, dry_run=look
+            context.engine, context.settings, body.submission(), identity.actor, dry_run=look, wait=False
         )
     except PhotochromError as error:
         return _page(request, context, fields, problem=error.message, status=422)

@@ -16,8 +16,10 @@ async function refresh(part) {
     const answer = await fetch(part.dataset.live, { headers: { accept: "text/html" } });
     if (answer.ok) {
       const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const listed = part.querySelector("[data-listing]") && !parsed.querySelector("[data-listing]");
       part.replaceChildren(...parsed.body.childNodes);
       showTimes(part);
+      if (listed) location.reload(); // the rest of the page has its scans now
     }
     part.classList.toggle("stale", !answer.ok);
   } catch {

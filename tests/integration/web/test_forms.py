@@ -1,12 +1,19 @@
 """New jobs and schedules, by forms that say what is wrong."""
 
-from sqlalchemy import Engine
+from contextlib import ExitStack
+
+import pytest
+from sqlalchemy import Engine, update
 
 from db.clock import database_now
+from db.models.jobs import Job
 from db.queries import schedules
-from db.queries.jobs import lifecycle
+from db.queries.jobs import lifecycle, submissions
 from db.session import read_scope, session_scope
+from scheduler.daemon.background_listings import BackgroundListings
+from tests.at_once import AtOnce
 from tests.integration.web.conftest import Web, form, write_picture
+from worker.errors import ServiceUnavailable
 
 
 def places(web: Web) -> dict[str, object]:
@@ -26,6 +33,101 @@ def test_a_new_job_is_looked_at_first_and_then_submitted(web: Web, engine: Engin
     with read_scope(engine) as session:
         options = lifecycle.get(session, 2).options
     assert (options["format"], options["head"], options["saturation"]) == ("tiff", "vivid", 1.3)
+
+
+def listings(web: Web, engine: Engine) -> BackgroundListings:
+    """A scheduler's."""
+    return BackgroundListings(engine, web.context.settings, AtOnce())
+
+
+def test_a_submission_returns_before_its_source_is_listed_and_a_scheduler_lists_it(web: Web, engine: Engine) -> None:
+    browser, fields = web.browser(), places(web)
+    page = browser.post("/jobs/new", data=form(**fields, action="submit", sample="1", include="*.jpg"))
+    twice = browser.post("/jobs/new", data=form(**fields, action="submit", sample="1", include="*.jpg"))
+    submitting = browser.get("/api/v1/jobs/2").json()
+    for _ in range(2):
+        listings(web, engine).round()
+
+    assert "Its source is being listed: 0 scans so far" in page.text
+    assert twice.url.path == "/jobs/2"
+    assert (submitting["state"], submitting["scans"]) == ("submitting", 0)
+    listed = browser.get("/api/v1/jobs/2").json()
+    assert (listed["state"], listed["scans"]) == ("sampled", 1)
+    assert "listed" in browser.get("/jobs/2/details").text
+
+
+def test_what_can_not_be_listed_is_cancelled_and_says_why(web: Web, engine: Engine) -> None:
+    (web.source.parent / "empty").mkdir()
+    fields = {"source": str(web.source.parent / "empty"), "destination": str(web.source.parent / "nowhere")}
+    browser = web.browser()
+    browser.post("/jobs/new", data=form(**fields, action="submit"))
+    listings(web, engine).round()
+
+    assert browser.get("/api/v1/jobs/2").json()["state"] == "cancelled"
+    assert "holds nothing; expected files that end in" in browser.get("/jobs/2").text
+
+
+def test_a_job_that_is_cancelled_meanwhile_stays_so(web: Web, engine: Engine) -> None:
+    browser = web.browser()
+    browser.post("/jobs/new", data=form(**places(web), action="submit"))
+    with session_scope(engine) as session:
+        [listing] = submissions.take_waiting(session, now=database_now(session), lease_seconds=60)
+    browser.post("/jobs/2/control", data=form(action="cancel"))
+    listings(web, engine)._list(listing, ExitStack())
+    listings(web, engine).round()
+
+    job = browser.get("/api/v1/jobs/2").json()
+    assert (job["state"], job["scans"]) == ("cancelled", 0)
+    assert "was not listed" not in browser.get("/jobs/2").text
+
+
+def test_a_listing_whose_scheduler_was_killed_is_taken_over_and_the_late_one_writes_nothing(
+    web: Web, engine: Engine
+) -> None:
+    browser = web.browser()
+    browser.post("/jobs/new", data=form(**places(web), action="submit"))
+    with session_scope(engine) as session:
+        [killed] = submissions.take_waiting(session, now=database_now(session), lease_seconds=60)
+    listings(web, engine).round()
+    assert browser.get("/api/v1/jobs/2").json()["state"] == "submitting"  # it is held
+    with session_scope(engine) as session:
+        submissions.hold(session, killed.attempt, until=database_now(session))
+    listings(web, engine).round()
+    listings(web, engine)._list(killed, ExitStack())  # it was only slow
+
+    job = browser.get("/api/v1/jobs/2").json()
+    assert (job["state"], job["scans"]) == ("running", 1)
+
+
+def test_a_store_that_is_away_is_tried_again_and_the_page_says_why(
+    web: Web, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ServiceUnavailable("the store is away")
+
+    browser = web.browser()
+    browser.post("/jobs/new", data=form(**places(web), action="submit"))
+    with monkeypatch.context() as patched:
+        patched.setattr("scheduler.submission.submitter.open_both", away)
+        listings(web, engine).round()
+    waits = browser.get("/jobs/2").text
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == 2).values(listing_lease_expires_at=database_now(session)))
+    listings(web, engine).round()
+
+    assert "The last try ended: the store is away. It is tried again." in waits
+    assert browser.get("/api/v1/jobs/2").json()["state"] == "running"
+
+
+def test_a_stopping_scheduler_hands_its_listings_back(web: Web, engine: Engine) -> None:
+    browser = web.browser()
+    browser.post("/jobs/new", data=form(**places(web), action="submit"))
+    stopping = listings(web, engine)
+    stopping.stop()
+    stopping.round()
+    listings(web, engine).round()
+
+    assert browser.get("/api/v1/jobs/2").json()["state"] == "running"
 
 
 def test_a_form_says_what_is_wrong_and_keeps_what_was_typed(web: Web) -> None:

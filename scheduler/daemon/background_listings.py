@@ -1,0 +1,131 @@
+"""Lists the sources of jobs that were submitted without waiting for it, beside the scheduler's loop."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from functools import partial
+
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.queries.jobs import submissions
+from db.queries.jobs.submissions import BackgroundListing
+from db.session import session_scope
+from scheduler.actions.submissions import submitter_of
+from scheduler.submission.request import Submitted, submission_of
+from worker.errors import PhotochromError, ServiceUnavailable
+from worker.settings.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+LEASE_SECONDS = 120.0  # after this silence, the listing goes to another scheduler
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30, 1800  # between tries while a service is away
+TRIES = 12
+
+
+class _Stopping(Exception):
+    """The scheduler stops in the middle of a listing."""
+
+
+class BackgroundListings:
+    """Call `round` often, and `stop` before the executor ends. Of several schedulers, one lists a job's source."""
+
+    def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
+        self._engine, self._settings, self._executor = engine, settings, executor
+        self._stopping = threading.Event()
+
+    def round(self) -> None:
+        """Begin the listings that wait, and those whose scheduler fell silent. Raises ServiceUnavailable."""
+        with session_scope(self._engine) as session:
+            now = database_now(session)
+            listings = submissions.take_waiting(session, now=now, lease_seconds=LEASE_SECONDS)
+        for listing in listings:
+            holding = ExitStack()
+            # Held from now on, because it may wait for its turn longer than a lease lasts.
+            holding.enter_context(self._held(listing))
+            self._executor.submit(partial(self._list, listing, holding))
+
+    def stop(self) -> None:
+        """Listings end at their next page and are handed back, so that another scheduler can take them at once."""
+        self._stopping.set()
+
+    def _list(self, listing: BackgroundListing, holding: ExitStack) -> None:
+        job_id = listing.attempt.job_id
+        with holding:
+            try:
+                self._go_on(Submitted())
+                logger.info("job %d: %s", job_id, self._submitted(listing).sentence())
+            except _Stopping:
+                self._put_off(listing, None, 0)
+            except ServiceUnavailable as error:
+                self._try_again(listing, error.message)
+            except PhotochromError as error:
+                self._give_up(listing, error.message)
+            except Exception as error:
+                logger.exception("job %d met an unexpected error while it was listed; it is tried again", job_id)
+                self._try_again(listing, f"{type(error).__name__}; see the scheduler's log")
+
+    def _submitted(self, listing: BackgroundListing) -> Submitted:
+        request = submission_of(listing.request)
+        submitter = submitter_of(self._engine, self._settings, request, None, progress=self._go_on)
+        submitted = submitter.go_on(request, listing.attempt)
+        if not submitted.scans:
+            submitted.job_id = None
+            self._give_up(listing, submitted.sentence())
+        return submitted
+
+    def _go_on(self, _: Submitted) -> None:
+        if self._stopping.is_set():
+            raise _Stopping
+
+    def _try_again(self, listing: BackgroundListing, problem: str) -> None:
+        """After a pause, which doubles with each try."""
+        if listing.attempt.number >= TRIES:
+            self._give_up(listing, f"given up after {TRIES} tries: {problem}")
+            return
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (listing.attempt.number - 1))
+        logger.warning("job %d: its source can't be listed: %s; tried again", listing.attempt.job_id, problem)
+        self._put_off(listing, problem, pause)
+
+    def _put_off(self, listing: BackgroundListing, problem: str | None, pause_seconds: float) -> None:
+        try:
+            with session_scope(self._engine) as session:
+                until = database_now(session) + timedelta(seconds=pause_seconds)
+                submissions.hold(session, listing.attempt, until=until, problem=problem)
+        except ServiceUnavailable as error:
+            logger.warning("%s; its lease ends by itself", error)
+
+    def _give_up(self, listing: BackgroundListing, problem: str) -> None:
+        """Unless somebody has cancelled the job, or another goes on with it."""
+        try:
+            with session_scope(self._engine) as session:
+                if submissions.give_up(session, listing.attempt, problem, now=database_now(session)):
+                    logger.warning("job %d is cancelled: %s", listing.attempt.job_id, problem)
+        except ServiceUnavailable as error:
+            logger.warning("%s; its lease ends by itself", error)
+
+    @contextmanager
+    def _held(self, listing: BackgroundListing) -> Iterator[None]:
+        """Extends the lease while the block runs: a large destination takes minutes before the first row."""
+        ended = threading.Event()
+
+        def hold() -> None:
+            while not ended.wait(LEASE_SECONDS / 4):
+                try:
+                    with session_scope(self._engine) as session:
+                        until = database_now(session) + timedelta(seconds=LEASE_SECONDS)
+                        if not submissions.hold(session, listing.attempt, until=until):
+                            return
+                except ServiceUnavailable as error:
+                    logger.warning("%s; trying again", error)
+
+        holder = threading.Thread(target=hold, name="submission-lease", daemon=True)
+        holder.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            holder.join()
