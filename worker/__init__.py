@@ -1,1 +1,1 @@
-"""The GPU pool: Celery children that carry scans, and the model server that colours them."""
+"""The worker: Celery children that read, compose and store scans, and model servers that predict colours."""

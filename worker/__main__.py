@@ -1,4 +1,4 @@
-"""`python -m worker`, which `photochrom worker` becomes: the supervisor of one worker."""
+"""`python -m worker`, which `photochrom worker` runs: the supervisor of one worker."""
 
 import sys
 
@@ -21,7 +21,7 @@ def main() -> int:
         return _refuse(error)
     except OSError as error:
         if error.filename is None:
-            raise  # no file of a person's: the traceback says where
+            raise  # not an error about a person's file, so the traceback is shown
         return _refuse(unusable(error))
     except ModuleNotFoundError as error:
         if (refusal := missing_extra(error)) is None:

@@ -109,7 +109,7 @@ ERROR_CODES = {
 # The cause is in the scan's file: another job would fail too, as long as the file is the same.
 OF_THE_SCAN = frozenset({"empty", "name_too_long", "too_large", "truncated", "unreadable", "unsafe_key", "unsupported"})
 
-# Some of its bytes are wrong or missing: neither another version nor another setting makes up for them.
+# Some of the file's bytes are wrong or missing, so another version or setting can't help.
 DAMAGED = frozenset({"empty", "truncated", "unreadable"})
 
 
@@ -119,7 +119,7 @@ def is_skipped(code: str) -> bool:
 
 
 def is_outage(code: str) -> bool:
-    """Whether a service, not the scan, is to blame for it."""
+    """Whether the cause is a service and not the scan."""
     return code in ERROR_CODES and ERROR_CODES[code].outage
 
 

@@ -1,4 +1,4 @@
-"""Every error that a worker raises on purpose; the base classes come from the ground floor."""
+"""Every error that a worker raises on purpose. Their base classes are in db.errors."""
 
 import os
 
@@ -35,8 +35,8 @@ class CheckpointError(PhotochromError):
 class ScanError(PhotochromError):
     """One scan can't be colourized.
 
-    `code` is stable and goes into the database; `message` is a sentence for a person. A `permanent` error
-    would come again on every try; any other may pass, and only `worker.tasks` decides on a retry.
+    `code` is stable and goes into the database; `message` is a sentence for a person. A `permanent` error would come
+    again at every attempt; any other may pass. Only `worker.tasks` decides on a retry.
     """
 
     def __init__(self, code: str, message: str, *, permanent: bool) -> None:
@@ -45,7 +45,7 @@ class ScanError(PhotochromError):
         self.permanent = permanent
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exception's own reduce would pass `args` only and lose the code between processes.
+        # Exception's own __reduce__ would pass only `args`, so the code would be lost between processes.
         return _rebuild_scan_error, (self.code, self.message, self.permanent)
 
 
@@ -54,18 +54,18 @@ def _rebuild_scan_error(code: str, message: str, permanent: bool) -> ScanError:
 
 
 class CredentialsRefused(UsageError):
-    """The worker has no credentials for a store, or the store does not know them: what they may do is not asked."""
+    """The worker has no credentials for a store, or the store does not accept them. This says nothing about rights."""
 
 
 class StorageUnavailable(ScanError):
-    """The store failed in a way that may pass: a 5xx, a timeout, throttling, a connection that broke."""
+    """The store failed in a way that may pass: a 5xx, a timeout, throttling, a broken connection."""
 
     def __init__(self, message: str) -> None:
         super().__init__("storage_unavailable", message, permanent=False)
 
 
 def unusable(error: OSError) -> UsageError:
-    """For whoever started a process: which file the system keeps from it, and why."""
+    """An error that says which file the system does not let this process use, and why."""
     if error.filename is None:
         return UsageError(f"the system refused to read or write ({error.strerror or error}); is a disk full?")
     return UsageError(

@@ -1,4 +1,4 @@
-"""The optional parts of an installation: which extra brings a Python package that is missing here."""
+"""The optional parts of an installation: says which extra has a missing Python package."""
 
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -35,7 +35,9 @@ def is_installed(package: str) -> bool:
 
 
 def installed_version(name: str) -> str:
-    """The version of a distribution, or of its build for CPUs alone: the image has tensorflow-cpu for tensorflow."""
+    """The version of a distribution, or of its build for CPUs, because the image has tensorflow-cpu instead of
+    tensorflow.
+    """
     try:
         return version(name)
     except PackageNotFoundError:
@@ -43,13 +45,15 @@ def installed_version(name: str) -> str:
 
 
 def expect_installed(package: str) -> None:
-    """Raises UsageError, which says what to install, where a package that an extra brings is missing."""
+    """Raises UsageError, which says what to install, if a package of an extra is missing."""
     if not is_installed(package):
         raise _missing(package)
 
 
 def missing_extra(error: ModuleNotFoundError) -> UsageError | None:
-    """What to install, for a package that an extra brings; None for any other, which is a mistake in the code."""
+    """An error that says what to install, for a package of an extra; None for any other package, which is a fault in
+    the code.
+    """
     package = (error.name or "").partition(".")[0]
     return _missing(package) if package in _EXTRA_OF else None
 

@@ -1,4 +1,4 @@
-"""The folder that the processes of one worker share: the model server's socket, and the sign to drain."""
+"""The folder that the processes of one worker share: for the model server's socket and the sign to drain."""
 
 import os
 import uuid
@@ -14,14 +14,17 @@ from worker.system.temp_folders import own_folder, usual_folder
 
 
 def _short_folder() -> Path:
-    """The usual temporary folder, unless its path would make a socket's path in it too long. Raises UsageError."""
+    """The usual temporary folder, or a shorter one if a socket's path in it would be too long. Raises UsageError."""
     folder = usual_folder()
     return Path("/tmp") if len(os.fsencode(folder)) > 60 else folder  # noqa: S108
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A worker's name, unlike any other's, and its folder (short: a Unix socket's path has at most 107 bytes)."""
+    """A worker's unique name, and its folder.
+
+    The folder's path is short, because a Unix socket's path has at most 107 bytes.
+    """
 
     worker_name: str
     folder: Path
@@ -30,9 +33,9 @@ class Runtime:
     @classmethod
     @contextmanager
     def of_new_worker(cls, scratch_folder: Path) -> "Iterator[Runtime]":
-        """For the block; what it leaves behind when it is killed, the next worker on this machine removes.
+        """A runtime for the block. If the worker is killed, the next worker on this machine removes its folder.
 
-        scratch_folder: where the worker's own lies, in which children keep the scans that they work on.
+        scratch_folder: contains the worker's own folder, in which children keep the scans that they work on.
         """
         name = f"{machine_name()}{uuid.uuid4().hex[:6]}-{os.getpid()}"
         with (
@@ -43,13 +46,13 @@ class Runtime:
 
     @classmethod
     def of_this_worker(cls, settings: Settings) -> "Runtime":
-        """The runtime that the worker's supervisor made and told its children of."""
+        """The runtime that the worker's supervisor made; its children know it from their environment."""
         if settings.worker_name is None or settings.runtime_folder is None:
             raise UsageError("Celery was started by itself; start it with: photochrom worker")
         return cls(settings.worker_name, settings.runtime_folder, settings.scratch_folder)
 
     def holder(self) -> str:
-        """This process as the holder of a lease."""
+        """The name of this process as the holder of a lease."""
         return f"{self.worker_name}/{os.getpid()}"
 
     def environment(self) -> dict[str, str]:
@@ -61,7 +64,7 @@ class Runtime:
         }
 
     def model_socket(self, number: int = 0) -> Path:
-        """Of the worker's model server of that number."""
+        """The socket of the worker's model server with this number."""
         return self.folder / (f"model-{number}.sock" if number else "model.sock")
 
     @property
@@ -69,9 +72,9 @@ class Runtime:
         return self.folder / "scans.sock"
 
     def drain(self, reason: str = "") -> None:
-        """Tell the children to finish what they have in hand and hand back the rest.
+        """Tell the children to finish the scans that they work on, and to hand back the others.
 
-        A reason is for the supervisor, which ends with it.
+        `reason`: the supervisor ends with this message.
         """
         (self.folder / "draining").write_text(reason, encoding="utf-8")
 

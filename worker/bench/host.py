@@ -1,4 +1,4 @@
-"""What the host does to a scan besides moving it: opening, composing, encoding; and encoding alone.
+"""The host's work on a scan without moving it: opening, composing and encoding; and encoding alone.
 
 python -m worker.bench.host
 """
@@ -35,13 +35,13 @@ _JPEG = OutputOptions("jpeg")
 
 
 def smooth_ab() -> NDArray[np.float32]:
-    """Colour as a model gives it, without edges: (400, 400, 2), about -40..40, the same each time."""
+    """Colours like a model's, without edges: (400, 400, 2), about -40..40, always the same."""
     few = np.random.default_rng(4).uniform(-40, 40, (8, 8, 2)).astype(np.float32)
     return np.asarray(cv2.resize(few, (400, 400), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 class HostBench:
-    """Works on scans of this machine's disk, in one thread. Times are seconds by time.perf_counter()."""
+    """Works on scans on this machine's disk, in one thread. Times are in seconds of time.perf_counter()."""
 
     def __init__(self, folder: Path) -> None:
         configure_libraries()
@@ -50,7 +50,7 @@ class HostBench:
         self._ready: tuple[OpenScan, ModelInput, pyvips.Image] | None = None
 
     def take(self, paths: list[str]) -> int:
-        """The scans to work on, in turn; the first is opened for `compose` and `encode`."""
+        """Set the scans to work on. The first one is opened for `compose` and `encode`."""
         self._paths = [Path(path) for path in paths]
         scan = open_scan(self._paths[0], "scan", _LIMITS)
         model_input = scan.model_input()
@@ -76,7 +76,7 @@ class HostBench:
         return self._for(seconds, read_and_write)
 
     def all_of_it(self, seconds: float) -> dict[str, float]:
-        """A scan's whole way but for fetching, predicting and storing, for about so long."""
+        """Do everything for a scan except fetching, predicting and storing, for about `seconds`."""
         return self._for(seconds, self._one_scan)
 
     def compose(self, seconds: float) -> dict[str, float]:
@@ -85,7 +85,7 @@ class HostBench:
         return self._for(seconds, lambda: compose(scan, model_input, self._ab, _JPEG, self._output))
 
     def encode(self, seconds: float) -> dict[str, float]:
-        """Only encode the colours that `compose` gives it."""
+        """Only encode; the colours come from `compose`."""
         scan, _, colours = self._prepared()
         return self._for(seconds, lambda: write_image(colours, scan, _JPEG, self._output))
 

@@ -1,4 +1,4 @@
-"""A process that does what it is asked to, a line of JSON at a time."""
+"""A process that carries out commands, one line of JSON at a time."""
 
 import json
 import os
@@ -8,11 +8,12 @@ from typing import Any
 
 
 def answer(commands: Mapping[str, Callable[..., Any]]) -> None:
-    """Until standard input ends: {"do": NAME, ...} calls commands[NAME](...) and its result is one line of JSON.
+    """Answer until standard input ends: {"do": NAME, ...} calls commands[NAME](...), and its result is printed as one
+    line of JSON.
 
-    An exception becomes {"error": "..."}; the process goes on.
+    An exception becomes {"error": "..."}, and the process continues.
     """
-    # What libraries print goes to standard error: a stray line would be taken for an answer.
+    # Output of libraries goes to standard error, because on standard output it would be taken for an answer.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:

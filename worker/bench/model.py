@@ -1,4 +1,4 @@
-"""The bare model, a large matrix product beside it, and the script that a user would write instead of a worker.
+"""The bare model, a large matrix product, and a plain script such as a user would write instead of a worker.
 
     python -m worker.bench.model
 
@@ -25,7 +25,7 @@ _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40)
 
 
 class ModelBench:
-    """One model in this process. Times are seconds by time.perf_counter()."""
+    """One model in this process. Times are in seconds of time.perf_counter()."""
 
     def __init__(self) -> None:
         self._colorizer: Any = None
@@ -41,7 +41,10 @@ class ModelBench:
         precision: "Precision | None" = None,
         input_px: int | None = None,
     ) -> dict[str, float | str]:
-        """Load a checkpoint for batches of these sizes; what it is, and its 10^9 operations per scan."""
+        """Load a checkpoint for batches of these sizes.
+
+        Returns facts about it, such as its 10^9 operations per scan.
+        """
         load_backend()
         from worker.model.colorizer import Colorizer
 
@@ -65,7 +68,7 @@ class ModelBench:
         return len(self._squares)
 
     def predict(self, batch: int, seconds: float) -> dict[str, float]:
-        """Whole batches of `batch` scans for about so long, at least one."""
+        """Predict full batches of `batch` scans for about `seconds`, at least one batch."""
         scans, began = 0, time.perf_counter()
         while scans == 0 or time.perf_counter() - began < seconds:
             places = np.arange(scans, scans + batch) % len(self._squares)
@@ -74,7 +77,7 @@ class ModelBench:
         return {"scans": scans, "seconds": time.perf_counter() - began}
 
     def multiply(self, side: int, seconds: float) -> dict[str, float]:
-        """Products of two float32 matrices of `side` x `side` for about so long."""
+        """Multiply two float32 matrices of `side` x `side` for about `seconds`."""
         import tensorflow as tf
 
         if self._matrix is None or self._matrix.shape[0] != side:
@@ -89,7 +92,7 @@ class ModelBench:
     def script(
         self, source: str, destination: str, keys: list[str], endpoint_url: str | None, seconds: float
     ) -> dict[str, float]:
-        """Fetch, predict one, store, in a loop over `keys` for about so long: nothing overlaps."""
+        """Fetch, predict and store one scan after the other for about `seconds`; nothing runs at the same time."""
         work = ShortWay(source, destination, endpoint_url)
         scans, began = 0, time.perf_counter()
         while scans == 0 or time.perf_counter() - began < seconds:
@@ -127,4 +130,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-    os._exit(0)  # a device's own threads may never end
+    os._exit(0)  # a device's threads may never end

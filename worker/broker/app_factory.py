@@ -1,4 +1,4 @@
-"""Make a Celery app for a broker's URL."""
+"""Makes a Celery app for a broker's URL."""
 
 import ssl
 from typing import Any
@@ -15,9 +15,9 @@ _SCHEMES = ("redis", "rediss", "amqp", "amqps")
 
 
 def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
-    """A Celery app for these settings; nothing is connected yet.
+    """A Celery app for these settings. It does not connect yet.
 
-    A broker that has not answered within `answer_seconds` counts as gone. Raises UsageError for an unknown URL.
+    A broker that does not answer within `answer_seconds` counts as unavailable. Raises UsageError for an unknown URL.
     """
     url = settings.broker_url.get_secret_value()
     scheme = url.partition(":")[0]
@@ -34,13 +34,13 @@ def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        # Acknowledged when a chunk has ended, and one at a time for each child: a message held back
-        # by a busy child could be run by an idle one.
+        # A message is acknowledged when its chunk has ended. Each child takes only one message, because a second one
+        # would wait in a busy child while others are idle.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=1,
         worker_enable_remote_control=settings.celery_remote_control,
-        # What Flower shows of chunks; a message for each, which the broker does not keep.
+        # Events of chunks, for Flower. The broker does not store them.
         worker_send_task_events=True,
         task_time_limit=settings.hard_time_limit_seconds,
         broker_connection_retry_on_startup=True,
@@ -53,7 +53,7 @@ def make_app(settings: Settings, *, answer_seconds: float = 30) -> Celery:
 
 
 def _check_url(url: str) -> None:
-    """What kombu would find wrong with the URL later, in the middle of a connection."""
+    """Raises UsageError for an URL that kombu would refuse later, when it connects."""
     try:
         parsed = urlsplit(url)
         port, database = parsed.port, parsed.path.strip("/")

@@ -1,6 +1,6 @@
-"""The broker as the scheduler uses it: publish chunks' ids and attempts, and count the messages that wait.
+"""The broker for the scheduler: publishes the ids and attempts of chunks, and counts the waiting messages.
 
-A message only wakes a worker: a lost or doubled one costs time, never a scan.
+A message only tells a worker that there is a chunk. If one is lost or comes twice, this costs time and never a scan.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,9 @@ class ChunkQueue:
         self._queue = str(app.conf.task_default_queue)
 
     def publish(self, messages: Sequence[ChunkMessage]) -> None:
-        """Send all messages over one connection: a connection for each took ten times as long as the message."""
+        """Send all messages over one connection, because opening a connection takes ten times as long as sending a
+        message.
+        """
         if not messages:
             return
         with self._broker() as connection, self._app.amqp.Producer(connection, auto_declare=False) as producer:
@@ -38,7 +40,7 @@ class ChunkQueue:
                 )
 
     def depth(self) -> int:
-        """Messages that no worker has taken yet. Declares the queue if the broker has lost it."""
+        """The number of messages that no worker has taken yet. Declares the queue if the broker has lost it."""
         with self._broker() as connection:
             declared = connection.default_channel.queue_declare(queue=self._queue, durable=True, auto_delete=False)
             return int(declared.message_count)

@@ -1,4 +1,4 @@
-"""L*, a*, b* to colours that sRGB can show: at the same lightness and hue, with what chroma there is room for."""
+"""Converts L*, a*, b* to colours that sRGB can show. Lightness and hue stay; chroma is reduced where necessary."""
 
 import itertools
 from functools import cache
@@ -14,18 +14,18 @@ Floats = NDArray[np.float32]
 _LIGHTNESSES, _HUES = 512, 720  # steps of the table: 0.2 L*, half a degree
 _MOST_CHROMA = 135.0  # sRGB's blue has 134
 _HALVINGS = 14
-_LONGEST = 1 << 14  # pixels of a side; OpenCV maps no more than 32 766 at once
+_LONGEST = 1 << 14  # pixels of a side; OpenCV maps at most 32 766 at once
 _OPENCV_BLOCK = 1024  # values that OpenCV's functions of arrays work on at once
-_ROUNDING = 1e-6  # what float32 may add to a grey
+_ROUNDING = 1e-6  # the largest rounding error of a grey in float32
 
 
 def lab_to_linear_in_gamut(lightness: Floats, a: Floats, b: Floats) -> Floats:
     """Linear R, G, B (3, rows, columns), 0..1, of L*, a*, b*, each float32 (rows, columns).
 
-    What sRGB can't show loses chroma. The table that says how much is fine enough for hue, not for lightness: what
-    is still outside is mixed with the grey of its own luminance, so that L* is exact.
+    Colours that sRGB can't show lose chroma. The table of the largest chroma has enough steps for hue but not for
+    lightness. So a colour that is still outside is mixed with the grey of its luminance, which keeps L* exact.
     """
-    # cv2.magnitude would round the last pixels of a strip otherwise than the others.
+    # cv2.magnitude would round the last pixels of a strip in another way than the others.
     share = _largest_chroma_of(lightness, a, b) / np.maximum(np.sqrt(a * a + b * b), _ROUNDING)
     np.minimum(share, 1, out=share)
     rgb = lab_to_linear(lightness, a * share, b * share)
@@ -70,7 +70,7 @@ def _largest_chroma_of(lightness: Floats, a: Floats, b: Floats) -> Floats:
 
 @cache
 def _largest_chroma() -> Floats:
-    """By lightness 0..100 and hue 0..360 degrees: (_LIGHTNESSES + 1, _HUES + 1)."""
+    """The table of the largest chroma, by lightness 0..100 and hue 0..360 degrees: (_LIGHTNESSES + 1, _HUES + 1)."""
     lightness = np.linspace(0, 100, _LIGHTNESSES + 1, dtype=np.float32)[:, None]
     hue = np.linspace(0, 2 * np.pi, _HUES + 1, dtype=np.float32)[None]
     inside = np.zeros((_LIGHTNESSES + 1, _HUES + 1), np.float32)

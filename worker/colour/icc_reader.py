@@ -1,4 +1,4 @@
-"""ICC profiles read for lightness alone, exactly; lcms, which libvips calls, is off by 0.4 L* in dark tones.
+"""Reads the lightness of ICC profiles exactly. Little CMS, which libvips calls, is wrong by 0.4 L* in dark tones.
 
 ICC.1:2022: header 7.2, tag table 7.3, curveType 10.6, parametricCurveType 10.18, matrix and grey models F.2, F.3.
 """
@@ -17,17 +17,17 @@ Curve = NDArray[np.float64]
 
 # Numbers of a parametric curve's function types 0..4: g, a, b, c, d, e, f.
 _PARAMETERS = (1, 3, 4, 5, 7)
-PROFILE_FIELD = "icc-profile-data"  # libvips' name for it; one of no bytes crashes pyvips
+PROFILE_FIELD = "icc-profile-data"  # libvips' name for it; a profile of 0 bytes crashes pyvips
 _PILLOWS = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}
 
 
 def has_damaged_profile(image: pyvips.Image) -> bool:
-    """Whether the image has a profile that nobody can read."""
+    """Whether the image has a profile that can't be read."""
     return bool(image.get_typeof(PROFILE_FIELD)) and not Profile(image.get(PROFILE_FIELD)).is_readable
 
 
 def profile_of(image: pyvips.Image) -> "Profile | None":
-    """The image's profile; None where it has none, or a damaged one."""
+    """The image's profile; None if it has none or a damaged one."""
     if not image.get_typeof(PROFILE_FIELD):
         return None
     profile = Profile(image.get(PROFILE_FIELD))
@@ -35,7 +35,7 @@ def profile_of(image: pyvips.Image) -> "Profile | None":
 
 
 class Profile:
-    """What an ICC profile says of a device's greys, or of the luminance of its R, G and B."""
+    """The luminance of a device's greys, or of its R, G and B, from an ICC profile."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -47,7 +47,10 @@ class Profile:
 
     @property
     def is_readable(self) -> bool:
-        """By this class, or else by lcms: libvips would take another profile, without a word, for one that is not."""
+        """Whether this class or Little CMS can read the profile.
+
+        For one that it can't read, libvips would silently use another.
+        """
         if self.luminance_tables(2) is not None:
             return True
         try:
@@ -59,9 +62,9 @@ class Profile:
         return True
 
     def luminance_tables(self, levels: int) -> NDArray[np.float64] | None:
-        """For each channel, what each of its levels adds to Y/Yn (0..1): (1, levels) for grey, (3, levels) for RGB.
+        """The part of Y/Yn (0..1) that each level of each channel adds: (1, levels) for grey, (3, levels) for RGB.
 
-        None where the profile is not of so simple a kind (it maps whole colours by tables), or damaged.
+        None if the profile is damaged, or maps whole colours by lookup tables.
         """
         try:
             device = np.linspace(0, 1, levels)
@@ -80,7 +83,7 @@ class Profile:
         return lightness_to_luminance(100 * connection).astype(np.float64) if self._lab else connection
 
     def _luminance(self, letter: bytes) -> float:
-        """Y of a primary, relative to the white of the connection space."""
+        """Y of a primary, relative to the white of the profile connection space."""
         return float(struct.unpack_from(">i", self._tags[letter + b"XYZ"], 12)[0] / 65536)
 
     def _curve(self, letter: bytes, device: Curve) -> Curve:
@@ -105,7 +108,7 @@ def _parametric(tag: bytes, x: Curve) -> Curve:
         raise ValueError(function_type)
     numbers = [value / 65536 for value in struct.unpack_from(f">{_PARAMETERS[function_type]}i", tag, 12)]
     g, a, b, c, d, e, f = numbers + [1, 0, 0, 0, 0, 0][len(numbers) - 1 :]
-    if function_type in (1, 2):  # these begin at -b / a and keep the constant c all along
+    if function_type in (1, 2):  # these begin at -b / a, and c is added everywhere
         d, e, f, c = -b / a, c if function_type == 2 else 0, c if function_type == 2 else 0, 0
     power = np.power(np.maximum(a * x + b, 0), g) + e
     curve: Curve = np.where(x >= d, power, c * x + f).clip(0, 1)

@@ -1,4 +1,4 @@
-"""ICC profiles made of what a file says of its colour in another way than by a profile.
+"""Makes ICC profiles for files that describe their colours in another way.
 
 ICC.1:2022: header 7.2, parametricCurveType 10.18, matrix model F.3, Bradford's adaptation E.
 """
@@ -16,7 +16,7 @@ Places = NDArray[np.float64]  # rows of x, y
 
 
 def primaries_of(places: Places, white: Places) -> NDArray[np.float64]:
-    """X, Y, Z (rows) of red, green, blue (columns) that add up to the white D50, to which eyes are adapted."""
+    """X, Y, Z (rows) of red, green, blue (columns), adapted to the white D50, which they add up to."""
     shares = np.column_stack([places, 1 - places.sum(axis=1)]).T  # (3, 3): x, y, z of each primary
     white_xyz = np.array([white[0], white[1], 1 - white.sum()]) / white[1]
     matrix = shares * np.linalg.solve(shares, white_xyz)
@@ -26,12 +26,12 @@ def primaries_of(places: Places, white: Places) -> NDArray[np.float64]:
 
 
 def grey_profile(power: float) -> bytes:
-    """Of greys whose light is their level (0..1) to this power."""
+    """The profile of greys whose linear light is their level (0..1) to this power."""
     return _profile(b"GRAY", {b"kTRC": _curve(power)})
 
 
 def rgb_profile(power: float, primaries: NDArray[np.float64]) -> bytes:
-    """Of R, G, B, each by the same power; `primaries` as `primaries_of` has them."""
+    """The profile of R, G, B with the same power for each; `primaries` as `primaries_of` gives them."""
     letters = (b"r", b"g", b"b")
     tags = {letter + b"XYZ": _xyz(column) for letter, column in zip(letters, primaries.T, strict=True)}
     return _profile(b"RGB ", tags | {letter + b"TRC": _curve(power) for letter in letters})
@@ -57,5 +57,5 @@ def _xyz(values: NDArray[np.float64]) -> bytes:
 
 
 def _fixed(*values: float) -> bytes:
-    """ICC's numbers: 16 bits before the point, 16 behind it."""
+    """Numbers in ICC's form: 16 bits before the point and 16 after it."""
     return struct.pack(f">{len(values)}i", *(round(float(value) * 65536) for value in values))

@@ -1,8 +1,8 @@
 """CIE L*a*b*, luminance, linear light and sRGB, for arrays.
 
-L* is 0..100 and a*, b* are about -128..127, relative to sRGB's own white (D65), as CIE 15 defines them.
-Linear light and sRGB-coded values are 0..1. Functions keep the float type that they get. No TensorFlow here: Celery's
-children import this file.
+L* is 0..100 and a*, b* are about -128..127, relative to sRGB's own white (D65), as CIE 15 defines them. Linear light
+and sRGB-coded values are 0..1. Functions keep the float type of their arguments. This module must not load TensorFlow,
+because Celery's children import it.
 """
 
 from functools import cache
@@ -18,12 +18,12 @@ _XYZ_OF_RGB = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 _WHITE = _XYZ_OF_RGB.sum(axis=1)
-LUMINANCE = _XYZ_OF_RGB[1] / _WHITE[1]  # (3,): of linear R, G, B, sums to 1
-_RGB_OF_XYZ = np.linalg.inv(_XYZ_OF_RGB) * _WHITE  # of X/Xn, Y/Yn, Z/Zn, so that greys are R = G = B
+LUMINANCE = _XYZ_OF_RGB[1] / _WHITE[1]  # (3,): weights of linear R, G, B; their sum is 1
+_RGB_OF_XYZ = np.linalg.inv(_XYZ_OF_RGB) * _WHITE  # from X/Xn, Y/Yn, Z/Zn, so that R = G = B for greys
 
 _ROOT_STEPS = 1 << 18  # of the square root of linear light: at most 0.36 levels of 16 bits each
 
-_DELTA = 6 / 29  # CIE 15: below it, the cube root gives way to its tangent
+_DELTA = 6 / 29  # CIE 15: below this, the tangent is used instead of the cube root
 
 
 def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
@@ -37,16 +37,16 @@ def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
 def lab_to_rgb(lab: ArrayLike) -> NDArray[np.float32]:
     """L*, a*, b* (..., 3) to sRGB (..., 3), clipped to 0..1.
 
-    Clipping a colour outside the gamut shifts its L*: `worker.colour.gamut` reduces its chroma instead.
+    Clipping a colour outside the gamut changes its L*; `worker.colour.gamut` reduces its chroma instead.
     """
     linear = lab_to_linear(*np.moveaxis(np.asarray(lab, np.float32), -1, 0))
     return linear_to_srgb(np.moveaxis(linear, 0, -1).clip(0, 1)).astype(np.float32)
 
 
 def lightness_to_grey(lightness: ArrayLike) -> NDArray[np.float32]:
-    """L*, 0..100, to the sRGB grey value of that lightness, 0..255, of the same shape.
+    """L*, 0..100, to the sRGB grey value of this lightness, 0..255, in the same shape.
 
-    It is what the embedding sees, in training and after: the photo turned grey, as a grey scan would hold it.
+    This is what the embedding sees, in training and later: the photo as a grey scan.
     """
     luminance = lightness_to_luminance(np.asarray(lightness, np.float32))
     return (255 * linear_to_srgb(np.clip(luminance, 0, 1))).astype(np.float32)
@@ -94,7 +94,7 @@ def grey_lightness(bit_depth: int) -> NDArray[np.float32]:
 
 
 def lab_to_linear(lightness: Floats, a: Floats, b: Floats) -> Floats:
-    """Linear R, G, B (3, ...) of L*, a*, b* (...); below 0 or above 1 where sRGB can't show the colour."""
+    """Linear R, G, B (3, ...) of L*, a*, b* (...); below 0 or above 1 if sRGB can't show the colour."""
     y = (lightness + 16) / 116
     xyz = _uncube(y + a / 500), _uncube(y), _uncube(y - b / 200)
     matrix = _RGB_OF_XYZ.astype(lightness.dtype)
@@ -109,12 +109,12 @@ def lab_to_linear(lightness: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def _cube_root(ratio: Floats) -> Floats:
-    """CIE 15's f of X/Xn, Y/Yn or Z/Zn: the cube root, or below (6/29)^3 its tangent there."""
+    """CIE 15's f of X/Xn, Y/Yn or Z/Zn: the cube root; below (6/29)^3, its tangent at this point."""
     return np.where(ratio > _DELTA**3, np.cbrt(ratio), ratio / (3 * _DELTA**2) + 4 / 29)
 
 
 def _uncube(f: Floats) -> Floats:
-    """The inverse of CIE 15's f: its cube, or below 6/29 the tangent there."""
+    """The inverse of CIE 15's f: the cube; below 6/29, its tangent at this point."""
     above: Floats = np.maximum(f, _DELTA)
     below: Floats = np.minimum(f - _DELTA, 0)
     below *= 3 * _DELTA**2

@@ -1,4 +1,4 @@
-"""The colours of 8-bit outputs, ready to be looked up: one gather per pixel instead of CIE's formulas."""
+"""A lookup table for the colours of 8-bit outputs: one look-up for each pixel instead of CIE's formulas."""
 
 from functools import cache
 from typing import Any
@@ -9,33 +9,34 @@ from numpy.typing import NDArray
 from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import LUMINANCE, grey_lightness, lightness_to_luminance, linear_to_srgb, srgb_to_linear
 
-STEPS_PER_UNIT = 2  # of a* and b*: finer would not show in 8 bits, coarser does, as steps in a smooth sky
+STEPS_PER_UNIT = 2  # of a* and b*; smaller steps make no difference in 8 bits, larger ones show in a smooth sky
 STEPS = 256 * STEPS_PER_UNIT  # from -128 up to 128
 LEVELS = 256  # of grey
-MOST_LEVELS_OFF = 0.4  # of grey, that rounding may leave a colour too light or dark
+MOST_LEVELS_OFF = 0.4  # levels of grey by which rounding may make a colour too light or too dark
 _PAIRS_AT_ONCE = 64
 
 
 class ColourTable:
-    """sRGB for every level of grey, a* and b*, worked out when it is first asked for.
+    """sRGB for every level of grey, a* and b*. Each colour is computed when it is first needed.
 
-    Of its 256 MB of address space only what pictures really use is ever touched, commonly 5 to 20 MB. Threads
-    share it: two that miss the same colours write the same values.
+    It has 256 MB of address space, but uses memory only for colours that occur, usually 5 to 20 MB. Threads share it:
+    if two of them compute the same colours, they write the same values.
     """
 
     def __init__(self) -> None:
         self._colours = np.zeros((STEPS * STEPS, LEVELS), np.uint32)
 
     def look_up(self, index: NDArray[np.intp], out: NDArray[np.uint32]) -> None:
-        """Fill `out` with the bytes R, G, B, 255 of `index`, of any shape.
+        """Fill `out` with the bytes R, G, B, 255 for each `index`, in any shape.
 
         An index is (a_step * STEPS + b_step) * LEVELS + grey, where a step is (a* or b* + 128) * STEPS_PER_UNIT.
         """
         colours = self._colours.reshape(-1)
-        # Without a mode, take would check each index and fill `out` by way of a buffer.
+        # Without a mode, take would check each index and copy through a buffer.
         np.take(colours, index, out=out, mode="wrap")
         if out.min() == 0:  # not even black is 0: its fourth byte is 255
-            missing = np.zeros(STEPS * STEPS, np.bool_)  # by pair of a*, b*; ten times as fast as to sort the index
+            # By pair of a*, b*; this is ten times as fast as sorting the index.
+            missing = np.zeros(STEPS * STEPS, np.bool_)
             missing[index[out == 0] // LEVELS] = True
             self._work_out(np.flatnonzero(missing))
             np.take(colours, index, out=out, mode="wrap")
@@ -53,7 +54,7 @@ def shared_colour_table() -> ColourTable:
 
 
 def _colours_of(pairs: NDArray[np.intp]) -> NDArray[np.uint32]:
-    """(pairs,) to (pairs, 256): the colour of each pair of a*, b* at each level of grey."""
+    """(pairs,) to (pairs, 256): the colours of each pair of a*, b* at each level of grey."""
     steps = np.repeat(np.stack(divmod(pairs, STEPS))[..., None], LEVELS, axis=2)
     a, b = steps.astype(np.float32) / STEPS_PER_UNIT - 128  # (pairs, 256) each
     lightness = np.tile(grey_lightness(8), (len(pairs), 1))
@@ -64,11 +65,11 @@ def _colours_of(pairs: NDArray[np.intp]) -> NDArray[np.uint32]:
 
 
 def _rounded(rgb: NDArray[np.floating[Any]], luminance: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    """Linear R, G, B (3, ...), 0..1, as 8-bit sRGB that keeps to this luminance (..., 256), 0..1.
+    """Linear R, G, B (3, ...), 0..1, as 8-bit sRGB with this luminance (..., 256), 0..1.
 
-    Three channels, each rounded by itself, can be half a level of grey too light or dark together, and a scan's own
-    rounding comes on top. Where they are, green, which has most of the luminance, makes up for it by a level.
-    The last axis is the level of grey.
+    If each of the three channels is rounded alone, the colour can be half a level of grey too light or too dark, and
+    the scan's own rounding is added to this. In such a case green, which has most of the luminance, is changed by one
+    level. The last axis is the level of grey.
     """
     red, green, blue = np.rint(linear_to_srgb(rgb) * 255).astype(np.int16)
     linear = srgb_to_linear(np.arange(LEVELS) / (LEVELS - 1))

@@ -1,4 +1,4 @@
-"""How many scans go into one device batch: as many as fit, and while more are faster."""
+"""How many scans are in one device batch: as many as fit into memory, as long as more are faster."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ from worker.inference import CPU_BATCH_SIZE
 from worker.inference.models.interface import Model
 
 LARGEST_BATCH = 256
-_FASTER = 1.05  # a larger batch costs memory and waiting, so it must be worth it
+_FASTER = 1.05  # a larger batch costs memory and waiting time, so it must be at least this much faster
 _MEASURED_BATCHES = 3
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,10 @@ LoadSize = Callable[[int], Model]  # by batch size
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether a device's error says that the batch was too large; by name, so that no TensorFlow is needed here."""
+    """Whether a device's error means that the batch was too large.
+
+    It is recognized by name, so TensorFlow is not needed here.
+    """
     names = {parent.__name__ for parent in type(error).__mro__}
     return bool(names & {"MemoryError", "ResourceExhaustedError"}) or "RESOURCE_EXHAUSTED" in str(error)
 
@@ -37,9 +40,9 @@ def load_largest(load: LoadSize, batch_size: int) -> Model:
 
 
 def load_fastest(load: LoadSize, clock: Callable[[], float] = time.perf_counter) -> Model:
-    """The model with the batch size that is fastest here: on a GPU it is doubled while that makes it faster.
+    """Load the model with the batch size that is fastest here. On a GPU the size is doubled as long as this is faster.
 
-    The next size is loaded beside the last one, so what is found leaves the device some room.
+    The next size is loaded beside the last one, so the chosen size leaves some device memory free.
     """
     best = load_largest(load, CPU_BATCH_SIZE)
     if best.device != "GPU" or best.batch_size < CPU_BATCH_SIZE:
@@ -62,7 +65,7 @@ def load_fastest(load: LoadSize, clock: Callable[[], float] = time.perf_counter)
 
 
 def scans_per_second(model: Model, clock: Callable[[], float]) -> float:
-    """Of the fastest of a few full batches, after one that warms it up; raises what predict raises."""
+    """The pace of the fastest of some full batches, after one to warm up. Raises what predict raises."""
     side = model.slot_size.lightness_px
     lightness = np.full((model.batch_size, side, side), 1 << 15, np.uint16)
     model.predict_packed(lightness)

@@ -1,8 +1,8 @@
-"""Scans from every child into full device batches.
+"""Puts scans from all children into full device batches.
 
-Three kinds of thread meet here, so that the device's own does nothing but predict: whoever submits copies
-its scan into the batch that is filling, the device thread predicts the oldest batch, and one more hands the
-results on. So while one batch runs, the next fills and the last one is delivered.
+Three kinds of threads work here, so that the device thread only predicts. The thread that submits copies its scan into
+the batch that is being filled. The device thread predicts the oldest batch. A third thread delivers the results. So
+while one batch runs, the next is filled and the last one is delivered.
 """
 
 import logging
@@ -26,26 +26,26 @@ Predict = Callable[[PackedLightness, str], Colours]
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """What became of one scan."""
+    """The result of one scan."""
 
-    ab: PackedAb  # (side, side, 2), of the head that it asked for
+    ab: PackedAb  # (side, side, 2), by the head that the scan asked for
     certainty: float | None  # 0..1
     predict_ms: float  # its batch's time on the device
 
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counters since the start; `queue_length` is of now."""
+    """Counters since the start; `queue_length` is the present value."""
 
     batches: int  # calls of predict
     scans: int  # scans in them
     failed: int  # scans that failed
     batch_size: int  # the largest batch, after any halving
     busy_seconds: float  # the device's time in predict
-    places: int  # places for scans in the batches, held or not
+    places: int  # places for scans in the batches, used or not
     queue_length: int  # scans that wait for their batch to begin
-    predicting_seconds: float  # how long the batch on the device is there by now; 0 when there is none
-    loading_seconds: float  # how long the next batch has waited for the model of its embedding; 0 when none does
+    predicting_seconds: float  # how long the batch on the device has been there; 0 if there is none
+    loading_seconds: float  # how long the next batch has waited for the model of its embedding; 0 if none waits
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class _Scan:
 class _Batch:
     lightness: PackedLightness  # (max_batch_size, side, side); the first len(scans) rows are filled
     embedding: str
-    alone: bool  # one scan that must not share
+    alone: bool  # a scan that must not share its batch
     scans: list[_Scan] = field(default_factory=list)
 
     def full(self) -> bool:
@@ -70,15 +70,13 @@ class _Batch:
 class Batcher:
     """`submit` scans from any thread; `predict` is called in one thread only.
 
-    predict: lightness (n, side, side), n <= max_batch_size, and the embedding that they ask for -> Colours: each scan
-        gets those of the head that it asks for. Scans of one embedding share batches.
-    prepare: called in the same thread before each predict with its embedding, whose model it may have to load: that
-        time is not the batch's.
-    A full batch goes at once; a partial one `max_wait_seconds` after its first scan came, or as soon as
-    every request that is possible (see `set_possible`) waits.
-    out_of_memory: whether an error of predict means that the batch was too large for the device: the batch
-        is halved and tried again, and `resized` told of the new size, which is kept. Any other error: each
-        scan is tried alone, so that a bad scan fails alone.
+    predict: lightness (n, side, side), n <= max_batch_size, and the embedding -> Colours. Each scan gets the colours of
+    the head that it asks for. Scans with the same embedding share batches. prepare: called with the embedding in the
+    same thread before each predict, to load its model if necessary. This time does not count for the batch. A full
+    batch goes to the device at once. A partial one goes `max_wait_seconds` after its first scan came, or as soon as all
+    possible requests wait (see `set_possible`). out_of_memory: whether an error of predict means that the batch was too
+    large. Then the batch is halved and tried again, and `resized` is called with the new size, which stays. After any
+    other error each scan is tried alone, so that only a bad scan fails.
     """
 
     def __init__(
@@ -120,12 +118,12 @@ class Batcher:
         alone: bool = False,
         on_device: Callable[[bool], None] = lambda running: None,
     ) -> "Future[Predicted]":
-        """Copy a scan's lightness, (side, side), into a batch; the result comes later.
+        """Copy a scan's lightness, (side, side), into a batch. The result comes later.
 
-        alone: gives it a batch of its own, for a scan that may have brought a model server down.
-        on_device: called with True when the scan goes onto the device, with False when it comes off, with or
-            without a result (it may go on again); must be quick, it holds up the device.
-        The result's error is a ScanError `model_failed`; it is cancelled if the batcher closes first.
+        alone: the scan gets its own batch, because it may have crashed a model server. on_device: called with True when
+        the scan goes to the device, and with False when it comes back, with or without a result (it may go there
+        again). It must be quick, because the device waits for it. The future's error is a ScanError `model_failed`. The
+        future is cancelled if the batcher closes first.
         """
         result: Future[Predicted] = Future()
         with self._changed:
@@ -139,7 +137,7 @@ class Batcher:
         return result
 
     def set_possible(self, requests: int | None) -> None:
-        """How many scans can wait at once, all callers together; None: any number."""
+        """Set how many scans of all callers can wait at the same time; None: any number."""
         with self._changed:
             self._possible = requests
             self._changed.notify_all()
@@ -163,11 +161,11 @@ class Batcher:
         return 0.0 if began is None else self._clock() - began
 
     def healthy(self, failures: int = 16) -> bool:
-        """False once the last `failures` predictions all failed: it is the device, then, not the scans."""
+        """False if the last `failures` predictions have all failed. Then the cause is the device, not the scans."""
         return self._failed_in_a_row < failures and (self._closing or self._device.is_alive())
 
     def close(self) -> None:
-        """Finish and deliver the batch that runs; cancel what waits."""
+        """Finish and deliver the running batch, and cancel the waiting scans."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
@@ -191,12 +189,12 @@ class Batcher:
         while (batch := self._take()) is not None:
             if not all(scan.result.cancelled() for scan in batch.scans):
                 self._predict_in_pieces(batch, batch.scans, batch.lightness[: len(batch.scans)])
-            batch.scans.clear()  # or they, and their callers' memory, would live until the next batch
+            batch.scans.clear()  # otherwise they, and their callers' memory, would stay until the next batch
             with self._changed:
                 self._spare.append(batch.lightness)
 
     def _take(self) -> _Batch | None:
-        """The next batch, as soon as it may go; None when the batcher closes."""
+        """Wait for the next batch that may go to the device; None when the batcher closes."""
         with self._changed:
             while not self._closing:
                 seconds = self._seconds_to_go()
@@ -206,7 +204,7 @@ class Batcher:
         return None
 
     def _seconds_to_go(self) -> float | None:
-        """How long the oldest batch should still fill; None if there is none."""
+        """How long the oldest batch may still be filled; None if there is none."""
         if not self._filling:
             return None
         oldest = self._filling[0]
@@ -217,7 +215,7 @@ class Batcher:
         return oldest.scans[0].submitted + self._max_wait_seconds - self._clock()
 
     def _predict_in_pieces(self, batch: _Batch, scans: list[_Scan], lightness: PackedLightness) -> None:
-        """Predict in pieces of at most the present size, which may shrink on the way."""
+        """Predict in pieces of at most the present batch size, which may become smaller meanwhile."""
         while scans:
             count = min(len(scans), self._size)
             error = self._predict_piece(batch.embedding, scans[:count], lightness[:count])
@@ -238,12 +236,12 @@ class Batcher:
             elif last is not None:
                 self._failed_in_a_row += 1
                 logger.warning("prediction failed: %s: %s", type(last).__name__, last)
-                # What failed may have been the device, so it is never called permanent.
+                # The cause may be the device, so the error is never permanent.
                 failure = model_failed(f"{type(last).__name__}: {str(last)[:500]}", permanent=False)
                 self._delivery.submit(self._fail, scan, failure)
 
     def _predict_piece(self, embedding: str, scans: list[_Scan], lightness: PackedLightness) -> Exception | None:
-        """One call of predict; its error without the traceback, which would hold on to device memory."""
+        """Call predict once. Returns its error without the traceback, which would keep device memory in use."""
         for scan in scans:
             scan.on_device(True)
         self._loading_since = self._clock()

@@ -1,4 +1,4 @@
-"""What a child calls: predict(lightness) -> a, b."""
+"""The model server's client in a child: predict(lightness) -> a, b."""
 
 import contextlib
 import logging
@@ -26,11 +26,11 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
 
 
 class PredictionClient:
-    """Predictions for one child, from any of its threads; connects at the first.
+    """Predictions for one child, from any of its threads. It connects at the first prediction.
 
-    slots: how many scans can be with the server at once; further callers wait for a free slot.
-    timeout_seconds: how long one scan may wait, whatever happens to the server meanwhile.
-    predict_attempts: how many servers may die with a scan on their device before it is given up.
+    slots: how many scans can be at the server at the same time; further callers wait for a free slot. timeout_seconds:
+    how long one scan may wait, including restarts of the server. predict_attempts: a scan fails when so many servers
+    have died while it was on their device.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class PredictionClient:
         self._pid = os.getpid()
 
     def predict(self, lightness: NDArray[np.float32], options: ColourOptions = _NO_CHOICE) -> Prediction:
-        """Predict a scan's colour from its lightness, (400, 400) float32, 0..100, by the head and embedding asked for.
+        """Predict a scan's colours from its lightness, (400, 400) float32, 0..100, with the head and the embedding in
+        `options`.
 
-        The saturation is not applied: it is a factor of the result's a and b, for whoever composes the output.
+        The saturation is not applied here; the composer of the output multiplies a and b by it.
 
-        Raises ScanError `model_failed`: the model can't colour this scan; `model_unavailable`, not permanent: no
-        server answered within `timeout_seconds`; `worker_killed`: too many died with this scan on their device.
+        Raises ScanError `model_failed` if the model can't colour this scan; `model_unavailable`, not permanent, if no
+        server answered within `timeout_seconds`; `worker_killed` if too many servers died with this scan on their
+        device.
         """
         self._check(lightness)
         began = time.monotonic()
@@ -62,7 +64,7 @@ class PredictionClient:
         deaths, pause = 0, _FIRST_PAUSE_SECONDS
         while not self._closed:
             try:
-                # A scan that may have brought a server down goes alone, so that only itself is counted again.
+                # A scan that may have crashed a server goes alone, so that the next crash counts for this scan only.
                 connection = self._connected(deadline)
                 return connection.predict(lightness, options, alone=deaths > 0, began=began, deadline=deadline)
             except ServerLost as lost:
@@ -80,7 +82,7 @@ class PredictionClient:
         raise _unavailable("the client is closed")
 
     def close(self) -> None:
-        """End the connection; scans under way raise `model_unavailable`."""
+        """End the connection. Unfinished predictions raise `model_unavailable`."""
         self._closed = True
         with self._connecting:
             if self._connection is not None and self._pid == os.getpid():
@@ -111,12 +113,12 @@ class PredictionClient:
 
 
 def hello(socket_path: str | os.PathLike[str], timeout_seconds: float) -> ServerInfo:
-    """Who serves at `socket_path`; raises ServiceUnavailable."""
+    """Information about the server at `socket_path`. Raises ServiceUnavailable."""
     return ServerInfo.of(_ask(socket_path, "hello", timeout_seconds))
 
 
 def stats(socket_path: str | os.PathLike[str], timeout_seconds: float) -> dict[str, float]:
-    """The server's counters, by the names in `batching.Stats`; raises ServiceUnavailable."""
+    """The server's counters, with the names in `batching.Stats`. Raises ServiceUnavailable."""
     return {name: float(value) for name, value in _ask(socket_path, "stats", timeout_seconds).items()}
 
 

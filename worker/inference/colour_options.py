@@ -1,4 +1,4 @@
-"""What a job may choose about its colours: the head, the embedding, the saturation."""
+"""The options for colours that a job may choose: head, embedding, saturation."""
 
 import math
 from collections.abc import Mapping
@@ -13,14 +13,16 @@ LARGEST_SATURATION = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ColourOptions:
-    """None leaves the choice to the worker. The model computes all heads in one pass, so scans of one batch may differ.
+    """None means the worker's default.
 
-    Raises UsageError for a value that can't be one.
+    The model computes all heads in one pass, so scans of one batch may have different heads.
+
+    Raises UsageError for an invalid value.
     """
 
     head: str | None = None  # paper or vivid
     embedding: str | None = None  # one of the checkpoint's embeddings, or imagenet
-    saturation: float = 1.0  # a factor of a and b: 0 is grey, 1 is what the model gives, at most 2
+    saturation: float = 1.0  # a factor for a and b: 0 is grey, 1 is what the model predicts; at most 2
 
     def __post_init__(self) -> None:
         if self.head is not None and self.head not in HEADS:
@@ -30,12 +32,12 @@ class ColourOptions:
 
     @classmethod
     def of_job(cls, options: Mapping[str, Any]) -> Self:
-        """From the options in a job's row, in which whatever is missing is left to the worker."""
+        """The options in a job's row. What is missing there is the worker's default."""
         saturation = options.get("saturation")
         return cls(options.get("head"), options.get("embedding"), 1.0 if saturation is None else float(saturation))
 
     def as_job_options(self) -> dict[str, Any]:
-        """For a job's row: what differs from the worker's own choice."""
+        """The options for a job's row, without those that have the worker's default."""
         options = {"head": self.head, "embedding": self.embedding}
         chosen: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         return chosen if self.saturation == 1.0 else {**chosen, "saturation": self.saturation}

@@ -1,4 +1,4 @@
-"""A child's side of its connection to the model server: slots, requests in them, replies as they come."""
+"""A child's side of the connection to the model server: slots, requests and replies."""
 
 import contextlib
 import os
@@ -21,26 +21,26 @@ from worker.model.packing import pack_lightness, unpack_ab
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model gave for one scan."""
+    """The model's answer for one scan."""
 
-    ab: NDArray[np.float32]  # (400, 400, 2), CIE a* and b*, upsampled from the side that the head made it at
+    ab: NDArray[np.float32]  # (400, 400, 2), CIE a* and b*, enlarged from the size in which the head predicts
     certainty: float | None  # 0..1, from a head that gives one
     checkpoint_id: str
-    wait_ms: float  # all the time that the device did not work on it: in the queue, or without a server
+    wait_ms: float  # the time in which the device did not work on it: in the queue, or without a server
     predict_ms: float  # its batch's time on the device
     head: str | None = None
     embedding: str | None = None
     precision: str | None = None  # float32 or bfloat16
     input_px: int | None = None  # the side of the square that the network saw
-    doubtful_below: float | None = None  # a certainty below it is doubtful; None where the checkpoint does not say
+    doubtful_below: float | None = None  # a lower certainty is doubtful; None if the checkpoint has no limit
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Who the model server is."""
+    """Information about the model server."""
 
     checkpoint_id: str
-    head: str  # where a scan asks for none
+    head: str  # used for scans that ask for none
     heads: tuple[str, ...]
     embedding: str
     precision: str
@@ -81,7 +81,7 @@ def _share(message: Message, name: str) -> float | None:
 
 
 class ServerLost(Exception):
-    """The connection ended before the reply; `running`: while this scan's batch was on the device."""
+    """The connection ended before the reply. `running`: this scan's batch was on the device at that time."""
 
     def __init__(self, running: bool) -> None:
         super().__init__("the model server has gone")
@@ -89,7 +89,7 @@ class ServerLost(Exception):
 
 
 def connect(socket_path: str | os.PathLike[str], timeout_seconds: float) -> socket.socket:
-    """A connection whose every call gives up after `timeout_seconds`; raises OSError."""
+    """A connection whose calls all fail after `timeout_seconds`. Raises OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout_seconds)
@@ -103,14 +103,14 @@ def connect(socket_path: str | os.PathLike[str], timeout_seconds: float) -> sock
 class ServerConnection:
     """One connection with `slot_count` slots of shared memory; used from many threads.
 
-    Each connection has memory of its own, so that a server that was given up can't write into a slot
-    that another is using. Raises OSError, ProtocolError when no server answers in `timeout_seconds`.
+    Each connection has its own memory, so that a server that was given up can't write into a slot of the next
+    connection. Raises OSError or ProtocolError if no server answers within `timeout_seconds`.
     """
 
     def __init__(self, socket_path: str | os.PathLike[str], slot_count: int, timeout_seconds: float) -> None:
         self._changed = threading.Condition()
         self._free = list(range(slot_count))
-        self._replies: dict[int, Future[Message]] = {}  # by slot, of the requests under way
+        self._replies: dict[int, Future[Message]] = {}  # by slot, of the unanswered requests
         self.lost = False
         self._socket = connect(socket_path, timeout_seconds)
         self._receiver = Receiver(self._socket)
@@ -128,7 +128,7 @@ class ServerConnection:
     def predict(
         self, lightness: NDArray[np.float32], options: ColourOptions, *, alone: bool, began: float, deadline: float
     ) -> Prediction:
-        """Predict (400, 400), 0..100; `began` and `deadline` are of time.monotonic().
+        """Predict lightness (400, 400), 0..100. `began` and `deadline` are times of time.monotonic().
 
         Raises ServerLost, TimeoutError at `deadline`, ScanError.
         """
@@ -154,8 +154,8 @@ class ServerConnection:
         )
 
     def close(self) -> None:
-        """End the connection; what is under way raises ServerLost."""
-        with contextlib.suppress(OSError):  # it has gone already
+        """End the connection. Unanswered requests raise ServerLost."""
+        with contextlib.suppress(OSError):  # the other side is gone already
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _attach(self, slot_count: int, size: SlotSize) -> Slots:
@@ -169,7 +169,7 @@ class ServerConnection:
 
     @contextlib.contextmanager
     def _slot(self, deadline: float) -> Iterator[int]:
-        """A free slot; given back at the end unless the server may still write to it."""
+        """A free slot. It is given back after the block, unless the server may still write to it."""
         with self._changed:
             while not self._free and not self.lost:
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())) and not self._free:
@@ -217,7 +217,7 @@ class ServerConnection:
             while (message := self._receiver.receive()) is not None:
                 self._hand_over(whole_number(message, "slot", 0, len(self._slots) - 1), message)
         except (OSError, ProtocolError):
-            pass  # either way there is no server any more that we could talk to
+            pass  # in both cases the server can't be used any more
         finally:
             self._lose()
 
@@ -225,7 +225,7 @@ class ServerConnection:
         with self._changed:
             reply = self._replies.pop(slot, None)
         if reply is None:
-            self._give_back(slot)  # whoever asked has given up
+            self._give_back(slot)  # the caller has given up
         else:
             reply.set_result(message)
 

@@ -1,7 +1,7 @@
-"""The messages between a child and its model server: a length, then a small JSON object, over a Unix socket.
+"""The messages between a child and its model server: a length and then a small JSON object, over a Unix socket.
 
-Scans never travel here (see `slots`), so a message is a few dozen bytes and JSON costs microseconds. It is
-never pickle: whoever can reach the socket must not be able to run code in the model server.
+Scans are not in the messages but in shared memory, so a message has a few dozen bytes, and JSON takes microseconds.
+Pickle is never used, because a process that can reach the socket could then run code in the model server.
 
     child -> server   {"do": "hello"}                                   -> who the server is: ServerInfo
                       {"do": "attach", "slots": N} with a descriptor    -> ServerInfo too; a slot has the sides it says
@@ -27,11 +27,11 @@ _LENGTH = struct.Struct("<I")
 
 
 class ProtocolError(Exception):
-    """The other side sent something that is no message of this protocol."""
+    """The other side sent something that is not a message of this protocol."""
 
 
 def send(connection: socket.socket, message: Message, descriptor: int | None = None) -> None:
-    """Send one message, with an open file where `descriptor` is given; raises OSError."""
+    """Send one message, with an open file if `descriptor` is given. Raises OSError."""
     body = json.dumps(message).encode()
     framed = _LENGTH.pack(len(body)) + body
     if descriptor is None:
@@ -42,7 +42,7 @@ def send(connection: socket.socket, message: Message, descriptor: int | None = N
 
 
 class Receiver:
-    """Messages as they come in on one socket, and the descriptor that came with the last one."""
+    """Receives the messages on one socket, and the descriptor that came with the last one."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -50,7 +50,7 @@ class Receiver:
         self._descriptor: int | None = None
 
     def receive(self) -> Message | None:
-        """The next message, or None when the other side has closed; raises ProtocolError, OSError."""
+        """The next message, or None if the other side has closed the socket. Raises ProtocolError, OSError."""
         if not self._fill(_LENGTH.size):
             return None
         (length,) = _LENGTH.unpack_from(self._buffer)
@@ -63,12 +63,12 @@ class Receiver:
         return _parse(body)
 
     def take_descriptor(self) -> int | None:
-        """The open file that came along, now the caller's to close."""
+        """The open file that came with the message. The caller must close it."""
         descriptor, self._descriptor = self._descriptor, None
         return descriptor
 
     def close(self) -> None:
-        """Close a descriptor that nobody took."""
+        """Close a descriptor that was not taken."""
         descriptor = self.take_descriptor()
         if descriptor is not None:
             os.close(descriptor)
@@ -76,7 +76,7 @@ class Receiver:
     def _fill(self, size: int) -> bool:
         """Read until the buffer holds `size` bytes; False at the end of the stream."""
         while len(self._buffer) < size:
-            # At most one descriptor: the kernel closes any more that a stranger sends.
+            # At most one descriptor is accepted; the kernel closes any others.
             received, descriptors, _, _ = socket.recv_fds(self._connection, 4096, 1)
             for descriptor in descriptors:
                 self.close()
@@ -98,7 +98,7 @@ def _parse(body: bytes) -> Message:
 
 
 def whole_number(message: Message, name: str, low: int, high: int) -> int:
-    """`message[name]` if it is an int from `low` to `high`; raises ProtocolError."""
+    """`message[name]`, an int from `low` to `high`. Raises ProtocolError for anything else."""
     value = message.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise ProtocolError(f"{name} is {str(value)[:40]!r}; expected a whole number from {low} to {high}")

@@ -2,8 +2,9 @@
 
     python -m worker.inference.server --socket PATH --checkpoint FOLDER --batch-size N --batch-wait-milliseconds M
 
-It says `ready` on standard error once it can be asked. SIGTERM: it finishes the batch that runs and exits 0.
-Exit status 2: the checkpoint or the arguments are wrong, and starting it again won't help; 1: the device failed.
+It writes `ready` to standard error as soon as it accepts requests. After SIGTERM it finishes the running batch and
+exits with 0. Exit status 2: the checkpoint or the arguments are wrong, and starting again won't help; 1: the device
+failed.
 """
 
 import argparse
@@ -37,7 +38,7 @@ _LOOK_SECONDS = 0.5
 
 
 class ModelServer:
-    """Connections in, batches through the Batcher, results out."""
+    """Accepts connections, gives scans to the Batcher and returns results."""
 
     def __init__(self, model: Model, load: LoadModel, listener: socket.socket, batch_wait_seconds: float) -> None:
         self._models = LoadedModels(model, load)
@@ -74,7 +75,7 @@ class ModelServer:
             if not self._batcher.healthy():
                 logger.error("prediction after prediction fails: the device is lost, or the model can't run on it")
                 return 1
-        # Before anything else, so that the next server's socket is never the one removed.
+        # This comes first, so that the next server's socket is never removed.
         Path(self._listener.getsockname()).unlink(missing_ok=True)
         self._listener.close()
         self._batcher.close()
@@ -84,7 +85,10 @@ class ModelServer:
         return self._models.predict(lightness, embedding)
 
     def _load_again(self, batch_size: int) -> None:
-        """A model's batch size is built into its graph; the large one must be gone before the small one comes."""
+        """A model's batch size is a part of its graph, so models are loaded again.
+
+        The large one must be freed before the small one is loaded.
+        """
         self._models.resize(batch_size)
         gc.collect()
 
@@ -117,7 +121,7 @@ class ModelServer:
 
 
 def listen(path: Path) -> socket.socket:
-    """A Unix socket that only this user can reach; raises UsageError."""
+    """Open a Unix socket that only this user can reach. Raises UsageError."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if stat.S_IMODE(path.parent.stat().st_mode) & 0o077:
         raise UsageError(f"{path.parent} can be entered by other users; expected a folder of mode 0700 for the socket")
@@ -135,7 +139,7 @@ def listen(path: Path) -> socket.socket:
 
 
 def _remove_stale(path: Path) -> None:
-    """Remove the socket file of a server that was killed; raises UsageError if one still answers."""
+    """Remove the socket file of a server that was killed. Raises UsageError if a server still answers there."""
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -150,16 +154,16 @@ def _remove_stale(path: Path) -> None:
 def load_model(
     options: ModelOptions, batch_size: int, embedding: str | None = None, lightness_px: int | None = None
 ) -> Model:
-    """The fusion model on its device, warm, or its stub; raises CheckpointError.
+    """Load the fusion model onto its device and warm it up, or make its stub. Raises CheckpointError.
 
-    embedding: in place of the options' own; lightness_px: the side at which scans come, where that is settled.
+    embedding: used instead of that in the options. lightness_px: the side of incoming scans, if it is fixed already.
     """
     if options.stub_milliseconds is not None:
         return StubColorizer(options.stub_milliseconds, batch_size)
     if options.checkpoint is None:
         raise CheckpointError("no checkpoint was given; expected --checkpoint FOLDER")
     load_backend()
-    # TensorFlow takes seconds and hundreds of megabytes: only a server that needs it pays.
+    # TensorFlow takes seconds and hundreds of megabytes, so it is loaded only if it is needed.
     from worker.inference.models.fusion_model import FusionModel
 
     return FusionModel.load(options, batch_size, embedding or options.embedding, lightness_px)
@@ -187,7 +191,7 @@ def main() -> int:
         print(error.message, file=sys.stderr)
         return 2
     stop = threading.Event()
-    # Only now: a signal while the model loads has nothing to finish, and ends the process at once.
+    # Set only now, so that a signal while the model loads ends the process at once.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     logger.info(
@@ -202,5 +206,5 @@ def main() -> int:
 if __name__ == "__main__":
     code = main()
     logging.shutdown()
-    # The device's own threads may never end; nothing is left for them to do.
+    # The device's threads may never end. They have nothing left to do.
     os._exit(code)

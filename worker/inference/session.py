@@ -22,9 +22,9 @@ _SEND_SECONDS = 5
 
 
 class Handler:
-    """Answers one child until it closes, vanishes or sends what is no request; `run` is its thread.
+    """Answers one child until it closes the connection, dies or sends an invalid request. `run` is its thread.
 
-    changed: called when the child's number of slots changes, for the batcher's sake.
+    changed: called when the child's number of slots changes, so that the batcher knows it.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Handler:
     ) -> None:
         self._connection, self._info, self._changed = connection, info, changed
         self._batcher, self._models, self._slot_size = batcher, models, slot_size
-        # A child that stops reading must not hold up the results of the others.
+        # A child that stops reading must not delay the results of the others.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", _SEND_SECONDS, 0))
         self._sending = threading.Lock()
         self._slots: Slots | None = None
@@ -58,7 +58,7 @@ class Handler:
             self._leave()
 
     def drop(self) -> None:
-        """Make `run` end; from any thread."""
+        """Make `run` end. It may be called from any thread."""
         with contextlib.suppress(OSError):  # it has gone already
             self._connection.shutdown(socket.SHUT_RDWR)
 
@@ -111,7 +111,7 @@ class Handler:
         result.add_done_callback(lambda done: self._done(slots, slot, head, embedding, done))
 
     def _done(self, slots: Slots, slot: int, head: str, embedding: str, result: "Future[Predicted]") -> None:
-        """Put a result where the child can read it; called in the batcher's delivery thread."""
+        """Write a result into the child's slot. This is called in the batcher's delivery thread."""
         self._requests.pop(slot, None)
         if result.cancelled():
             return
@@ -141,11 +141,11 @@ class Handler:
             send(self._connection, message)
 
     def _leave(self) -> None:
-        """Give the child's slots back, with whatever was under way in them."""
+        """Give the child's slots back, also those with unanswered requests."""
         self._connection.close()
         for result in list(self._requests.values()):
             result.cancel()
-        # Freed here: who still holds this handler must not hold the child's memory too.
+        # Freed here, so that a reference to this handler does not keep the child's memory.
         self._slots, self.slot_count = None, 0
         self._changed()
 

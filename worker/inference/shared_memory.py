@@ -1,9 +1,9 @@
-"""Shared memory between one child and the model server: places for scans on their way in and out.
+"""Shared memory between one child and the model server: slots for scans and their colours.
 
-An anonymous file rather than a named one: it has no name to clash or to be left behind, and the kernel
-frees it when the last of the two processes is gone, however it went.
+It is an anonymous file: there is no name that can clash or be left behind, and the kernel frees it when both processes
+have ended, also after a crash.
 
-Both ways 16 bits a value, at the sides that the model uses (`worker.model.packing`).
+Values have 16 bits in both directions, in the sizes that the model uses (`worker.model.packing`).
 """
 
 import mmap
@@ -15,16 +15,16 @@ import numpy as np
 
 from worker.model.packing import SIDE_PX, PackedAb, PackedLightness
 
-FREE = 0  # nothing of a scan is in it
-WAITING = 1  # handed over; the batch that it will be in has not begun
-RUNNING = 2  # its batch is on the device: if the server dies now, this scan may be why
+FREE = 0  # the slot holds no scan
+WAITING = 1  # the scan is handed over, and its batch has not begun
+RUNNING = 2  # its batch is on the device; if the server dies now, this scan may be the cause
 
 _PAGE_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class SlotSize:
-    """Sides in pixels: of the lightness that a scan's slot holds, and of the largest colours."""
+    """Sides in pixels of the lightness in a slot, and of the largest colours."""
 
     lightness_px: int = SIDE_PX
     ab_px: int = SIDE_PX
@@ -41,9 +41,8 @@ class SlotSize:
 class Slots:
     """`count` slots in the file behind `descriptor`, which may be closed afterwards.
 
-    states: (count,) uint8, FREE, WAITING or RUNNING. In the shared memory, so that a child can still read it
-        when its server is dead.
-    lightness: (count, lightness_px, lightness_px), L* as `pack_lightness` packs it
+    states: (count,) uint8, FREE, WAITING or RUNNING. They are in the shared memory, so that a child can read them after
+    its server has died. lightness: (count, lightness_px, lightness_px), L* packed by `pack_lightness`
     """
 
     def __init__(self, descriptor: int, count: int, size: SlotSize) -> None:
@@ -64,11 +63,11 @@ class Slots:
         return len(self.states)
 
     def write_ab(self, slot: int, ab: PackedAb) -> None:
-        """(side, side, 2), as `pack_ab` packs it; a side up to ab_px."""
+        """Write colours (side, side, 2), packed by `pack_ab`; side is at most ab_px."""
         self._ab[slot, : ab.size] = ab.reshape(-1)
 
     def read_ab(self, slot: int, side_px: int) -> PackedAb:
-        """A copy of what `write_ab` wrote, (side_px, side_px, 2)."""
+        """A copy of the colours that `write_ab` wrote, (side_px, side_px, 2)."""
         return self._ab[slot, : side_px**2 * 2].reshape(side_px, side_px, 2).copy()
 
 
@@ -78,7 +77,7 @@ def slots_bytes(count: int, size: SlotSize) -> int:
 
 
 def slots_file(count: int, size: SlotSize) -> int:
-    """Descriptor of a new anonymous file for `count` slots, all zeros; the caller closes it."""
+    """The descriptor of a new anonymous file for `count` slots, filled with zeros. The caller must close it."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("photochrom-slots")
     else:

@@ -1,1 +1,1 @@
-"""What the model server computes with: the fusion model, or a stub of it for tests and benches."""
+"""The models of the model server: the fusion model, or a stub for tests and benches."""

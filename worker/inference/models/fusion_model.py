@@ -1,4 +1,4 @@
-"""The fusion model as the model server uses it. This loads TensorFlow."""
+"""The fusion model for the model server. This module loads TensorFlow."""
 
 from pathlib import Path
 from typing import Self, cast
@@ -48,7 +48,8 @@ class FusionModel:
         )
 
     def checkpoint_id_of(self, head: str) -> str:
-        of_own_head = self._colorizer.checkpoint_id  # of its own head; ends in a digest where the embedding is a file
+        # The id for its default head; it ends in a digest if the embedding is a file.
+        of_own_head = self._colorizer.checkpoint_id
         return self._colorizer.card.variant(head, self.embedding, lambda: of_own_head.rpartition("-")[2])
 
     def predict_packed(self, lightness: PackedLightness) -> Colours:
@@ -56,7 +57,7 @@ class FusionModel:
 
 
 def _decided(path: Path | None, checkpoint: Path) -> Precision | None:
-    """What this machine computes in, as decided before; None, without a file to keep that in, to measure it now."""
+    """The precision that was chosen for this machine before; None, without a file, to measure it now."""
     if path is None:
         return None
     key = precision_file.machine_key(device(), read_card(checkpoint).id)

@@ -1,4 +1,4 @@
-"""The model as its server sees it: what is asked of `Colorizer` and of the stub, and one loaded for each embedding."""
+"""The interface of a model (`Colorizer` or the stub) for its server, and the loaded models, one for each embedding."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -14,16 +14,16 @@ Floats = NDArray[np.float32]
 
 
 class Colours(Protocol):
-    """What every head gives for the same scans, from one pass."""
+    """The results of all heads for the same scans, from one pass."""
 
     @property
     def ab(self) -> Mapping[Any, PackedAb]:
-        """By head: (n, side, side, 2), as `pack_ab` packs it, at the side that the head makes it at."""
+        """By head: (n, side, side, 2), packed by `pack_ab`, in the size in which the head predicts."""
         ...
 
     @property
     def certainty(self) -> Floats:
-        """(n,), 0..1; NaN where there is none."""
+        """(n,), 0..1; NaN if there is none."""
         ...
 
 
@@ -36,7 +36,7 @@ class Model(Protocol):
 
     @property
     def head(self) -> str:
-        """The head that is used where a scan asks for none: `paper`, `vivid`, or a stub's own."""
+        """The head for scans that ask for none: `paper`, `vivid`, or a stub's own."""
         ...
 
     @property
@@ -56,36 +56,36 @@ class Model(Protocol):
 
     @property
     def doubtful_below(self) -> float | None:
-        """The certainty, 0..1, that a tenth of unseen photos stay below; None where the checkpoint does not say."""
+        """The certainty, 0..1, below which a tenth of unseen photos are; None if the checkpoint does not say."""
         ...
 
     @property
     def slot_size(self) -> SlotSize:
-        """The sides of what it takes and gives."""
+        """The sides of its input and its output, in pixels."""
         ...
 
     def checkpoint_id_of(self, head: str) -> str:
-        """The id that scans coloured by this head are recorded with."""
+        """The checkpoint id for scans that this head has coloured."""
         ...
 
     def predict_packed(self, lightness: PackedLightness) -> Colours:
-        """(n, lightness_px, lightness_px), as `pack_lightness` packs it -> what every head gives."""
+        """Lightness (n, lightness_px, lightness_px), packed by `pack_lightness` -> the results of all heads."""
         ...
 
 
-# By batch size, embedding (None: the one that the server was given) and the side at which scans come, px.
+# Loads a model by batch size, embedding (None: that of the server's options) and the side of incoming scans in pixels.
 LoadModel = Callable[[int, str | None, int], Model]
 
 
 class LoadedModels:
-    """One model for each embedding that a scan has asked for; the first is there from the start.
+    """One model for each embedding that a scan has asked for. The first is loaded at the start.
 
-    In the hands of one thread, but for `resolve` and `about`.
+    Used by one thread only, except `resolve` and `about`.
     """
 
     def __init__(self, model: Model, load: LoadModel) -> None:
         self._first = model.embedding
-        self._lightness_px = model.slot_size.lightness_px  # of the slots and batches, whichever model predicts them
+        self._lightness_px = model.slot_size.lightness_px  # of the slots and batches, the same for all models
         self._models: dict[str, Model | None] = {model.embedding: model}
         self._load = load
         self._batch_size = model.batch_size
@@ -94,7 +94,10 @@ class LoadedModels:
         self._note_ids(model)
 
     def resolve(self, head: str | None, embedding: str | None) -> tuple[str, str]:
-        """What a scan is coloured by that asks for these; raises ScanError for a head that the checkpoint lacks."""
+        """The head and the embedding for a scan that asks for these.
+
+        Raises ScanError for a head that the checkpoint does not have.
+        """
         head = head or self._head
         if head not in self._heads:
             names = ", ".join(self._heads)
@@ -102,11 +105,11 @@ class LoadedModels:
         return head, embedding or self._first
 
     def checkpoint_id(self, head: str, embedding: str) -> str:
-        """The id that a scan coloured by these is recorded with; the embedding's model has been loaded by then."""
+        """The checkpoint id for a scan that was coloured by these. The embedding's model must be loaded."""
         return self._ids[head, embedding]
 
     def prepare(self, embedding: str) -> None:
-        """Load the model of an embedding, when a scan asks for it first; raises ScanError."""
+        """Load the model of an embedding if it is not loaded yet. Raises ScanError."""
         if self._models.get(embedding) is None:
             try:
                 chosen = None if embedding == self._first else embedding
@@ -117,19 +120,19 @@ class LoadedModels:
             self._note_ids(loaded, embedding)
 
     def predict(self, lightness: PackedLightness, embedding: str) -> Colours:
-        """As Model.predict_packed, by the model of this embedding."""
+        """The same as Model.predict_packed, with the model of this embedding."""
         self.prepare(embedding)
         model = self._models[embedding]
         assert model is not None
         return model.predict_packed(lightness)
 
     def _note_ids(self, model: Model, embedding: str | None = None) -> None:
-        """Under the name that was asked for: an embedding may have had another name before."""
+        """Store the ids under the requested name, because an embedding may have had another name before."""
         for head in model.heads:
             self._ids[head, embedding or model.embedding] = model.checkpoint_id_of(head)
 
     def resize(self, batch_size: int) -> None:
-        """Load all again, for smaller batches: the large models are gone before the small ones come."""
+        """Load all models again for smaller batches. The large ones are freed before the small ones are loaded."""
         self._batch_size = batch_size
         self._models = dict.fromkeys(self._models)
 

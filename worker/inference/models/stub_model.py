@@ -1,6 +1,6 @@
-"""A stand-in for the fusion model: takes a set time per batch and gives a colour anyone can compute.
+"""A stand-in for the fusion model. It takes a fixed time for each batch and gives colours by a simple formula.
 
-For fault tests, whose outputs are compared byte for byte, and for benches of everything but the model.
+It is for fault tests, whose outputs are compared byte by byte, and for benches of everything except the model.
 """
 
 import time
@@ -22,7 +22,7 @@ class StubColours:
 
 
 class StubColorizer:
-    """The interface of `worker.model.colorizer.Colorizer`; `milliseconds` is the device's time for a batch."""
+    """It has the interface of `worker.model.colorizer.Colorizer`. `milliseconds` is the device's time for a batch."""
 
     checkpoint_id = STAND_IN
     head = "stand-in"
@@ -42,7 +42,10 @@ class StubColorizer:
         return self.checkpoint_id if head == self.head else f"{self.checkpoint_id}-{head}"
 
     def predict_packed(self, lightness: PackedLightness) -> "StubColours":
-        """(n, 256, 256) -> a, b (n, 128, 128, 2) by head; `vivid` gives those of `paper` with a and b exchanged."""
+        """(n, 256, 256) -> a, b (n, 128, 128, 2) by head.
+
+        `vivid` gives the values of `paper` with a and b exchanged.
+        """
         begin = time.monotonic()
         ab = _packed_ab(lightness)
         remaining = self.milliseconds / 1000 - (time.monotonic() - begin)
@@ -53,17 +56,19 @@ class StubColorizer:
 
 
 def stub_ab(lightness: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What a child gets from the stub for one scan: (400, 400), 0..100 -> (400, 400, 2) float32, -20..25."""
+    """The colours that a child gets from the stub for one scan: (400, 400), 0..100 -> (400, 400, 2) float32,
+    -20..25.
+    """
     packed = pack_lightness(lightness, StubColorizer.slot_size.lightness_px)
     return unpack_ab(_packed_ab(packed))
 
 
 def _packed_ab(lightness: PackedLightness) -> PackedAb:
-    """Packed lightness (..., 256, 256) -> packed a, b (..., 128, 128, 2): of every second row and column.
+    """Packed lightness (..., 256, 256) -> packed a, b (..., 128, 128, 2), from every second row and column.
 
-    One multiplication and one addition per value, so it is the same bytes on every machine.
+    Each value takes one multiplication and one addition, so the bytes are the same on every machine.
     """
-    # As complex numbers, a + bi, because NumPy fills interleaved pairs several times faster that way.
+    # As complex numbers, a + bi, because NumPy fills interleaved pairs several times faster in this way.
     pairs = unpack_lightness(lightness[..., ::2, ::2]).astype(np.complex64)
     pairs *= np.complex64(0.4 - 0.3j)
     pairs += np.complex64(-20 + 25j)
