@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from db.models.archives import ArchivedScan
 from db.models.base import Base
 from db.models.jobs import Job, Scan
 from db.models.pool import Worker
@@ -33,6 +34,7 @@ def job_row(progress: Progress, hints: Sequence[str] = ()) -> dict[str, Any]:
         "created_at": job.created_at,
         "finished_at": job.finished_at,
         "report": report_of(progress),
+        "archive": archive_of(job),
         "max_failures": job.max_failures,
         "aborted_because": why_aborted(progress),
         "submitted_by": job.submitted_by,
@@ -54,6 +56,21 @@ def seconds_left(progress: Progress) -> float | None:
 def scan_row(scan: Scan) -> dict[str, Any]:
     """Every column of a scan's row."""
     return _columns(scan)
+
+
+def history_row(scan: Scan | ArchivedScan, job: Job) -> dict[str, Any]:
+    """A scan's row in its history; of an archived one what stays known, and where all else is."""
+    its_job = {"job_name": job.name, "job_state": job.state}
+    if isinstance(scan, Scan):
+        return {**scan_row(scan), **its_job}
+    columns = {"id": scan.scan_id, **_columns(scan), "output_key": scan.output_key, "archive": archive_of(job)}
+    del columns["scan_id"], columns["other_output_key"]
+    return {**columns, **its_job}
+
+
+def archive_of(job: Job) -> str | None:
+    """Where the rows of an archived job's scans lie; None while they are in the database."""
+    return f"{job.destination}/{job.archive_key}" if job.archive_key else None
 
 
 def worker_state(worker: Worker, *, now: datetime, silent_seconds: float) -> str:

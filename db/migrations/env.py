@@ -3,6 +3,7 @@
 from alembic import context
 
 import db.models.access
+import db.models.archives
 import db.models.chunk_keys
 import db.models.jobs
 import db.models.notices

@@ -110,6 +110,7 @@ class Job(Base):
     report_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when a scheduler next tries to write it
     report_key: Mapped[str | None] = mapped_column(Text)  # key of the latest report in the destination
     submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name; NULL for jobs from before this column
+    archive_key: Mapped[str | None] = mapped_column(Text)  # key in the destination of the file with its scans' rows
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:

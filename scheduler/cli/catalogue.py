@@ -32,6 +32,7 @@ COMMANDS = {
     "retry": CommandEntry(JOBS, "jobs.retry", "Try the failed scans of a job again."),
     "priority": CommandEntry(JOBS, "jobs.control", "Change the priority of a job."),
     "report": CommandEntry(JOBS, "jobs.report", "Write a job's report: figures, failures and before/after pictures."),
+    "jobs": CommandEntry(JOBS, "jobs.old", "Archive or delete old jobs, so that the job database stays small.", True),
     "verify": CommandEntry(JOBS, "jobs.verify", "Check that a job's sources and outputs are still as recorded."),
     "bag": CommandEntry(JOBS, "jobs.bag", "Complete a job's destination as a BagIt bag."),
     "review": CommandEntry(JOBS, "jobs.review", "List the outputs that need review; accept, reject or redo them."),

@@ -16,6 +16,7 @@ from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 
+import bagit
 from sqlalchemy import Engine
 
 from db.clock import database_now
@@ -195,8 +196,6 @@ def _check(destination: str) -> None:
     location = parse_location(destination)
     if not isinstance(location, FolderLocation):
         return
-    import bagit
-
     logging.getLogger("bagit").setLevel(logging.CRITICAL)
     try:
         bagit.Bag(str(location.path)).validate(completeness_only=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.models.jobs import Job, Scan, ScanState
+from db.queries.archives import archived_scans
+from db.queries.archives import progress as archives
 from db.queries.jobs import lifecycle
 from db.queries.jobs.samples import SAMPLES
 from db.queries.reports.reviews import REDONE
@@ -41,6 +43,7 @@ class Verifier:
         """
         with read_scope(self._engine) as session:
             job = lifecycle.get(session, job_id)
+            archives.expect_rows(session, job_id)
         source, destination = self._open(job.source), self._open(job.destination)
         verified = Verified()
         with (
@@ -60,13 +63,20 @@ class Verifier:
     def _as_stored_last(self, job: Job, page: list[Scan], verified: Verified) -> list[Scan]:
         """The rows to compare with. If a later job made an output again, its row is taken.
 
-        Outputs of other sources are added to the differences.
+        Outputs of other sources are added to the differences. If the later job is archived, nothing is compared,
+        because the hash is in its file.
         """
+        keys = [scan.output_key for scan in page]
         with read_scope(self._engine) as session:
-            latest = records.stored_last(session, job.destination, [scan.output_key for scan in page])
+            latest = records.stored_last(session, job.destination, keys)
+            archived = archived_scans.stored_last(session, job.destination, keys)
         current = []
         for scan in page:
+            archived_job, archived_at = archived.get(scan.output_key, (0, None))
             last, its_job = latest.get(scan.output_key, (scan, job))
+            if archived_at and last.finished_at and archived_at > last.finished_at:
+                verified.remade[archived_job] = verified.remade.get(archived_job, 0) + 1
+                continue
             if its_job.source == job.source and last.source_key == scan.source_key:
                 current.append(last)
                 if its_job.id != job.id:

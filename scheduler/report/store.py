@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
+from db.queries.archives import progress as archives
 from db.queries.jobs import lifecycle, samples
 from db.session import read_scope, session_scope
 from scheduler.report import REPORTS
@@ -32,6 +33,7 @@ def write_report(
     """Write one HTML file to `path`. `outputs`: see Links. Raises UsageError if there is no such job."""
     with read_scope(engine) as session:
         job = lifecycle.get(session, job_id)
+        archives.expect_rows(session, job_id)
         if job.state == JobState.SAMPLED:
             path.write_text(sample_page(session, job, s3), encoding="utf-8")
             return

@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from unicodedata import normalize
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.models.jobs import JobState
+from db.queries.archives import archived_scans
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.scans import records
@@ -103,12 +105,7 @@ class ExistingOutputs:
     def _changed(self, page: list[NewScan], accepted: int) -> Sorted:
         output_keys = [scan.output_key for scan in page]
         with read_scope(self._engine) as session:
-            if self._request.overwrite == "new":
-                done = records.ended_before(session, job_ids=self._job_ids, failed=OF_THE_SCAN, output_keys=output_keys)
-            else:
-                done = records.done_before(
-                    session, job_ids=self._job_ids, checkpoints=self._checkpoints, output_keys=output_keys
-                )
+            done = self._ended(session, output_keys)
             damaged = records.failed_last(session, job_ids=self._job_ids, codes=DAMAGED, output_keys=output_keys)
             underway = records.to_be_made(session, job_ids=self._job_ids, output_keys=output_keys)
         sizes = self._outputs.sizes(output_keys)
@@ -123,6 +120,18 @@ class ExistingOutputs:
             else:
                 missing.append(scan)
         return Sorted(missing, present, waiting, accepted, unfit)
+
+    def _ended(self, session: Session, output_keys: list[str]) -> set[tuple[str, str | None, int | None]]:
+        """Of the database's scans first, then of archived ones: what is archived meanwhile is in one of the two."""
+        done = set[tuple[str, str | None, int | None]]()
+        for scans in (records, archived_scans):
+            if self._request.overwrite == "new":
+                done |= scans.ended_before(session, job_ids=self._job_ids, failed=OF_THE_SCAN, output_keys=output_keys)
+            else:
+                done |= scans.done_before(
+                    session, job_ids=self._job_ids, checkpoints=self._checkpoints, output_keys=output_keys
+                )
+        return done
 
     def _with_etags(self, page: list[NewScan]) -> list[NewScan]:
         """Add missing ETags from the source.

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from db.models.access import Role
 from db.models.jobs import Job, Scan
+from db.queries.archives import progress as archives
 from db.queries.pages import jobs as job_pages
 from db.session import read_scope
 from scheduler.web.auth.identity import Identifier, Identity
@@ -36,11 +37,20 @@ class Context:
             raise NotFound(f"there is no job {job_id}; the list of jobs has those that there are")
         return job
 
+    def job_with_rows(self, identity: Identity, job_id: int) -> Job:
+        """As `job`; raises Conflict where its scans are archived, and says where they are."""
+        job = self.job(identity, job_id)
+        with read_scope(self.engine) as session:
+            archives.expect_rows(session, job_id)
+        return job
+
     def scan(self, identity: Identity, job_id: int, scan_id: int) -> tuple[Job, Scan]:
         """A job and one of its scans. Raises NotFound as `job`, and if the scan is not in the job."""
         job = self.job(identity, job_id)
         with read_scope(self.engine) as session:
             scan = job_pages.visible_scan(session, job_id, scan_id, identity.prefixes)
+        if scan is None and job.archive_key:
+            raise NotFound(archives.archived_sentence(job))
         if scan is None:
             raise NotFound(f"job {job_id} has no scan {scan_id}; its page lists those that it has")
         return job, scan

@@ -13,6 +13,7 @@ ELSEWHERE = {
     r"useradd|install -D|cp deploy/systemd|systemctl ": "a machine under systemd; tests/unit/deploy/test_systemd.py",
     r"python3 -m pip wheel|uv tool |pipx ": "tests/acceptance/test_installing.py",
     r"docker |kubectl |helm ": "tests/acceptance/images/test_compose.py; a cluster: tests/unit/deploy",
+    r"photochrom jobs ": "tests/integration/archive/test_archiving_killed.py",
     r"celery --app photochrom.celery_app flower": "tests/acceptance/test_operation.py",
     r"photochrom (web|users)\b": "tests/acceptance/test_web.py",
     r"curl |box=box-0042": "tests/acceptance/test_web.py",

@@ -26,6 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import Conflict
+from db.models.archives import OUTPUT_KEY, ArchivedScan
 from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan, ScanState
 from db.models.outputs import OutputClaim
 
@@ -181,6 +182,14 @@ def _writers(session: Session, destination: str, uris: Sequence[str]) -> dict[st
     )
     for key, job_id, *facts in session.execute(query):
         writers.setdefault(prefix + key, []).append(_Writer(job_id, *map(bool, facts)))
+    # Last, because rows that are archived meanwhile move from the table above to this one in one transaction.
+    archived = (
+        select(OUTPUT_KEY, ArchivedScan.job_id)
+        .join(Job, Job.id == ArchivedScan.job_id)
+        .where(OUTPUT_KEY.in_(keys), ArchivedScan.state == ScanState.DONE, Job.destination == destination)
+    )
+    for key, job_id in session.execute(archived):
+        writers.setdefault(prefix + key, []).append(_Writer(job_id, True, False, True))
     return writers
 
 
@@ -207,7 +216,26 @@ def _refusal(job: Job, holders: Sequence[_Holder], *, is_retry: bool) -> str:
 
 def release(session: Session, job: Job) -> None:
     """Delete the job's claims that no other job needs. Call it before the job's scans are deleted."""
-    other_scan, other_job = aliased(Scan), aliased(Job)
+    _release(session, job, Scan.job_id == job.id)
+
+
+def release_unmade(session: Session, job: Job, chunk_ids: Sequence[int]) -> None:
+    """The same for the scans of these chunks that have no output. The claims of finished outputs stay."""
+    _release(session, job, Scan.chunk_id.in_(chunk_ids) & (Scan.state != ScanState.DONE))
+
+
+def _release(session: Session, job: Job, chosen: ColumnElement[bool]) -> None:
+    other_scan, other_job, archived_job = aliased(Scan), aliased(Job), aliased(Job)
+    archived = (
+        select(ArchivedScan.scan_id)
+        .join(archived_job, archived_job.id == ArchivedScan.job_id)
+        .where(
+            Scan.output_key == OUTPUT_KEY,
+            ArchivedScan.state == ScanState.DONE,
+            archived_job.destination == job.destination,
+        )
+        .exists()
+    )
     needed = (
         select(other_scan.id)
         .join(other_job, other_job.id == other_scan.job_id)
@@ -218,7 +246,7 @@ def release(session: Session, job: Job) -> None:
         )
         .exists()
     )
-    places = select(literal(f"{job.destination}/") + Scan.output_key).where(Scan.job_id == job.id, ~needed)
+    places = select(literal(f"{job.destination}/") + Scan.output_key).where(chosen, ~needed, ~archived)
     session.execute(
         delete(OutputClaim)
         .where(OutputClaim.job_id == job.id, OutputClaim.uri.in_(places))

@@ -8,7 +8,9 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from db.errors import Conflict
+from db.models.archives import OUTPUT_KEY, ArchivedScan
 from db.models.jobs import HAS_FAILED, Chunk, Job, JobState, Scan, ScanState
+from db.queries.archives import progress as archives
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle, output_claims
 from db.queries.scans import records
@@ -28,6 +30,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
     if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
         current_state = lifecycle.get(session, job_id).state
         raise Conflict(f"job {job_id} is {current_state}; expected a job that runs or is completed; submit it anew")
+    archives.hold_rows(session, job_id)
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
     # The chunks' rows are locked next, so that no count changes until the scans are counted again.
     to_retry = (Chunk.job_id == job_id, (Chunk.failed_count > 0) | Chunk.not_before.is_not(None))
@@ -75,9 +78,15 @@ def _expect_none_accepted(session: Session, job: Job, failed: Sequence[ColumnEle
         .join(earlier_job, earlier_job.id == earlier.job_id)
         .where(Scan.job_id == job.id, *failed, earlier_job.destination == job.destination)
         .where(earlier.state == ScanState.DONE)
-        .order_by(Scan.output_key)
     )
-    keys = session.scalars(query.distinct()).all()
+    archived = (
+        select(Scan.output_key)
+        .join(ArchivedScan, Scan.output_key == OUTPUT_KEY)
+        .join(earlier_job, earlier_job.id == ArchivedScan.job_id)
+        .where(Scan.job_id == job.id, *failed, earlier_job.destination == job.destination)
+        .where(ArchivedScan.state == ScanState.DONE)
+    )
+    keys = sorted({*session.scalars(query), *session.scalars(archived)})
     for some in _parts(keys, 1000):
         if accepted := sorted(records.accepted(session, job.destination, some)):
             raise Conflict(

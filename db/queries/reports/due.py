@@ -33,6 +33,12 @@ def claim(session: Session, *, now: datetime, until: datetime) -> int | None:
     return session.scalar(claimed.execution_options(synchronize_session=False))
 
 
+def is_expected(job: Job, *, now: datetime) -> bool:
+    """Whether a scheduler that is running would still write the report of this ended job."""
+    ended_lately = job.finished_at is not None and job.finished_at > now - GIVE_UP_AFTER
+    return ended_lately and job.report_due_at is not None and job.report_tries < TRIES
+
+
 def put_off(session: Session, job_id: int) -> None:
     """Undo the count of this try, because a service failed and not the report."""
     query = update(Job).where(Job.id == job_id, Job.report_tries > 0).values(report_tries=Job.report_tries - 1)

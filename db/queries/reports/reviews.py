@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from db.errors import Conflict, NotFound, UsageError
 from db.models.jobs import Job, Scan, ScanState
 from db.models.reviews import Review, Verdict
+from db.queries.archives import progress as archives
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.reports.rows import OUTLIERS
@@ -99,6 +100,14 @@ def latest(session: Session, scan_ids: Sequence[int]) -> dict[int, Review]:
     return {review.scan_id: review for review in session.scalars(select(Review).where(Review.id.in_(newest)))}
 
 
+def all_of(session: Session, scan_ids: Sequence[int]) -> dict[int, list[Review]]:
+    """Every review of these scans, by the scan's id, the oldest first."""
+    found: dict[int, list[Review]] = {}
+    for review in session.scalars(select(Review).where(Review.scan_id.in_(scan_ids)).order_by(Review.id)):
+        found.setdefault(review.scan_id, []).append(review)
+    return found
+
+
 def decide(
     session: Session,
     scans: Sequence[Scan],
@@ -111,8 +120,10 @@ def decide(
     """Record a verdict on these outputs. They leave the queue.
 
     seen: by the scan's id, the id of the review that the reviewer saw (None for no review). Raises Conflict if there is
-    a newer one, UsageError if `seen` names other scans; nothing is recorded then.
+    a newer one or the job is archived, UsageError if `seen` names other scans; nothing is recorded then.
     """
+    for job_id in sorted({scan.job_id for scan in scans}):
+        archives.hold_rows(session, job_id)
     if seen is not None:
         if other_ids := seen.keys() - {scan.id for scan in scans}:
             raise UsageError(
@@ -160,6 +171,7 @@ def undo(session: Session, job_id: int, name: str, *, scan_id: int | None = None
     Raises Conflict if there is none, if somebody has reviewed the scan since, or if the output is already being made
     again.
     """
+    archives.hold_rows(session, job_id)
     query = (
         select(Review).join(Scan, Scan.id == Review.scan_id).where(Scan.job_id == job_id, Review.reviewed_by == name)
     )

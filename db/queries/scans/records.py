@@ -3,10 +3,12 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine, Select, and_, case, func, or_, select, update
+from sqlalchemy import Engine, Executable, Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from db.models.archives import OUTPUT_KEY, ArchivedScan
 from db.models.jobs import Job, JobState, Scan, ScanState
 from db.models.reviews import Verdict
 from db.queries import bulk
@@ -194,16 +196,13 @@ def failed_last(
 
     Each as (output key, ETag of the source).
     """
-    rows = session.execute(
-        select(Scan.output_key, Scan.source_etag, Scan.error_code)
-        .where(
-            Scan.job_id.in_(job_ids),
-            Scan.output_key.in_(output_keys),
-            Scan.state.in_((ScanState.DONE, ScanState.SKIPPED, ScanState.FAILED)),
-        )
-        .order_by(Scan.finished_at, Scan.id)
+    ended = (ScanState.DONE, ScanState.SKIPPED, ScanState.FAILED)
+    live = select(Scan.output_key, Scan.source_etag, Scan.error_code, Scan.finished_at, Scan.id).where(
+        Scan.job_id.in_(job_ids), Scan.output_key.in_(output_keys), Scan.state.in_(ended)
     )
-    last = {row[0]: (row[1], row[2]) for row in rows}
+    columns = (ArchivedScan.source_etag, ArchivedScan.error_code, ArchivedScan.finished_at, ArchivedScan.scan_id)
+    archived = select(OUTPUT_KEY, *columns).where(ArchivedScan.job_id.in_(job_ids), OUTPUT_KEY.in_(output_keys))
+    last = {row[0]: (row[1], row[2]) for row in _by_end(session, live, archived)}
     return {(key, etag) for key, (etag, code) in last.items() if code in codes}
 
 
@@ -225,15 +224,26 @@ def to_be_made(session: Session, *, job_ids: Sequence[int], output_keys: Sequenc
     return {(row[0], row[1]) for row in rows}
 
 
+def _by_end(session: Session, live: Executable, archived: Executable) -> list[Any]:
+    """The rows of both, sorted by `finished_at` and then by the id, which is their last column."""
+    rows = [row for query in (live, archived) for row in session.execute(query)]
+    return sorted(rows, key=lambda row: (row.finished_at.timestamp() if row.finished_at else 0.0, row[-1]))
+
+
 def accepted(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
     """Those of these keys whose output a person has accepted. An output that was made again since does not count."""
-    rows = session.execute(
-        select(Scan.output_key, Scan.verdict)
+    live = (
+        select(Scan.output_key, Scan.verdict, Scan.finished_at, Scan.id)
         .join(Job, Job.id == Scan.job_id)
         .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
-        .order_by(Scan.finished_at, Scan.id)
     )
-    verdicts = {row[0]: row[1] for row in rows}  # of several, the one that was done last
+    archived = (
+        select(OUTPUT_KEY, ArchivedScan.verdict, ArchivedScan.finished_at, ArchivedScan.scan_id)
+        .join(Job, Job.id == ArchivedScan.job_id)
+        .where(Job.destination == destination, ArchivedScan.state == ScanState.DONE, OUTPUT_KEY.in_(keys))
+    )
+    # Of several, the one that was done last.
+    verdicts: dict[str, str | None] = {row[0]: row[1] for row in _by_end(session, live, archived)}
     return {key for key, verdict in verdicts.items() if verdict == Verdict.ACCEPTED}
 
 
@@ -243,13 +253,18 @@ def kept(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
     One that a person accepted, or wants again, or that was made again because a person wanted that and did not reject
     the result.
     """
-    rows = session.execute(
-        select(Scan.output_key, Scan.verdict, Job.selection)
+    live = (
+        select(Scan.output_key, Scan.verdict, Job.selection, Scan.finished_at, Scan.id)
         .join(Job, Job.id == Scan.job_id)
         .where(Job.destination == destination, Scan.state == ScanState.DONE, Scan.output_key.in_(keys))
-        .order_by(Scan.finished_at, Scan.id)
     )
-    last = {row[0]: (row[1], "redone" in (row[2] or {})) for row in rows}  # of several, the last to be done
+    archived = (
+        select(OUTPUT_KEY, ArchivedScan.verdict, Job.selection, ArchivedScan.finished_at, ArchivedScan.scan_id)
+        .join(Job, Job.id == ArchivedScan.job_id)
+        .where(Job.destination == destination, ArchivedScan.state == ScanState.DONE, OUTPUT_KEY.in_(keys))
+    )
+    # Of several, the last to be done.
+    last = {row[0]: (row[1], "redone" in (row[2] or {})) for row in _by_end(session, live, archived)}
     decided = (Verdict.ACCEPTED, Verdict.REDONE)
     return {
         key
@@ -311,10 +326,14 @@ def outputs_at(session: Session, destination: str, keys: Sequence[str]) -> set[s
     not make are not among them.
     """
     to_do = and_(Scan.state == ScanState.PENDING, Job.state != JobState.CANCELLED)
-    return set(
-        session.scalars(
-            select(Scan.output_key)
-            .join(Job, Job.id == Scan.job_id)
-            .where(Job.destination == destination, Scan.output_key.in_(keys), or_(Scan.state == ScanState.DONE, to_do))
-        )
+    live = (
+        select(Scan.output_key)
+        .join(Job, Job.id == Scan.job_id)
+        .where(Job.destination == destination, Scan.output_key.in_(keys), or_(Scan.state == ScanState.DONE, to_do))
     )
+    archived = (
+        select(OUTPUT_KEY)
+        .join(Job, Job.id == ArchivedScan.job_id)
+        .where(Job.destination == destination, OUTPUT_KEY.in_(keys), ArchivedScan.state == ScanState.DONE)
+    )
+    return {*session.scalars(live), *session.scalars(archived)}

@@ -8,10 +8,11 @@ from rich.console import Console, Group
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from db.models.archives import ArchivedScan
 from db.models.jobs import Job, Scan
 from db.queries.jobs.lifecycle import Progress as JobProgress
 from scheduler.cli.display.columns import Columns, printable
-from scheduler.rows import report_of, seconds_left
+from scheduler.rows import archive_of, report_of, seconds_left
 from scheduler.submission.request import Submitted
 from scheduler.text import counted, pace, why_aborted
 
@@ -32,6 +33,16 @@ def listing(*, quiet: bool) -> Iterator[Callable[[Submitted], None]]:
             progress.update(task, description=f"listing: {counted(submitted.scans, 'scan')}, {_size(submitted.bytes)}")
 
         yield show
+
+
+@contextmanager
+def counting(title: str) -> Iterator[Callable[[str, int], None]]:
+    """A line that counts scans while something is done to them, in words such as written or deleted."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(title)
+        yield lambda what, scans: progress.update(task, description=f"{title}: {counted(scans, 'scan')} {what}")
 
 
 def jobs_table(jobs: Sequence[JobProgress], hints: Sequence[str] = ()) -> Group:
@@ -65,6 +76,8 @@ def job_details(progress: JobProgress) -> list[str]:
         sentences.append(f"skipped: {counted(progress.skipped, 'scan')}")
     if report := report_of(progress):
         sentences.append(f"report: {report}")
+    if archive := archive_of(job):
+        sentences.append(f"archived: {archive}")
     return [printable(sentence) for sentence in sentences]
 
 
@@ -92,14 +105,14 @@ def _scan_line(scan: Scan) -> tuple[str, ...]:
     return scan.state, size_of(scan), seconds_of(scan), f"{scan.source_key}{_result(scan, output)}"
 
 
-def _result(scan: Scan, output: str) -> str:
+def _result(scan: Scan | ArchivedScan, output: str) -> str:
     """The text after a scan's key: its output, or the reason of its failure."""
     if scan.error_code is not None:
         return f": {scan.error_code}: {scan.error_message}"
     return f" -> {output}" if output else ""
 
 
-def history_table(rows: Sequence[tuple[Scan, Job]]) -> Columns:
+def history_table(rows: Sequence[tuple[Scan | ArchivedScan, Job]]) -> Columns:
     """A line for each job that had the scan."""
     lines = [
         (
@@ -108,7 +121,8 @@ def history_table(rows: Sequence[tuple[Scan, Job]]) -> Columns:
             f"{scan.finished_at:%Y-%m-%d %H:%M} UTC" if scan.finished_at else "",
             scan.checkpoint or "",
             scan.verdict or "",
-            f"{job.source}/{scan.source_key}{_result(scan, f'{job.destination}/{scan.output_key}')}",
+            f"{job.source}/{scan.source_key}{_result(scan, f'{job.destination}/{scan.output_key}')}"
+            + (f" (archived in {archive_of(job)})" if isinstance(scan, ArchivedScan) else ""),
         )
         for scan, job in rows
     ]

@@ -36,7 +36,7 @@ class PageQuery(ScanQuery):
 @router.get("/jobs/{job_id}/scans")
 def list_scans(context: TheContext, identity: Viewer, job_id: Id, query: Annotated[PageQuery, Query()]) -> ScanPage:
     """Every column of each scan. For the next page, send the same request with the value of `next` as `cursor`."""
-    context.job(identity, job_id)
+    context.job_with_rows(identity, job_id)
     with read_scope(context.engine) as session:
         page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=query.limit)
     rows = [scan_row(scan) for scan in page.scans]

@@ -64,6 +64,7 @@ class JobOut(BaseModel):
     created_at: datetime
     finished_at: datetime | None
     report: str | None
+    archive: str | None  # of an archived job: where its scans' rows lie
     max_failures: int | None
     aborted_because: str | None
     submitted_by: str | None

@@ -111,7 +111,7 @@ def show_report(context: TheContext, identity: Viewer, job_id: Id) -> Response:
 @router.get("/jobs/{job_id}/scans.csv")
 def download_csv(context: TheContext, identity: Viewer, job_id: Id) -> Response:
     """Every column of every scan, as `photochrom scans JOB --csv` writes it."""
-    context.job(identity, job_id)
+    context.job_with_rows(identity, job_id)
     headers = {"content-disposition": f'attachment; filename="photochrom-job-{job_id}.csv"'}
     return StreamingResponse(csv_of_scans(context.engine, job_id), media_type="text/csv", headers=headers)
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from db.models.jobs import Job, Scan
+from db.queries.archives import archived_scans
 from db.queries.pages import scans as scan_pages
 from db.queries.pool import workers
 from db.queries.reports import reviews
@@ -41,9 +42,10 @@ def show_scan(
     job, scan = context.scan(identity, job_id, scan_id)
     with read_scope(context.engine) as session:
         values = scan_values(session, job, scan, query)
-        values["history"] = scan_pages.history(
-            session, job.source, scan.source_key, prefixes=identity.prefixes, limit=HISTORY_ROWS
-        )
+        values |= {
+            name: history(session, job.source, scan.source_key, prefixes=identity.prefixes, limit=HISTORY_ROWS)
+            for name, history in (("history", scan_pages.history), ("archived", archived_scans.page_history))
+        }
     return render(request, "scan.html", {**values, "row": scan_row(scan), **choices(context)})
 
 

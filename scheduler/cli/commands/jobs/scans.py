@@ -8,7 +8,10 @@ from rich.console import Console
 from sqlalchemy import Engine
 
 from db.errors import NotFound
-from db.models.jobs import ScanState
+from db.models.archives import ArchivedScan
+from db.models.jobs import Job, Scan, ScanState
+from db.queries.archives import archived_scans
+from db.queries.archives import progress as archives
 from db.queries.jobs import lifecycle
 from db.queries.scans import records
 from db.queries.scans.history import history
@@ -17,7 +20,7 @@ from scheduler.cli.common import configured_database, print_json, print_json_row
 from scheduler.cli.display.job_tables import history_table, scans_table
 from scheduler.cli.options import Csv, Json, choices, job_number
 from scheduler.export.csv_file import write_csv
-from scheduler.rows import scan_row
+from scheduler.rows import history_row, scan_row
 from scheduler.text import counted
 from worker.errors import UsageError
 
@@ -57,14 +60,17 @@ def scans(
 
 def _show_history(engine: Engine, key: str, job: int | None, *, json: bool) -> None:
     with read_scope(engine) as session:
-        rows = history(session, key, job_id=job)
+        # In this order, so that what is archived meanwhile is in one of the two.
+        rows: list[tuple[Scan | ArchivedScan, Job]] = [*history(session, key, job_id=job)]
+        rows += archived_scans.history(session, key, job_id=job)
+    rows.sort(key=lambda row: row[1].id)
     if not rows:
         where = "any job" if job is None else f"job {job}"
         raise NotFound(
             f"{key!r} is no scan or output of {where}; expected a key as photochrom scans shows it, or a path"
         )
     if json:
-        print_json([{**scan_row(scan), "job_name": of_job.name, "job_state": of_job.state} for scan, of_job in rows])
+        print_json([history_row(scan, of_job) for scan, of_job in rows])
     else:
         Console().print(history_table(rows), soft_wrap=True)
 
@@ -74,6 +80,7 @@ def _write_parquet(engine: Engine, job: int, state: str | None, path: Path) -> N
 
     with read_scope(engine) as session:
         row = lifecycle.get(session, job)
+        archives.expect_rows(session, job)
     count = write_parquet(records.stream(engine, job, state=state), path, row)
     print(f"wrote {counted(count, 'scan')} to {path}")
 
@@ -81,6 +88,7 @@ def _write_parquet(engine: Engine, job: int, state: str | None, path: Path) -> N
 def _show_scans(engine: Engine, job: int, state: str | None, csv: Path | None, *, json: bool) -> None:
     with read_scope(engine) as session:
         lifecycle.get(session, job)
+        archives.expect_rows(session, job)
     rows = records.stream(engine, job, state=state)
     if csv is not None:
         with csv.open("w", encoding="utf-8", newline="") as file:

@@ -1,0 +1,278 @@
+"""The archiving, and the deletion, of one job: begun, gone on with after a kill, and done in steps.
+
+One row says how far it is. Each step is one transaction that holds that row for its own attempt, so that a process
+that was thought dead changes nothing any more once another one has gone on.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from db.errors import Conflict
+from db.models.archives import ArchivedScan, ArchiveState, JobArchive
+from db.models.jobs import OUT, Chunk, Job, JobState, Scan
+from db.models.reviews import Verdict
+from db.queries.archives import moves
+from db.queries.jobs import lifecycle
+from db.queries.reports import due
+
+SILENT = timedelta(minutes=1)  # without a sign of life for so long, the process that archives a job is taken for dead
+_CHUNKS = 64  # looked at for one step
+
+
+@dataclass(frozen=True, slots=True)
+class Archiving:
+    """One process's hold on a job that it archives or deletes; `state` as it was at the start."""
+
+    job: Job
+    begun_at: datetime  # with `attempt`, what tells this process from every other one that was at work on the job
+    attempt: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFiles:
+    """Where an archive's two files lie in the job's destination, their SHA-256, and the rows in each."""
+
+    key: str
+    sha256: str
+    sources_key: str
+    sources_sha256: str
+    scan_count: int
+
+
+def begin(session: Session, job_id: int, *, now: datetime) -> Archiving:
+    """Hold a job's rows still in order to archive them, or go on where another process ended.
+
+    Raises NotFound; Conflict for a job that is not to be archived, is archived already, or is in another's hand.
+    """
+    job, archive = _locked(session, job_id)
+    if archive is None:
+        _expect_ended(session, job, "archived")
+        _expect_not_needed(session, job, now)
+        return _first(session, job, ArchiveState.WRITING, now)
+    if archive.state == ArchiveState.DONE:
+        raise Conflict(f"job {job_id} is archived already, in {job.destination}/{job.archive_key}")
+    if archive.state == ArchiveState.DELETING:
+        raise Conflict(f"job {job_id} is half deleted; photochrom jobs delete {job_id} goes on with that")
+    return _next(archive, job, now)
+
+
+def begin_deletion(session: Session, job_id: int, *, forget_accepted: bool, now: datetime) -> Archiving:
+    """As `begin`, to delete the job. Raises Conflict too where people accepted outputs, unless `forget_accepted`."""
+    job, archive = _locked(session, job_id)
+    if archive is not None and archive.state == ArchiveState.DELETING:
+        return _next(archive, job, now)
+    if archive is not None and archive.state != ArchiveState.DONE:
+        raise Conflict(f"job {job_id} is half archived; photochrom jobs archive {job_id} goes on with that")
+    _expect_ended(session, job, "deleted")
+    if session.get_bind().dialect.name == "sqlite" and job_id == session.scalar(select(func.max(Job.id))):
+        raise Conflict(
+            f"job {job_id} is the latest, and SQLite would give its number to the next one; delete it after that"
+        )
+    if not forget_accepted and _has_accepted(session, job_id):
+        raise Conflict(
+            f"people accepted outputs of job {job_id}, and without its rows a later job may make these again; archive "
+            f"it instead (photochrom jobs archive {job_id}), or say --forget-accepted"
+        )
+    if archive is None:
+        return _first(session, job, ArchiveState.DELETING, now)
+    archive.state, archive.last_chunk_id = ArchiveState.DELETING, 0
+    return _next(archive, job, now, is_free=True)
+
+
+def _locked(session: Session, job_id: int) -> tuple[Job, JobArchive | None]:
+    lifecycle.get(session, job_id)
+    # Whoever reviews or retries holds this row too: see hold_rows.
+    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    return job, session.get(JobArchive, job_id)
+
+
+def _first(session: Session, job: Job, state: str, now: datetime) -> Archiving:
+    session.add(
+        JobArchive(job_id=job.id, state=state, attempt=1, begun_at=now, touched_at=now, last_chunk_id=0, moved_count=0)
+    )
+    session.flush()
+    return Archiving(job, now, 1, state)
+
+
+def _next(archive: JobArchive, job: Job, now: datetime, *, is_free: bool = False) -> Archiving:
+    if not is_free and archive.touched_at > now - SILENT:
+        raise Conflict(
+            f"another process is at work on job {job.id}, or was killed less than a minute ago; "
+            "try again in a minute, and it goes on from there"
+        )
+    archive.attempt, archive.touched_at = archive.attempt + 1, now
+    return Archiving(job, archive.begun_at, archive.attempt, archive.state)
+
+
+def _expect_ended(session: Session, job: Job, participle: str) -> None:
+    if job.state not in JobState.ENDED:
+        raise Conflict(f"job {job.id} is {job.state}; only a job that has ended can be {participle}")
+    if session.scalar(select(Chunk.id).where(Chunk.job_id == job.id, OUT).limit(1)) is not None:
+        raise Conflict(f"a worker still holds scans of job {job.id}; try again when it has finished them")
+
+
+def _expect_not_needed(session: Session, job: Job, now: datetime) -> None:
+    """What still reads all rows of a job that has ended."""
+    bags = Job.options["bag"].as_boolean().is_(True)
+    bag = session.scalar(select(Job.id).where(Job.destination == job.destination, bags).limit(1))
+    if bag is not None:
+        raise Conflict(
+            f"the outputs of job {job.id} lie in the bag of job {bag}, which is sealed again from all rows "
+            "whenever a job adds to it; such jobs are not archived"
+        )
+    if due.is_expected(job, now=now):
+        raise Conflict(f"the report of job {job.id} is still to be written from its rows; try again when it is there")
+    sampled = (job.selection or {}).get("sample_of")
+    parent = session.get(Job, sampled) if sampled else None
+    if parent is not None and parent.state == JobState.SAMPLED:
+        raise Conflict(f"job {job.id} is the sample of job {parent.id}, which waits until somebody has chosen")
+
+
+def _has_accepted(session: Session, job_id: int) -> bool:
+    live = select(Scan.id).where(Scan.job_id == job_id, Scan.verdict == Verdict.ACCEPTED).limit(1)
+    archived = select(ArchivedScan.scan_id).where(
+        ArchivedScan.job_id == job_id, ArchivedScan.verdict == Verdict.ACCEPTED
+    )
+    return session.scalar(live) is not None or session.scalar(archived.limit(1)) is not None
+
+
+def touch(session: Session, archiving: Archiving, *, now: datetime) -> None:
+    """Say that this process is alive. Raises Conflict once another one has gone on with the job."""
+    _held(session, archiving, touched_at=now)
+
+
+def _held(session: Session, archiving: Archiving, **values: object) -> None:
+    held = update(JobArchive).where(*_mine(archiving)).values(values).returning(JobArchive.job_id)
+    if not session.scalars(held.execution_options(synchronize_session=False)).all():
+        raise Conflict(f"another process has gone on with job {archiving.job.id}; leave it to that one")
+
+
+def _mine(archiving: Archiving) -> tuple[ColumnElement[bool], ...]:
+    return (
+        JobArchive.job_id == archiving.job.id,
+        JobArchive.begun_at == archiving.begun_at,
+        JobArchive.attempt == archiving.attempt,
+    )
+
+
+def abandon(session: Session, archiving: Archiving) -> None:
+    """Nothing was stored: the job is as it was."""
+    session.execute(delete(JobArchive).where(*_mine(archiving), JobArchive.state == ArchiveState.WRITING))
+
+
+def note_stored(session: Session, archiving: Archiving, files: StoredFiles, *, now: datetime) -> None:
+    """The files lie in the destination, whole, and were read back: from now on, steps may delete rows.
+
+    Raises Conflict where they have not as many rows as the job.
+    """
+    rows = session.scalar(select(func.count()).select_from(Scan).where(Scan.job_id == archiving.job.id))
+    if rows != files.scan_count:
+        raise Conflict(
+            f"job {archiving.job.id} has {rows} scans, and its archive {files.scan_count}; nothing was deleted"
+        )
+    _held(
+        session,
+        archiving,
+        state=ArchiveState.STORED,
+        touched_at=now,
+        sha256=files.sha256,
+        sources_key=files.sources_key,
+        sources_sha256=files.sources_sha256,
+        scan_count=files.scan_count,
+    )
+    session.execute(update(Job).where(Job.id == archiving.job.id).values(archive_key=files.key))
+
+
+def step(session: Session, archiving: Archiving, *, keeps_traces: bool, most: int, now: datetime) -> int:
+    """Delete at most about `most` scans, the chunks' first ones first; returns how many; 0 when none is left.
+
+    keeps_traces: what stays known of them goes to archived_scan. Raises Conflict as `touch`.
+    """
+    _held(session, archiving, touched_at=now)
+    archive = session.get_one(JobArchive, archiving.job.id, populate_existing=True)
+    chunk_ids = _chunks(session, archiving.job.id, archive.last_chunk_id, most)
+    if not chunk_ids:
+        return 0
+    moved = moves.move(session, archiving.job, chunk_ids, keeps_traces=keeps_traces)
+    archive.last_chunk_id, archive.moved_count = chunk_ids[-1], archive.moved_count + moved
+    session.flush()
+    return max(moved, 1)  # chunks without scans are a step too
+
+
+def _chunks(session: Session, job_id: int, after: int, most: int) -> list[int]:
+    query = select(Chunk.id, Chunk.scan_count).where(Chunk.job_id == job_id, Chunk.id > after).order_by(Chunk.id)
+    chosen, scans = list[int](), 0
+    for chunk_id, count in session.execute(query.limit(_CHUNKS)):
+        if chosen and scans + count > most:
+            break
+        chosen.append(chunk_id)
+        scans += count
+    return chosen
+
+
+def finish(session: Session, archiving: Archiving, *, now: datetime) -> int:
+    """Every row is moved; returns how many. Raises Conflict where the count says otherwise."""
+    archive = session.get_one(JobArchive, archiving.job.id, populate_existing=True)
+    if archive.moved_count != archive.scan_count:
+        raise Conflict(
+            f"{archive.moved_count} scans of job {archiving.job.id} were moved, expected {archive.scan_count}"
+        )
+    _held(session, archiving, state=ArchiveState.DONE, touched_at=now)
+    return archive.moved_count
+
+
+def delete_rest(session: Session, archiving: Archiving, *, most: int, now: datetime) -> bool:
+    """After its scans: a part of what else a deleted job has; False once the job itself is gone."""
+    _held(session, archiving, touched_at=now)
+    job_id = archiving.job.id
+    for table, key, condition in (
+        (ArchivedScan, ArchivedScan.scan_id, ArchivedScan.job_id == job_id),
+        (Chunk, Chunk.id, Chunk.job_id == job_id),
+    ):
+        if _delete_some(session, table, key, condition, most):
+            return True
+    session.execute(delete(Job).where(Job.id == job_id))
+    return False
+
+
+def _delete_some(
+    session: Session, table: type[ArchivedScan] | type[Chunk], key: object, condition: ColumnElement[bool], most: int
+) -> bool:
+    chosen = session.scalars(select(key).where(condition).limit(most)).all()  # type: ignore[call-overload]
+    if chosen:
+        session.execute(delete(table).where(condition, key.in_(chosen)))  # type: ignore[attr-defined]
+    return bool(chosen)
+
+
+def hold_rows(session: Session, job_id: int) -> None:
+    """As `expect_rows`; and until the end of this transaction, nobody begins to archive or delete the job."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update(read=True))
+    expect_rows(session, job_id)
+
+
+def expect_rows(session: Session, job_id: int) -> None:
+    """Raises Conflict for a job whose rows are archived or deleted, or are about to be."""
+    archive = session.get(JobArchive, job_id, populate_existing=True)
+    if archive is None:
+        return
+    if archive.state == ArchiveState.DELETING:
+        raise Conflict(f"job {job_id} is being deleted")
+    raise Conflict(archived_sentence(lifecycle.get(session, job_id)))
+
+
+def archived_sentence(job: Job) -> str:
+    """Where the rows of a job are that has none in the database, or is about to have none."""
+    if job.archive_key is None:
+        return f"job {job.id} is being archived; its scans do not change any more"
+    return f"job {job.id} is archived: its scans are in {job.destination}/{job.archive_key}"
+
+
+def old_jobs(session: Session, *, ended_before: datetime) -> list[int]:
+    """Jobs that ended before that moment and are not archived to the end, the oldest first."""
+    done = select(JobArchive.job_id).where(JobArchive.state == ArchiveState.DONE)
+    old = (Job.state.in_(JobState.ENDED), Job.finished_at < ended_before, Job.id.not_in(done))
+    return list(session.scalars(select(Job.id).where(*old).order_by(Job.id)))

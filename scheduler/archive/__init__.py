@@ -1,0 +1,1 @@
+"""Old jobs: their rows written to Parquet beside their report, and deleted from the database."""

@@ -1,0 +1,131 @@
+"""`photochrom jobs`: old jobs, archived or deleted."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from sqlalchemy import Engine
+
+from db.clock import database_now
+from db.errors import Conflict
+from db.queries.archives import progress
+from db.queries.jobs import lifecycle
+from db.session import read_scope
+from scheduler.actions.actor import local_actor
+from scheduler.archive.deletion import Pace, delete_job
+from scheduler.cli.common import open_database
+from scheduler.cli.display.job_tables import counting
+from scheduler.cli.options import job_number
+from scheduler.text import counted
+from worker.errors import UsageError
+from worker.settings.settings import Settings, load_settings
+
+_DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
+_LONGEST_DAYS = 365_000
+
+app = typer.Typer(no_args_is_help=True)
+
+Numbers = Annotated[list[int] | None, typer.Argument(metavar="[JOB]...", parser=job_number, help="The jobs' numbers.")]
+OlderThan = Annotated[
+    str | None,
+    typer.Option(metavar="AGE", help="Every job that ended longer ago: 90d, 12w, 18m (of 30 days) or 1y (of 365)."),
+]
+Rest = Annotated[
+    float,
+    typer.Option(min=0, max=1000, help="Pause after each step, so many times as long as the step took."),
+]
+
+
+@app.callback()
+def jobs() -> None:
+    """Archive or delete old jobs, so that the job database stays small."""
+
+
+@app.command()
+def archive(job: Numbers = None, older_than: OlderThan = None, rest: Rest = 2.0) -> None:
+    """Write a job's scans to Parquet files beside its report, and delete them from the database.
+
+    The job, its counts, and what became of each scan stay known. It goes on where an earlier call was stopped.
+    """
+    settings = load_settings()
+    engine = open_database(settings)
+    refused = 0
+    for number in _chosen(engine, job, older_than):
+        try:
+            print(_archive(engine, settings, number, Pace(rest=rest)))
+        except Conflict as error:
+            if older_than is None:
+                raise
+            # Of many, one that can't be archived yet holds up no other.
+            print(error)
+            refused += 1
+    if refused:
+        raise typer.Exit(1)
+
+
+def _archive(engine: Engine, settings: Settings, number: int, pace: Pace) -> str:
+    from scheduler.archive.archiver import Archiver  # pyarrow comes with an extra
+
+    with counting(f"job {number}") as show:
+        archiver = Archiver(engine, s3=settings.s3_options, actor=local_actor(), pace=pace, show=show)
+        archived = archiver.archive(number)
+    per_scan = archived.bytes / max(archived.scans, 1)
+    return (
+        f"job {number}: {counted(archived.scans, 'scan')} in {archived.location}, {archived.bytes:,} bytes "
+        f"({per_scan:.0f} a scan), and {archived.sources_bytes:,} bytes of sources' hashes beside it"
+    )
+
+
+@app.command()
+def delete(
+    job: Numbers = None,
+    older_than: OlderThan = None,
+    forget_accepted: Annotated[
+        bool, typer.Option("--forget-accepted", help="Delete jobs too of which people accepted outputs.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    rest: Rest = 2.0,
+) -> None:
+    """Delete a job and all that the database knows of its scans. Outputs, reports and archives stay."""
+    engine = open_database(load_settings())
+    chosen = _chosen(engine, job, older_than)
+    if chosen and not yes:
+        typer.confirm(
+            f"Delete {counted(len(chosen), 'job')} ({_named(chosen)})? Nobody can bring this back.", abort=True
+        )
+    for number in chosen:
+        with counting(f"job {number}") as show:
+            scans = delete_job(
+                engine,
+                number,
+                local_actor(),
+                Pace(rest=rest),
+                forget_accepted=forget_accepted,
+                show=lambda scans, show=show: show("deleted", scans),  # type: ignore[misc]
+            )
+        print(f"job {number} is deleted, with {counted(scans, 'scan')}")
+
+
+def _named(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
+
+
+def _chosen(engine: Engine, numbers: list[int] | None, older_than: str | None) -> list[int]:
+    if bool(numbers) == (older_than is not None):
+        raise UsageError("expected either the numbers of jobs, or --older-than such as 1y")
+    with read_scope(engine) as session:
+        if older_than is not None:
+            return progress.old_jobs(session, ended_before=database_now(session) - age(older_than))
+        for number in numbers or ():
+            lifecycle.get(session, number)
+    return list(dict.fromkeys(numbers or ()))
+
+
+def age(text: str) -> timedelta:
+    """Of 90d, 12w, 18m or 1y. Raises UsageError."""
+    matched = re.fullmatch(r"([0-9]{1,6})([dwmy])", text.strip())
+    days = int(matched[1]) * _DAYS[matched[2]] if matched else 0
+    if not 0 < days <= _LONGEST_DAYS:
+        raise UsageError(f"--older-than {text[:40]} is no age; expected a number and d, w, m or y, such as 90d or 1y")
+    return timedelta(days=days)
