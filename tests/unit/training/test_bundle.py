@@ -11,6 +11,7 @@ import pytest
 
 from tests.unit.model.feature_layers import untrained_feature_layers
 from worker.model import checkpoint
+from worker.model.classifiers.features import FINE_LAYERS, LAYERS, load_features
 from worker.model.colorizer import Colorizer
 from worker.training.commands.bundle import bundle
 from worker.training.errors import TrainingError
@@ -68,6 +69,32 @@ def test_one_command_makes_a_checkpoint_and_its_card_names_every_source(given: N
     assert card.features["licence"] == "Apache-2.0"
     ab, _ = Colorizer.load(given.work / "checkpoint", 1, "compact").predict(np.full((1, 400, 400), 50, np.float32))
     assert np.isfinite(ab).all()
+
+
+def test_upper_blocks_are_trained_with_the_map_and_kept(given: Namespace) -> None:
+    tune = "[tune]\nbatch_size = 4\nsteps = 2\nvalidate_every_steps = 1\nwhole_share = 0.5\nbins_share = 1.0\n[join]"
+    given.recipe.write_text(RECIPE.replace("[join]", tune).replace("\nsteps = 1\n", "\nsteps = 0\n", 1))
+    bundle(given)
+    card = checkpoint.verify(given.work / "checkpoint")
+    assert card.features is not None
+    assert "blocks above stride 8 trained on" in card.features["weights"]
+    assert card.training["validation"]["tune"]["step"] == 2
+    started = untrained_feature_layers(with_classifier=True)
+    network = load_features(given.work / "checkpoint", card)
+    assert network is not None
+    changed = [
+        bool(np.abs(np.asarray(kept[0], np.float32) - np.asarray(start[0], np.float16)).max() > 1e-6)
+        for kept, start in zip(network.layers, started[:LAYERS], strict=True)
+    ]
+    assert changed == [False] * FINE_LAYERS + [True] * (LAYERS - FINE_LAYERS)
+
+
+def test_features_that_were_trained_are_not_joined_with_features_that_were_cached(given: Namespace) -> None:
+    given.recipe.write_text(
+        RECIPE.replace("[join]", "[tune]\nbatch_size = 2\nsteps = 1\nvalidate_every_steps = 1\n[join]")
+    )
+    with pytest.raises(TrainingError, match="set its steps to 0"):
+        bundle(given)
 
 
 def test_a_source_that_the_list_lacks_is_named(given: Namespace) -> None:

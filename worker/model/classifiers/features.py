@@ -35,7 +35,9 @@ BLOCKS = (
     (True, 3, 1, 352),
 )
 MAPS_AFTER = (6, 14, 20)  # the blocks that end a stride
+FINE_BLOCK = MAPS_AFTER[0]
 LAYERS = 1 + sum(3 if expands else 2 for expands, *_ in BLOCKS)  # 63; two more give class logits
+FINE_LAYERS = 1 + sum(3 if expands else 2 for expands, *_ in BLOCKS[: FINE_BLOCK + 1])  # 21, those of the fine map
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,29 @@ def feature_maps(grey: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor
 
     (batch, 28, 28, 48), (batch, 14, 14, 120), (batch, 7, 7, 352); `weights`: the first `LAYERS`.
     """
+    fine = fine_map(grey, weights[:FINE_LAYERS])
+    return fine, *upper_maps(fine, weights[FINE_LAYERS:LAYERS])
+
+
+def fine_map(grey: Tensor, weights: Weights) -> Tensor:
+    """Grey as `feature_maps` -> the map of stride 8 (batch, 28, 28, 48), by the first `FINE_LAYERS` weights."""
     layers = iter(weights)
     x = ops.repeat((grey - GREY_MIDDLE) / GREY_RANGE, 3, axis=-1)
     x = _convolution(x, layers, strides=2)  # (batch, 112, 112, 32)
-    maps = []
-    for number, (expands, _, stride, channels) in enumerate(BLOCKS):
+    for expands, _, stride, channels in BLOCKS[: FINE_BLOCK + 1]:
+        x = _block(x, layers, expands, stride, channels)
+    return x
+
+
+def upper_maps(fine: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """The map of stride 8 -> those of strides 16 and 32, by the weights from `FINE_LAYERS` to `LAYERS`."""
+    layers, x, maps = iter(weights), fine, []
+    for number, (expands, _, stride, channels) in enumerate(BLOCKS[FINE_BLOCK + 1 :], FINE_BLOCK + 1):
         x = _block(x, layers, expands, stride, channels)
         if number in MAPS_AFTER:
             maps.append(x)
-    fine, middle, coarse = maps
-    return fine, middle, coarse
+    middle, coarse = maps
+    return middle, coarse
 
 
 def class_logits(grey: Tensor, weights: Weights) -> Tensor:

@@ -27,11 +27,22 @@ from worker.training.fitting.averaged_loop import BEST_FILE, LoopConfig
 from worker.training.fitting.joined import JoinConfig, build_joined, joined_weights, train_joined
 from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE
 from worker.training.fitting.map_trunk import TrunkConfig, train_trunk, trunk_figures
+from worker.training.fitting.upper_blocks import (
+    TuneConfig,
+    TunedBatches,
+    build_tuned_network,
+    continue_map,
+    fine_maps,
+    train_tuned,
+    trained_parts,
+)
 from worker.training.views.joined_batches import JoinedBatches, JoinedConfig
+from worker.training.views.lite2_importer import Layers
 from worker.training.views.prepared import Prepared, prepare
 
 Recipe = dict[str, Any]
 
+TUNE_PHOTOS_EVERY = 3  # one of so many of the yardstick's photos is asked while upper blocks are trained
 ENDLESS = 10**9  # steps: the minutes set the end
 FEATURES_ABOUT = {
     "architecture": "EfficientNet-Lite2, without its classifier",
@@ -44,11 +55,16 @@ FEATURES_ABOUT = {
 def bundle(arguments: Namespace) -> None:
     """Runs the recipe's stages in `--work`; each goes on where it stopped; the checkpoint goes into WORK/checkpoint."""
     recipe: Recipe = tomllib.loads(arguments.recipe.read_text(encoding="utf-8"))
+    if "tune" in recipe and recipe["join"].get("steps") != 0:
+        raise TrainingError("the recipe has [tune], whose features [join] has not cached: set its steps to 0")
     tars = [arguments.photos / f"{name}.tar" for name in recipe["photos"]]
     prepared = prepare(tars, arguments.lite2, recipe["views"], arguments.work)
+    described_sources(arguments.photos / recipe["sources"], prepared.photos_by_source())
     fit_map(prepared, recipe, arguments.work / "map")
     if arguments.until == "map":
         return
+    if "tune" in recipe:
+        fit_upper_blocks(prepared, recipe, arguments.work)
     folded = fit_joined(prepared, recipe, arguments.work)
     card = write_bundle(
         arguments.work / "checkpoint", folded, prepared, recipe, arguments.photos / recipe["sources"], arguments.work
@@ -73,6 +89,24 @@ def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:
     )  # fmt: skip
 
 
+def fit_upper_blocks(prepared: Prepared, recipe: Recipe, work: Path) -> None:
+    """Trains the feature network's upper blocks together with the map, from the trained map on."""
+    options, folder = recipe["tune"], work / "tune"
+    config, inside = TuneConfig(**_only(options, TuneConfig)), prepared.inside()
+    rows = {name: of_source[::TUNE_PHOTOS_EVERY] for name, of_source in prepared.yardstick.items()}
+    model = build_tuned_network(prepared.layers, config.dropout)
+    continue_map(model, _trained_map(work))
+    batches = TunedBatches(prepared.cache, prepared.views[0], prepared.sampler, fine_maps(prepared.layers), config)
+
+    def validate(model: keras.Model) -> dict[str, float]:
+        figures = trunk_figures(model, prepared.views[0], rows, inside)
+        aged = trunk_figures(model, prepared.views[-1], rows, np.ones_like(inside))
+        return figures | {"aged": aged["r2"]}
+
+    print(f"map, before its features are trained: {validate(model)}", flush=True)
+    train_tuned(model, batches, config, _loop(options), folder, validate, resume=(folder / STATE_FILE).is_file())
+
+
 def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]:
     """Trains fusion, decoder, heads and map together; returns the best folded weights by the yardstick.
 
@@ -80,7 +114,7 @@ def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]
     """
     options, folder = recipe["join"], work / "joined"
     config = JoinConfig(**_only(options, JoinConfig))
-    mixed = starting_weights(prepared, recipe, work / "map")
+    mixed = starting_weights(prepared, recipe, work)
     if options.get("steps") == 0:
         return mixed
     model = build_joined(config, mixed)
@@ -97,10 +131,24 @@ def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]
     return plain_network_weights(model)
 
 
-def starting_weights(prepared: Prepared, recipe: Recipe, map_folder: Path) -> dict[str, Any]:
-    """The checkpoint to start from and the map, mixed; the checkpoint's bins no longer weighed by how rare they are."""
+def _trained_map(work: Path) -> keras.Model:
     network = build_map_network()
-    network.load_weights(map_folder / BEST_FILE)
+    network.load_weights(work / "map" / BEST_FILE)
+    return network
+
+
+def trained_map(prepared: Prepared, recipe: Recipe, work: Path) -> tuple[keras.Model, Layers]:
+    """The best map of the last stage that trained it, and the feature network that it was trained with."""
+    if "tune" not in recipe:
+        return _trained_map(work), prepared.layers[:LAYERS]
+    tuned = build_tuned_network(prepared.layers)
+    tuned.load_weights(work / "tune" / BEST_FILE)
+    return trained_parts(tuned, prepared.layers)
+
+
+def starting_weights(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]:
+    """The checkpoint to start from and the map, mixed; the checkpoint's bins no longer weighed by how rare they are."""
+    network, _ = trained_map(prepared, recipe, work)
     first = np.flatnonzero(prepared.trained_on)[:: max(1, len(prepared.trained_on) // 8000)]
     balance = np.log(class_weights(place_prior(prepared.views[0].batch(first)[1])))
     fusion = weights.read_fusion(checkpoint.bundled_checkpoint_path(recipe["start_from"]))
@@ -119,23 +167,32 @@ def write_bundle(
         for name, description in card.embeddings.items()
     }
     training = {
-        "data": _sources(sources, prepared.photos_by_source()),
+        "data": described_sources(sources, prepared.photos_by_source()),
         "photos": int(prepared.trained_on.sum()),
         "held_out": HELD_OUT_SOURCES,
         "recipe": recipe,
         "validation": _last_figures(work),
         "started_from": {"name": card.name, "id": card.id, "training": card.training},
     }
+    features = TrainedFeatures(trained_map(prepared, recipe, work)[1], features_about(recipe))
     return export_weights(
         folder, recipe["name"], folded, ("paper", "vivid"), embeddings, training, LIMITS, embedding=card.embedding,
-        features=TrainedFeatures(prepared.layers[:LAYERS], FEATURES_ABOUT), input_px=recipe["input_px"],
+        features=features, input_px=recipe["input_px"],
         training_mean_ab=prepared.mean_ab(), **recipe.get("chosen", {}),
     )  # fmt: skip
 
 
+def features_about(recipe: Recipe) -> dict[str, str]:
+    """The feature network's entry in the card."""
+    if "tune" not in recipe:
+        return FEATURES_ABOUT
+    trained = "ImageNet; blocks above stride 8 trained on with the map; batch norms folded, float16"
+    return {**FEATURES_ABOUT, "weights": trained}
+
+
 def _last_figures(work: Path) -> dict[str, Any]:
     """The last of each stage's history."""
-    histories = {stage: work / stage / HISTORY_FILE for stage in ("map", "joined")}
+    histories = {stage: work / stage / HISTORY_FILE for stage in ("map", "tune", "joined")}
     return {stage: json.loads(path.read_text())[-1] for stage, path in histories.items() if path.is_file()}
 
 
@@ -153,7 +210,7 @@ def _without_files(description: Any) -> dict[str, Any]:
     return {name: value for name, value in description.items() if name != "files"}
 
 
-def _sources(path: Path, photos: dict[str, int]) -> list[dict[str, Any]]:
+def described_sources(path: Path, photos: dict[str, int]) -> list[dict[str, Any]]:
     """Every source trained on, as its owner describes it. Raises TrainingError for one that the list lacks."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = {row["folder"]: row for row in csv.DictReader(file)}

@@ -64,11 +64,16 @@ def bins_loss(truth: Any, logits: Any) -> Any:
 def trunk_figures(
     model: keras.Model, view: ViewMaps, rows: Mapping[str, NDArray[np.intp]], inside: Floats
 ) -> dict[str, float]:
-    """The yardstick at the map's own places; `inside` (photos, 28, 28) of all photos."""
+    """The yardstick at the map's own places; `inside` (photos, 28, 28) of all photos.
+
+    A model of one input is given the map of stride 8 alone.
+    """
     errors = {}
     for name, of_source in rows.items():
         maps, ab = view.batch(of_source)
-        result = np.asarray(model.predict(maps, batch_size=100, verbose=0)[0], np.float32)
+        result = np.asarray(
+            model.predict(maps if len(model.inputs) > 1 else maps[0], batch_size=100, verbose=0)[0], np.float32
+        )
         errors[name] = colour_errors(result, ab, inside[of_source])
     by_source = {name: round(parts["all"].r2, 3) for name, parts in errors.items()}
     return source_means(errors) | by_source
