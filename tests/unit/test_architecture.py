@@ -1,5 +1,6 @@
 """The layout: imports go one way, folders and functions stay small, and only the model's own code loads TensorFlow."""
 
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -189,3 +190,12 @@ def test_training_shows_its_help_without_tensorflow() -> None:
 
 def test_the_command_line_loads_nothing_heavy_to_show_its_help() -> None:
     assert loaded_by("import scheduler.cli") == set()
+
+
+def test_each_migration_follows_the_one_before() -> None:
+    line = re.compile(r'^(?:down_)?revision = "(\d+)"', re.MULTILINE)
+    files = sorted((ROOT / "db/migrations/versions").glob("[0-9]*.py"))
+    pairs = [line.findall(path.read_text(encoding="utf-8")) for path in files]
+    numbers = [int(pair[0]) for pair in pairs]
+    assert numbers == list(range(1, 1 + len(files)))
+    assert [int(pair[1]) for pair in pairs[1:]] == numbers[:-1]
