@@ -43,11 +43,12 @@ class ScanQuery(BaseModel):
     verdict: VerdictName = Field(None, description="Only scans with this latest verdict; none: those without one.")
     doubtful: bool = Field(False, description="Only outputs that a person should look at.")
     key: KeyPart = Field(None, description="Only sources whose key contains this.")
+    unlike: bool = Field(False, description="Only outputs unlike their folder; not for jobs of over 10,000 scans.")
     order: OrderName = Field("listing", description="doubtful, uncertain, colourful and pale leave out what has none.")
 
     @property
     def filter(self) -> ScanFilter:
-        return ScanFilter(self.state, self.code, self.verdict, self.doubtful, self.key)
+        return ScanFilter(self.state, self.code, self.verdict, self.doubtful, self.key, self.unlike)
 
     def arguments(self) -> dict[str, str]:
         """The parameters for an address, without those that have their default."""

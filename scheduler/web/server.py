@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 import socket
 import threading
@@ -40,6 +41,7 @@ def run_web(settings: Settings, *, announce: Callable[[str], None] = print) -> N
     Waits until the database answers. Raises UsageError if the settings would let anybody in, if the database is not
     migrated, or if the address can't be used.
     """
+    os.nice(settings.web_nice)  # where pages and workers share a machine, colouring goes first
     engine = make_engine(settings.database)
     health, metrics, stopping = (
         Health("it starts", notify_socket=settings.notify_socket),

@@ -12,6 +12,7 @@ from db.errors import UsageError
 from db.models.jobs import Job, Scan
 from db.queries.pages.cursors import Cursor, parse_cursor
 from db.queries.pages.jobs import within
+from db.queries.reports.rows import OUTLIERS
 from db.queries.scans import key_search
 from db.queries.substrings import begins_with
 
@@ -33,6 +34,7 @@ ORDERS = {
     "colourful": Order(Scan.colourfulness, float, descending=True),
     "pale": Order(Scan.colourfulness, float),
 }
+MOST_COMPARED = 10_000  # scans of a job that a page compares with their folders
 UNREVIEWED = "none"  # as a value for the verdict: scans without one
 
 
@@ -45,6 +47,7 @@ class ScanFilter:
     verdict: str | None = None
     doubtful: bool = False
     key: str | None = None  # a part of the source's key; upper and lower case differ
+    unlike: bool = False  # much more or less colourful than the others in their folder
 
     def conditions(self, session: Session, job_id: int) -> list[ColumnElement[bool]]:
         chosen: list[ColumnElement[bool]] = [Scan.job_id == job_id]
@@ -56,9 +59,22 @@ class ScanFilter:
             chosen.append(Scan.verdict.is_(None) if self.verdict == UNREVIEWED else Scan.verdict == self.verdict)
         if self.doubtful:
             chosen.append(Scan.review_weight.is_not(None))
+        if self.unlike:
+            chosen.append(_unlike_their_folder(session, job_id))
         if self.key:
             chosen += key_search.key_contains(session, job_id, self.key)
         return chosen
+
+
+def _unlike_their_folder(session: Session, job_id: int) -> ColumnElement[bool]:
+    """The view sorts all scans of the job, so a page of a large job would take seconds. Raises UsageError for one."""
+    scan_count = session.scalar(select(Job.scan_count).where(Job.id == job_id)) or 0
+    if scan_count > MOST_COMPARED:
+        raise UsageError(
+            f"job {job_id} has {scan_count:,} scans, and up to {MOST_COMPARED:,} are compared with their folders here; "
+            f"see photochrom review {job_id}, or the view folder_outliers"
+        )
+    return Scan.id.in_(select(OUTLIERS.c.scan_id).where(OUTLIERS.c.job_id == job_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,8 @@ class FolderRun:
                 self._print(f"pages: {start_pages(system)}")
             status = self._run_jobs(system)
             if self._web:
+                if not self._job_ids:
+                    system.start_processes()  # for what is submitted on the pages
                 self._print("the pages stay open until Ctrl-C")
                 stay_open(system)
         return status

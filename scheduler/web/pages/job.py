@@ -56,6 +56,7 @@ def show_scans(
     arguments = query.arguments()
     values |= {
         "tab": "scans",
+        "most_compared": scan_pages.MOST_COMPARED,
         "scans": page.scans,
         "query": query,
         "codes": codes,

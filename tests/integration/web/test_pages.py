@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
-from db.models.jobs import JobState
+from db.models.jobs import Job, JobState, Scan
 from db.queries.access import audit
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
@@ -202,3 +202,26 @@ def test_a_database_that_is_away_is_said_so_and_comes_back(web: Web, engine: Eng
     assert answer.headers["content-type"] == "application/problem+json"
     assert "Traceback" not in page.text
     assert browser.get("/jobs").status_code == 200
+
+
+def test_scans_unlike_their_folder_are_a_filter_of_small_jobs(web: Web, engine: Engine) -> None:
+    with session_scope(engine) as session:
+        job_id = lifecycle.create(
+            session, name="faces", source="s3://a/b", destination="s3://c/d", options={}, priority=0, now=NOON
+        )
+        listed = [NewScan(f"box/{number:02}.jpg", None, None, f"{number:02}.jpg") for number in range(12)]
+        lifecycle.add_scans(session, job_id, listed, chunk_scans=64)
+        done = update(Scan).where(Scan.job_id == job_id)
+        session.execute(done.values(state="done", output_sha256="f", colourfulness=20.0 + Scan.id % 3))
+        session.execute(done.where(Scan.source_key == "box/07.jpg").values(colourfulness=90.0))
+    client = web.browser()
+
+    unlike = client.get(f"/api/v1/jobs/{job_id}/scans?unlike=true").json()["scans"]
+    assert [scan["source_key"] for scan in unlike] == ["box/07.jpg"]
+    page = client.get(f"/jobs/{job_id}?unlike=true").text
+    assert ("07.jpg" in page, "06.jpg" in page, 'name="unlike" value="true" checked' in page) == (True, False, True)
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == job_id).values(scan_count=1_000_000))
+    refused = client.get(f"/api/v1/jobs/{job_id}/scans?unlike=true")
+    assert (refused.status_code, "view folder_outliers" in refused.json()["detail"]) == (422, True)
+    assert 'name="unlike"' not in client.get(f"/jobs/{job_id}").text
