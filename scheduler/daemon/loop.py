@@ -6,8 +6,9 @@ Two schedulers are safe.
 import logging
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol
 
 from sqlalchemy import Engine
@@ -52,45 +53,48 @@ def run_scheduler(settings: Settings) -> None:
         signal.signal(number, lambda *_: stopping.set())
     engine = make_engine(settings.database)
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
-    if settings.traces:
-        from worker.observability.tracing import Tracing  # its packages come with an extra
-
-        Tracing("photochrom-scheduler", engine)
+    _trace(engine, settings)
     queue = ChunkQueue(app)
     health = Health("no round has ended", notify_socket=settings.notify_socket)
     backlog_metrics = BacklogMetrics(engine, queue, settings)
     dispatcher, heartbeat = Dispatcher(engine, queue, settings), SchedulerHeartbeat(engine, settings.heartbeat_seconds)
-    with (
-        MetricsServer(settings.metrics_address, settings.metrics_port, backlog_metrics.metrics.registry, health),
-        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
-        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="submission") as submitting,
-        ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
-        ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
-    ):
+    with MetricsServer(settings.metrics_address, settings.metrics_port, backlog_metrics.metrics.registry, health):
         wait_for(lambda: check_up_to_date(engine), stopping, health.turn)
         wait_for(queue.depth, stopping, health.turn)
         if stopping.is_set():
             return
         logger.info("the scheduler runs, a round every %g s", settings.scheduler_round_seconds)
-        schedule_runner = ScheduleRunner(engine, settings, listing)
-        sealing, outboxes = Sealing(engine, settings, alone), _outboxes(engine, settings)
-        background = BackgroundListings(engine, settings, submitting)
-        rounds: tuple[Rounds, ...] = (
-            schedule_runner,
-            Reporter(engine, settings, reporting),
-            sealing,
-            background,
-            *outboxes,
-        )
-        while not stopping.wait(settings.scheduler_round_seconds):
-            health.turn(_round(engine, dispatcher, rounds, settings, backlog_metrics, heartbeat))
-        logger.info("the scheduler stops")
+        with _rounds(engine, settings) as rounds:
+            while not stopping.wait(settings.scheduler_round_seconds):
+                health.turn(_round(engine, dispatcher, rounds, settings, backlog_metrics, heartbeat))
+            logger.info("the scheduler stops")
+    heartbeat.stop()
+
+
+def _trace(engine: Engine, settings: Settings) -> None:
+    if settings.traces:
+        from worker.observability.tracing import Tracing  # its packages come with an extra
+
+        Tracing("photochrom-scheduler", engine)
+
+
+@contextmanager
+def _rounds(engine: Engine, settings: Settings) -> Iterator[tuple[Rounds, ...]]:
+    """What has a turn in every round and takes long, so that each works in threads of its own; stopped at the end."""
+    with (
+        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
+        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="submission") as submitting,
+        ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
+        ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
+    ):
+        schedule_runner, sealing = ScheduleRunner(engine, settings, listing), Sealing(engine, settings, alone)
+        background, outboxes = BackgroundListings(engine, settings, submitting), _outboxes(engine, settings)
+        yield schedule_runner, Reporter(engine, settings, reporting), sealing, background, *outboxes
         schedule_runner.stop()
         sealing.stop()
         background.stop()
         for outbox in outboxes:
             outbox.stop()
-    heartbeat.stop()
 
 
 class Outboxes(Rounds, Protocol):

@@ -31,8 +31,8 @@ def is_free_to_all() -> ColumnElement[bool]:
 
 def serves(checkpoint: str | None, options: Mapping[str, Any]) -> bool:
     """The same, for a worker's checkpoint and a job's options."""
-    wanted = options.get("checkpoint")
-    if wanted is None or checkpoint == wanted:
+    job_checkpoint = options.get("checkpoint")
+    if job_checkpoint is None or checkpoint == job_checkpoint:
         return True
     names_both = options.get("head") is not None and options.get("embedding") is not None
-    return names_both and (checkpoint or "").startswith(f"{wanted}-")
+    return names_both and (checkpoint or "").startswith(f"{job_checkpoint}-")

@@ -148,21 +148,21 @@ def _holders(
         claimed = [row for row in rows if row.job_id == claimant]
         other_job = session.get(Job, claimant)
         if other_job is None:  # its rows were deleted, its outputs are there
-            known: Mapping[str, list[_Writer]] = {}
+            writers_by_uri: Mapping[str, list[_Writer]] = {}
         else:
-            known = _writers(session, other_job.destination, [row.uri for row in claimed])
+            writers_by_uri = _writers(session, other_job.destination, [row.uri for row in claimed])
         for row in claimed:
-            key, writers = row.uri.removeprefix(f"{job.destination}/"), known.get(row.uri, [])
-            others = [one for one in writers if one.job_id != job.id]
+            key, writers = row.uri.removeprefix(f"{job.destination}/"), writers_by_uri.get(row.uri, [])
+            of_other_jobs = [one for one in writers if one.job_id != job.id]
             if row.source_hash == hashes[row.uri]:
                 # A submit that was stopped on the way finds its own. What another job has made of the scan since it
                 # failed here is no more to be made by a retry.
-                makers = [one for one in others if one.makes_it or (is_retry and one.has_made_it)]
+                makers = [one for one in of_other_jobs if one.makes_it or (is_retry and one.has_made_it)]
                 if makers:
                     yield _Holder(key, makers[0].job_id, is_other_source=False)
-            elif len(others) < len(writers) and not is_retry:
+            elif len(of_other_jobs) < len(writers) and not is_retry:
                 continue  # two scans of this job: the insert of the scans refuses it, and says so
-            elif not writers or any(one.holds_place for one in others):
+            elif not writers or any(one.holds_place for one in of_other_jobs):
                 yield _Holder(key, claimant, is_other_source=True)
 
 
@@ -194,8 +194,8 @@ def _writers(session: Session, destination: str, uris: Sequence[str]) -> dict[st
 
 
 def _refusal(job: Job, holders: Sequence[_Holder], *, is_retry: bool) -> str:
-    others = [holder for holder in holders if holder.is_other_source]
-    shown = others or holders
+    of_other_sources = [holder for holder in holders if holder.is_other_source]
+    shown = of_other_sources or holders
     named = ", ".join(f"{holder.output_key} (job {holder.job_id})" for holder in shown[:_NAMED])
     more = f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else ""
     if is_retry:
@@ -203,7 +203,7 @@ def _refusal(job: Job, holders: Sequence[_Holder], *, is_retry: bool) -> str:
             f"{named}{more}: that job has taken these over since they failed in job {job.id}, and makes them or has "
             f"made them; nothing was retried; submit {job.source} again with --missing-only, to make what is missing"
         )
-    if others:
+    if of_other_sources:
         return (
             f"{job.destination} holds outputs of another source: {named}{more}; choose another destination, or give "
             "these a folder of their own there with --output-prefix"

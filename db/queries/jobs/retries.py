@@ -87,8 +87,8 @@ def _expect_none_accepted(session: Session, job: Job, failed: Sequence[ColumnEle
         .where(ArchivedScan.state == ScanState.DONE)
     )
     keys = sorted({*session.scalars(query), *session.scalars(archived)})
-    for some in _parts(keys, 1000):
-        if accepted := sorted(records.accepted(session, job.destination, some)):
+    for part in _parts(keys, 1000):
+        if accepted := sorted(records.accepted(session, job.destination, part)):
             raise Conflict(
                 f"a person accepted the output that is there for {accepted[0]}; nothing was retried; to make such "
                 "outputs again, submit with --overwrite-accepted"

@@ -50,11 +50,21 @@ def evaluate(arguments: Namespace) -> None:
         row = f"{head} head, seen as by an orthochromatic plate"
         figures[row] = measuring.evaluate(photos, plate.ab[head], plate.certainty, baseline_scores)
         print(measuring.line(row, figures[row]["model"]), flush=True)
-    first = next(iter(figures.values()))
+    _print_baselines(next(iter(figures.values())))
+    _write_files(arguments, photos, figures, results)
+    if arguments.into_card:
+        add_figures(folder, card_figures(figures))
+
+
+def _print_baselines(first: dict[str, Any]) -> None:
+    """They are the same for every head and embedding, so the first row's are printed."""
     for baseline in ("grey", "tint"):
         print(measuring.line(f"{baseline} baseline", first[baseline]))
     print(measuring.line("the originals", first["original"]))
     print(measuring.line("the paper's own, on its photos", measuring.PAPER))
+
+
+def _write_files(arguments: Namespace, photos: Photos, figures: Figures, results: dict[str, Floats]) -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         _write_csv(arguments.json.with_suffix(".csv"), photos.names, figures)
@@ -68,8 +78,6 @@ def evaluate(arguments: Namespace) -> None:
             labels=["grey", *results, "the original"],
         )
         print(f"{arguments.sheet}: grey; {'; '.join(results)}; the original")
-    if arguments.into_card:
-        add_figures(folder, card_figures(figures))
 
 
 def card_figures(figures: Figures) -> dict[str, Any]:

@@ -121,12 +121,12 @@ def _components(features: Floats, rng: np.random.Generator) -> _Components:
     mean, spread = places.mean(0), places.std(0) + np.float32(1e-6)
     scaled = (places - mean) / spread
     variances, directions = np.linalg.eigh(scaled.T @ scaled / len(scaled))
-    most = slice(None, -COMPONENTS - 1, -1)
-    width = np.sqrt(np.sqrt(np.maximum(variances[most], 1e-6)))
-    return _Components(mean, np.asarray(directions[:, most] / spread[:, None] / width, np.float32))
+    principal = slice(None, -COMPONENTS - 1, -1)
+    width = np.sqrt(np.sqrt(np.maximum(variances[principal], 1e-6)))
+    return _Components(mean, np.asarray(directions[:, principal] / spread[:, None] / width, np.float32))
 
 
 def _squares(cache: PhotoCache, rows: NDArray[Any]) -> Iterator[Floats]:
     for start in range(0, len(rows), BATCH):
-        some = rows[start : start + BATCH]
-        yield np.stack([square_lab(cache.photo(int(row)), SHORT_SIDE_PX)[..., 0] for row in some])
+        part = rows[start : start + BATCH]
+        yield np.stack([square_lab(cache.photo(int(row)), SHORT_SIDE_PX)[..., 0] for row in part])

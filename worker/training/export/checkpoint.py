@@ -25,7 +25,7 @@ class TrainedEmbedding:
     """A classifier's folded layers, and its description for the card: architecture, weights, input_px, temperature."""
 
     layers: weights.Layers
-    about: Mapping[str, Any]
+    description: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TrainedFeatures:
     """The map's feature network: its folded layers, and its description for the card: licence and origin."""
 
     layers: weights.Layers
-    about: Mapping[str, Any]
+    description: Mapping[str, Any]
 
 
 def export(
@@ -74,9 +74,9 @@ def export_weights(
             id=checkpoint.checkpoint_id(files), name=name, created=datetime.now(UTC).isoformat(timespec="seconds"),
             network=checkpoint.NETWORK, head=head or heads[0], heads=heads,
             embedding=embedding or next(iter(embeddings)),
-            embeddings={key: {**one.about, "files": shards[key]} for key, one in embeddings.items()},
+            embeddings={key: {**one.description, "files": shards[key]} for key, one in embeddings.items()},
             files=files, training_mean_ab=training_mean_ab, training=dict(training), limits=limits,
-            features={**features.about, "input_px": FEATURES_PX, "files": feature_files} if features else None,
+            features={**features.description, "input_px": FEATURES_PX, "files": feature_files} if features else None,
             **card_fields,
         )  # fmt: skip
         checkpoint.write_card(new, card)

@@ -33,14 +33,14 @@ def write_checkpoint(
 
     Embeddings with weights from elsewhere (imagenet, a file) go along as the checkpoint's own, `inception_resnet_v2`.
     """
-    known: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
+    record: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     history: list[dict[str, float]] = json.loads((run / "history.json").read_text(encoding="utf-8"))
     data = [
         {"source": source, "licence": licences.get(source, "not given"), "photos": count}
-        for source, count in sorted(known["photos"].items())
+        for source, count in sorted(record["photos"].items())
     ]
     training = {
-        "data": data, "left_out": known["left_out"], "settings": known["settings"], "validation": history[-1],
+        "data": data, "left_out": record["left_out"], "settings": record["settings"], "validation": history[-1],
     }  # fmt: skip
     kept = {_kept_name(one): TrainedEmbedding(one.layers, _about(one)) for one in embeddings}
     return export(folder, run.name, model, kept, training, LIMITS)
@@ -52,14 +52,14 @@ def base_embeddings(names: Sequence[str], folder: Path) -> list[Embedding]:
     Raises CheckpointError as `load_embedding`, TrainingError for more than a checkpoint can keep.
     """
     card = checkpoint.verify(folder)
-    wanted = names or sorted(card.embeddings, key=lambda name: name != card.embedding)
-    found = [load_embedding(name, folder, card) for name in wanted]
-    if len({_kept_name(one) for one in found}) < len(found):
+    chosen = names or sorted(card.embeddings, key=lambda name: name != card.embedding)
+    embeddings = [load_embedding(name, folder, card) for name in chosen]
+    if len({_kept_name(one) for one in embeddings}) < len(embeddings):
         raise TrainingError(
-            f"--embedding {' '.join(wanted)}: a checkpoint keeps one InceptionResNetV2 and one compact embedding; "
+            f"--embedding {' '.join(chosen)}: a checkpoint keeps one InceptionResNetV2 and one compact embedding; "
             "give one of each"
         )
-    return found
+    return embeddings
 
 
 def write_sheet(path: Path, folder: Path, cache: PhotoCache) -> None:
@@ -89,5 +89,5 @@ def _about(embedding: Embedding) -> dict[str, Any]:
 def _write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:
     """What a card needs to know of a run, beside its history."""
     output.mkdir(parents=True, exist_ok=True)
-    known = {"photos": cache.by_folder(), "left_out": cache.census, "settings": settings}
-    (output / "settings.json").write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    record = {"photos": cache.by_folder(), "left_out": cache.census, "settings": settings}
+    (output / "settings.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

@@ -55,11 +55,12 @@ def expect(cache: PhotoCache, places: "Places", settings: Settings, say: Callabl
         raise TrainingError(f"{len(training)} photos leave one of {settings.folds} folds empty; give fewer folds")
     expected = np.zeros((len(cache.names), PLACES, 2), np.float32)
     for number in range(settings.folds):
-        own = training[fold[training] == number]
+        held_out = training[fold[training] == number]
         network = _fitted(places, training[fold[training] != number], cache, settings, number)
-        expected[own] = places.answers(network, own)
+        expected[held_out] = places.answers(network, held_out)
         expected[kept] += places.answers(network, kept) / np.float32(settings.folds)
-        say(f"fold {number + 1} of {settings.folds}: R2 {places.r2(expected, own):.4f} on {len(own)} photos not met")
+        r2 = places.r2(expected, held_out)
+        say(f"fold {number + 1} of {settings.folds}: R2 {r2:.4f} on {len(held_out)} photos not met")
     say(f"all folds together: R2 {places.r2(expected, kept):.4f} on {len(kept)} photos kept for choosing")
     return expected.reshape(-1, CELLS, CELLS, 2).astype(np.float16)
 
@@ -83,8 +84,8 @@ class Places:
             lab = square_lab(cache.photo(row), SHORT_SIDE_PX).reshape(CELLS, CELL_PX, CELLS, CELL_PX, 3)
             self.ab[row] = lab[..., 1:].mean((1, 3)).reshape(PLACES, 2)
             lightness = lab[..., 0]
-            known = [(lightness.mean((1, 3)) - 50) / 25, (lightness.std((1, 3)) - 6) / 6]
-            self._light[row] = np.stack(known, axis=-1).reshape(PLACES, 2)
+            mean_and_spread = [(lightness.mean((1, 3)) - 50) / 25, (lightness.std((1, 3)) - 6) / 6]
+            self._light[row] = np.stack(mean_and_spread, axis=-1).reshape(PLACES, 2)
 
     @property
     def width(self) -> int:
@@ -100,9 +101,9 @@ class Places:
         """a*, b* (m, 256, 2) of every place of these photos."""
         parts = [np.zeros((0, PLACES, 2), np.float32)]
         for start in range(0, len(rows), at_once):
-            some = rows[start : start + at_once]
-            known = self.known(some, np.broadcast_to(np.arange(PLACES), (len(some), PLACES)))
-            parts.append(np.asarray(network.predict_on_batch(known), np.float32) * np.float32(AB_SPREAD) + TINT)
+            part = rows[start : start + at_once]
+            place_values = self.known(part, np.broadcast_to(np.arange(PLACES), (len(part), PLACES)))
+            parts.append(np.asarray(network.predict_on_batch(place_values), np.float32) * np.float32(AB_SPREAD) + TINT)
         return np.concatenate(parts)
 
     def r2(self, expected: Floats, rows: Rows) -> float:
@@ -120,17 +121,17 @@ def _fitted(places: Places, rows: Rows, cache: PhotoCache, settings: Settings, n
     network.compile(keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay), loss="mse", jit_compile=False)
     counts = cache.weights(rows, settings.weights).astype(np.float64)
     for _ in range(steps):
-        some = rng.choice(rows, settings.photos, p=counts / counts.sum())
-        at = rng.integers(PLACES, size=(settings.photos, settings.places))
-        wanted = (places.ab[some[:, None], at] - TINT) / np.float32(AB_SPREAD)
-        network.train_on_batch(places.known(some, at), wanted)
+        photos = rng.choice(rows, settings.photos, p=counts / counts.sum())
+        at_places = rng.integers(PLACES, size=(settings.photos, settings.places))
+        targets = (places.ab[photos[:, None], at_places] - TINT) / np.float32(AB_SPREAD)
+        network.train_on_batch(places.known(photos, at_places), targets)
     return network
 
 
 def _perceptron(width: int, dropout: float) -> keras.Model:
     """What is known of places (..., width) -> a*, b* beyond the tint, / AB_SPREAD (..., 2); untrained, the tint."""
-    known = keras.Input((None, width))
-    x = keras.layers.Dropout(0.7 * dropout)(known)
+    place_values = keras.Input((None, width))
+    x = keras.layers.Dropout(0.7 * dropout)(place_values)
     for units in HIDDEN:
         x = keras.layers.Dropout(dropout)(keras.layers.Dense(units, activation="relu")(x))
-    return keras.Model(known, keras.layers.Dense(2, kernel_initializer="zeros")(x))
+    return keras.Model(place_values, keras.layers.Dense(2, kernel_initializer="zeros")(x))

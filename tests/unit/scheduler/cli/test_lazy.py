@@ -80,7 +80,7 @@ def test_a_misspelt_command_is_refused_with_the_nearest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("photochrom sch", {"schedule", "scheduler"}), ("photochrom schedule e", {"enable"})],
+    [("photochrom sch", {"schedule", "scheduler"}), ("photochrom schedule e", {"edit", "enable"})],
 )
 def test_the_shell_completes_commands(tmp_path: Path, typed: str, offered: set[str]) -> None:
     completed = complete(tmp_path, typed)

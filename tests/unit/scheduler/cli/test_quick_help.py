@@ -1,0 +1,16 @@
+"""The command line answers at once: `--help` takes little of the processor."""
+
+import resource
+import subprocess
+import sys
+
+HELP_SECONDS = 0.5
+
+
+def test_the_help_takes_less_than_half_a_second_of_processor_time() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-P", "-m", "scheduler", "--help"], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+    # Not the time on the clock, which says more of what else the machine does.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < HELP_SECONDS
