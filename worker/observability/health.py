@@ -1,19 +1,19 @@
-"""Whether a process lives, and whether it is ready: for /live and /ready, and for systemd."""
+"""Whether a process is alive, and whether it is ready: for /live, /ready and systemd."""
 
 import socket
 import threading
 import time
 from collections.abc import Callable
 
-# Longer than any one turn of a loop that works, with every service away and each waited for.
+# A working loop never needs longer for one turn, even if it waits for every service.
 SILENT_SECONDS = 60.0
 
 
 class Health:
-    """The process' loop says here that it turns, and what is amiss; any thread may ask.
+    """The process' loop reports here that it runs, and what is wrong. Any thread may ask.
 
-    live: an empty sentence while the loop turns; otherwise the process should be started again.
-    ready: an empty sentence while it does its work; otherwise why not, which it waits for by itself.
+    live: "" while the loop runs; otherwise a sentence, and the process should be started again. ready: "" while the
+    process does its work; otherwise the reason, for which the process waits by itself.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Health:
         self._told_ready = False
 
     def turn(self, problem: str | None = None) -> None:
-        """The loop has turned; "" for all is well, None for no news of that."""
+        """The loop has made a turn. `problem`: what is wrong, "" if nothing is, None if unchanged."""
         with self._lock:
             self._turned_at = self._clock()
             self._problem = self._problem if problem is None else problem
@@ -50,7 +50,7 @@ class Health:
             return silent or self._problem
 
     def _tell_systemd(self, problem: str) -> None:
-        """The protocol of sd_notify(3)."""
+        """Report to systemd, by the protocol of sd_notify(3)."""
         if not self._notify_socket:
             return
         lines = ["WATCHDOG=1", f"STATUS={problem or 'ready'}"]

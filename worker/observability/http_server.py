@@ -1,4 +1,4 @@
-"""Serves /metrics for Prometheus, /live and /ready for whoever starts processes again."""
+"""Serves /metrics for Prometheus, and /live and /ready for the system that restarts processes."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,10 +13,10 @@ _ANSWER_SECONDS = 10
 
 
 class MetricsServer:
-    """Listens from the start of the block to its end; nowhere when `port` is None.
+    """Listens from the start of the block to its end; not at all if `port` is None.
 
-    Raises UsageError when it can't listen there. 503 is the answer of a process that does not live, or is not ready,
-    and the body says why.
+    Raises UsageError if the port can't be used. The answer is 503 if the process is not alive or not ready; the body
+    says why.
     """
 
     def __init__(self, address: str, port: int | None, registry: CollectorRegistry, health: Health) -> None:
@@ -71,4 +71,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Every few seconds somebody asks: no line for each."""
+        """Requests come every few seconds, so they are not logged."""

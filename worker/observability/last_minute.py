@@ -11,7 +11,7 @@ from worker.observability.worker_metrics import WorkerMetrics
 
 WINDOW_SECONDS = 60.0
 
-# The model server's counters, as it calls them, and ours.
+# The names of the model server's counters, and ours for them.
 _COUNTED = {
     "busy_seconds": "busy",
     "batches": "batches",
@@ -22,7 +22,7 @@ _COUNTED = {
 
 
 class Statistics:
-    """Adds up what the children and the model server say; any thread may call any method."""
+    """Adds up the reports of the children and the model server. Any thread may call any method."""
 
     def __init__(self, metrics: WorkerMetrics, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._metrics, self._clock = metrics, clock
@@ -34,7 +34,7 @@ class Statistics:
         self._marks: deque[tuple[float, Mapping[str, float]]] = deque([(clock(), {})])
 
     def count(self, event: ScanEvent) -> None:
-        """A scan that a child has recorded."""
+        """Count a scan that a child has recorded."""
         self._metrics.count(event)
         with self._lock:
             self._sums["ended"] += event.state != "pending"
@@ -47,7 +47,7 @@ class Statistics:
                 self._sums[stage.column] += milliseconds or 0.0
 
     def ask_model(self, ask: Callable[[], Mapping[str, float]], devices: int = 1) -> None:
-        """Take the counters of `ModelServers`, which only grow; raises what `ask` raises."""
+        """Read the counters of `ModelServers`, which only grow. Raises what `ask` raises."""
         self._devices = devices
         try:
             stats = ask()
@@ -67,7 +67,7 @@ class Statistics:
             self._last = stats
 
     def columns(self) -> dict[str, float | None]:
-        """Columns of the worker's row; the rates are of the time since the call that was a minute ago."""
+        """Columns of the worker's row. The rates are for the last minute, since the call one minute ago."""
         with self._lock:
             now, sums = self._clock(), defaultdict(float, self._sums)
             while len(self._marks) > 1 and self._marks[1][0] <= now - WINDOW_SECONDS:

@@ -16,10 +16,10 @@ def configure_logging(level: str, log_format: str = "text") -> None:
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines(_TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
-    # One line a request or a chunk is for debugging; ours say what matters.
+    # These log a line for each request or chunk, which is only for debugging.
     for chatty in ("botocore", "boto3", "urllib3", "s3transfer", "alembic"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    # libvips warns of what it mends; what it can't read becomes the scan's own error.
+    # libvips warns of damage that it repairs; what it can't read becomes the scan's error.
     logging.getLogger("pyvips").setLevel(logging.ERROR)
     logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
 
@@ -29,7 +29,7 @@ _TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 @contextmanager
 def log_context(**ids: int | str) -> Iterator[None]:
-    """Every JSON line that this thread logs in the block names these: job, chunk, scan, worker."""
+    """Every JSON line that this thread logs in the block has these ids: job, chunk, scan, worker."""
     token = _context.set({**_context.get(), **ids})
     try:
         yield
@@ -38,7 +38,7 @@ def log_context(**ids: int | str) -> Iterator[None]:
 
 
 def json_of(line: bytes) -> bytes:
-    """A line of another process as JSON, unless it is already: libraries write to standard error by themselves."""
+    """A line of another process as JSON, unless it is JSON already. Libraries write to standard error by themselves."""
     if line.startswith(b"{") or not line.strip():
         return line
     record = {"level": "INFO", "logger": "standard error", "message": line.decode(errors="replace").rstrip()}
@@ -46,11 +46,14 @@ def json_of(line: bytes) -> bytes:
 
 
 class TextLines(logging.Formatter):
-    """One line a record, whatever a key or another process' words hold; a traceback's lines follow, set in."""
+    """One line for each record, even if a key or another process' text has line ends.
+
+    The lines of a traceback follow, indented.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         whole = super().format(record)
-        # The exception's text is behind the message, and is the only thing that may have lines of its own.
+        # The exception's text comes after the message. Only it may have several lines.
         details = "\n".join(part for part in (record.exc_text, record.stack_info) if part)
         if not details:
             return printable(whole)
@@ -59,7 +62,7 @@ class TextLines(logging.Formatter):
 
 
 def printable(text: str) -> str:
-    """With line ends, escapes and other control characters written out, as a file's name may hold them."""
+    """The text with escapes for line ends and other control characters, which a file's name may contain."""
     return text if text.isprintable() else "".join(map(_written_out, text))
 
 
@@ -68,7 +71,9 @@ def _written_out(character: str) -> str:
 
 
 class JsonLines(logging.Formatter):
-    """One object a line: time (UTC), level, logger, process, message, what the context and `extra` name, exception."""
+    """One object a line: time (UTC), level, logger, process, message, the values of the context and of `extra`,
+    exception.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

@@ -1,7 +1,7 @@
-"""What a child tells its worker of the scans that it has recorded, for the worker's metrics.
+"""Children report the scans that they have recorded to their worker, for its metrics.
 
-Datagrams over a Unix socket in the worker's own folder: Celery's children come and go, and share no memory with the
-worker. What is true of a scan is in the job database; these are figures to watch the pool by.
+Reports are datagrams over a Unix socket in the worker's folder, because Celery's children are replaced and share no
+memory with the worker. The truth about a scan is in the job database; these figures are only for monitoring.
 """
 
 import json
@@ -16,23 +16,23 @@ logger = logging.getLogger(__name__)
 
 _SCANS_PER_DATAGRAM = 50
 _LARGEST_DATAGRAM = 1 << 16
-_SEND_SECONDS = 0.5  # a worker that does not listen must not hold up its scans
+_SEND_SECONDS = 0.5  # a worker that does not listen must not delay scans
 
 
 @dataclass(frozen=True, slots=True)
 class ScanEvent:
-    """One scan's record, in figures."""
+    """The figures of one recorded scan."""
 
     state: str  # done, failed, skipped; pending: it will be tried again
     code: str  # of its error; empty without one
     pixels: int
     source_bytes: int
     output_bytes: int
-    stage_ms: tuple[float | None, ...]  # in the order of Stage; None where it did not come so far
+    stage_ms: tuple[float | None, ...]  # in the order of Stage; None for stages that the scan did not reach
 
 
 def send(path: Path, events: Sequence[ScanEvent]) -> None:
-    """Tell the worker that listens at `path`; one that is gone, or does not listen, is not told."""
+    """Send events to the worker that listens at `path`. If it is gone or does not listen, they are dropped."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to_worker:
         to_worker.settimeout(_SEND_SECONDS)
         for start in range(0, len(events), _SCANS_PER_DATAGRAM):
@@ -45,7 +45,7 @@ def send(path: Path, events: Sequence[ScanEvent]) -> None:
 
 
 class ScanEventListener:
-    """Calls `count` in a thread of its own for each scan that a child tells of. A context manager."""
+    """Calls `count` for each reported scan, in a separate thread. A context manager."""
 
     def __init__(self, path: Path, count: Callable[[ScanEvent], None]) -> None:
         self._count = count

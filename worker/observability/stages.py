@@ -1,10 +1,10 @@
-"""The stages of a scan's way through a worker, in their order."""
+"""The stages of a scan in a worker, in their order."""
 
 from enum import StrEnum
 
 
 class Stage(StrEnum):
-    """Its value is its name in metrics, reports and, before `_ms`, in the columns of a scan's row."""
+    """One stage. Its value is its name in metrics and reports; with `_ms`, it is the column of a scan's row."""
 
     FETCH = "fetch"
     OPEN = "open"
@@ -15,5 +15,5 @@ class Stage(StrEnum):
 
     @property
     def column(self) -> str:
-        """The column with its milliseconds."""
+        """The column with the milliseconds of this stage."""
         return f"{self.value}_ms"

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces, off unless PHOTOCHROM_TRACES is true: spans of scans, their stages, SQL, S3 and messages.
+"""OpenTelemetry traces, if PHOTOCHROM_TRACES is true: spans of scans, their stages, SQL, S3 and messages.
 
-Where they go to is OpenTelemetry's own to say: OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_* variables.
-Imported only where traces are on: its packages come with `photochrom[traces]`.
+OpenTelemetry's own variables say where traces are sent: OTEL_EXPORTER_OTLP_ENDPOINT and the other OTEL_*. This module
+is imported only if traces are on, because its packages come with `photochrom[traces]`.
 """
 
 from contextlib import AbstractContextManager
@@ -17,20 +17,20 @@ from sqlalchemy import Engine
 
 
 class Tracing:
-    """The traces of one process. Made after a fork: its thread, which sends spans, does not cross one."""
+    """The traces of one process. Make it after a fork, because its thread does not exist in a forked process."""
 
     def __init__(self, service: str, engine: Engine, exporter: SpanExporter | None = None) -> None:
-        """exporter: in place of OTLP over HTTP."""
+        """exporter: used instead of OTLP over HTTP."""
         self._provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}))
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("photochrom")
-        # It knows SQLAlchemy up to 2.0, and listens to events that 2.1 has too; a test makes sure of it.
+        # It declares SQLAlchemy up to 2.0, but the events that it uses exist in 2.1 too. A test checks this.
         SQLAlchemyInstrumentor().instrument(engine=engine, tracer_provider=self._provider, skip_dep_check=True)
         BotocoreInstrumentor().instrument(tracer_provider=self._provider)
         CeleryInstrumentor().instrument(tracer_provider=self._provider)
 
     def span(self, name: str) -> AbstractContextManager[object]:
-        """A span around a block, below the one that is open."""
+        """A span around a block, inside the open span."""
         return self._tracer.start_as_current_span(name)
 
     def flush(self) -> None:
@@ -38,7 +38,7 @@ class Tracing:
         self._provider.force_flush()
 
     def stop(self) -> None:
-        """Send what is left, and trace no more."""
+        """Send the spans that are left, and stop tracing."""
         for instrumentor in (SQLAlchemyInstrumentor(), BotocoreInstrumentor(), CeleryInstrumentor()):
             instrumentor.uninstrument()
         self._provider.shutdown()

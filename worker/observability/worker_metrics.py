@@ -1,6 +1,6 @@
-"""A worker's metrics: of its scans, as its children tell of them, and of its device, as its model server does.
+"""A worker's metrics: of its scans, which its children report, and of its device, which its model server reports.
 
-docs/metrics.md says what each is for; a test compares the two.
+docs/metrics.md explains each metric; a test compares the two.
 """
 
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from worker.observability.stages import Stage
 
 
 class WorkerMetrics:
-    """Counted from the worker's start on, whatever becomes of its children and model servers meanwhile."""
+    """Counters since the worker's start. They continue when children or model servers are started again."""
 
     def __init__(self) -> None:
         self.registry = new_registry()

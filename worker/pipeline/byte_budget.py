@@ -1,4 +1,4 @@
-"""In flight by bytes, not by scans, so that a 500 MB TIFF and 200 KB JPEGs mix safely."""
+"""Limits the scans at work by bytes and not by number, so that a 500 MB TIFF and 200 KB JPEGs can be mixed safely."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class ByteBudget:
-    """Holds back scans so that the decoded bytes in hand stay within `limit`; a larger scan goes alone."""
+    """Lets scans wait so that the decoded bytes at work stay within `limit`. A larger scan is worked on alone."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -15,7 +15,7 @@ class ByteBudget:
 
     @contextmanager
     def holding(self, size: int) -> Iterator[None]:
-        """Wait until `size` bytes are free, and hold them for the block."""
+        """Waits until `size` bytes are free, and takes them for the block."""
         held_bytes = min(size, self._limit)
         with self._changed:
             self._changed.wait_for(lambda: self._free >= held_bytes)

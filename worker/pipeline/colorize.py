@@ -42,27 +42,27 @@ from worker.scans.reading.scan import marks_bytes
 from worker.scans.writing.multi_page import PageWriter
 from worker.storage import Storage, Transfer
 
-_SQUARES_AT_ONCE = 8  # of one scan, with the model server
-_PAGES_AT_ONCE, _BYTES_AT_ONCE = 8, 128 << 20  # decoded; a larger page is worked on alone
+_SQUARES_AT_ONCE = 8  # model inputs of one scan at the model server
+_PAGES_AT_ONCE, _BYTES_AT_ONCE = 8, 128 << 20  # pages and decoded bytes; a larger page is worked on alone
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """One scan to colourize: where it lies, what it was when it was listed, where its output goes."""
+    """One scan to colourize: its source, its ETag and size in the listing, and the place of its output."""
 
     source_key: str
     source_etag: str | None
     output_key: str
     output: OutputOptions
-    digital_source_type: str  # what IPTC calls the output
-    made_at: datetime  # said in the output: the job's time, so that a second try gives the same bytes
-    skip_colour: bool = True  # leave a scan alone that is in colour already
+    digital_source_type: str  # IPTC's term for such outputs
+    made_at: datetime  # written into the output; it is the job's time, so that a second attempt gives the same bytes
+    skip_colour: bool = True  # skip a scan that is in colour already
     colours: ColourOptions = ColourOptions()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a scan's file; `marks` are the colours that it has of its own and keeps."""
+    """One page of a scan's file. `marks`: coloured marks that the page has and keeps."""
 
     file: ScanFile
     header: ScanHeader
@@ -70,12 +70,12 @@ class Page:
 
     @property
     def decoded_bytes(self) -> int:
-        """The memory that it takes from being opened until its output is written."""
+        """The memory that the page takes from opening until its output is written, in bytes."""
         return self.header.decoded_bytes + (marks_bytes(self.header) if self.marks else 0)
 
 
 def page_groups(pages: Sequence[Page]) -> Iterator[list[Page]]:
-    """Runs of pages that are small enough to be held at once."""
+    """Groups of consecutive pages that are small enough to be in memory together."""
     group: list[Page] = []
     for page in pages:
         held = sum(member.decoded_bytes for member in group)
@@ -89,7 +89,7 @@ def page_groups(pages: Sequence[Page]) -> Iterator[list[Page]]:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """What the scans of one job share."""
+    """What all scans of one job share."""
 
     source: Storage
     destination: Storage
@@ -97,15 +97,16 @@ class Pipeline:
     limits: ScanLimits
     budget: ByteBudget
     scratch_folder: Path
-    find_borders: bool = True  # show the model the picture alone, and leave film borders neutral
-    still_held: Callable[[], bool] = lambda: True  # whether no other worker can have begun with the scan
-    # Called when the store refused the worker's credentials, in the scan's thread: waits; whether to store again.
+    find_borders: bool = True  # show the model only the picture, and leave film borders neutral
+    still_held: Callable[[], bool] = lambda: True  # whether no other worker can have begun the scan
+    # Called in the scan's thread when the store refused the worker's credentials. It waits, and returns whether to try
+    # again.
     wait_to_store: Callable[[], bool] = lambda: False
-    credentials: Credentials | None = None  # who signs the outputs
+    credentials: Credentials | None = None  # for signing the outputs
     span: Callable[[str], AbstractContextManager[object]] = no_span  # traces a block under a name
 
     def colorize_scan(self, scan: Assignment, measurements: ScanMeasurements) -> None:
-        """Colourize one scan and store the result whole, filling `measured` on the way; raises ScanError."""
+        """Colourize one scan and store its output; fills `measurements` on the way. Raises ScanError."""
         scratch = tempfile.TemporaryDirectory(prefix="photochrom-scan-", dir=self.scratch_folder)
         with self.span("scan"), scratch as folder:
             source, output = Path(folder, "source"), Path(folder, "output")
@@ -125,7 +126,7 @@ class Pipeline:
     def _colorize_pages(
         self, scan: Assignment, pages: tuple[Page, ...], output: Path, measurements: ScanMeasurements
     ) -> None:
-        """One page after the other into one TIFF; the row's picture is the first page's, its colourfulness the mean."""
+        """Colour all pages into one TIFF. The row has the picture of the first page, and the mean colourfulness."""
         if scan.output.format != "tiff":
             sentence = f"{scan.source_key} has {len(pages)} pages, which a {scan.output.format.upper()} can't hold"
             raise ScanError("unsupported", f"{sentence}; expected --format tiff", permanent=True)
@@ -138,7 +139,7 @@ class Pipeline:
     def _colorize_group(
         self, scan: Assignment, group: Sequence[Page], writer: PageWriter, part: Path, measurements: ScanMeasurements
     ) -> list[ScanMeasurements]:
-        """Pages that are predicted at once, in one batch of the device, and composed one after the other."""
+        """Colour pages that are predicted together, in one device batch, and composed one after the other."""
         all_measurements = [ScanMeasurements(source_sha256=measurements.source_sha256) for _ in group]
         with self.budget.holding(sum(page.decoded_bytes for page in group)):
             opened = [self._open(page, of_page) for page, of_page in zip(group, all_measurements, strict=True)]
@@ -162,7 +163,10 @@ class Pipeline:
             opened.discard()
 
     def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> dict[int, OwnColours]:
-        """The grey pages that have marks in colour, which they keep; one page in colour is enough to refuse all."""
+        """Raises ScanError if a page is in colour.
+
+        Returns the coloured marks of grey pages, which are kept, by page.
+        """
         marked: dict[int, OwnColours] = {}
         for number, header in enumerate(headers, 1):
             with self.budget.holding(header.decoded_bytes):
@@ -202,7 +206,7 @@ class Pipeline:
     def _predict_all(
         self, scan: Assignment, inputs: ModelInputs, measurements: ScanMeasurements
     ) -> list[NDArray[np.float32]]:
-        """a*, b* of each square; times are added up, the certainty is the mean."""
+        """a*, b* of each model input. Times are added up; the certainty is the mean."""
         predictions = self._predict_at_once(scan, inputs.squares, measurements)
         measurements.wait_ms = sum(prediction.wait_ms for prediction in predictions)
         measurements.predict_ms = sum(prediction.predict_ms for prediction in predictions)
@@ -213,12 +217,12 @@ class Pipeline:
     def _predict_at_once(
         self, scan: Assignment, squares: Sequence[ModelInput], measurements: ScanMeasurements
     ) -> Sequence[Prediction]:
-        """The squares of a panorama share a batch of the device."""
+        """Predict model inputs together, so that those of a panorama share a device batch."""
         if len(squares) == 1:
             return [self._predict(scan, squares[0], measurements)]
         with ThreadPoolExecutor(min(_SQUARES_AT_ONCE, len(squares))) as threads:
             futures = [
-                # In this thread's context, which log lines and spans take their ids from.
+                # In this thread's context, from which log lines and spans take their ids.
                 threads.submit(copy_context().run, self._predict, scan, model_input, measurements)
                 for model_input in squares
             ]
@@ -261,7 +265,10 @@ class Pipeline:
         output: Path,
         measurements: ScanMeasurements,
     ) -> None:
-        """Last of all, since a signature is about every byte; what is not signed is named like lost metadata."""
+        """Sign the output. This comes last, because a signature covers every byte.
+
+        If it is not signed, lost_metadata says so.
+        """
         size = output.stat().st_size
         refused = credentials.refuses(scan.output.format, size)
         if refused is not None:
@@ -273,7 +280,7 @@ class Pipeline:
     def _store(self, scan: Assignment, path: Path, measurements: ScanMeasurements) -> None:
         def expect_lease() -> None:
             if not self.still_held():
-                # Another worker's output may be there by now, and be recorded with its hash.
+                # Another worker's output may be there now, with its hash in the row.
                 message = f"{scan.source_key} was not stored: the lease on it ended first"
                 raise ScanError("lease_ended", message, permanent=False)
 
@@ -289,14 +296,15 @@ class Pipeline:
                     path, scan.output_key, content_type=media_type, before_commit=before_commit
                 )
             except ScanError as error:
-                # The output is made: it is kept until the store takes it.
+                # The output is finished, so it is kept until the store takes it.
                 if error.code != "credentials" or not self.wait_to_store():
                     raise
 
 
 @cache
 def _software() -> str:
-    return f"Photochrom {version('photochrom')}"  # read from the installation's files, a third of a millisecond
+    # Reading it from the installation's files takes a third of a millisecond.
+    return f"Photochrom {version('photochrom')}"
 
 
 def _provenance(scan: Assignment, measurements: ScanMeasurements) -> Provenance:

@@ -15,7 +15,7 @@ _OF_THE_FIRST_PAGE = (
 
 
 def add_up(whole: ScanMeasurements, pages: Sequence[ScanMeasurements]) -> None:
-    """What is known of a scan's pages, as the scan's."""
+    """Add up the measurements of a scan's pages."""
     first = pages[0]
     for name in _OF_THE_FIRST_PAGE:
         setattr(whole, name, getattr(first, name))
@@ -28,13 +28,13 @@ def add_up(whole: ScanMeasurements, pages: Sequence[ScanMeasurements]) -> None:
 
 
 def no_span(_name: str) -> AbstractContextManager[object]:
-    """Where nobody traces."""
+    """A span that does nothing, for processes without traces."""
     return nullcontext()
 
 
 @contextmanager
 def timed(measurements: ScanMeasurements, stage: Stage) -> Iterator[None]:
-    """Note how long the block takes, as the stage's, also when it fails."""
+    """Add the time of the block to the stage, also if the block fails."""
     start = time.perf_counter()
     try:
         yield

@@ -1,11 +1,14 @@
-"""Who signs a worker's outputs, as its settings say."""
+"""The credentials with which a worker signs outputs."""
 
 from worker.scans.metadata.credentials import Credentials
 from worker.settings.settings import Settings
 
 
 def load_credentials(settings: Settings) -> Credentials | None:
-    """None where nobody signs. Raises UsageError, and OSError for files that can't be read."""
+    """The credentials in the settings; None if outputs are not signed.
+
+    Raises UsageError, and OSError for unreadable files.
+    """
     if settings.c2pa_certificate is None:
         return None
     return Credentials.load(

@@ -1,4 +1,4 @@
-"""Which model a server loads and how it runs it: from the settings to the server's command line."""
+"""The options of a model server: which model it loads, and how it runs it."""
 
 import argparse
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ DEFAULT_BATCH_WAIT_MILLISECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class ModelOptions:
-    """None leaves the choice to the checkpoint's card or to what is measured on the machine."""
+    """None means the value in the model card, or one that is measured on this machine."""
 
-    checkpoint: Path | None = None  # its folder; needed unless there is a stub
+    checkpoint: Path | None = None  # its folder; required without a stub
     embedding: str | None = None  # a name in the card, `imagenet`, or a file
     head: str | None = None  # paper or vivid
-    precision: str | None = None  # float32 or bfloat16; None: what is faster
-    precision_file: Path | None = None  # where what is faster is kept; None: it is measured at each start
+    precision: str | None = None  # float32 or bfloat16; None: the faster one
+    precision_file: Path | None = None  # a file that keeps the faster precision; None: it is measured at each start
     input_px: int | None = None  # the side of the square that the network sees; None: the card's
-    batch_size: int | None = None  # scans in one device batch; None: what is fastest
+    batch_size: int | None = None  # scans in one device batch; None: the fastest size
     batch_wait_milliseconds: float = DEFAULT_BATCH_WAIT_MILLISECONDS  # longest wait for a batch to fill
-    stub_milliseconds: float | None = None  # no model: a stub that takes so long a batch
+    stub_milliseconds: float | None = None  # use a stub that takes so long for a batch
 
     def arguments(self) -> list[str]:
-        """For the command line of `python -m worker.inference.server`."""
+        """The options as arguments of `python -m worker.inference.server`."""
         values = {
             "--checkpoint": self.checkpoint,
             "--embedding": self.embedding,
@@ -52,7 +52,7 @@ class ModelOptions:
             default=DEFAULT_BATCH_WAIT_MILLISECONDS,
             help="longest wait for a batch to fill",
         )
-        parser.add_argument("--stub-milliseconds", type=float, help="no model: a stub that takes so long a batch")
+        parser.add_argument("--stub-milliseconds", type=float, help="use a stub that takes so long for a batch")
 
     @classmethod
     def of_arguments(cls, arguments: argparse.Namespace) -> Self:

@@ -1,4 +1,4 @@
-"""Every setting, from the settings class: what docs/settings.md and `photochrom settings` say."""
+"""The reference of all settings, made from the settings class, for docs/settings.md and `photochrom settings`."""
 
 import types
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ in force here. S3's credentials and region are the usual `AWS_*` variables, whic
 |---|---|---|---|
 """
 _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text", SecretStr: "text, secret"}
-# What it is on this machine stands in no page.
+# Defaults that depend on the machine, in words.
 _OF_THE_MACHINE = {
     "children": "as many as cores",
     "in_flight_bytes": "1073741824, less where memory is short",
@@ -34,14 +34,14 @@ _OF_THE_MACHINE = {
 @dataclass(frozen=True, slots=True)
 class Setting:
     variable: str
-    value: str  # of now; empty when it is not set
+    value: str  # the present value; empty if it is not set
     default: str
     expected: str
     meaning: str
 
 
 def described(model: type[Settings], settings: Settings | None = None) -> list[Setting]:
-    """Every setting that people set, in the order of the class; with the values of `settings`."""
+    """Every setting that people may set, in the order of the class, with the values in `settings`."""
     return [
         Setting(
             f"{PREFIX}{name}".upper(),

@@ -1,4 +1,4 @@
-"""Settings of every process, from PHOTOCHROM_* environment variables: the only reader of the environment.
+"""The settings of every process, from PHOTOCHROM_* environment variables. Only this module reads the environment.
 
 (boto3 reads the usual AWS_* variables itself.)
 """
@@ -22,7 +22,7 @@ from worker.system.machine import available_memory_bytes, whole_cores
 from worker.system.mounts import network_share
 from worker.system.temp_folders import usual_folder
 
-# Up to a week, which is longer than anything here waits, and finite.
+# At most a week, which is longer than anything waits here.
 Seconds = Annotated[float, Field(gt=0, le=604_800, allow_inf_nan=False)]
 PauseSeconds = Annotated[float, Field(ge=0, le=604_800, allow_inf_nan=False)]
 
@@ -33,7 +33,7 @@ LEAST_THREADS, MOST_THREADS = 4, 256  # of a child
 
 
 def _in_flight_bytes(values: dict[str, Any]) -> int:
-    """A gibibyte; less where half of the memory that may be used is not enough for each child's."""
+    """A gibibyte for each child; less if all children together would need more than half of the usable memory."""
     half = available_memory_bytes() // 2 // max(1, int(values.get("children", 1)))
     return max(64 << 20, min(1 << 30, half >> 20 << 20))
 
@@ -300,9 +300,9 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The job database's URL, with its password; raises UsageError when none is set."""
+        """The job database's URL with its password. Raises UsageError if it is not set."""
         if self.database_url is None:
-            # No file in the folder of the day: a job that went into one would never be found again.
+            # There is no default file in the current folder, because nobody would find a job in it again.
             raise UsageError(
                 "PHOTOCHROM_DATABASE_URL is not set; expected postgresql://user:password@host/database "
                 "or sqlite:////path/to/photochrom.db"
@@ -316,9 +316,9 @@ class Settings(BaseSettings):
         return url
 
     def threads_for(self, batch_size: int | None = None, devices: int = 1) -> int:
-        """Scans that a child has in hand: while one batch is on a device, the children must be filling the next.
+        """How many scans a child works on at once. While one batch is on a device, the children must fill the next.
 
-        With as many in hand as fit one batch, a device stands still half of the time: docs/performance.md.
+        With only as many scans as fit into one batch, a device is idle for half of the time: see docs/performance.md.
         """
         if self.threads_per_child is not None:
             return self.threads_per_child
@@ -346,12 +346,12 @@ class Settings(BaseSettings):
 
     @property
     def silent_seconds(self) -> float:
-        """A worker that has not been heard of for so long takes nothing, as far as anybody knows."""
+        """After so long without a heartbeat, a worker counts as silent."""
         return self.heartbeat_seconds * 4
 
     @property
     def s3_options(self) -> S3Options:
-        """How storages reach S3; a fetch and a store at once in each thread."""
+        """The options for S3, with connections for a fetch and a store in each thread."""
         return S3Options(
             endpoint_url=self.s3_endpoint_url,
             attempts=self.s3_attempts,
@@ -390,23 +390,23 @@ def _parts(field: FieldInfo) -> tuple[Any, ...]:
 
 
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
-    """For a process that reaches neither the job database, nor the broker, nor a store."""
+    """The environment for a process that needs no job database, no broker and no store."""
     names = set(secret_variables())
     return {name: value for name, value in environment.items() if name not in names and not name.startswith("AWS_")}
 
 
 def forget_secrets() -> None:
-    """Take the settings that are secrets out of this process' environment, once they have been read.
+    """Remove the settings that are secrets from this process' environment. Call it after they have been read.
 
-    What reads files from outside, or is started from here, finds them there no more. AWS' variables stay: boto3 reads
-    them again when credentials expire.
+    So code that decodes files from outside, and child processes, can't read them there. AWS' variables stay, because
+    boto3 reads them again when credentials expire.
     """
     for name in secret_variables():
         os.environ.pop(name, None)
 
 
 def load_settings() -> Settings:
-    """The environment's settings; raises UsageError, one line without any value that may be secret."""
+    """The settings from the environment. Raises UsageError with one line, without values that may be secret."""
     refuse_unknown(os.environ, Settings.model_fields, prefix=PREFIX)
     try:
         return Settings()

@@ -1,4 +1,4 @@
-"""What is wrong with a setting, in a sentence for a person, and names that no setting has."""
+"""Checks of settings: sentences about wrong values, and unknown names."""
 
 import difflib
 import re
@@ -9,9 +9,9 @@ from pydantic import BaseModel, SecretStr
 
 from worker.errors import UsageError
 
-# Kubernetes gives every pod such variables for each Service in its namespace, also for one called photochrom-...
+# Kubernetes sets such variables in every pod for each Service in its namespace, also for one called photochrom-...
 _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT\w*)$|_PORT(_\d+_(TCP|UDP)\w*)?$")
-# The suite's own: where photographs lie that are too many for the repository.
+# The test suite's own variable: a folder with photographs that are too many for the repository.
 _OF_THE_TESTS = "TEST_"
 
 _EXPECTED = {
@@ -32,7 +32,7 @@ _EXPECTED = {
 
 
 def refuse_unknown(environment: Mapping[str, str], fields: Iterable[str], *, prefix: str) -> None:
-    """Raises UsageError for a variable that looks like a setting and is none: its value would count for nothing."""
+    """Raises UsageError for a variable that looks like a setting and is none, because it would have no effect."""
     names = {name.upper() for name in fields}
     unknown = [name for name in environment if _is_unknown(name, environment[name], names, prefix)]
     if unknown:
@@ -40,7 +40,9 @@ def refuse_unknown(environment: Mapping[str, str], fields: Iterable[str], *, pre
 
 
 def sentence(problem: Any, model: type[BaseModel], *, prefix: str) -> str:
-    """One of pydantic's problems: which variable, what it is (unless that is a secret), and what was expected."""
+    """A sentence for one of pydantic's problems: the variable, its value (unless it is a secret), and what was
+    expected.
+    """
     if not problem["loc"]:
         return f"{prefix}* settings: {str(problem['msg']).removeprefix('Value error, ')}"
     field = str(problem["loc"][0])

@@ -1,7 +1,7 @@
-"""Where scans lie and colour images go: an S3 prefix or a folder, behind one small protocol.
+"""Storages for scans and outputs: an S3 prefix or a folder, with one small interface.
 
-A leaf: it knows neither Celery nor SQL nor settings, values are passed in. botocore's and the
-operating system's exceptions stop here:
+This package knows nothing of Celery, SQL or settings; values are passed in. The exceptions of botocore and the
+operating system stop here:
 
 | raised by | for | error |
 |---|---|---|
@@ -30,13 +30,13 @@ __all__ = [
 
 
 def open_storage(location: Location, *, s3: S3Options) -> Storage:
-    """The storage at `location`; asks nothing of it yet, so call `check()` next.
+    """Open the storage at `location`. It sends no request, so call `check()` next.
 
-    An S3 storage holds a connection pool: open it once a process, after any fork, and share it between threads.
-    Raises UsageError for an S3 endpoint or AWS configuration that can't be one.
+    An S3 storage has a connection pool. Open it once in a process, after any fork, and share it between threads. Raises
+    UsageError for an invalid S3 endpoint or AWS configuration.
     """
     if isinstance(location, S3Location):
-        # boto3 takes a third of a second to import, which `photochrom --help` does not have.
+        # Importing boto3 takes a third of a second, which is too long for `photochrom --help`.
         from worker.storage.s3.storage import S3Storage
 
         return S3Storage(location, s3)

@@ -1,4 +1,4 @@
-"""The scan errors that every storage raises, worded once."""
+"""The scan errors that every storage raises, with their sentences."""
 
 from worker.errors import ScanError
 
@@ -18,7 +18,7 @@ def source_changed(key: str, change: str) -> ScanError:
 
 
 def name_taken(key: str, uri: str) -> ScanError:
-    """By another key's output, on a disk that can't tell the two names apart."""
+    """The error for a name that another key's output has, on a disk that takes both names for one."""
     sentence = f"{key!r} has the name of another output in {uri} but for capitals, which that disk does not tell apart"
     return ScanError("name_taken", f"{sentence}; rename one of the two scans", permanent=True)
 

@@ -1,4 +1,4 @@
-"""Bytes into local files, with digests on the way, and what the operating system's errors mean for a scan."""
+"""Writes bytes into local files and computes digests; translates the operating system's errors for a scan."""
 
 import errno
 import hashlib
@@ -18,7 +18,7 @@ _TAKEN = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY}
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What a run of bytes amounts to; both digests in hexadecimal."""
+    """The number of bytes and their digests, in hexadecimal."""
 
     bytes: int
     sha256: str
@@ -31,7 +31,7 @@ def blocks(source: BinaryIO) -> Iterator[bytes]:
 
 
 def digest(parts: Iterable[bytes], target: BinaryIO | None = None, *, md5: bool = False) -> Digest:
-    """Count and hash `parts`, writing them to `target` on the way; MD5 costs most, so only where asked for."""
+    """Count and hash `parts`, and write them to `target`. MD5 takes the longest, so it is computed only if `md5`."""
     sha256, also_md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
     for part in parts:
         size += len(part)

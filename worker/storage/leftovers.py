@@ -1,6 +1,6 @@
-"""What programs and systems leave beside scans: thumbnails, trash, halves of files of other systems. No scans."""
+"""Recognizes files that programs and systems leave beside scans: thumbnails, trash, resource forks."""
 
-# Of Synology, QNAP, Windows, macOS and Linux; without the difference of capitals.
+# Names from Synology, QNAP, Windows, macOS and Linux; upper and lower case don't matter.
 _FOLDERS = frozenset(
     {
         "@eadir",
@@ -17,5 +17,7 @@ _FOLDERS = frozenset(
 
 
 def is_leftover(key: str) -> bool:
-    """Whether a part of the key is a leftover's name, or hidden: `._1.tif`, `.thumbnails/1.png`, `.Trash-1000/`."""
+    """Whether a part of the key is the name of a leftover or is hidden: `._1.tif`, `.thumbnails/1.png`,
+    `.Trash-1000/`.
+    """
     return any(part.startswith(".") or part.casefold() in _FOLDERS for part in key.split("/"))

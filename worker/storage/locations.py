@@ -1,4 +1,4 @@
-"""Where people say that scans are: `s3://bucket/prefix` or a folder."""
+"""Locations as people write them: `s3://bucket/prefix` or a folder."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True)
 class S3Location:
-    """A bucket, and the prefix in it that is treated like a folder ("" for the whole bucket)."""
+    """A bucket, and a prefix in it that is used like a folder ("" for the whole bucket)."""
 
     bucket: str
     prefix: str
@@ -27,7 +27,7 @@ class S3Location:
 
 @dataclass(frozen=True, slots=True)
 class FolderLocation:
-    """A folder; `path` is absolute, since workers run elsewhere than the person who wrote it."""
+    """A folder. `path` is absolute, because workers run in another folder than the person who wrote it."""
 
     path: Path
 
@@ -40,7 +40,7 @@ Location = S3Location | FolderLocation
 
 
 def parse_location(text: str) -> Location:
-    """What `text` names; raises UsageError for anything but `s3://bucket[/prefix]` or a folder's path."""
+    """The location in `text`. Raises UsageError for anything except `s3://bucket[/prefix]` and a folder's path."""
     if not text or _CONTROL.search(text) or not is_utf8(text):
         raise _refused(text, "is not a place")
     if text.startswith("s3://"):
@@ -51,7 +51,7 @@ def parse_location(text: str) -> Location:
 
 
 def overlap(a: Location, b: Location) -> bool:
-    """Whether the two are equal or one lies inside the other, by whatever names their folders have."""
+    """Whether the two are equal or one is inside the other, even if a folder has several paths."""
     if isinstance(a, S3Location) and isinstance(b, S3Location):
         inside_a, inside_b = f"{a.prefix}/".lstrip("/"), f"{b.prefix}/".lstrip("/")
         return a.bucket == b.bucket and (inside_a.startswith(inside_b) or inside_b.startswith(inside_a))
@@ -65,8 +65,10 @@ def overlap(a: Location, b: Location) -> bool:
 
 
 def without_secrets(text: str) -> str:
-    """A URL or path as it may be shown: no `user:password@`, no query (it may hold a signature), no control codes."""
-    # Up to the last "@": an AWS secret key may hold a "/".
+    """A URL or path as it may be shown: without `user:password@`, query (it may contain a signature) and
+    control codes.
+    """
+    # Up to the last "@", because an AWS secret key may contain a "/".
     text = re.sub(r"//.*@", "//***@", text, flags=re.DOTALL)
     if "://" in text:
         text = re.sub(r"[?#].*", "?...", text, flags=re.DOTALL)
@@ -74,12 +76,15 @@ def without_secrets(text: str) -> str:
 
 
 def _reaches(folder: Path, other: Path) -> bool:
-    """Whether `folder`, or what is mounted in it, lies in `other`, by any path that leads there; both resolved."""
+    """Whether `folder`, or something that is mounted in it, is in `other` by any path. Both are resolved."""
     return any(_lies_in(path, other) for path in (folder, *paths_within(folder, read_mounts())))
 
 
 def _lies_in(folder: Path, other: Path) -> bool:
-    """Both resolved. A bind mount, or a name in capitals on a disk that knows none, is another path to one folder."""
+    """Whether `folder` is in `other`; both are resolved.
+
+    A bind mount, or other upper and lower case on some disks, is a second path to the same folder.
+    """
     return folder.is_relative_to(other) or any(is_same(path, other) for path in (folder, *folder.parents))
 
 

@@ -1,1 +1,1 @@
-"""The worker's processes: who starts them, watches them and starts them again."""
+"""Starts and watches the worker's processes, and starts them again."""

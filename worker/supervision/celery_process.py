@@ -1,4 +1,4 @@
-"""Celery as its supervisor sees it: started, watched, started again, stopped."""
+"""The Celery process: the supervisor starts, watches, restarts and stops it."""
 
 import os
 import signal
@@ -11,16 +11,19 @@ from worker.supervision.managed_process import ManagedProcess, RestartPolicy
 from worker.system.heap import ONE_HEAP
 
 COLD_SECONDS = 2.0  # for a cold shutdown, and for SIGKILL to take effect
-# It may lose its footing when a broker dies at the wrong moment; more ends than these are no accident.
+# Celery may end if a broker dies at the wrong moment. If it ends more often than this, the worker gives up.
 _POLICY = RestartPolicy(first_pause_seconds=2.0, longest_pause_seconds=2.0, most_ends=10, window_seconds=600.0)
 
 
 class CeleryProcess:
-    """One Celery worker with its prefork children; the environment of its start is added to this process' own."""
+    """One Celery worker with its prefork children.
+
+    Its environment is this process' own and the variables of `start`.
+    """
 
     def __init__(self, name: str, *, queue: str, children: int, log_level: str) -> None:
         self._command = [
-            # -P, and no --app: nothing is imported from the folder that the worker was started in.
+            # With -P and without --app, nothing is imported from the folder in which the worker was started.
             *(
                 sys.executable,
                 "-P",
@@ -41,7 +44,7 @@ class CeleryProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id while it is running."""
+        """The process id while it is running; otherwise None."""
         return self._process.pid
 
     def start(self, environment: Mapping[str, str]) -> None:
@@ -49,17 +52,18 @@ class CeleryProcess:
         self._process.start()
 
     def keep_running(self) -> bool:
-        """Start it again, after a pause, when it ended; whether it was started just now.
+        """If it has ended, start it again after a pause. Returns whether it was started now.
 
-        Raises ServiceUnavailable when it ends again and again.
+        Raises ServiceUnavailable if it ends again and again.
         """
         return self._process.poll()
 
     def stop(self, deadline: float, meanwhile: Callable[[], None]) -> None:
-        """A warm shutdown, in which draining children end; near `deadline` (of time.monotonic()) a cold one; SIGKILL.
+        """Stop Celery: a warm shutdown, in which draining children end; near `deadline` (of time.monotonic()) a cold
+        one; then SIGKILL.
 
-        `meanwhile` is called now and then until Celery has ended. Returns when its children have ended, too: until
-        then they could store a scan.
+        `meanwhile` is called from time to time. Returns when Celery and its children have ended, because until then a
+        child could store a scan.
         """
         warm_seconds = max(0.0, deadline - 2 * COLD_SECONDS - time.monotonic())
         self._process.stop(((signal.SIGTERM, warm_seconds), (signal.SIGQUIT, COLD_SECONDS)), meanwhile, group=True)
@@ -68,8 +72,9 @@ class CeleryProcess:
         return subprocess.Popen(
             self._command,
             env={**ONE_HEAP, **os.environ, **self._environment},
-            # The log goes to standard error; here Celery says that it stops, as bare text between lines of JSON.
+            # The log goes to standard error. On standard output, Celery writes plain text when it stops, which would be
+            # between lines of JSON.
             stdout=subprocess.DEVNULL,
-            # Ctrl-C reaches the whole foreground group; only the supervisor decides what it means.
+            # Ctrl-C reaches every process in the foreground group, but only the supervisor may decide what to do.
             start_new_session=True,
         )

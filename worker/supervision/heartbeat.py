@@ -1,4 +1,6 @@
-"""A worker in the job database: its row, its heartbeat, and the leases of processes that died on its machine."""
+"""A worker's entries in the job database: its row, its heartbeats, and the leases of processes that died on its
+machine.
+"""
 
 import logging
 
@@ -22,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """In the hands of one thread of the worker's parent.
+    """Used by one thread of the worker's main process.
 
     chunk_attempts: leases that a chunk may lose before its scans fail.
     """
@@ -47,7 +49,10 @@ class Heartbeat:
         self._unregistered = model
 
     def beat(self) -> str:
-        """Report that this worker is running, and what it did; the reason if the database could not be reached."""
+        """Report that this worker is running, and what it did.
+
+        Returns "", or the reason if the database could not be reached.
+        """
         try:
             with session_scope(self._engine) as session:
                 if self._unregistered is not None:
@@ -62,9 +67,11 @@ class Heartbeat:
         return ""
 
     def sign_off(self) -> None:
-        """Release the chunks of children that have ended, so that nobody waits for their leases, and end the row.
+        """Release the chunks of children that have ended, so that nobody waits for their leases, and mark the worker as
+        stopped.
 
-        A child that still runs keeps its lease, which expires: it could yet store a scan. Raises DatabaseUnavailable.
+        A child that still runs keeps its lease until it expires, because it could still store a scan. Raises
+        DatabaseUnavailable.
         """
         with session_scope(self._engine) as session:
             holders = claims.holders(session, prefix=f"{self._name}/")
@@ -90,7 +97,7 @@ class Heartbeat:
         workers.register(session, row)
 
     def _give_up_leases_of_the_dead(self) -> None:
-        """End the leases of children that died, at once, and those of workers on this machine that were killed."""
+        """End the leases of children that died, and of killed workers on this machine."""
         with read_scope(self._engine) as session:
             holders = claims.holders(session, prefix=machine_name())
             dead = [holder for holder in holders if not lives(holder)]

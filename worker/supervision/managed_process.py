@@ -1,4 +1,4 @@
-"""A process that is started, watched, started again when it ends by itself, and stopped."""
+"""A child process: starts, watches, restarts and stops it."""
 
 import logging
 import os
@@ -20,25 +20,25 @@ _KILL_SECONDS = 2.0  # for SIGKILL to take effect
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """When a process that ended by itself is started again, and when it is given up.
+    """When to start a process again that ended by itself, and when to give up.
 
-    The pause before a start doubles each time; a process that ran for `steady_seconds` begins with the first one again.
+    The pause before a start doubles each time. After a process has run for `steady_seconds`, it is the first pause
+    again.
     """
 
     first_pause_seconds: float = 0.2
     longest_pause_seconds: float = 10.0
     steady_seconds: float = 30.0
-    most_ends: int | None = None  # more than these within `window_seconds` are no accident; None: never given up
+    most_ends: int | None = None  # give up after more ends than this within `window_seconds`; None: never
     window_seconds: float = 600.0
 
 
 class ManagedProcess:
-    """One process, in the hands of one thread.
+    """One process, used by one thread.
 
-    name: in sentences, such as "the model server".
-    spawn: starts it, in a session of its own (`start_new_session`), so that Ctrl-C reaches this process alone.
-    ended: called with the exit status of a process that ended by itself, before the restart is decided; what it
-        raises comes out of `poll`, and nothing is started again.
+    name: for messages, such as "the model server". spawn: starts it in a new session (`start_new_session`), so that
+    Ctrl-C reaches only this process. ended: called with the exit status when the process has ended by itself. If it
+    raises, `poll` raises the same, and the process is not started again.
     """
 
     def __init__(
@@ -70,15 +70,15 @@ class ManagedProcess:
         return self._process.pid if self._process is not None and self._process.poll() is None else None
 
     def start(self) -> None:
-        """Start it and return at once."""
+        """Start the process and return at once."""
         self._process = self._spawn()
         self._group = self._process.pid
         self._started_at, self._start_again_at = self._clock(), None
 
     def poll(self) -> bool:
-        """Start it again if it has ended and its pause is over; whether it was started just now.
+        """If the process has ended and its pause is over, start it again. Returns whether it was started now.
 
-        Raises ServiceUnavailable when it ends again and again, and what `ended` raises.
+        Raises ServiceUnavailable if it ends again and again, and what `ended` raises.
         """
         if self._process is not None and (status := self._process.poll()) is not None:
             self._process = None
@@ -90,18 +90,19 @@ class ManagedProcess:
         return True
 
     def send_signal(self, number: int) -> None:
-        """Send a signal; one that has ended gets none."""
+        """Send a signal, if the process is running."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def stop(
         self, signals: Sequence[tuple[int, float]], meanwhile: Callable[[], None] = lambda: None, *, group: bool = False
     ) -> None:
-        """Send each signal in turn, and wait up to so many seconds after it; then SIGKILL. It is not started again.
+        """Stop the process: send each signal and wait up to its number of seconds; then send SIGKILL.
 
-        meanwhile: called now and then until it has ended.
-        group: whether to kill what the process leaves behind, too, and to wait for it; one that waits for a disk
-            can't end at once and is waited for no longer than two seconds.
+        It is not started again.
+
+        meanwhile: called from time to time until it has ended. group: also kill the processes that it leaves behind,
+        and wait for them. A process that waits for a disk can't end at once, so the wait is at most two seconds.
         """
         self._start_again_at = None
         for number, seconds in (*signals, (signal.SIGKILL, _KILL_SECONDS)):

@@ -1,4 +1,4 @@
-"""The model server as its supervisor sees it: started, watched, started again, stopped."""
+"""The model server's process: the supervisor starts, watches, restarts and stops it."""
 
 import logging
 import os
@@ -22,15 +22,13 @@ _LOOK_EVERY_SECONDS, _LOOK_SECONDS = 2.0, 1.0
 
 
 class ModelServerProcess:
-    """One model server in a process of its own, in the hands of one thread of the worker's parent.
+    """One model server in a separate process, used by one thread of the worker's main process.
 
-    environment: its environment variables; None means this process' own.
-    write: takes each line that the server writes to standard error. Not by sys.stderr: the worker's parent forks, and
-        a child must not inherit that lock held.
-    hangs_after_seconds: a server is killed, and started again, when a batch is on its device for so long, or when it
-        does not answer for so long.
-    ready_seconds: the same for one that loads a model: it has not answered yet, or a job asks for another embedding.
-    command: what to run instead of `python -m worker.inference.server`, for tests.
+    environment: its environment variables; None means this process' own. write: gets each line that the server writes
+    to standard error. It must not use sys.stderr, because the worker forks, and a child must not inherit a lock that is
+    held. hangs_after_seconds: the server is killed and started again if a batch is on its device for so long, or if it
+    does not answer for so long. ready_seconds: the same limit while it loads a model: at its start, or because a job
+    asks for another embedding. command: for tests, run this instead of `python -m worker.inference.server`.
     """
 
     def __init__(
@@ -57,7 +55,7 @@ class ModelServerProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, while it runs."""
+        """The process id while it runs; otherwise None."""
         return self._process.pid
 
     @property
@@ -65,22 +63,22 @@ class ModelServerProcess:
         return self._process.restarts
 
     def start(self) -> None:
-        """Start it; returns at once, see `wait_ready`."""
+        """Start the server and return at once; see `wait_ready`."""
         self._process.start()
 
     def poll(self) -> None:
-        """Start it again if it has died, after a pause that grows, and end it if it hangs.
+        """Start the server again if it has died, after a growing pause; end it if it hangs.
 
-        To be called about every second; it may take a second itself, when the server does not answer.
+        Call it about every second. If the server does not answer, it may take a second.
 
-        Raises CheckpointError, with the server's own words, if it can't run with this checkpoint.
+        Raises CheckpointError, with the server's message, if it can't run with this checkpoint.
         """
         self._process.poll()
         if self.pid is not None and time.monotonic() >= self._asked_at + _LOOK_EVERY_SECONDS:
             self._end_if_it_hangs()
 
     def wait_ready(self, timeout_seconds: float) -> ServerInfo:
-        """Wait until it answers; raises CheckpointError, ServiceUnavailable after `timeout_seconds`."""
+        """Wait until the server answers. Raises CheckpointError, and ServiceUnavailable after `timeout_seconds`."""
         deadline = time.monotonic() + timeout_seconds
         while True:
             self.poll()
@@ -94,7 +92,7 @@ class ModelServerProcess:
             time.sleep(0.05)
 
     def stop(self, kill_after_seconds: float = 10.0) -> None:
-        """End it: SIGTERM, and SIGKILL if it is still there `kill_after_seconds` later."""
+        """Stop the server: SIGTERM, and SIGKILL if it still runs `kill_after_seconds` later."""
         self._process.stop(((signal.SIGTERM, kill_after_seconds),))
         self._last_line()
 
@@ -104,7 +102,7 @@ class ModelServerProcess:
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=None if self._environment is None else dict(self._environment),
-            # Ctrl-C in a terminal must reach the worker alone, which then stops the server in order.
+            # Ctrl-C in a terminal must reach only the worker, which then stops the server properly.
             start_new_session=True,
         )
         self._errors = _ErrorStream(process, self._write)
@@ -119,7 +117,8 @@ class ModelServerProcess:
             busy_seconds, loading_seconds = counts["predicting_seconds"], counts["loading_seconds"]
             self._is_ready, self._silent_since = True, None
         except ServiceUnavailable:
-            # From the first question without an answer on: this process may have been held up itself before.
+            # Counted from the first request without an answer, because before that this process itself may have been
+            # delayed.
             self._silent_since = self._silent_since or asked_at
         self._asked_at = time.monotonic()
         silent_seconds = self._asked_at - (self._silent_since or self._asked_at)
@@ -145,7 +144,7 @@ class ModelServerProcess:
 
 
 class _ErrorStream:
-    """Passes a process' standard error on as it comes, and remembers its last line."""
+    """Passes a process' standard error on line by line, and remembers the last line."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", write: Callable[[bytes], object]) -> None:
         self._write = write
@@ -156,7 +155,7 @@ class _ErrorStream:
         self._thread.start()
 
     def last_line(self) -> str:
-        """Its last line; call when the process has ended."""
+        """The last line. Call it after the process has ended."""
         self._thread.join(1.0)
         return self._last.decode(errors="replace").strip()
 

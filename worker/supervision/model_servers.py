@@ -1,4 +1,4 @@
-"""The model servers of one worker, one for each device, as one."""
+"""All model servers of one worker, one for each device."""
 
 import logging
 import time
@@ -16,10 +16,10 @@ _NOT_ADDED = ("batch_size", "queue_length", "predicting_seconds", "loading_secon
 
 
 class ModelServers:
-    """In the hands of one thread of the worker's parent. Each child talks to one of them.
+    """Used by one thread of the worker's main process. Each child is connected to one of the servers.
 
-    only_on_gpus: whether the others are left alone when the first finds itself on a CPU, which one server fills.
-    wanted_gpus: what a person named as such, if anything: a server that finds itself on a CPU is refused then.
+    only_on_gpus: do not start the other servers if the first one runs on a CPU, because one server uses all of it.
+    wanted_gpus: the GPUs that the settings name, if any. Then a server that runs on a CPU is refused.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class ModelServers:
         self._servers, self._only_on_gpus, self._wanted_gpus = list(servers), only_on_gpus, wanted_gpus
         self._others_started = len(self._servers) == 1
         self._last: list[dict[str, float]] = [{} for _ in self._servers]
-        self._before: list[dict[str, float]] = [{} for _ in self._servers]  # counts of those that have ended
+        self._before: list[dict[str, float]] = [{} for _ in self._servers]  # counts of servers that have ended
 
     def __len__(self) -> int:
         return len(self._servers)
@@ -38,18 +38,18 @@ class ModelServers:
         return sum(server.restarts for server in self._servers)
 
     def start(self) -> None:
-        """Start the first; the others follow in `wait_ready`."""
+        """Start the first server. The others are started in `wait_ready`."""
         self._servers[0].start()
 
     def poll(self) -> None:
-        """As ModelServerProcess.poll, for each that was started; raises CheckpointError."""
+        """ModelServerProcess.poll for each started server. Raises CheckpointError."""
         for server in self._servers if self._others_started else self._servers[:1]:
             server.poll()
 
     def wait_ready(self, timeout_seconds: float) -> ServerInfo:
-        """Until all answer: the first's words, with the smallest batch.
+        """Wait until all servers answer. Returns the first one's information, with the smallest batch size.
 
-        Raises CheckpointError, ServiceUnavailable, and UsageError when one lacks the GPU that it was to use.
+        Raises CheckpointError, ServiceUnavailable, and UsageError if a server does not have the GPU that it must use.
         """
         deadline = time.monotonic() + timeout_seconds
         first = self._servers[0].wait_ready(timeout_seconds)
@@ -63,15 +63,16 @@ class ModelServers:
         return replace(first, batch_size=min(server_info.batch_size for server_info in server_infos))
 
     def stop(self, kill_after_seconds: float) -> None:
-        """End all of them within so long."""
+        """Stop all servers within this time."""
         deadline = time.monotonic() + kill_after_seconds
         for server in self._servers:
             server.stop(kill_after_seconds=max(0.1, deadline - time.monotonic()))
 
     def counters(self, timeout_seconds: float) -> dict[str, float]:
-        """Counts of all servers that there ever were, added up; `queue_length` of all now, `batch_size` the largest.
+        """The counters of all present and former servers, added up; `queue_length` of the present ones, and the largest
+        `batch_size`.
 
-        Raises ServiceUnavailable when one does not answer.
+        Raises ServiceUnavailable if a server does not answer.
         """
         now = [stats(server.socket_path, timeout_seconds) for server in self._servers]
         for last, before, counts in zip(self._last, self._before, now, strict=True):

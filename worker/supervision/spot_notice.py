@@ -1,4 +1,4 @@
-"""Notices that this machine will be taken away: spot and preemptible instances, or whatever an operator sets up.
+"""Looks for notices that this machine will be taken away: from spot and preemptible instances, or from an operator.
 
 | where | is asked | a notice is |
 |---|---|---|
@@ -32,12 +32,12 @@ _MOST_BYTES = 4_096
 
 
 class StopNotice:
-    """Looks at `where` every `every_seconds`, in a thread of its own, and calls `heard` with the first notice."""
+    """Looks at `where` every `every_seconds` in a separate thread, and calls `heard` with the first notice."""
 
     def __init__(self, where: str, every_seconds: float, heard: Callable[[str], None]) -> None:
         self._where = _KNOWN.get(where, where)
         self._every_seconds, self._heard = every_seconds, heard
-        # A proxy knows nothing of this machine.
+        # These addresses are local to this machine, so a proxy can't reach them.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         self._token: str | None = None
         self._trouble = ""
@@ -46,7 +46,7 @@ class StopNotice:
         threading.Thread(target=self._watch, name="stop-notice", daemon=True).start()
 
     def look(self) -> str | None:
-        """The notice, None while there is none; a place that does not answer is logged, once for each reason."""
+        """The notice; None if there is none. If the place does not answer, this is logged once for each reason."""
         try:
             notice = self._ask() if self._where.startswith(("http://", "https://")) else self._read()
         except (OSError, HTTPException, ValueError) as error:
@@ -73,7 +73,7 @@ class StopNotice:
                 return None
             if error.code != 401:
                 raise
-            self._token = None  # it has expired, or was never asked for
+            self._token = None  # it has expired, or there was none
         self._token = self._new_token()
         try:
             return self._get()

@@ -40,18 +40,18 @@ LOADING = "its model is loading"
 MODEL_READY_SECONDS = 300
 WATCH_SECONDS = 0.2
 MODEL_STOP_SECONDS = 2.0
-STATS_SECONDS = 1.0  # for the model server to give its counters
+STATS_SECONDS = 1.0  # the model server must give its counters within this time
 
 
 def run_worker(settings: Settings) -> None:
     """Run a worker until SIGTERM or SIGINT.
 
-    While the database or the broker is away at the start, it waits for them. Raises CheckpointError, ServiceUnavailable
-    or UsageError, before anything is begun where that can be told.
+    At the start it waits until the database and the broker answer. Raises CheckpointError, ServiceUnavailable or
+    UsageError, if possible before anything is started.
     """
     if settings.stand_in_model_milliseconds is None:
         verify(settings.checkpoint_folder)
-    load_credentials(settings)  # refused here, not by each child
+    load_credentials(settings)  # checked here once, not in each child
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -62,8 +62,10 @@ def run_worker(settings: Settings) -> None:
 
 
 class Supervisor:
-    """One worker. The parent of its model server and of Celery, and itself neither: it never loads TensorFlow,
-    and never forks a process that has threads."""
+    """One worker: the parent of its model servers and of Celery.
+
+    It never loads TensorFlow, and never forks while it has threads.
+    """
 
     def __init__(self, settings: Settings, runtime: Runtime, stopping: threading.Event) -> None:
         self._settings = settings
@@ -129,7 +131,7 @@ class Supervisor:
         return ScanEventListener(self._runtime.scan_event_socket, self._statistics.count)
 
     def run(self) -> None:
-        """Run until told to stop. Raises CheckpointError, ServiceUnavailable, or UsageError if it can't go on."""
+        """Run until a signal. Raises CheckpointError, ServiceUnavailable or UsageError if it can't continue."""
         if self._settings.stop_notice is not None:
             StopNotice(self._settings.stop_notice, self._settings.stop_notice_seconds, self._heed).start()
         try:
@@ -181,7 +183,7 @@ class Supervisor:
         self._health.turn(LOADING)
 
     def _wait_for_model(self) -> ServerInfo | None:
-        """The model server's words about itself, None when the worker is told to stop before it is ready."""
+        """Wait for the model server's information; None if the worker must stop before."""
         deadline = time.monotonic() + MODEL_READY_SECONDS
         while not self._stopping.is_set():
             self._health.turn()
@@ -210,7 +212,7 @@ class Supervisor:
         return "its Celery is being started again" if self._celery.pid is None else ""
 
     def _ask_model(self) -> str:
-        """Take the model server's counters; why there are none, if so."""
+        """Read the model server's counters. Returns "", or the reason if there are none."""
         self._metrics.model_restarts.inc(self._models.restarts - self._model_restarts)
         self._model_restarts = self._models.restarts
         try:
@@ -220,7 +222,7 @@ class Supervisor:
         return ""
 
     def _stop(self) -> None:
-        """Out within `drain_seconds`: what is in hand is finished, the rest handed back."""
+        """Stop within `drain_seconds`: scans at work are finished, the others are handed back."""
         deadline = time.monotonic() + self._settings.drain_seconds
         if not self._runtime.is_draining():
             self._runtime.drain()
@@ -238,6 +240,6 @@ class Supervisor:
 
     def _while_celery_ends(self) -> None:
         self._health.turn()
-        # Children that drain still need predictions.
+        # Draining children still need predictions, so the model server stops last.
         with suppress(CheckpointError):
             self._models.poll()

@@ -1,1 +1,1 @@
-"""What the operating system is asked: processes, mounts, memory, temporary folders."""
+"""Questions to the operating system: processes, mounts, memory, temporary folders."""

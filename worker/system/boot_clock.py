@@ -1,4 +1,4 @@
-"""A clock that no pause stops and nobody sets."""
+"""A clock that suspending the machine does not stop and that nobody can set."""
 
 import time
 
@@ -7,5 +7,8 @@ _BOOT_TIME = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def boot_seconds() -> float:
-    """Seconds since some moment in the past; a suspended machine and a changed date do not disturb it."""
+    """Seconds since some moment in the past.
+
+    They also count while the machine is suspended, and don't depend on the date.
+    """
     return time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)

@@ -1,4 +1,4 @@
-"""Standard error held back while a library loads: what its C++ writes there is no news to whoever reads a terminal."""
+"""Holds standard error back while a library loads, because its C++ code writes lines there that nobody needs."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ _STANDARD_ERROR = 2
 
 @contextmanager
 def held_standard_error() -> Iterator[None]:
-    """What the block writes to file descriptor 2 is dropped; if the block raises, it is written after all."""
+    """Drops what the block writes to file descriptor 2. If the block raises, it is written afterwards."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as file:
         terminal = os.dup(_STANDARD_ERROR)

@@ -1,4 +1,4 @@
-"""What this process may use of its machine, and of its container."""
+"""Which cores this process may use, on its machine and in its container."""
 
 import math
 import os
@@ -8,26 +8,27 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def machine_cores() -> float:
-    """Those that the scheduler of the system may run this process on."""
+    """The number of cores on which the system may run this process."""
     return float(len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else float(os.cpu_count() or 1)
 
 
 def available_cores(cgroup: Path = _CGROUP) -> float:
-    """The same, and no more than the container's quota: 1.5 where it may use one core and a half."""
+    """The same, limited by the container's quota: 1.5 if it may use one and a half cores."""
     quota, _, period = _read(cgroup / "cpu.max").partition(" ")
     count = machine_cores()
     return min(count, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else count
 
 
 def whole_cores(cgroup: Path = _CGROUP) -> int:
-    """For numbers of processes and threads: rounded up, at least one."""
+    """The number of cores for choosing numbers of processes and threads: rounded up, at least one."""
     return max(1, math.ceil(available_cores(cgroup)))
 
 
 def thread_variables(cgroup: Path = _CGROUP) -> dict[str, str]:
-    """The environment with which TensorFlow uses as many threads as its container has cores; it reads no quota itself.
+    """Environment variables that let TensorFlow use as many threads as its container has cores, because it reads no
+    quota itself.
 
-    Empty where the quota is no smaller than the machine.
+    Empty if there is no quota below the machine's cores.
     """
     if available_cores(cgroup) >= machine_cores():
         return {}

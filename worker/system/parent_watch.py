@@ -1,4 +1,4 @@
-"""Processes that must not outlive the one that started them."""
+"""Ends a process when the process that started it ends."""
 
 import os
 import signal
@@ -9,14 +9,14 @@ _LOOK_EVERY_SECONDS = 0.5
 
 
 def end_with_parent(parent_pid: int | None = None, *, grace_seconds: float = 10.0) -> None:
-    """From now on, this process ends within about a second of its parent, however the parent went.
+    """From now on, this process ends within about a second after its parent, even if the parent was killed.
 
-    It gets SIGTERM first, so that it can finish what it has in hand, and is killed after `grace_seconds`.
-    `parent_pid` closes the gap between fork and this call: a parent that is gone already counts as gone.
+    It first gets SIGTERM, so that it can finish its work, and is killed after `grace_seconds`. With `parent_pid`, it
+    also notices a parent that ended before this call.
 
-    A thread that looks at getppid(), because that works everywhere: Linux's PR_SET_PDEATHSIG fires when the
-    *thread* that started us ends, and a supervisor may well do so from a thread of its own; a pipe held by
-    the parent stays open in every child that the parent has forked since.
+    A thread calls getppid() again and again, because this works everywhere. Linux's PR_SET_PDEATHSIG fires already when
+    the *thread* that started this process ends. And a pipe of the parent stays open in every other child that the
+    parent has forked since.
     """
     expected = os.getppid() if parent_pid is None else parent_pid
     threading.Thread(target=_watch, args=(expected, grace_seconds), name="parent-watch", daemon=True).start()

@@ -1,22 +1,22 @@
-"""What a child, which decodes files from outside, may take at most: memory, processor time, a file's size."""
+"""Limits for a child, which decodes files from outside: memory, processor time, size of a file."""
 
 import resource
 
-_SPARE_BYTES = 8 << 30  # address space that threads, libraries and mapped files take beside the pixels
+_SPARE_BYTES = 8 << 30  # address space for threads, libraries and mapped files, in addition to the pixels
 
 
 def limit_memory_and_files(*, in_flight_bytes: int, file_bytes: int) -> None:
-    """From now on this process can't map much more than the scans that it holds, nor write a larger file, nor a core.
+    """From now on this process can't map much more memory than its scans need, write larger files, or dump core.
 
-    A decoder that asks for more gets none, and its scan fails. Limits that are lower already stay.
+    If a decoder asks for more memory, its scan fails. Limits that are lower already stay.
     """
     _lower(resource.RLIMIT_AS, 4 * in_flight_bytes + _SPARE_BYTES)
     _lower(resource.RLIMIT_FSIZE, file_bytes)
-    _lower(resource.RLIMIT_CORE, 0)  # it would hold the secrets of the process
+    _lower(resource.RLIMIT_CORE, 0)  # a core would contain the secrets of the process
 
 
 def limit_processor_seconds(seconds: float) -> None:
-    """From now on this process is ended when it has computed for so many seconds more, in all its threads."""
+    """From now on this process is killed after so many more seconds of processor time, over all its threads."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     allowed = int(usage.ru_utime + usage.ru_stime + seconds) + 1

@@ -6,13 +6,13 @@ import uuid
 import zlib
 from pathlib import Path
 
-_ENDED = "ZX"  # the states of a process that has ended, as /proc/PID/stat has them
+_ENDED = "ZX"  # the states of an ended process in /proc/PID/stat
 
 
 def machine_name() -> str:
-    """The beginning of the names of all workers that see each other's process ids: one machine or one container.
+    """The prefix of the names of all workers that see the same process ids, on one machine or in one container.
 
-    The host's name alone would not do: containers may share it and still each have a process 7.
+    The host's name alone is not enough, because containers may share it and each have a process 7.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
@@ -23,12 +23,12 @@ def machine_name() -> str:
 
 
 def lives(holder: str) -> bool:
-    """Whether a holder on this machine is still there. Wrongly true where its process id has been given away again."""
+    """Whether a holder on this machine is still running. Wrongly true if another process has got its process id."""
     return _process_lives(holder.rpartition("/")[2])
 
 
 def worker_lives(holder: str) -> bool:
-    """Whether the supervisor of a holder on this machine is still there."""
+    """Whether the supervisor of a holder on this machine is still running."""
     return _process_lives(holder.rpartition("/")[0].rpartition("-")[2])
 
 
@@ -40,7 +40,8 @@ def group_lives(group: int) -> bool:
         return False
     except PermissionError:
         return True
-    # Those that have ended count until their parent asks for them, which a container's first process may never do.
+    # Ended processes stay in the list until their parent reads their status, which a container's first process may
+    # never do.
     states = [state for pid in _numbered(Path("/proc")) if (state := _state(pid)) and state[1] == group]
     return not states or any(letter not in _ENDED for letter, _ in states)
 
@@ -61,7 +62,7 @@ def _numbered(folder: Path) -> list[str]:
 
 
 def _state(pid: str) -> tuple[str, int] | None:
-    """A process' state, by its letter, and its process group; None where the system does not say."""
+    """The letter of a process' state, and its process group; None if the system does not say."""
     try:
         fields = Path("/proc", pid, "stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""Folders that end with their process, and those that a kill -9 left behind."""
+"""Temporary folders that are removed with their process, also after a kill -9."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ _LOCK = "in-use"
 
 
 def usual_folder() -> Path:
-    """Where the machine has its temporary files; raises UsageError where it lets this user have none."""
+    """The machine's folder for temporary files. Raises UsageError if this user can't write there."""
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as error:
@@ -25,17 +25,17 @@ def usual_folder() -> Path:
 
 @contextmanager
 def own_folder(prefix: str, parent: Path) -> Iterator[Path]:
-    """A new folder for this process alone, removed at the end; those of processes that were killed are removed first.
+    """A new folder for this process, which is removed after the block. Folders of killed processes are removed first.
 
-    It is marked by a lock, which ends with this process however that ends, and which children don't inherit. A process
-    id would not do: it may be another process' by now, or one of another container.
+    It is marked by a lock, which ends with this process in any case, and which children don't inherit. A process id is
+    not enough, because another process, or one in another container, may have the same.
     """
     sweep(prefix, parent)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
         with (folder / f"{_LOCK}.new").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            # Only now in its place, so that nobody finds it there without its lock.
+            # Moved to its place only now, so that nobody finds it there without its lock.
             (folder / f"{_LOCK}.new").rename(folder / _LOCK)
             yield folder
     finally:
@@ -43,7 +43,7 @@ def own_folder(prefix: str, parent: Path) -> Iterator[Path]:
 
 
 def sweep(prefix: str, parent: Path) -> None:
-    """Remove the folders of processes that are gone; other users' are left alone."""
+    """Remove the folders of processes that have ended; folders of other users are not touched."""
     for folder in parent.glob(f"{prefix}*"):
         with suppress(OSError):
             if folder.lstat().st_uid == os.getuid() and _is_left_behind(folder):

@@ -1,4 +1,4 @@
-"""Waiting for a service that is not there yet, or away for a while."""
+"""Waits for a service that does not answer yet."""
 
 import logging
 import threading
@@ -26,9 +26,9 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
 def wait_for(
     ask: Callable[[], T], stopping: threading.Event, refused: Callable[[str], None] = lambda sentence: None
 ) -> T | None:
-    """What `ask` returns once it no longer raises ServiceUnavailable; None when told to stop before that.
+    """Call `ask` until it no longer raises ServiceUnavailable. Returns its result, or None if `stopping` is set before.
 
-    Each refusal is logged, with the growing pause that follows it, and handed to `refused`.
+    Each error is logged with the pause after it, which grows, and passed to `refused`.
     """
     if stopping.is_set():
         return None
@@ -49,7 +49,7 @@ def wait_for(
 
 
 def try_again(call: Callable[[], T], error: type[PhotochromError], *, seconds: float) -> T:
-    """What `call` returns, called again while it raises `error`; raises that after so many seconds."""
+    """Call `call` again while it raises `error`. After `seconds`, the error is raised."""
     tries = Retrying(
         retry=retry_if_exception_type(error),
         stop=stop_after_delay(seconds),

@@ -1,4 +1,7 @@
-"""The Celery app: queue, transport and limits. The broker is only a doorbell; the job database is the truth."""
+"""The Celery app: queue, transport and limits.
+
+The broker only says that there is work; the job database is the truth.
+"""
 
 import warnings
 
@@ -11,12 +14,12 @@ from worker.settings.settings import load_settings
 from worker.system.parent_watch import end_with_parent
 from worker.system.process_limits import limit_memory_and_files
 
-ORPHAN_SECONDS = 2  # without its supervisor a worker has no model: what it holds is better begun anew elsewhere
+ORPHAN_SECONDS = 2  # without its supervisor a worker has no model, so another worker should begin its chunks again
 
 
 @celeryd_init.connect
 def _run_as_root_without_a_sermon(**_: object) -> None:
-    # It warns of pickle, which is not accepted here; photochrom doctor says what root means.
+    # The warning is about pickle, which is not accepted here; photochrom doctor warns of root.
     warnings.simplefilter("ignore", SecurityWarning)
 
 
@@ -33,14 +36,14 @@ def _end_celery_with_its_parent(**_: object) -> None:
 
 @worker_process_init.connect
 def _end_child_with_celery(**_: object) -> None:
-    # Celery's children outlive a parent that was killed with SIGKILL, and would go on with its chunk.
+    # When Celery's main process is killed with SIGKILL, its children would continue with their chunks.
     end_with_parent(grace_seconds=ORPHAN_SECONDS)
 
 
 @worker_process_init.connect
 def _limit_child(**_: object) -> None:
     settings = load_settings()
-    # A scan's output has three channels of up to 16 bits, and a pyramid's smaller copies.
+    # An output has three channels of up to 16 bits, and the smaller copies of a pyramid.
     largest_file = max(settings.max_scan_bytes, 8 * settings.max_scan_pixels) + (1 << 30)
     limit_memory_and_files(in_flight_bytes=settings.in_flight_bytes, file_bytes=largest_file)
 

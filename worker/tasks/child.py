@@ -1,4 +1,4 @@
-"""What a Celery child holds for its whole life."""
+"""What a Celery child keeps from chunk to chunk."""
 
 import logging
 import time
@@ -25,12 +25,12 @@ from worker.tasks.scan_pool import ScanPool
 
 logger = logging.getLogger(__name__)
 
-KEPT_STORAGES = 16  # each holds a pool of connections
-_FIRST_ACCESS_SECONDS, _LONGEST_ACCESS_SECONDS = 1.0, 30.0  # pauses between looks whether credentials are accepted
+KEPT_STORAGES = 16  # each has a pool of connections
+_FIRST_ACCESS_SECONDS, _LONGEST_ACCESS_SECONDS = 1.0, 30.0  # pauses between two checks whether credentials are accepted
 
 
 def _number_of_this_child() -> int:
-    """Celery's own, 0 for the first of its children; a child that takes another's place takes its number."""
+    """Celery's number of this child: 0 for the first one. A child that replaces another takes its number."""
     return int(getattr(current_process(), "index", 0))
 
 
@@ -43,7 +43,10 @@ def _span_maker(settings: Settings, engine: Engine) -> Callable[[str], AbstractC
 
 
 class Child:
-    """What one child process keeps from chunk to chunk. Made after the fork: nothing in it may cross one."""
+    """What one child process keeps from chunk to chunk.
+
+    It is made after the fork, because nothing in it works after one.
+    """
 
     def __init__(self, settings: Settings) -> None:
         configure_libraries()
@@ -76,19 +79,20 @@ class Child:
         return self._storages[uri]
 
     def expect_access(self, *uris: str) -> None:
-        """These stores have refused the worker's credentials: no chunk is taken until they accept them."""
+        """Record that these stores have refused the worker's credentials. No chunk is taken until they accept them."""
         self._refusing.update(uris)
 
     def wait_for_access(self) -> None:
-        """Return once the stores that refused the worker's credentials accept them, or when the worker drains.
+        """Wait until the stores that refused the worker's credentials accept them, or until the worker drains.
 
-        A store that knows them and lets them list nothing accepts them: reading and storing need no listing.
+        A store that knows the credentials but does not let them list accepts them, because reading and storing need no
+        listing.
         """
         pause = _FIRST_ACCESS_SECONDS
         while self._refusing and not self.runtime.is_draining():
             for uri in sorted(self._refusing):
                 try:
-                    self._storages.pop(uri, None)  # one that is opened anew reads the credentials anew
+                    self._storages.pop(uri, None)  # a newly opened storage reads the credentials again
                     self.storage(uri).check()
                 except (CredentialsRefused, ServiceUnavailable) as error:
                     logger.error("%s; this worker takes no chunks until that is mended", error.message)

@@ -35,11 +35,11 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-_STORE_PAUSE_SECONDS = 5.0  # between attempts to store an output while the worker has no valid credentials
+_STORE_PAUSE_SECONDS = 5.0  # between two attempts to store an output while the worker has no valid credentials
 
 
 def _assignment(scan: Scan, job: Job, settings: Settings) -> Assignment:
-    # An output's format is in its key, which was made for the job's choice when the collection was listed.
+    # An output's format is in its key, which was made from the job's option when the source was listed.
     output = OutputOptions(
         output_format(scan.output_key, "source"),
         int(job.options["quality"]),
@@ -73,7 +73,7 @@ def _event(record: ScanRecord) -> ScanEvent:
 
 
 class ChunkRun:
-    """One claimed chunk in a child: its scans are colourized, recorded and released."""
+    """One claimed chunk in a child: colourizes and records its scans, and releases the chunk."""
 
     def __init__(self, child: Child, claim: Claim, lease: Lease) -> None:
         self._child = child
@@ -82,18 +82,19 @@ class ChunkRun:
         self._lease = lease
         self._message = ChunkMessage(claim.chunk_id, claim.attempt)
         self._next_try: datetime | None = None
-        self._pause_seconds = 0.0  # of the whole chunk, when it is handed back
-        self._outages = 0  # scans in a row that failed because a service did
+        self._pause_seconds = 0.0  # pause before the next attempt of the whole chunk
+        self._outages = 0  # consecutive scans that failed because of a service
         self._job_runs = True
         self._lacks_credentials = False
-        # Not Celery's soft limit: its exception could fall between a commit and the words that it happened.
+        # Celery's soft limit is not used, because its exception could come between a commit and the code that records
+        # it.
         self._hand_back_at = time.monotonic() + child.settings.soft_time_limit_seconds
 
     def run(self) -> None:
-        """Raises LeaseLost; UsageError when this worker can't work for the job; whatever else goes wrong.
+        """Run the chunk. Raises LeaseLost, UsageError if this worker can't work for the job, and any unexpected
+        exception.
 
-        The lease is handed back all the same: a worker with a fault must not let chunk after chunk wait until
-        its leases expire.
+        The lease is handed back in any case, so that chunks of a faulty worker don't wait until their leases expire.
         """
         try:
             self._colorize_scans()
@@ -120,9 +121,9 @@ class ChunkRun:
                 self._job_runs = self._patiently(partial(self._record, ended))
 
     def _colorize(self, pipeline: Pipeline, scan: Scan, measurements: ScanMeasurements) -> None:
-        """In a thread of the pool, which does not inherit what log lines are to name.
+        """Colourize a scan in a thread of the pool. Such a thread does not inherit the ids for log lines.
 
-        Several are at it: a count that is lost between two of them costs one more try.
+        Several threads change this count without a lock. A lost change only costs one more attempt.
         """
         worker = self._child.runtime.worker_name
         with log_context(worker=worker, job=scan.job_id, chunk=scan.chunk_id, scan=scan.id):
@@ -144,7 +145,7 @@ class ChunkRun:
             not self._job_runs
             or self._lacks_credentials
             or self._must_hand_back()
-            # The rest would fare no better: it keeps its tries, and waits as long as those that failed.
+            # The other scans would fail too. They are not counted as tried, and wait as long as the failed ones.
             or self._outages >= 2 * self._settings.threads_for()
         )
 
@@ -152,18 +153,21 @@ class ChunkRun:
         return self._child.runtime.is_draining() or time.monotonic() >= self._hand_back_at
 
     def _lack_credentials(self) -> None:
-        """Begin no more scans, here and in the chunks to come, until the stores accept this worker again."""
+        """Begin no more scans, in this and later chunks, until the stores accept this worker's credentials."""
         self._lacks_credentials = True
         self._child.expect_access(self._claim.job.source, self._claim.job.destination)
 
     def _wait_to_store(self) -> bool:
-        """Called in a scan's thread, whose output is made but not accepted: wait a while; whether to try again."""
+        """Called in a scan's thread when the store refused the finished output.
+
+        Waits, and returns whether to try again.
+        """
         self._lack_credentials()
         time.sleep(min(_STORE_PAUSE_SECONDS, self._settings.retry_pause_seconds))
         return self._lease.is_held() and not self._must_hand_back()
 
     def _record(self, outcomes: list[Outcome]) -> bool:
-        """Write what became of scans and extend the lease; whether the job still runs. Raises LeaseLost."""
+        """Record the results of scans and extend the lease. Returns whether the job still runs. Raises LeaseLost."""
         asked_at, lease_seconds = boot_seconds(), self._settings.lease_seconds
         try:
             with session_scope(self._child.engine) as session:
@@ -171,7 +175,7 @@ class ChunkRun:
                 records = [self._decide(outcome, now) for outcome in outcomes]
                 runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
         except LeaseLost:
-            # Threads still have scans of the chunk in hand; from here on they store nothing.
+            # Threads still work on scans of the chunk. From here on they store nothing.
             self._lease.lose()
             raise
         self._lease.extend(asked_at)
@@ -182,7 +186,9 @@ class ChunkRun:
         return runs
 
     def _decide(self, outcome: Outcome, now: datetime) -> ScanRecord:
-        """Done; skipped or failed for good; or pending again, after a pause that doubles with each try."""
+        """The record of a scan: done, skipped, failed, or pending again after a pause that doubles with each
+        attempt.
+        """
         error = outcome.error
         state = ScanState.DONE
         if error is not None:
@@ -209,7 +215,7 @@ class ChunkRun:
         return timedelta(seconds=min(doubled, self._settings.longest_retry_pause_seconds))
 
     def _patiently(self, write: Callable[[], T]) -> T:
-        """Try a write again while the database is away, as long as a lease could last."""
+        """Repeat a write while the database does not answer, at most for the time of a lease."""
         return try_again(write, DatabaseUnavailable, seconds=self._settings.lease_seconds)
 
     def _release(self) -> None:

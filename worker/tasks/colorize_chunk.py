@@ -1,4 +1,4 @@
-"""A chunk in a child: claim, colourize, record, release. The only place that decides on a retry."""
+"""The task of a chunk in a child: claim, colourize, record, release. Only this package decides on a retry."""
 
 import logging
 from functools import cached_property
@@ -27,21 +27,21 @@ class ColorizeChunk(Task):  # type: ignore[misc]
     @cached_property
     def child(self) -> Child:
         settings = load_settings()
-        # What decodes files from outside finds no secrets in its environment.
+        # Code that decodes files from outside must find no secrets in its environment.
         forget_secrets()
         return Child(settings)
 
 
 @app.task(base=ColorizeChunk, bind=True, name=COLORIZE_CHUNK)
 def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
-    """Colourize a chunk's scans. A message that came twice or late finds the lease taken, and ends here."""
+    """Colourize a chunk's scans. If the message came twice or late, the claim fails, and the task ends."""
     if not (type(chunk_id) is int and type(attempt) is int):
         logger.error("dropped a message that does not name a chunk and an attempt by numbers")
         return
     message = ChunkMessage(chunk_id, attempt)
-    # Meanwhile the message goes to another worker, and this one finds its chunk taken.
+    # Meanwhile the scheduler may send the chunk to another worker; then the claim here fails.
     task.child.wait_for_access()
-    # As long as Celery lets a chunk take; a decoder that runs in circles takes one core.
+    # The limit is the time that Celery allows for a chunk; a decoder in an endless loop uses one core.
     limit_processor_seconds(task.child.settings.hard_time_limit_seconds * task.child.settings.threads_for())
     asked_at = boot_seconds()
     claim = _claim(task.child, message)
@@ -54,7 +54,7 @@ def colorize_chunk(task: ColorizeChunk, chunk_id: int, attempt: int) -> None:
     except LeaseLost as error:
         logger.warning("%s; dropped what was left of it", error)
     except UsageError as error:
-        # The next job would fare no better: let the whole worker end, and say why.
+        # The next job would fail too, so the whole worker ends and says why.
         task.child.runtime.drain(error.message)
     finally:
         task.child.freed_memory.give_back()

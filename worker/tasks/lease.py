@@ -1,4 +1,4 @@
-"""What a child may rely on about the lease of its chunk."""
+"""The lease of a child's chunk, as far as the child can be sure of it."""
 
 import threading
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from worker.system.boot_clock import boot_seconds
 
 
 class Lease:
-    """Held for `seconds` from each time that the job database granted or extended it; once lost, lost for good.
+    """It is held for `seconds` each time that the job database grants or extends it. A lost lease is never held again.
 
-    asked_at: `clock()` from before the database was asked, so that the lease never ends earlier there than here.
-    May be used from several threads.
+    asked_at: `clock()` before the request to the database, so that the lease never ends earlier there than here. It may
+    be used from several threads.
     """
 
     def __init__(self, seconds: float, asked_at: float, clock: Callable[[], float] = boot_seconds) -> None:
@@ -20,16 +20,16 @@ class Lease:
         self._changing = threading.Lock()
 
     def extend(self, asked_at: float) -> None:
-        """The database has extended it. This changes nothing once it is lost."""
+        """Record that the database has extended the lease. This has no effect if it is lost."""
         with self._changing:
             self._ends_at = asked_at + self._seconds
 
     def lose(self) -> None:
-        """The database has given the chunk to somebody else, or taken it back."""
+        """Record that the database has given the chunk to another worker, or taken it back."""
         with self._changing:
             self._is_lost = True
 
     def is_held(self) -> bool:
-        """Whether nobody else can have the chunk yet, whatever became of the database or of this process."""
+        """Whether no other worker can have the chunk yet, even if the database was away or this process was frozen."""
         with self._changing:
             return not self._is_lost and self._clock() < self._ends_at

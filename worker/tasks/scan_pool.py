@@ -1,4 +1,4 @@
-"""The threads of a child: several scans in hand at once, their outcomes handed over in bulk."""
+"""The threads of a child, which work on several scans at the same time. Results are handed over in bulk."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one scan; without an error, its output is stored."""
+    """The result of one scan. Without an error, its output is stored."""
 
     scan: Scan
     measurements: ScanMeasurements
@@ -38,10 +38,12 @@ class ScanPool:
         every_seconds: float,
         stopping: Callable[[], bool],
     ) -> Generator[list[Outcome], None, None]:
-        """What became of the scans, as they end: a list at least `every_seconds`, an empty one too, and a last one.
+        """Yields the results of scans as they end: at least every `every_seconds` a list, which may be empty, and a
+        last list.
 
-        `colorize_scan` runs in a thread of the pool. Once `stopping()` is true no further scan is begun, and the
-        iterator ends after those in hand. Close it when leaving early: that waits for what a thread still holds.
+        `colorize_scan` runs in a thread of the pool. When `stopping()` is true, no further scan is begun, and the
+        iterator ends after the scans at work. Close the iterator if you leave it early; this waits for scans that a
+        thread still works on.
         """
         waiting, running = deque(scans), set[Future[Outcome]]()
         outcomes: list[Outcome] = []
@@ -63,7 +65,7 @@ class ScanPool:
             wait(running)
 
     def close(self) -> None:
-        """End the threads once they have nothing in hand."""
+        """End the threads when they have finished their scans."""
         self._executor.shutdown()
 
 
@@ -74,7 +76,7 @@ def _outcome(colorize_scan: Callable[[Scan, ScanMeasurements], None], scan: Scan
     except ScanError as error:
         return Outcome(scan, measurements, error)
     except Exception as error:
-        # A fault of ours must cost this scan a try, not the chunk its lease.
+        # A fault in Photochrom must cost this scan one attempt, and not the chunk its lease.
         logger.exception("scan %d (%r) met an unexpected error", scan.id, scan.source_key)
         sentence = f"{scan.source_key}: {type(error).__name__} while it was colourized; see the worker's log"
         return Outcome(scan, measurements, ScanError("internal", sentence, permanent=False))

@@ -1,4 +1,4 @@
-"""What is in a folder: the walk, the rules for symlinks, and etags."""
+"""Lists folders: order, rules for symlinks, and etags."""
 
 import errno
 import os
@@ -15,12 +15,14 @@ NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
 def walk(root: Path, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
-    """The files below `root` in the order that S3 would list their keys; holds one folder's names for each level.
+    """The files below `root`, in the order in which S3 would list their keys.
 
-    Those up to the key `after` are passed over, and folders that hold no others not looked into.
+    Only one folder's names for each level are in memory.
 
-    `left_out` is called with leftovers, with names that are not UTF-8, which no database can keep, and with folders and
-    files that can't be read. Raises UsageError when `root` itself can't be.
+    Keys up to `after` are left out, and folders with only such keys are not opened.
+
+    `left_out` is called for leftovers, for names that are not UTF-8 (a database can't store them), and for folders and
+    files that can't be read. Raises UsageError if `root` itself can't be read.
     """
     levels = [iter(_names(root, "", left_out))]
     while levels:
@@ -47,7 +49,7 @@ def _names(root: Path, key: str, left_out: LeftOut) -> list[str]:
                 if _is_listed(key, entry.name, left_out)
             )
     except OSError as error:
-        # Anything but missing rights, such as a share that went away, may concern all the rest.
+        # Other errors than missing rights, such as a share that has gone, may affect everything else.
         if not key or not isinstance(error, PermissionError):
             raise unreadable(str(folder), error) from error
         left_out(Omission(key, f"it can't be read: {os.strerror(error.errno or 0)}; grant access to it"))
@@ -76,7 +78,7 @@ def _listed(root: Path, key: str, left_out: LeftOut) -> StoredObject | None:
 
 
 def stat_inside(root: Path, key: str, *, outside_is: ScanError | None = None) -> os.stat_result | None:
-    """The regular file at `key`, symlinks followed as long as they stay inside; None for anything else."""
+    """The regular file at `key`; None for anything else. Symlinks are followed if they stay inside `root`."""
     path = root / key
     try:
         if not resolved(path).is_relative_to(root):
@@ -92,9 +94,9 @@ def stat_inside(root: Path, key: str, *, outside_is: ScanError | None = None) ->
 
 
 def has_other_name(path: Path) -> bool:
-    """Whether what is at `path`, if anything, has that name in other capitals, on a disk that takes one for the other.
+    """Whether a file exists at `path` whose real name differs in upper and lower case, on a disk that ignores case.
 
-    exFAT, SMB and macOS do. Raises OSError.
+    exFAT, SMB and macOS ignore case. Raises OSError.
     """
     other = path.with_name(path.name.swapcase())
     if other == path or not _is_same_file(path, other):

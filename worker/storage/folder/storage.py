@@ -1,8 +1,7 @@
 """A folder, on a disk or a NAS, as a storage.
 
-Listed are regular files; leftovers and hidden files are not, nor what a symlinked folder holds, nor a symlinked file
-that lies outside. A name that is not UTF-8, which no database could keep, and a folder that can't be read are named to
-whoever lists.
+A listing contains regular files. It does not contain leftovers, hidden files, files in symlinked folders, and symlinks
+to files outside. Names that are not UTF-8 and folders that can't be read are reported to the caller.
 """
 
 import os
@@ -23,13 +22,13 @@ from worker.storage.folder.listing import NOT_THERE, etag_of, has_other_name, re
 from worker.storage.locations import FolderLocation, is_utf8
 from worker.system.whole_files import removed_on_failure, write_beside_then_rename
 
-_PART_PREFIX = ".photochrom-"  # hidden, so no listing shows it
+_PART_PREFIX = ".photochrom-"  # hidden, so listings don't show it
 _PART_SUFFIX = ".part"
 _STALE_PART_SECONDS = 3600.0
 
 
 class FolderStorage:
-    """Objects are the files below one folder; an etag is made of a file's modification time and size."""
+    """Objects are the files below one folder. An etag consists of a file's modification time and size."""
 
     def __init__(self, location: FolderLocation | Path) -> None:
         self.location = location if isinstance(location, FolderLocation) else FolderLocation(location.absolute())
@@ -44,7 +43,7 @@ class FolderStorage:
         return f"FolderStorage({self.uri!r})"
 
     def check(self) -> None:
-        """Raises UsageError where there is no folder that can be read."""
+        """Raises UsageError if there is no readable folder."""
         if not self.location.path.is_dir():
             raise UsageError(f"{self.uri} is not a folder; give a folder that exists, or mount it")
         try:
@@ -77,9 +76,10 @@ class FolderStorage:
         content_type: str,  # noqa: ARG002 - the protocol's
         before_commit: Callable[[], None] = lambda: None,
     ) -> Transfer:
-        """A folder keeps no content type; a reader sees the old file or the new one, never a part."""
+        """Write a file. A folder stores no content type. A reader sees the old file or the new one, never a part."""
         if not self.location.path.is_dir():
-            # Made here, an unmounted share would fill the machine's own disk, and its scans be recorded as done.
+            # The folder is not made here: if a share is not mounted, its outputs would fill the machine's own disk and
+            # be recorded as done.
             sentence = f"{self.uri} is not a folder on this machine; mount it, or create it"
             raise StorageUnavailable(sentence)
         target = self._path_to_write(key)
@@ -94,7 +94,7 @@ class FolderStorage:
                     os.fsync(file.fileno())
                     etag = etag_of(os.fstat(file.fileno()))
                 self._expect_no_other_name(target, key)
-                # Nothing slow between the two: a NAS may take minutes for a look at a name.
+                # Nothing slow may happen between these two, and looking up a name on a NAS may take minutes.
                 before_commit()
             _sync_folder(target.parent)
         return Transfer(moved.bytes, moved.sha256, etag)
@@ -108,7 +108,7 @@ class FolderStorage:
         return resolved(self.location.path)
 
     def path_to_read(self, key: str) -> Path:
-        """Where the file lies, for who reads it in place; raises ScanError for a key that leads out of the folder."""
+        """The file's path, for reading it directly. Raises ScanError for a key that leads out of the folder."""
         root = self._root()
         path = resolved(root / _safe(key))
         if not path.is_relative_to(root):
@@ -116,7 +116,7 @@ class FolderStorage:
         return path
 
     def _path_to_write(self, key: str) -> Path:
-        """The last part is not resolved: a symlink there is replaced, not followed."""
+        """The path to write to. Its last part is not resolved, so a symlink there is replaced and not followed."""
         root = self._root()
         path = root / _safe(key)
         if not resolved(path.parent).is_relative_to(root):
@@ -124,7 +124,9 @@ class FolderStorage:
         return path
 
     def _expect_no_other_name(self, target: Path, key: str) -> None:
-        """Keys that a disk can't tell apart would share one output, and one scan's take the place of the other's."""
+        """Raises ScanError if another key has the same name on this disk, because one scan's output would replace the
+        other's.
+        """
         depth = key.count("/")
         if target.exists() and any(has_other_name(path) for path in (target, *target.parents[:depth])):
             raise name_taken(key, self.uri)
@@ -145,7 +147,7 @@ class FolderStorage:
         raise source_missing(key, self.uri)
 
     def _sweep(self, folder: Path) -> None:
-        """Remove what killed processes left half-written, once for each folder that this storage writes to."""
+        """Remove files that killed processes left unfinished, once for each folder that this storage writes to."""
         with self._lock:
             if folder in self._swept:
                 return
@@ -157,7 +159,7 @@ class FolderStorage:
 
 
 def _safe(key: str) -> str:
-    """`key`, if it is a plain relative path; a listing of S3 may hold keys that are not."""
+    """`key`, if it is a plain relative path. A listing of S3 may contain other keys. Raises ScanError for these."""
     if "\0" in key or not {"", ".", ".."}.isdisjoint(key.split("/")) or not is_utf8(key):
         raise unsafe_key(key, "is no plain relative path")
     return key
@@ -172,7 +174,7 @@ def _check_source(key: str, status: os.stat_result, etag: str | None, max_bytes:
 
 
 def _make_folder(folder: Path) -> None:
-    # mkdir(parents=True) calls itself for each missing folder; a hostile key is deeper than Python's stack.
+    # mkdir(parents=True) is recursive, and a hostile key may have more parts than Python's stack allows.
     missing = []
     while not folder.is_dir():
         missing.append(folder)
@@ -183,8 +185,8 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    # A new name must outlive a power cut as well as the bytes do: a scan recorded done has its output.
-    with suppress(OSError):  # some network file systems can't
+    # The new name must survive a power cut too, because a scan that is recorded as done must have its output.
+    with suppress(OSError):  # some network file systems can't do this
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(opened)

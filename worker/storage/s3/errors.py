@@ -1,4 +1,4 @@
-"""What S3's and botocore's errors mean, in one place. No message holds a credential or a signed URL."""
+"""Translates the errors of S3 and botocore. No message contains credentials or a signed URL."""
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -28,7 +28,7 @@ _NO_CREDENTIALS = (
     TokenRetrievalError,
     UnauthorizedSSOTokenError,
 )
-# Sent with a 4xx status, though another try may well succeed. The first three: the body was damaged on its way.
+# These have a 4xx status, but another attempt may succeed. The first three mean that the body was damaged on its way.
 _PASSING = {
     "BadDigest",
     "IncompleteBody",
@@ -52,9 +52,9 @@ _CHECK_CREDENTIALS = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the 
 
 
 def are_refused(error: BotoCoreError | ClientError) -> bool:
-    """Whether it is the credentials that are missing or not accepted, whatever they would be let do.
+    """Whether credentials are missing or not accepted. This says nothing about their rights.
 
-    Newer ones may be at hand: keys are replaced and tokens run out.
+    New credentials may be available, because keys are replaced and tokens expire.
     """
     return _code(error) in _CREDENTIALS if isinstance(error, ClientError) else isinstance(error, _NO_CREDENTIALS)
 
@@ -66,11 +66,11 @@ def is_missing(error: ClientError) -> bool:
 def scan_fault(
     error: BotoCoreError | ClientError, key: str, uri: str, address: str, *, writing: bool = False
 ) -> ScanError:
-    """What an error of one object's call means for its scan."""
+    """The scan's error for an error in a call about one object."""
     if isinstance(error, ClientError):
         return _answered(error, key, uri, address, writing=writing)
     if isinstance(error, _NO_CREDENTIALS):
-        # Not permanent: the scan is not to blame, and another worker, or the next hour, may have credentials.
+        # Not permanent: the scan is not the cause, and another worker, or this one later, may have credentials.
         return ScanError("credentials", f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}", permanent=False)
     if isinstance(error, ParamValidationError):
         return ScanError("storage_refused", f"{uri} has no place for the key {key!r}", permanent=True)
@@ -78,7 +78,9 @@ def scan_fault(
 
 
 def service_fault(error: BotoCoreError | ClientError, uri: str, address: str) -> PhotochromError:
-    """What an error of a call about the whole prefix means: UsageError (CredentialsRefused) or ServiceUnavailable."""
+    """The error for an error in a call about the whole prefix: UsageError (CredentialsRefused) or
+    ServiceUnavailable.
+    """
     if isinstance(error, _NO_CREDENTIALS):
         return CredentialsRefused(f"{uri}: no AWS credentials were found; {_CHECK_CREDENTIALS}")
     if not isinstance(error, ClientError):
@@ -123,7 +125,7 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
 
 
 def _needed(error: ClientError, uri: str, *, writing: bool) -> str:
-    """What to grant, by what AWS says of it."""
+    """Which right to grant, from AWS' message."""
     if "kms" in str(error.response.get("Error", {}).get("Message", "")).lower():
         return "grant kms:GenerateDataKey and kms:Decrypt on the bucket's key"
     if writing:

@@ -1,11 +1,12 @@
-"""S3, or whatever speaks it, as a storage.
+"""A storage on S3 or a compatible server.
 
-Third-party servers were kept in mind:
+It works with servers of other makers:
 
 - Uploads carry Content-MD5, which every server checks, and not botocore's newer checksums, whose chunked form many
   servers refuse.
-- Where an ETag is the content's MD5 (see s3_etags), bytes that don't amount to it were cut or damaged on the way.
-- Some servers ignore If-Match, so the ETag of the answer is compared too; some list ETags without their quotes.
+- If an ETag is the content's MD5 (see etags), the bytes are compared with it, so that a cut or damaged transfer is
+  noticed.
+- Some servers ignore If-Match, so the ETag of the answer is compared too. Some list ETags without their quotes.
 """
 
 import threading
@@ -35,12 +36,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}  # GLACIER_IR is read like any other class
-_DIRECTORY_BUCKET = "--x-s3"  # how the names of AWS' directory buckets end
+_ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}  # GLACIER_IR can be read like any other class
+_DIRECTORY_BUCKET = "--x-s3"  # the end of the names of AWS' directory buckets
 
 
 class S3Storage:
-    """One prefix of one bucket; the client and its connections are shared by all threads of the process."""
+    """One prefix of one bucket. All threads of the process share the client and its connections."""
 
     def __init__(self, location: S3Location, options: S3Options) -> None:
         self.location = location
@@ -54,20 +55,23 @@ class S3Storage:
 
     @property
     def address(self) -> str:
-        """Where the store is asked, as it may be shown."""
+        """The store's address as it may be shown."""
         return without_secrets(self._client.meta.endpoint_url)
 
     def __repr__(self) -> str:
         return f"S3Storage({self.uri!r}, {self.address!r})"
 
     def check(self) -> None:
-        """Lists one key, so it needs s3:ListBucket; tries twice, so that one stray 503 stops nobody."""
+        """List one key, which needs s3:ListBucket. It tries twice, so that a single 503 does no harm."""
         impatient = replace(self.options, attempts=2, timeout_seconds=4.0, connections=1)
         within(CHECK_SECONDS, lambda: self._ask(make_client(impatient)), self._unreachable())
 
     @property
     def lists_in_order(self) -> bool:
-        """AWS says so of all buckets but its directory buckets; other servers mostly do it, and don't promise it."""
+        """AWS guarantees this for all buckets except directory buckets.
+
+        Most other servers do it, but don't guarantee it.
+        """
         return self.options.endpoint_url is None and not self.location.bucket.endswith(_DIRECTORY_BUCKET)
 
     def list(self, *, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
@@ -93,7 +97,7 @@ class S3Storage:
             try:
                 return self._fetch_once(key, path, etag, max_bytes)
             except _BodyCut:
-                # botocore tries again what fails before the body, but not the body.
+                # botocore repeats a call that fails before the body, but not one that fails in the body.
                 continue
         return self._fetch_once(key, path, etag, max_bytes)
 
@@ -109,7 +113,7 @@ class S3Storage:
                     )
                 )
             except (BotoCoreError, ClientError) as error:
-                before_commit()  # what it raised in the middle of a request comes here as botocore's
+                before_commit()  # an error that it raised in the middle of a request comes here as botocore's error
                 raise scan_fault(error, key, self.uri, self.address, writing=True) from error
 
     def stat(self, key: str) -> StoredObject | None:
@@ -127,7 +131,10 @@ class S3Storage:
         return StoredObject(key, head["ContentLength"], bare(head["ETag"]))
 
     def _call(self, call: "Callable[[S3Client], T]") -> T:
-        """Call with the client; once more with a new one, which reads the credentials anew, where they are refused."""
+        """Call with the client.
+
+        If the credentials are refused, call once more with a new client, which reads them again.
+        """
         client = self._client
         try:
             return call(client)
@@ -143,7 +150,7 @@ class S3Storage:
         return f"{self.location.prefix}/{key}" if self.location.prefix else key
 
     def _safe(self, key: str) -> str:
-        # On its way into a URL, "a/../b" would become "b".
+        # In a URL, "a/../b" would become "b".
         if not key or not {".", ".."}.isdisjoint(key.split("/")) or not is_utf8(key):
             raise unsafe_key(key, "is empty, not UTF-8 or has a '.' or '..' part")
         return self._full(key)
@@ -182,7 +189,8 @@ class S3Storage:
     def _read(self, body: Any, target: Any, key: str, md5: str | None) -> Digest:
         try:
             moved = digest(iter(lambda: body.read(BLOCK_BYTES), b""), target, md5=md5 is not None)
-        except (BotoCoreError, HTTPError) as error:  # botocore lets some of urllib3's through while a body is read
+        # While a body is read, botocore lets some errors of urllib3 through.
+        except (BotoCoreError, HTTPError) as error:
             raise _BodyCut(f"{key!r} was cut on its way from {self.address}: {type(error).__name__}") from error
         if moved.md5 != md5:
             raise _BodyCut(f"{key!r} arrived damaged from {self.address}: MD5 {moved.md5}, expected {md5}")
@@ -190,4 +198,4 @@ class S3Storage:
 
 
 class _BodyCut(StorageUnavailable):
-    """The answer began well and then broke off."""
+    """The answer began and then broke off."""

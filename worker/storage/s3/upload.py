@@ -1,4 +1,4 @@
-"""One file into S3, whole or not at all: a single PUT, or in parts when it is large."""
+"""Uploads one file to S3, completely or not at all: by a single PUT, or in parts if it is large."""
 
 import base64
 import hashlib
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
     from types_boto3_s3.type_defs import CompletedPartTypeDef
 
-MULTIPART_BYTES = 100 << 20  # a larger file goes up in parts, so that a broken connection costs one part
+MULTIPART_BYTES = 100 << 20  # a larger file is uploaded in parts, so that a broken connection costs only one part
 PART_BYTES = 16 << 20
 MOST_PARTS = 10_000  # S3's limit
 
 
 class _GuardedFile:
-    """A file whose every block asks first: a request whose body breaks off stores nothing."""
+    """A file that calls a check before each block is read.
+
+    If the check raises, the request's body breaks off and nothing is stored.
+    """
 
     def __init__(self, file: BinaryIO, before_block: Callable[[], None]) -> None:
         self._file, self._before_block = file, before_block
@@ -47,10 +50,10 @@ def put(
     before_commit: Callable[[], None] = lambda: None,
     options: S3Options = S3Options(),  # noqa: B008 - frozen
 ) -> Transfer:
-    """Upload `path`; every request carries the MD5 of its bytes, so the server refuses what arrives damaged.
+    """Upload `path`. Every request has the MD5 of its bytes, so the server refuses damaged ones.
 
-    before_commit: see Storage.store. What goes up in one request calls it before each block, the last one too.
-    Raises OSError for the file, BotoCoreError and ClientError for S3, StorageUnavailable when it holds other bytes.
+    before_commit: see Storage.store. An upload in one request calls it before each block, also before the last one.
+    Raises OSError for the file, BotoCoreError and ClientError for S3, StorageUnavailable if S3 has stored other bytes.
     """
     with path.open("rb") as file:
         whole = digest(blocks(file), md5=True)
@@ -97,10 +100,12 @@ def _put_parts(
     before_commit: Callable[[], None],
     options: S3Options,
 ) -> str:
-    """boto3's own transfer manager sends no MD5 with its parts and starts threads beside the caller's."""
+    """Upload in parts. boto3's own transfer manager is not used, because it sends no MD5 with its parts and starts
+    threads.
+    """
     extra: dict[str, Any] = options.writing()
     always: dict[str, Any] = options.reading()
-    before_commit()  # without the lease, the uploads under way may be its new holder's
+    before_commit()  # without the lease, unfinished uploads may belong to its new holder
     _abort_earlier(client, bucket, name, always)
     upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType=content_type, **extra)["UploadId"]
     try:
@@ -113,7 +118,7 @@ def _put_parts(
             Bucket=bucket, Key=name, UploadId=upload, MultipartUpload={"Parts": parts}, **always
         )
     except BaseException:
-        # Parts that nobody completes are stored, and paid for, without ever being listed.
+        # Parts of an unfinished upload are stored and billed, but appear in no listing of objects.
         with suppress(BotoCoreError, ClientError):
             client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
         raise
@@ -121,9 +126,10 @@ def _put_parts(
 
 
 def _abort_earlier(client: "S3Client", bucket: str, name: str, always: dict[str, Any]) -> None:
-    """Abort uploads of the same output that a killed worker left behind: their parts would be paid for, for ever.
+    """Abort uploads of the same output that a killed worker left behind, because their parts would be billed for ever.
 
-    An output is one scan's, and its lease is this worker's. Whoever may not list uploads needs a lifecycle rule.
+    This is safe, because an output belongs to one scan, and this worker has its lease. Without the right to list
+    uploads, the bucket needs a lifecycle rule.
     """
     with suppress(BotoCoreError, ClientError):
         listing = client.list_multipart_uploads(Bucket=bucket, Prefix=name, **always)
