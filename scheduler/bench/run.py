@@ -11,7 +11,7 @@ from worker.errors import UsageError
 from worker.settings.settings import Settings
 from worker.system.machine import available_cores
 
-PARTS = ("model", "worker", "host", "boundaries", "scale", "rows", "compose", "tiff", "memory")
+PARTS = ("model", "worker", "host", "boundaries", "scale", "rows", "compose", "tiff", "memory", "train")
 MORE_PARTS = ("peers",)  # measured only where they are named: they need packages of their own
 
 

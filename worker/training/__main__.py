@@ -1,6 +1,7 @@
 """`python -m worker.training COMMAND`, which `photochrom train`, `cross-fit` and `evaluate` run."""
 
 import sys
+import time
 from importlib import import_module
 
 from worker.errors import PhotochromError, UsageError
@@ -24,7 +25,9 @@ INTERRUPTED = 130  # the exit status that a shell gives for SIGINT
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command. Returns 0 if it is done, 2 for wrong use, 130 after Ctrl-C; the last two print one line."""
+    began = time.monotonic()
     parsed = command_parser().parse_args(arguments)
+    parsed.began = began  # so that --minutes counts all that a command does
     if parsed.command in ENDLESS_COMMANDS and not parsed.steps and not parsed.minutes:
         print(
             "photochrom: neither --steps nor --minutes was given; give one of them, so that training ends",

@@ -53,6 +53,11 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="before a crop is taken, the short side of the photo is scaled to a random size between these two, in "
         "pixels (default: 100 420)",
     )  # fmt: skip
+    parser.add_argument(
+        "--looks", type=float, default=0.4, metavar="SHARE",
+        help="share of the crops that are made to look like old photographs: plates that are blind to red, grain, "
+        "fading, dust, uneven paper (0 to 1, default: %(default)s)",
+    )  # fmt: skip
     _shared(parser, batch_size=24, learning_rate=1e-3)
 
 
@@ -134,7 +139,10 @@ def _shared(parser: argparse.ArgumentParser, batch_size: int, learning_rate: flo
         "--cache", type=Path, metavar="FOLDER", help="folder for the decoded photos (default: OUTPUT/photos)"
     )
     parser.add_argument("--steps", type=int, default=0, help="end after so many steps; give this or --minutes")
-    parser.add_argument("--minutes", type=float, default=0.0, help="end after so many minutes; give this or --steps")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0,
+        help="end after so many minutes, which begin when the command does; give this or --steps",
+    )  # fmt: skip
     _batch_size(parser, batch_size)
     parser.add_argument(
         "--learning-rate", type=float, default=learning_rate,

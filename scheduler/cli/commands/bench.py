@@ -39,7 +39,9 @@ BatchSizes = Annotated[str, typer.Option(help="Part model: numbers of scans in a
 TurnSeconds = Annotated[
     float, typer.Option(min=0.05, max=20, help="How long one side works before the other side takes its turn.")
 ]
-Turns = Annotated[int, typer.Option(min=1, max=1000, help="Parts model and compose: how many turns each side takes.")]
+Turns = Annotated[
+    int, typer.Option(min=1, max=1000, help="Parts model, compose and train: how many turns each side takes.")
+]
 Variants = Annotated[
     bool,
     typer.Option(

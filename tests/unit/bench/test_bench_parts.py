@@ -139,3 +139,12 @@ def test_what_libraries_print_is_no_answer() -> None:
         [sys.executable, "-c", code], input='{"do": "say"}\n', capture_output=True, text=True, check=True
     )
     assert (json.loads(process.stdout), process.stderr) == (1, "noise\n")
+
+
+def test_training_is_measured_beside_its_bare_step(tmp_path: Path) -> None:
+    sizes = Sizes(model=False, turn_seconds=0.05, turns=1)
+    pace, processor_time = run(["train"], sizes, Settings(), say=lambda _: None, folder=tmp_path)
+
+    assert (pace.name, pace.must) == ("train / bare training step", 0.9)
+    assert pace.value > 0
+    assert processor_time.value > 0

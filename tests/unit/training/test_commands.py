@@ -44,6 +44,7 @@ def test_train_leaves_state_settings_and_pictures(run: Path) -> None:
     kept = json.loads((run / "settings.json").read_text())
     assert kept["photos"] == {"hues": 40}
     assert kept["settings"]["expected_share"] == 0
+    assert kept["settings"]["looks"] == 0.4
 
 
 def test_train_ends_with_a_checkpoint_and_its_card(run: Path) -> None:
@@ -95,6 +96,9 @@ def test_expect_refuses_what_it_cannot_use(
         ("--weight=hues=x", "'hues=x' was given; expected FOLDER=NUMBER"),
         ("--keep=hues=1", "--keep hues=1 leaves no photo to train on"),
         ("--licence=huse=CC0", "names huse; expected FOLDER=LICENCE"),
+        ("--looks=2", "--looks 2 was given; expected a share of the crops"),
+        ("--start-from=second", "second has a map of features, which is not trained here; give --start-from first"),
+        ("--start-from=nowhere", "--start-from nowhere is neither a folder nor a file"),
         ("--embedding=best", "'best' is neither a name nor a file; give 'compact', 'imagenet'"),
     ],
 )

@@ -1,3 +1,4 @@
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,3 +103,29 @@ def test_settled_norms_hold_the_statistics_of_the_batches() -> None:
     outputs = np.concatenate([np.asarray(dense(make_batch(step)[0])) for step in range(200)])
     np.testing.assert_allclose(np.asarray(norm.moving_mean), outputs.mean(0), atol=1e-3)
     np.testing.assert_allclose(np.asarray(norm.moving_variance), outputs.var(0), rtol=0.25)
+
+
+def test_the_minutes_count_from_where_the_command_began(tmp_path: Path) -> None:
+    schedule = loop.Schedule(steps=0, minutes=1.0, warm_up_steps=0, validate_every_minutes=60)
+    began = time.monotonic() - 58
+    history = loop.run(small_model(), make_batch, schedule, tmp_path, lambda: {}, say=lambda _: None, began=began)
+    assert time.monotonic() - began < 75
+    assert history[-1]["minutes"] == pytest.approx(1, abs=0.2)
+
+
+def test_minutes_that_the_preparation_has_taken_are_said(tmp_path: Path) -> None:
+    schedule = loop.Schedule(steps=0, minutes=1.0)
+    with pytest.raises(TrainingError, match=r"--minutes 1 was given, and 1\.5 minutes are over before the first step"):
+        loop.run(small_model(), make_batch, schedule, tmp_path, lambda: {}, began=time.monotonic() - 90)
+
+
+def test_what_follows_the_last_step_is_part_of_the_minutes() -> None:
+    assert loop.Schedule(steps=0, minutes=10).progress(1, 8, end_minutes=2) == 1
+
+
+def test_figures_are_said_in_words() -> None:
+    entry = {"step": 120, "minutes": 2.5, "loss": 0.9, "r2_1": 0.1234, "r2_zeros": 0.05, "psnr_above_grey": 0.7}
+    assert loop.in_words(entry) == (
+        "step 120, 2.5 minutes, loss 0.9000, R2 with embedding 1 0.123, R2 without an embedding 0.050, "
+        "dB above grey 0.700"
+    )

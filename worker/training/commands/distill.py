@@ -22,7 +22,9 @@ def distill(options: Namespace) -> None:
     )  # fmt: skip
     teacher = load_logits(options.logits, cache.names)
     _write_settings(options.output, cache, asdict(settings))
-    model, history = distilling.distill(cache, teacher, settings, options.output, options.start_from, options.resume)
+    model, history = distilling.distill(
+        cache, teacher, settings, options.output, options.start_from, options.resume, options.began
+    )
     loss_curves(options.output / "curves.png", history)
     print(refit_last_layer(model, cache, teacher, settings.side_px), flush=True)
     model.save_weights(options.output / REFITTED_FILE)

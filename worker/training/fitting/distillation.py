@@ -47,11 +47,12 @@ class Settings:
 
 def distill(
     cache: PhotoCache, teacher: Logits, settings: Settings, folder: Path,
-    start_from: Path | None = None, resume: bool = False,
+    start_from: Path | None = None, resume: bool = False, began: float | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
     """Trains a classifier on the cache's training photos turned grey, towards `teacher`'s logits (n, 1000).
 
-    Returns the classifier, with averaged weights, and the history. Raises TrainingError as `loop.run`.
+    Returns the classifier, with averaged weights, and the history. Raises TrainingError as `loop.run`, which
+    also says what `began` is.
     """
     keras.utils.set_random_seed(settings.seed)
     with computing_in(settings.mixed_precision):
@@ -64,7 +65,7 @@ def distill(
     measure = Agreement(cache, teacher, settings.side_px)
     history = loop.run(
         model, DistillationBatches(cache, teacher, settings), settings.schedule, folder,
-        lambda: measure(model), resume, lambda line: print(line, flush=True),
+        lambda: measure(model), resume, lambda line: print(line, flush=True), began,
     )  # fmt: skip
     return model, history
 

@@ -27,11 +27,13 @@ from worker.training.data.soft_targets import TAKEN_BACK, SoftColours, bin_prior
 from worker.training.fitting import loop
 from worker.training.fitting.initial_weights import start_at_least_squares, start_at_prior
 from worker.training.fitting.norm_restoring import start_at_weights
+from worker.training.views.photo_looks import grey_of, lightness_of, random_emulsion, random_look
 
 Floats = NDArray[np.float32]
 
 LOSS_SCALE = 100.0  # so that the tint's loss is about 1
 VIVID_SHARE = 0.5  # weight of the bins' cross-entropy, nats, beside the paper head's loss, where both are trained
+LOOKS_SHARE = 0.4  # of the crops of `photochrom train`, unless it is told another
 VALIDATION_SIDE_PX = 192
 VALIDATION_PHOTOS = 160
 
@@ -47,6 +49,7 @@ class Settings:
     zoom: Zoom = ALL_SIZES
     head: Heads = "paper"
     weights: Mapping[str, int] = field(default_factory=dict)  # times that a folder's photos are seen in an epoch
+    looks: float = 0.0  # share of the crops that are made to look like old photographs
     seed: int = 1
     mixed_precision: str = "mixed_bfloat16"  # or "float32", "mixed_float16"
     schedule: loop.Schedule = field(default_factory=loop.Schedule)
@@ -55,16 +58,33 @@ class Settings:
 def train(
     cache: PhotoCache, sources: Sequence[Logits], settings: Settings, folder: Path,
     start_from: Path | None = None, resume: bool = False, unmet: Sequence[Logits] = (),
-    expected: ExpectedColours | None = None,
+    expected: ExpectedColours | None = None, began: float | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
     """Trains on the cache's training photos; `sources` are classifiers' logits, one row for each photo.
 
     `unmet` are those of classifiers that it is only measured with; `expected` draws the paper head's targets towards
     what a model that never saw a photo expects of it. `start_from`, a checkpoint's folder or an earlier run's state,
     holds the weights that this run begins with; `resume` goes on with `folder`'s own.
+    `began`, by time.monotonic(), is when the command began whose minutes the schedule gives.
     Returns the network, with averaged weights and part of the vivid head's rebalancing taken back, and the history.
     Raises TrainingError as `loop.run`.
     """
+    model, batches = prepare(cache, sources, settings, start_from, expected)
+    measure = Validation(cache, [*sources, *unmet], settings.weights)
+    history = loop.run(
+        model, batches, settings.schedule, folder, lambda: measure(model), resume,
+        lambda line: print(line, flush=True), began,
+    )  # fmt: skip
+    if batches.soft_colours is not None:
+        take_back_rebalancing(model, batches.soft_colours.prior)
+    return model, history
+
+
+def prepare(
+    cache: PhotoCache, sources: Sequence[Logits], settings: Settings, start_from: Path | None = None,
+    expected: ExpectedColours | None = None,
+) -> tuple[keras.Model, "FusionBatches"]:  # fmt: skip
+    """The network, compiled, with the weights that it begins with, and its batches; see `train`."""
     keras.utils.set_random_seed(settings.seed)
     with computing_in(settings.mixed_precision):
         model = build_network(settings.head, size=None)
@@ -79,13 +99,7 @@ def train(
     losses = {"paper": colour_loss, "vivid": bin_loss, "both": [colour_loss, bin_loss]}
     weights = {"both": [1.0, VIVID_SHARE]}
     model.compile(loop.adam(), loss=losses[settings.head], loss_weights=weights.get(settings.head), jit_compile=False)
-    measure = Validation(cache, [*sources, *unmet], settings.weights)
-    history = loop.run(
-        model, batches, settings.schedule, folder, lambda: measure(model), resume, lambda line: print(line, flush=True)
-    )
-    if soft_colours is not None:
-        take_back_rebalancing(model, soft_colours.prior)
-    return model, history
+    return model, batches
 
 
 def _start(model: keras.Model, cache: PhotoCache, sources: Sequence[Logits], soft_colours: SoftColours | None) -> None:
@@ -95,12 +109,25 @@ def _start(model: keras.Model, cache: PhotoCache, sources: Sequence[Logits], sof
         start_at_prior(model, soft_colours.prior)
 
 
+def check_start(start_from: Path) -> None:
+    """Raises CheckpointError for what a run can't begin with: neither a state, nor a sound checkpoint without a map."""
+    if start_from.is_dir():
+        if checkpoint.verify(start_from).features is not None:
+            raise CheckpointError(
+                f"{start_from} has a map of features, which is not trained here; give --start-from first"
+            )
+    elif not start_from.is_file():
+        raise CheckpointError(
+            f"--start-from {start_from} is neither a folder nor a file; expected a checkpoint's folder, the name of a "
+            "bundled one, such as first, or the state of an earlier run, state.weights.h5"
+        )
+
+
 def _start_at_checkpoint(
     model: keras.Model, heads: Heads, folder: Path, batches: "FusionBatches", soft_colours: SoftColours | None
 ) -> None:
-    """Raises CheckpointError for a folder that holds no sound checkpoint of the network without a map."""
-    if checkpoint.verify(folder).features is not None:
-        raise CheckpointError(f"{folder} has a map of features, which is not trained here; give --start-from first")
+    """Raises CheckpointError as `check_start`."""
+    check_start(folder)
     start_at_weights(model, heads, weights_io.read_fusion(folder), lambda number: batches(number)[0])
     if soft_colours is not None:
         take_back_rebalancing(model, soft_colours.prior, -TAKEN_BACK)  # it is taken back again at the end
@@ -127,7 +154,7 @@ class FusionBatches:
         self._cache = cache
         self._sources = sources
         self._settings = settings
-        self._soft_colours = soft_colours
+        self.soft_colours = soft_colours
         self._expected = expected
         rows = cache.training
         self._rows = np.repeat(rows, cache.weights(rows, settings.weights))
@@ -140,9 +167,9 @@ class FusionBatches:
         rng = np.random.default_rng([self._settings.seed, step])
         examples = [self._example(row, rng) for row in self._photos(step)]
         lightness, embeddings, own, wanted = (np.stack(part) for part in zip(*examples, strict=True))
-        if self._soft_colours is None:
+        if self.soft_colours is None:
             return [lightness, embeddings], wanted
-        soft = self._soft_colours(own * np.float32(AB_SCALE))
+        soft = self.soft_colours(own * np.float32(AB_SCALE))
         return [lightness, embeddings], soft if self._settings.head == "vivid" else [wanted, soft]
 
     def _example(self, row: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats]:
@@ -151,13 +178,18 @@ class FusionBatches:
         photo, place = self._cache.photo(row), int(rng.integers(2**62))
         if self._expected is not None:
             photo = np.ascontiguousarray(centre_square(photo))
-        lab = to_lab(random_crop(photo, side_px, zoom, np.random.default_rng(place)))
+        crop = random_crop(photo, side_px, zoom, np.random.default_rng(place))
+        lab = to_lab(crop)
         own = wanted = np.asarray(lab[..., 1:] / AB_SCALE, np.float32)
         if self._expected is not None:
             # The same seed, so the same crop.
             painted = random_crop(self._expected.paint(row, len(photo)), side_px, zoom, np.random.default_rng(place))
             wanted = self._expected.drawn(own, painted)
-        lightness = np.asarray(random_tone(lab[..., :1], rng) / 50 - 1, np.float32)
+        if rng.random() < self._settings.looks:
+            light = lightness_of(random_look(grey_of(crop, random_emulsion(rng)), rng))[..., None]
+        else:
+            light = random_tone(lab[..., :1], rng)
+        lightness = np.asarray(light / 50 - 1, np.float32)
         return lightness, varied(self._sources, row, rng), own, wanted
 
     def _photos(self, step: int) -> list[int]:

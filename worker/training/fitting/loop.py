@@ -8,7 +8,8 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,52 @@ class Schedule:
     report_every_steps: int = 100
     validate_every_minutes: float = 6.0
 
-    def progress(self, step: int, minutes: float) -> float:
-        """0 at the start, 1 at the end."""
-        return max(step / self.steps if self.steps else 0.0, minutes / self.minutes if self.minutes else 0.0)
+    def progress(self, step: int, minutes: float, end_minutes: float = 0.0) -> float:
+        """0 at the start, 1 at the end; `end_minutes` are needed after the last step."""
+        by_minutes = minutes / max(self.minutes - end_minutes, 1e-6) if self.minutes else 0.0
+        return max(step / self.steps if self.steps else 0.0, by_minutes)
 
     def rate(self, step: int, progress: float) -> float:
         """Cosine decay after a linear warm-up (Loshchilov and Hutter, arXiv:1608.03983)."""
         cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
         warm = min(1.0, (step + 1) / self.warm_up_steps) if self.warm_up_steps else 1.0
         return self.learning_rate * warm * (self.final_share + (1 - self.final_share) * cosine)
+
+
+class _End:
+    """How long it will take after the last step: norms are settled, and the network is measured once more."""
+
+    def __init__(self) -> None:
+        self._step_seconds = self._validation_seconds = 0.0
+
+    @property
+    def minutes(self) -> float:
+        # A batch that settles norms has no gradients: a third of a step.
+        return (SETTLING * self._step_seconds / 3 + self._validation_seconds) / 60
+
+    @contextmanager
+    def timing_step(self) -> Generator[None]:
+        """The shortest counts: the first step also compiles."""
+        began = time.monotonic()
+        yield
+        seconds = time.monotonic() - began
+        self._step_seconds = min(self._step_seconds or seconds, seconds)
+
+    @contextmanager
+    def timing_validation(self) -> Generator[None]:
+        """The last one counts."""
+        began = time.monotonic()
+        yield
+        self._validation_seconds = time.monotonic() - began
+
+
+def _expect_time_left(schedule: Schedule, minutes: float) -> None:
+    """Raises TrainingError if no minute is left to train in."""
+    if schedule.minutes and minutes >= schedule.minutes:
+        raise TrainingError(
+            f"--minutes {schedule.minutes:g} was given, and {minutes:.1f} minutes are over before the first step; give "
+            "more minutes. What was prepared is kept, so the next run begins sooner"
+        )
 
 
 def adam(averaged: float = 0.99) -> keras.optimizers.Optimizer:
@@ -62,25 +100,33 @@ def run(
     validate: Callable[[], dict[str, float]],
     resume: bool = False,
     say: Callable[[str], None] = print,
+    began: float | None = None,
 ) -> list[dict[str, float]]:
     """Trains the compiled `model` and leaves it with its averaged weights; returns the history, one entry a report.
 
-    `make_batch(step)` gives the step's inputs and targets. State goes into `folder` at every validation.
-    Raises TrainingError when the loss is no number (the last good state stays) or the state can't be written.
+    `make_batch(step)` gives the step's inputs and targets. State goes into `folder` at every validation. The minutes of
+    `schedule` count from `began` on, by time.monotonic(), so that preparing the photos counts; without it, from now on.
+    What comes after the last step counts as well, as far as it is known how long that takes.
+    Raises TrainingError when the loss is no number (the last good state stays), when the state can't be written, or
+    when the preparation alone took all the minutes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     history = _resume(model, folder) if resume else []
     step, before = (int(history[-1]["step"]), history[-1]["minutes"]) if history else (0, 0.0)
-    started = validated = time.monotonic()
+    validated = time.monotonic()
+    started = validated if began is None else began
     losses: list[float] = []
-    for inputs, targets in _ahead(make_batch, step):
+    end = _End()
+    if not history:
+        _expect_time_left(schedule, (validated - started) / 60)
+    for batch in batches_ahead(make_batch, step):
         minutes = before + (time.monotonic() - started) / 60
-        progress = schedule.progress(step, minutes)
+        progress = schedule.progress(step, minutes, end.minutes)
         if progress >= 1:
             break
         model.optimizer.learning_rate.assign(schedule.rate(step, progress))
-        # Of a network with two heads Keras gives the sum first, then each head's.
-        losses.append(float(np.ravel(np.asarray(model.train_on_batch(inputs, targets)))[0]))
+        with end.timing_step():
+            losses.append(train_step(model, batch))
         step += 1
         if not math.isfinite(losses[-1]):
             raise TrainingError(
@@ -89,16 +135,23 @@ def run(
         if step % schedule.report_every_steps == 0:
             say(_progress_line(step, losses, progress, minutes))
         if time.monotonic() - validated > schedule.validate_every_minutes * 60:
-            history.append(_entry(step, losses, minutes, validate()))
+            with end.timing_validation():
+                history.append(_entry(step, losses, minutes, validate()))
             _save(model, folder, history)
-            say(f"  validation {history[-1]}")
+            say(f"  {in_words(history[-1])}")
             losses, validated = [], time.monotonic()
     model.optimizer.finalize_variable_values(model.trainable_variables)
     settle_norms(model, make_batch, step)
     history.append(_entry(step, losses, before + (time.monotonic() - started) / 60, validate()))
     _save(model, folder, history)
-    say(f"  final, averaged weights: validation {history[-1]}")
+    say(f"  final, averaged weights: {in_words(history[-1])}")
     return history
+
+
+def train_step(model: keras.Model, batch: Batch) -> float:
+    """One step on inputs and targets; returns its loss."""
+    # Of a network with two heads Keras gives the sum first, then each head's.
+    return float(np.ravel(np.asarray(model.train_on_batch(*batch)))[0])
 
 
 def settle_norms(model: keras.Model, make_batch: Callable[[int], Batch], first: int, batches: int = SETTLING) -> None:
@@ -113,6 +166,25 @@ def settle_norms(model: keras.Model, make_batch: Callable[[int], Batch], first: 
         norm.momentum = momentum
 
 
+FIGURES_IN_WORDS = {
+    "r2_zeros": "R2 without an embedding",
+    "psnr_above_grey": "dB above grey",
+    "cross_entropy": "cross-entropy in nats",
+    "in_first_five": "share of first guesses that are among the teacher's first five",
+}
+
+
+def in_words(entry: Mapping[str, float]) -> str:
+    """An entry of the history as a line: step and minutes, then each figure behind its name."""
+    parts = [f"step {entry['step']:.0f}", f"{entry['minutes']:.1f} minutes", f"loss {entry['loss']:.4f}"]
+    for key, figure in entry.items():
+        if key not in ("step", "minutes", "loss"):
+            number = key.removeprefix("r2_")
+            name = f"R2 with embedding {number}" if number.isdigit() else FIGURES_IN_WORDS.get(key, key)
+            parts.append(f"{name} {figure:.3f}")
+    return ", ".join(parts)
+
+
 def _entry(step: int, losses: list[float], minutes: float, figures: dict[str, float]) -> dict[str, float]:
     loss = float(np.mean(losses)) if losses else math.nan
     return {"step": step, "minutes": round(minutes, 2), "loss": round(loss, 5)} | figures
@@ -123,7 +195,7 @@ def _progress_line(step: int, losses: list[float], progress: float, minutes: flo
     return f"step {step} loss {np.mean(losses[-100:]):.4f}, {minutes:.1f} minutes, {left:.0f} left"
 
 
-def _ahead(make_batch: Callable[[int], Batch], first: int) -> Iterator[Batch]:
+def batches_ahead(make_batch: Callable[[int], Batch], first: int) -> Generator[Batch]:
     """Batches from step `first` on, made a few ahead by a thread; OpenCV works outside the GIL."""
     ready: queue.Queue[Batch | BaseException] = queue.Queue(maxsize=4)
     over = threading.Event()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.colour.lab import linear_to_srgb, srgb_to_linear
+from worker.colour.lab import linear_to_srgb, luminance_to_lightness, srgb_to_linear
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -25,6 +25,11 @@ def grey_of(rgb: Pixels, weights: Floats = PANCHROMATIC) -> Floats:
     `weights` are of linear red, green and blue, 1 in sum.
     """
     return np.asarray(255 * linear_to_srgb(np.clip(_LINEAR[rgb] @ weights, 0, 1)), np.float32)
+
+
+def lightness_of(grey: Floats) -> Floats:
+    """sRGB grey, 0..255 -> L*, 0..100, of the same shape."""
+    return np.asarray(luminance_to_lightness(srgb_to_linear(np.clip(grey / 255, 0, 1))), np.float32)
 
 
 def random_emulsion(rng: np.random.Generator) -> Floats:
