@@ -19,7 +19,7 @@ from scheduler.standalone.system import only_one
 from scheduler.submission.checkpoints import own_checkpoint
 from scheduler.submission.submitter import Submission, Submitted, Submitter, expect_a_scan, open_both
 from worker.errors import UsageError
-from worker.model.checkpoint import bundled_checkpoint_path, check_embedding, head_of, verify
+from worker.model.checkpoint import check_embedding, head_of, verify
 from worker.settings.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
 
@@ -129,6 +129,6 @@ def check_checkpoint(settings: Settings) -> None:
     Otherwise only the worker's log would show it, minutes later.
     """
     if settings.stand_in_model_milliseconds is None:
-        card = verify(settings.checkpoint or bundled_checkpoint_path())
+        card = verify(settings.checkpoint_folder)
         head_of(card, settings.head)
         check_embedding(card, settings.embedding)

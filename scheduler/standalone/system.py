@@ -36,8 +36,9 @@ class System:
     this process is killed, the processes that it started end by themselves.
     """
 
-    def __init__(self, folder: Path, *, with_s3: bool) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, with_s3: bool, settings: Mapping[str, str] | None = None) -> None:
+        """`settings`: variables that its processes get besides this process' own."""
+        self.folder, self._settings = folder, dict(settings or {})
         self.s3: S3Server | None = S3Server(folder / "s3") if with_s3 else None
         self._valkey = ValkeyServer(folder / "valkey")
         self._processes: dict[str, ManagedProcess] = {}
@@ -113,6 +114,7 @@ class System:
             "PHOTOCHROM_BROKER_URL": self._valkey.url,
             "PHOTOCHROM_DATABASE_URL": self.database_url,
             **(self.s3.environment() if self.s3 else {}),
+            **self._settings,
         }
 
     def adopt(self) -> None:

@@ -13,7 +13,7 @@ from db.queries.pool import workers
 from db.session import read_scope
 from scheduler.text import nearest
 from worker.errors import UsageError
-from worker.model.checkpoint import IMAGENET, STAND_IN, Card, bundled_checkpoint_path, present_embedding_name, read_card
+from worker.model.checkpoint import IMAGENET, STAND_IN, Card, present_embedding_name, read_card
 from worker.settings.settings import Settings
 
 
@@ -66,7 +66,7 @@ def own_checkpoint(settings: Settings, *, head: str | None = None, embedding: st
 
 def own_card(settings: Settings) -> Card:
     """The card of the checkpoint that a worker with these settings would use. Raises CheckpointError."""
-    return read_card(settings.checkpoint or bundled_checkpoint_path())
+    return read_card(settings.checkpoint_folder)
 
 
 def check_checkpoint(session: Session, settings: Settings, checkpoint: str) -> None:

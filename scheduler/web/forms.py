@@ -9,7 +9,7 @@ from scheduler.web.api.schemas import SubmissionBody
 from scheduler.web.context import Context
 from worker.errors import PhotochromError, UsageError
 from worker.inference.colour_options import HEADS
-from worker.model.checkpoint import bundled_checkpoint_path, read_card
+from worker.model.checkpoint import read_card
 
 Body = TypeVar("Body", bound=BaseModel)
 _LISTS = ("include", "exclude")
@@ -48,7 +48,7 @@ def parse(body: type[Body], fields: dict[str, str]) -> Body:
 def choices(context: Context) -> dict[str, Any]:
     """The choices for colours in a form: the heads, and the embeddings of the checkpoint in this machine's settings."""
     try:
-        card = read_card(context.settings.checkpoint or bundled_checkpoint_path())
+        card = read_card(context.settings.checkpoint_folder)
         return {"heads": list(card.heads), "embeddings": list(card.embeddings)}
     except (PhotochromError, OSError):
         return {"heads": list(HEADS), "embeddings": []}

@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
-from worker.model.checkpoint import bundled_checkpoint_path, checkpoint_folder
+from worker.model.checkpoint import WITHOUT_MAP, bundled_checkpoint_path, checkpoint_folder, read_card
 from worker.settings.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
 from worker.settings.validation import refuse_unknown, sentence
 from worker.storage import S3Options
@@ -66,6 +66,11 @@ class Settings(BaseSettings):
 
     checkpoint: Annotated[Path, AfterValidator(checkpoint_folder)] | None = Field(
         None, description="Folder of a checkpoint, or the name of a bundled one; unset means `second`."
+    )
+    features: Literal["none"] | None = Field(
+        None,
+        description="`none`: the paper's network to the letter, without a map of features, which is the bundled "
+        "checkpoint `first`; unset: the checkpoint's own.",
     )
     embedding: str | None = Field(
         None,
@@ -364,6 +369,19 @@ class Settings(BaseSettings):
         )
 
     @model_validator(mode="after")
+    def _features_choose_the_checkpoint(self) -> "Settings":
+        if self.features is None:
+            return self
+        if self.checkpoint is None:
+            self.checkpoint = bundled_checkpoint_path(WITHOUT_MAP)
+        elif (card := read_card(self.checkpoint)).features is not None:
+            raise ValueError(
+                f"features is none, but the checkpoint {card.name} has a map of features; expected no checkpoint, or "
+                f"one without a map, such as {WITHOUT_MAP}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _limits_are_in_order(self) -> "Settings":
         order = (self.soft_time_limit_seconds, self.hard_time_limit_seconds, self.visibility_timeout_seconds)
         if not order[0] < order[1] < order[2]:
@@ -405,11 +423,15 @@ def forget_secrets() -> None:
         os.environ.pop(name, None)
 
 
-def load_settings() -> Settings:
-    """The settings from the environment. Raises UsageError with one line, without values that may be secret."""
+def load_settings(**options: Any) -> Settings:
+    """The settings from the environment. Raises UsageError with one line, without values that may be secret.
+
+    `options` are settings that a command was given; None leaves one to the environment.
+    """
     refuse_unknown(os.environ, Settings.model_fields, prefix=PREFIX)
     try:
-        return Settings()
+        return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        problems = error.errors(include_url=False)
+        # A default that follows from other settings can't be told while one of those is wrong, which is said already.
+        problems = [one for one in error.errors(include_url=False) if one["type"] != "default_factory_not_called"]
         raise UsageError("; ".join(sentence(problem, Settings, prefix=PREFIX) for problem in problems)) from None

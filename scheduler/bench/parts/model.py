@@ -8,7 +8,6 @@ from scheduler.bench.probe import Probe
 from scheduler.bench.rates import Sum, ratio
 from scheduler.bench.sizes import Bench
 from worker.errors import ServiceUnavailable
-from worker.model.checkpoint import bundled_checkpoint_path
 
 _SIDE = 2048
 
@@ -47,7 +46,7 @@ def model_options(bench: Bench) -> dict[str, Any]:
     """The settings' checkpoint, and how it is to be used."""
     settings = bench.settings
     return {
-        "checkpoint": str((settings.checkpoint or bundled_checkpoint_path()).resolve()),
+        "checkpoint": str(settings.checkpoint_folder.resolve()),
         "embedding": settings.embedding,
         "head": settings.head,
         "precision": settings.precision,

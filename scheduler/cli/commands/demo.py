@@ -26,7 +26,7 @@ from scheduler.standalone.pages import start_pages, stay_open
 from scheduler.standalone.system import System
 from scheduler.submission.checkpoints import own_checkpoint
 from scheduler.submission.submitter import Submission, Submitter
-from worker.model.checkpoint import bundled_checkpoint_path, read_card
+from worker.model.checkpoint import read_card
 from worker.settings.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -83,5 +83,5 @@ def _colourize_samples(system: System, settings: Settings, console: Console) -> 
 
 def _print_checkpoint(console: Console, settings: Settings) -> None:
     """Which checkpoint coloured the scans, and its limits."""
-    card = read_card(settings.checkpoint or bundled_checkpoint_path())
+    card = read_card(settings.checkpoint_folder)
     console.print(f"Checkpoint {card.id} ({card.name}): {' '.join(card.limits)}", highlight=False)

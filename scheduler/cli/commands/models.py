@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from scheduler.cli.common import print_json
-from worker.model.checkpoint import Card, bundled_checkpoint_path, verify
+from worker.model.checkpoint import Card, bundled_checkpoint_path, checkpoint_folder, verify
 from worker.settings.settings import load_settings
 
 DEFAULT = " (the default)"
@@ -21,13 +21,14 @@ def models(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FOLDER]", help="The checkpoint's folder; default: PHOTOCHROM_CHECKPOINT, or the bundled one."
+            metavar="[FOLDER]",
+            help="Its folder, or a bundled one's name; default: PHOTOCHROM_CHECKPOINT, or second.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole card as JSON.")] = False,
 ) -> None:
     """Show a checkpoint: its heads, embeddings, figures, limits and ids."""
-    path = (folder and folder.absolute()) or load_settings().checkpoint or bundled_checkpoint_path()
+    path = (folder and checkpoint_folder(folder).absolute()) or load_settings().checkpoint_folder
     card = verify(path)
     if json:
         ids = [{"id": id, "head": head, "embedding": embedding} for id, (head, embedding) in card.variants().items()]

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
+from worker.model.checkpoint import read_card
 from worker.settings.reference import as_markdown, described
 from worker.settings.settings import Settings, load_settings
 
@@ -95,3 +96,29 @@ def test_children_have_two_batches_in_hand_between_them(
 ) -> None:
     assert Settings(children=children).threads_for(batch_size, devices) == threads
     assert Settings(children=children, threads_per_child=7).threads_for(batch_size, devices) == 7
+
+
+def test_without_features_the_checkpoint_is_the_paper_s_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOCHROM_FEATURES", "none")
+
+    card = read_card(load_settings().checkpoint_folder)
+
+    assert (card.name, card.features) == ("first", None)
+    assert load_settings().model_options.checkpoint == load_settings().checkpoint_folder
+
+
+def test_no_features_are_refused_of_a_checkpoint_that_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = refusal(monkeypatch, PHOTOCHROM_FEATURES="none", PHOTOCHROM_CHECKPOINT="second")
+
+    assert "features is none, but the checkpoint second has a map of features" in message
+
+
+def test_an_option_of_a_command_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOCHROM_HEAD", "paper")
+
+    assert load_settings(head="vivid").head == "vivid"
+    assert load_settings(head=None).head == "paper"
+
+
+def test_a_wrong_value_is_said_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert refusal(monkeypatch, PHOTOCHROM_FEATURES="lite2").count("PHOTOCHROM_") == 1

@@ -17,8 +17,7 @@ import numpy as np
 
 from worker.system.whole_files import write_beside_then_rename
 from worker.training.errors import TrainingError
-from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE, Batch
-from worker.training.fitting.loop import batches_ahead
+from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE, Batch, batches_ahead
 
 BEST_FILE = "best.weights.h5"
 LATEST_FILE = "latest.weights.h5"

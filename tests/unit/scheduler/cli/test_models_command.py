@@ -35,3 +35,8 @@ def test_as_json_it_is_the_whole_card_and_its_ids() -> None:
     card = json.loads(result.stdout)
     assert card["files"] == dict(CARD.files)
     assert card["ids"][0] == {"id": CARD.id, "head": CARD.head, "embedding": CARD.embedding}
+
+
+def test_a_bundled_checkpoint_is_shown_by_its_name() -> None:
+    card = json.loads(CliRunner().invoke(app, ["models", "first", "--json"]).stdout)
+    assert (card["name"], card["features"]) == ("first", None)
