@@ -10,6 +10,7 @@ import typer
 
 from scheduler.submission.request import COLOUR_SCANS
 from scheduler.submission.sampling import MOST_SCANS
+from worker.errors import UsageError
 from worker.inference.colour_options import HEADS, LARGEST_SATURATION
 from worker.scans.format_names import COMPRESSIONS, FORMATS
 
@@ -53,6 +54,23 @@ Heads = Annotated[
 ]
 Saturations = Annotated[
     str | None, typer.Option(metavar="N,N", help="Saturations to try on the sample, such as 1.0,1.3.")
+]
+
+
+def known_features(text: str) -> str:
+    """Raises UsageError for another value than `none`."""
+    if text != "none":
+        raise UsageError(f"--features {text}: expected none, or no --features for the checkpoint's own")
+    return text
+
+
+Features = Annotated[
+    str | None,
+    typer.Option(
+        parser=known_features,
+        **choices("none"),
+        help="none: colour with the paper's network to the letter, the bundled checkpoint first.",
+    ),
 ]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]
 

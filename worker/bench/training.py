@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib import import_module
 from itertools import cycle
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from worker.bench.lines import answer
 from worker.model.backends.loading import load_backend
 from worker.system.parent_watch import end_with_parent
+from worker.training.data.photo_cache import PhotoCache
 
 _PHOTOS = 400
 _PHOTO_PX = (256, 340)  # height and width, as the photo cache keeps them
@@ -28,6 +30,7 @@ class TrainingBench:
     """One network in training, in this process."""
 
     def __init__(self) -> None:
+        self._loop: Any = None
         self._model: Any = None
         self._batches: Any = None
         self._ready: list[Any] = []
@@ -35,8 +38,8 @@ class TrainingBench:
     def load(self, side_px: int | None = None, batch_size: int | None = None) -> dict[str, float]:
         """Builds the network and its batches with the settings of `photochrom train`, and takes two steps."""
         load_backend()
-        from worker.training.fitting import fusion
-
+        fusion = import_module("worker.training.fitting.fusion")  # only now, since it loads TensorFlow
+        self._loop = import_module("worker.training.fitting.loop")
         usual = fusion.Settings(head="both")
         settings = replace(
             usual, side_px=side_px or usual.side_px, batch_size=batch_size or usual.batch_size, looks=fusion.LOOKS_SHARE
@@ -54,29 +57,23 @@ class TrainingBench:
 
     def train(self, seconds: float) -> dict[str, float]:
         """Steps as the training loop takes them, each on a batch that is made for it."""
-        from worker.training.fitting import loop
-
-        batches = loop.batches_ahead(self._batches, _READY)
+        batches = self._loop.batches_ahead(self._batches, _READY)
         try:
             return self._run(batches, seconds)
         finally:
             batches.close()
 
     def _run(self, batches: Iterator[Any], seconds: float, least: int = 1) -> dict[str, float]:
-        from worker.training.fitting import loop
-
         began, cpu_began, steps = time.perf_counter(), time.process_time(), 0
         while steps < least or time.perf_counter() - began < seconds:
-            loop.train_step(self._model, next(batches))
+            self._loop.train_step(self._model, next(batches))
             steps += 1
         ended, cpu_ended = time.perf_counter(), time.process_time()
         return {"scans": steps, "seconds": ended - began, "cpu_seconds": cpu_ended - cpu_began}
 
 
-def _made_up_cache(rng: np.random.Generator) -> Any:
+def _made_up_cache(rng: np.random.Generator) -> PhotoCache:
     """Smooth photos of many colours, as the cache holds them."""
-    from worker.training.data.photo_cache import PhotoCache
-
     height, width = _PHOTO_PX
     photos = [_photo(rng, height, width) for _ in range(_PHOTOS)]
     names = np.array([f"made-up/{number}.png" for number in range(_PHOTOS)])

@@ -44,6 +44,11 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="weight of --expected-colours in the targets of the paper head; the photo's own colours have the rest "
         "(0 to 1, default: %(default)s)",
     )  # fmt: skip
+    _crops(parser)
+    _shared(parser, batch_size=24, learning_rate=1e-3)
+
+
+def _crops(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--side-px", type=int, default=96,
         help="side of the crops that are trained on, in pixels; a multiple of 8 (default: %(default)s)",
@@ -58,7 +63,6 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="share of the crops that are made to look like old photographs: plates that are blind to red, grain, "
         "fading, dust, uneven paper (0 to 1, default: %(default)s)",
     )  # fmt: skip
-    _shared(parser, batch_size=24, learning_rate=1e-3)
 
 
 def _logits(parser: argparse.ArgumentParser) -> None:

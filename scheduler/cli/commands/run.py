@@ -30,7 +30,6 @@ from scheduler.submission.request import Submission, Submitted
 from scheduler.submission.sampling import parse_sample
 from scheduler.submission.submitter import Interrupted
 from scheduler.text import counted
-from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
 
 app = typer.Typer()
@@ -54,13 +53,7 @@ def run(
     heads: shared.Heads = None,
     saturations: shared.Saturations = None,
     web: shared.Web = False,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            **shared.choices("none"),
-            help="none: colour with the paper's network to the letter, the bundled checkpoint first.",
-        ),
-    ] = None,
+    features: shared.Features = None,
     *,
     options: dict[str, Any],
 ) -> None:
@@ -69,8 +62,6 @@ def run(
     Run it again to continue after a stop, or for new scans: it does only what is missing. With --sample, it colours a
     few scans in several ways and stops. Then run it again with the --head and the --saturation that you choose.
     """
-    if features not in (None, "none"):
-        raise UsageError(f"--features {features}: expected none, or no --features for the checkpoint's own")
     settings = load_settings(features=features)
     choices = parse_sample(sample, heads, saturations)
     submission = Submission(folder, output_folder, missing_only=True, sample=choices, **options)
@@ -79,8 +70,8 @@ def run(
     check_colours(settings, head=submission.head, embedding=submission.embedding)
     state = state_folder or output / STATE_FOLDER
     with locked(output, state):
-        own = {"PHOTOCHROM_FEATURES": features} if features else {}
-        run = FolderRun(System(state, with_s3=False, settings=own), submission, settings, output, web=web)
+        system = System(state, with_s3=False, settings={"PHOTOCHROM_FEATURES": features} if features else {})
+        run = FolderRun(system, submission, settings, output, web=web)
         try:
             status = run.colourize()
         except KeyboardInterrupt:

@@ -9,6 +9,7 @@ from worker.training.data.augment import Zoom
 from worker.training.data.class_logits import load_logits
 from worker.training.data.computed_logits import own_logits
 from worker.training.data.out_of_fold_targets import load_expected_colours
+from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
 from worker.training.evaluation.loss_curves import loss_curves
 from worker.training.export.run_outputs import _write_settings, base_embeddings, write_checkpoint, write_sheet
@@ -22,13 +23,7 @@ def train(arguments: Namespace) -> None:
         training.check_start(start_from)
     folder = arguments.cache or arguments.output / "photos"
     cache = read_cache(arguments, folder)
-    if not 0 <= arguments.looks <= 1:
-        raise TrainingError(f"--looks {arguments.looks:g} was given; expected a share of the crops, 0 to 1")
-    settings = training.Settings(
-        side_px=arguments.side_px, batch_size=arguments.batch_size, zoom=Zoom(*arguments.zoom_px), head=arguments.head,
-        seed=arguments.seed, mixed_precision=arguments.precision, schedule=schedule(arguments), looks=arguments.looks,
-        weights=numbers("--weight", arguments.weight, cache),
-    )  # fmt: skip
+    settings = _settings(arguments, cache)
     licences = licences_of(arguments.licence, cache)
     embeddings = base_embeddings(arguments.embedding, checkpoint_folder(arguments.checkpoint))
     logits_by_path = {path: load_logits(path, cache.names) for path in arguments.logits}
@@ -42,15 +37,7 @@ def train(arguments: Namespace) -> None:
     choices = {"expected_share": arguments.expected_share if expected else 0.0, "kept_one_in": dict(cache.kept_one_in)}
     _write_settings(arguments.output, cache, asdict(settings) | choices)
     model, history = training.train(
-        cache,
-        sources,
-        settings,
-        arguments.output,
-        start_from,
-        arguments.resume,
-        unmet,
-        expected,
-        arguments.began,
+        cache, sources, settings, arguments.output, start_from, arguments.resume, unmet, expected, arguments.began
     )
     loss_curves(arguments.output / "curves.png", history)
     card = write_checkpoint(arguments.output / "checkpoint", model, embeddings, arguments.output, licences)
@@ -58,3 +45,14 @@ def train(arguments: Namespace) -> None:
     print(
         f"checkpoint {card.id} written to {arguments.output / 'checkpoint'}; look at {arguments.output / 'contact.png'}"
     )
+
+
+def _settings(arguments: Namespace, cache: PhotoCache) -> training.Settings:
+    """Raises TrainingError for a share that is none."""
+    if not 0 <= arguments.looks <= 1:
+        raise TrainingError(f"--looks {arguments.looks:g} was given; expected a share of the crops, 0 to 1")
+    return training.Settings(
+        side_px=arguments.side_px, batch_size=arguments.batch_size, zoom=Zoom(*arguments.zoom_px), head=arguments.head,
+        seed=arguments.seed, mixed_precision=arguments.precision, schedule=schedule(arguments), looks=arguments.looks,
+        weights=numbers("--weight", arguments.weight, cache),
+    )  # fmt: skip

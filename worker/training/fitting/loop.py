@@ -76,9 +76,14 @@ class _End:
         self._validation_seconds = time.monotonic() - began
 
 
-def _expect_time_left(schedule: Schedule, minutes: float) -> None:
-    """Raises TrainingError if no minute is left to train in."""
-    if schedule.minutes and minutes >= schedule.minutes:
+def _expect_number(loss: float, step: int, folder: Path) -> None:
+    if not math.isfinite(loss):
+        raise TrainingError(f"the loss is no number at step {step}; the last good state is in {folder}: lower the rate")
+
+
+def _expect_time_left(schedule: Schedule, before: float, minutes: float) -> None:
+    """Raises TrainingError if a run that has trained nothing so far has no minute left to train in."""
+    if schedule.minutes and not before and minutes >= schedule.minutes:
         raise TrainingError(
             f"--minutes {schedule.minutes:g} was given, and {minutes:.1f} minutes are over before the first step; give "
             "more minutes. What was prepared is kept, so the next run begins sooner"
@@ -110,15 +115,13 @@ def run(
     Raises TrainingError when the loss is no number (the last good state stays), when the state can't be written, or
     when the preparation alone took all the minutes.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     history = _resume(model, folder) if resume else []
     step, before = (int(history[-1]["step"]), history[-1]["minutes"]) if history else (0, 0.0)
     validated = time.monotonic()
     started = validated if began is None else began
     losses: list[float] = []
     end = _End()
-    if not history:
-        _expect_time_left(schedule, (validated - started) / 60)
+    _expect_time_left(schedule, before, (validated - started) / 60)
     for batch in batches_ahead(make_batch, step):
         minutes = before + (time.monotonic() - started) / 60
         progress = schedule.progress(step, minutes, end.minutes)
@@ -128,10 +131,7 @@ def run(
         with end.timing_step():
             losses.append(train_step(model, batch))
         step += 1
-        if not math.isfinite(losses[-1]):
-            raise TrainingError(
-                f"the loss is no number at step {step}; the last good state is in {folder}: lower the rate"
-            )
+        _expect_number(losses[-1], step, folder)
         if step % schedule.report_every_steps == 0:
             say(_progress_line(step, losses, progress, minutes))
         if time.monotonic() - validated > schedule.validate_every_minutes * 60:
@@ -226,6 +226,7 @@ def batches_ahead(make_batch: Callable[[int], Batch], first: int) -> Generator[B
 def _save(model: keras.Model, folder: Path, history: list[dict[str, float]]) -> None:
     new = folder / f"new-{STATE_FILE}"
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         model.save_weights(new)
         new.replace(folder / STATE_FILE)
         (folder / HISTORY_FILE).write_text(json.dumps(history, indent=1))
