@@ -20,6 +20,7 @@ import bagit
 from sqlalchemy import Engine
 
 from db.clock import database_now
+from db.errors import Conflict
 from db.models.jobs import Job, JobState
 from db.queries.jobs import lifecycle
 from db.queries.scans import records
@@ -81,7 +82,12 @@ class Sealer:
             self._store_all(job, sealed, destination, Path(folder))
         _check(job.destination)
         with session_scope(self._engine) as session:
-            lifecycle.note_sealed(session, job_id, finished_at=job.finished_at, now=database_now(session))
+            is_sealed = lifecycle.note_sealed(session, job_id, finished_at=job.finished_at, now=database_now(session))
+        if not is_sealed:
+            raise Conflict(
+                f"job {job_id} was tried again while its bag was sealed, so the bag is not complete; the scheduler "
+                f"seals it when the job has ended, or use photochrom bag {job_id} then"
+            )
         return sealed
 
     def _open(self, uri: str) -> Storage:

@@ -303,12 +303,14 @@ def failure_that_may_pass(session: Session, job_id: int, *, now: datetime) -> Sc
     return session.scalars(select(Scan).join(Chunk, Scan.chunk_id == Chunk.id).where(*waits, *failed).limit(1)).first()
 
 
-def note_sealed(session: Session, job_id: int, *, finished_at: datetime | None, now: datetime) -> None:
-    """Record that the job's destination is a complete bag, unless the job was tried again and has ended again since
-    `finished_at`.
+def note_sealed(session: Session, job_id: int, *, finished_at: datetime | None, now: datetime) -> bool:
+    """Record that the job's destination is a complete bag.
+
+    Returns False, and records nothing, if the job was tried again since it ended at `finished_at`.
     """
     as_it_was = Job.state == JobState.COMPLETED, Job.finished_at == finished_at
-    session.execute(update(Job).where(Job.id == job_id, *as_it_was).values(sealed_at=now))
+    sealed = update(Job).where(Job.id == job_id, *as_it_was).values(sealed_at=now).returning(Job.id)
+    return session.scalar(sealed.execution_options(synchronize_session=False)) is not None
 
 
 def to_seal(session: Session) -> list[int]:

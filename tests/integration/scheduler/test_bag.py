@@ -11,6 +11,7 @@ import pytest
 from defusedxml import ElementTree
 from sqlalchemy import Engine, select, update
 
+from db.errors import Conflict
 from db.models.jobs import Chunk, Job, JobState, Scan, ScanState
 from db.queries.chunks import claims
 from db.queries.jobs import lifecycle
@@ -209,7 +210,8 @@ def test_a_job_that_ended_anew_while_it_was_sealed_is_sealed_again(
             session.execute(update(Job).values(finished_at=NOON + timedelta(minutes=1)))
 
     monkeypatch.setattr(bag, "_check", end_anew)
-    Sealer(engine, s3=s3_options).seal(job_id)
+    with pytest.raises(Conflict, match=f"job {job_id} was tried again while its bag was sealed"):
+        Sealer(engine, s3=s3_options).seal(job_id)
 
     with read_scope(engine) as session:
         assert lifecycle.to_seal(session) == [job_id]
