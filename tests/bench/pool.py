@@ -9,6 +9,7 @@ import multiprocessing
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -42,6 +43,7 @@ SERVER = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
 }
+STATEMENTS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on"}
 QUEUE = "pool"
 _COUNTERS = """
     SELECT pg_current_wal_lsn() - '0/0' AS wal_bytes,
@@ -51,9 +53,25 @@ _NOW = """
     SELECT count(*) AS connections, count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting
     FROM pg_stat_activity WHERE backend_type = 'client backend'
 """
-_DEAD_ROWS = (
-    "SELECT relname, n_dead_tup, n_live_tup FROM pg_stat_user_tables WHERE relname IN ('worker', 'chunk', 'job')"
-)
+# Waits for a row are waits for its transaction; of the others, the table is named.
+_LOCK_WAITS = """
+    SELECT locktype, mode, coalesce(relation::regclass::text, '') AS relation, count(*) AS waiting
+    FROM pg_locks WHERE NOT granted GROUP BY 1, 2, 3
+"""
+_HOT_ROWS = """
+    SELECT relname, n_dead_tup, greatest(n_live_tup, 1000) AS rows, pg_table_size(relid) AS bytes,
+           n_tup_upd AS updates, n_tup_hot_upd AS hot
+    FROM pg_stat_user_tables WHERE relname IN ('worker', 'chunk', 'job', 'tally')
+"""
+# Bytes of the table for each of its rows (of a thousand at least), dead ones included. A row alone takes 100 to 200.
+MOST_BYTES_OF_A_ROW = {"worker": 4_000, "chunk": 1_000, "tally": 500}
+
+
+_DEAREST = """
+    SELECT calls, total_plan_time + total_exec_time AS ms, total_plan_time AS plan_ms,
+           regexp_replace(query, '\\s+', ' ', 'g')
+    FROM pg_stat_statements ORDER BY 2 DESC LIMIT 25
+"""
 
 
 def p95(seconds: list[float]) -> float:
@@ -83,6 +101,7 @@ class Measurement:
         self.statuses: list[float] = []
         self.connections: list[int] = []
         self.waiting: list[int] = []
+        self.lock_waits: Counter[tuple[str, str, str]] = Counter()
 
     def round(self) -> None:
         lease_expiry.expire(self._engine, chunk_attempts=3)
@@ -109,6 +128,9 @@ class Measurement:
         now = ask(self._engine, _NOW)
         self.connections.append(now.connections)
         self.waiting.append(now.waiting)
+        with read_scope(self._engine) as session:
+            for kind, mode, relation, count in session.execute(text(_LOCK_WAITS)):
+                self.lock_waits[kind, mode, relation] += count
 
     def _every(self, seconds: float, work: Callable[[], object], pause: float) -> None:
         end = time.monotonic() + seconds
@@ -162,13 +184,33 @@ def server_processes(engine: Engine) -> list[psutil.Process]:
     return [parent, *parent.children()]
 
 
-def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker_url: str) -> None:
+def bloated_tables(engine: Engine) -> list[str]:
+    """Print how large the tables of hot rows are, and return those that are larger than they may be."""
+    bloated = []
+    with read_scope(engine) as session:
+        for row in session.execute(text(_HOT_ROWS)):
+            each = row.bytes / row.rows
+            share = row.hot / max(1, row.updates)
+            print(
+                f"{row.relname}: {row.rows:,} rows and {row.n_dead_tup:,} dead, {each:,.0f} bytes of the table for a "
+                f"row; {share:.0%} of its updates change no index"
+            )
+            if each > MOST_BYTES_OF_A_ROW.get(row.relname, each):
+                most = MOST_BYTES_OF_A_ROW[row.relname]
+                bloated.append(f"{row.relname} takes {each:,.0f} bytes a row; expected {most:,} at most")
+    return bloated
+
+
+def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker_url: str) -> list[str]:
+    """Print the figures; returns what is wrong with the tables' size."""
     settings = Settings(broker_url=SecretStr(broker_url), queue=QUEUE, queue_chunks_per_child=2)
     measurement = Measurement(engine, settings)
     with workers_at_work(plans) as (scans, chunks):
         while scans.value == 0:
             measurement.round()
             time.sleep(0.2)
+        if asked.statements:
+            ask(engine, "SELECT pg_stat_statements_reset()")
         before, counted, began = ask(engine, _COUNTERS), scans.value, time.monotonic()
         server, workers = processor_seconds(server_processes(engine)), processor_seconds(simulated())
         measurement.run(asked.seconds)
@@ -177,10 +219,13 @@ def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker
         server = processor_seconds(server_processes(engine)) - server
         workers = processor_seconds(simulated()) - workers
         pause = timed(lambda: pause_first(engine))
+    if asked.statements:
+        print_statements(engine, done)
     print(f"scans recorded: {done / seconds:,.0f} a second ({done:,} in {seconds:.0f} s, {chunks.value:,} chunks)")
     print(
         f"processor time a scan: {server / done * 1000:.3f} ms of PostgreSQL, {workers / done * 1000:.3f} ms of workers"
     )
+    print(f"so one core of PostgreSQL records {done / server:,.0f} scans a second" if server else "")
     print(f"transactions a scan: {(after.transactions - before.transactions) / done:.3f}")
     print(f"WAL a scan: {int(after.wal_bytes - before.wal_bytes) / done:,.0f} bytes")
     print(f"connections at the server: {max(measurement.connections)}")
@@ -189,9 +234,16 @@ def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker
     print(
         f"status: p95 {p95(measurement.statuses):,.0f} ms of {len(measurement.statuses)}; pause: {pause * 1000:,.0f} ms"
     )
+    for (kind, mode, relation), count in measurement.lock_waits.most_common():
+        print(f"waits seen in pg_locks: {count} for {kind} {mode} {relation}")
+    return bloated_tables(engine)
+
+
+def print_statements(engine: Engine, scans: int) -> None:
+    """The statements that took PostgreSQL most of its time, with the microseconds that they took for a scan."""
     with read_scope(engine) as session:
-        for name, dead, live in session.execute(text(_DEAD_ROWS)):
-            print(f"dead rows of {name}: {dead:,} beside {live:,}")
+        for calls, ms, plan_ms, query in session.execute(text(_DEAREST)):
+            print(f"{ms / scans * 1000:8.1f} us ({plan_ms / scans * 1000:.1f} planned), {calls:,} calls: {query[:200]}")
 
 
 def pause_first(engine: Engine) -> None:
@@ -206,23 +258,28 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--processes", type=int, default=2, help="that simulate the workers")
     parser.add_argument("--threads", type=int, default=8, help="of each")
+    parser.add_argument("--statements", action="store_true", help="print which statements took PostgreSQL most time")
     parser.add_argument("--pgbouncer", action="store_true", help="the workers go through PgBouncer")
     asked = parser.parse_args()
     with ExitStack() as stack:
         folders = [stack.enter_context(service_folder()) for _ in range(3)]
         valkey = stack.enter_context(ValkeyServer(folders[0]))
-        server = stack.enter_context(PostgreSQLServer(folders[1], **SERVER))
+        settings = {**SERVER, **(STATEMENTS if asked.statements else {})}
+        server = stack.enter_context(PostgreSQLServer(folders[1], **settings))
         server.create_database("pool")
         engine = make_engine(server.url("pool"))
         stack.callback(engine.dispose)
         upgrade(engine)
+        if asked.statements:
+            server.run("CREATE EXTENSION pg_stat_statements", "pool")
         seconds = timed(lambda: submit(engine, asked.scans))
         print(f"submitted {asked.scans:,} scans in {seconds:,.0f} s", flush=True)
         url = server.url("pool")
         if asked.pgbouncer:
             url = stack.enter_context(PgBouncer(folders[2], server, connections=20)).url("pool")
-        measure(asked, engine, plans_of(asked, url, valkey.url), valkey.url)
-    return 0
+        bloated = measure(asked, engine, plans_of(asked, url, valkey.url), valkey.url)
+    print("\n".join(bloated))
+    return 1 if bloated else 0
 
 
 if __name__ == "__main__":

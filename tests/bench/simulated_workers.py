@@ -22,7 +22,7 @@ from db.queries.chunks.claims import ChunkMessage
 from db.queries.pool import workers
 from db.queries.scans import leases
 from db.queries.scans.records import ScanMeasurements, ScanRecord
-from db.session import make_engine, read_scope, session_scope
+from db.session import make_engine, session_scope
 
 LEASE_SECONDS = 120.0
 CHILDREN = 8
@@ -102,23 +102,24 @@ def _run_chunk(engine: Any, message: ChunkMessage, holder: str) -> int:
         claim = claims.claim(session, message, worker=holder, lease_seconds=LEASE_SECONDS, now=now)
     if claim is None:
         return 0
-    with read_scope(engine) as session:
-        pending = claims.pending_scans(session, message.chunk_id)
+    pending = claim.scans
     part = -(-len(pending) // RECORDS_OF_A_CHUNK)
     for start in range(0, len(pending), part):
         with session_scope(engine) as session:
             now = database_now(session)
             records = [_record(scan, holder, now) for scan in pending[start : start + part]]
             leases.record(session, message, records, lease_seconds=LEASE_SECONDS, now=now)
-    with session_scope(engine) as session:
-        claims.release(session, message, not_before=None)
+            if start + part >= len(pending):
+                claims.release(session, message, not_before=None)
     return len(pending)
 
 
 def _record(scan: Scan, holder: str, now: Any) -> ScanRecord:
-    measured = ScanMeasurements(source_bytes=40_000_000, output_bytes=90_000_000, width=6000, height=4000, bit_depth=16)
-    measured.source_sha256 = measured.output_sha256 = "0" * 64
-    measured.checkpoint, measured.colourfulness, measured.certainty = "simulated", 20.0 + scan.id % 40, 0.6
+    size = 40_000_000 + scan.id
+    measured = ScanMeasurements(source_bytes=size, output_bytes=2 * size, width=6000 + scan.id % 9, height=4000)
+    measured.bit_depth, measured.checkpoint = 16, "simulated"
+    measured.source_sha256 = measured.output_sha256 = f"{scan.id:064x}"
+    measured.colourfulness, measured.certainty = 20.0 + scan.id % 40, 0.6 + scan.id % 7 / 100
     for stage in STAGES:
-        setattr(measured, stage, 12.5)
+        setattr(measured, stage, 12.5 + scan.id % 64)
     return ScanRecord(scan.id, ScanState.DONE, 1, measured, holder.partition("/")[0], now)

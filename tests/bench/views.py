@@ -56,7 +56,7 @@ def _count(engine: Engine) -> None:
         ids = session.scalars(select(Chunk.id).order_by(Chunk.id)).all()
     for start in range(0, len(ids), 1000):
         with session_scope(engine) as session:
-            tallies.count(session, ids[start : start + 1000])
+            tallies.count(session, ids[start : start + 1000], is_retry=False)
     with session_scope(engine) as session:
         session.execute(
             text(

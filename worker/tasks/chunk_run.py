@@ -14,7 +14,7 @@ from db.queries.chunks import claims
 from db.queries.chunks.claims import ChunkMessage, Claim
 from db.queries.scans import leases
 from db.queries.scans.records import ScanMeasurements, ScanRecord
-from db.session import read_scope, session_scope
+from db.session import session_scope
 from worker.error_codes import costs_attempt, is_outage, is_skipped
 from worker.errors import DatabaseUnavailable, LeaseLost, ScanError
 from worker.inference.colour_options import ColourOptions
@@ -85,6 +85,7 @@ class ChunkRun:
         self._pause_seconds = 0.0  # pause before the next attempt of the whole chunk
         self._outages = 0  # consecutive scans that failed because of a service
         self._job_runs = True
+        self._is_released = False
         self._lacks_credentials = False
         # Celery's soft limit is not used, because its exception could come between a commit and the code that records
         # it.
@@ -111,14 +112,17 @@ class ChunkRun:
             self._claim.job, still_held=self._lease.is_held, wait_to_store=self._wait_to_store
         )
         outcomes = self._child.scan_pool.colorize(
-            self._patiently(self._pending_scans),
+            self._claim.scans,
             partial(self._colorize, pipeline),
             every_seconds=self._settings.record_seconds,
             stopping=self._is_stopping,
         )
+        left = len(self._claim.scans)
         with closing(outcomes):
             for ended in outcomes:
-                self._job_runs = self._patiently(partial(self._record, ended))
+                left -= len(ended)
+                if not self._is_released:
+                    self._job_runs = self._patiently(partial(self._record, ended, is_last=left == 0))
 
     def _colorize(self, pipeline: Pipeline, scan: Scan, measurements: ScanMeasurements) -> None:
         """Colourize a scan in a thread of the pool. Such a thread does not inherit the ids for log lines.
@@ -135,10 +139,6 @@ class ChunkRun:
                     self._lack_credentials()
                 raise
             self._outages = 0
-
-    def _pending_scans(self) -> list[Scan]:
-        with read_scope(self._child.engine) as session:
-            return claims.pending_scans(session, self._claim.chunk_id)
 
     def _is_stopping(self) -> bool:
         return (
@@ -166,18 +166,25 @@ class ChunkRun:
         time.sleep(min(_STORE_PAUSE_SECONDS, self._settings.retry_pause_seconds))
         return self._lease.is_held() and not self._must_hand_back()
 
-    def _record(self, outcomes: list[Outcome]) -> bool:
-        """Record the results of scans and extend the lease. Returns whether the job still runs. Raises LeaseLost."""
+    def _record(self, outcomes: list[Outcome], *, is_last: bool) -> bool:
+        """Record the results of scans and extend the lease. Returns whether the job still runs. Raises LeaseLost.
+
+        is_last: nothing of the chunk is left, and the lease is released in the same transaction. If the answer to its
+        commit is lost, the second attempt raises LeaseLost, although the work is done and recorded.
+        """
         asked_at, lease_seconds = boot_seconds(), self._settings.lease_seconds
         try:
             with session_scope(self._child.engine) as session:
                 now = database_now(session)
                 records = [self._decide(outcome, now) for outcome in outcomes]
                 runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
+                if is_last:
+                    claims.release(session, self._message, not_before=self._next_try)
         except LeaseLost:
             # Threads still work on scans of the chunk. From here on they store nothing.
             self._lease.lose()
             raise
+        self._is_released = is_last
         self._lease.extend(asked_at)
         scan_events.send(self._child.runtime.scan_event_socket, [_event(record) for record in records])
         for record in records:
@@ -219,6 +226,8 @@ class ChunkRun:
         return try_again(write, DatabaseUnavailable, seconds=self._settings.lease_seconds)
 
     def _release(self) -> None:
+        if self._is_released:
+            return
         with session_scope(self._child.engine) as session:
             if self._pause_seconds:
                 self._next_try = database_now(session) + timedelta(seconds=self._pause_seconds)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import CursorResult, ScalarSelect, Update, case, func, insert, literal, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import CursorResult, Update, case, func, insert, literal, or_, select, update
+from sqlalchemy.orm import Session, load_only
 
 from db.errors import LeaseLost
 from db.models.base import UtcDateTime
@@ -29,6 +29,21 @@ class ChunkMessage:
     attempt: int
 
 
+_HAS_NOTHING_LEFT = Chunk.scan_count == Chunk.done_count + Chunk.failed_count + Chunk.skipped_count
+# What a scan's row holds before it is coloured: a third of its columns.
+_LISTED = (
+    Scan.job_id,
+    Scan.chunk_id,
+    Scan.state,
+    Scan.attempts,
+    Scan.error_code,
+    Scan.source_key,
+    Scan.source_etag,
+    Scan.source_bytes,
+    Scan.output_key,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A lease on a chunk, and the job it belongs to."""
@@ -36,6 +51,7 @@ class Claim:
     chunk_id: int
     attempt: int
     job: Job
+    scans: Sequence[Scan]  # that are pending; without the columns that only a result fills
 
 
 def claim(session: Session, message: ChunkMessage, *, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
@@ -68,13 +84,16 @@ def claim(session: Session, message: ChunkMessage, *, worker: str, lease_seconds
     if not is_leased:
         return None
     job = session.scalars(select(Job).join(Chunk, Chunk.job_id == Job.id).where(Chunk.id == message.chunk_id)).one()
-    return Claim(message.chunk_id, message.attempt, job)
+    return Claim(message.chunk_id, message.attempt, job, pending_scans(session, message.chunk_id))
 
 
 def pending_scans(session: Session, chunk_id: int) -> list[Scan]:
     return list(
         session.scalars(
-            select(Scan).where(Scan.chunk_id == chunk_id, Scan.state == ScanState.PENDING).order_by(Scan.id)
+            select(Scan)
+            .where(Scan.chunk_id == chunk_id, Scan.state == ScanState.PENDING)
+            .order_by(Scan.id)
+            .options(load_only(*_LISTED, raiseload=True))
         )
     )
 
@@ -86,34 +105,32 @@ def extend(session: Session, message: ChunkMessage, *, lease_seconds: float, now
     ends, so no other attempt can begin before the records of this transaction are written.
     """
     values = {"lease_expires_at": now + timedelta(seconds=lease_seconds)}
-    if not _changes_one(session, _held(message).values(values)):
+    state_of_job = select(Job.state).where(Job.id == Chunk.job_id).correlate(Chunk).scalar_subquery()
+    state = session.execute(_held(message).values(values).returning(state_of_job)).first()
+    if state is None:
         raise LeaseLost(f"chunk {message.chunk_id} is no longer held by attempt {message.attempt}")
-    state = session.scalar(select(Job.state).join(Chunk, Chunk.job_id == Job.id).where(Chunk.id == message.chunk_id))
-    return state == JobState.RUNNING
+    return bool(state[0] == JobState.RUNNING)
 
 
-def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime) -> None:
+def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime, is_retry: bool = False) -> None:
     """Count the chunks' scans by state again, after some were changed.
 
-    The counts are set, not added to, so a record that is repeated after a broken connection counts once.
+    The counts are set, not added to, so a record that is repeated after a broken connection counts once. is_retry: some
+    of the scans had ended and are pending again.
     """
 
-    def count(state: str) -> ScalarSelect[int]:
-        mine = select(func.count()).where(Scan.chunk_id == Chunk.id, Scan.state == state)
-        return mine.correlate(Chunk).scalar_subquery()
-
+    # The states are no conditions of the inner query: where PostgreSQL's statistics are older than the scans, it would
+    # take the index by state for the better one, and read every scan that is done.
+    states = {"done_count": ScanState.DONE, "failed_count": ScanState.FAILED, "skipped_count": ScanState.SKIPPED}
+    counts = [func.count().filter(Scan.state == state).label(name) for name, state in states.items()]
+    counted = select(Scan.chunk_id, *counts).where(Scan.chunk_id.in_(chunk_ids)).group_by(Scan.chunk_id).subquery()
     session.execute(
         update(Chunk)
-        .where(Chunk.id.in_(chunk_ids))
-        .values(
-            done_count=count(ScanState.DONE),
-            failed_count=count(ScanState.FAILED),
-            skipped_count=count(ScanState.SKIPPED),
-            recorded_at=now,
-        )
+        .where(Chunk.id == counted.c.chunk_id)
+        .values({**{name: counted.c[name] for name in states}, "recorded_at": now})
         .execution_options(synchronize_session=False)
     )
-    tallies.count(session, chunk_ids)
+    tallies.count(session, chunk_ids, is_retry=is_retry)
 
 
 def release(session: Session, message: ChunkMessage, *, not_before: datetime | None) -> None:
@@ -122,18 +139,21 @@ def release(session: Session, message: ChunkMessage, *, not_before: datetime | N
 
     Does nothing if the lease is already lost.
     """
-    # Lock first, read afterwards: a statement that waits for a lock still sees the scans as they were before.
-    if not _changes_one(session, _held(message).values({**_unheld(ChunkState.PENDING), "not_before": not_before})):
-        return
-    finish(session, message.chunk_id)
+    # By the counts in the chunk's own row: after waiting for the row's lock, the statement sees them as they are now.
+    later = literal(not_before, UtcDateTime())
+    values = {
+        **_unheld(ChunkState.PENDING),
+        "state": case((_HAS_NOTHING_LEFT, ChunkState.DONE), else_=ChunkState.PENDING),
+        "not_before": case((_HAS_NOTHING_LEFT, None), else_=later),
+    }
+    _changes_one(session, _held(message).values(values))
 
 
 def finish(session: Session, chunk_id: int) -> None:
-    """Set a pending chunk without pending scans to done. This transaction must hold the chunk's row."""
-    left = select(Scan.id).where(Scan.chunk_id == Chunk.id, Scan.state == ScanState.PENDING).exists()
+    """Set a pending chunk without pending scans to done. Its counts must be those of now."""
     session.execute(
         update(Chunk)
-        .where(Chunk.id == chunk_id, Chunk.state == ChunkState.PENDING, ~left)
+        .where(Chunk.id == chunk_id, Chunk.state == ChunkState.PENDING, _HAS_NOTHING_LEFT)
         .values(state=ChunkState.DONE, not_before=None)
         .execution_options(synchronize_session=False)
     )

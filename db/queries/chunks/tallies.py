@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, cast, delete, func, insert, literal_column, select
+from sqlalchemy import BigInteger, cast, delete, func, literal_column, select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.functions import GenericFunction
@@ -31,9 +32,18 @@ def _hour_of_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"strftime('%Y-%m-%d %H:00:00.000000', {compiler.process(element.clauses, **options)})"
 
 
-def count(session: Session, chunk_ids: Sequence[int]) -> None:
-    """Count the results of these chunks' scans again. This transaction must hold the chunks' rows."""
-    session.execute(delete(Tally).where(Tally.chunk_id.in_(chunk_ids)).execution_options(synchronize_session=False))
+_KEY = ("chunk_id", "hour", "worker")
+_COUNTED = ("done_count", "failed_count", "skipped_count", "pixels", "source_bytes", "first_at", "last_at")
+
+
+def count(session: Session, chunk_ids: Sequence[int], *, is_retry: bool) -> None:
+    """Count the results of these chunks' scans again. This transaction must hold the chunks' rows.
+
+    is_retry: some of the scans had ended and are pending again, so that rows may have to go. Otherwise each row that is
+    there is updated in its place, which changes no index.
+    """
+    if is_retry:
+        session.execute(delete(Tally).where(Tally.chunk_id.in_(chunk_ids)).execution_options(synchronize_session=False))
     group = (Scan.chunk_id, hour_of(Scan.finished_at), func.coalesce(Scan.worker, literal_column("''")), Scan.job_id)
     done = Scan.state == ScanState.DONE
     counted = (
@@ -50,6 +60,8 @@ def count(session: Session, chunk_ids: Sequence[int]) -> None:
         .where(Scan.chunk_id.in_(chunk_ids), Scan.state != ScanState.PENDING, Scan.finished_at.is_not(None))
         .group_by(*group)
     )
-    columns = ("chunk_id", "hour", "worker", "job_id", "done_count", "failed_count", "skipped_count")
-    more = ("pixels", "source_bytes", "first_at", "last_at")
-    session.execute(insert(Tally).from_select([*columns, *more], counted))
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    rows = dialect.insert(Tally).from_select([*_KEY, "job_id", *_COUNTED], counted)
+    session.execute(
+        rows.on_conflict_do_update(index_elements=_KEY, set_={name: rows.excluded[name] for name in _COUNTED})
+    )

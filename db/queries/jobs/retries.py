@@ -49,7 +49,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         brought_back += len(changed)
         chunk_ids = sorted(set(changed))
         claims.reopen(session, chunk_ids)
-        claims.recount(session, chunk_ids, now=now)
+        claims.recount(session, chunk_ids, now=now, is_retry=True)
     if brought_back and job.state in (JobState.COMPLETED, JobState.ABORTED):
         _expect_to_go_on(session, job)
         job.state, job.finished_at, job.sealed_at = JobState.RUNNING, None, None

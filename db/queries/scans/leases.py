@@ -22,7 +22,8 @@ def record(
     """Record the results of scans, count them, and extend the lease. Returns False if the job no longer runs.
 
     It may be called again after a broken connection, when nobody knows whether the first call was committed. Raises
-    LeaseLost if the chunk belongs to another attempt now.
+    LeaseLost if the chunk belongs to another attempt now. With `claims.release` in the same transaction, a chunk's last
+    record costs no transaction of its own.
     """
     runs = claims.extend(session, message, lease_seconds=lease_seconds, now=now)
     if records:

@@ -1,7 +1,7 @@
 """Scans: record their results, and list them."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -58,6 +58,9 @@ class ScanMeasurements:
     clipped_share: float | None = None
 
 
+_MEASURED = tuple(field.name for field in fields(ScanMeasurements))
+
+
 @dataclass(frozen=True, slots=True)
 class ScanRecord:
     """The new contents of one row; the state PENDING means that the scan is tried again."""
@@ -83,7 +86,7 @@ def record(session: Session, records: Sequence[ScanRecord]) -> None:
 
 
 def _row(record: ScanRecord) -> dict[str, object]:
-    measurements = asdict(record.measurements)
+    measurements = {name: getattr(record.measurements, name) for name in _MEASURED}
     if measurements["source_bytes"] is None:
         del measurements["source_bytes"]  # the figure of the listing stays
     ended = record.state != ScanState.PENDING

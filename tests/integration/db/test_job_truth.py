@@ -73,14 +73,12 @@ FAULTS = {
 # The look at the scans before the lock of the chunk: a retry in between leaves them behind.
 LOOKS_TOO_EARLY = (
     """
-    if not _changes_one(session, _held(message).values({**_unheld(ChunkState.PENDING), "not_before": not_before})):
-        return
+        "state": case((_HAS_NOTHING_LEFT, ChunkState.DONE), else_=ChunkState.PENDING),
 """,
     """
-    left = select(Scan.id).where(Scan.chunk_id == message.chunk_id, Scan.state == ScanState.PENDING).exists()
-    state = case((left, ChunkState.PENDING), else_=ChunkState.DONE)
-    if not _changes_one(session, _held(message).values({**_unheld(state), "not_before": not_before})):
-        return
+        "state": ChunkState.PENDING if session.scalar(
+            select(Scan.id).where(Scan.chunk_id == message.chunk_id, Scan.state == ScanState.PENDING).limit(1)
+        ) else ChunkState.DONE,
 """,
 )
 

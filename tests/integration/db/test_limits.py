@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
-from db.queries.chunks import dispatch
+from db.queries.chunks import claims, dispatch
 from db.session import session_scope
 from tests.rows import NOON, make_job
 
@@ -74,3 +74,21 @@ def test_as_many_chunks_are_sent_again_as_the_broker_lost(stale: Engine) -> None
         return dispatch.take_for_resend(session, 16, queued_before=LATER, now=LATER)
 
     assert taken(stale, resend) == 16
+
+
+def test_a_record_reads_the_scans_of_its_own_chunk_alone(engine: Engine) -> None:
+    """Also where the statistics are of the time when no scan was done, and an index by state would seem to be best."""
+    job_id = make_job(engine, scan_count=6_400, chunk_scans=64)
+    with session_scope(engine) as session:
+        session.execute(text("ALTER TABLE scan SET (autovacuum_enabled = off)"))
+        session.execute(text("ANALYZE scan"))
+    with session_scope(engine) as session:
+        session.execute(text("UPDATE scan SET state = 'done', output_sha256 = '0', finished_at = now()"))
+        first = session.scalar(text("SELECT min(id) FROM chunk WHERE job_id = :job"), {"job": job_id})
+
+    with session_scope(engine) as session:
+        reads = text("SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'scan'")
+        before = session.scalar(reads) or 0
+        claims.recount(session, [first], now=NOON)
+        claims.finish(session, first)
+        assert session.scalar(reads) - before <= 2 * 2 * 64  # the versions before and after, twice

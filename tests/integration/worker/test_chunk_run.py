@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import SecretStr
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from db.clock import utc_now
 from db.models.jobs import ChunkState, Scan, ScanState
@@ -115,6 +115,15 @@ def test_every_scan_is_coloured_stored_and_recorded(
     }
     assert {path.name for path in (collection.parent / "colour").iterdir()} == {f"{number}.png" for number in range(4)}
     assert chunk_of(engine, 1).state == ChunkState.DONE
+
+
+def test_a_chunk_is_recorded_and_handed_back_in_one_transaction(child: Child, claim: Callable[[], Claim]) -> None:
+    claimed, commits = claim(), list[object]()
+    event.listen(child.engine, "commit", commits.append)
+
+    chunk_run(child, claimed).run()
+
+    assert len(commits) == 1
 
 
 def test_a_job_chooses_head_and_saturation_and_each_row_says_how_its_pixels_were_made(
