@@ -325,3 +325,8 @@ def test_a_file_that_is_no_database(run: Run, tmp_path: Path) -> None:
 
     expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=f"sqlite:///{tmp_path}/letter.db"), 2, "no database")
     expect_refusal(run("db", "upgrade", PHOTOCHROM_DATABASE_URL="sqlite://"), 2, "names no file")
+
+
+@pytest.mark.parametrize("revision", [(), ("-1",), ("0012",)])
+def test_a_downgrade_is_refused_with_the_way_back(run: Run, revision: tuple[str, ...]) -> None:
+    expect_refusal(run("db", "downgrade", *revision), 2, "there is no downgrade", "restore the dump")

@@ -33,14 +33,14 @@ CHUNK = 64
 _JOB = """
     INSERT INTO job (name, source, destination, options, priority, state, scan_count, other_count, listing_attempt,
                      created_at, finished_at)
-    VALUES ('a million', :source, :destination, '{"format": "jpeg"}', 0, :state, :count, 0, 0, now(),
-            CASE WHEN :state = 'completed' THEN now() END)
+    VALUES ('a million', :source, :destination, '{"format": "jpeg"}', 0, CAST(:state AS text), :count, 0, 0, now(),
+            CASE WHEN CAST(:state AS text) = 'completed' THEN now() END)
     RETURNING id
 """
 _CHUNKS = """
     INSERT INTO chunk (job_id, state, attempt, lost_leases, killed_children, scan_count, done_count, failed_count,
                        skipped_count)
-    SELECT :job, :state, 1, 0, 0, 64, CASE WHEN :state = 'done' THEN 64 ELSE 0 END, 0, 0
+    SELECT :job, CAST(:state AS text), 1, 0, 0, 64, CASE WHEN CAST(:state AS text) = 'done' THEN 64 ELSE 0 END, 0, 0
     FROM generate_series(1, :chunks)
     RETURNING id
 """
@@ -50,25 +50,26 @@ _SCANS = """
                       output_key, output_bytes, output_sha256, width, height, bit_depth, checkpoint, head, embedding,
                       saturation, precision, input_px, worker, fetch_ms, open_ms, wait_ms, predict_ms, compose_ms,
                       store_ms, colourfulness, certainty, clipped_share, finished_at)
-    SELECT :job, :first_chunk + number / 64, :state, 1, key, md5(key),
-           4e7 * exp(0.2 * random_normal()), CASE WHEN :ended THEN encode(sha256(key::bytea), 'hex') END,
-           key || '.jpg', CASE WHEN :ended THEN (3e6 * exp(0.3 * random_normal()))::bigint END,
-           CASE WHEN :ended THEN encode(sha256((key || 'o')::bytea), 'hex') END,
+    SELECT CAST(:job AS bigint), CAST(:first_chunk AS bigint) + number / 64, CAST(:state AS text), 1, key, md5(key),
+           4e7 * exp(0.2 * random_normal()),
+           CASE WHEN CAST(:ended AS boolean) THEN encode(sha256(key::bytea), 'hex') END,
+           key || '.jpg', CASE WHEN CAST(:ended AS boolean) THEN (3e6 * exp(0.3 * random_normal()))::bigint END,
+           CASE WHEN CAST(:ended AS boolean) THEN encode(sha256((key || 'o')::bytea), 'hex') END,
            4000 + 60 * random_normal(), 3000 + 60 * random_normal(), 8,
            '75a72e5a7516', 'vivid', 'inception_resnet_v2', 1.0, 'bfloat16', 224,
            'machine-' || (number / 64) % 8 || '/' || number % 16,
            80 * exp(0.4 * random_normal()), 60 * exp(0.2 * random_normal()), 30 * exp(0.8 * random_normal()),
            120 + (number / 8) % 50, 150 * exp(0.2 * random_normal()), 90 * exp(0.5 * random_normal()),
            25 * exp(0.3 * random_normal()), least(0.999, 0.7 + 0.15 * random_normal()), abs(0.01 * random_normal()),
-           CASE WHEN :ended THEN
+           CASE WHEN CAST(:ended AS boolean) THEN
                now() - interval '2 years' + number / 64 * interval '4 seconds' + random() * interval '4 seconds' END
-    FROM (SELECT number, 'job-' || :job || '/box-' || lpad((number / 1000)::text, 5, '0') || '/'
+    FROM (SELECT number, 'job-' || CAST(:job AS bigint) || '/box-' || lpad((number / 1000)::text, 5, '0') || '/'
                  || lpad(number::text, 9, '0') || '.tif' AS key
           FROM generate_series(0, :count - 1) AS number) AS numbered
 """
 _CLAIMS = """
     INSERT INTO output_claim (uri, source_hash, job_id)
-    SELECT :destination || '/' || output_key, id, job_id FROM scan WHERE job_id = :job
+    SELECT CAST(:destination AS text) || '/' || output_key, id, job_id FROM scan WHERE job_id = :job
 """
 
 
