@@ -5,6 +5,7 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 from itertools import chain
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +115,13 @@ def test_a_folder_answers_one_question() -> None:
     }
 
     assert fuller == {}, f"at most {MODULES_IN_A_FOLDER} modules: look for the second thing in these folders"
+
+
+def test_unit_tests_stand_in_folders_named_after_what_they_test() -> None:
+    folders = {path.name for path in (ROOT / "tests" / "unit").iterdir() if (path / "__init__.py").is_file()}
+    packages = {Path(folder).name for folder in modules_by_folder()}
+
+    assert folders - packages == {"deploy"}, "name a folder of tests after a folder of db, worker or scheduler"
 
 
 def test_functions_are_short() -> None:

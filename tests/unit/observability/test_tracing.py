@@ -11,7 +11,7 @@ from skimage import data
 from sqlalchemy import Engine, text
 
 from db.session import make_engine
-from tests.unit.worker.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
+from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from worker.observability.tracing import Tracing
 from worker.pipeline.colorize import Pipeline
 

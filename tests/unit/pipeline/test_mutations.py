@@ -7,7 +7,7 @@ import pytest
 
 from db.queries.scans.records import ScanMeasurements
 from tests.fuzz.files import hostile_files
-from tests.unit.worker.test_pipeline import assignment, predict
+from tests.unit.pipeline.test_pipeline import assignment, predict
 from worker.error_codes import ERROR_CODES
 from worker.errors import ScanError
 from worker.pipeline.byte_budget import ByteBudget

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from tests.unit.scans.certificates import write_certificate
-from tests.unit.worker.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from worker.errors import UsageError
 from worker.pipeline.colorize import Pipeline
 from worker.pipeline.signing import load_credentials

@@ -10,8 +10,8 @@ import tifffile
 from PIL import Image
 from skimage import data
 
+from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline
 from tests.unit.scans.conftest import Array, ramp
-from tests.unit.worker.test_pipeline import assignment, colorize, pipeline
 from worker.colour.lab import LUMINANCE, linear_to_srgb, srgb_to_linear
 from worker.errors import ScanError
 from worker.pipeline.colorize import Pipeline
