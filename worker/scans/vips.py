@@ -38,6 +38,7 @@ def configure_libraries(threads: int = 1) -> None:
     cv2.setNumThreads(threads)
     # No scan is opened twice, so libvips' cache of operations would only hold memory.
     pyvips.cache_set_max(0)
+    ErrorBuffer.count()
     block_other_formats()
 
 
@@ -51,9 +52,41 @@ def block_other_formats() -> None:
         pyvips.operation_block_set(loader, False)
 
 
+class ErrorBuffer:
+    """libvips' error buffer, one for the whole process: pyvips empties it whenever it makes an error of its words.
+
+    Whoever looks for words of their own there must know whether they may be gone with another's error.
+    """
+
+    times_emptied = 0
+
+    @classmethod
+    def count(cls) -> None:
+        """See that it is known how often it was emptied; pyvips has no other place to learn that from."""
+        take = pyvips.Error.__init__
+        if getattr(take, "is_counted", False):
+            return
+
+        def counted(error: pyvips.Error, *arguments: object) -> None:
+            # Before and behind: whoever looks in between sees that it changes.
+            cls.times_emptied += 1
+            take(error, *arguments)
+            cls.times_emptied += 1
+
+        counted.is_counted = True  # type: ignore[attr-defined]
+        pyvips.Error.__init__ = counted
+
+
 def cleared_errors() -> None:
-    """Forget what libvips said of earlier files: its error buffer is one for the whole process."""
+    """Forget what libvips said of earlier files."""
     pyvips.vips_lib.vips_error_clear()
+    ErrorBuffer.times_emptied += 1
+
+
+def words_kept() -> str:
+    """What libvips has said since its errors were cleared, of this file or of another's."""
+    text = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer())
+    return str(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
 
 
 @contextmanager

@@ -33,6 +33,9 @@ DAMAGES: dict[str, Callable[[bytes, int], bytes]] = {
     "cut, zeros, and an end marker": lambda data, half: data[:half] + bytes(len(data) - half) + END,
     "cut, and a second picture": lambda data, half: data[:half] + data,
     "cut, and a thumbnail": lambda data, half: data[:half] + THUMBNAIL,
+    "a sector of zeros": lambda data, half: data[:half] + bytes(512) + data[half + 512 :],
+    "zeros at the end": lambda data, half: data[:-302] + bytes(300) + END,
+    "cut a little, and an end marker": lambda data, half: data[:-62] + END,
     "erased": lambda data, half: data[:half] + b"\xff" * 3000 + data[half + 3000 :],
 }
 
@@ -44,6 +47,29 @@ def test_lost_pixels_before_a_later_end_marker_are_a_failure(kind: str, damage: 
     with pytest.raises(ScanError) as refused:
         opened(data, "a.jpg").model_input()
     assert refused.value.code in ("unreadable", "truncated")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "progressive"])
+@pytest.mark.parametrize("zeros", [16, 40, 64, 300])
+def test_a_small_hole_of_zeros_is_a_failure(kind: str, zeros: int, opened: Opener) -> None:
+    data = KINDS[kind]
+    for at in np.random.default_rng(zeros).integers(len(data) // 4, len(data) - 400, 6):
+        with pytest.raises(ScanError) as refused:
+            opened(data[:at] + bytes(zeros) + data[at + zeros :], "a.jpg").model_input()
+        assert refused.value.code in ("unreadable", "truncated")
+
+
+@pytest.mark.parametrize("optimize", [False, True])
+@pytest.mark.parametrize("place", [0, 100, 190])
+def test_zeros_that_are_a_pictures_own_codes_are_no_hole(optimize: bool, place: int, opened: Opener) -> None:
+    """With tables of its own, a blank area is coded in zeros; but behind a hole in it, some data are left over."""
+    mostly_blank = np.full((256, 320), 200, np.uint8)
+    mostly_blank[place : place + 50, 100:180] = PICTURE[:50, 100:180]
+    data = pillow_bytes(mostly_blank, "JPEG", quality=90, optimize=optimize)
+    assert np.abs(grey_of(opened(data, "a.jpg")).astype(int) - mostly_blank).max() < 60
+    half = len(data) - 900 if place == 0 else len(data) // 2
+    with pytest.raises(ScanError):
+        opened(data[:half] + bytes(100) + data[half + 100 :], "a.jpg").model_input()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,10 +1,12 @@
 """TIFFs whose pictures are whole, and of which libtiff only warns."""
 
+import io
 import struct
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes, ramp
@@ -60,6 +62,7 @@ def packbits(pixels: NDArray[np.uint8]) -> bytes:
 NOTHING, FULL = np.zeros_like(GREY), np.full_like(GREY, 255)
 PADDED = np.vstack([GREY[64:], GREY[64:]])
 WHOLE = jpeg(GREY)
+WHOLE_STRIP = jpeg(GREY[:32])
 PICTURES = {
     "RGB and a channel without a kind": tiff(with_channels(RGB, FULL), 1, 2, [8] * 4),
     "grey and a channel without a kind": tiff(with_channels(GREY, FULL), 1, 1, [8] * 2),
@@ -81,6 +84,32 @@ def test_a_warning_that_loses_no_pixel_is_no_failure(kind: str, opened: Opener) 
     grey = grey_of(opened(PICTURES[kind])).astype(int)
     assert grey.shape == GREY.shape
     assert np.abs(grey - GREY).max() <= (40 if "CMYK" in kind else 12)  # ink on paper is no full black
+
+
+def test_a_harmless_warning_hides_no_damage_in_a_later_strip(opened: Opener) -> None:
+    noisy = np.random.default_rng(0).integers(0, 255, (32, 64, 3)).astype(np.uint8)
+    whole, damaged = jpeg(RGB[:32], subsampling=0), jpeg(noisy, subsampling=0)
+    damaged = damaged[: len(damaged) // 2] + END
+    # Its subsampling is not in its tags, of which libtiff warns first.
+    assert grey_of(opened(tiff([whole] * 3, 7, 6, [8] * 3, rows=[32]))).shape == GREY.shape
+    with pytest.raises(ScanError, match="Corrupt JPEG data|Premature end") as refused:
+        opened(tiff([whole, whole, damaged], 7, 6, [8] * 3, rows=[32])).model_input()
+    assert refused.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("lost", [40, 300])
+def test_a_tile_of_jpeg_that_lost_pixels_is_refused(lost: int, opened: Opener) -> None:
+    picture = np.random.default_rng(0).integers(90, 160, (256, 256)).astype(np.uint8)
+    out = io.BytesIO()
+    tifffile.imwrite(out, picture, tile=(128, 128), compression="jpeg", compressionargs={"level": 90})
+    with tifffile.TiffFile(out) as file:
+        start, length = file.pages[0].dataoffsets[1], file.pages[0].databytecounts[1]
+    data = out.getvalue()
+    assert grey_of(opened(data)).shape == picture.shape
+    end = start + length
+    with pytest.raises(ScanError, match="premature end") as refused:
+        opened(data[: end - lost - 2] + END + bytes(lost) + data[end:]).model_input()
+    assert refused.value.code == "unreadable"
 
 
 @pytest.mark.parametrize("end", [bytes(2000), b""])

@@ -13,7 +13,9 @@ from typing import BinaryIO
 
 from worker.scans.formats.errors import EndsEarly, FormatError, UnsupportedKind
 from worker.scans.formats.jp2.boxes import read_boxes
-from worker.scans.formats.jpeg.holes import hole_at
+from worker.scans.formats.jpeg.holes import Zeros, zeros_in
+from worker.scans.formats.jpeg.progressive import progressive_hole_at
+from worker.scans.formats.jpeg.segments import is_progressive
 from worker.scans.formats.tiff.layout import TiffPage, read_layout
 
 MAX_TILES_ACROSS = 2048  # the time that libvips takes for a row of tiles grows with the square of their number
@@ -38,6 +40,7 @@ class Structure:
     lost: tuple[str, ...] = ()  # what could not be followed behind the pictures, in words
     frames: int = 1  # of an animation
     tiles_across: int = 0
+    jpeg_zeros: Zeros | None = None  # of which only decoding tells whether they are a picture's
 
     @property
     def is_cut(self) -> bool:
@@ -65,8 +68,10 @@ def _jpeg_structure(file: BinaryIO, size: int) -> Structure:
     """Only its end says that a JPEG is whole, and bytes that belong to no image may follow that."""
     file.seek(max(0, size - _TAIL_BYTES))
     end = size if _END_OF_JPEG in file.read() else size + len(_END_OF_JPEG)
-    hole = hole_at(file)
-    return Structure(size, end, damage=None if hole is None else f"from byte {hole:,} on, its pixels are zeros")
+    zeros = progressive_hole_at(file) if is_progressive(file) else zeros_in(file)
+    if isinstance(zeros, int):
+        return Structure(size, end, damage=f"from byte {zeros:,} on, its pixels are zeros")
+    return Structure(size, end, jpeg_zeros=zeros)
 
 
 def _png_structure(file: BinaryIO, size: int) -> Structure:

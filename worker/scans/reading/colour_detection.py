@@ -158,9 +158,9 @@ def lab_image(image: pyvips.Image) -> pyvips.Image:
     if image.format == "float":  # 0..1 with sRGB's curve, as worker.scans.reading.grey reads it
         image = (image * 255).cast("uchar").copy(interpretation="srgb")
     fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}
+    if not (fallback or image.get_typeof(PROFILE_FIELD)):
+        return image.colourspace("lab")
     try:
-        if not (fallback or image.get_typeof(PROFILE_FIELD)):
-            raise pyvips.Error("no profile")
         return image.icc_import(embedded=True, pcs="lab", intent="relative", **fallback)
     except pyvips.Error:  # a profile that says nothing, or is another device's: as without one
         return image.colourspace("lab")

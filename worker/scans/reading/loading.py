@@ -18,6 +18,7 @@ from worker.scans.formats.tiff.supported import colours_and_alpha, fails_from, r
 from worker.scans.reading.orientation import orientation_of_page
 from worker.scans.reading.scan_file import ScanFile, truncated, unreadable, unsupported_kind
 from worker.scans.reading.strictness import decoded, leave_out_long_metadata
+from worker.scans.reading.zeros import refuse_holes
 from worker.scans.vips import last_line
 
 _LOADERS = {
@@ -98,6 +99,8 @@ def load_header(file: ScanFile, page: int = 0) -> pyvips.Image:
 
 def check_checksums(file: ScanFile, page: int = 0) -> None:
     """Refuse a page whose packed pixels are not what they were packed from; raises ScanError unreadable."""
+    with reading(file):
+        refuse_holes(file)
     if tiff_page := file.tiff_page(page):
         with reading(file):
             supported.check_checksums(file.path, tiff_page)

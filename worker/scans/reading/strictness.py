@@ -18,7 +18,7 @@ from worker.scans.formats.jpeg import segments
 from worker.scans.formats.jpeg.segments import copy_with_clean_head, has_several_scans
 from worker.scans.formats.png import chunks
 from worker.scans.reading.scan_file import ScanFile
-from worker.scans.vips import SAYS_NO_MORE, cleared_errors, kept_warnings, last_line
+from worker.scans.vips import SAYS_NO_MORE, ErrorBuffer, cleared_errors, kept_warnings, last_line, words_kept
 
 Result = TypeVar("Result")
 
@@ -32,6 +32,9 @@ _HARMLESS = {
         "|extraneous bytes before marker 0xd9"
     ),
 }
+# Words of libjpeg for lost pixels. libvips looks for them before it reads rows, so not after the last ones, and not at
+# all in a TIFF's tiles.
+_LATE = re.compile("(?:Corrupt JPEG data: premature end|Premature end of|Corrupt JPEG data: bad Huffman)[^\n]*")
 _MAX_METADATA = {"jpeg": 4 << 20, "png": 1 << 10}  # stored bytes; a kilobyte of PNG's may be a megabyte unpacked
 _MAX_TRIES_ALONE = 4
 _BEFORE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
@@ -50,29 +53,59 @@ class _Readers:
         self._begun = 0  # readers so far
         self._is_one_alone = False
 
-    def words_of(self, work: Callable[[], Result]) -> Result | str:
-        """The work's result, or libvips' words for why there is none."""
+    def words_of(self, work: Callable[[], Result], *, until_the_end: bool = False) -> Result | str:
+        """The work's result, or libvips' words for why there is none.
+
+        until_the_end: libjpeg's word that pixels are missing counts too where it came with the last rows.
+        """
         with self._among_others() as begun:
+            emptied_before = ErrorBuffer.times_emptied
             try:
-                return work()
+                result = work()
             except pyvips.Error as error:
                 words = last_line(error)
-                if begun is not None and self._begun == begun and words != SAYS_NO_MORE:
-                    return words
+            else:
+                words = _late_words() if until_the_end else ""
+                if until_the_end and not words and ErrorBuffer.times_emptied != emptied_before:
+                    words = SAYS_NO_MORE  # what it said may have been taken with another's error
+                if not words:
+                    return result
+            if begun is not None and self._begun == begun and words != SAYS_NO_MORE:
+                return words
         with self._alone():
-            words = ""
             for _ in range(_MAX_TRIES_ALONE):  # what others closed just now may still say something
+                earlier = words
                 cleared_errors()
                 try:
                     with kept_warnings() as warnings:
-                        return work()
+                        result = work()
                 except pyvips.Error as error:
-                    earlier, words = words, last_line(error)
+                    words = last_line(error)
+                else:
+                    words = _late_words() if until_the_end else ""
+                    if not words:
+                        return result
                 if words == SAYS_NO_MORE and warnings:
                     words = warnings[0]  # at which reading stopped
                 if words == earlier:
                     break
             return words
+
+    def watched(self, work: Callable[[], Result], is_harmless: Callable[[str], bool]) -> Result | str:
+        """The same, read alone: where libvips only warns of something else than harmless things, its first such words.
+
+        For files that are known to be warned of, so that reading them may not stop at a warning.
+        """
+        with self._alone():
+            cleared_errors()
+            with kept_warnings() as warnings:
+                try:
+                    result = work()
+                except pyvips.Error as error:
+                    return last_line(error)
+            if words := _late_words():
+                return words
+            return next((words for words in warnings if not is_harmless(words)), result)
 
     @contextmanager
     def _among_others(self) -> Iterator[int | None]:
@@ -104,6 +137,12 @@ class _Readers:
                 self._changed.notify_all()
 
 
+def _late_words() -> str:
+    """What was said of lost pixels though reading went on."""
+    found = _LATE.search(words_kept())
+    return found[0] if found else ""
+
+
 _readers = _Readers()
 
 
@@ -113,11 +152,22 @@ def decoded(file: ScanFile, work: Callable[[], Result]) -> Result:
     Raises FormatError in libvips' words.
     """
     while True:
-        result = _readers.words_of(work)
+        if file.format == "tiff" and file.fails_on == "error":
+            result = _readers.watched(work, lambda warning: _is_harmless_in_tiff(file, warning))
+        else:
+            # A JPEG that is read in spite of a warning has no other: libjpeg tells of its first alone.
+            is_watched = file.format == "tiff" or (file.format == "jpeg" and file.fails_on == "warning")
+            result = _readers.words_of(work, until_the_end=is_watched)
         if not isinstance(result, str):
             return result
         if not _is_relaxed(file, result):
             raise LibraryError(result)
+
+
+def words_of_reading(work: Callable[[], object]) -> str:
+    """What libvips says of why it can't read; "" where it can."""
+    result = _readers.words_of(work, until_the_end=True)
+    return result if isinstance(result, str) else ""
 
 
 def leave_out_long_metadata(file: ScanFile) -> None:
@@ -138,13 +188,15 @@ def leave_out_long_metadata(file: ScanFile) -> None:
 
 def _is_relaxed(file: ScanFile, warning: str) -> bool:
     """Whether the file is to be read again after this warning, and set for that."""
-    if file.fails_on == "error" or file.format not in _HARMLESS or not _HARMLESS[file.format].search(warning):
+    if file.fails_on == "error" or file.format not in _HARMLESS:
         return False
     if file.format == "tiff":
-        if warning == SAYS_NO_MORE or not _is_padding_of_strip(file, warning):
+        if warning == SAYS_NO_MORE or not _is_harmless_in_tiff(file, warning):
             return False
-        file.fails_on = "error"
+        file.fails_on = "error"  # from now on, its warnings are looked through: see _Readers.watched
         return True
+    if not _HARMLESS[file.format].search(warning):
+        return False
     if file.read_from == file.path:
         target = file.beside("clean")
         copy_with_clean_head(file.path, target)
@@ -160,8 +212,10 @@ def _is_padding(file: ScanFile, warning: str) -> bool:
     return stray is not None and has_several_scans(file.path) and _has_padding(file, int(stray[1]))
 
 
-def _is_padding_of_strip(file: ScanFile, warning: str) -> bool:
-    """Whether nothing, or nothing but padding, stands behind the coded data of a TIFF's strip of JPEG."""
+def _is_harmless_in_tiff(file: ScanFile, warning: str) -> bool:
+    """Whether no pixel is lost: nothing, or nothing but padding, stands behind the coded data of a strip of JPEG."""
+    if not _HARMLESS["tiff"].search(warning):
+        return False
     stray = _BEFORE_END.search(warning)
     return stray is None or _has_padding(file, int(stray[1]))
 

@@ -4,6 +4,7 @@ ITU-T T.81: B.1.1.5 (no FF D9 within coded data), C.2 (codes by their lengths: t
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from worker.scans.formats.jpeg.segments import head_segments
@@ -11,16 +12,34 @@ from worker.scans.formats.jpeg.segments import head_segments
 _BASELINE = (0xC0, 0xC1)
 _TABLES = 0xC4
 _HOLE = bytes(64)
+_HOLE_IN_BLOCKS = bytes(16)  # where zeros are AC coefficients, 40 equal ones in turn or more: no picture's
 _END = b"\xff\xd9"
 _BLOCK = 1 << 20
+AC = 16
 _SECTOR = 512  # bytes; a broken copy leaves no smaller hole
-_PADDING = b"\0\xff"
+PADDING = b"\0\xff"
+_DOUBTFUL = bytes(8)  # fewer zeros than a hole has, and more than a picture's codes often make
 
 
-def hole_at(file: BinaryIO) -> int | None:
-    """The byte from which on the coded data are zeros that can't be a picture's; None where there are none.
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """Zeros in a JPEG's coded data of which only decoding tells whether they are a picture's; see reading.zeros.
 
-    Where the channels come in several scans, each with tables of its own, none is looked for.
+    `end` is the first byte behind the coded data; `tail` are the last bytes before it that may only fill it up.
+    """
+
+    end: int
+    tail: int
+    is_tail_doubtful: bool  # it is longer than padding mostly is, and no picture's codes
+    is_middle_doubtful: bool
+    is_tail_flat: bool  # it is as long as a hole, but may be the codes of a picture's blank end
+
+
+def zeros_in(file: BinaryIO) -> int | Zeros | None:
+    """The byte from which on the coded data are zeros that can't be a picture's, or zeros that may be; else None.
+
+    Where the channels come in several scans, each with tables of its own, none are looked for: libjpeg reads such a
+    file's coded data to their end before it gives a pixel, and warns of what is left over.
     """
     file.seek(2)
     segments = list(head_segments(file))
@@ -28,11 +47,12 @@ def hole_at(file: BinaryIO) -> int | None:
     selectors = _selectors(file)
     if len(frame) < 6 or len(selectors) != frame[5]:
         return None
-    symbols = _symbols_of_zeros([content for marker, content in segments if marker == _TABLES])
+    symbols = symbols_of_zeros([content for marker, content in segments if marker == _TABLES])
     # Tables that were made for a picture may have codes of zeros that stand for blocks of one grey.
-    if all(symbols.get(table, 0) == 0 for table in _tables_of(selectors)):
-        return None
-    return _first_hole(file)
+    tables = _tables_of(selectors)
+    is_flat = all(symbols.get(table, 0) == 0 for table in tables)
+    is_filling = any(symbols.get(table, 0) for table in tables if table >= AC)
+    return _first_zeros(file, _HOLE_IN_BLOCKS if is_filling else _HOLE, is_flat=is_flat)
 
 
 def _selectors(file: BinaryIO) -> bytes:
@@ -43,27 +63,58 @@ def _selectors(file: BinaryIO) -> bytes:
 
 def _tables_of(selectors: bytes) -> set[int]:
     """The tables that are named, as they name themselves: 16 more where they are for AC coefficients."""
-    return {selector >> 4 for selector in selectors} | {16 + selector % 16 for selector in selectors}
+    return {selector >> 4 for selector in selectors} | {AC + selector % 16 for selector in selectors}
 
 
-def _first_hole(file: BinaryIO) -> int | None:
-    """Where the first zeros lie before the picture's end; a few at the very end only fill it up."""
-    place, before, hole = file.tell(), b"", None
+def _first_zeros(file: BinaryIO, hole_bytes: bytes, *, is_flat: bool) -> int | Zeros | None:
+    """A hole: at least so many zeros, and not at the very end, where a few only fill it up. Else what is doubtful."""
+    place, before, hole, doubt = file.tell(), b"", None, None
     while block := file.read(_BLOCK):
         data, start = before + block, place - len(before)
         end = data.find(_END)
         coded = data[:end] if end >= 0 else data
-        if hole is None and (zeros_at := coded.find(_HOLE)) >= 0:
-            hole = start + zeros_at
-        if hole is not None and coded[max(0, hole - start) :].strip(_PADDING):
+        if doubt is None and (at := coded.find(_DOUBTFUL)) >= 0:
+            doubt = start + at
+        if hole is None and doubt is not None and (at := coded.find(hole_bytes)) >= 0:
+            hole = start + at
+        if not is_flat and hole is not None and coded[max(0, hole - start) :].strip(PADDING):
             return hole
         if end >= 0:
-            return hole if hole is not None and start + end - hole >= _SECTOR else None
+            return _zeros_before(file, start + end, doubt, is_flat=is_flat) if doubt is not None else None
         place, before = place + len(block), data[-len(_HOLE) :]
-    return hole
+    return None if is_flat else hole
 
 
-def _symbols_of_zeros(contents: list[bytes]) -> dict[int, int]:
+def _zeros_before(file: BinaryIO, end: int, doubt: int, *, is_flat: bool) -> int | Zeros | None:
+    """`doubt`: the first of the zeros that were found before the end of the coded data."""
+    tail = _tail(file, end)
+    if not is_flat and tail >= _SECTOR:
+        return end - tail
+    return Zeros(
+        end,
+        tail,
+        is_tail_doubtful=not is_flat and tail >= len(_HOLE),
+        is_middle_doubtful=doubt < end - tail,
+        is_tail_flat=is_flat and tail >= _SECTOR,
+    )
+
+
+def _tail(file: BinaryIO, end: int) -> int:
+    """How many bytes just before the end are zeros or FF."""
+    place, count = end, 0
+    while place > 0:
+        start = max(0, place - _BLOCK)
+        file.seek(start)
+        block = file.read(place - start)
+        left = len(block.rstrip(PADDING))
+        count += len(block) - left
+        if left:
+            break
+        place = start
+    return count
+
+
+def symbols_of_zeros(contents: list[bytes]) -> dict[int, int]:
     """By table, in its last definition: the symbol that the code of zeros stands for."""
     return dict(table for content in contents for table in _tables(content))
 

@@ -81,7 +81,14 @@ def add_segments(path: Path, segments: list[Segment]) -> None:
 
 def has_several_scans(path: Path) -> bool:
     """Whether the pixels come in several passes, as in a progressive JPEG."""
-    return any(marker in _PROGRESSIVE for marker, _ in _head(path))
+    with path.open("rb") as file:
+        return is_progressive(file)
+
+
+def is_progressive(file: BinaryIO) -> bool:
+    """The same, of an open file."""
+    file.seek(2)
+    return any(marker in _PROGRESSIVE for marker, _ in head_segments(file))
 
 
 def copy_with_clean_head(path: Path, target: Path) -> None:
@@ -111,12 +118,6 @@ def _sound_segment(marker: int, content: bytes) -> bytes | None:
     if marker == _ADOBE_MARKER and content.startswith(b"Adobe") and len(content) >= 12:
         return content if content[11] <= 2 else None
     return content if content.startswith((EXIF, b"ICC_PROFILE\0")) else None
-
-
-def _head(path: Path) -> Iterator[Segment]:
-    with path.open("rb") as file:
-        file.seek(2)
-        yield from head_segments(file)
 
 
 def head_segments(file: BinaryIO) -> Iterator[Segment]:
