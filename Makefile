@@ -19,7 +19,7 @@ help:
 	@echo 'make browser the browser of the tests, into .venv'
 	@echo 'make images  build the container image and run it, and the whole of compose.yml (needs Docker and debootstrap, root)'
 	@echo 'make faults  break a running system in every way, over 500 scans each (half an hour)'
-	@echo 'make fuzz    5 000 hostile files through a real worker'
+	@echo 'make fuzz    50 000 hostile files through a real worker'
 	@echo 'make scale   a million scans in the job database, and how long everything takes then'
 	@echo 'make pool    a thousand simulated workers on one PostgreSQL: what it bears'
 	@echo 'make report  the report of a job of 10 000 scans: its size, its time, and the picture of it in README'

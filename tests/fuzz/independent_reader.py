@@ -1,9 +1,13 @@
-"""What a reader that is not ours sees in a file: so that pixels that were lost without a word are found."""
+"""What readers that are not ours see in a file: so that pixels that were lost without a word are found."""
 
+import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -11,28 +15,103 @@ from worker.colour.lab import luminance_to_lightness, srgb_to_linear
 
 _SIDE = 48
 _MOST_OFF = 6.0  # L*, in the mean over a small copy: profiles and decoders differ by less, lost pixels by more
-_KNOWN = ("L", "RGB", "RGBA", "LA", "P", "1")
+_KNOWN = ("L", "RGB", "RGBA", "LA", "P", "1", "I;16", "I;16B", "I;16L")
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
+_XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])["<]')
+_PLANAR = 2
+_WHITE_IS_ZERO = 0
+
+Lightness = NDArray[np.float64]
 
 
 def silent_damage(source: Path, output: Path) -> str | None:
-    """How an output's lightness differs from what Pillow reads of its source; None where it can't say."""
-    expected, lightness = lightness_of(source), lightness_of(output)
-    if expected is None or lightness is None:
+    """How an output's lightness differs from what every other reader reads of its source; None where none can say."""
+    lightness, others = lightness_of(output), expected_lightness(source)
+    if lightness is None or not others:
         return None
-    off = float(np.abs(expected - lightness).mean())
-    return f"is off by {off:.0f} L* of what Pillow reads" if off > _MOST_OFF else None
+    off = min(float(np.abs(expected - lightness).mean()) for expected in others)
+    return f"is off by {off:.0f} L* of what other readers read" if off > _MOST_OFF else None
 
 
-def lightness_of(path: Path) -> NDArray[np.float64] | None:
-    """L* of a small copy, upright, (48, 48); None for files that Pillow can't read whole, or reads otherwise."""
+def expected_lightness(source: Path) -> list[Lightness]:
+    """L* of a small copy, by each reader that reads the file whole."""
+    return [seen for reader in (lightness_of, _by_tifffile) if (seen := reader(source)) is not None]
+
+
+def lightness_of(path: Path) -> Lightness | None:
+    """L* of a small copy, upright, (48, 48), by Pillow; None for files that it can't read whole, or reads otherwise."""
+    return _quietly(lambda: _by_pillow(path))
+
+
+def _quietly(read: Callable[[], Lightness | None]) -> Lightness | None:
     try:
-        with warnings.catch_warnings(action="error", category=UserWarning), Image.open(path) as image:
-            if image.mode not in _KNOWN or image.info.get("icc_profile") or getattr(image, "n_frames", 1) > 1:
-                return None
-            upright = ImageOps.exif_transpose(image) or image
-            small = upright.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        with warnings.catch_warnings(action="error", category=UserWarning):
+            return read()
     except Exception:
         return None
-    rgb = np.asarray(small, np.float64) / 255
+
+
+def _by_pillow(path: Path) -> Lightness | None:
+    with Image.open(path) as image:
+        if image.mode not in _KNOWN or image.info.get("icc_profile") or getattr(image, "n_frames", 1) > 1:
+            return None
+        tags = getattr(image, "tag_v2", {})
+        if tags.get(284) == _PLANAR and 16 in tags.get(258, ()):
+            return None  # channels of 16 bits that lie apart, which it reads as others
+        upright = ImageOps.exif_transpose(image) or image
+        if image.format == "JPEG2000" and (said := _XMP_ORIENTATION.search(path.read_bytes())):
+            upright = _turned(image, int(said[1]))
+        if upright.mode.startswith("I;16"):
+            return _small_lightness(np.asarray(upright, np.float64)[..., None] / 65535)
+        small = upright.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    return _lightness(np.asarray(small, np.float64) / 255)
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    """By EXIF's number."""
+    way = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }.get(orientation)
+    return image if way is None else image.transpose(way)
+
+
+def _by_tifffile(path: Path) -> Lightness | None:
+    """Of a TIFF of one page, grey or RGB."""
+    return _quietly(lambda: _of_tiff(path))
+
+
+def _of_tiff(path: Path) -> Lightness | None:
+    with tifffile.TiffFile(path) as file:
+        page = file.pages[0]
+        if len(file.pages) > 1 or not isinstance(page, tifffile.TiffPage) or 34675 in page.tags:
+            return None
+        if page.photometric not in (0, 1, 2) or page.tags.get(274, None) not in (None, 1):
+            return None
+        pixels = page.asarray()
+    if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
+        return None
+    values = pixels.astype(np.float64) / np.iinfo(pixels.dtype).max
+    if values.ndim == 2:
+        values = values[..., None]
+    elif page.planarconfig == _PLANAR:
+        values = np.moveaxis(values, 0, -1)
+    if page.photometric == _WHITE_IS_ZERO:
+        values = 1 - values
+    colours = 1 if page.photometric < 2 else 3
+    return _small_lightness(values[..., :colours])
+
+
+def _small_lightness(values: NDArray[np.float64]) -> Lightness:
+    """L* of samples 0..1, (height, width, 1 or 3)."""
+    rgb = np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values
+    return _lightness(cv2.resize(np.ascontiguousarray(rgb), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))
+
+
+def _lightness(rgb: NDArray[np.floating]) -> Lightness:  # type: ignore[type-arg]
     return np.asarray(luminance_to_lightness(srgb_to_linear(rgb) @ _LUMINANCE))

@@ -67,6 +67,12 @@ def _hole(data: bytes, dice: np.random.Generator) -> bytes:
     return data[:start] + fill + data[start + length :] + _END_OF_JPEG
 
 
+def _zeros(data: bytes, dice: np.random.Generator) -> bytes:
+    """A sector that a broken copy lost."""
+    start = int(dice.integers(len(data) // 3, len(data)))
+    return data[:start] + bytes(min(512, len(data) - start)) + data[start + 512 :]
+
+
 def _second_picture(data: bytes, dice: np.random.Generator) -> bytes:
     return data[: int(dice.integers(len(data) // 3, len(data)))] + data
 
@@ -99,5 +105,7 @@ _TIFF: list[Change] = [_tiff_value, _tiff_value, _tiff_count, _tiff_next, _tail]
 _CHANGES: dict[str, list[Change]] = {
     "tif": _TIFF,
     "jpg": [_hole, _hole, _second_picture, _tail, _jpeg_orientation],
-    "jp2": [_empty_tile, _jp2_orientation, _tail],
+    "jp2": [_empty_tile, _jp2_orientation, _zeros, _tail],
+    "webp": [_zeros, _tail],
+    "png": [_zeros, _tail],
 }

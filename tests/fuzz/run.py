@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import time
 from collections import Counter
 from contextlib import suppress
@@ -18,7 +19,7 @@ from db.session import read_scope
 from scheduler.standalone.system import System
 from scheduler.submission.submitter import Submission, Submitter
 from tests.fuzz.files import bombs, hostile_files
-from tests.fuzz.independent_reader import silent_damage
+from tests.fuzz.independent_reader import expected_lightness, silent_damage
 from worker.error_codes import ERROR_CODES
 from worker.settings.settings import load_settings
 
@@ -43,12 +44,17 @@ class Outcome:
     ends: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
     slowest_seconds: float = 0.0
+    compared: int = 0  # outputs whose lightness another reader could judge
     most_bytes: int = 0  # resident, of the worker with its children, above what it took at its start
+    most_bytes_of_one: int = 0  # of one process of it
     seconds: float = 0.0
 
 
-def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float) -> Outcome:
-    """Carry `files` hostile files and a few bombs through a scheduler and a worker of their own, in `folder`."""
+def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float, kept: Path | None = None) -> Outcome:
+    """Carry `files` hostile files and a few bombs through a scheduler and a worker of their own, in `folder`.
+
+    kept: a folder for the files that show a fault.
+    """
     outcome, began = Outcome(), time.monotonic()
     scratch = folder / "scratch"
     scratch.mkdir()
@@ -58,7 +64,7 @@ def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float) -> Outcom
         job_ids = [_submit(system, folder, format) for format in FORMATS]
         system.start_processes()
         _wait(system, job_ids, outcome, began + limit_seconds)
-        _judge(system, folder, outcome)
+        _judge(system, folder, outcome, kept)
     if left := list(scratch.iterdir()):
         outcome.faults.append(f"{len(left)} files are left in the scratch folder")
     outcome.seconds = time.monotonic() - began
@@ -88,7 +94,7 @@ def _submit(system: System, folder: Path, format: str) -> int:
 
 
 def _wait(system: System, job_ids: list[int], outcome: Outcome, deadline: float) -> None:
-    idle: int | None = None
+    idle: dict[int, int] = {}
     while time.monotonic() < deadline:
         system.check()
         with read_scope(system.engine) as session:
@@ -96,23 +102,27 @@ def _wait(system: System, job_ids: list[int], outcome: Outcome, deadline: float)
         if all(each.job.state == JobState.COMPLETED for each in found):
             return
         resident = _resident()
-        if idle is None and any(each.done + each.failed for each in found):
+        if not idle and any(each.done + each.failed for each in found):
             idle = resident
-        outcome.most_bytes = max(outcome.most_bytes, resident - (idle or resident))
+        if idle:
+            outcome.most_bytes = max(outcome.most_bytes, sum(resident.values()) - sum(idle.values()))
+            growth = (size - idle[pid] for pid, size in resident.items() if pid in idle)
+            outcome.most_bytes_of_one = max(outcome.most_bytes_of_one, *growth)
         time.sleep(0.2)
     outcome.faults.append("it did not end in time")
 
 
-def _resident() -> int:
-    """Bytes of the worker's processes; a page that several share is counted with each."""
-    total = 0
+def _resident() -> dict[int, int]:
+    """Bytes of each of the worker's processes; a page that several share is counted with each."""
+    sizes: dict[int, int] = {}
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            total += process.memory_info().rss if "scheduler" not in process.cmdline()[-1:] else 0
-    return total
+            if "scheduler" not in process.cmdline()[-1:]:
+                sizes[process.pid] = process.memory_info().rss
+    return sizes
 
 
-def _judge(system: System, folder: Path, outcome: Outcome) -> None:
+def _judge(system: System, folder: Path, outcome: Outcome, kept: Path | None) -> None:
     with read_scope(system.engine) as session:
         rows = session.execute(select(Scan, Job.options).join(Job, Job.id == Scan.job_id)).all()
         lost = session.scalar(select(func.sum(Chunk.lost_leases + Chunk.killed_children)))
@@ -120,17 +130,21 @@ def _judge(system: System, folder: Path, outcome: Outcome) -> None:
         outcome.faults.append(f"{outcome.ways.total():,} files have {len(rows):,} rows")
     if lost:
         outcome.faults.append(f"{lost} leases were lost: a child died")
-    kept = set[Path]()
+    made = set[Path]()
     for scan, options in rows:
         output = folder / "out" / options["format"] / scan.output_key
         outcome.ends[scan.error_code or scan.state] += 1
         stages = (scan.fetch_ms, scan.open_ms, scan.wait_ms, scan.predict_ms, scan.compose_ms, scan.store_ms)
         outcome.slowest_seconds = max(outcome.slowest_seconds, sum(ms or 0 for ms in stages) / 1000)
         if scan.state == ScanState.DONE:
-            kept.add(output)
+            made.add(output)
         source = folder / "in" / options["format"] / scan.source_key
-        outcome.faults += [f"{options['format']}/{scan.source_key} {fault}" for fault in _faults(scan, source, output)]
-    strangers = {path for path in (folder / "out").rglob("*") if path.is_file()} - kept
+        faults = _faults(scan, source, output)
+        outcome.faults += [f"{options['format']}/{scan.source_key} {fault}" for fault in faults]
+        outcome.compared += scan.state == ScanState.DONE and bool(expected_lightness(source))
+        if faults and kept:
+            shutil.copy(source, kept / f"{options['format']}-{source.name}")
+    strangers = {path for path in (folder / "out").rglob("*") if path.is_file()} - made
     outcome.faults += [f"{path.name} lies there without a scan that is done" for path in sorted(strangers)]
     if outcome.slowest_seconds > SCAN_SECONDS:
         outcome.faults.append(f"a scan took {outcome.slowest_seconds:.0f} s")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.fuzz.files import hostile_files
-from tests.fuzz.independent_reader import silent_damage
+from tests.fuzz.independent_reader import expected_lightness, silent_damage
 from tests.fuzz.odd_files import odd
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
 
@@ -33,4 +33,13 @@ def test_an_output_that_lost_pixels_is_found(tmp_path: Path) -> None:
     half = GREY.copy()
     half[32:] = 128
     output.write_bytes(pillow_bytes(np.dstack([half] * 3), "PNG"))
-    assert "L* of what Pillow reads" in (silent_damage(source, output) or "")
+    assert "L* of what other readers read" in (silent_damage(source, output) or "")
+
+
+def test_channels_of_16_bits_that_lie_apart_are_judged_by_a_reader_that_can(tmp_path: Path) -> None:
+    source, output = tmp_path / "source.tif", tmp_path / "output.png"
+    planes = np.stack([ramp(64, 96, bits=16)] * 3)
+    source.write_bytes(tiff_bytes(planes, photometric="rgb", planarconfig="separate"))
+    output.write_bytes(pillow_bytes((planes[0] >> 8).astype(np.uint8), "PNG"))
+    assert len(expected_lightness(source)) == 1
+    assert silent_damage(source, output) is None
