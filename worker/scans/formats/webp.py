@@ -5,6 +5,10 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+import imagecodecs
+
+from worker.scans.formats.errors import FormatError
+
 EXIF, XMP = b"EXIF", b"XMP "
 
 _FLAGS = {EXIF: 0x08, XMP: 0x04}
@@ -12,6 +16,8 @@ _EXTENDED = b"VP8X"
 _OF_PIXELS = {_EXTENDED, b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
 _MOST_BYTES = 16 << 20  # of one chunk's content; more is hostile
 _MOST_CHUNKS = 10_000
+_LAST_BYTES = 8  # of a picture's data
+_FEWEST_BYTES = 64  # of a picture that is more than one colour
 
 
 def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -30,6 +36,41 @@ def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 if chunk_type not in _OF_PIXELS:
                     yield chunk_type, b""
                 file.seek(length + length % 2, os.SEEK_CUR)
+
+
+def refuse_hole(path: Path) -> None:
+    """Raises FormatError where the decoder does not need the picture's data to their end.
+
+    A decoder takes any bytes for codes. Behind a hole its codes are out of step, and the picture is full before the
+    data end; of a whole file, all but the last two or three bytes are needed. So a copy that ends earlier is tried.
+    """
+    data = _picture(path)
+    if data is None or len(data[1]) <= _FEWEST_BYTES:
+        return
+    name, content = data
+    shortened = content[:-_LAST_BYTES]
+    chunk = name + struct.pack("<I", len(shortened)) + shortened + b"\0" * (len(shortened) % 2)
+    try:
+        imagecodecs.webp_decode(b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk)
+    except (imagecodecs.WebpError, ValueError):
+        return
+    raise FormatError("the picture is full before its data end")
+
+
+def _picture(path: Path) -> tuple[bytes, bytes] | None:
+    """The chunk of the picture, its name and its content; None for an animation, and where it is not whole."""
+    with path.open("rb") as file:
+        file.seek(12)
+        for _ in range(_MOST_CHUNKS):
+            head = file.read(8)
+            if len(head) < 8:
+                return None
+            name, length = struct.unpack("<4sI", head)
+            if name in (b"VP8 ", b"VP8L"):
+                content = file.read(length)
+                return (name, content) if len(content) == length else None
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return None
 
 
 def add_chunks(path: Path, chunks: list[tuple[bytes, bytes]]) -> None:

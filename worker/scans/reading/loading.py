@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pyvips
 
 from worker.colour.icc_reader import PROFILE_FIELD
+from worker.scans.formats import webp
 from worker.scans.formats.errors import EndsEarly, FormatError, LibraryError, UnsupportedKind
 from worker.scans.formats.jp2 import reader as jp2_reader
 from worker.scans.formats.jpeg.colour import profile_of_exif
@@ -101,6 +102,8 @@ def check_checksums(file: ScanFile, page: int = 0) -> None:
     """Refuse a page whose packed pixels are not what they were packed from; raises ScanError unreadable."""
     with reading(file):
         refuse_holes(file)
+        if file.format == "webp":
+            webp.refuse_hole(file.path)
     if tiff_page := file.tiff_page(page):
         with reading(file):
             supported.check_checksums(file.path, tiff_page)

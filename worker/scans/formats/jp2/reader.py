@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from worker.arrays import Pixels
 from worker.colour.icc_reader import PROFILE_FIELD
 from worker.errors import ScanError
+from worker.scans.formats.errors import FormatError
 from worker.scans.formats.jp2 import boxes as jp2_boxes
 from worker.scans.formats.jp2.boxes import Boxes
 from worker.scans.formats.jp2.codestream import (
@@ -31,6 +32,7 @@ from worker.scans.formats.jp2.codestream import (
     tile_alone,
     tile_parts,
 )
+from worker.scans.formats.jp2.holes import refuse_hole, zeros_of_hole
 from worker.scans.formats.tiff.header import tiff_header
 from worker.scans.geometry import Shape
 from worker.system.whole_files import write_beside_then_rename
@@ -213,11 +215,16 @@ def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
     with path.open("rb") as file:
         _check_coding(stream.segments, header)
         data_bytes: dict[int, int] = defaultdict(int)
+        coding = next((content for marker, content in stream.segments if marker == COD), b"")
+        per_component = _precincts(coding[0], coding[5:], header) if len(coding) >= 10 else 0
+        zeros = zeros_of_hole(coding, per_component * len(stream.depths))
         for number, start, stop in tile_parts(file, stream, end):
             segments = list(_segments_of_part(file, start, stop))
             _check_coding(segments, header)
             parts[number].append((start, stop))
             data_bytes[number] += stop - file.tell()
+            if zeros is not None and not any(marker == COD for marker, _ in segments):
+                _refuse_hole(file, stop, zeros)
         empty = next((number for number in parts if data_bytes[number] < _fewest_bytes(header)), None)
         if empty is not None:
             raise CodestreamError(f"has fewer bytes in tile {empty} than its packets need")
@@ -227,6 +234,13 @@ def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
             if missing:
                 raise CodestreamError(f"lacks tile {missing[0]}")
             yield (tile_alone(file, stream, number, parts[number]) for number in numbers)
+
+
+def _refuse_hole(file: BinaryIO, stop: int, zeros: int) -> None:
+    try:
+        refuse_hole(file.read(stop - file.tell()), zeros)
+    except FormatError as error:
+        raise CodestreamError(str(error)) from None
 
 
 def _fewest_bytes(header: Jp2Header) -> int:
@@ -274,7 +288,7 @@ def _precincts(flags: int, style: bytes, header: Jp2Header) -> int:
     grid, levels = header.stream.grid, style[0]
     width, height = min(grid.tile_width, grid.width), min(grid.tile_height, grid.height)
     if not flags & 1:
-        return 33 * (1 + width // (1 << 15)) * (1 + height // (1 << 15))
+        return (1 + levels) * (1 + width // (1 << 15)) * (1 + height // (1 << 15))
     total = 0
     for level, sizes in enumerate(style[5 : 6 + levels]):
         scale = max(0, levels - level)

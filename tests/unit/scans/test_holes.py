@@ -1,0 +1,43 @@
+"""Sectors of zeros in WebP and JPEG 2000 data, which their decoders take for codes like others."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes
+from tests.unit.scans.test_odd_jpegs import COLOUR, PICTURE
+from worker.errors import ScanError
+
+BLANK = np.full((256, 320), 200, np.uint8)
+MOSTLY_BLANK = BLANK.copy()
+MOSTLY_BLANK[20:60, 20:100] = PICTURE[20:60, 20:100]
+PICTURES = {"grey": PICTURE, "colour": COLOUR, "mostly blank": MOSTLY_BLANK}
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "lossy WebP": ("a.webp", "WEBP", {"quality": 85}),
+    "lossless WebP": ("a.webp", "WEBP", {"lossless": True}),
+    "reversible": ("a.jp2", "JPEG2000", {}),
+    "in layers": ("a.jp2", "JPEG2000", {"irreversible": True, "quality_mode": "rates", "quality_layers": [40, 20, 9]}),
+    "in tiles": ("a.jp2", "JPEG2000", {"tile_size": (128, 128)}),
+    "in precincts": ("a.jp2", "JPEG2000", {"precinct_size": (128, 128)}),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("picture", PICTURES)
+def test_a_sector_of_zeros_is_a_failure(kind: str, picture: str, opened: Opener) -> None:
+    name, format, options = KINDS[kind]
+    data = pillow_bytes(PICTURES[picture], format, **options)
+    length = min(512, len(data) // 4)
+    for at in np.random.default_rng(1).integers(len(data) // 2, len(data) - length - 40, 4):
+        with pytest.raises(ScanError) as refused:
+            opened(data[:at] + bytes(length) + data[at + length :], name).model_input()
+        assert refused.value.code in ("unreadable", "truncated")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("picture", [*PICTURES, "blank"])
+def test_a_whole_picture_has_no_hole(kind: str, picture: str, opened: Opener) -> None:
+    name, format, options = KINDS[kind]
+    data = pillow_bytes(PICTURES.get(picture, BLANK), format, **options)
+    assert grey_of(opened(data, name)).shape == BLANK.shape

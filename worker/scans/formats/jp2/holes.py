@@ -1,0 +1,33 @@
+"""Holes in JPEG 2000 data: zeros, and markers, where no encoder writes them.
+
+A decoder takes any bytes for codes, and gives a picture of them without a word. ISO/IEC 15444-1: B.10.1 and C.2.4 (no
+two bytes above FF 8F in coded data), B.10.3 (a packet in which nothing is takes a byte of zeros), D.4.
+"""
+
+import re
+import struct
+
+from worker.scans.formats.errors import FormatError
+
+_FEWEST_ZEROS = 64  # bytes: what an arithmetic coder makes is as good as random
+_MARKER = re.compile(b"\xff[\x90\x93-\xff]")  # but for those that may stand between packets, FF 91 and FF 92
+_OTHER_CODERS = 0x41  # code-block styles: some passes in plain bits, or high throughput
+_SHORTEST = 10
+
+
+def zeros_of_hole(coding: bytes, precincts: int) -> int | None:
+    """From how many zeros on they are no packets in which nothing is; None where coded data may have any.
+
+    coding: the content of the marker COD; precincts: the most that a tile has, of all components.
+    """
+    if len(coding) < _SHORTEST or coding[8] & _OTHER_CODERS:
+        return None
+    return int(_FEWEST_ZEROS + struct.unpack_from(">H", coding, 2)[0] * precincts)
+
+
+def refuse_hole(coded: bytes, zeros: int) -> None:
+    """Raises FormatError for the data of a tile-part that an encoder can't have written."""
+    if (at := coded.find(bytes(zeros))) >= 0:
+        raise FormatError(f"has {zeros:,} zeros from byte {at:,} of a tile on")
+    if found := _MARKER.search(coded):
+        raise FormatError(f"has the marker {found[0].hex(' ').upper()} among the codes of a tile")
