@@ -259,6 +259,11 @@ def device() -> str:
     return backend().device()
 
 
+def device_name() -> str:
+    """CPU, or which GPU."""
+    return backend().device_name()
+
+
 def on_device(embedding: Embedding) -> Embedding:
     """The same with its weights as tensors: plain arrays would be copied into each graph that is traced."""
     layers = [(ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)) for kernel, bias in embedding.layers]

@@ -38,6 +38,7 @@ from worker.scans.metadata.credentials import Credentials
 from worker.scans.metadata.provenance import Provenance
 from worker.scans.reading.colour_detection import COLOURED_SHARE, OwnColours, find_own_colours
 from worker.scans.reading.panorama import ModelInputs
+from worker.scans.reading.probe import STRIP_BYTES
 from worker.scans.reading.scan import marks_bytes
 from worker.scans.writing.multi_page import PageWriter
 from worker.storage import Storage, Transfer
@@ -74,12 +75,16 @@ class Page:
         return self.header.decoded_bytes + (marks_bytes(self.header) if self.marks else 0)
 
 
+def bytes_of_group(group: Sequence[Page]) -> int:
+    """What pages take that are held at once: strips, of which every page's figure has some, are of one at a time."""
+    return sum(page.decoded_bytes - STRIP_BYTES for page in group) + STRIP_BYTES
+
+
 def page_groups(pages: Sequence[Page]) -> Iterator[list[Page]]:
     """Groups of consecutive pages that are small enough to be in memory together."""
     group: list[Page] = []
     for page in pages:
-        held = sum(member.decoded_bytes for member in group)
-        if group and (len(group) == _PAGES_AT_ONCE or held + page.decoded_bytes > _BYTES_AT_ONCE):
+        if group and (len(group) == _PAGES_AT_ONCE or bytes_of_group([*group, page]) > _BYTES_AT_ONCE):
             yield group
             group = []
         group.append(page)
@@ -141,7 +146,7 @@ class Pipeline:
     ) -> list[ScanMeasurements]:
         """Colour pages that are predicted together, in one device batch, and composed one after the other."""
         all_measurements = [ScanMeasurements(source_sha256=measurements.source_sha256) for _ in group]
-        with self.budget.holding(sum(page.decoded_bytes for page in group)):
+        with self.budget.holding(bytes_of_group(group)):
             opened = [self._open(page, of_page) for page, of_page in zip(group, all_measurements, strict=True)]
             with ThreadPoolExecutor(len(group)) as threads:
                 futures = [

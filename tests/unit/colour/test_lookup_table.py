@@ -4,6 +4,7 @@ from numpy.typing import NDArray
 
 from worker.colour.lab import LUMINANCE, grey_lightness, luminance_to_lightness, srgb_to_linear
 from worker.colour.lookup_table import LEVELS, STEPS, STEPS_PER_UNIT, ColourTable
+from worker.scans.writing.painters import within_table
 
 
 def colours_at_every_level(a: float, b: float) -> NDArray[np.uint8]:
@@ -24,3 +25,11 @@ def test_no_level_of_grey_is_lost_to_rounding(a: float, b: float) -> None:
 
 def test_grey_stays_grey() -> None:
     np.testing.assert_array_equal(colours_at_every_level(0, 0), np.repeat(np.arange(256)[:, None], 3, axis=1))
+
+
+def test_colours_beyond_the_table_keep_their_hue() -> None:
+    ab = np.array([[[100, 200], [-300, 30], [20, -30]]], np.float32)
+    cut = within_table(ab)
+    assert np.abs(cut).max() <= 128
+    np.testing.assert_allclose(np.arctan2(cut[..., 1], cut[..., 0]), np.arctan2(ab[..., 1], ab[..., 0]), rtol=1e-5)
+    np.testing.assert_array_equal(cut[0, 2], ab[0, 2])

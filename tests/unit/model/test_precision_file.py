@@ -4,6 +4,7 @@ from pathlib import Path
 
 from worker.model.backends.precision import Precision
 from worker.model.backends.precision_file import decided, machine_key
+from worker.model.colorizer import device_name
 
 
 class Measurement:
@@ -29,7 +30,12 @@ def test_another_machine_device_or_checkpoint_decides_anew_and_the_first_keeps_i
     keys = (machine_key("CPU", "0123"), machine_key("CPU", "4567"))
 
     assert keys[0] != keys[1]
+    assert machine_key("GPU NVIDIA H200", "0123") != machine_key("GPU NVIDIA L4", "0123")
     assert [decided(path, key, measurement) for key in (*keys, *keys)] == ["bfloat16", "float32"] * 2
+
+
+def test_a_device_has_a_name_of_its_own_in_the_key() -> None:
+    assert device_name() == "CPU" or device_name().startswith("GPU ")
 
 
 def test_a_damaged_file_costs_a_measurement(tmp_path: Path) -> None:

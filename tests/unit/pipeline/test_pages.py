@@ -14,8 +14,8 @@ from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline
 from tests.unit.scans.conftest import Array, ramp
 from worker.colour.lab import LUMINANCE, linear_to_srgb, srgb_to_linear
 from worker.errors import ScanError
-from worker.pipeline.colorize import Pipeline
-from worker.scans import OutputOptions, ScanLimits
+from worker.pipeline.colorize import Page, Pipeline, page_groups
+from worker.scans import OutputOptions, ScanLimits, open_scan_file, probe_pages
 
 __all__ = ["pipeline"]  # a fixture
 
@@ -130,3 +130,13 @@ def test_a_damaged_page_leaves_no_output(pipeline: Pipeline, tmp_path: Path) -> 
         colorize(pipeline, assignment("a.tif", "a.tif", "tiff"))
     assert refused.value.code == "unreadable"
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_as_many_small_pages_are_predicted_at_once_as_fit(tmp_path: Path) -> None:
+    """Strips are of one page at a time, so each page's share of them counts once."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff_of([ramp(60, 90)] * 20))
+    limits = ScanLimits(max_bytes=1 << 30, max_pixels=1 << 30)
+    file = open_scan_file(path, "a.tif", limits)
+    pages = [Page(file, header) for header in probe_pages(file, limits)]
+    assert [len(group) for group in page_groups(pages)] == [8, 8, 4]

@@ -86,12 +86,18 @@ def test_lightness_that_the_small_copy_lacks_has_the_tone_of_its_neighbours(tmp_
     assert tones[:, 1].min() > 8  # b*: yellow, from black on
 
 
-def test_marks_that_are_too_large_to_keep_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.scans.reading.scan.HELD_BYTES", 1000)
-    path = tmp_path / "source"
-    path.write_bytes(tiff_bytes(stamped(RED), photometric="rgb"))
-    file = open_scan_file(path, "a", LIMITS)
-    scan = OpenScan(file, probe_pages(file, LIMITS)[0])
-    scan.keep_marks(find_own_colours(file))
-    ab = np.zeros((400, 400, 2), np.float32)
-    assert "coloured marks" in compose(scan, scan.model_input(), ab, OutputOptions("png"), tmp_path / "out.png").lost[0]
+def test_a_large_scans_marks_are_kept_in_fewer_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.scans.reading.scan.HELD_BYTES", 100_000)
+    output = coloured(tiff_bytes(stamped(RED), photometric="rgb"), tmp_path)
+    assert np.abs(output[45:80, 55:100] - RED).max() <= 6
+    rest = output[150:, 150:]
+    assert (rest[..., 1] - rest[..., 2]).mean() > 15
+
+
+@pytest.mark.parametrize("side", [7, 14])
+def test_a_small_stamp_is_kept_too(side: int, tmp_path: Path) -> None:
+    """0.04 % of the picture, and 0.16 %."""
+    picture = np.dstack([GREY] * 3)
+    picture[100 : 100 + side, 200 : 200 + side] = RED
+    output = coloured(tiff_bytes(picture, photometric="rgb"), tmp_path)
+    assert np.abs(output[102 : 98 + side, 202 : 198 + side] - RED).max() <= 6

@@ -9,7 +9,7 @@ from worker.inference.shared_memory import SlotSize
 from worker.model.backends import precision_file
 from worker.model.backends.precision import Precision, fastest
 from worker.model.checkpoint import read_card
-from worker.model.colorizer import Colorizer, device
+from worker.model.colorizer import Colorizer, device, device_name
 from worker.model.packing import PackedLightness
 from worker.settings.model_options import ModelOptions
 
@@ -60,5 +60,5 @@ def _decided(path: Path | None, checkpoint: Path) -> Precision | None:
     """The precision that was chosen for this machine before; None, without a file, to measure it now."""
     if path is None:
         return None
-    key = precision_file.machine_key(device(), read_card(checkpoint).id)
+    key = precision_file.machine_key(device_name(), read_card(checkpoint).id)
     return precision_file.decided(path, key, lambda: fastest(on_gpu=device() == "GPU"))

@@ -36,6 +36,10 @@ class Backend(Protocol):
         """Where the network runs: CPU or GPU."""
         ...
 
+    def device_name(self) -> str:
+        """CPU, or which GPU: the same machine may get another one."""
+        ...
+
 
 def backend() -> Backend:
     """The backend that Keras uses; raises CheckpointError for one that can't serve."""

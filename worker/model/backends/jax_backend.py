@@ -38,3 +38,8 @@ def compile(function: Callable[..., Sequence[Any]], specs: Sequence[Spec]) -> _P
 
 def device() -> str:
     return "GPU" if jax.default_backend() in ("gpu", "cuda", "rocm") else "CPU"
+
+
+def device_name() -> str:
+    first = jax.devices()[0]
+    return "CPU" if device() == "CPU" else f"GPU {first.device_kind}"

@@ -35,3 +35,10 @@ def compile(function: Callable[..., Sequence[Any]], specs: Sequence[Spec]) -> _G
 
 def device() -> str:
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+
+
+def device_name() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return "CPU"
+    return f"GPU {tf.config.experimental.get_device_details(gpus[0]).get('device_name', 'of no name')}"

@@ -24,7 +24,7 @@ from worker.scans.reading.strictness import decoded
 COLOURED_SHARE = 0.06  # of the pixels, from which on a scan is in colour
 _ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own
 _FAINTEST_MARK, _STRONG_MARK = 12.0, 24.0  # CIE a*, b* units from the tone: where a mark's colour begins, and is whole
-_MARKED_SHARE = 0.002  # of the pixels, from which on a grey scan has marks in colour
+_FEWEST_MARKED = 3  # pixels of the small copy, from which on a grey scan has marks in colour
 _NEUTRAL_CHROMA = 2.0  # below it, a tone has no hue
 _LEVEL = 2.5  # L* that share one tone
 _FULL = {"uchar": 255, "ushort": 65535, "float": 1}  # of alpha
@@ -37,17 +37,19 @@ Labs = NDArray[np.floating[Any]]
 class OwnColours:
     """What of a page has a colour of its own: the share of its pixels, 0..1, and of those in a strong colour.
 
-    `tones` are the usual a*, b* of each level of lightness, (levels, 2); None for grey files.
+    `marked` are the pixels of the small copy in a strong colour. `tones` are the usual a*, b* of each level of
+    lightness, (levels, 2); None for grey files.
     """
 
     share: float = 0.0
     marked_share: float = 0.0
+    marked: int = 0
     tones: Labs | None = None
 
     @property
     def has_marks(self) -> bool:
         """Whether a grey scan has a little strong colour, such as a stamp's or a pencil's."""
-        return self.share < COLOURED_SHARE and self.marked_share >= _MARKED_SHARE
+        return self.share < COLOURED_SHARE and self.marked >= _FEWEST_MARKED
 
 
 def coloured_share(file: ScanFile, page: int = 0) -> float:
@@ -73,8 +75,10 @@ def find_own_colours(file: ScanFile, page: int = 0) -> OwnColours:
         return decoded(file, colours)
 
 
-def marks_of(file: ScanFile, page: int, tones: Labs) -> NDArray[np.uint8]:
+def marks_of(file: ScanFile, page: int, tones: Labs, shrink: int = 1) -> NDArray[np.uint8]:
     """The page's strong colours, upright: a* + 128, b* + 128 and their weight, (height, width, 3).
+
+    shrink: how many pixels across, and down, become one.
 
     Raises ScanError: truncated, unreadable.
     """
@@ -82,7 +86,8 @@ def marks_of(file: ScanFile, page: int, tones: Labs) -> NDArray[np.uint8]:
     def marks() -> NDArray[np.uint8]:
         image = load(file, page)
         turned = image.get("orientation") if image.get_typeof("orientation") else 1
-        lab = lab_image(image[: image.bands - 1] if image.hasalpha() else image)
+        colours = image[: image.bands - 1] if image.hasalpha() else image
+        lab = lab_image(colours.shrink(shrink, shrink) if shrink > 1 else colours)
         ab = lab.extract_band(1, n=2)
         table = pyvips.Image.new_from_memory(tones.astype(np.float32), len(tones), 1, 2, "float")
         level = (lab[0] / _LEVEL).clamp(min=0, max=len(tones) - 1).cast("uchar")
@@ -120,7 +125,8 @@ def _own_colours(lab: Labs) -> OwnColours:
         along = np.abs(off @ (hue / chroma))
         across = np.abs(off @ (hue[::-1] * (1, -1) / chroma))
         is_coloured = (across > _ACROSS) | (along > _ALONG)
-    return OwnColours(float(is_coloured.mean()), float((distance > _STRONG_MARK).mean()), tones)
+    is_marked = distance > _STRONG_MARK
+    return OwnColours(float(is_coloured.mean()), float(is_marked.mean()), int(is_marked.sum()), tones)
 
 
 def _tones(level: NDArray[np.intp], ab: Labs) -> Labs:

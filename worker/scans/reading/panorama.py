@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 LONGEST_IN_ONE = 2.5  # the longer side by the shorter, up to which one square shows a scan
 _LONGEST = 16  # beyond which a scan is seen shortened, so that squares are not without number
 _STEP = 2 / 3  # of a square, from one to the next at most
-_MAX_COLOUR_SIDE = 2400  # samples of colour along the longer side: more would take memory, and show nothing
+MAX_COLOUR_SIDE = 2400  # samples of colour along the longer side: more would take memory, and show nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ModelInputs:
             ab[:, start : start + size] += along * fade[:, None]
             weights[start : start + size] += fade
         ab /= weights[:, None]
-        share = min(1.0, _MAX_COLOUR_SIDE / self.length)
+        share = min(1.0, MAX_COLOUR_SIDE / self.length)
         shape = (max(1, round(size * share)), max(1, round(self.length * share)))
         if share < 1:
             ab = cv2.resize(ab, shape[::-1], interpolation=cv2.INTER_AREA)

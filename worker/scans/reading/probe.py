@@ -9,13 +9,16 @@ from worker.errors import ScanError
 from worker.scans.formats.jp2 import reader
 from worker.scans.reading.grey import output_bit_depth
 from worker.scans.reading.loading import load_header
+from worker.scans.reading.model_input import MODEL_INPUT_SIZE
+from worker.scans.reading.panorama import MAX_COLOUR_SIDE, is_long
 from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 
 _FIRST_ON_ITS_SIDE = 5  # of EXIF's eight orientations
 _COEFFICIENT_BYTES = 2
-_STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
+_COLOUR_BYTES = 8  # a* and b* as float32
+STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,16 @@ def _header_of(image: pyvips.Image, file: ScanFile, page: int) -> ScanHeader:
         bit_depth=depth,
         has_alpha=bool(alpha),
         is_held=grey_bytes <= HELD_BYTES,
-        decoded_bytes=sum(held) + decoder + file.metadata_bytes + _STRIP_BYTES,
+        decoded_bytes=sum(held) + decoder + file.metadata_bytes + STRIP_BYTES + upsampled_bytes(upright),
         page=page,
         is_on_its_side=orientation_field(image) >= _FIRST_ON_ITS_SIDE,
     )
+
+
+def upsampled_bytes(upright: pyvips.Image) -> int:
+    """What the model's colours take, as wide as the picture and as high as they were made: see writing.upsample."""
+    rows = min(upright.height, MAX_COLOUR_SIDE if is_long(upright.width, upright.height) else MODEL_INPUT_SIZE)
+    return int(_COLOUR_BYTES * upright.width * (rows if upright.height > upright.width else MODEL_INPUT_SIZE))
 
 
 def _whole_bytes(image: pyvips.Image, format: str) -> int:

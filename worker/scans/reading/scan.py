@@ -1,5 +1,6 @@
 """A scan file opened: refused where it must be, else its pixels as sRGB grey in strips, and as the model input."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class OpenScan:
         self.width, self.height = header.width, header.height
         self.bit_depth = header.bit_depth
         self.clips_floats = False  # whether samples a little beyond 0..1 are taken for 0 or 1
-        self.marks: Marks | None = None  # (height, width, 3), colours that the scan has of its own
+        self.marks: Marks | None = None  # (height, width, 3), or fewer of both: colours that the scan has of its own
         self.lost: list[str] = []  # of its pixels, in words
         self._floats_checked = False
         check_checksums(file, header.page)
@@ -53,12 +54,7 @@ class OpenScan:
     def keep_marks(self, colours: OwnColours) -> None:
         """Have the scan's own strong colours kept in its output. Raises ScanError as `find_own_colours` does."""
         assert colours.tones is not None
-        if marks_bytes(self.header) > HELD_BYTES:
-            self.lost.append(
-                f"coloured marks, {colours.marked_share:.1%} of the picture (it is too large to keep them)"
-            )
-            return
-        self.marks = marks_of(self.file, self.header.page, colours.tones)
+        self.marks = marks_of(self.file, self.header.page, colours.tones, marks_shrink(self.header))
 
     def model_inputs(self, size: int = MODEL_INPUT_SIZE, picture: Box | None = None) -> ModelInputs:
         """What the model sees of the scan, or of the picture in it: several squares where it is long.
@@ -162,9 +158,17 @@ class OpenScan:
         return pyvips.Image.vipsload(str(path))
 
 
+def marks_shrink(header: ScanHeader) -> int:
+    """How many pixels across, and down, share one of a scan's own colours, so that these take no more than HELD_BYTES.
+
+    Lightness, which shows a mark's outline, is always the scan's own.
+    """
+    return max(1, math.ceil(math.sqrt(3 * header.width * header.height / HELD_BYTES)))
+
+
 def marks_bytes(header: ScanHeader) -> int:
     """The memory that a scan's own colours take while they are kept."""
-    return 3 * header.width * header.height
+    return 3 * header.width * header.height // marks_shrink(header) ** 2
 
 
 def open_scan(path: Path, key: str, limits: ScanLimits) -> OpenScan:

@@ -32,12 +32,12 @@ class Painter8:
     """Colours of 8 bits, by table."""
 
     def __init__(self, scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32], rows: int) -> None:
-        steps = ((ab + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
+        steps = ((within_table(ab) + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
         neutral = 128 * STEPS_PER_UNIT
         self._upsampler = upsampler_of(steps, model_input, scan.width, scan.height, neutral=neutral)
         if scan.marks is not None:
             self._upsampler = WithOwnColours(
-                self._upsampler, scan.marks, neutral=neutral, steps_per_unit=STEPS_PER_UNIT
+                self._upsampler, scan.marks, (scan.height, scan.width), neutral=neutral, steps_per_unit=STEPS_PER_UNIT
             )
         self._table = shared_colour_table()
         self._steps = np.empty((2, rows, scan.width), np.float32)
@@ -66,13 +66,23 @@ class Painter8:
             cv2.cvtColor(rgbx, cv2.COLOR_RGBA2RGB, dst=out)  # ten times as fast as an assignment
 
 
+def within_table(ab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """a*, b* (height, width, 2) as far out as the table goes, of the same hue: each cut by itself would turn it."""
+    furthest = np.abs(ab).max(axis=-1, keepdims=True)
+    limit = np.float32((STEPS - 1) / STEPS_PER_UNIT - 128)
+    within: NDArray[np.float32] = ab * np.minimum(1, limit / np.maximum(furthest, limit))
+    return within
+
+
 class Painter16:
     """Colours of 16 bits, by CIE's formulas."""
 
     def __init__(self, scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32], rows: int) -> None:
         self._upsampler = upsampler_of(ab, model_input, scan.width, scan.height, neutral=0)
         if scan.marks is not None:
-            self._upsampler = WithOwnColours(self._upsampler, scan.marks, neutral=0, steps_per_unit=1)
+            self._upsampler = WithOwnColours(
+                self._upsampler, scan.marks, (scan.height, scan.width), neutral=0, steps_per_unit=1
+            )
         self._ab = np.empty((2, rows, scan.width), np.float32)
         self._lightness = grey_lightness(16)
 
