@@ -72,6 +72,15 @@ def test_zeros_that_are_a_pictures_own_codes_are_no_hole(optimize: bool, place: 
         opened(data[:half] + bytes(100) + data[half + 100 :], "a.jpg").model_input()
 
 
+@pytest.mark.parametrize("height", [65, 129, 250, 257])
+def test_the_last_rows_of_a_blank_picture_are_its_own(height: int, opened: Opener) -> None:
+    """Of a picture of so many rows, a decoder of smaller copies leaves out the last codes."""
+    blank = np.full((height, 320, 3), 200, np.uint8)
+    blank[:10, 100:180] = COLOUR[:10, 100:180]
+    data = pillow_bytes(blank, "JPEG", quality=90, optimize=True)
+    assert grey_of(opened(data, "a.jpg")).shape == (height, 320)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "after", [KINDS["grey"], THUMBNAIL, bytes(100), bytes(9000), b"a note", b"\xff" * 50, bytes(9000) + END]

@@ -55,8 +55,8 @@ def _is_too_little(file: ScanFile, copy: Path, left_out: int) -> bool:
         shortened.write(_END)
 
     def read() -> float:
-        # An eighth of the size: the codes are read all the same.
-        image = pyvips.Image.jpegload(str(copy), access="sequential", fail_on="warning", shrink=8)
+        # At its full size: of a smaller one, libjpeg may leave out the codes of the last rows.
+        image = pyvips.Image.jpegload(str(copy), access="sequential", fail_on="warning")
         return float(image.avg())
 
     return bool(_TOO_LITTLE.search(words_of_reading(read)))
