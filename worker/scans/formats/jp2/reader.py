@@ -217,6 +217,8 @@ def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
         data_bytes: dict[int, int] = defaultdict(int)
         coding = next((content for marker, content in stream.segments if marker == COD), b"")
         per_component = _precincts(coding[0], coding[5:], header) if len(coding) >= 10 else 0
+        if per_component and not coding[0] & 1:
+            per_component = per_component // 33 * (1 + coding[5])  # 33 are the most levels that there can be
         zeros = zeros_of_hole(coding, per_component * len(stream.depths))
         for number, start, stop in tile_parts(file, stream, end):
             segments = list(_segments_of_part(file, start, stop))
@@ -288,7 +290,7 @@ def _precincts(flags: int, style: bytes, header: Jp2Header) -> int:
     grid, levels = header.stream.grid, style[0]
     width, height = min(grid.tile_width, grid.width), min(grid.tile_height, grid.height)
     if not flags & 1:
-        return (1 + levels) * (1 + width // (1 << 15)) * (1 + height // (1 << 15))
+        return 33 * (1 + width // (1 << 15)) * (1 + height // (1 << 15))
     total = 0
     for level, sizes in enumerate(style[5 : 6 + levels]):
         scale = max(0, levels - level)
