@@ -36,7 +36,7 @@ PAUSE_SECONDS, GRID_PICTURES = (
     5.0,
     12,
 )  # a browser loads the pictures in sight; the others wait until they are scrolled to
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 6.0
 START_SECONDS, FIRST_SCANS = 300.0, 48
 _PICTURE = re.compile(r'src="(/jobs/[^"]+\.jpg[^"]*)"')
 _SCAN = re.compile(r'href="/jobs/1/scans/(\d+)')
@@ -69,6 +69,7 @@ async def look(address: str, count: int, seconds: float) -> None:
     seconds_taken: list[float] = []
     limits = httpx.Limits(max_connections=6 * count)
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
+        print("looking", flush=True)
         viewers = [asyncio.create_task(view(client, number, seconds_taken)) for number in range(count)]
         await asyncio.wait(viewers, timeout=seconds)
         faults = [viewer.exception() for viewer in viewers if viewer.done()]
@@ -99,10 +100,13 @@ def measure(engine: Engine, address: str, arguments: argparse.Namespace) -> floa
         alone.append(pace(engine, arguments.seconds))
         print(f"turn {turn + 1}: alone {alone[-1]:.2f} scans/s", flush=True)
         seconds = arguments.seconds + SETTLE_SECONDS + 1
-        looking = [sys.executable, "-m", "tests.bench.viewers", "--look", address]
+        looking = [sys.executable, "-W", "ignore", "-m", "tests.bench.viewers", "--look", address]
         numbers = ["--viewers", str(arguments.viewers), "--seconds", str(seconds)]
-        with subprocess.Popen([*looking, *numbers]) as viewers:
+        with subprocess.Popen([*looking, *numbers], stdout=subprocess.PIPE, text=True) as viewers:
+            assert viewers.stdout is not None
+            assert viewers.stdout.readline() == "looking\n"
             watched.append(pace(engine, arguments.seconds))
+            print(viewers.stdout.read(), end="", flush=True)
             assert viewers.wait(120) == 0
         print(f"turn {turn + 1}: watched {watched[-1]:.2f} scans/s", flush=True)
     return sum(watched) / sum(alone)

@@ -267,7 +267,7 @@ class Settings(BaseSettings):
     )
     web_picture_seconds: Seconds = Field(60.0, description="A picture that takes longer is given up.")
     web_nice: Annotated[int, Field(ge=0, le=19)] = Field(
-        10, description="How far `photochrom web` gives way to other processes of its machine; 0: not at all."
+        5, description="How far `photochrom web` gives way to other processes of its machine; 0: not at all."
     )
     web_cache_folder: Path | None = Field(
         None, description="Where thumbnails and tiles are kept; unset: a folder of the process in the scratch folder."

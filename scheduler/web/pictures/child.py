@@ -27,7 +27,7 @@ _ERROR_HEAD = "error"
 def main() -> None:
     """Answer requests until the other end of the socket is closed."""
     connection = Connection(int(sys.argv[1]))
-    os.nice(_NICE)
+    os.nice(max(0, _NICE - os.nice(0)))  # the pages' own process has given way already
     configure_libraries()
     _limit_memory(json.loads(connection.recv_bytes())["memory_bytes"])
     maker = _Maker()

@@ -14,13 +14,15 @@ from sqlalchemy import Engine
 from db.migrations import upgrade
 from db.models.jobs import Scan
 from db.session import make_engine, read_scope
+from scheduler.daemon.background_listings import BackgroundListings
 from tests import browser as browsers
-from tests.integration.web.conftest import make_collection, make_web, write_picture
+from tests.at_once import AtOnce
+from tests.integration.web.conftest import form, make_collection, make_web, write_picture
 from tests.programs import CHROMIUM
 
 PAGES = ("/jobs", "/jobs/1", "/jobs/1/failures", "/jobs/1/details", "/jobs/1/scans/1", "/jobs/1/scans/6",
          "/jobs/1/review/1", "/jobs/1/sample", "/jobs/new", "/schedules", "/schedules/new", "/pool", "/sign-in",
-         "/jobs/99")  # fmt: skip
+         "/jobs/99", "/jobs/1?unlike=true", "/jobs/2", "/jobs/3")  # fmt: skip
 SIZES = {"desktop": browsers.DESKTOP, "phone": browsers.PHONE}
 
 
@@ -42,12 +44,21 @@ def pages_engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
 
 @pytest.fixture(scope="module")
 def address(pages_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A served application over the collection of conftest, whose second scan is large."""
+    """A served application over the collection of conftest, whose second scan is large.
+
+    Job 2 could not be listed, and job 3 is still to be listed.
+    """
     folder: Path = tmp_path_factory.mktemp("served")
     web = make_web(pages_engine, folder, folder / "scans", folder / "colour")
     make_collection(pages_engine, web.source, web.destination)
     for place, bands in ((web.source, 1), (web.destination, 3)):
         write_picture(place / "box/1.jpg", 1, bands=bands, width=1500, height=1000)
+    for name in ("empty", "waiting"):
+        (folder / name).mkdir()
+        places = {"source": str(folder / name), "destination": str(folder / f"{name} colour")}
+        web.browser().post("/jobs/new", data=form(**places, action="submit"))
+        if name == "empty":
+            BackgroundListings(pages_engine, web.context.settings, AtOnce()).round()
     config = uvicorn.Config(web.app, port=0, log_config=None)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     started = threading.Event()
