@@ -1,16 +1,16 @@
-"""The 313 bins of a*, b* that the vivid head answers in.
+"""The 313 bins of a*, b* for which the vivid head gives probabilities.
 
 After Zhang, Isola and Efros, "Colorful Image Colorization", ECCV 2016, arXiv:1603.08511, section 2.2: a grid of 10
-units over the colours that sRGB can show, 313 bins. Theirs is a published list; ours is the 313 points of the grid
-that lie nearest to a colour of sRGB, so that it can be checked from its definition.
+units over the colours that sRGB can show, 313 bins. Theirs is a published list. Ours are the 313 points of the grid
+that are nearest to a colour of sRGB, so the list can be checked by its definition.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
 BIN_STEP = 10.0  # CIE units between neighbouring bins
-SOFT_NEIGHBOURS = 10  # Zhang et al.: a colour is spread over so many bins
-SOFT_SIGMA = 5.0  # by a Gaussian of this width, CIE units
+SOFT_NEIGHBOURS = 10  # Zhang et al.: a colour is shared among so many bins
+SOFT_SIGMA = 5.0  # with a Gaussian of this width, CIE units
 UNIFORM_SHARE = 0.5  # lambda of their class rebalancing
 
 # a*: the first and last b* of its row of bins

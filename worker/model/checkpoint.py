@@ -1,6 +1,6 @@
 """A checkpoint: a folder with trained weights and `card.json`, their model card.
 
-No TensorFlow here: whoever only lists or checks checkpoints reads the card in milliseconds.
+This module does not load TensorFlow, so a card is read in milliseconds.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from typing import Any, Literal
 from worker.errors import CheckpointError
 from worker.system.whole_files import write_beside_then_rename
 
-NETWORK = "fusion-1"  # changes whenever older weights no longer fit network.py
+NETWORK = "fusion-1"  # change it when older weights no longer fit network.py
 CARD_FILE = "card.json"
 BUNDLED = "second"
 WITHOUT_MAP = "first"  # the bundled checkpoint that is the paper's network to the letter
-STAND_IN = "stand-in"  # the id of the stand-in for the model, which has no checkpoint
-IMAGENET = "imagenet"  # the embedding with the weights that Keras fetches
+STAND_IN = "stand-in"  # the id of the stand-in model, which has no checkpoint
+IMAGENET = "imagenet"  # the embedding with weights that Keras downloads
 FORMER_EMBEDDING_NAMES = {"bundled": "inception_resnet_v2"}  # in cards and settings of earlier versions
 
 
@@ -27,9 +27,9 @@ FORMER_EMBEDDING_NAMES = {"bundled": "inception_resnet_v2"}  # in cards and sett
 class Card:
     """The model card.
 
-    `files` gives each weight file's SHA-256; `id` follows from them. `embeddings` says of each, by name, which network
-    it is, how it was trained, its files, the side its input is scaled to (px) and the temperature that its logits are
-    divided by; `embedding` names the one to use. `heads` are those trained, `head` the one to use.
+    `files` has each weight file's SHA-256, from which `id` is made. `embeddings` has for each name its network, its
+    training, its files, the side of its input (px) and the temperature by which its logits are divided. `embedding` is
+    the default one. `heads` are the trained heads, and `head` is the default one.
     """
 
     id: str
@@ -45,17 +45,18 @@ class Card:
     training: Mapping[str, Any]  # data by source and licence with counts, settings, hours
     figures: Mapping[str, Any] = field(default_factory=dict)
     limits: tuple[str, ...] = ()
-    annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; 0.38 is Zhang et al.'s
-    embeddings_from: str | None = None  # the folder beside this one that holds the embeddings' files; None: this one
-    variation: Mapping[str, float] = field(default_factory=dict)  # by head: how much colours vary around a scan's mean
-    doubtful_below: float | None = None  # the certainty that a tenth of unseen photos stay below
+    annealing_temperature: float = 0.38  # of the vivid head's mean over its bins; Zhang et al. use 0.38
+    embeddings_from: str | None = None  # the folder beside this one with the embeddings' files; None: this folder
+    variation: Mapping[str, float] = field(default_factory=dict)  # by head: the factor for colours around a scan's mean
+    doubtful_below: float | None = None  # a tenth of unseen photos have a lower certainty
     input_px: int = 400  # the side of the square that the network sees, a multiple of 8
-    features: Mapping[str, Any] | None = None  # the map's network: files, input_px, licence, origin; None: no map
+    # The feature network of the map: files, input_px, licence, origin; None: no map.
+    features: Mapping[str, Any] | None = None
 
     def variant(self, head: str, embedding: str, fingerprint: Callable[[], str]) -> str:
-        """The id that scans are recorded with: the card's, and what else than its own choices coloured them.
+        """The checkpoint id for scans: the card's id, and the head and embedding if they are not its defaults.
 
-        `fingerprint` is asked only for an embedding that the card does not name: it reads all of its weights.
+        `fingerprint` is called only for an embedding that is not in the card, because it reads all weights.
         """
         parts = [self.id]
         if head != self.head:
@@ -65,13 +66,13 @@ class Card:
         return "-".join(parts)
 
     def variants(self) -> dict[str, tuple[str, str]]:
-        """Every head with every embedding of the card, by the ids that scans are recorded with; its own first."""
+        """By checkpoint id: every head with every embedding of the card, the default first."""
         defaults = (self.head, self.embedding)
         every = sorted(product(self.heads, self.embeddings), key=lambda pair: pair != defaults)
         return {self.variant(head, embedding, str): (head, embedding) for head, embedding in every}
 
     def file_path(self, folder: Path, file: str) -> Path:
-        """Where a weight file lies, of the checkpoint in `folder`."""
+        """The path of a weight file of the checkpoint in `folder`."""
         shared = self.embeddings_from and any(file in one["files"] for one in self.embeddings.values())
         return folder.parent / str(self.embeddings_from) / file if shared else folder / file
 
@@ -82,7 +83,10 @@ def bundled_checkpoint_path(name: str = BUNDLED) -> Path:
 
 
 def checkpoint_folder(path: Path | None) -> Path:
-    """The folder that `path` says: a bundled checkpoint's name, such as `first`, or a folder; None: the bundled one."""
+    """The folder of a checkpoint.
+
+    `path`: a folder, or a bundled checkpoint's name such as `first`; None: the bundled default.
+    """
     if path is None:
         return bundled_checkpoint_path()
     named = bundled_checkpoint_path(str(path))
@@ -92,7 +96,8 @@ def checkpoint_folder(path: Path | None) -> Path:
 def read_card(folder: Path) -> Card:
     """The card of the checkpoint in `folder`.
 
-    Raises CheckpointError if the folder or the card is missing or no card, or if it is another network's.
+    Raises CheckpointError if the folder or the card is missing, if the card is invalid, or if it is for another
+    network.
     """
     path = folder / CARD_FILE
     if not folder.is_dir():
@@ -114,7 +119,7 @@ def read_card(folder: Path) -> Card:
 def verify(folder: Path) -> Card:
     """Reads the card and compares every weight file with it.
 
-    Raises CheckpointError, besides as `read_card`, for a missing file and for one whose hash is another.
+    Raises CheckpointError as `read_card`, and for a file that is missing or has another hash.
     """
     card = read_card(folder)
     for name, expected in card.files.items():
@@ -133,7 +138,7 @@ def verify(folder: Path) -> Card:
 
 
 def head_of(card: Card, name: str | None) -> Literal["paper", "vivid"]:
-    """The head to use; raises CheckpointError for one that the checkpoint does not have."""
+    """The head `name`, or the default. Raises CheckpointError for one that the checkpoint does not have."""
     head = name or card.head
     if head not in card.heads:
         raise CheckpointError(
@@ -143,19 +148,19 @@ def head_of(card: Card, name: str | None) -> Literal["paper", "vivid"]:
 
 
 def present_embedding_name(name: str) -> str:
-    """The name that an embedding has now, given that or a former one."""
+    """The present name of an embedding, from its present or former name."""
     return FORMER_EMBEDDING_NAMES.get(name, name)
 
 
 def check_embedding(card: Card, name: str | None) -> None:
-    """Raises CheckpointError for what is neither an embedding of the checkpoint, nor Keras' own, nor a file."""
+    """Raises CheckpointError if `name` is not an embedding of the checkpoint, not imagenet and not a file."""
     if name is None or present_embedding_name(name) in card.embeddings or name == IMAGENET or Path(name).is_file():
         return
     raise CheckpointError(f"the embedding {name!r} is neither a name nor a file; give {embedding_choices(card)}")
 
 
 def embedding_choices(card: Card) -> str:
-    """What can be given for an embedding, for an error message."""
+    """The possible values for an embedding, for an error message."""
     names = ", ".join(repr(name) for name in card.embeddings)
     return f"{names}, {IMAGENET!r} where the machine has internet, or a file of Keras weights of InceptionResNetV2"
 
@@ -168,7 +173,7 @@ def write_card(folder: Path, card: Card) -> None:
 
 
 def checkpoint_id(files: Mapping[str, str]) -> str:
-    """Twelve hex digits that name a set of weight files, given by name and SHA-256."""
+    """The id of a set of weight files, given by name and SHA-256: twelve hexadecimal digits."""
     listing = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(files.items()))
     return hashlib.sha256(listing.encode()).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""The fusion model as a worker runs it, under whichever backend Keras uses."""
+"""The fusion model for running, with any backend of Keras."""
 
 import logging
 import time
@@ -40,15 +40,15 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class HeadColours:
-    """What every head of a checkpoint says of the same scans, from one pass."""
+    """The results of all heads of a checkpoint for the same scans, from one pass."""
 
     ab: Mapping[Head, Floats]  # a*, b* (n, 400, 400, 2), CIE units, by head
-    certainty: Floats  # (n,), 0..1; NaN where the checkpoint has no vivid head, which it comes from
+    certainty: Floats  # (n,), 0..1; from the vivid head, NaN if the checkpoint has none
 
 
 @dataclass(frozen=True)
 class PackedColours:
-    """The same as it comes from the device: each head at the side that it is made at."""
+    """The same, packed as it comes from the device: each head in the size in which it predicts."""
 
     ab: Mapping[Head, PackedAb]  # (n, side, side, 2): of a network of 400 px, 200 for the paper head, 100 for the vivid
     certainty: Floats  # (n,)
@@ -57,9 +57,9 @@ class PackedColours:
 class Colorizer:
     """Predicts a*, b* for lightness, in batches of fixed sizes.
 
-    The step is compiled at loading, for exactly `batch_size` scans and for each of `sizes`; a batch is padded to the
-    smallest that holds it, so that nothing is ever compiled again. All heads of the checkpoint are computed in one
-    pass: they share all but their last layers, so each scan may ask for its own.
+    The step is compiled at loading, for `batch_size` scans and for each of `sizes`. A batch is padded to the next of
+    these sizes, so nothing is compiled later. All heads of the checkpoint are computed in one pass, because they share
+    all layers except the last ones. So each scan may ask for its own head.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Colorizer:
         self._compile(sizes)
 
     def _compile(self, sizes: Sequence[int]) -> None:
-        """The steps of `predict` for each size of a batch, run once; those for measuring for one, not run yet."""
+        """Compile the steps of `predict` for each batch size and run them once."""
         self._predict = {size: self._prediction(size) for size in sorted({self.batch_size, *sizes})}
         self._others: dict[str, Step] = {}
 
@@ -99,7 +99,7 @@ class Colorizer:
         return step
 
     def _other(self, name: str) -> Step:
-        """A step that only measuring needs, of batches of `batch_size`."""
+        """A step for batches of `batch_size` that is needed only for measuring."""
         if name not in self._others:
             size, side = self.batch_size, self.card.input_px // 8
             scans: Spec = ((size, self.lightness_px, self.lightness_px), "uint16")
@@ -155,40 +155,45 @@ class Colorizer:
     def predict(self, lightness: Floats) -> tuple[Floats, Floats]:
         """L* (n, 400, 400), 0..100 -> a*, b* (n, 400, 400, 2), CIE units, by `head`, and certainty (n,), 0..1.
 
-        The certainty is NaN where the checkpoint has no vivid head. Any n, also 0. Raises ValueError for another shape.
+        The certainty is NaN if the checkpoint has no vivid head. n may be any number, also 0. Raises ValueError for
+        another shape.
         """
         colours = self.predict_heads(lightness)
         return colours.ab[self.head], colours.certainty
 
     def predict_heads(self, lightness: Floats) -> HeadColours:
-        """L* (n, 400, 400), 0..100 -> what every head says, from one pass, so that each scan may ask for its own.
+        """L* (n, 400, 400), 0..100 -> the results of all heads, from one pass.
 
-        A scan's own saturation is a factor of its a*, b*, for the caller. Raises ValueError for another shape.
+        The caller multiplies a*, b* by the scan's saturation. Raises ValueError for another shape.
         """
         return self._unpacked(self.predict_packed(self._packed(lightness)))
 
     def predict_packed(self, lightness: PackedLightness) -> PackedColours:
-        """As `predict_heads`, as it travels: (n, lightness_px, lightness_px) -> each head at the side of its own."""
+        """The same as `predict_heads`, with packed values: (n, lightness_px, lightness_px) -> each head in its own
+        size.
+        """
         return self._named(self._in_batches(self._predict, lightness))
 
     def embed(self, lightness: Floats) -> Floats:
-        """L* (n, 400, 400), 0..100 -> the embedding as the fusion gets it (n, 1000), 0..1. For measuring."""
+        """L* (n, 400, 400), 0..100 -> the embedding that the fusion gets (n, 1000), 0..1. For measuring."""
         return self._in_batches({self.batch_size: self._other("embed")}, self._packed(lightness))[0]
 
     def encode(self, lightness: Floats) -> list[Floats]:
-        """L* (n, 400, 400), 0..100 -> all that the network sees but the embedding, for `decode`. For measuring.
+        """L* (n, 400, 400), 0..100 -> everything that the network computes before the embedding joins, for `decode`.
 
-        What the encoder sees (n, input_px / 8, input_px / 8, 256), and the features' maps if the network has them.
+        For measuring.
+
+        The encoder's output (n, input_px / 8, input_px / 8, 256), and the feature maps if the network has a map.
         """
         return self._in_batches({self.batch_size: self._other("encode")}, self._packed(lightness))
 
     def decode(self, encoded: Sequence[Floats], embeddings: Floats) -> HeadColours:
-        """As `predict_heads`, of scans encoded before, with these embeddings (n, 1000) in place of their own."""
+        """The same as `predict_heads`, for encoded scans, with these embeddings (n, 1000) instead of their own."""
         steps = {self.batch_size: self._other("decode")}
         return self._unpacked(self._named(self._in_batches(steps, embeddings, *encoded)))
 
     def operations(self, size: int) -> int:
-        """Floating-point operations of one batch of `size`, one of those compiled, as the backend counts them."""
+        """Floating-point operations of one batch of `size`, which must be compiled, as the backend counts them."""
         return self._predict[size].operations()
 
     def _packed(self, lightness: Floats) -> PackedLightness:
@@ -197,10 +202,10 @@ class Colorizer:
         return pack_lightness(lightness, self.lightness_px)
 
     def _in_batches(self, steps: Mapping[int, Step], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
-        """Runs `steps`, by the size of their batch in ascending order, on padded batches and joins what they give."""
+        """Runs `steps` (by batch size, ascending) on padded batches, and joins the results."""
         parts: list[list[NDArray[Any]]] = []
         start, count = 0, len(arrays[0])
-        # Of no scans at all, one batch of padding still tells the shapes.
+        # With no scans, one batch of padding still gives the shapes.
         while start < count or not parts:
             size = next((size for size in steps if size >= count - start), max(steps))
             batch = [array[start : start + size] for array in arrays]
@@ -265,20 +270,23 @@ def device_name() -> str:
 
 
 def on_device(embedding: Embedding) -> Embedding:
-    """The same with its weights as tensors: plain arrays would be copied into each graph that is traced."""
+    """The same embedding with its weights as tensors. Plain arrays would be copied into each traced graph."""
     layers = [(ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)) for kernel, bias in embedding.layers]
     return replace(embedding, layers=layers)
 
 
 def _lightness_px(card: checkpoint.Card, embedding: Embedding, features: FeatureNetwork | None) -> int:
-    """The largest side at which anything sees a scan, whichever of the card's embeddings a job asks for."""
+    """The largest side that the network, the features or any of the card's embeddings needs."""
     sides = [card.input_px, embedding.side_px, FEATURES_PX if features else 0]
     sides += [int(description.get("input_px", 0)) for description in card.embeddings.values()]
     return min(SIDE_PX, max(sides))
 
 
 def _without_upsampling(network: keras.Model) -> keras.Model:
-    """The network whose paper head ends where its colours are made: they are upsampled where they are used."""
+    """The network without the last upsampling of the paper head.
+
+    Its colours are enlarged later, where they are used.
+    """
     names = {layer.name for layer in network.layers}
     outputs = [
         network.get_layer("head_up").input if "head_up" in names and output is network.get_layer("head_up").output
@@ -294,11 +302,11 @@ def _unpacked_lightness(packed: Any) -> Any:
 
 
 def _packed_ab(ab: Any) -> Any:
-    """a*, b* (batch, side, side, 2), CIE units -> int16, NOT_FINITE where they are no numbers."""
+    """a*, b* (batch, side, side, 2), CIE units -> int16; NOT_FINITE for values that are not finite."""
     steps = ops.clip(ops.round(ops.cast(ab, "float32") * AB_STEPS), -32_767, 32_767)
     return ops.cast(ops.where(ops.isfinite(ab), steps, float(NOT_FINITE)), "int16")
 
 
 def _padded(array: NDArray[Any], batch_size: int) -> NDArray[Any]:
-    """The array with zeros behind it, up to the batch size."""
+    """The array, filled with zeros up to the batch size."""
     return np.pad(array, [(0, batch_size - len(array)), *[(0, 0)] * (array.ndim - 1)])

@@ -5,9 +5,9 @@ Rodes-Guirao, "Deep Koalarization", arXiv:1712.03400. Sizes at the line ends are
 network is fully convolutional, so any square whose side is a multiple of 8 can be trained on. Only Keras layers and
 `keras.ops` are used, so it trains under any Keras backend.
 
-Beyond the paper, and left out with `features="none"`: the map of `place_map`, ImageNet features at each place. It is
-added where the embedding is, and its own a, b and bins are added to the heads' answers. With its weights at zero the
-network is the paper's, so checkpoints made without a map are loaded as they are.
+One part is not in the paper, and is left out with `features="none"`: the map of `place_map`, which has ImageNet
+features for each place. It is added where the embedding is added, and its own a, b and bins are added to the heads'
+outputs. If its weights are zero, the network is the paper's, so checkpoints without a map can be loaded unchanged.
 """
 
 import math
@@ -24,20 +24,21 @@ Features = Literal["none", "lite2"]  # where the map comes from
 Heads = Literal["paper", "vivid", "both"]
 
 HEADS: tuple[Head, ...] = ("paper", "vivid")
-HEAD_LAYERS: dict[Head, tuple[str, ...]] = {  # their own
+HEAD_LAYERS: dict[Head, tuple[str, ...]] = {  # the layers of one head only
     "paper": ("decoder_4", "head_paper", "map_ab", "map_expected"),
     "vivid": ("head_vivid",),
 }
 EMBEDDING_CLASSES = 1000
 ENCODER_STAGES = ((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1))  # channels, stride
 FUSION_CHANNELS = 256
-ENCODED_SHAPE = (50, 50, FUSION_CHANNELS)  # what a 400x400 scan is before its embedding joins
-# Adam moves each weight by about the learning rate whatever its gradient, so what a layer's inputs are scaled by sets
-# how far its output moves in one step: a, b / 128 are small and must move little, an embedding of length 1 must count.
+ENCODED_SHAPE = (50, 50, FUSION_CHANNELS)  # the encoder's output for a 400x400 scan
+# Adam moves each weight by about the learning rate, whatever its gradient is. So the scale of a layer's inputs decides
+# how far its output moves in one step: a, b / 128 are small and must move little, but an embedding of length 1 must
+# have an effect.
 HEAD_INPUT_SCALE = 0.1
 EMBEDDING_SCALE = 10.0
 AB_SCALE = 128.0  # a and b in CIE units = AB_SCALE x the network's output
-TRAINING_MEAN_AB = (1.6, 7.7)  # mean a, b of the training photos: where an untrained network starts
+TRAINING_MEAN_AB = (1.6, 7.7)  # mean a, b of the training photos of `first`; an untrained network starts there
 
 
 def build_network(
@@ -46,13 +47,13 @@ def build_network(
 ) -> keras.Model:  # fmt: skip
     """The whole fusion network.
 
-    Inputs: `lightness` (batch, size, size, 1), L* / 50 - 1, in -1..1; `embedding` (batch, 1000), the square roots
-    of the class probabilities (a vector of length 1), or zeros where nothing is known; with `features`, the three maps
-    of a square of 224 px, (batch, 28, 28, 48), (batch, 14, 14, 120), (batch, 7, 7, 352), whatever `size` is.
-    Output: `paper`: a, b / 128 (batch, size, size, 2), about -1..1; `vivid`: logits of the 313 ab bins
-    (batch, size / 4, size / 4, 313), for `annealed_mean`; `both`: a list of the two, for training them on one decoder.
-    `size` None leaves the side open. `batch_norm` False builds the network that folded weights are for; `dropout` is
-    the map's. Raises ValueError for an unknown head or a size that is not a multiple of 8.
+    Inputs: `lightness` (batch, size, size, 1), L* / 50 - 1, in -1..1; `embedding` (batch, 1000), the square roots of
+    the class probabilities (a vector of length 1), or zeros without an embedding; with `features`, the three maps of a
+    square of 224 px, (batch, 28, 28, 48), (batch, 14, 14, 120), (batch, 7, 7, 352), whatever `size` is. Output:
+    `paper`: a, b / 128 (batch, size, size, 2), about -1..1; `vivid`: logits of the 313 ab bins (batch, size / 4, size /
+    4, 313), for `annealed_mean`; `both`: a list of the two, for training them on one decoder. With `size` None any side
+    is possible. `batch_norm` False builds the network for folded weights. `dropout` is for the map. Raises ValueError
+    for an unknown head or a size that is not a multiple of 8.
     """
     if head not in (*HEADS, "both"):
         raise ValueError(f"unknown head {head!r}; expected one of {', '.join(HEADS)}, or both")
@@ -76,7 +77,7 @@ def build_network(
 
 
 def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
-    """A `build_network` cut where the embedding joins: one scan can be decoded with many embeddings.
+    """A `build_network` cut into two where the embedding joins, so that one scan can be decoded with many embeddings.
 
     Lightness (batch, 400, 400, 1) -> (batch, 50, 50, 256); and that, with an embedding and the features' maps if the
     network has them -> the head's output.
@@ -88,7 +89,9 @@ def halves(model: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 @keras.saving.register_keras_serializable(package="photochrom")
 class ResizeLike(layers.Layer):  # type: ignore[misc]  # Keras tells no types
-    """[(batch, h, w, c), (batch, height, width, any)] -> the first, bilinearly, at the second's height and width."""
+    """[(batch, h, w, c), (batch, height, width, any)] -> the first, resized bilinearly to the second's height and
+    width.
+    """
 
     def call(self, inputs: list[keras.KerasTensor]) -> keras.KerasTensor:
         values, like = inputs
@@ -115,7 +118,7 @@ def fusion(
     encoded: keras.KerasTensor, embedding: keras.KerasTensor, batch_norm: bool = True,
     places: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:  # fmt: skip
-    """The paper's fusion layer in its cheaper equal form, and the map beside it.
+    """The paper's fusion layer in a cheaper form with the same result, and the map.
 
     Repeating the embedding at each place, concatenating it to `encoded` and a 1x1 convolution is
     W [x; e] + c = Wx x + (We e + c): a 1x1 convolution of `encoded` plus a dense layer of the embedding, computed
@@ -150,7 +153,7 @@ def paper_head(
 ) -> keras.KerasTensor:
     """(batch, 100, 100, 64) -> a, b / 128, (batch, 400, 400, 2), starting at the training mean.
 
-    -1..1 without a map; the map's own a, b are added where there is one.
+    The output is in -1..1 without a map. With a map, its own a, b are added.
     """
     x = layers.UpSampling2D(2, name="decoder_up_2")(decoded)  # (batch, 200, 200, 64)
     x = convolution(x, 32, "decoder_4", batch_norm=batch_norm)  # (batch, 200, 200, 32)
@@ -162,7 +165,7 @@ def paper_head(
         of_map = layers.Rescaling(1 / AB_SCALE, dtype="float32", name="map_ab_share")(map_colours)
         of_map = ResizeLike(dtype="float32", name="map_ab_resized")([of_map, x])
         x = layers.Add(dtype="float32", name="head_sum")([x, of_map])
-    # Smoothly, so that no blocks of 2x2 pixels show.
+    # Bilinear, so that no blocks of 2x2 pixels can be seen.
     return layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name="head_up")(x)  # (batch, 400, 400, 2)
 
 

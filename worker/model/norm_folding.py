@@ -1,4 +1,4 @@
-"""From the network as it is trained to the network as it is run: batch norms folded into their convolutions."""
+"""Folds batch norms into their convolutions: from the network for training to the network for running."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,10 @@ def fold_network(model: keras.Model) -> dict[str, Floats]:
 
 
 def fold_convolutions(model: keras.Model) -> dict[str, Floats]:
-    """Kernel and bias of every convolution but the fusion's, by layer; of the map by itself, all there is."""
+    """By layer: kernel and bias of every convolution except the fusion's.
+
+    For the map alone, these are all its weights.
+    """
     folded: dict[str, Floats] = {}
     for layer in model.layers:
         if isinstance(layer, keras.layers.Conv2D) and not layer.name.startswith("fusion"):
@@ -33,7 +36,10 @@ def fold_convolutions(model: keras.Model) -> dict[str, Floats]:
 
 
 def _fold_fusion(model: keras.Model) -> dict[str, Floats]:
-    """One norm follows the sum of the fusion's parts: each kernel is scaled, the embedding's gets the bias."""
+    """One norm follows the sum of the fusion's parts.
+
+    So each kernel is scaled, and the embedding's layer gets the bias.
+    """
     norm = model.get_layer("fusion_norm")
     of_places, _ = fold_norm(np.asarray(model.get_layer("fusion_encoder").get_weights()[0]), norm)
     of_scan, bias = fold_norm(np.asarray(model.get_layer("fusion_embedding").get_weights()[0]), norm)
@@ -45,7 +51,7 @@ def _fold_fusion(model: keras.Model) -> dict[str, Floats]:
 
 
 def plain_network_weights(model: keras.Model) -> dict[str, Floats]:
-    """The weights of a `build_network(batch_norm=False)`, by layer, as `assign` takes them."""
+    """The weights of a `build_network(batch_norm=False)` by layer, in the form for `assign`."""
     return {
         _key(layer, variable): np.asarray(variable, np.float32) for layer in model.layers for variable in layer.weights
     }

@@ -1,6 +1,6 @@
-"""How lightness travels to the device and colours back: 16 bits each, at the sides that the network uses.
+"""Packs lightness for the device and colours from it: 16 bits a value, in the sizes that the network uses.
 
-No backend here, so that a child, which loads none, can pack and unpack.
+This module loads no backend, because children use it too.
 """
 
 from typing import TypeAlias
@@ -13,14 +13,14 @@ Floats: TypeAlias = NDArray[np.float32]
 PackedLightness: TypeAlias = NDArray[np.uint16]  # L* x LIGHTNESS_STEPS
 PackedAb: TypeAlias = NDArray[np.int16]  # a*, b* x AB_STEPS
 
-SIDE_PX = 400  # of the square that a scan is opened to, and of the colours that its output is composed from
+SIDE_PX = 400  # of a scan's model input, and of the colours from which its output is composed
 LIGHTNESS_STEPS = 65_535 / 100  # a step is 0.0015
-AB_STEPS = 32_767 / 128  # a step is 0.004; what exceeds 128 is cut there
-NOT_FINITE = -32_768  # in place of a colour that is no number
+AB_STEPS = 32_767 / 128  # a step is 0.004; values above 128 are clipped
+NOT_FINITE = -32_768  # stands for a colour that is not a number
 
 
 def pack_lightness(lightness: Floats, side_px: int) -> PackedLightness:
-    """L* (..., side, side), finite, 0..100 -> (..., side_px, side_px); a larger side is averaged."""
+    """L* (..., side, side), finite, 0..100 -> (..., side_px, side_px). It is reduced by averaging."""
     if lightness.shape[-1] != side_px:
         scans = lightness.reshape(-1, *lightness.shape[-2:])
         smaller = [cv2.resize(scan, (side_px, side_px), interpolation=cv2.INTER_AREA) for scan in scans]

@@ -1,7 +1,8 @@
-"""The map: what ImageNet features say of the colour at each place, for the fusion to join to the encoder's.
+"""The map: predicts the colour of each place from ImageNet features. The fusion adds it to the encoder's output.
 
-Light convolutions on the maps of `features`, trained first by themselves on cached features, with two heads of their
-own: a, b and the 313 bins at each place of the fine map. Sizes at the line ends are those of a 224x224 image.
+It consists of small convolutions on the maps of `features`. It is first trained alone on cached features, and has two
+heads of its own: a, b and the 313 bins at each place of the fine map. Sizes at the line ends are those of a 224x224
+image.
 """
 
 from typing import Any
@@ -17,12 +18,12 @@ Tensor = Any
 MIDDLE_CHANNELS = 192
 TRUNK_CHANNELS = 96
 RESIDUALS = 2
-COARSE_AB_SCALE = 10.0  # a, b in CIE units = this x the layer's output, so that Adam's steps are of the right size
+COARSE_AB_SCALE = 10.0  # a, b in CIE units = this x the layer's output, so that Adam's steps have the right size
 FEATURE_STRIDES = (8, 16, 32)
 
 
 def feature_inputs(side_px: int = FEATURES_PX) -> list[keras.KerasTensor]:
-    """Inputs for the three maps of `features.feature_maps` of a square of this side."""
+    """Inputs for the three maps that `features.feature_maps` gives for a square of this side."""
     return [
         keras.Input((side_px // stride, side_px // stride, channels), name=f"features_{stride}")
         for stride, channels in zip(FEATURE_STRIDES, MAP_CHANNELS, strict=True)
@@ -56,8 +57,8 @@ def place_map(maps: list[keras.KerasTensor], batch_norm: bool = True, dropout: f
 def coarse_colours(places: keras.KerasTensor, bins: keras.KerasTensor | None = None) -> keras.KerasTensor:
     """(batch, 28, 28, 96) -> the map's own a, b, CIE units, (batch, 28, 28, 2).
 
-    With `bins`, the map's logits of them (batch, 28, 28, 313), a share of the colour that they let expect is added: a
-    choice among colours is learned better than a mean, and the two together know more than either.
+    With `bins`, the map's logits (batch, 28, 28, 313), a share of their mean colour is added, because a choice among
+    colours is learned better than a mean colour, and both together are better than either.
     """
     x = layers.Conv2D(2, 1, dtype="float32", name="map_ab")(places)
     x = layers.Rescaling(COARSE_AB_SCALE, dtype="float32", name="map_ab_scale")(x)
@@ -85,9 +86,9 @@ class ExpectedColours(layers.Layer):  # type: ignore[misc]  # Keras tells no typ
 
 
 def build_map_network(batch_norm: bool = True, dropout: float = 0.0) -> keras.Model:
-    """The map by itself, as it is trained first: three maps -> a, b (batch, 28, 28, 2), bins (batch, 14, 14, 313).
+    """The map alone, for its first training: three maps -> a, b (batch, 28, 28, 2), bins (batch, 14, 14, 313).
 
-    The bins are asked at every second place each way: neighbours say the same.
+    The bins are computed at every second place in both directions, because neighbours are alike.
     """
     inputs = feature_inputs()
     places = place_map(inputs, batch_norm, dropout)
@@ -95,7 +96,7 @@ def build_map_network(batch_norm: bool = True, dropout: float = 0.0) -> keras.Mo
 
 
 def _dropped(x: keras.KerasTensor, share: float, name: str) -> keras.KerasTensor:
-    """Whole channels are dropped: neighbouring places say the same, so single ones would be guessed from them."""
+    """Drops whole channels. Single values could be guessed from their neighbours, which are alike."""
     return layers.SpatialDropout2D(share, name=name)(x) if share else x
 
 

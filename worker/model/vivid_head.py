@@ -1,4 +1,4 @@
-"""What the vivid head's 313 logits mean: a colour at each place, and how certain the network is of a scan."""
+"""Turns the vivid head's 313 logits into a colour for each place, and the certainty of a scan."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ def annealed_mean(logits: Tensor, temperature: float = ANNEALING_TEMPERATURE) ->
 def certainty(logits: Tensor) -> Tensor:
     """Bin logits (batch, h, w, 313) -> (batch,), 0..1: 1 - entropy / log 313, the mean over all places.
 
-    0: every colour is as likely as any other, everywhere; 1: one bin at each place.
+    0: all colours are equally likely at every place; 1: one bin at each place.
     """
     log_probabilities = ops.log_softmax(logits, axis=-1)
     entropy = -ops.sum(ops.exp(log_probabilities) * log_probabilities, axis=-1)  # (batch, h, w)

@@ -1,4 +1,7 @@
-"""Weights as safetensors files: float16; embeddings, the largest, in int8 with a scale a channel, in shards."""
+"""Stores weights as safetensors files in float16.
+
+Embeddings, which are the largest, are in int8 with a scale for each channel, in several files.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +20,13 @@ Layers = list[tuple[Floats, Floats]]  # kernel and bias of each layer, in order
 FUSION_FILE = "fusion.safetensors"
 FEATURES_FILE = "features.safetensors"
 EMBEDDING_FILE = "embedding-{name}-{number}.safetensors"
-SHARD_BYTES = 40_000_000  # well under 45 MB, which hosts of repositories accept
+SHARD_BYTES = 40_000_000  # well below 45 MB, which hosts of repositories accept
 
 
 def quantize(kernel: Floats) -> tuple[NDArray[np.int8], Floats]:
     """Kernel (..., channels) -> int8 of the same shape and the scale of each channel (channels,).
 
-    kernel = int8 * scale, to within half a scale; the scale is the channel's largest weight / 127.
+    kernel = int8 * scale, with an error of at most half a scale. The scale is the channel's largest weight / 127.
     """
     largest = np.abs(kernel).reshape(-1, kernel.shape[-1]).max(axis=0)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
@@ -43,7 +46,7 @@ def read_fusion(folder: Path) -> dict[str, Floats]:
 
 
 def write_embedding(folder: Path, name: str, layers: Sequence[tuple[Floats, Floats]]) -> list[str]:
-    """Writes an embedding's layers, int8 by channel, into as many shards as needed; returns the files' names."""
+    """Writes an embedding's layers, in int8 by channel, into as many files as necessary. Returns the files' names."""
     names = []
     for number, shard in enumerate(_shards(layers), start=1):
         names.append(EMBEDDING_FILE.format(name=name, number=number))
@@ -95,9 +98,9 @@ def _shards(layers: Sequence[tuple[Floats, Floats]]) -> list[dict[str, NDArray[n
 
 
 def _write(path: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    # safetensors writes an array's memory as it lies: one that was transposed would be read back in another order.
+    # safetensors writes an array's memory unchanged, so a transposed array would be read back in another order.
     save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, path)
-    path.chmod(0o644)  # safetensors writes for the owner alone; a checkpoint is read by other users' workers
+    path.chmod(0o644)  # safetensors lets only the owner read; workers of other users must read a checkpoint too
 
 
 def _read(path: Path) -> dict[str, NDArray[np.generic]]:

@@ -4,4 +4,4 @@ from worker.errors import PhotochromError
 
 
 class TrainingError(PhotochromError):
-    """The photos, the cache or the settings do not allow it, or the loss is no number any more."""
+    """Training is not possible with these photos, this cache or these settings, or the loss is no longer a number."""

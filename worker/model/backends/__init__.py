@@ -1,1 +1,1 @@
-"""Keras' backends: loaded, chosen, and what is each one's own. Nothing is loaded by importing this."""
+"""Keras' backends: how they are loaded and chosen, and the code for each one. Importing this package loads nothing."""

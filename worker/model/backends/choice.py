@@ -1,4 +1,7 @@
-"""What is TensorFlow's own and what is JAX's: how a step is compiled, and where it runs. KERAS_BACKEND chooses."""
+"""The parts that differ between TensorFlow and JAX: how a step is compiled, and where it runs.
+
+KERAS_BACKEND chooses.
+"""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -14,7 +17,7 @@ BACKENDS = ("tensorflow", "jax")
 
 
 class Step(Protocol):
-    """A function of tensors, compiled for arrays of set shapes."""
+    """A function of tensors, compiled for arrays of fixed shapes."""
 
     def __call__(self, *arrays: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]: ...
 
@@ -29,7 +32,7 @@ class Step(Protocol):
 
 class Backend(Protocol):
     def compile(self, function: Callable[..., Sequence[Any]], specs: Sequence[Spec]) -> Step:
-        """`function` for arrays of these shapes and types; it is not run yet."""
+        """Compile `function` for arrays of these shapes and types. It is not run yet."""
         ...
 
     def device(self) -> str:
@@ -42,7 +45,7 @@ class Backend(Protocol):
 
 
 def backend() -> Backend:
-    """The backend that Keras uses; raises CheckpointError for one that can't serve."""
+    """The backend that Keras uses. Raises CheckpointError for one that is not supported."""
     name = keras.backend.backend()
     if name not in BACKENDS:
         raise CheckpointError(f"KERAS_BACKEND is {name!r}; expected one of {', '.join(BACKENDS)}")

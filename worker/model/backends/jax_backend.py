@@ -15,7 +15,7 @@ class _Program:
     def __init__(self, function: Callable[..., Sequence[Any]], specs: Sequence[Spec]) -> None:
         arguments = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in specs]
         traced = jax.make_jaxpr(lambda *values: tuple(function(*values)))(*arguments)
-        # The weights are arguments: as constants, each program would hold, and fold, a copy of them.
+        # The weights are arguments. As constants, each program would contain a copy of them.
         self._weights = jax.device_put(traced.consts)
         program = jax.jit(lambda weights, *values: jax.core.eval_jaxpr(traced.jaxpr, weights, *values))
         self._program = program.lower(self._weights, *arguments).compile()

@@ -1,4 +1,4 @@
-"""The numbers that the network computes in: float32, or bfloat16 where the device is faster at that.
+"""The number format of the network: float32, or bfloat16 if the device is faster with it.
 
 bfloat16 has float32's range and 8 significant bits. Weights and sums stay float32, and so do the embedding and the last
 layer; the network was trained so (docs/training.md).
@@ -18,7 +18,7 @@ from keras import ops
 Precision = Literal["float32", "bfloat16"]
 
 POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # by Keras' names
-_FASTER = 1.2  # from which on fewer bits are worth it
+_FASTER = 1.2  # bfloat16 is used if it is at least this much faster
 _SCANS, _SIDE, _CHANNELS = 8, 50, 256  # of a convolution like the network's own
 _TIMES = 3
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def computing_in(policy: str) -> Iterator[None]:
-    """Layers made inside compute at this precision; those made afterwards as before. Keras' name for it."""
+    """Layers that are made in the block compute with this precision. `policy` is Keras' name for it."""
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(policy)
     try:
@@ -38,9 +38,9 @@ def computing_in(policy: str) -> Iterator[None]:
 
 @cache
 def fastest(on_gpu: bool) -> Precision:
-    """What suits this machine, measured once by convolutions that take a second on two cores."""
-    # Processor time, so that what else runs on the cores does not choose; a GPU's work takes none. It is asked for many
-    # in a row, beside which the asking does not count.
+    """The better precision for this machine, measured with convolutions that take a second on two cores."""
+    # On a CPU, processor time is measured, so that other programs don't affect the choice. A GPU's work takes none, so
+    # there many calls in a row are timed, and the time of a single call does not matter.
     clock, in_a_row = (time.perf_counter, 100) if on_gpu else (time.process_time, 1)
     return choose(
         {
@@ -51,17 +51,17 @@ def fastest(on_gpu: bool) -> Precision:
 
 
 def choose(seconds: dict[Precision, float]) -> Precision:
-    """By what the same work takes in each."""
+    """The precision to use, from the seconds that the same work takes in each."""
     gain = seconds["float32"] / max(seconds["bfloat16"], 1e-9)
     logger.info("a convolution in bfloat16 is %.2f times as fast as in float32", gain)
     return "bfloat16" if gain >= _FASTER else "float32"
 
 
 def seconds_or_never(measure: Callable[[], float]) -> float:
-    """What `measure` returns, or infinity where it fails.
+    """The result of `measure`, or infinity if it fails.
 
-    oneDNN has no convolutions in bfloat16 for some processors, and TensorFlow says so only when one is run. Each
-    backend raises an exception of its own then.
+    For some processors oneDNN has no convolutions in bfloat16, and TensorFlow fails only when one runs. Each backend
+    then raises its own kind of exception.
     """
     try:
         return measure()
@@ -71,7 +71,7 @@ def seconds_or_never(measure: Callable[[], float]) -> float:
 
 
 def _seconds(precision: Precision, clock: Callable[[], float], in_a_row: int) -> float:
-    """Of the fastest of a few rows of convolutions, after one that prepares them."""
+    """The seconds of the fastest of some rows of convolutions, after one to warm up."""
     places = ops.full((_SCANS, _SIDE, _SIDE, _CHANNELS), 0.5, dtype=precision)
     kernel = ops.full((3, 3, _CHANNELS, _CHANNELS), 1 / (9 * _CHANNELS), dtype=precision)
     durations = []

@@ -1,7 +1,7 @@
-"""The precision that a machine computes in, decided once: measured at each start, it would depend on the load then.
+"""Stores the precision of a machine. It is chosen once, because a measurement at each start would depend on the load.
 
-The file is beside the scratch folders. It is made anew when the processor, the device, the backend or the checkpoint is
-another one, or when it is removed.
+The file is beside the scratch folders. The choice is made again if the processor, the device, the backend or the
+checkpoint changes, or the file is removed.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 
 
 def machine_key(device: str, checkpoint_id: str) -> str:
-    """What the decision is for: another key, and it is made anew."""
+    """What the choice depends on. With another key, it is made again."""
     backend = keras.backend.backend()
     return f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}"
 
 
 def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision:
-    """The precision kept in `path` for `key`; measured and kept where there is none.
+    """The precision in the file `path` for `key`. If there is none, it is measured and stored.
 
-    A file that can't be read or written costs a measurement at each start, and a line in the log.
+    If the file can't be read or written, the log says so, and each start measures.
     """
     kept = _read(path)
     if kept.get(key) in get_args(Precision):
@@ -57,7 +57,7 @@ def _write(path: Path, content: dict[str, str]) -> None:
 
 
 def _processor() -> str:
-    """Its name and, as a digest, what it can do: virtual machines of one name differ in that."""
+    """The processor's name, and a digest of its features, because virtual machines with the same name may differ."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:

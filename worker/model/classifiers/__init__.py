@@ -1,1 +1,1 @@
-"""The classifiers: the embeddings that say what a scan shows, and the features that say where."""
+"""The classifiers: embeddings describe what a scan shows, and features describe each place of it."""

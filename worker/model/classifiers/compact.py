@@ -1,8 +1,8 @@
-"""The compact embedding: a small residual network with InceptionResNetV2's input and answer, for training in an hour.
+"""The compact embedding: a small residual network with the same input and output as InceptionResNetV2.
 
-InceptionResNetV2 has 56 million weights and takes days to train on a CPU; this one has five million and takes a
-fortieth of the work. It is offered by name, `compact`, beside the paper's. Basic residual blocks after He et al.,
-"Deep Residual Learning", arXiv:1512.03385. Sizes at the line ends are those of a 96x96 image.
+InceptionResNetV2 has 56 million weights and takes days to train on a CPU. This network has five million, and takes a
+fortieth of the work. Basic residual blocks after He et al., "Deep Residual Learning", arXiv:1512.03385. Sizes at the
+line ends are those of a 96x96 image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from worker.model.network import EMBEDDING_CLASSES
 
 Tensor = Any
 Floats = NDArray[np.float32]
-Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order that they are applied
+Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order of the network
 
 STEM_CHANNELS = 32
 STAGE_CHANNELS = (48, 96, 192, 384)  # each stage halves the side
@@ -26,7 +26,7 @@ LAYERS = 1 + 3 * len(STAGE_CHANNELS) + 1  # stem, a halving and two residual con
 
 
 def build_compact(side_px: int) -> keras.Model:
-    """The network as it is trained: images (batch, side, side, 3), -1..1 -> class logits (batch, 1000)."""
+    """The network for training: images (batch, side, side, 3), -1..1 -> class logits (batch, 1000)."""
     images = keras.Input((side_px, side_px, 3))
     x = _trained(images, STEM_CHANNELS, "stem", strides=2)  # (batch, 48, 48, 32)
     for number, channels in enumerate(STAGE_CHANNELS, start=1):
@@ -47,7 +47,7 @@ def logits(images: Tensor, weights: Weights) -> Tensor:
 
 
 def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, ...]:
-    """Images (batch, side, side, 3), -1..1 -> what is seen in them at strides 4, 8, 16 and 32.
+    """Images (batch, side, side, 3), -1..1 -> feature maps at strides 4, 8, 16 and 32.
 
     (batch, 24, 24, 48), (batch, 12, 12, 96), (batch, 6, 6, 192), (batch, 3, 3, 384); `weights` are the convolutions'.
     """
@@ -63,7 +63,7 @@ def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, ...]:
 
 
 def fold(model: keras.Model) -> list[tuple[Floats, Floats]]:
-    """Kernel and bias of each layer of a `build_compact`, in the order of `logits`, batch norms folded in."""
+    """Kernel and bias of each layer of a `build_compact`, in the order of `logits`, with the batch norms folded in."""
     convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
     folded = [fold_norm(layer.get_weights()[0], model.get_layer(f"{layer.name}_norm")) for layer in convolutions]
     return [*folded, plain_weights(model.get_layer("predictions"))]

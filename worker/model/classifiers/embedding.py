@@ -1,10 +1,10 @@
-"""The embedding: the 1000 ImageNet class probabilities that a classifier gives for a scan.
+"""The embedding: the probabilities of 1000 ImageNet classes that a classifier gives for a scan.
 
-Which classifier is a choice by name: `inception_resnet_v2`, the checkpoint's own; `compact`, its small one, if it
-has one; `imagenet`, InceptionResNetV2 with Keras' own weights, fetched once and cached by Keras where
-the machine can; or a file of Keras weights of `keras.applications`' InceptionResNetV2.
-The fusion network gets the square roots of the probabilities: vectors of length 1 in which the second and third guess
-still count, and whose scale is the same for every classifier, so that weights can be exchanged.
+The classifier is chosen by name: `inception_resnet_v2` or `compact` of the checkpoint; `imagenet`, which is
+InceptionResNetV2 with Keras' own weights, if Keras can download them; or a file of Keras weights of
+`keras.applications`' InceptionResNetV2. The fusion network gets the square roots of the probabilities. They are vectors
+of length 1, in which the second and third guess still count. Their scale is the same for every classifier, so
+classifiers can be exchanged.
 """
 
 import hashlib
@@ -32,7 +32,9 @@ FEATURE_MAPS = {"inception_resnet_v2": inception_resnet_v2.feature_maps, "compac
 
 @dataclass(frozen=True)
 class Embedding:
-    """A classifier ready to run: the side of its input, px, and what its logits are divided by."""
+    """A classifier that is ready to run, with the side of its input in px and the temperature by which its logits are
+    divided.
+    """
 
     name: str
     architecture: str
@@ -41,7 +43,7 @@ class Embedding:
     temperature: float = 1.0
 
     def fingerprint(self) -> str:
-        """Eight hex digits that tell what this answers from what another of the same name does."""
+        """Eight hexadecimal digits that differ for embeddings with the same name but other answers."""
         digest = hashlib.sha256(f"{self.architecture} {self.side_px} {self.temperature}".encode())
         for kernel, bias in self.layers:
             digest.update(np.ascontiguousarray(kernel).tobytes())
@@ -54,9 +56,9 @@ class Embedding:
         return ops.sqrt(ops.softmax(scores / self.temperature))
 
     def feature_maps(self, lightness: Tensor) -> tuple[Tensor, ...]:
-        """L* (batch, side, side, 1), 0..100 -> what the classifier sees at each place, from fine to coarse.
+        """L* (batch, side, side, 1), 0..100 -> the classifier's feature maps, from fine to coarse.
 
-        Maps (batch, height, width, channels), of fewer places and more channels each.
+        Each map (batch, height, width, channels) has fewer places and more channels than the one before.
         """
         return FEATURE_MAPS[self.architecture](self._input(lightness), self.layers[:-1])
 
@@ -65,9 +67,9 @@ class Embedding:
 
 
 def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:
-    """The embedding of this name; of none, the one that the checkpoint in `folder` names as its best.
+    """The embedding `name`; None: the default of the checkpoint in `folder`.
 
-    Raises CheckpointError for an embedding that is missing, damaged or can't be fetched.
+    Raises CheckpointError for an embedding that is missing or damaged, or can't be downloaded.
     """
     name = present_embedding_name(name or card.embedding)
     if name not in card.embeddings:
@@ -89,7 +91,7 @@ def build_classifier(side_px: int = EMBEDDING_PX, weights: str | None = None) ->
 def load_keras_layers(source: str, card: Card) -> Layers:
     """The layers of `imagenet` or of a file of Keras weights, batch norms folded in.
 
-    Raises CheckpointError if the weights can't be fetched or do not fit.
+    Raises CheckpointError if the weights can't be downloaded or do not fit.
     """
     try:
         if source == IMAGENET:

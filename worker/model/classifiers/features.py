@@ -1,8 +1,8 @@
-"""What ImageNet features see at each place of a scan: EfficientNet-Lite2's maps of strides 8, 16 and 32.
+"""ImageNet features of each place of a scan: EfficientNet-Lite2's maps of strides 8, 16 and 32.
 
-The embedding says what the whole scan shows, these maps where it is. The network is that of Tan and Le, EfficientNet
-(arXiv:1905.11946), in its Lite form: no squeeze-and-excitation, ReLU6; batch norms folded away. A plain function of
-grey images and a list of weights, as `inception_resnet_v2`. Sizes at the line ends are those of a 224x224 image.
+The embedding describes the whole scan; these maps describe each place. The network is that of Tan and Le, EfficientNet
+(arXiv:1905.11946), in its Lite form: no squeeze-and-excitation, ReLU6; batch norms folded away. It is a plain function
+of grey images and a list of weights, like `inception_resnet_v2`. Sizes at the line ends are those of a 224x224 image.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,12 @@ from worker.model.classifiers.grey_input import lightness_to_grey, resized
 Tensor = Any  # a tensor of whichever Keras backend is in use
 Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order that they are applied
 
-FEATURES_PX = 224  # the side of the square that is seen
+FEATURES_PX = 224  # the side of the input square
 MAP_CHANNELS = (48, 120, 352)  # of strides 8, 16 and 32
 MAP_SHAPES = ((28, 28, 48), (14, 14, 120), (7, 7, 352))  # of a square of `FEATURES_PX`
 GREY_MIDDLE, GREY_RANGE = 127.0, 128.0  # the network expects (grey - 127) / 128
 
-# Of each block: whether it expands its channels first, its depthwise kernel's side, its stride, its channels.
+# For each block: whether it first expands its channels, the side of its depthwise kernel, its stride, its channels.
 BLOCKS = (
     (False, 3, 1, 16),
     *((True, 3, 2, 24), (True, 3, 1, 24), (True, 3, 1, 24)),
@@ -34,7 +34,7 @@ BLOCKS = (
     *((True, 5, 2, 208), (True, 5, 1, 208), (True, 5, 1, 208), (True, 5, 1, 208), (True, 5, 1, 208)),
     (True, 3, 1, 352),
 )
-MAPS_AFTER = (6, 14, 20)  # the blocks that end a stride
+MAPS_AFTER = (6, 14, 20)  # the last block of each stride
 FINE_BLOCK = MAPS_AFTER[0]
 LAYERS = 1 + sum(3 if expands else 2 for expands, *_ in BLOCKS)  # 63; two more give class logits
 FINE_LAYERS = 1 + sum(3 if expands else 2 for expands, *_ in BLOCKS[: FINE_BLOCK + 1])  # 21, those of the fine map
@@ -42,13 +42,13 @@ FINE_LAYERS = 1 + sum(3 if expands else 2 for expands, *_ in BLOCKS[: FINE_BLOCK
 
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """The feature network ready to run: its folded layers, as arrays or on the device."""
+    """The feature network that is ready to run: its folded layers, as arrays or on the device."""
 
     layers: Weights
     dtype: str = "float32"
 
     def on_device(self, dtype: str) -> Self:
-        """The same with its weights as tensors, to compute in `dtype`."""
+        """The same network with its weights as tensors, which computes in `dtype`."""
         layers = [
             (ops.convert_to_tensor(kernel, dtype), ops.convert_to_tensor(bias, dtype)) for kernel, bias in self.layers
         ]
@@ -61,7 +61,7 @@ class FeatureNetwork:
 
 
 def load_features(folder: Path, card: Card) -> FeatureNetwork | None:
-    """The feature network of the checkpoint in `folder`; None for one without a map.
+    """The feature network of the checkpoint in `folder`; None if it has no map.
 
     Raises CheckpointError for a file that can't be read.
     """
@@ -101,7 +101,10 @@ def upper_maps(fine: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
 
 
 def class_logits(grey: Tensor, weights: Weights) -> Tensor:
-    """Grey as `feature_maps` -> logits of ImageNet's classes (batch, 1000); needs the last two layers, too."""
+    """Grey as for `feature_maps` -> logits of ImageNet's classes (batch, 1000).
+
+    `weights` must contain the last two layers too.
+    """
     return class_logits_of(feature_maps(grey, weights[:LAYERS])[-1], weights[LAYERS:])
 
 
@@ -113,7 +116,9 @@ def class_logits_of(coarse: Tensor, weights: Weights) -> Tensor:
 
 
 def _block(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], expands: bool, stride: int, channels: int) -> Tensor:
-    """Inverted residual: expanded, a depthwise convolution, brought to so many channels; added where shapes agree."""
+    """An inverted residual block: expands, applies a depthwise convolution, projects to `channels`, and adds its input
+    if the shapes are equal.
+    """
     y = _convolution(x, layers) if expands else x
     kernel, bias = next(layers)
     y = ops.depthwise_conv(y, kernel[..., None], strides=stride, padding="same") + bias

@@ -1,4 +1,4 @@
-"""What the classifiers see of a scan: its lightness as grey values, at their own side."""
+"""The input of the classifiers: a scan's lightness as grey values, at the classifier's side."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ def classifier_input(grey: Tensor) -> Tensor:
 
 
 def resized(images: Tensor, side_px: int) -> Tensor:
-    """(batch, side, side, channels) -> the same at another side: smoothly, without aliasing."""
+    """(batch, side, side, channels) -> the same with another side, smoothly and without aliasing."""
     if images.shape[1] == side_px:
         return images
     return ops.image.resize(images, (side_px, side_px), interpolation="bilinear", antialias=images.shape[1] > side_px)
@@ -24,6 +24,6 @@ def lightness_to_grey(lightness: Tensor) -> Tensor:
     f = (lightness + 16.0) / 116.0
     luminance = ops.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
     luminance = ops.clip(luminance, 0.0, 1.0)
-    # The power of a number near 0 has no finite slope; where's other branch is taken there.
+    # Near 0 the power has no finite slope; there the other branch is taken.
     bright = 1.055 * ops.maximum(luminance, 0.0031308) ** (1 / 2.4) - 0.055
     return 255.0 * ops.where(luminance > 0.0031308, bright, 12.92 * luminance)

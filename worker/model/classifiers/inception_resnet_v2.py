@@ -1,8 +1,8 @@
-"""InceptionResNetV2 with its batch norms folded away: a plain function of an image and a list of weights.
+"""InceptionResNetV2 with its batch norms folded into the weights: a plain function of images and a list of weights.
 
-The network is that of `keras.applications` (Szegedy et al., arXiv:1602.07261), convolution for convolution.
-Building that model takes seconds for its 782 layers, and a worker needs only its output: this function is traced in a
-fraction of the time. A test holds that both give the same logits. Sizes at the line ends are those of a 299x299 image.
+The network is that of `keras.applications` (Szegedy et al., arXiv:1602.07261), convolution for convolution. Building
+that model with its 782 layers takes seconds; tracing this function takes a fraction of this. A test checks that both
+give the same logits. Sizes at the line ends are those of a 299x299 image.
 """
 
 import re
@@ -29,7 +29,7 @@ def logits(images: Tensor, weights: Weights) -> Tensor:
 
 
 def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor]:
-    """Images (batch, side, side, 3), -1..1, side >= 75 -> what is seen in them at strides 8, 16 and 32.
+    """Images (batch, side, side, 3), -1..1, side >= 75 -> feature maps at strides 8, 16 and 32.
 
     (batch, 35, 35, 320), (batch, 17, 17, 1088), (batch, 8, 8, 1536); `weights` are those of the convolutions.
     """
@@ -65,7 +65,7 @@ def fold(model: keras.Model) -> list[tuple[NDArray[np.float32], NDArray[np.float
 
 
 def fold_norm(kernel: NDArray[np.float32], norm: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """A kernel (..., channels) without bias and the batch norm after it -> kernel and bias that do the work of both."""
+    """A kernel (..., channels) without bias and the batch norm after it -> a kernel and a bias with the same effect."""
     scale = 1 / np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
     if norm.scale:
         scale = scale * np.asarray(norm.gamma)
@@ -80,7 +80,7 @@ def plain_weights(layer: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def _convolutions(model: keras.Model) -> Iterator[Any]:
-    """The 244 convolutions in the order of the network; Keras numbers those that have no name of their own."""
+    """The 244 convolutions in the order of the network. Keras numbers those without a name."""
     numbered = _numbered(model, keras.layers.Conv2D)
     yield from islice(numbered, 5 + 7)  # stem, mixed_5b
     for family, blocks, branches, reduction in (("block35", 10, 6, 4), ("block17", 20, 4, 7), ("block8", 10, 4, 0)):
@@ -123,20 +123,20 @@ def _mixed_5b(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
 def _residual_block(
     x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], depths: Sequence[int], scale: float, last: bool = False
 ) -> Tensor:
-    """x + scale * (branches of these depths, brought to x's channels); the network's last block has no ReLU."""
+    """x + scale * (branches of these depths, projected to x's channels). The network's last block has no ReLU."""
     mixed = ops.concatenate([_branch(x, layers, depth) for depth in depths], axis=-1)
     x = x + scale * _convolution(mixed, layers, relu=False)
     return x if last else ops.relu(x)
 
 
 def _reduction(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], depths: Sequence[int]) -> Tensor:
-    """Halves the side: branches of these depths ending in stride 2, beside a pooling of stride 2."""
+    """Halves the side: branches of these depths that end with stride 2, and a pooling with stride 2."""
     branches = [_branch(x, layers, depth, last_strides=2) for depth in depths]
     return ops.concatenate([*branches, ops.max_pool(x, 3, strides=2)], axis=-1)
 
 
 def _branch(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], depth: int, last_strides: int = 1) -> Tensor:
-    """So many convolutions, one after the other."""
+    """`depth` convolutions, one after the other."""
     for _ in range(depth - 1):
         x = _convolution(x, layers)
     return _convolution(x, layers, strides=last_strides, padding="same" if last_strides == 1 else "valid")

@@ -1,4 +1,4 @@
-"""What a training command was given, read and checked."""
+"""Reads and checks the arguments of training commands."""
 
 from argparse import Namespace
 from dataclasses import replace
@@ -10,9 +10,11 @@ from worker.training.fitting.loop import Schedule
 
 
 def read_cache(arguments: Namespace, folder: Path) -> PhotoCache:
-    """The photos of `sources`, decoded in `folder`; as many are kept for choosing as `--keep` says, if there is one.
+    """The photos of `sources`, decoded in `folder`.
 
-    Raises TrainingError as `build_cache`, and where no photo is left to train on.
+    `--keep`, if the command has it, says how many are kept for validation.
+
+    Raises TrainingError as `build_cache`, and if no photo is left to train on.
     """
     cache = build_cache(arguments.sources, folder)
     kept = getattr(arguments, "keep", [])
@@ -24,7 +26,7 @@ def read_cache(arguments: Namespace, folder: Path) -> PhotoCache:
 
 
 def numbers(option: str, arguments: list[str], cache: PhotoCache) -> dict[str, int]:
-    """`FOLDER=NUMBER` as a mapping; raises TrainingError for another form or a folder that no photo is from."""
+    """`FOLDER=NUMBER` as a mapping. Raises TrainingError for another form, or a folder without photos."""
     folders = cache.by_folder()
     numbers = {}
     for pair in arguments:
@@ -39,7 +41,7 @@ def numbers(option: str, arguments: list[str], cache: PhotoCache) -> dict[str, i
 
 
 def licences_of(arguments: list[str], cache: PhotoCache) -> dict[str, str]:
-    """`FOLDER=LICENCE` as a mapping; raises TrainingError for a folder that no photo is from."""
+    """`FOLDER=LICENCE` as a mapping. Raises TrainingError for a folder without photos."""
     pairs = dict(pair.partition("=")[::2] for pair in arguments)
     if odd := sorted(pairs.keys() - cache.by_folder().keys()):
         raise TrainingError(
@@ -50,7 +52,7 @@ def licences_of(arguments: list[str], cache: PhotoCache) -> dict[str, str]:
 
 
 def schedule(arguments: Namespace) -> Schedule:
-    """How long and how fast."""
+    """The schedule of a run: its end and its learning rates."""
     return Schedule(
         arguments.steps,
         arguments.minutes,

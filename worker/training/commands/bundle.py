@@ -1,4 +1,6 @@
-"""`python -m worker.training bundle RECIPE`: from photos to the bundled checkpoint, in stages that can be resumed."""
+"""`python -m worker.training bundle RECIPE`: makes the bundled checkpoint from photos, in stages that can be
+continued.
+"""
 
 import csv
 import json
@@ -53,7 +55,10 @@ FEATURES_ABOUT = {
 
 
 def bundle(arguments: Namespace) -> None:
-    """Runs the recipe's stages in `--work`; each goes on where it stopped; the checkpoint goes into WORK/checkpoint."""
+    """Runs the recipe's stages in `--work`. Each continues where it stopped.
+
+    The checkpoint is written to WORK/checkpoint.
+    """
     recipe: Recipe = tomllib.loads(arguments.recipe.read_text(encoding="utf-8"))
     if "tune" in recipe and recipe["join"].get("steps") != 0:
         raise TrainingError("the recipe has [tune], whose features [join] has not cached: set its steps to 0")
@@ -108,9 +113,9 @@ def fit_upper_blocks(prepared: Prepared, recipe: Recipe, work: Path) -> None:
 
 
 def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]:
-    """Trains fusion, decoder, heads and map together; returns the best folded weights by the yardstick.
+    """Trains fusion, decoder, heads and map together. Returns the folded weights that are best on the yardstick.
 
-    With 0 steps, the mixture that training would begin with.
+    With 0 steps, it returns the mixture with which training would begin.
     """
     options, folder = recipe["join"], work / "joined"
     config = JoinConfig(**_only(options, JoinConfig))
@@ -147,7 +152,10 @@ def trained_map(prepared: Prepared, recipe: Recipe, work: Path) -> tuple[keras.M
 
 
 def starting_weights(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]:
-    """The checkpoint to start from and the map, mixed; the checkpoint's bins no longer weighed by how rare they are."""
+    """The weights of the starting checkpoint and the map, mixed.
+
+    The checkpoint's extra weight for rare bins is taken back.
+    """
     network, _ = trained_map(prepared, recipe, work)
     first = np.flatnonzero(prepared.trained_on)[:: max(1, len(prepared.trained_on) // 8000)]
     balance = np.log(class_weights(place_prior(prepared.views[0].batch(first)[1])))
@@ -159,7 +167,7 @@ def starting_weights(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str
 def write_bundle(
     folder: Path, folded: dict[str, Any], prepared: Prepared, recipe: Recipe, sources: Path, work: Path
 ) -> checkpoint.Card:
-    """Writes the checkpoint with the embeddings of the one that it started from."""
+    """Writes the checkpoint, with the embeddings of the starting checkpoint."""
     start = checkpoint.bundled_checkpoint_path(recipe["start_from"])
     card = checkpoint.read_card(start)
     embeddings = {
@@ -191,7 +199,7 @@ def features_about(recipe: Recipe) -> dict[str, str]:
 
 
 def _last_figures(work: Path) -> dict[str, Any]:
-    """The last of each stage's history."""
+    """The last entry of each stage's history."""
     histories = {stage: work / stage / HISTORY_FILE for stage in ("map", "tune", "joined")}
     return {stage: json.loads(path.read_text())[-1] for stage, path in histories.items() if path.is_file()}
 
@@ -201,7 +209,7 @@ def _loop(options: dict[str, Any]) -> LoopConfig:
 
 
 def _only(options: dict[str, Any], config: type) -> dict[str, Any]:
-    """The options that this dataclass has, but for lists, which it takes as tuples."""
+    """The options that are fields of this dataclass, without lists, which the dataclass needs as tuples."""
     names = set(config.__dataclass_fields__)  # type: ignore[attr-defined]
     return {name: value for name, value in options.items() if name in names and not isinstance(value, list)}
 
@@ -211,7 +219,10 @@ def _without_files(description: Any) -> dict[str, Any]:
 
 
 def described_sources(path: Path, photos: dict[str, int]) -> list[dict[str, Any]]:
-    """Every source trained on, as its owner describes it. Raises TrainingError for one that the list lacks."""
+    """The description of every source that was trained on.
+
+    Raises TrainingError for a source that the list does not have.
+    """
     with path.open(newline="", encoding="utf-8") as file:
         rows = {row["folder"]: row for row in csv.DictReader(file)}
     missing = sorted(photos.keys() - rows.keys())

@@ -16,7 +16,9 @@ from worker.training.fitting import cross_fit as expecting
 
 
 def cross_fit(arguments: Namespace) -> None:
-    """Fits on folds of the photos and writes `--output`: names, and ab of each photo's centre square in cells."""
+    """Fits on folds of the photos, and writes `--output`: names, and ab of 16x16 cells of each photo's centre
+    square.
+    """
     if arguments.output.is_dir():
         raise TrainingError(f"--output {arguments.output} is a folder; expected a file's name, such as expected.npz")
     if arguments.folds < 2 or arguments.epochs < 1:
@@ -45,7 +47,7 @@ def _features(arguments: Namespace, cache: PhotoCache, folder: Path) -> Features
 def _write(path: Path, cache: PhotoCache, expected: Features) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # NumPy would add a suffix to a name, so it gets a file.
+        # NumPy gets a file, because it would add a suffix to a name.
         with write_beside_then_rename(path) as new, new.open("wb") as file:
             np.savez(file, names=cache.names, ab=expected)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`photochrom evaluate`: every head with every embedding, and with those that it should do worse with."""
+"""`photochrom evaluate`: measures every head with every embedding, and with stand-ins that should be worse."""
 
 import csv
 import json
@@ -20,12 +20,12 @@ from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.evaluation.evaluate import Floats, Photos
 from worker.training.export.checkpoint import add_figures
 
-STAND_INS = ("others", "zeros")  # other photos' embeddings, and none: what a network should do worse with
+STAND_INS = ("others", "zeros")  # other photos' embeddings, and none; with these a network should be worse
 Figures = dict[str, dict[str, Any]]
 
 
 def evaluate(arguments: Namespace) -> None:
-    """Measures a checkpoint with its own embeddings, with stand-ins, with zeros and with other photos' embeddings."""
+    """Measures a checkpoint with its own embeddings, with zeros, and with other photos' embeddings."""
     folder = checkpoint_folder(arguments.checkpoint)
     card = checkpoint.verify(folder)
     photos = measuring.load_photos(arguments.folder, arguments.limit)
@@ -81,14 +81,14 @@ def _write_files(arguments: Namespace, photos: Photos, figures: Figures, results
 
 
 def card_figures(figures: Figures) -> dict[str, Any]:
-    """What of `evaluate`'s figures goes into a card: no single photo's."""
+    """The figures of `evaluate` that a card has: all except those of single photos."""
     first = next(iter(figures.values()))
     models = {name: values["model"] for name, values in figures.items()}
     return {"photos": first["photos"], "grey baseline": first["grey"], "tint baseline": first["tint"], **models}
 
 
 def _embeddings(arguments: Namespace, photos: Photos, colorizer: Colorizer) -> Iterator[tuple[str, Floats]]:
-    """The embeddings to measure with, by name: those in earnest first."""
+    """The embeddings to measure with, by name: first the real ones, then the stand-ins."""
     yield colorizer.embedding, colorizer.embed(photos.lightness)
     if not arguments.embedding:
         for name in colorizer.card.embeddings:

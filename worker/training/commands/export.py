@@ -15,7 +15,7 @@ from worker.training.fitting import distillation as distilling
 
 
 def export(options: Namespace) -> None:
-    """Writes a checkpoint folder; each embedding is described in the JSON of `--about` under its name."""
+    """Writes a checkpoint folder. The JSON file `--about` describes each embedding under its name."""
     description: dict[str, Any] = json.loads(options.about.read_text(encoding="utf-8"))
     network = build_network(options.heads, size=None)
     network.load_weights(options.fusion)

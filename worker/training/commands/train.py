@@ -27,7 +27,7 @@ def train(arguments: Namespace) -> None:
     licences = licences_of(arguments.licence, cache)
     embeddings = base_embeddings(arguments.embedding, checkpoint_folder(arguments.checkpoint))
     logits_by_path = {path: load_logits(path, cache.names) for path in arguments.logits}
-    sources = [logits_by_path[path] for path in arguments.logits]  # one that is named twice is met twice as often
+    sources = [logits_by_path[path] for path in arguments.logits]  # a file that is named twice is used twice as often
     if not sources:
         sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
     unmet = [load_logits(path, cache.names) for path in arguments.unmet_logits]

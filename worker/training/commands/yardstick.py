@@ -1,4 +1,6 @@
-"""`python -m worker.training yardstick`: a checkpoint on the seven sources that no run sees, one by one."""
+"""`python -m worker.training yardstick`: measures a checkpoint on each of the seven sources that no training
+run sees.
+"""
 
 import json
 from argparse import Namespace
@@ -14,7 +16,7 @@ PLATES = {"panchromatic": PANCHROMATIC, "orthochromatic": ORTHOCHROMATIC}
 
 
 def yardstick(options: Namespace) -> None:
-    """Prints a line for each head, plate and source, and the mean over sources; `--json` keeps the means."""
+    """Prints a line for each head, plate and source, and the mean over sources. `--json` stores the means."""
     cache = open_square_cache(options.work / "squares")
     colorizer = Colorizer.load(
         checkpoint_folder(options.checkpoint),

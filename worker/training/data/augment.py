@@ -1,4 +1,4 @@
-"""What training does to a photo on the fly: crop, zoom, rotate, flip, and a change of tone."""
+"""Random changes of a photo during training: crop, zoom, rotation, mirroring, and another tone."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from worker.training.data.photos import Pixels
 
-ROTATION_DEGREES = 4.0  # standard deviation: scans lie a little askew
-GAMMA_SPREAD = 0.15  # standard deviation of log gamma: films and prints differ in tone
-SHRINK_BELOW = 0.7  # a stronger reduction is done by area first, or fine texture would alias
+ROTATION_DEGREES = 4.0  # standard deviation; scans are often a little rotated
+GAMMA_SPREAD = 0.15  # standard deviation of log gamma; films and prints differ in tone
+SHRINK_BELOW = 0.7  # a stronger reduction is first done by area, because otherwise fine texture would alias
 
 
 @dataclass(frozen=True)
 class Zoom:
-    """The whole photo's short side is scaled to between these sizes, px, before a crop is taken."""
+    """Before a crop is taken, the photo's short side is scaled to a size between these two, px."""
 
     smallest_px: float
     largest_px: float
@@ -40,7 +40,7 @@ def random_crop(photo: Pixels, side_px: int, zoom: Zoom, rng: np.random.Generato
 
 
 def random_tone(lightness: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """L*, 0..100 -> L* with another gamma, for half of the photos; the colours to be found stay the same."""
+    """L*, 0..100 -> L*, with another gamma for half of the photos. The target colours stay the same."""
     if rng.random() < 0.5:
         return lightness
     gamma = np.exp(rng.normal() * GAMMA_SPREAD)
@@ -48,5 +48,5 @@ def random_tone(lightness: NDArray[np.float32], rng: np.random.Generator) -> NDA
 
 
 def _middle(length: float, window: float, rng: np.random.Generator) -> float:
-    """Where a window's middle may lie in a length; the length's own middle where the window is the longer."""
+    """A random position of a window's middle in a length; the length's middle if the window is longer."""
     return float(rng.uniform(window / 2, length - window / 2)) if length > window else length / 2

@@ -1,4 +1,6 @@
-"""What classifiers say of the training photos, and how it is varied so that a decoder does not lean on one of them."""
+"""Classifiers' logits for the training photos, with random variations, so that a decoder does not depend on one
+classifier.
+"""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,14 +15,14 @@ Floats = NDArray[np.float32]
 Logits = NDArray[np.float16]
 
 CLASSES = EMBEDDING_CLASSES
-UNKNOWN_SHARE = 0.08  # of the crops get zeros, so that a decoder can do without an embedding
-ONE_ALONE_SHARE = 0.4  # of the crops get one classifier's word, the others a blend
+UNKNOWN_SHARE = 0.08  # share of crops with zeros, so that a decoder also works without an embedding
+ONE_ALONE_SHARE = 0.4  # share of crops with one classifier; the others get a blend of all
 TEMPERATURES = (0.6, 2.0)  # log-uniform
 LOGIT_NOISE = 0.5  # standard deviation, for half of the crops
 
 
 def load_logits(path: Path, names: Iterable[str]) -> Logits:
-    """Class logits (n, 1000) of these photos, from a file of `names` and `logits`.
+    """Class logits (n, 1000) of these photos, from an .npz file with `names` and `logits`.
 
     Raises TrainingError for a file that can't be read or lacks a photo.
     """
@@ -44,7 +46,7 @@ def probabilities(logits: NDArray[np.floating], temperature: float = 1.0) -> Flo
 def varied(sources: Sequence[Logits], row: int, rng: np.random.Generator) -> Floats:
     """The embedding (1000,) that a crop of photo `row` is trained with: square roots of probabilities, or zeros.
 
-    One classifier's probabilities or a blend of all, each at a temperature and with noise of its own.
+    They come from one classifier or a blend of all, each with a random temperature and noise.
     """
     if rng.random() < UNKNOWN_SHARE:
         return np.zeros(CLASSES, np.float32)

@@ -1,4 +1,4 @@
-"""What embeddings say of the training photos: computed once for each embedding, and kept beside the photos."""
+"""The logits of embeddings for the training photos: computed once for each embedding, and stored beside the photos."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +14,12 @@ from worker.training.data.photos import square_lab
 from worker.training.errors import TrainingError
 
 PHOTOS_AT_ONCE = 256  # in memory
-LEAST = 1e-6  # of a probability's square root, so that its logarithm is a number
+LEAST = 1e-6  # least square root of a probability, so that its logarithm is finite
 
 
 def own_logits(cache: PhotoCache, embedding: Embedding, folder: Path, say: Callable[[str], None]) -> Logits:
-    """Class logits (n, 1000) of the cache's photos turned grey, up to a constant; from `folder` if they are there.
+    """Class logits (n, 1000) of the cache's photos in grey, except for a constant; read from `folder` if they are
+    there.
 
     Raises TrainingError if they can't be written.
     """
@@ -33,7 +34,7 @@ def own_logits(cache: PhotoCache, embedding: Embedding, folder: Path, say: Calla
         logits[start : start + len(rows)] = 2 * np.log(np.maximum(embeddings, LEAST))
         say(f"embedding {embedding.name}: {start + len(rows)} of {len(logits)} photos")
     try:
-        with write_beside_then_rename(path) as new:  # a run that is stopped while it writes leaves no half of a file
+        with write_beside_then_rename(path) as new:  # a run that is stopped while it writes leaves no incomplete file
             np.savez(new, names=cache.names, logits=logits)
     except OSError as error:
         raise TrainingError(f"{path} can't be written ({error}); make room or name another --cache") from None

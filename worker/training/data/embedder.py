@@ -1,4 +1,4 @@
-"""An embedding asked about many photos, without the rest of the model."""
+"""Runs an embedding on many photos, without the rest of the model."""
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,7 @@ BATCH = 32
 
 
 class Embedder:
-    """Traced once, for batches of 32 squares of `side_px`; a shorter batch is padded."""
+    """An embedding for batches of 32 squares of `side_px`. It is traced once; a shorter batch is padded."""
 
     def __init__(self, embedding: Embedding, side_px: int) -> None:
         self._shape = (BATCH, side_px, side_px, 1)

@@ -1,4 +1,4 @@
-"""What a classifier sees at each place of the training photos: computed once, and kept beside them."""
+"""A classifier's features for each place of the training photos: computed once, and stored beside them."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -20,20 +20,21 @@ from worker.training.errors import TrainingError
 Floats = NDArray[np.float32]
 Features = NDArray[np.float16]
 
-CELLS = 16  # places across a photo's centre square, and down
-COMPONENTS = 64  # kept of each map's channels
+CELLS = 16  # places in each direction of a photo's centre square
+COMPONENTS = 64  # components kept for each map
 BATCH = 16
-SAMPLE = 512  # photos that the components are found in
+SAMPLE = 512  # photos from which the components are computed
 SAMPLE_PLACES = 20_000
 
 
 def own_features(cache: PhotoCache, embedding: Embedding, folder: Path, say: Callable[[str], None]) -> Features:
-    """(n, 16, 16, k) of the cache's photos turned grey, memory-mapped; from `folder` if they are there.
+    """Features (n, 16, 16, k) of the cache's photos in grey, memory-mapped; read from `folder` if they are there.
 
-    Of each of the embedding's feature maps, and of the last one's mean, the components of most variance.
-    Raises TrainingError if they can't be written.
+    They are the components with the largest variance of each feature map, and of the mean of the last map. Raises
+    TrainingError if they can't be written.
     """
-    # Rows have no names of their own, as a file of logits has: the cache may have been made anew of other photos.
+    # Unlike a file of logits, this file has no photo names. The cache may have been made again from other photos, so
+    # the names are hashed.
     photos = hashlib.sha256("\n".join(map(str, cache.names)).encode()).hexdigest()[:8]
     path = folder / f"features-{embedding.fingerprint()}-{photos}.npy"
     if not path.is_file():
@@ -102,9 +103,9 @@ class FeatureMaps:
 
 @dataclass(frozen=True)
 class _Components:
-    """Directions of most variance (channels, k), each scaled by the fourth root of its variance, about a mean.
+    """A mean, and the directions of largest variance (channels, k), each scaled by the fourth root of its variance.
 
-    So that the larger still count for more than the smaller, though by less than they did.
+    So large components still count more than small ones, but less than without scaling.
     """
 
     mean: Floats
@@ -115,7 +116,7 @@ class _Components:
 
 
 def _components(features: Floats, rng: np.random.Generator) -> _Components:
-    """Those of maps (n, 16, 16, channels)."""
+    """The components of maps (n, 16, 16, channels)."""
     places = features.reshape(-1, features.shape[-1])
     places = places[rng.choice(len(places), min(SAMPLE_PLACES, len(places)), replace=False)]
     mean, spread = places.mean(0), places.std(0) + np.float32(1e-6)

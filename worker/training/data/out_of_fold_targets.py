@@ -1,9 +1,11 @@
-"""Colours that a model expects of photos it was not fitted on, to draw the paper head's targets towards.
+"""Expected colours: what a model predicts for photos on which it was not fitted.
 
-A photo's own colours are one draw out of many that its grey allows. A network that is trained on few photos learns
-the draws by heart, by what the embedding says of each photo; what is expected of a photo from all the others can't be
-learned by heart, and is a smoother thing to learn. This is distillation (Hinton, Vinyals and Dean, arXiv:1503.02531)
-with targets from outside each photo's own fold.
+The paper head's targets are drawn towards them.
+
+A photo's own colours are one of many possibilities that its grey allows. A network that is trained on few photos learns
+them by heart, because it recognizes each photo by its embedding. It can't learn by heart what is expected of a photo
+from all others, and expected colours are smoother, so they are easier to learn. This is distillation (Hinton, Vinyals
+and Dean, arXiv:1503.02531) with targets from outside each photo's own fold.
 """
 
 from collections.abc import Iterable
@@ -21,7 +23,7 @@ from worker.training.errors import TrainingError
 Floats = NDArray[np.float32]
 
 MIDDLE = 128.0  # a* = b* = 0 in 8 bits
-SHARE = 0.7  # of what is expected in the target; the photo's own colours, for the rest, have the edges
+SHARE = 0.7  # share of the expected colours in the target; the rest are the photo's own colours, which have sharp edges
 
 
 @dataclass(frozen=True)
@@ -32,19 +34,21 @@ class ExpectedColours:
     share: float = SHARE
 
     def paint(self, row: int, side_px: int) -> Pixels:
-        """The photo's expected a* and b* + 128, and nothing: (side, side, 3), 0..255, to be cropped like the photo."""
+        """The photo's expected a* and b* + 128 and an empty channel: (side, side, 3), 0..255, to be cropped like the
+        photo.
+        """
         ab = cv2.resize(self.ab[row].astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR)
         whole = np.clip(np.rint(ab + MIDDLE), 0, 255).astype(np.uint8)
         return np.dstack([whole, np.zeros_like(whole[..., 0])])
 
     def drawn(self, photo_ab: Floats, painted: Pixels) -> Floats:
-        """A crop's own a, b / 128 (side, side, 2), drawn towards the same crop of what `paint` gave."""
+        """The mixture of a crop's own a, b / 128 (side, side, 2) and the same crop of `paint`'s result."""
         expected = (painted[..., :2].astype(np.float32) - np.float32(MIDDLE)) / np.float32(AB_SCALE)
         return np.asarray((1 - self.share) * photo_ab + self.share * expected, np.float32)
 
 
 def load_expected_colours(path: Path, names: Iterable[str], share: float = SHARE) -> ExpectedColours:
-    """Those of these photos, from an .npz of `names` and `ab` (n, cells, cells, 2).
+    """The expected colours of these photos, from an .npz file with `names` and `ab` (n, cells, cells, 2).
 
     Raises TrainingError for a file that can't be read or lacks a photo.
     """

@@ -1,7 +1,7 @@
-"""The training photos, decoded once into one memory-mapped file, so that loading costs next to nothing.
+"""The training photos, decoded once into one memory-mapped file, so that loading a photo takes hardly any time.
 
-A JPEG takes longer to decode than the small crop of it that a step sees. The cache holds each photo's middle at a
-short side of 256 px; the operating system keeps in memory what fits and no more.
+Decoding a JPEG takes longer than everything else for the small crop that a step needs. The cache holds the middle of
+each photo with a short side of 256 px. The operating system keeps as much of it in memory as fits.
 """
 
 import hashlib
@@ -20,7 +20,8 @@ from worker.training.errors import TrainingError
 
 SHORT_SIDE_PX = 256
 LONG_SIDE_PX = 384
-VALIDATION_ONE_IN = 20  # photos kept for choosing, by a hash of the name, so that a longer list moves none
+# One photo in so many is kept for validation, by a hash of its name, so that new photos change nothing for the others.
+VALIDATION_ONE_IN = 20
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class PhotoCache:
     offsets: NDArray[np.int64]  # (n,), where each photo begins, bytes
     pixels: NDArray[np.uint8]  # (bytes,), memory-mapped
     census: dict[str, int]
-    kept_one_in: Mapping[str, int] = field(default_factory=dict)  # by folder, for choosing; VALIDATION_ONE_IN elsewhere
+    # By folder, for validation; VALIDATION_ONE_IN for others.
+    kept_one_in: Mapping[str, int] = field(default_factory=dict)
 
     def photo(self, row: int) -> Pixels:
         """(height, width, 3), RGB, 0..255."""
@@ -49,11 +51,11 @@ class PhotoCache:
         return np.flatnonzero(self._held_back())
 
     def by_folder(self) -> dict[str, int]:
-        """Photos by the folder that they lie in, for the model card."""
+        """The number of photos in each folder, for the model card."""
         return dict(Counter(str(Path(str(name)).parent) for name in self.names))
 
     def weights(self, rows: NDArray[np.intp], of_folders: Mapping[str, int]) -> NDArray[np.intp]:
-        """How often each of these photos counts (n,): its folder's weight, 1 for a folder without one."""
+        """How often each of these photos counts (n,): the weight of its folder, or 1."""
         return np.array([of_folders.get(str(Path(str(self.names[row])).parent), 1) for row in rows], np.intp)
 
     def _held_back(self) -> NDArray[np.bool_]:
@@ -62,15 +64,15 @@ class PhotoCache:
 
 
 def is_validation(name: str, one_in: int = VALIDATION_ONE_IN) -> bool:
-    """Whether the photo of this name, one in so many, is for choosing and never for training."""
+    """Whether the photo with this name is one of those for validation, which are never used in training."""
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % one_in == 0
 
 
 def build_cache(sources: Sequence[Path], folder: Path) -> PhotoCache:
-    """Decodes the photos of `sources` into `folder`, or opens what is there from an earlier run.
+    """Decodes the photos of `sources` into `folder`, or opens the cache of an earlier run.
 
-    Raises TrainingError if there is no colour photo, too few to keep one for choosing, if the disk is full, or if the
-    cache holds other sources' photos.
+    Raises TrainingError if there is no colour photo, if there are too few to keep one for validation, if the disk is
+    full, or if the cache holds photos of other sources.
     """
     if (folder / "index.npz").is_file():
         _check_sources(sources, folder)
@@ -88,7 +90,7 @@ def build_cache(sources: Sequence[Path], folder: Path) -> PhotoCache:
 
 
 def open_cache(folder: Path) -> PhotoCache:
-    """A cache that `build_cache` made."""
+    """Opens a cache that `build_cache` made."""
     index: dict[str, Any] = dict(np.load(folder / "index.npz"))
     census = dict(zip(index["reasons"].tolist(), index["counts"].tolist(), strict=True))
     pixels = np.memmap(folder / "pixels.bin", np.uint8, mode="r")
@@ -96,7 +98,7 @@ def open_cache(folder: Path) -> PhotoCache:
 
 
 def _check_sources(sources: Sequence[Path], folder: Path) -> None:
-    """Caches of earlier versions do not say whose photos they hold."""
+    """Raises TrainingError if the cache has other sources. Caches of earlier versions don't name their sources."""
     index = np.load(folder / "index.npz")
     cached = index["sources"].tolist() if "sources" in index else _places(sources)
     if cached != _places(sources):

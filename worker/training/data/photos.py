@@ -1,4 +1,7 @@
-"""Colour photos from folders and tar files, one at a time, in bounded memory; what teaches no colour is left out."""
+"""Reads colour photos from folders and tar files, one at a time, in bounded memory.
+
+Grey and unusable photos are left out.
+"""
 
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -14,7 +17,7 @@ from worker.training.errors import TrainingError
 Pixels = NDArray[np.uint8]
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
-MIN_SIDE_PX = 96  # below it there is too little to see
+MIN_SIDE_PX = 96  # smaller photos show too little
 MIN_CHROMA = 2.0  # mean CIE chroma of a photo that counts as colour; JPEG noise alone gives about 1
 
 
@@ -62,7 +65,7 @@ def to_lab(rgb: Pixels) -> NDArray[np.float32]:
 
 
 def square_lab(rgb: Pixels, side_px: int) -> NDArray[np.float32]:
-    """L*, a*, b* of a photo's centre square at this side: (side, side, 3)."""
+    """L*, a*, b* of a photo's centre square, scaled to this side: (side, side, 3)."""
     return to_lab(np.asarray(cv2.resize(np.asarray(centre_square(rgb)), (side_px, side_px)), np.uint8))
 
 

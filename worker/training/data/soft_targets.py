@@ -1,4 +1,4 @@
-"""What the vivid head is trained towards: the soft code of each place's colour, weighted so that rare colours count."""
+"""The targets of the vivid head: the soft code of each place's colour, weighted so that rare colours count more."""
 
 import cv2
 import keras
@@ -11,16 +11,20 @@ from worker.training.data.photos import to_lab
 
 Floats = NDArray[np.float32]
 
-REACH = 128  # the table covers whole a* and b* of -128..127
+REACH = 128  # the table has all whole numbers a* and b* from -128 to 127
 PLACE_PX = 4  # the head answers once for each 4x4 px
-# How much of the rebalancing is taken back once the head is trained. All of it left in: colours stronger than the
-# original's and further from it than a tint; all taken back: as pale as the paper head. Chosen on validation photos.
+# How much of the rebalancing is taken back after training. With all of it left in, colours are stronger than the
+# original's and further from it than a tint. With all of it taken back, they are as pale as the paper head's. Chosen on
+# validation photos.
 TAKEN_BACK = 0.3
-PRIOR_PX = 32  # a photo's share of the prior is taken from this side
+PRIOR_PX = 32  # for the prior, each photo is reduced to this side
 
 
 class _Table:
-    """The soft code of every whole a*, b*: its ten bins and their shares. Finding them anew costs too much."""
+    """The soft code of every whole a*, b*: its ten bins and their shares.
+
+    Computing them each time would take too long.
+    """
 
     def __init__(self) -> None:
         axis = np.arange(-REACH, REACH, dtype=np.float32)
@@ -70,6 +74,6 @@ def place_prior(ab: Floats) -> Floats:
 
 
 def take_back_rebalancing(model: keras.Model, prior: Floats, share: float = TAKEN_BACK) -> None:
-    """Changes a trained vivid head's answers as if rare bins had counted less: logits - share x log(class weight)."""
+    """Changes a trained vivid head as if rare bins had counted less: logits - share x log(class weight)."""
     bias = model.get_layer("head_vivid").bias
     bias.assign(np.asarray(bias) - np.float32(share) * np.log(class_weights(prior)))

@@ -1,1 +1,1 @@
-"""How good a network is: figures, contact sheets, loss curves."""
+"""Measures networks: figures, contact sheets, loss curves."""

@@ -1,7 +1,7 @@
-"""Whether one wall has one colour: how much the hue varies within regions that are smooth in lightness.
+"""Measures how much the hue varies within regions that are smooth in lightness: one wall should have one colour.
 
-A network that doubts paints patches of green and orange on one wall. A figure over whole photos hides that, since
-photos have many hues. Within a region without an edge, most photos have one.
+A network that is not sure paints green and orange patches on one wall. A figure for whole photos does not show this,
+because a photo has many hues. But a region without edges usually has one hue.
 """
 
 import cv2
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Regions = NDArray[np.int32]
 
-_BLUR_PX = 2.0  # sigma: grain and texture are no edges
+_BLUR_PX = 2.0  # sigma, so that grain and texture are no edges
 _STEEPEST = 0.75  # L* a pixel: a steeper slope is an edge
 _SMALLEST_SHARE = 0.01  # of the photo: smaller regions are left out
-_LEAST_CHROMA = 3.0  # mean chroma of a region, below which its hue is nothing that anybody sees
+_LEAST_CHROMA = 3.0  # mean chroma of a region; with less, nobody sees its hue
 
 
 def smooth_regions(lightness: Floats) -> Regions:

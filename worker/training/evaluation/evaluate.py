@@ -1,8 +1,8 @@
-"""Measuring a checkpoint on colour photos, beside the grey and the tint baseline, which know nothing.
+"""Measures a checkpoint on colour photos, and compares it with the grey and the tint baseline.
 
-Each photo's centre square is scaled to 400x400, turned grey, colourized and compared. Figures flatter: a grey image
-scores a PSNR above 21 dB on ordinary photos and a constant tint 1 dB more, so R2, the share of the colour variance
-explained (0 for the tint, below 0 for grey), is the figure that counts.
+Each photo's centre square is scaled to 400x400, turned grey, colourized and compared. PSNR is misleading: on ordinary
+photos a grey image has more than 21 dB, and a constant tint 1 dB more. So the figure that counts is R2, the share of
+the tint's squared error in a*, b* that the model removes: 0 for the tint, below 0 for grey.
 """
 
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def load_photos(folder: Path, limit: int | None = None) -> Photos:
 
 
 def plate_lightness(photos: Photos) -> Floats:
-    """L* (n, 400, 400) of the same photos as an orthochromatic plate records them."""
+    """L* (n, 400, 400) of the same photos, turned grey as by an orthochromatic plate."""
     squares = zip(photos.lightness, photos.ab, strict=True)
     rgb = [lab_to_rgb(np.concatenate([light[..., None], ab], -1)) for light, ab in squares]
     greys = [grey_of(np.asarray(np.rint(255 * np.clip(one, 0, 1)), np.uint8), ORTHOCHROMATIC) for one in rgb]
@@ -74,7 +74,7 @@ def embeddings_for(source: str, photos: Photos, colorizer: Colorizer) -> Floats:
 
 
 def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
-    """Scores of `grey` and `tint`, and what the `original` has of its own: the same for every model, found once."""
+    """Scores of `grey` and `tint`, and the own scores of the `original`. They are the same for every model."""
     tint = np.broadcast_to(np.asarray(mean_ab, np.float32), photos.ab.shape)
     original = [own_score(light, ab) for light, ab in zip(photos.lightness, photos.ab, strict=True)]
     return {
@@ -87,7 +87,7 @@ def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
 def evaluate(photos: Photos, result: Floats, certainty: Floats, baseline_scores: dict[str, Scores]) -> dict[str, Any]:
     """Figures of a model's a*, b* (n, 400, 400, 2) and certainty (n,) beside both baselines.
 
-    `baseline_scores` are what `baselines` gave. The variance that R2 is a share of is about the tint.
+    `baseline_scores` come from `baselines`. R2 is relative to their tint, the card's `training_mean_ab`.
     """
     scores = {"model": _scores(photos, result), **baseline_scores}
     variance = float(baseline_scores["tint"]["error"].sum())
@@ -97,7 +97,7 @@ def evaluate(photos: Photos, result: Floats, certainty: Floats, baseline_scores:
     figures["original"] = {"colourfulness_ratio": 1.0, "hue_spread": _mean(scores["original"]["hue_spread"])}
     best = np.maximum(scores["grey"]["psnr"], scores["tint"]["psnr"])
     errors = scores["model"]["error"].sum() / scores["grey"]["error"].sum()
-    figures["model"]["gain"] = round(1 - float(errors), 4)  # of grey's squared error, the share removed
+    figures["model"]["gain"] = round(1 - float(errors), 4)  # the share of grey's squared error that is removed
     figures["model"]["wins"] = round(float((scores["model"]["psnr"] > best).mean()), 4)
     means = max(figures["grey"]["psnr"], figures["tint"]["psnr"])
     figures["model"]["psnr_above_baselines"] = round(figures["model"]["psnr"] - means, 3)
@@ -122,11 +122,11 @@ def summary(scores: Scores, original: Scores, variance: float) -> dict[str, Any]
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
-    """Of the photos that have one; None where none has."""
+    """The mean of the photos that have a value; None if no photo has one."""
     return None if np.isnan(values).all() else round(float(np.nanmean(values)), 2)
 
 
-# Of each measure: what a person reads above its column, and its digits after the point.
+# For each measure: the heading of its column, and its digits after the point.
 HEADINGS = {
     "r2": ("R2 of a, b", 3), "gain": ("G, of grey's", 3), "psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3),
     "ciede2000": ("CIEDE2000", 2), "colourfulness_ratio": ("colourful", 2), "wins": ("wins", 3),
@@ -136,12 +136,12 @@ NAME_WIDTH = 56
 
 
 def heading() -> str:
-    """What stands above the rows of `line`."""
+    """The heading above the rows of `line`."""
     return f"{'':{NAME_WIDTH}}" + "".join(f"{words:>14}" for words, _ in HEADINGS.values())
 
 
 def line(name: str, figures: Mapping[str, Any]) -> str:
-    """A row for a person; a measure that is not among the figures is left blank."""
+    """A row of the table. Measures that are not in the figures are left blank."""
     cells = [
         f"{figures[key]:14.{digits}f}" if figures.get(key) is not None else f"{'':14}"
         for key, (_, digits) in HEADINGS.items()

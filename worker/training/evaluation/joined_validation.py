@@ -1,4 +1,4 @@
-"""The yardstick for the whole network in training, whose encoder stays: what it sees is computed once."""
+"""The yardstick for the whole network during training. The encoder does not change, so its output is computed once."""
 
 from collections.abc import Callable
 from typing import Any

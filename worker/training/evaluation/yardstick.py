@@ -1,7 +1,9 @@
-"""The yardstick that every choice is made on: seven whole sources that no run sees, each scored by itself.
+"""The yardstick, on which every choice is made: seven whole sources that no training run sees, each measured
+separately.
 
-R2 is the share of the tint's squared error that is removed, G the share of grey's; each also of the photos' mean colour
-alone and of what varies around it. The mean over sources counts, so that no large source rules.
+R2 is the share of the tint's squared error that is removed, and G the share of grey's. The tint is that of `first`
+(TRAINING_MEAN_AB) for every checkpoint. Both are also computed for the photos' mean colours alone, and for the colours
+around the mean. The mean over sources counts, so that large sources don't dominate.
 """
 
 from collections.abc import Mapping
@@ -24,7 +26,7 @@ HELD_OUT_SOURCES = {
     "weather_hackerearth": "skies over streets and land",
 }
 PHOTOS_A_SOURCE = 300
-NOTHING = 1e-9  # of error, so that photos without any are no division by zero
+NOTHING = 1e-9  # least error, so that photos without colour cause no division by zero
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def yardstick_rows(sources: NDArray[np.str_], limit: int = PHOTOS_A_SOURCE) -> d
 def colour_errors(
     result: Floats, truth: Floats, inside: Floats, tint: tuple[float, float] = TRAINING_MEAN_AB
 ) -> dict[str, ColourErrors]:
-    """Errors of a*, b* (n, h, w, 2): `all` of them, of the photos' `mean` colours, and of what `varies` around those.
+    """Errors of a*, b* (n, h, w, 2): `all`, those of the photos' `mean` colours, and those of what `varies` around the
+    mean.
 
     `inside` (n, h, w), 0..1, is how much of each place belongs to the photo.
     """
@@ -83,7 +86,7 @@ def colour_errors(
 
 
 def source_means(figures: Mapping[str, Mapping[str, ColourErrors]]) -> dict[str, float]:
-    """Of each source's errors -> R2 and G, the mean over sources, as `r2`, `gain`, `r2_mean`, `r2_varies` ..."""
+    """Each source's errors -> the mean R2 and G over sources, as `r2`, `gain`, `r2_mean`, `r2_varies` ..."""
     means = {}
     for part in ("all", "mean", "varies"):
         suffix = "" if part == "all" else f"_{part}"
@@ -93,7 +96,7 @@ def source_means(figures: Mapping[str, Mapping[str, ColourErrors]]) -> dict[str,
 
 
 def places_inside(boxes: NDArray[np.int64], side_px: int, places: int) -> Floats:
-    """How much of each place (n, places, places), 0..1, lies in the photo's box (n, 4) of a square of this side."""
+    """How much of each place (n, places, places), 0..1, is in the photo's box (n, 4), in a square of this side."""
     edges = np.arange(places + 1) * side_px / places
 
     def covered(first: NDArray[np.int64], length: NDArray[np.int64]) -> Floats:

@@ -1,4 +1,6 @@
-"""The yardstick through production's own path: the whole photo letterboxed, coloured, compared in its box."""
+"""The yardstick for photos that are prepared as in a worker: the whole photo is letterboxed, coloured, and compared
+inside its box.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,11 +33,13 @@ SMALLEST_ERROR = 1e-6  # of sRGB values, 0..1: a PSNR of 60 dB
 
 @dataclass(frozen=True)
 class SourceFigures:
-    """Of one source and head: errors of a*, b*, whole and in parts, and how much nearer than grey its photos come."""
+    """The figures of one source and head: errors of a*, b*, whole and in parts, and how much nearer than grey the
+    outputs are.
+    """
 
     errors: Mapping[str, ColourErrors]
     psnr_above_grey: float  # dB, the photos' mean
-    spread: float  # within a photo, CIE units, the photos' median
+    spread: float  # of colours within a photo, CIE units; the median of the photos
     true_spread: float
     hue_spread: float  # degrees within smooth regions, the photos' mean; NaN where all are nearly grey
     true_hue_spread: float
@@ -44,7 +48,7 @@ class SourceFigures:
 def measure(
     colorizer: Colorizer, cache: SquareCache, weights: Floats = PANCHROMATIC, photos: int = PHOTOS_A_SOURCE
 ) -> dict[str, dict[str, SourceFigures]]:
-    """Figures by head and source, of photos taken on a plate with these weights of linear red, green and blue."""
+    """Figures by head and source. Photos are turned grey with these weights of linear red, green and blue."""
     figures: dict[str, dict[str, SourceFigures]] = {head: {} for head in colorizer.heads}
     for name, rows in yardstick_rows(cache.sources, photos).items():
         lab = np.stack([to_lab(cache.pixels[row]) for row in rows])

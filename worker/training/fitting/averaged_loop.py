@@ -1,6 +1,6 @@
 """A training loop whose validation reads averaged weights and keeps the best by the yardstick.
 
-A batch is a function of its number alone, so a run that is resumed goes on as if it had never stopped.
+A batch depends only on its number, so a continued run gives the same result as one without a stop.
 """
 
 import json
@@ -30,12 +30,12 @@ class LoopConfig:
     steps: int = 6000
     minutes: float = math.inf
     learning_rate: float = 2e-3
-    final_share: float = 0.01  # of the learning rate, at the end
+    final_share: float = 0.01  # share of the learning rate at the end
     warm_up_steps: int = 200
-    averaged_steps: int = 1000  # that the averaged weights reach back
+    averaged_steps: int = 1000  # steps over which weights are averaged
     report_every_steps: int = 100
     validate_every_steps: int = 500
-    chosen_by: str = "r2"  # the figure whose best weights are kept
+    chosen_by: str = "r2"  # the weights with the best value of this figure are kept
 
     def progress(self, step: int, minutes: float) -> float:
         """0 at the start, 1 at the end."""
@@ -63,7 +63,7 @@ def fit(
 ) -> list[dict[str, float]]:  # fmt: skip
     """Trains the compiled `model`; leaves `best` and `latest` averaged weights, the state and the history in `folder`.
 
-    Raises TrainingError when the loss is no number or there is nothing to resume.
+    Raises TrainingError if the loss is no number, or if there is nothing to continue.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.optimizer.build(model.trainable_variables)
@@ -102,7 +102,7 @@ def _train_step(model: keras.Model, inputs: Any, targets: Any, step: int, folder
 
 @contextmanager
 def averaged_weights(model: keras.Model) -> Iterator[None]:
-    """Inside, the model has its averaged weights; afterwards those in training again."""
+    """In the block, the model has its averaged weights; afterwards it has its training weights again."""
     averages = model.optimizer._model_variables_moving_average  # Keras has no public name for them
     raw = [np.asarray(variable) for variable in model.trainable_variables]
     for variable, average in zip(model.trainable_variables, averages, strict=True):

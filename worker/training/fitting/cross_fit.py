@@ -1,8 +1,8 @@
-"""The colours that photos let expect of each other, for `train --expected-colours`.
+"""Predicts each photo's colours by a model fitted on the other photos, for `train --expected-colours`.
 
-The photos are divided into folds. For each, a perceptron is fitted on the other folds, from what a classifier sees at
-a place, and how light it is there, to the place's mean colour; it then answers for the photos that it never saw
-("cross-fitting"). Photos kept for choosing are fitted on by none, and get the mean of all answers.
+The photos are divided into folds. For each fold, a perceptron is fitted on the other folds. From a classifier's
+features at a place and its lightness, it predicts the place's mean colour. Then it predicts the photos of its fold,
+which it has not seen ("cross-fitting"). Photos kept for validation are in no fit, and get the mean of all predictions.
 """
 
 import hashlib
@@ -31,11 +31,11 @@ AB_SPREAD = 20.0  # about the standard deviation of a* and b*, CIE units
 
 @dataclass(frozen=True)
 class Settings:
-    """Hyperparameters; found by trying on photos kept for choosing."""
+    """Hyperparameters, chosen on photos kept for validation."""
 
     folds: int = 4
     epochs: int = 8
-    photos: int = 64  # in a step, with so many places of each
+    photos: int = 64  # photos in a step, with `places` places of each
     places: int = 64
     dropout: float = 0.4
     learning_rate: float = 1e-3
@@ -45,9 +45,9 @@ class Settings:
 
 
 def expect(cache: PhotoCache, places: "Places", settings: Settings, say: Callable[[str], None]) -> NDArray[np.float16]:
-    """a*, b* that others let expect of each photo's centre square: (n, 16, 16, 2), CIE units.
+    """The expected a*, b* of each photo's centre square: (n, 16, 16, 2), CIE units.
 
-    Says each fold's R2 on the photos of that fold. Raises TrainingError when a fold has no photo.
+    Reports each fold's R2 on its photos. Raises TrainingError if a fold has no photo.
     """
     fold = folds_of(cache, settings.folds)
     training, kept = cache.training, cache.validation
@@ -66,14 +66,16 @@ def expect(cache: PhotoCache, places: "Places", settings: Settings, say: Callabl
 
 
 def folds_of(cache: PhotoCache, folds: int) -> Rows:
-    """Which fold each photo is in (n,), 0..folds - 1: by a hash of its name, so that a longer list moves none."""
-    # Divided, since the remainder says already which photos are kept for choosing.
+    """The fold of each photo (n,), 0..folds - 1, by a hash of its name, so that new photos change nothing for the
+    others.
+    """
+    # The quotient is used, because the remainder decides which photos are kept for validation.
     hashes = [int(hashlib.sha256(str(name).encode()).hexdigest(), 16) // VALIDATION_ONE_IN for name in cache.names]
     return np.array([value % folds for value in hashes], np.intp)
 
 
 class Places:
-    """What is known of each place of each photo, and its own mean colour."""
+    """The inputs for each place of each photo, and the place's own mean colour."""
 
     def __init__(self, cache: PhotoCache, features: Features) -> None:
         """`features` (n, 16, 16, k) are of the cache's photos, turned grey."""
@@ -92,7 +94,7 @@ class Places:
         return int(self._features.shape[-1]) + 2 + 2
 
     def known(self, rows: Rows, places: Rows) -> Floats:
-        """Features, lightness, and where it is, of places (m, p) of photos (m,): (m, p, width)."""
+        """Features, lightness and position of places (m, p) of photos (m,): (m, p, width)."""
         seen = self._features[rows[:, None], places // CELLS, places % CELLS]
         where = np.stack([places // CELLS, places % CELLS], axis=-1) / (CELLS - 1) * 2 - 1
         return np.concatenate([seen, self._light[rows[:, None], places], where], axis=-1).astype(np.float32)
@@ -107,7 +109,7 @@ class Places:
         return np.concatenate(parts)
 
     def r2(self, expected: Floats, rows: Rows) -> float:
-        """Share of the colour variance of these photos' places that is explained; 0 for the tint."""
+        """R2 of these photos' places: the share of the tint's squared error that is removed."""
         return 1 - float(np.square(expected[rows] - self.ab[rows]).sum() / np.square(self.ab[rows] - TINT).sum())
 
 
@@ -129,7 +131,7 @@ def _fitted(places: Places, rows: Rows, cache: PhotoCache, settings: Settings, n
 
 
 def _perceptron(width: int, dropout: float) -> keras.Model:
-    """What is known of places (..., width) -> a*, b* beyond the tint, / AB_SPREAD (..., 2); untrained, the tint."""
+    """Inputs of places (..., width) -> (a*, b* - tint) / AB_SPREAD (..., 2). Untrained, it gives the tint."""
     place_values = keras.Input((None, width))
     x = keras.layers.Dropout(0.7 * dropout)(place_values)
     for units in HIDDEN:

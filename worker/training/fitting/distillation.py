@@ -1,4 +1,4 @@
-"""Training an embedding by distillation: a classifier learns to say of a grey photo what a teacher says of it.
+"""Trains an embedding by distillation: a classifier learns to give a teacher's answers for grey photos.
 
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531. No ImageNet weights and no
 labels are needed: a teacher's logits for ordinary photos are enough. The weights that come out are not ImageNet's.
@@ -39,7 +39,7 @@ class Settings:
     side_px: int = 139
     batch_size: int = 32
     zoom: Zoom = NEARLY_WHOLE
-    temperature: float = 1.5  # softens both, so that the second guesses are learned too
+    temperature: float = 1.5  # softens both answers, so that second guesses are learned too
     seed: int = 1
     mixed_precision: str = "mixed_bfloat16"
     schedule: loop.Schedule = field(default_factory=loop.Schedule)
@@ -130,14 +130,16 @@ def _grey_image(lightness: Floats) -> Floats:
 
 
 def _start_at_the_mean(model: keras.Model, teacher: Logits) -> None:
-    """The untrained classifier says of every photo what the teacher says on average."""
+    """Sets the untrained classifier to give the teacher's mean answer for every photo."""
     kernel, bias = model.get_layer("predictions").get_weights()
     mean = np.log(probabilities(teacher).mean(axis=0))
     model.get_layer("predictions").set_weights([kernel * 0.1, (mean - mean.mean()).astype(bias.dtype)])
 
 
 def _divergence(temperature: float) -> Any:
-    """Cross-entropy of the softened probabilities, x temperature squared, so that the gradient keeps its size."""
+    """Cross-entropy of the softened probabilities, times the temperature squared, so that the gradient keeps
+    its size.
+    """
 
     def loss(targets: Any, result: Any) -> Any:
         target = ops.softmax(ops.cast(targets, "float32") / temperature)

@@ -1,4 +1,6 @@
-"""Training the fusion network: encoder, fusion, decoder and head, with classifiers' words in the embedding's place."""
+"""Trains the fusion network: encoder, fusion, decoder and heads, with the answers of several classifiers as
+embeddings.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,8 +33,8 @@ from worker.training.views.photo_looks import grey_of, lightness_of, random_emul
 
 Floats = NDArray[np.float32]
 
-LOSS_SCALE = 100.0  # so that the tint's loss is about 1
-VIVID_SHARE = 0.5  # weight of the bins' cross-entropy, nats, beside the paper head's loss, where both are trained
+LOSS_SCALE = 100.0  # with this, the tint's loss is about 1
+VIVID_SHARE = 0.5  # weight of the bins' cross-entropy (nats) relative to the paper head's loss, if both are trained
 LOOKS_SHARE = 0.4  # of the crops of `photochrom train`, unless it is told another
 VALIDATION_SIDE_PX = 192
 VALIDATION_PHOTOS = 160
@@ -62,12 +64,11 @@ def train(
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
     """Trains on the cache's training photos; `sources` are classifiers' logits, one row for each photo.
 
-    `unmet` are those of classifiers that it is only measured with; `expected` draws the paper head's targets towards
-    what a model that never saw a photo expects of it. `start_from`, a checkpoint's folder or an earlier run's state,
-    holds the weights that this run begins with; `resume` goes on with `folder`'s own.
-    `began`, by time.monotonic(), is when the command began whose minutes the schedule gives.
-    Returns the network, with averaged weights and part of the vivid head's rebalancing taken back, and the history.
-    Raises TrainingError as `loop.run`.
+    `unmet` are logits of classifiers that are used only for measuring. `expected`: the paper head's targets are drawn
+    towards these colours. `start_from`: the folder of a checkpoint or an earlier run's state, with whose weights this
+    run begins. `resume` continues the run in `folder`. `began`, by time.monotonic(), is when the command began whose
+    minutes the schedule gives. Returns the network, with averaged weights and part of the vivid head's rebalancing
+    taken back, and the history. Raises TrainingError as `loop.run`.
     """
     model, batches = prepare(cache, sources, settings, start_from, expected)
     measure = Validation(cache, [*sources, *unmet], settings.weights)
@@ -193,7 +194,7 @@ class FusionBatches:
         return lightness, varied(self._sources, row, rng), own, wanted
 
     def _photos(self, step: int) -> list[int]:
-        """Every photo once an epoch, in an order of the epoch's own."""
+        """The photos of a step. Each epoch has every photo once, in a random order."""
         count = len(self._rows)
         places = range(step * self._settings.batch_size, (step + 1) * self._settings.batch_size)
         orders = {
@@ -204,9 +205,10 @@ class FusionBatches:
 
 
 class Validation:
-    """R2 on photos kept for choosing, with each classifier's word and with none; PSNR above grey with the first's.
+    """R2 on photos kept for validation, with each classifier's answers and with none; PSNR above grey with the first
+    one's.
 
-    Folders count as they do in training. A network of two heads is measured by its paper head.
+    Folders have the same weights as in training. A network with two heads is measured by its paper head.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
-"""Where training of the paper head starts: at what least squares can tell from the embedding alone.
+"""Initial weights of the paper head: the least-squares prediction from the embedding alone.
 
-An embedding says much of a photo's mean colour, and a ridge regression finds that in seconds, where gradient descent
-takes ten thousand crops. Two channels carry its answer from the fusion through the decoder to the head; everything
-else starts at random and is silent at the head, so the network begins at the regression and learns what it lacks.
+An embedding tells much about a photo's mean colour. A ridge regression finds this in seconds; gradient descent takes
+ten thousand crops. Two channels carry the regression's answer from the fusion through the decoder to the head. All
+other weights are random, but the head ignores their output at first. So the network begins with the regression, and
+learns the rest.
 """
 
 import math
@@ -19,10 +20,10 @@ from worker.training.data.photos import to_lab
 
 Floats = NDArray[np.float32]
 
-RIDGE = 5.0  # the best of 1, 3, 10, 30 on the validation photos, by a little
-LEVEL = 3.0  # the carriers stand so many standard deviations above 0, where ReLU changes nothing
+RIDGE = 5.0  # slightly the best of 1, 3, 10, 30 on the validation photos
+LEVEL = 3.0  # the carrying channels are so many standard deviations above 0, where ReLU changes nothing
 CARRIERS = 2
-FIRST_ANSWERS = 0.1  # of the vivid head's random weights: its first answers are near the prior
+FIRST_ANSWERS = 0.1  # factor for the vivid head's random weights, so that its first answers are near the prior
 DECODER = ("decoder_1", "decoder_2", "decoder_3", "decoder_4")
 
 
@@ -39,7 +40,7 @@ def start_at_least_squares(model: keras.Model, cache: PhotoCache, sources: Seque
 
 
 def start_at_prior(model: keras.Model, prior: Floats) -> None:
-    """Sets the vivid head to answer, everywhere, how often each bin occurs in the training photos (313,)."""
+    """Sets the vivid head to give at every place the frequency of each bin in the training photos (313,)."""
     layer = model.get_layer("head_vivid")
     kernel = np.asarray(layer.kernel) * FIRST_ANSWERS
     layer.kernel.assign(kernel)
@@ -71,7 +72,7 @@ def _set_fusion(model: keras.Model, kernel: Floats, embeddings: Floats) -> None:
 
 
 def _carry(model: keras.Model, name: str) -> None:
-    """The carriers pass this convolution unchanged: 1 at the middle of their kernels, 0 elsewhere."""
+    """Lets the two channels pass this convolution unchanged: their kernels are 1 in the middle and 0 elsewhere."""
     layer = model.get_layer(name)
     kernel = np.asarray(layer.kernel).copy()
     kernel[..., :CARRIERS] = 0
@@ -82,7 +83,7 @@ def _carry(model: keras.Model, name: str) -> None:
 
 
 def _set_head(model: keras.Model, spread: Floats) -> None:
-    """The head reads nothing but the carriers: mean + spread x (carrier - LEVEL)."""
+    """Sets the head to read only the two channels: mean + spread x (channel - LEVEL)."""
     layer = model.get_layer("head_paper")
     kernel = np.zeros(layer.kernel.shape, np.float32)
     bias = np.array([math.atanh(mean / AB_SCALE) for mean in TRAINING_MEAN_AB])

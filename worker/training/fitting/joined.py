@@ -1,7 +1,7 @@
-"""Trains all of it as one: from a checkpoint's network and the map, fusion, decoder and heads go on together.
+"""Trains fusion, decoder, heads and map together, beginning with a checkpoint's network and a trained map.
 
-The network is trained in its folded form: there are no norms to measure anew, and its first step answers as a mixture
-of both. The encoder stays as it is: on a CPU it would cost nine tenths of the time.
+The network is trained in its folded form, so no norms have to be measured again, and its first outputs are a mixture of
+both. The encoder is not trained, because on a CPU it would take nine tenths of the time.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,14 +24,14 @@ from worker.training.views.joined_batches import JoinedBatches
 Floats = NDArray[np.float32]
 
 FROZEN = ("encoder_", "fusion_encoder", "fusion_embedding")
-BINS_PX = 8  # the vivid head answers once for 4x4 px; every second of its places is asked
+BINS_PX = 8  # the vivid head has one place for 4x4 px; every second one is used
 
 
 @dataclass(frozen=True)
 class JoinConfig:
-    """How the two are mixed at first, and how they are trained on."""
+    """How the two are mixed at first, and how they are trained."""
 
-    decoder_share: float = 0.3  # of the checkpoint's own colours in the first answers; the map gives the others
+    decoder_share: float = 0.3  # share of the checkpoint's colours in the first outputs; the map gives the rest
     dropout: float = 0.1
     weight_decay: float = 0.01
     bins_share: float = 0.02
@@ -41,11 +41,11 @@ class JoinConfig:
 def joined_weights(
     checkpoint: Mapping[str, Floats], map_network: Mapping[str, Floats], decoder_share: float, un_balance: Floats
 ) -> dict[str, Floats]:
-    """Folded weights of a network without a map and of the map -> those of a network with one that mixes both.
+    """The folded weights of a network without a map, and of a map -> those of a network with a map that mixes both.
 
-    a, b: so much of the checkpoint's; the rest is of the map's, half of it by its bins. Logits: so much of the
-    checkpoint's beside the map's. `un_balance` (313,) is added to the checkpoint's, to take back what its training
-    weighed rare bins by.
+    a, b: `decoder_share` of the checkpoint's; the rest is the map's, half of it from its bins. Logits: `decoder_share`
+    of the checkpoint's, added to the map's. `un_balance` (313,) is added to the checkpoint's logits, to take back its
+    extra weight for rare bins.
     """
     shares = {"head_paper": decoder_share, "head_vivid": decoder_share, "map_ab": (1 - decoder_share) / 2}
     weights = {**checkpoint, **map_network}
@@ -86,7 +86,7 @@ def train_joined(
     model: keras.Model, batches: JoinedBatches, config: JoinConfig, loop: LoopConfig, folder: Path,
     validate: Callable[[keras.Model], dict[str, float]], resume: bool = False,
 ) -> None:  # fmt: skip
-    """Trains what is not frozen; state, averaged weights and history are left in `folder`."""
+    """Trains the layers that are not frozen. State, averaged weights and history are written to `folder`."""
     keras.utils.set_random_seed(config.seed)
     model.compile(
         decaying_adam(config.weight_decay, loop.averaged_steps), loss=[paper_loss, vivid_loss],

@@ -1,7 +1,7 @@
-"""The embedding's last layer, refitted by least squares once its features are trained.
+"""Fits the embedding's last layer again by least squares, after its features are trained.
 
-Gradient descent brings a dense layer of 1536 x 1000 weights to its best only after many epochs; given the features,
-ridge regression finds it at once.
+Gradient descent needs many epochs for a dense layer of 1536 x 1000 weights. Ridge regression on the finished features
+finds the best weights at once.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Refit:
 
 
 def refit_last_layer(model: keras.Model, cache: PhotoCache, teacher: Logits, side_px: int) -> Refit:
-    """Sets the layer `predictions` of a trained classifier, if that betters it; the temperature goes with it."""
+    """Sets the layer `predictions` of a trained classifier and its temperature, if this is better."""
     pooled = keras.Model(model.input, model.get_layer("avg_pool").output)
     train, hold = (_features(pooled, cache, rows, side_px) for rows in (cache.training, cache.validation))
     mean, spread = train.mean(axis=0), train.std(axis=0) + 1e-3

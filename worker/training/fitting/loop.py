@@ -1,6 +1,6 @@
-"""The training loop that the fusion and the embedding share: schedule, progress, saving, resuming, stopping at NaN.
+"""The training loop of the fusion and the embedding: schedule, progress, saving, continuing, stopping at NaN.
 
-A batch is a function of its number alone, so a run that is resumed goes on as if it had never stopped.
+A batch depends only on its number, so a continued run gives the same result as one without a stop.
 """
 
 import json
@@ -22,12 +22,15 @@ from worker.training.errors import TrainingError
 Batch = tuple[Any, Any]  # inputs and targets
 STATE_FILE = "state.weights.h5"
 HISTORY_FILE = "history.json"
-SETTLING = 24  # batches whose statistics the batch norms keep in the end
+SETTLING = 24  # batches from which the batch norms take their final statistics
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast. It ends after `steps` or `minutes`, whichever comes first; 0 sets no end."""
+    """The length of a run and its learning rates.
+
+    It ends after `steps` or `minutes`, whichever comes first; 0 means no limit.
+    """
 
     steps: int = 10_000
     minutes: float = 0.0
@@ -107,7 +110,9 @@ def run(
     say: Callable[[str], None] = print,
     began: float | None = None,
 ) -> list[dict[str, float]]:
-    """Trains the compiled `model` and leaves it with its averaged weights; returns the history, one entry a report.
+    """Trains the compiled `model`, which has its averaged weights afterwards.
+
+    Returns the history, with one entry for each report.
 
     `make_batch(step)` gives the step's inputs and targets. State goes into `folder` at every validation. The minutes of
     `schedule` count from `began` on, by time.monotonic(), so that preparing the photos counts; without it, from now on.
@@ -150,12 +155,12 @@ def run(
 
 def train_step(model: keras.Model, batch: Batch) -> float:
     """One step on inputs and targets; returns its loss."""
-    # Of a network with two heads Keras gives the sum first, then each head's.
+    # For a network with two heads, Keras gives first the sum and then each head's loss.
     return float(np.ravel(np.asarray(model.train_on_batch(*batch)))[0])
 
 
 def settle_norms(model: keras.Model, make_batch: Callable[[int], Batch], first: int, batches: int = SETTLING) -> None:
-    """Measures the batch norms' means and variances anew, for weights that were averaged after they were measured."""
+    """Measures the batch norms' means and variances again, because the weights have been averaged since."""
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
     for number in range(batches):
@@ -205,7 +210,7 @@ def batches_ahead(make_batch: Callable[[int], Batch], first: int) -> Generator[B
         while not over.is_set():
             try:
                 batch: Batch | BaseException = make_batch(step)
-            except BaseException as error:  # handed to the caller, who waits for a batch
+            except BaseException as error:  # passed to the caller, who waits for a batch
                 batch = error
             ready.put(batch)
             step += 1

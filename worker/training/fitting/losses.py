@@ -1,4 +1,4 @@
-"""What training makes small: the error of a, b by photos that count alike, and the bins' cross-entropy."""
+"""The losses of training: the error of a, b with similar weight for all photos, and the bins' cross-entropy."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from keras import ops
 
 from worker.model.ab_bins import AB_BIN_CENTRES, SOFT_SIGMA
 
-PALE = 100.0  # a photo's loss is divided by its mean a2 + b2 and this, so that a few saturated ones do not rule
+PALE = 100.0  # a photo's loss is divided by this + its mean a² + b², so that a few saturated photos don't dominate
 
 
 def photo_weights(ab: Any) -> Any:
@@ -15,7 +15,7 @@ def photo_weights(ab: Any) -> Any:
 
 
 def colour_loss(truth: Any, result: Any) -> Any:
-    """Squared error of a*, b* (batch, h, w, 2), each photo's by its weight; about 0.6 for a tint."""
+    """Squared error of a*, b* (batch, h, w, 2), times each photo's weight; about 0.6 for a tint."""
     truth, result = ops.cast(truth, "float32"), ops.cast(result, "float32")
     errors = ops.mean(ops.sum(ops.square(truth - result), axis=-1), axis=(1, 2))
     return ops.mean(errors * photo_weights(truth))

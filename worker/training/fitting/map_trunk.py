@@ -1,4 +1,7 @@
-"""Trains the map by itself on cached features: nearly all that it will know, at a tenth of the whole network's work."""
+"""Trains the map alone on cached features.
+
+It learns nearly everything here, with a tenth of the whole network's work.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from worker.training.views.sampling import SourceSampler
 
 Floats = NDArray[np.float32]
 
-BINS_SHARE = 0.02  # of the bins' cross-entropy, nats, beside the colours' loss
+BINS_SHARE = 0.02  # weight of the bins' cross-entropy (nats) relative to the colours' loss
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class TrunkBatches:
         parts = [self._views[number].batch([row]) for number, row in zip(numbers, rows, strict=True)]
         maps = [np.concatenate([part[0][level] for part in parts]) for level in range(3)]
         ab = np.concatenate([part[1] for part in parts])
-        # A mirrored photo's features are nearly its features mirrored: the classifier was trained with mirrored photos.
+        # The features of a mirrored photo are nearly its mirrored features, because the classifier was trained with
+        # mirrored photos.
         mirrored = rng.random(len(rows)) < 0.5
         for values in (*maps, ab):
             values[mirrored] = values[mirrored][:, :, ::-1]
@@ -64,7 +68,7 @@ def bins_loss(truth: Any, logits: Any) -> Any:
 def trunk_figures(
     model: keras.Model, view: ViewMaps, rows: Mapping[str, NDArray[np.intp]], inside: Floats
 ) -> dict[str, float]:
-    """The yardstick at the map's own places; `inside` (photos, 28, 28) of all photos.
+    """The yardstick's figures at the map's places; `inside` (photos, 28, 28) is for all photos.
 
     A model of one input is given the map of stride 8 alone.
     """

@@ -1,7 +1,7 @@
-"""A checkpoint's network put back into the form that is trained: the inverse of `model.folding`.
+"""Turns a checkpoint's network back into its form for training: the inverse of `model.norm_folding`.
 
-So a team can train on from a checkpoint, whose training state nobody keeps. Each norm's mean and variance, which
-folding swallowed, are measured on photos; before its first step the network answers as the checkpoint does.
+So training can begin with a checkpoint, even if its training state is lost. Each norm's mean and variance, which
+folding removed, are measured on photos. Before the first step, the network gives the same outputs as the checkpoint.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ from worker.model.norm_folding import assign, for_head
 
 Floats = NDArray[np.float32]
 
-KERNEL_NORM = 2**0.5  # of a channel's kernel in a network that starts at random, so that Adam moves both alike
-FUSION = "fusion_sum"  # what the fusion's norm follows; its bias is the embedding's
+KERNEL_NORM = 2**0.5  # norm of a channel's kernel in a random network, so that Adam moves both equally
+FUSION = "fusion_sum"  # the layer before the fusion's norm; the embedding's layer has its bias
 
 
 def start_at_weights(
@@ -66,7 +66,7 @@ def _bias(folded: keras.Model, name: str) -> Floats:
 
 
 def _set_layer(model: keras.Model, folded: keras.Model, name: str, mean: Floats, variance: Floats) -> None:
-    """kernel x s, and a norm that takes s away again: what follows is the folded layer's answer."""
+    """Sets the kernel x s, and a norm that divides by s, so that the output is that of the folded layer."""
     norm = model.get_layer("fusion_norm" if name == FUSION else f"{name}_norm")
     kernels = ("fusion_encoder", "fusion_embedding") if name == FUSION else (name,)
     largest = np.asarray(folded.get_layer(kernels[0]).kernel)

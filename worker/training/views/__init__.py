@@ -1,1 +1,1 @@
-"""Whole photos as the map is trained on them: letterboxed, aged, their ImageNet features computed once."""
+"""Whole photos for training the map: letterboxed, aged, with ImageNet features that are computed once."""

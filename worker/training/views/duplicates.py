@@ -1,4 +1,4 @@
-"""Photos that show the same as another: found by a small grey picture of each, also mirrored."""
+"""Finds photos that show the same as another one, by a small grey picture of each, also mirrored."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the whole network is trained on: a view's lightness and colours, its cached features, and an embedding."""
+"""Batches for training the whole network: a view's lightness and colours, its cached features, and an embedding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class JoinedConfig:
     batch_size: int = 16
     view_numbers: tuple[int, ...] = (0, 2)
     view_shares: tuple[float, ...] = (0.6, 0.4)
-    without_map: float = 0.1  # of the photos: the features' maps are zeros
+    without_map: float = 0.1  # share of photos whose feature maps are zeros
     without_embedding: float = 0.1
     seed: int = 1
 
@@ -36,8 +36,8 @@ class JoinedConfig:
 class JoinedBatches:
     """Batches for `build_network("both", features="lite2")`; batch k is the same in every run.
 
-    `class_logits` gives the teacher's logits (n, 1000) for coarse maps (n, 7, 7, 352); they stand in for the embedding,
-    varied, since the bundled embeddings were distilled from them.
+    `class_logits` gives the teacher's logits (n, 1000) for coarse maps (n, 7, 7, 352). With random variations they
+    replace the embedding, because the bundled embeddings were distilled from them.
     """
 
     def __init__(

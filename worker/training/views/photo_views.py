@@ -1,6 +1,6 @@
-"""Views of a photo that training sees: view 0 the whole photo as it is, view 1 mirrored, the others cropped and aged.
+"""Views of a photo for training: view 0 is the unchanged photo, view 1 is mirrored, the others are cropped and aged.
 
-A view is a function of its row and number alone, so features cached once and pixels made again later belong together.
+A view depends only on its row and number, so cached features fit pixels that are made again later.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ ODD_VIEW_KEY = 16  # part of the random numbers' seed
 
 @dataclass(frozen=True)
 class View:
-    """`rgb` (side, side, 3), 0..255: the colours to be found; `grey` (side, side), 0..255: what the network sees."""
+    """`rgb` (side, side, 3), 0..255: the target colours; `grey` (side, side), 0..255: the network's input."""
 
     rgb: Pixels
     grey: Floats

@@ -1,4 +1,6 @@
-"""All that training with a map reads, made once in a working folder: squares, features of views, who is held out."""
+"""Everything that training with a map reads, made once in a working folder: squares, features of views, and which
+photos are held out.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,7 +82,7 @@ def _features(layers: Layers) -> Any:
 
 
 def _trained_on(cache: SquareCache, path: Path) -> NDArray[np.bool_]:
-    """All photos but those of the sources held out and those that show the same as one of them."""
+    """All photos except those of held-out sources and those that show the same as one of these."""
     if not path.is_file():
         held = np.isin(cache.sources, list(HELD_OUT_SOURCES))
         prints = fingerprints(cache)

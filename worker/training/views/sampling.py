@@ -1,4 +1,6 @@
-"""Which photo a step sees: a source by the square root of its number, none above 8 %, and then any of its photos."""
+"""Chooses photos for a step: first a source, with a probability by the square root of its number of photos and at most
+8 %; then one of its photos.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -24,13 +26,13 @@ class SourceSampler:
         return cls(rows, capped_shares([len(one) for one in rows]))
 
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
-        """So many rows."""
+        """Draw `count` rows."""
         chosen = rng.choice(len(self.rows), size=count, p=self.shares)
         return np.array([self.rows[source][rng.integers(len(self.rows[source]))] for source in chosen], np.intp)
 
 
 def capped_shares(numbers: Collection[int]) -> NDArray[np.float64]:
-    """Numbers of photos -> each source's share, by square root, at most 8 % where there are sources enough for it."""
+    """Numbers of photos -> each source's share, by the square root, at most 8 % if there are enough sources."""
     shares = np.sqrt(np.asarray(list(numbers), np.float64))
     shares = shares / shares.sum()
     largest = max(LARGEST_SHARE, 1 / len(shares))

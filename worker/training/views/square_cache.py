@@ -1,7 +1,8 @@
-"""Whole photos as production shows them to the network: in a square, in their own proportions, mirrored around.
+"""Whole photos in the form in which a worker shows them to the network: in a square, with their proportions, with
+mirror images around them.
 
-Every photo is decoded once into one memory-mapped file of squares of one side, so that features of all photos are
-computed as fast as the processor goes. `PhotoCache` keeps photos to crop from; this keeps them as a worker sees them.
+Every photo is decoded once into one memory-mapped file of squares with the same side, so that decoding does not slow
+down later passes. `PhotoCache` stores photos for cropping; this cache stores them as a worker sees them.
 """
 
 import tarfile
@@ -44,7 +45,7 @@ class SquareCache:
 
 
 def build_square_cache(tars: Sequence[Path], folder: Path, side_px: int = 224) -> SquareCache:
-    """Decodes the photos of `tars` into `folder`, or opens what an earlier call left there.
+    """Decodes the photos of `tars` into `folder`, or opens the cache of an earlier call.
 
     Raises TrainingError if the cache holds other tars' photos or another side, or if no photo can be read.
     """
