@@ -1,4 +1,4 @@
-"""Scan files to pixels and back, with everything that must survive: size, depth, lightness, metadata.
+"""Reads scan files and writes outputs. Size, depth, lightness and metadata are kept.
 
     scan = open_scan(path, key, limits)      # refuses what is cut short, hostile or not a scan
     model_input = scan.model_input()         # what the model sees
@@ -7,8 +7,8 @@
 Nothing here knows of Celery, SQL, settings or TensorFlow, and libvips' exceptions stop here. Everything may be
 called from several threads at once, one thread to a scan; a process calls `configure_libraries` first.
 
-Names of formats and keys come at once; the others load libvips and OpenCV when they are first asked for, so that
-the command line, which only sorts keys, stays quick.
+Names of formats and keys are imported at once. The other names load libvips and OpenCV when they are first used, so
+that the command line stays quick.
 """
 
 from importlib import import_module

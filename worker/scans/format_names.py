@@ -1,4 +1,4 @@
-"""File formats by name: which keys are scans, which key an output gets, what a file's first bytes say."""
+"""File formats by name: which keys are scans, the key of an output, and the format from a file's first bytes."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ _EXTENSIONS = {
     "jp2": ("jp2", "jpx", "jpf"),
     "webp": ("webp",),
 }
-_CODESTREAMS = ("j2k", "j2c", "jpc")  # JPEG 2000 without its container, in which an output says what it is
+_CODESTREAMS = ("j2k", "j2c", "jpc")  # JPEG 2000 without its container, which an output needs for its metadata
 _FORMAT_OF = {extension: name for name, extensions in _EXTENSIONS.items() for extension in extensions}
 _FORMAT_OF.update(dict.fromkeys(_CODESTREAMS, "jp2"))
 _MAGIC = (
@@ -45,7 +45,8 @@ class OutputOptions:
     compression: str = "deflate"
     pyramid: bool = False
     label: str | None = None  # a small visible mark
-    is_page: bool = False  # of a TIFF of several, so that a pyramid's smaller copies lie below it, not behind it
+    # One page of a TIFF with several, so a pyramid's smaller copies are stored below it, not as further pages.
+    is_page: bool = False
 
     def __post_init__(self) -> None:
         if self.format not in _EXTENSIONS:
@@ -57,7 +58,7 @@ class OutputOptions:
 
 
 def scan_extensions() -> list[str]:
-    """Every extension that is taken for a scan's."""
+    """Every extension of scans."""
     return sorted(_FORMAT_OF)
 
 
@@ -79,10 +80,10 @@ def output_format(key: str, format: str) -> str:
 
 
 def output_key(key: str, format: str) -> str:
-    """The key of a scan's output: the scan's own where its extension names the output's format already.
+    """The key of a scan's output: the scan's own key, if its extension is already one of the output's format.
 
-    Otherwise the format's extension is added. A key that ends in two scan extensions gets another one too: so
-    no two scans ever share an output, whatever else the collection holds now or later.
+    Otherwise the format's extension is added. It is also added to a key that ends in two scan extensions. So two scans
+    never have the same output, whatever other scans there are.
     """
     name = output_format(key, format)
     stem, _, extension = key.rpartition(".")
@@ -97,7 +98,7 @@ def content_type(key: str) -> str:
 
 
 def format_of_content(first_bytes: bytes) -> str | None:
-    """What a file is by its FIRST_BYTES, whatever its name says; None for what is no scan's format."""
+    """A file's format from its FIRST_BYTES, without regard to its name; None if it is not a scan's format."""
     if first_bytes[:4] == b"RIFF" and first_bytes[8:12] == b"WEBP":
         return "webp"
     return next((name for magic, name in _MAGIC if first_bytes.startswith(magic)), None)

@@ -1,4 +1,6 @@
-"""libvips and OpenCV set for a process that works on several scans at once; libvips' errors as ScanErrors."""
+"""Sets libvips and OpenCV for a process that works on several scans at once, and turns libvips' errors into
+ScanErrors.
+"""
 
 import logging
 import re
@@ -26,8 +28,8 @@ _LOADERS = (
 def configure_libraries(threads: int = 1) -> None:
     """Set libvips and OpenCV for this process; call it once, before the first scan and after any fork.
 
-    libvips keeps threads once it has been used, and a process forked then waits for them forever: a parent that
-    forks must not open a scan.
+    After its first use, libvips keeps threads, and a process that is forked then would wait for them for ever. So a
+    parent that forks must not open a scan.
 
     `threads` is what each of them may use for one scan. Children are as many as cores, so one is right for
     them. Decoders other than those of scans' formats can't be reached afterwards, by any file.
@@ -43,7 +45,7 @@ def configure_libraries(threads: int = 1) -> None:
 
 
 def block_other_formats() -> None:
-    """See that no file reaches a decoder other than those of scans' formats, whatever its name says.
+    """Block all decoders except those of scans' formats.
 
     Every process that opens pictures calls this, if not `configure_libraries`, before its first one.
     """
@@ -112,7 +114,7 @@ def kept_warnings() -> Iterator[list[str]]:
 
 @contextmanager
 def writing(key: str) -> Iterator[None]:
-    """Turn what libvips and the disk say while an output is written into a ScanError that may pass."""
+    """Turns errors of libvips and the disk while an output is written into a ScanError that may pass."""
     try:
         yield
     except (pyvips.Error, imagecodecs.Jpeg2kError, OSError) as error:
@@ -122,7 +124,7 @@ def writing(key: str) -> Iterator[None]:
 
 
 def last_line(error: Exception) -> str:
-    """libvips' own words in one line, for the end of a message: the last ones that say more than that it failed."""
+    """The last useful line of libvips' message, for the end of our message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not _SAYS_NOTHING.search(line)]
     return telling[-1] if telling else SAYS_NO_MORE

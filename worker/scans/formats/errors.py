@@ -1,13 +1,15 @@
-"""What is wrong with a file, in words of our own: libvips' error buffer is shared by all threads, so it is never used
-for these."""
+"""Errors about a file with our own messages.
+
+libvips' messages are not used, because all threads share its error buffer.
+"""
 
 
 class FormatError(ValueError):
-    """The file is not as its format wants it; the message says in which way."""
+    """The file breaks the rules of its format; the message says how."""
 
 
 class EndsEarly(FormatError):
-    """The file ends before the byte `end` that it speaks of."""
+    """The file ends before the byte `end`, which its structure names."""
 
     def __init__(self, end: int) -> None:
         super().__init__(f"it ends before byte {end:,}")
@@ -15,7 +17,7 @@ class EndsEarly(FormatError):
 
 
 class UnsupportedKind(FormatError):
-    """The file is sound, but of a kind that is not read here; the message says of which kind."""
+    """The file is valid, but of a kind that is not supported; the message names the kind."""
 
 
 class LibraryError(FormatError):

@@ -1,8 +1,8 @@
-"""What a file's own structure says before anything is decoded: is it whole, and which pages has it?
+"""Reads a file's structure before anything is decoded: whether it is complete, and which pages it has.
 
-libvips' messages differ between decoders and its error buffer is shared by all threads, so whether a file is cut
-short is read from the file itself. PNG: ISO/IEC 15948, 5.3, and for animations its 3rd edition, 11.3.4; WebP:
-RFC 9649, 2.3 and 2.7; TIFF: see tiff.layout; JPEG 2000: see jp2.boxes.
+Whether a file is cut short is read from the file itself, because libvips' messages differ between decoders and all
+threads share its error buffer. PNG: ISO/IEC 15948, 5.3, and for animations its 3rd edition, 11.3.4; WebP: RFC 9649, 2.3
+and 2.7; TIFF: see tiff.layout; JPEG 2000: see jp2.boxes.
 """
 
 import os
@@ -26,9 +26,9 @@ _END_OF_JPEG = b"\xff\xd9"
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """`expected_bytes` is the least that a whole file would have, as far as it says.
+    """`expected_bytes` is the smallest size of the complete file, as far as the file says.
 
-    `pages` are a TIFF's, numbered as they lie in the file; smaller copies of a page are none.
+    `pages` are those of a TIFF, in the order of the file, without smaller copies of a page.
     """
 
     size_bytes: int
@@ -37,7 +37,7 @@ class Structure:
     tiff_pages: dict[int, TiffPage] = field(default_factory=dict)
     damage: str | None = None  # what can't be, in words
     unsupported: str | None = None  # what is not read here, in words
-    lost: tuple[str, ...] = ()  # what could not be followed behind the pictures, in words
+    lost: tuple[str, ...] = ()  # what could not be read after the pictures, in words
     frames: int = 1  # of an animation
     tiles_across: int = 0
     jpeg_zeros: Zeros | None = None  # of which only decoding tells whether they are a picture's
@@ -65,7 +65,7 @@ def read_structure(path: Path, format: str) -> Structure:
 
 
 def _jpeg_structure(file: BinaryIO, size: int) -> Structure:
-    """Only its end says that a JPEG is whole, and bytes that belong to no image may follow that."""
+    """The structure of a JPEG. Only its end marker shows that it is complete, and other bytes may follow it."""
     file.seek(max(0, size - _TAIL_BYTES))
     end = size if _END_OF_JPEG in file.read() else size + len(_END_OF_JPEG)
     zeros = progressive_hole_at(file) if is_progressive(file) else zeros_in(file)

@@ -1,4 +1,4 @@
-"""What an output says of how it was made, as XMP: never to be taken for an original.
+"""The provenance of an output, as XMP: it says how the output was made, so that nobody takes it for an original.
 
 ISO 16684-1 (XMP); IPTC Photo Metadata Standard 2025.1 (Digital Source Type, AI System Used); the XMP Media Management
 schema's History; and `photochrom:` for what no standard has a place for.
@@ -31,7 +31,7 @@ _SOURCE_TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """`made_at` is the job's time, so that a second try gives the same bytes."""
+    """How an output was made. `made_at` is the job's time, so that a second attempt gives the same bytes."""
 
     software: str  # with its version
     checkpoint: str  # its id, which is a digest of its weights
@@ -52,7 +52,7 @@ def source_type_uri(name: str) -> str:
 
 
 def with_provenance(packet: bytes | None, provenance: Provenance) -> tuple[bytes, bool]:
-    """An XMP packet that says all that `packet` says and the provenance; False where `packet` can't be read."""
+    """An XMP packet with everything in `packet` and the provenance, and whether `packet` could be read."""
     document = xmp.parsed(packet) if packet else None
     readable = document is not None or not packet
     document = document or minidom.parseString(xmp.EMPTY)  # noqa: S318 -- a constant
@@ -128,7 +128,7 @@ _REPLACED = {
 
 
 def _take_old(description: minidom.Element) -> str:
-    """Take out what is to be said anew, and what is no longer true; returns the source's own digital source type."""
+    """Remove what is written again and what is no longer true. Returns the source's own digital source type."""
     source_type = ""
     attributes = description.attributes
     for place in reversed(range(attributes.length)):

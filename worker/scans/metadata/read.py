@@ -1,7 +1,7 @@
-"""What a scan says beside its pixels, read from any format: EXIF, XMP, IPTC, Photoshop's resources, texts.
+"""Reads a scan's metadata from any format: EXIF, XMP, IPTC, Photoshop's resources, texts.
 
-Of resolution only JPEG's is written here, the others are libvips' part; the profile becomes sRGB's. Thumbnails, which
-show the grey scan, and orientation, which is applied, are left out.
+The resolution is handled here only for JPEG; libvips does this for other formats. The output's profile is sRGB's.
+Thumbnails are left out because they show the grey scan, and orientation because it is applied.
 """
 
 import io
@@ -40,7 +40,7 @@ _ONE_OF_EACH = {segments.EXIF: "EXIF", segments.XMP: "XMP"}
 
 @dataclass(slots=True)
 class Metadata:
-    """`iptc` is the IIM data set, `xmp` a packet; `lost` says what there was and could not be taken along."""
+    """`iptc` is the IIM data set, and `xmp` a packet. `lost` names metadata that could not be read."""
 
     exif: Exif = field(default_factory=Exif)
     xmp: bytes | None = None

@@ -1,4 +1,4 @@
-"""XMP packets: parsed, written, and in two parts where a JPEG's segment is too short for one.
+"""XMP packets: parses and writes them, and splits them if a JPEG's segment is too short.
 
 The second part, extended XMP, is a packet of its own that the first one names by its MD5, cut into segments.
 ISO 16684-1; Adobe's XMP specification, part 3, 1.1.3.1.
@@ -31,7 +31,7 @@ EMPTY = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"/></x:xm
 
 
 def parsed(packet: bytes) -> minidom.Document | None:
-    """The packet, where it is sound XMP."""
+    """The parsed packet; None if it is not valid XMP."""
     if len(packet) > MAX_XMP_BYTES:
         return None
     try:
@@ -122,7 +122,7 @@ def orientation_of(packet: bytes) -> int:
 
 
 def names_extended(packet: bytes) -> bool:
-    """Whether there is more of a packet elsewhere, or was."""
+    """Whether the packet names a second part, which may be missing."""
     return _NAMED.search(packet) is not None
 
 

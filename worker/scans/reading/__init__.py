@@ -1,1 +1,1 @@
-"""From a file to what the model sees."""
+"""Reads a scan's file and makes the model's input."""

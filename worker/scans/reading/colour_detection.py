@@ -1,12 +1,14 @@
-"""Is a scan in colour, or grey under a tone: sepia, cyanotype, selenium, yellowed paper, a scanner's cast?
+"""Decides whether a scan is in colour, or grey with a tone: sepia, cyanotype, selenium, yellowed paper, a scanner's
+cast.
 
-A toned picture has one colour for each lightness; what leaves it is fading, stains and noise. So each pixel is compared
-with the usual colour of its lightness: away from the tone's hue little is forgiven, along it (a print fades
-unevenly) more. A coloured stamp or a strip of a colour target is a small share of the pixels; a colour photograph's
-objects are a large one.
+A toned picture has one colour for each lightness; only fading, stains and noise differ from it. So each pixel is
+compared with the usual colour of its lightness. A small distance in another hue counts already; in the tone's own hue a
+larger one is allowed, because prints fade unevenly. A coloured stamp or a colour target is a small share of the pixels;
+the coloured objects of a photograph are a large share.
 
-The constants are from 206 colour photographs, each also as six kinds of toned prints in JPEG at quality 80 with uneven
-fading, noise, split tones or a red stamp: 94 % of the photographs, and 1 % of the toned prints, are found in colour.
+The constants come from 206 colour photographs and six kinds of toned prints of each, in JPEG at quality 80 with uneven
+fading, noise, split tones or a red stamp. With them, 94 % of the photographs and 1 % of the toned prints are taken for
+colour.
 """
 
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from worker.scans.reading.loading import load, reading
 from worker.scans.reading.scan_file import ScanFile
 from worker.scans.reading.strictness import decoded
 
-COLOURED_SHARE = 0.06  # of the pixels, from which on a scan is in colour
+COLOURED_SHARE = 0.06  # share of the pixels from which a scan counts as in colour
 _ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own
 _FAINTEST_MARK, _STRONG_MARK = 12.0, 24.0  # CIE a*, b* units from the tone: where a mark's colour begins, and is whole
 _FEWEST_MARKED = 3  # pixels of the small copy, from which on a grey scan has marks in colour
@@ -35,7 +37,7 @@ Labs = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True)
 class OwnColours:
-    """What of a page has a colour of its own: the share of its pixels, 0..1, and of those in a strong colour.
+    """The colours that a page has of its own: the share of pixels with any such colour, 0..1, and with a strong one.
 
     `marked` are the pixels of the small copy in a strong colour. `tones` are the usual a*, b* of each level of
     lightness, (levels, 2); None for grey files.
@@ -61,7 +63,7 @@ def coloured_share(file: ScanFile, page: int = 0) -> float:
 
 
 def find_own_colours(file: ScanFile, page: int = 0) -> OwnColours:
-    """What of the page is in colour. Raises ScanError: truncated, unreadable."""
+    """Find the page's own colours. Raises ScanError: truncated, unreadable."""
 
     def colours() -> OwnColours:
         image = load(file, page)

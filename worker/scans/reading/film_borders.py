@@ -1,8 +1,8 @@
-"""The picture inside the borders of a film scan: black rebates with perforations and edge print, mounts around them.
+"""Finds the picture inside the borders of a film scan: black rebates with perforations and edge print, and mounts.
 
-Colour on a rebate is wrong, and a frame of black changes what the model makes of the picture. A box that cuts into the
-picture is worse than none, so a side is cut only where it looks as film does: lines of one black, as far as they are
-not holes or print, from the very edge on, and then, within a few lines, something else.
+Colour on a rebate is wrong, and a black frame changes the colours that the model predicts. But a box that cuts into the
+picture is worse than no box. So a side is cut only if it looks like film: from the edge on, lines of the same black
+except for holes and print, and then, within a few lines, something else.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ Levels = NDArray[np.uint8]
 
 
 def find_picture(grey: Pixels) -> Box | None:
-    """The picture's box in sRGB grey (height, width), 8 or 16 bits; None where there is no border to be sure of."""
+    """The picture's box in sRGB grey (height, width), 8 or 16 bits; None if no border is certain."""
     height, width = grey.shape
     if min(height, width) < _SMALLEST:
         return None

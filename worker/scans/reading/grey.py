@@ -1,4 +1,4 @@
-"""Any kind of pixels to sRGB grey of the same lightness: profiles, toned scans, alpha, floats."""
+"""Converts any kind of pixels to sRGB grey of the same lightness: with profiles, toned, with alpha, floats."""
 
 import numpy as np
 import pyvips
@@ -38,9 +38,10 @@ def to_grey(image: pyvips.Image, key: str) -> pyvips.Image:
 
 
 def check_floats(image: pyvips.Image, key: str) -> bool:
-    """Whether samples lie a little beyond 0..1, where they are clipped; in one pass over the pixels.
+    """Whether some samples are slightly outside 0..1 and must be clipped. It reads all pixels once.
 
-    Filters that sharpen or reduce a picture overshoot at edges. Raises ScanError unsupported for what lies further out.
+    Filters that sharpen or reduce a picture overshoot at edges. Raises ScanError unsupported for samples further
+    outside.
     """
     low, high, total = image.stats().numpy()[0, :3]  # over all bands
     if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT) or np.isnan(total):
@@ -75,7 +76,7 @@ def _unsupported(message: str) -> ScanError:
 
 
 def _through_table(image: pyvips.Image, profile: Profile, depth: int) -> pyvips.Image:
-    """A grey scan through its profile: only its 256 or 65 536 levels, not each of its pixels.
+    """A grey scan, converted by its profile. Only the 256 or 65 536 levels are converted, not every pixel.
 
     Some scanners give grey files the profile of their RGB mode: its greys are those with R = G = B.
     """

@@ -1,4 +1,4 @@
-"""libvips images of scan files, decoded lazily; what goes wrong becomes ScanErrors."""
+"""Opens scan files as libvips images, which are decoded lazily. Errors become ScanErrors."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -38,11 +38,11 @@ _UNSUPPORTED = re.compile(
 
 
 def load(file: ScanFile, page: int = 0, **options: object) -> pyvips.Image:
-    """The page as libvips sees it: nothing but its header is read yet, its pixels come from top to bottom, once.
+    """The page as a libvips image. Only its header is read here; its pixels come later, from top to bottom and once.
 
-    The loader is the one of the file's format, never one that libvips would choose; `options` are that loader's. A
-    JPEG 2000 is first written anew beside the scan. The field `orientation` says how the page is to be turned.
-    Raises ScanError, pyvips.Error, FormatError: call it within `reading`.
+    The loader is that of the file's format, never one that libvips chooses; `options` are for this loader. A JPEG 2000
+    is first unpacked into a file beside the scan. The field `orientation` says how to rotate the page. Raises
+    ScanError, pyvips.Error, FormatError: call it within `reading`.
     """
     image = _loaded(file, page, options).copy()
     orientation = orientation_of_page(file, page)
@@ -88,7 +88,7 @@ def _with_profile(image: pyvips.Image, profile_said: Callable[[pyvips.Image], by
 
 
 def load_header(file: ScanFile, page: int = 0) -> pyvips.Image:
-    """An image of which only the header is to be asked: nothing is decoded for it. Raises ScanError."""
+    """An image for reading only the header: nothing is decoded. Raises ScanError."""
     with reading(file):
         if file.format != "jp2":
             return decoded(file, lambda: load(file, page))
@@ -99,7 +99,7 @@ def load_header(file: ScanFile, page: int = 0) -> pyvips.Image:
 
 
 def check_checksums(file: ScanFile, page: int = 0) -> None:
-    """Refuse a page whose packed pixels are not what they were packed from; raises ScanError unreadable."""
+    """Check the checksums of packed pixels. Raises ScanError unreadable if one is wrong."""
     with reading(file):
         refuse_holes(file)
         if file.format == "webp":
@@ -111,7 +111,7 @@ def check_checksums(file: ScanFile, page: int = 0) -> None:
 
 @contextmanager
 def reading(file: ScanFile) -> Iterator[None]:
-    """Turn what is raised while a scan is read into a ScanError: truncated, unsupported or unreadable."""
+    """Turns exceptions of reading into a ScanError: truncated, unsupported or unreadable."""
     try:
         yield
     except (pyvips.Error, FormatError, UnknownColour) as error:

@@ -1,4 +1,4 @@
-"""The model input: a square with the whole scan in its own proportions, centred, its surroundings mirrored."""
+"""The model input: a square with the whole scan in its middle, with its proportions, and mirror images around it."""
 
 from dataclasses import dataclass
 
@@ -17,9 +17,9 @@ MODEL_INPUT_SIZE = 400  # pixels; what the fusion model takes
 class ModelInput:
     """A scan as the model sees it.
 
-    `lightness` is L*, float32 (size, size), 0..100. Outside `box` it is the picture mirrored at its edges: bars of one
-    grey would be a strong edge that is not in the scan. `picture` is the part of the scan that is shown, in its own
-    pixels; None for all of it.
+    `lightness` is L*, float32 (size, size), 0..100. Outside `box` it is the picture mirrored at its edges, because bars
+    of one grey would make a strong edge that is not in the scan. `picture` is the part of the scan that is shown, in
+    the scan's pixels; None for all of it.
     """
 
     lightness: NDArray[np.float32]
@@ -36,7 +36,7 @@ def box_in_square(width: int, height: int, size: int) -> Box:
 
 
 def fit(grey: Pixels, box: Box) -> Pixels:
-    """Grey (height, width) reduced or enlarged to the box, in sRGB-coded values as displays and viewers do it."""
+    """Grey (height, width), reduced or enlarged to the box, in sRGB-coded values as in image viewers."""
     grey = _halved(grey, min(grey.shape[1] // box.width, grey.shape[0] // box.height))
     larger = box.width > grey.shape[1] or box.height > grey.shape[0]
     interpolation = cv2.INTER_LINEAR if larger else cv2.INTER_AREA
@@ -45,9 +45,9 @@ def fit(grey: Pixels, box: Box) -> Pixels:
 
 
 def _halved(grey: Pixels, limit: int) -> Pixels:
-    """Halved again and again, at most to 1 / `most`: many times as fast as to reduce by any other factor.
+    """Grey, halved several times down to the limit at most. This is many times faster than reducing by another factor.
 
-    What is left over of the size is cut off on both sides: less than half a pixel of the result.
+    The rest of the size is cut off on both sides: less than half a pixel of the result.
     """
     step = 1 << max(0, limit.bit_length() - 1)
     (height, below), (width, right) = (divmod(side, step) for side in grey.shape)

@@ -1,4 +1,4 @@
-"""How a scan is to be turned to be upright: by its EXIF or TIFF tag, or where these say nothing, by its XMP."""
+"""How to rotate a scan upright: by its EXIF or TIFF tag, or else by its XMP."""
 
 from worker.scans.formats import webp
 from worker.scans.formats.jp2 import boxes as jp2_boxes
@@ -15,7 +15,7 @@ _UPRIGHT, _LAST = 1, 8
 
 
 def orientation_of_page(file: ScanFile, page: int = 0) -> int:
-    """EXIF's number, 1..8; 1 where the file says nothing, or what can't be. Raises FormatError."""
+    """EXIF's number, 1..8; 1 if the file says nothing or something invalid. Raises FormatError."""
     if page not in file.orientations:
         file.orientations[page] = _orientation(file, page)
     return file.orientations[page]

@@ -1,7 +1,7 @@
-"""What the model sees of a scan: one square, or where the scan is long, several along its longer side.
+"""The model inputs of a scan: one square, or several along the longer side of a long scan.
 
-In one square a panorama would be a narrow strip: too low to see what is in it. So it is seen in squares as high as it
-is, which overlap; their colours are blended, each fading out towards its edge, so that no seam shows.
+In one square, a panorama would be a narrow strip, too small for the model. So it is divided into overlapping squares
+with its full height. Their colours are blended, and fade out towards the edges, so that no seams can be seen.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ MAX_COLOUR_SIDE = 2400  # samples of colour along the longer side: more would ta
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """`squares` are what the model sees, in their order along the scan; `starts` where each begins.
+    """`squares` are the model inputs in their order along the scan; `starts` is where each begins.
 
     `length` is that of the whole in samples, of which a square has as many as it is wide; 0 for one square alone.
     """
@@ -37,7 +37,10 @@ class ModelInputs:
     picture: Box | None = None
 
     def joined(self, predictions: Sequence[Floats]) -> tuple[ModelInput, Floats]:
-        """The a*, b* of each square, (size, size, 2), as one: with the square, or strip, that they are of."""
+        """Join the a*, b* of all squares, (size, size, 2) each.
+
+        Returns the square or strip that they belong to, and the colours.
+        """
         if not self.length:
             return self.squares[0], predictions[0]
         size = len(predictions[0])

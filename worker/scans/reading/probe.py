@@ -1,4 +1,4 @@
-"""What a file says of its pages before they are decoded: size, depth, and the memory that each will take."""
+"""Reads size, depth and memory needs of a file's pages before they are decoded."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the sc
 
 @dataclass(frozen=True, slots=True)
 class ScanHeader:
-    """What a file says of a page before it is decoded; width and height of the upright picture, in pixels.
+    """The header of a page; width and height are those of the upright picture, in pixels.
 
     `decoded_bytes` estimates the memory that the page takes from being opened until its output is written.
     """
@@ -36,7 +36,7 @@ class ScanHeader:
     is_held: bool  # its grey is decoded once and kept; otherwise it is streamed from the file when needed
     decoded_bytes: int
     page: int = 0  # of a TIFF, as they lie in the file
-    is_on_its_side: bool = False  # in the file: what is across there is down in the upright picture
+    is_on_its_side: bool = False  # rotated by 90 degrees in the file
 
 
 def probe(path: Path, key: str, limits: ScanLimits) -> ScanHeader:
@@ -45,7 +45,7 @@ def probe(path: Path, key: str, limits: ScanLimits) -> ScanHeader:
 
 
 def probe_pages(file: ScanFile, limits: ScanLimits) -> tuple[ScanHeader, ...]:
-    """What the file says of each of its pages, nothing decoded; one page, but for TIFFs.
+    """The headers of all pages; only TIFFs have several. Nothing is decoded.
 
     Raises ScanError: too_large (pixels of all pages), unsupported (unknown kinds of samples), unreadable.
     """

@@ -1,4 +1,4 @@
-"""A scan file opened: refused where it must be, else its pixels as sRGB grey in strips, and as the model input."""
+"""Opens a scan: gives its pixels as sRGB grey in strips, and its model input. Bad files are refused."""
 
 import math
 from collections.abc import Iterator
@@ -52,12 +52,12 @@ class OpenScan:
         return make_model_input(self._reduced(part, box), box, size, picture)
 
     def keep_marks(self, colours: OwnColours) -> None:
-        """Have the scan's own strong colours kept in its output. Raises ScanError as `find_own_colours` does."""
+        """Keep the scan's own strong colours in its output. Raises ScanError as `find_own_colours` does."""
         assert colours.tones is not None
         self.marks = marks_of(self.file, self.header.page, colours.tones, marks_shrink(self.header))
 
     def model_inputs(self, size: int = MODEL_INPUT_SIZE, picture: Box | None = None) -> ModelInputs:
-        """What the model sees of the scan, or of the picture in it: several squares where it is long.
+        """The model inputs of the scan, or of the picture in it: several squares if it is long.
 
         Raises ScanError where a streamed scan turns out to be damaged.
         """
@@ -70,7 +70,7 @@ class OpenScan:
         return inputs_along(self._reduced(part, box), size, picture)
 
     def find_picture(self) -> Box | None:
-        """Where the picture lies within film borders; None where there are none to be sure of.
+        """The picture's box inside film borders; None if no borders are certain.
 
         Raises ScanError where a streamed scan turns out to be damaged.
         """

@@ -1,4 +1,4 @@
-"""A scan's file, understood once: what it is, which pages it has, how strictly it is to be read."""
+"""A scan's file, whose structure is read once: its format, its pages, and how strictly to read it."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +13,7 @@ from worker.scans.formats.tiff.layout import TiffPage
 
 @dataclass(frozen=True, slots=True)
 class ScanLimits:
-    """The largest file, and the most pixels (of all its pages) and pages, that are opened at all."""
+    """Limits for files: bytes, pixels of all pages together, and pages. Larger files are refused."""
 
     max_bytes: int
     max_pixels: int
@@ -22,10 +22,10 @@ class ScanLimits:
 
 @dataclass
 class ScanFile:
-    """A file that is whole as far as its structure says, and is handed to everything that reads it.
+    """A file that is complete as far as its structure says. It is passed to everything that reads the scan.
 
-    `key` is its name in messages; `path` must stay there as long as it is read. What is written beside it has names
-    that begin with its own.
+    `key` is its name in messages. The file must stay at `path` while it is read. Temporary files beside it have names
+    that begin with its name.
     """
 
     path: Path
@@ -57,7 +57,7 @@ class ScanFile:
 
 
 def open_scan_file(path: Path, key: str, limits: ScanLimits) -> ScanFile:
-    """What the file is; nothing is decoded.
+    """Read the file's structure. Nothing is decoded.
 
     Raises ScanError: empty, too_large (bytes, pages), truncated, unreadable, or unsupported (no scan's format).
     """
@@ -91,7 +91,7 @@ def _format_of(path: Path, key: str) -> str:
 
 
 def _check_structure(structure: Structure, key: str, format: str) -> None:
-    """Refuse what is cut short, damaged, or not one picture a page, before anything is decoded."""
+    """Raises ScanError if the file is cut short, damaged, or does not have one picture a page."""
     if format != "jpeg" and structure.is_cut:  # a JPEG may hide its end before foreign bytes: decoding will tell
         raise truncated(key, format, structure)
     if structure.damage:

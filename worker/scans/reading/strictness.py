@@ -1,5 +1,7 @@
-"""Which of the decoders' warnings mean lost pixels: JPEG, also in a TIFF's strips, is read so that any warning is a
-failure, and a file whose warnings are known to be harmless is read again, less strictly.
+"""Decides which warnings of decoders mean lost pixels.
+
+JPEG, also in a TIFF's strips, is first read so that every warning is a failure. If the warnings are known to be
+harmless, the file is read again, less strictly.
 
 jerror.h of libjpeg; tif_jpeg.c of libtiff.
 """
@@ -22,8 +24,8 @@ from worker.scans.vips import SAYS_NO_MORE, ErrorBuffer, cleared_errors, kept_wa
 
 Result = TypeVar("Result")
 
-# libjpeg tells of its first warning alone: so what it warns of in a JPEG's head is mended there, and what comes then
-# speaks of the pixels.
+# libjpeg reports only its first warning. So the causes of warnings in a JPEG's head are removed first, and then a
+# warning is about the pixels.
 _HARMLESS = {
     "jpeg": re.compile("extraneous bytes before marker|JFIF revision|color transform code|bad ICC|SOS parameters"),
     # Of JPEG's strips: see tiff.supported.fails_from.
@@ -41,10 +43,10 @@ _BEFORE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
 
 
 class _Readers:
-    """Lets many read at once, or one alone.
+    """Lets many threads read at the same time, or one alone.
 
-    All threads share libvips' error buffer, so what is found in it after a failure may be of another's file: then the
-    file is read again, alone.
+    All threads share libvips' error buffer, so after a failure its message may be about another thread's file. Then the
+    file is read again alone.
     """
 
     def __init__(self) -> None:
@@ -54,7 +56,7 @@ class _Readers:
         self._is_one_alone = False
 
     def words_of(self, work: Callable[[], Result], *, until_the_end: bool = False) -> Result | str:
-        """The work's result, or libvips' words for why there is none.
+        """The result of the work, or libvips' message if it failed.
 
         until_the_end: libjpeg's word that pixels are missing counts too where it came with the last rows.
         """
@@ -147,7 +149,7 @@ _readers = _Readers()
 
 
 def decoded(file: ScanFile, work: Callable[[], Result]) -> Result:
-    """What `work` reads of the file; `work` is called again where libvips failed on what loses no pixel.
+    """The result of `work`. It is called again if libvips failed for a reason that loses no pixels.
 
     Raises FormatError in libvips' words.
     """
@@ -171,7 +173,7 @@ def words_of_reading(work: Callable[[], object]) -> str:
 
 
 def leave_out_long_metadata(file: ScanFile) -> None:
-    """See that libjpeg and libpng, which keep all that is said beside the pixels, are given no more than a little."""
+    """Make a copy without long metadata, because libjpeg and libpng keep all metadata in memory."""
     copy = {"jpeg": copy_with_clean_head, "png": chunks.copy_without_texts}.get(file.format)
     if copy is None or file.has_checked_length:
         return
@@ -187,7 +189,7 @@ def leave_out_long_metadata(file: ScanFile) -> None:
 
 
 def _is_relaxed(file: ScanFile, warning: str) -> bool:
-    """Whether the file is to be read again after this warning, and set for that."""
+    """Whether the file must be read again after this warning; if so, it is set to be read less strictly."""
     if file.fails_on == "error" or file.format not in _HARMLESS:
         return False
     if file.format == "tiff":

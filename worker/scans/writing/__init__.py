@@ -1,1 +1,1 @@
-"""From a, b of the model to the output's file."""
+"""Makes the output's file from the model's a, b."""

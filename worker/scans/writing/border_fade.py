@@ -1,4 +1,4 @@
-"""Colours for the picture inside a scan's film borders, none for the borders."""
+"""Keeps film borders neutral: only the picture inside them gets colours."""
 
 from typing import Protocol
 
@@ -21,7 +21,9 @@ class Rows(Protocol):
 
 
 def upsampler_of(ab: Floats, model_input: ModelInput, width: int, height: int, *, neutral: float) -> Rows:
-    """`ab` (size, size, 2) of the model input at the size of the scan; around its picture it is `neutral`."""
+    """Scales `ab` (size, size, 2) of the model input to the size of the scan; around the picture the values are
+    `neutral`.
+    """
     if model_input.picture is None:
         return Upsampler(ab, model_input.box, width, height)
     return _Framed(ab, model_input, neutral)

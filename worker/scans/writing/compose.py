@@ -1,4 +1,4 @@
-"""The colour image: the scan's own lightness at its own size and depth, with the model's a*, b*."""
+"""Composes the colour image: the scan's own lightness, size and depth with the model's a*, b*."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -50,7 +50,7 @@ def compose(
     path: Path,
     provenance: Provenance | None = None,
 ) -> Composed:
-    """Write the scan in colour to `path`, whole or not at all.
+    """Write the scan in colour to `path`, completely or not at all.
 
     `ab` is CIE a*, b* of the model input, float32 (size, size, 2). Each pixel keeps the scan's L*; a colour that sRGB
     can't show at that L* loses chroma, not lightness or hue. JPEG and WebP have 8 bits; else the output has the scan's
@@ -91,7 +91,7 @@ def _write(
     colourfulness: Colourfulness,
     label: Label | None,
 ) -> tuple[str, ...]:
-    """Paint and encode the scan, held whole where it is small enough; returns metadata that was lost."""
+    """Paint and encode the scan, in memory if it is small enough. Returns the metadata that was lost."""
     rows = min(scan.height, max(1, _STRIP_PIXELS // scan.width))
     painter = painter_of(scan, model_input, ab, rows, shape.bit_depth)
     held = shape.bytes <= HELD_BYTES
@@ -106,7 +106,7 @@ def _write(
 
 
 def _lost_pixels(scan: OpenScan, shape: Shape, label: Label | None) -> Iterator[str]:
-    """What the output has not of the scan's pixels, in words."""
+    """What the output does not have of the scan's pixels, in words."""
     if shape.bit_depth < scan.bit_depth:
         yield f"depth ({shape.bit_depth} of {scan.bit_depth} bits are kept)"
     yield from scan.lost

@@ -1,4 +1,4 @@
-"""A colour image to a whole file, with the scan's metadata and an sRGB profile."""
+"""Encodes a colour image to a file, with the scan's metadata and an sRGB profile."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ _UNIT = "resolution-unit"
 def write_image(
     image: pyvips.Image, scan: OpenScan, options: OutputOptions, path: Path, provenance: Provenance | None = None
 ) -> tuple[str, ...]:
-    """Encode an image to `path` with the scan's metadata, and how it was made; returns what the format can't carry.
+    """Encode an image to `path` with the scan's metadata and its provenance. Returns what the format can't hold.
 
     Raises ScanError: unwritable.
     """
@@ -42,7 +42,7 @@ def write_image(
 
 
 def _say_provenance(metadata: Metadata, provenance: Provenance, format: str) -> None:
-    """Into the scan's own XMP, or in its stead where that is damaged."""
+    """Add the provenance to the scan's XMP, or replace the XMP if it is damaged."""
     metadata.xmp, readable = with_provenance(metadata.xmp, provenance)
     if format == "jpeg" and len(metadata.xmp) > MOST_XMP_BYTES:
         metadata.xmp, metadata.extended_xmp = split(metadata.xmp)

@@ -1,4 +1,4 @@
-"""Several pages in one TIFF: each is written alone, then joined to those before it: one is worked on at once."""
+"""Writes several pages into one TIFF. Each page is written alone and then joined to those before it."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Colours that a grey scan has of its own, a stamp's or a pencil's, in place of the model's."""
+"""Puts a grey scan's own colours, such as those of a stamp or a pencil, in the place of the model's."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ Floats = NDArray[np.float32]
 
 
 class WithOwnColours:
-    """Rows of colours, where marks are with theirs, as far as the marks' weight says."""
+    """Rows of colours. Where there are marks, their colours are used, by the marks' weight."""
 
     def __init__(
         self, rows: Rows, marks: NDArray[np.uint8], size: tuple[int, int], *, neutral: float, steps_per_unit: float

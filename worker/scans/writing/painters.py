@@ -1,4 +1,6 @@
-"""Strips of sRGB grey to colours of the same lightness: 8 bits by a table, 16 bits by CIE's formulas."""
+"""Turns strips of sRGB grey into colours of the same lightness: in 8 bits by a lookup table, in 16 bits by CIE's
+formulas.
+"""
 
 from typing import Protocol
 

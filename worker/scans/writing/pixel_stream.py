@@ -1,4 +1,4 @@
-"""Strips of pixels that libvips pulls as it encodes them, so that a colour image is nowhere held whole.
+"""A stream of pixel strips that libvips reads while it encodes, so that a colour image is never in memory as a whole.
 
 Without a file on disk, libvips takes pixels piece by piece in its file formats alone. The plainest is uncompressed
 TIFF: a header made here, and then the strips' own bytes. (BigTIFF, by libtiff's design note; TIFF 6.0, section 8.)
@@ -52,7 +52,7 @@ class PixelStream:
     def __exit__(
         self, pixel_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raise what the strips raised, of which libvips could only say that it read nothing."""
+        """Raise the exception of the strips, for which libvips can only say that it read nothing."""
         # At once, for the rest of this stream is a cycle of references through libvips.
         self._strips, self._strip = iter(()), memoryview(b"")
         if self._error:

@@ -1,4 +1,4 @@
-"""The model's a*, b* at the size of the scan, a few rows at a time."""
+"""Scales the model's a*, b* to the size of the scan, a few rows at a time."""
 
 import cv2
 import numpy as np

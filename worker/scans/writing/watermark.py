@@ -1,4 +1,4 @@
-"""A small visible mark in a corner of the picture that says what it is, for who wants one: `--label "Colourized"`."""
+"""A small visible mark in a corner of the picture, such as with `--label "Colourized"`."""
 
 import importlib.util
 from functools import cache

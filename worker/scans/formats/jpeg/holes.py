@@ -1,4 +1,4 @@
-"""Holes in a JPEG's pixels that libjpeg reads without a word: zeros, as a broken copy leaves them, are codes too.
+"""Finds holes in a JPEG's pixels. A broken copy leaves zeros, which libjpeg reads as codes without a warning.
 
 ITU-T T.81: B.1.1.5 (no FF D9 within coded data), C.2 (codes by their lengths: the first one is all zeros), F.1.2.
 """
@@ -48,7 +48,7 @@ def zeros_in(file: BinaryIO) -> int | Zeros | None:
     if len(frame) < 6 or len(selectors) != frame[5]:
         return None
     symbols = symbols_of_zeros([content for marker, content in segments if marker == _TABLES])
-    # Tables that were made for a picture may have codes of zeros that stand for blocks of one grey.
+    # In tables that were made for one picture, a code of zeros may mean blocks of one grey.
     tables = _tables_of(selectors)
     is_flat = all(symbols.get(table, 0) == 0 for table in tables)
     is_filling = any(symbols.get(table, 0) for table in tables if table >= AC)

@@ -1,4 +1,4 @@
-"""What a PNG says of its lightness and libvips does not read, as an ICC profile that says the same.
+"""Makes an ICC profile from the chunks about colour that libvips does not read in a PNG.
 
 PNG 3rd edition, 4.3 (which chunk counts), 11.3.2 (cHRM, gAMA, sRGB, cICP) and 13.13, 13.14 (what they mean); libvips
 reads none of them.
@@ -23,7 +23,7 @@ _CICP_SRGB = bytes((1, 13, 0, 1))
 
 
 class UnknownColour(ValueError):
-    """The PNG is of a kind of colour, in words, that is not known here: light of a display with a high range."""
+    """The PNG has an unsupported kind of colour, such as that of displays with high dynamic range."""
 
 
 def profile_of_png(path: Path, bands: int) -> bytes | None:

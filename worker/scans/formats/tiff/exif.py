@@ -1,4 +1,4 @@
-"""All tags of a TIFF's page, or of an EXIF block, as far as they are whole; what is damaged is named."""
+"""Reads all tags of a TIFF's page or of an EXIF block. Damaged ones are left out and named."""
 
 import io
 from typing import BinaryIO
@@ -14,7 +14,7 @@ _NAMES = {
     Tag.GPS_IFD: "GPS directory",
     Tag.INTEROPERABILITY_IFD: "interoperability directory",
 }
-# What says where pixels lie: thousands of numbers, which nobody asks for here.
+# Tags that say where pixels are: thousands of numbers, which are not needed here.
 _PIXEL_PLACES = {Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS}
 
 

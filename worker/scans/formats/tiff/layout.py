@@ -1,7 +1,7 @@
-"""A TIFF's pages: how their pixels lie and what they are; nothing is decoded.
+"""Reads the layout of a TIFF's pages: what their pixels are and where. Nothing is decoded.
 
-TIFF 6.0, section 2, and TIFF Technical Note 2 for JPEG; BigTIFF: libtiff's design note. Once a picture is whole, what
-can't be followed behind it ends the walk, and is named: rubbish where the next directory's place belongs is common.
+TIFF 6.0, section 2, and TIFF Technical Note 2 for JPEG; BigTIFF: libtiff's design note. After the first complete
+picture, an invalid link to the next directory ends the reading and is named, because such links are common.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ _MAX_TAGS = 4096
 
 @dataclass(frozen=True, slots=True)
 class TiffPage:
-    """A directory: numbers are those of TIFF's tags, as they are where a tag is missing or can't be.
+    """One page's directory. Numbers are the values of TIFF's tags, or their defaults if a tag is missing or impossible.
 
-    `piece_bytes` is what a strip or tile holds when it is unpacked.
+    `piece_bytes` is the size of an unpacked strip or tile.
     """
 
     offset: int  # the byte where its directory begins
@@ -45,7 +45,7 @@ class TiffPage:
     inks: int
     extra_samples: tuple[int, ...]
     pixels_end: int  # the byte after its pixels
-    damage: str | None  # what of its pixels can't be, in words
+    damage: str | None  # why its pixels can't be right, in words
     lacks_next_link: bool = False
 
     @property
@@ -72,14 +72,14 @@ class TiffPage:
 
 @dataclass(slots=True)
 class TiffLayout:
-    """All pages of a file, as they lie in it. `lost` names what could not be followed behind them."""
+    """All pages of a file, in its order. `lost` names what could not be read after them."""
 
     pages: list[TiffPage] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
 
 def alpha_among(extra_samples: Sequence[int]) -> int | None:
-    """Which of the channels that are no colours is alpha; None where they are something else, such as infrared."""
+    """Which of the extra channels is alpha; None if none is, such as with infrared."""
     return next((n for n, sample in enumerate(extra_samples) if sample in (ASSOCIATED_ALPHA, _ALPHA)), None)
 
 

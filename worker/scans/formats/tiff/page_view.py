@@ -1,8 +1,8 @@
-"""One page of a TIFF as libvips is to see it: the file's own bytes, and at their end a directory written anew.
+"""Shows one page of a TIFF to libvips: the file's own bytes, and at their end a newly written directory.
 
-libtiff reads all directories of a file each time that it is opened, and fails on tags that nobody needs. So it gets a
-file that has one directory with sound values of those tags that pixels need. No byte is copied: libvips asks for what
-it reads, piece by piece.
+libtiff reads all directories of a file each time it is opened, and fails on tags that nobody needs. So it gets a view
+of the file with one directory, which has valid values of the tags that pixels need. Nothing is copied: libvips reads
+the bytes through the view.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""Where the strips or tiles of a TIFF's page lie: the bytes that are needed of them, whatever their counts say."""
+"""The places of a TIFF page's strips or tiles, and the bytes that are needed from them, even if their counts
+are wrong.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -111,7 +113,9 @@ class Pieces:
 
 
 def pieces_of(reader: IfdReader, entries: Mapping[int, Entry], place: Place) -> Pieces:
-    """As far as they are needed: counts that are missing, zero or too large are common, and say nothing of damage.
+    """The places and lengths that are needed.
+
+    Counts that are missing, zero or too large are common, and no sign of damage.
 
     Raises FormatError.
     """

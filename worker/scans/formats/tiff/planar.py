@@ -1,4 +1,4 @@
-"""TIFFs whose channels lie apart, where libvips has no reader for that: each channel is read as a page of its own."""
+"""TIFFs with separate channels that libvips can't read: each channel is read like a separate page."""
 
 import struct
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stacks: many pictures behind each other, of which only the first one has a directory.
+"""Stacks: many pictures one after the other, of which only the first has a directory.
 
 ImageJ writes large stacks so (its TiffEncoder), tifffile where it is told to, and MetaMorph always.
 """

@@ -1,4 +1,4 @@
-"""TIFF pages that libvips would read wrong without a word: refused, or read in another way."""
+"""TIFF pages that libvips would silently read wrong. They are refused, or read in another way."""
 
 import zlib
 from pathlib import Path
@@ -84,11 +84,11 @@ def _others(page: TiffPage) -> int:
 
 
 def fails_from(page: TiffPage, of_strips_of_jpeg: str) -> str:
-    """From which of libvips' levels on reading is to fail.
+    """The level of libvips' messages from which reading fails.
 
-    Most warnings speak of odd tags that do no harm. But on `error`, a tile that can't be decoded comes out black
-    (libvips 8.18), unless it is JPEG; and of lost pixels in JPEG's strips there is only a warning, among others that
-    reading.strictness tells apart.
+    Most warnings are about odd tags and harmless. But on `error`, a tile that can't be decoded becomes black (libvips
+    8.18), unless it is JPEG. And for lost pixels in JPEG's strips there is only a warning; reading.strictness decides
+    which warnings are harmless.
     """
     if page.compression == JPEG:
         return "error" if page.is_tiled else of_strips_of_jpeg
@@ -96,7 +96,7 @@ def fails_from(page: TiffPage, of_strips_of_jpeg: str) -> str:
 
 
 def check_checksums(path: Path, page: TiffPage) -> None:
-    """Hold strips and tiles that are packed by deflate against their checksums, which libtiff never reads.
+    """Compare strips and tiles packed by deflate with their checksums, which libtiff never reads.
 
     Raises FormatError. Those that only lack a checksum are left to libtiff.
     """
