@@ -25,10 +25,10 @@ PASSING = {
     "25P04": "the transaction took too long",
     "40001": "another transaction changed the same rows",
     "40P01": "two transactions waited for each other",
-    "55P03": "a lock was not to be had in time",
+    "55P03": "a lock could not be taken in time",
     "57014": "the statement was cancelled or took too long",
     "57P01": "the server shuts down",
-    "57P02": "the server broke off",
+    "57P02": "the server broke the connection",
     "57P03": "the server starts up",
     "57P05": "the connection was idle for too long",
 }
@@ -78,7 +78,7 @@ def translated(engine: Engine, error: DBAPIError) -> PhotochromError:
     if passes(error):
         return DatabaseUnavailable(_unavailable(engine, state, reason))
     if state.startswith(_UNFIT_VALUE):
-        return UsageError(f"{where} can't keep a value ({reason}); correct what was given")
+        return UsageError(f"{where} can't keep a value ({reason}); correct the value")
     return DatabaseRefused(
         f"{where} refused a statement ({state or type(error).__name__}: {reason}); report this fault"
     )

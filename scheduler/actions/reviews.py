@@ -103,7 +103,7 @@ def _two_results(session: Session, scan: Scan, chosen: str) -> Job:
     """The job that made the scan's output anew, beside the earlier one."""
     again = reviews.redone(session, scan)
     if again is None or not (again[1].selection or {}).get("beside"):
-        raise Conflict(f"{scan.source_key} was not made anew beside its output; there is nothing to choose between")
+        raise Conflict(f"{scan.source_key} was not redone, so there is nothing to choose between")
     if chosen == "new" and again[0].state != ScanState.DONE:
         raise Conflict(f"the new result of {scan.source_key} is {again[0].state}; choose it when it is done")
     return again[1]

@@ -29,7 +29,9 @@ def removed(location: S3Location, key: str, options: S3Options) -> Iterator[Find
     try:
         make_client(options).delete_object(Bucket=location.bucket, Key=_full_key(location, key))
     except (BotoCoreError, ClientError):
-        yield Finding("destination", State.NOTE, f"{location.uri}/{key} stays there, as it may not be removed")
+        yield Finding(
+            "destination", State.NOTE, f"{location.uri}/{key} stays there, because the right to remove it is missing"
+        )
 
 
 def in_parts(location: S3Location, options: S3Options) -> Iterator[Finding]:

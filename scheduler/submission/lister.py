@@ -79,7 +79,7 @@ class Lister:
 
     def _is_wanted(self, entry: Entry) -> bool:
         if "\0" in entry.key:
-            raise UsageError(f"{self._source.uri} holds the key {entry.key!r}, which no database can keep; rename it")
+            raise UsageError(f"{self._source.uri} holds the key {entry.key!r}, which no database can store; rename it")
         if not is_scan_key(entry.key):
             self._submitted.note_other(entry.key)
             return False

@@ -65,7 +65,7 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
                 number = line
                 key = relative(entry.key)
                 if key is None:
-                    raise UsageError(f"{entry.key!r} does not lie in the source {source}")
+                    raise UsageError(f"{entry.key!r} is not in the source {source}")
                 _expect_once(seen, key, entry.output, line)
                 yield Entry(key, entry.etag, entry.bytes, entry.output)
     except (

@@ -34,7 +34,7 @@ class Context:
         with read_scope(self.engine) as session:
             job = job_pages.visible(session, job_id, identity.prefixes)
         if job is None:
-            raise NotFound(f"there is no job {job_id}; the list of jobs has those that there are")
+            raise NotFound(f"there is no job {job_id}; see the list of jobs")
         return job
 
     def job_with_rows(self, identity: Identity, job_id: int) -> Job:
@@ -52,7 +52,7 @@ class Context:
         if scan is None and job.archive_key:
             raise NotFound(archives.archived_sentence(job))
         if scan is None:
-            raise NotFound(f"job {job_id} has no scan {scan_id}; its page lists those that it has")
+            raise NotFound(f"job {job_id} has no scan {scan_id}; its page lists its scans")
         return job, scan
 
 

@@ -21,7 +21,7 @@ def _none_if_empty(value: Any) -> Any:
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("holds a NUL, which no database can keep")
+        raise ValueError("holds a NUL, which no database can store")
     return text
 
 

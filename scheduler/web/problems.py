@@ -18,20 +18,20 @@ logger = logging.getLogger(__name__)
 
 API = "/api/"
 TITLES = {
-    400: "Not a request that is understood",
+    400: "This request is not understood",
     401: "Sign in first",
     403: "Not allowed",
     404: "Not found",
     405: "Not possible here",
-    406: "Not to be had in that form",
+    406: "Not available in this form",
     409: "It has changed",
     413: "Too large",
     414: "Too long",
-    415: "Not a kind of content that is taken",
-    422: "Not possible as given",
+    415: "This type of content is not accepted",
+    422: "Not possible with these values",
     429: "Too many tries",
     500: "A fault in Photochrom",
-    503: "Not to be reached now",
+    503: "Not available at the moment",
 }
 _CODES = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 400: "bad_request"}
 RETRY_SECONDS = 5
@@ -84,7 +84,7 @@ def add_handlers(app: FastAPI) -> None:
 def unexpected(request: Request, error: Exception) -> Response:
     """The answer to a fault of ours; the log has the rest."""
     logger.error("%s %s", request.method, request.url.path, exc_info=error)
-    return _answer(request, 500, "internal", "The log of photochrom web has it all; report it.", {})
+    return _answer(request, 500, "internal", "The log of photochrom web has the details; please report it.", {})
 
 
 def _answer(

@@ -215,5 +215,5 @@ def test_a_run_finishes_what_was_redone_or_retried(collection: Path, tmp_path: P
 
     states = json.loads(command("status", "--json").stdout)
     assert [job["state"] for job in states[-2:]] == ["completed", "completed"], finished.stdout
-    assert "job 1 was asked for before, and is finished first" in finished.stdout
+    assert "job 1 was submitted before, and is finished first" in finished.stdout
     assert [row.saturation for row in rows(output) if row.job_id == 2] == [0.5]

@@ -42,7 +42,7 @@ class Health:
     def live(self) -> str:
         with self._lock:
             silent = self._clock() - self._turned_at
-        return f"its loop has not turned for {silent:.0f} s" if silent > self._silent_seconds else ""
+        return f"its main loop has not run for {silent:.0f} s" if silent > self._silent_seconds else ""
 
     def ready(self) -> str:
         silent = self.live()

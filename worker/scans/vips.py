@@ -13,7 +13,7 @@ import pyvips
 
 from worker.errors import ScanError
 
-SAYS_NO_MORE = "its decoder or encoder says no more"
+SAYS_NO_MORE = "its decoder or encoder gives no details"
 _SAYS_NOTHING = re.compile("^unable to |: (read|load|write) error$")
 _LOADERS = (
     "VipsForeignLoadJpegFile",

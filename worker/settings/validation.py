@@ -62,7 +62,7 @@ def _is_unknown(name: str, value: str, names: set[str], prefix: str) -> bool:
 
 def _unknown(name: str, names: set[str], prefix: str) -> str:
     similar = difflib.get_close_matches(name.upper().removeprefix(prefix), names, n=1, cutoff=0.5)
-    meant = f"did you mean {prefix}{similar[0]}?" if similar else "photochrom settings lists those that there are"
+    meant = f"did you mean {prefix}{similar[0]}?" if similar else "photochrom settings lists all settings"
     return f"{name} is no setting; {meant}"
 
 

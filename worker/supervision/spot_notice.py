@@ -87,7 +87,7 @@ class StopNotice:
         if self._token:
             headers["X-aws-ec2-metadata-token"] = self._token
         answer = self._open(urllib.request.Request(self._where, headers=headers))  # noqa: S310 - only http(s) comes here
-        return None if answer.upper() == "FALSE" else answer or "a notice without words"
+        return None if answer.upper() == "FALSE" else answer or "an empty notice"
 
     def _new_token(self) -> str:
         parts = urlsplit(self._where)

@@ -230,7 +230,7 @@ class Supervisor:
         self._health.turn("it is draining")
         try:
             if self._celery.was_started:
-                logger.info("worker %s stops: what is in hand is finished, the rest handed back", self.name)
+                logger.info("worker %s stops: scans at work are finished, the others are handed back", self.name)
                 self._celery.stop(deadline - MODEL_STOP_SECONDS, self._while_celery_ends)
                 self._heartbeat.sign_off()
         except DatabaseUnavailable as error:

@@ -32,4 +32,4 @@ def test() -> None:
             failed.append(receiver)
             print(f"{receiver.shown}: {error.message}")
     if failed:
-        raise ServiceUnavailable(f"{len(failed)} of {len(named)} receivers did not take the test")
+        raise ServiceUnavailable(f"{len(failed)} of {len(named)} receivers did not accept the test")

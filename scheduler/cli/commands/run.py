@@ -105,7 +105,7 @@ class FolderRun:
     def _run_jobs(self, system: System) -> int:
         self._job_ids = take_up_unfinished(system.engine, self._submission, self._settings)
         for job_id in self._job_ids:
-            self._print(f"job {job_id} was asked for before, and is finished first")
+            self._print(f"job {job_id} was submitted before, and is finished first")
         submitted = submit_missing(system.engine, self._submission, settings=self._settings)
         for sentence in submitted.passed_over():
             self._print(sentence)

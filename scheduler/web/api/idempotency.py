@@ -84,5 +84,5 @@ def _earlier_answer(earlier: idempotency.Earlier, key: str, request_sha256: str)
     if earlier.request_sha256 != request_sha256:
         raise UsageError(f"the Idempotency-Key {key!r} was used for another request; choose another key")
     if earlier.status is None or earlier.answer is None:
-        raise Conflict(f"the first request with the Idempotency-Key {key!r} is still going; ask again later")
+        raise Conflict(f"the first request with the Idempotency-Key {key!r} has no answer yet; ask again later")
     return earlier.status, earlier.answer

@@ -26,7 +26,7 @@ def visible_schedule(context: Context, identity: Identity, name: str) -> Schedul
     with read_scope(context.engine) as session:
         schedule = schedules.visible(session, within(identity.prefixes, Schedule), name)
     if schedule is None:
-        raise NotFound(f"there is no schedule {name!r}; the list of schedules has those that there are")
+        raise NotFound(f"there is no schedule {name!r}; see the list of schedules")
     return schedule
 
 

@@ -142,7 +142,7 @@ class Identifier:
             )
         # A foreign web site whose name resolves to this address must not be taken for this machine's user.
         if host_of(f"//{connection.headers.get('host', '')}") not in (*_LOOPBACK_NAMES, self._url_host):
-            raise Forbidden("these pages are asked for by a name that is not theirs; open http://127.0.0.1 instead")
+            raise Forbidden("the address in the browser is not that of these pages; open http://127.0.0.1 instead")
         return Identity(local_actor().name, Role.OPERATOR, None, "local")
 
 

@@ -56,7 +56,7 @@ def test_a_loop_that_hangs_does_not_live() -> None:
     now = [0.0]
     health = Health("", silent_seconds=60, clock=lambda: now[0])
     now[0] = 61
-    assert health.live() == health.ready() == "its loop has not turned for 61 s"
+    assert health.live() == health.ready() == "its main loop has not run for 61 s"
     health.turn()
     assert health.live() == ""
 

@@ -158,5 +158,5 @@ def test_every_extension_of_jpegs_is_a_scans(extension: str) -> None:
 
 
 def test_a_decoder_that_gives_no_reason_is_not_quoted() -> None:
-    assert last_line(pyvips.Error("unable to call pngload", "\n")) == "its decoder or encoder says no more"
+    assert last_line(pyvips.Error("unable to call pngload", "\n")) == "its decoder or encoder gives no details"
     assert last_line(pyvips.Error("unable to call", "tiff2vips: bad\ntiff2vips: read error")) == "tiff2vips: bad"

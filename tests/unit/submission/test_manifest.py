@@ -70,7 +70,7 @@ def test_an_empty_list_has_no_scan(tmp_path: Path, text: str) -> None:
         ("key,bytes\na.tif,many\n", 1, "many"),
         ('{"key": "a.tif"}\n{"name": "b.tif"}\n', 1, '"key"'),
         ('{"key": "a.tif"}\n{"key": ', 1, "JSONDecodeError"),
-        ("s3://other/a.tif\n", 1, "does not lie in the source"),
+        ("s3://other/a.tif\n", 1, "is not in the source"),
         (b"\xff\xfe\x00", 0, "UnicodeDecodeError"),
         (gzip.compress(b"a.tif\nb.tif\n", mtime=0)[:-9], 0, "EOFError"),
         (gzip.compress(b"", mtime=0)[:10] + b"\x07" * 20, 0, "decompressing"),
@@ -167,7 +167,7 @@ def test_lists_of_keys_alone_are_read(tmp_path: Path, text: str) -> None:
         ("a.tif\t17\n", r"a tab after 'a\.tif'.*key\\tbytes"),
         ("box\\a.tif\n", r"has backslashes; write 'box/a\.tif'"),
         ("a.tif\nb.tif\n./a.tif\n", r"'a\.tif' is listed twice, first on line 1"),
-        (f"{'0' * 64}  a.tif\nb.tif\n", "no line of a list of checksums"),
+        (f"{'0' * 64}  a.tif\nb.tif\n", "no line of a checksum list"),
     ],
 )
 def test_what_would_fail_much_later_is_refused_with_its_line(tmp_path: Path, text: str, why: str) -> None:

@@ -112,7 +112,7 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
     if status == 412:
         return source_changed(key, "its ETag is another")
     if code == "InvalidObjectState":
-        return ScanError("archived", f"{key!r} lies in cold storage; restore it, then retry", permanent=True)
+        return ScanError("archived", f"{key!r} is in cold storage; restore it, then retry", permanent=True)
     if are_refused(error):
         sentence = f"{key!r}: {address} does not accept the credentials ({code}); {_CHECK_CREDENTIALS}"
         return ScanError("credentials", sentence, permanent=False)
