@@ -23,7 +23,7 @@ class Peer(Protocol):
     name: str
 
     def colourize(self, keys: Sequence[str], prefix: str) -> Outputs:
-        """Begin with scans whose keys, and those alone, begin with `prefix`; where the outputs come."""
+        """Start to colourize exactly the scans whose keys begin with `prefix`. Returns where their outputs will be."""
 
     def tree(self) -> ProcessTree:
         """All its processes."""

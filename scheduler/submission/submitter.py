@@ -121,7 +121,7 @@ class Submitter:
         return submitted
 
     def submit_later(self, request: Submission) -> Submitted:
-        """Make the job and return at once: a scheduler lists its source. Raises as `submit`."""
+        """Insert the job and return at once. A scheduler lists its source later. Raises as `submit`."""
         source, destination = open_both(request, self._s3)
         selection = self._selection(request)
         with session_scope(self._engine) as session:

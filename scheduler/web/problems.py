@@ -40,7 +40,7 @@ RETRY_SECONDS = 5
 def problem_response(
     status: int, code: str, sentence: str, *, errors: list[dict[str, str]] | None = None, **headers: str
 ) -> Response:
-    """RFC 9457; `code` is stable, `errors` name the parts of the request that are wrong."""
+    """An answer by RFC 9457. `code` is stable; `errors` names the wrong parts of the request."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),

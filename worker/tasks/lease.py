@@ -7,7 +7,7 @@ from worker.system.boot_clock import boot_seconds
 
 
 class Lease:
-    """It is held for `seconds` each time that the job database grants or extends it. A lost lease is never held again.
+    """Each time the job database grants or extends the lease, it lasts for `seconds`. A lost lease stays lost.
 
     asked_at: `clock()` before the request to the database, so that the lease never ends earlier there than here. It may
     be used from several threads.

@@ -35,7 +35,7 @@ def waiting_by_job(
 
 
 def _count(chunks: Select[int]) -> ScalarSelect[int]:
-    """How many chunks of the job of the surrounding query."""
+    """A subquery that counts the chunks of each job in the query around it."""
     return select(func.count()).select_from(chunks.correlate(Job).subquery()).scalar_subquery()
 
 

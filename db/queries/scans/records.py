@@ -176,7 +176,8 @@ def done_before(
 def ended_before(
     session: Session, *, job_ids: Sequence[int], failed: Collection[str], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:
-    """Those of these outputs that one of these jobs made, skipped, or failed to make with one of the codes `failed`.
+    """Of these outputs, those that one of these jobs has made, has skipped, or could not make because of an error in
+    `failed`.
 
     In the form of `done_before`. For a failed scan the bytes are -1, because it has no output.
     """

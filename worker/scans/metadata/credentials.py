@@ -27,11 +27,12 @@ _NO_THUMBNAILS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"veri
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who signs: a chain of certificates in PEM, the signer's first, and either its key in PEM or a command.
+    """The credentials for signing: a chain of certificates in PEM, the signer's first, and either the private key in
+    PEM or a command.
 
-    The command gets the bytes to be signed on standard input and answers with the bare signature, so that a key may
-    stay in a PKCS#11 token or a cloud's key service. `max_bytes`: the library holds twice an output in memory, so
-    larger ones are not signed.
+    The command gets the bytes to sign on standard input and prints the raw signature. So the key may stay in a PKCS#11
+    token or in a cloud's key service. `max_bytes`: larger outputs are not signed, because the library needs twice their
+    size in memory.
     """
 
     certificate: str

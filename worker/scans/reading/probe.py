@@ -25,7 +25,7 @@ STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the sc
 class ScanHeader:
     """The header of a page; width and height are those of the upright picture, in pixels.
 
-    `decoded_bytes` estimates the memory that the page takes from being opened until its output is written.
+    `decoded_bytes` estimates the memory that the page takes from opening until its output is written.
     """
 
     format: str  # jpeg, png, tiff, jp2 or webp
@@ -95,7 +95,7 @@ def upsampled_bytes(upright: pyvips.Image) -> int:
 
 
 def _whole_bytes(image: pyvips.Image, format: str) -> int:
-    """What decoding takes beside its result, where it can't go from top to bottom."""
+    """The additional memory for decoding a format that can't be decoded from top to bottom, in bytes."""
     sample_bytes = {"uchar": 1, "ushort": 2, "float": 4}[image.format]
     in_passes = any(image.get_typeof(name) and image.get(name) for name in ("interlaced", "jpeg-multiscan"))
     if in_passes and format == "jpeg":

@@ -29,11 +29,13 @@ app = typer.Typer(no_args_is_help=True)
 Numbers = Annotated[list[int] | None, typer.Argument(metavar="[JOB]...", parser=job_number, help="The jobs' numbers.")]
 OlderThan = Annotated[
     str | None,
-    typer.Option(metavar="AGE", help="Every job that ended longer ago: 90d, 12w, 18m (of 30 days) or 1y (of 365)."),
+    typer.Option(
+        metavar="AGE", help="All jobs that ended longer ago than this: 90d, 12w, 18m (months of 30 days) or 1y."
+    ),
 ]
 Rest = Annotated[
     float,
-    typer.Option(min=0, max=1000, help="Pause after each step, so many times as long as the step took."),
+    typer.Option(min=0, max=1000, help="Length of the pause after each step, as a multiple of the step's time."),
 ]
 
 
@@ -82,7 +84,7 @@ def delete(
     job: Numbers = None,
     older_than: OlderThan = None,
     forget_accepted: Annotated[
-        bool, typer.Option("--forget-accepted", help="Delete jobs too of which people accepted outputs.")
+        bool, typer.Option("--forget-accepted", help="Also delete jobs with outputs that people have accepted.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     rest: Rest = 2.0,

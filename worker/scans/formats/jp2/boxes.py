@@ -87,7 +87,7 @@ def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, in
 
 
 def _take(boxes: Boxes, box_type: bytes, file: BinaryIO, start: int, end: int, around: int = 0) -> None:
-    """`around`: how many boxes it may lie in."""
+    """Store what a box says. `around`: how many boxes are around it."""
     if box_type in _AROUND_OTHERS[around:]:
         for inner, first, last in _walk(file, start, end):
             if last <= end:
@@ -156,7 +156,7 @@ def head_of(
     profile: bytes,
     per_millimetre: tuple[float, float] | None,
 ) -> bytes:
-    """Everything before the codestream of an sRGB image, RGB or RGBA; the codestream goes on to the file's end."""
+    """The bytes before the codestream of an sRGB image, RGB or RGBA. The codestream must end at the file's end."""
     inner = box(b"ihdr", struct.pack(">IIHBBBB", height, width, bands, bit_depth - 1, 7, 0, 0))
     # Readers of the plainest kind go by the first of them, and know no profiles.
     inner += box(b"colr", struct.pack(">BBBI", 1, 0, 0, SRGB)) + box(b"colr", b"\2\0\0" + profile)

@@ -84,7 +84,7 @@ def alpha_among(extra_samples: Sequence[int]) -> int | None:
 
 
 def read_layout(file: BinaryIO) -> TiffLayout:
-    """All pages of a TIFF. Raises FormatError, or EndsEarly where a picture is cut."""
+    """All pages of a TIFF. Raises FormatError, and EndsEarly if a picture is cut short."""
     reader, layout, places = IfdReader(file), TiffLayout(), set[int]()
     offset = reader.first
     while offset and offset not in places and len(places) < _MAX_PAGES:

@@ -134,7 +134,7 @@ def pieces_of(reader: IfdReader, entries: Mapping[int, Entry], place: Place) -> 
 
 
 def _counts(reader: IfdReader, entry: Entry | None, pieces: int, place: Place) -> Numbers:
-    """The lengths that the file says, 0 for those that are missing."""
+    """The lengths of the pieces in the file; 0 for missing ones."""
     try:
         counts = reader.numbers(entry)[:pieces] if entry else np.zeros(0)
     except EndsEarly:
