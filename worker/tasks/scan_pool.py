@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 
 from db.models.jobs import Scan
@@ -53,7 +54,8 @@ class ScanPool:
                 if stopping():
                     waiting.clear()
                 while waiting and len(running) < self._threads:
-                    running.add(self._executor.submit(_outcome, colorize_scan, waiting.popleft()))
+                    # In this thread's context, so that a scan's span is below its chunk's.
+                    running.add(self._executor.submit(copy_context().run, _outcome, colorize_scan, waiting.popleft()))
                 timeout = max(0.0, due - time.monotonic())
                 done, running = wait(running, timeout=timeout, return_when=FIRST_COMPLETED)
                 outcomes += [future.result() for future in done]
