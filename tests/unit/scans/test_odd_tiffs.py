@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from tests.unit.scans.conftest import LIMITS, Opener, grey_of, pillow_bytes, ramp, tiff_bytes, write_colour
-from tests.unit.scans.tiff_edits import with_entry, with_next, with_number, without
+from tests.unit.scans.tiff_edits import entry_of, with_entry, with_next, with_number, without
 from worker.errors import ScanError
 from worker.scans import OpenScan, open_scan_file, probe_pages
 from worker.scans.metadata.read import Metadata, read_metadata
@@ -201,3 +201,11 @@ def test_a_tag_of_a_type_that_nobody_knows_does_no_harm(tag: int, opened: Opener
     data = with_entry(tiff_bytes(GREY), tag, 0, 9_000_000, count=40)
     np.testing.assert_array_equal(grey_of(opened(data)), GREY)
     metadata_of(data, tmp_path)
+
+
+def test_a_resolution_that_is_no_fraction_is_not_handed_on(opened: Opener, tmp_path: Path) -> None:
+    """Other readers fail on such a tag in an output's EXIF."""
+    place = entry_of(PLAIN, 282) + 2
+    data = PLAIN[:place] + struct.pack("<HI", 1, 1) + PLAIN[place + 6 :]
+    pixels, _ = write_colour(opened(data), tmp_path, "jpeg")
+    assert pixels.shape == (*GREY.shape, 3)

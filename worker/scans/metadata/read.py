@@ -198,6 +198,8 @@ def _descriptive(main: Tags) -> Tags:
     """The tags that do not speak of pixels and their arrangement, with values that can be."""
     unit = main.get(Tag.RESOLUTION_UNIT)
     untrue = {Tag.RESOLUTION_UNIT} if unit and unit.number() not in _UNITS else set()
+    # Readers fail on a resolution that is no fraction.
+    untrue |= {tag for tag in _RESOLUTION if tag in main and main[tag].field_type != FRACTION}
     return {tag: value for tag, value in main.items() if tag not in _STRUCTURE | _MORE_PIXELS | untrue}
 
 
