@@ -22,6 +22,7 @@ from worker.system.parent_watch import end_with_parent
 Batch = dict[str, NDArray[Any]]
 
 _OBJECT_STORE_BYTES = 1 << 30
+_ATTEMPTS = 4  # to start Ray
 _MODEL_PID = "model.pid"
 
 
@@ -74,12 +75,22 @@ class RayBench:
         """Start Ray for actors of which each counts as one core, on this machine alone; the seconds it took."""
         began = time.perf_counter()
         self._folder, self._cores = folder, cores
-        ray.init(
-            num_cpus=cores * 4, include_dashboard=False, log_to_driver=False, object_store_memory=_OBJECT_STORE_BYTES,
-            _node_ip_address="127.0.0.1", _temp_dir=folder,
-        )  # fmt: skip
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._start()
+                break
+            except Exception:  # Ray gives a machine that others use 30 seconds, and raises nothing more precise
+                ray.shutdown()
+                if attempt == _ATTEMPTS - 1:
+                    raise
         ray.data.DataContext.get_current().enable_progress_bars = False
         return time.perf_counter() - began
+
+    def _start(self) -> None:
+        ray.init(
+            num_cpus=self._cores * 4, include_dashboard=False, log_to_driver=False,
+            object_store_memory=_OBJECT_STORE_BYTES, _node_ip_address="127.0.0.1", _temp_dir=self._folder,
+        )  # fmt: skip
 
     def colourize(self, places: dict[str, str], model: dict[str, Any], batch_size: int, keys: list[str]) -> int:
         """Colourize all keys, from the source to the destination that `places` names."""
