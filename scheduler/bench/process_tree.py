@@ -1,20 +1,27 @@
 """A process and all that it has started: stopped and continued together, their memory and processor time added up."""
 
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
 import psutil
 
+_KILL_SECONDS = 10.0
+_LOOK_SECONDS = 0.05
+
 
 class ProcessTree:
     """The processes are looked up anew at each call, since they come and go. One that has ended counts nothing."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int | None) -> None:
+        """`pid`: None for a process that is not running."""
         self._pid = pid
 
     def processes(self) -> list[psutil.Process]:
         """The process first, then its descendants."""
+        if self._pid is None:
+            return []
         try:
             root = psutil.Process(self._pid)
             return [root, *root.children(recursive=True)]
@@ -32,11 +39,13 @@ class ProcessTree:
             _signal(process.resume)
 
     def kill(self) -> None:
-        """Send SIGKILL to all of them, and wait until they are gone."""
+        """Send SIGKILL to all of them, and wait until they have ended. Their parent still learns their status."""
         processes = self.processes()
         for process in processes:
             _signal(process.kill)
-        psutil.wait_procs(processes, timeout=10)
+        deadline = time.monotonic() + _KILL_SECONDS
+        while any(map(_runs, processes)) and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
 
     def cpu_seconds(self) -> float:
         """The processor time of all that live."""
@@ -65,6 +74,12 @@ def command_words(process: psutil.Process) -> list[str]:
     with suppress(psutil.Error):
         return list(process.cmdline())
     return []
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
 
 
 def _signal(send: Callable[[], None]) -> None:

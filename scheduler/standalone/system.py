@@ -146,11 +146,9 @@ class System:
         assert process.pid is not None
         return process.pid
 
-    def pid(self, name: str) -> int:
-        """The id of a process by its name; another one after `check` has started it again."""
-        pid = self._processes[name].pid
-        assert pid is not None, f"{name} has not been started"
-        return pid
+    def pid(self, name: str) -> int | None:
+        """The id of a process by its name, None where it is not running; another one after it was started again."""
+        return self._processes[name].pid
 
     def check(self) -> None:
         """Start killed services and processes again: services always, processes a few times. Nothing is lost.

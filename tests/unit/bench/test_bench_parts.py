@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,7 @@ def test_a_process_and_its_children_are_held_still_counted_and_killed() -> None:
         wait_until(lambda: tree.cpu_seconds() > before)
         tree.kill()
 
+    assert process.returncode == -signal.SIGKILL
     assert tree.processes() == []
 
 
