@@ -60,7 +60,7 @@ Saturations = Annotated[
 def known_features(text: str) -> str:
     """Raises UsageError for another value than `none`."""
     if text != "none":
-        raise UsageError(f"--features {text}: expected none, or no --features for the checkpoint's own")
+        raise UsageError(f"--features {text}: expected none; leave the option out for the checkpoint's own features")
     return text
 
 
@@ -69,7 +69,7 @@ Features = Annotated[
     typer.Option(
         parser=known_features,
         **choices("none"),
-        help="none: colour with the paper's network to the letter, the bundled checkpoint first.",
+        help="With none, colour with exactly the paper's network: the bundled checkpoint first.",
     ),
 ]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]

@@ -165,7 +165,7 @@ def abandon(session: Session, archiving: Archiving) -> None:
 
 
 def note_stored(session: Session, archiving: Archiving, files: StoredFiles, *, now: datetime) -> None:
-    """The files lie in the destination, whole, and were read back: from now on, steps may delete rows.
+    """Record that the files are complete in the destination and were read back. From now on, steps may delete rows.
 
     Raises Conflict where they have not as many rows as the job.
     """

@@ -31,7 +31,7 @@ class FusionModel:
     def load(
         cls, options: ModelOptions, batch_size: int, embedding: str | None, lightness_px: int | None = None
     ) -> Self:
-        """Raises CheckpointError."""
+        """Load the model onto its device. Raises CheckpointError."""
         if options.checkpoint is None:
             raise CheckpointError("no checkpoint was given; expected a folder")
         precision = cast("Precision | None", options.precision) or _decided(options.precision_file, options.checkpoint)

@@ -108,7 +108,7 @@ def portions_of(extended: bytes) -> Iterator[bytes]:
 
 
 def orientation_of(packet: bytes) -> int:
-    """What `tiff:Orientation` says, 1..8; 0 where there is none, or the packet can't be read."""
+    """The value of `tiff:Orientation`, 1..8; 0 if there is none or the packet can't be read."""
     document = parsed(packet) if b"Orientation" in packet else None
     if document is None:
         return 0

@@ -34,7 +34,7 @@ def score(lightness: Floats, truth: Floats, result_ab: Floats) -> dict[str, floa
 
 
 def own_score(lightness: Floats, ab: Floats) -> dict[str, float]:
-    """What `score` says of an original by itself: L* (side, side) and a*, b* (side, side, 2)."""
+    """The scores of `score` that need only the original: L* (side, side) and a*, b* (side, side, 2)."""
     rgb = _as_stored(np.concatenate([lightness[..., None], ab], axis=-1))
     return {"colourfulness": colourfulness(rgb), "hue_spread": hue_spread(ab, smooth_regions(lightness))}
 

@@ -94,7 +94,7 @@ def _expect_time_left(schedule: Schedule, before: float, minutes: float) -> None
 
 
 def adam(averaged: float = 0.99) -> keras.optimizers.Optimizer:
-    """Adam with a little weight decay (not on biases and norms) and averaged weights, of this momentum."""
+    """Adam with a small weight decay (not for biases and norms) and averaged weights; `averaged` is their momentum."""
     optimizer = keras.optimizers.AdamW(weight_decay=1e-4, global_clipnorm=1.0, use_ema=True, ema_momentum=averaged)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -168,7 +168,10 @@ def train_tuned(
     model: keras.Model, batches: TunedBatches, config: TuneConfig, loop: LoopConfig, folder: Path,
     validate: Callable[[keras.Model], dict[str, float]], resume: bool = False,
 ) -> None:  # fmt: skip
-    """Trains upper blocks and map on from `model`; state, averaged weights and history are left in `folder`."""
+    """Trains the upper blocks and the map, beginning with `model`.
+
+    State, averaged weights and history are written to `folder`.
+    """
     keras.utils.set_random_seed(config.seed)
     model.compile(
         decaying_adam(config.weight_decay, loop.averaged_steps), loss=[colour_loss, bins_loss],

@@ -50,7 +50,7 @@ class Boxes:
 
 
 def read_boxes(path: Path) -> Boxes:
-    """The boxes of a JP2 file, or of a bare codestream; as far as it is whole."""
+    """The boxes of a JP2 file or of a bare codestream. If the file is cut short, these are the boxes before the cut."""
     boxes, size, bytes_left = Boxes(), path.stat().st_size, _MAX_BYTES
     with path.open("rb") as file:
         if file.read(4) == CODESTREAM:
