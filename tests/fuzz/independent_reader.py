@@ -91,7 +91,7 @@ def _of_tiff(path: Path) -> Lightness | None:
         page = file.pages[0]
         if len(file.pages) > 1 or not isinstance(page, tifffile.TiffPage) or 34675 in page.tags:
             return None
-        if page.photometric not in (0, 1, 2) or page.tags.get(274, None) not in (None, 1):
+        if page.photometric not in (0, 1, 2) or 274 in page.tags or 338 in page.tags:  # turned, or with alpha
             return None
         pixels = page.asarray()
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
