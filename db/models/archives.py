@@ -1,4 +1,4 @@
-"""The tables of archived jobs: how far each one's archiving is, and what stays known of its scans."""
+"""The tables of archived jobs: the progress of each archiving, and the short rows that stay for its scans."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from db.models.base import Base, KeyText, UtcDateTime, one_of
 
 class ArchiveState:
     WRITING = "writing"  # its rows are written to files, and do not change meanwhile
-    STORED = "stored"  # the files lie in the destination and were read back; the rows are deleted step by step
+    STORED = "stored"  # the files are in the destination and were read back; the rows are deleted step by step
     DONE = "done"  # the rows are gone
     DELETING = "deleting"  # the job is deleted step by step, without a file
     ALL = (WRITING, STORED, DONE, DELETING)
@@ -38,15 +38,15 @@ class JobArchive(Base):
 
 
 class ArchivedScan(Base):
-    """What submissions and people ask of a scan whose row is in an archive's file.
+    """The short row that stays for an archived scan, for later submissions and for people.
 
-    No column is indexed that is only shown, and texts are found by their hash (PostgreSQL), so that a million of these
-    rows stay small.
+    Columns that are only shown have no index, and PostgreSQL finds texts by their hash, so that a million rows stay
+    small.
     """
 
     __tablename__ = "archived_scan"
 
-    # No foreign key: each insert would look the job up, a million times.
+    # There is no foreign key, because each of a million inserts would look up the job.
     job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     # As it was in the table `scan`, where SQLite gives the numbers of deleted rows again.
     scan_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

@@ -1,4 +1,4 @@
-"""The source keys of each chunk's scans once more, to be searched for a part of a key."""
+"""A copy of the source keys of each chunk's scans, for searching a part of a key."""
 
 from sqlalchemy import ForeignKey, Text
 from sqlalchemy.orm import Mapped, mapped_column

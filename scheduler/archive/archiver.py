@@ -1,4 +1,7 @@
-"""Archives and deletes jobs: files first, stored and read back; then the rows, in steps that nobody waits for."""
+"""Archives and deletes jobs.
+
+First the files are stored and read back; then the rows are deleted in small steps, which delay nobody.
+"""
 
 import tempfile
 import time
@@ -33,7 +36,7 @@ _TOUCH_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Archived:
-    """What became of a job: where its scans lie, how many they are, and the bytes of both files."""
+    """The result for one job: the place of its archive, the number of scans, and the bytes of both files."""
 
     job_id: int
     location: str
@@ -58,7 +61,7 @@ class Archiver:
         self._touched = 0.0
 
     def archive(self, job_id: int) -> Archived:
-        """Archive a job, or go on with one that was begun.
+        """Archive a job, or continue an archiving that was stopped.
 
         Raises NotFound; Conflict for a job that is not to be archived, or is in another process's hand; UsageError and
         ServiceUnavailable from the store, and then the job is as it was.
@@ -168,5 +171,5 @@ def archive_key(archiving: Archiving) -> str:
 
 
 def sources_key(key: str) -> str:
-    """Of the second file, by the first one's key."""
+    """The key of the second file, from the key of the first."""
     return f"{key.removesuffix('.parquet')}-sources.parquet"

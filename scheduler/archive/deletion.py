@@ -1,4 +1,4 @@
-"""Rows deleted in steps, with a rest after each, so that a pool that records meanwhile does not feel it."""
+"""Deletes rows in steps, with a pause after each, so that it does not slow down a running pool."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from scheduler.actions.actor import Actor
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`step_scans`: the most in one transaction. `rest`: after each, so many times as long as it took."""
+    """`step_scans`: most scans in one transaction. `rest`: the pause after each step, as a multiple of its time."""
 
     step_scans: int = 500
     rest: float = 2.0

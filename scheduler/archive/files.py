@@ -80,7 +80,7 @@ _ENCODINGS = {
 
 @dataclass(frozen=True, slots=True)
 class WrittenFile:
-    """One of the two, on this machine."""
+    """One of the two files, on this machine."""
 
     path: Path
     scans: int
@@ -101,7 +101,7 @@ class ArchiveWriter:
             self._write_group(ROW_GROUP)
 
     def close(self) -> None:
-        """Without this, neither file is one."""
+        """Finish both files. Without this call they can't be read."""
         if self._waiting:
             self._write_group(len(self._waiting))
         for file in self._files:

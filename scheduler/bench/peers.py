@@ -1,4 +1,4 @@
-"""What colourizes the same scans: a worker, Ray Data with the same model, and a plain script."""
+"""Three ways to colourize the same scans: a worker, Ray Data with the same model, and a plain script."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,13 +32,13 @@ class Peer(Protocol):
         """The process that holds the model; raises ServiceUnavailable."""
 
     def has_ended(self) -> bool:
-        """Whether it does nothing more for these scans, done or not."""
+        """Whether it has stopped working on these scans, finished or not."""
 
     def start_again(self) -> bool:
-        """Start what was killed, if nobody else does; whether that was needed."""
+        """Start killed processes again, if nothing else does. Returns whether that was necessary."""
 
     def last_words(self) -> str:
-        """What it says at the end, of scans that it has not done."""
+        """Its last message about scans that it has not done."""
 
 
 class WorkerPeer:

@@ -1,4 +1,4 @@
-"""What stays known of archived scans, asked as db.queries.scans asks it of those in the database."""
+"""Queries about archived scans. They correspond to those of db.queries.scans."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -65,7 +65,7 @@ def _names(scan: ArchivedScan, job: Job) -> set[str]:
 def page_history(
     session: Session, source: str, source_key: str, *, prefixes: Sequence[str] | None, limit: int
 ) -> list[tuple[ArchivedScan, Job]]:
-    """What every archived job between these prefixes did with that scan, the latest first."""
+    """What every archived job under these prefixes did with this scan, the latest first."""
     rows = session.execute(
         select(ArchivedScan, Job)
         .join(Job, Job.id == ArchivedScan.job_id)

@@ -1,7 +1,7 @@
-"""The archiving, and the deletion, of one job: begun, gone on with after a kill, and done in steps.
+"""Archives or deletes one job in steps, and continues after a kill.
 
-One row says how far it is. Each step is one transaction that holds that row for its own attempt, so that a process
-that was thought dead changes nothing any more once another one has gone on.
+One row stores the progress. Each step is one transaction that locks this row and checks its attempt. So after another
+process has taken over, the earlier one can change nothing.
 """
 
 from dataclasses import dataclass
@@ -44,9 +44,9 @@ class StoredFiles:
 
 
 def begin(session: Session, job_id: int, *, now: datetime) -> Archiving:
-    """Hold a job's rows still in order to archive them, or go on where another process ended.
+    """Begin to archive a job, or continue where another process ended. The job's rows can't change any more.
 
-    Raises NotFound; Conflict for a job that is not to be archived, is archived already, or is in another's hand.
+    Raises NotFound; Conflict if the job can't be archived, is archived already, or another process is working on it.
     """
     job, archive = _locked(session, job_id)
     if archive is None:
@@ -116,7 +116,7 @@ def _expect_ended(session: Session, job: Job, participle: str) -> None:
 
 
 def _expect_not_needed(session: Session, job: Job, now: datetime) -> None:
-    """What still reads all rows of a job that has ended."""
+    """Raises Conflict if something still needs all rows of the job."""
     bags = Job.options["bag"].as_boolean().is_(True)
     bag = session.scalar(select(Job.id).where(Job.destination == job.destination, bags).limit(1))
     if bag is not None:
@@ -160,7 +160,7 @@ def _mine(archiving: Archiving) -> tuple[ColumnElement[bool], ...]:
 
 
 def abandon(session: Session, archiving: Archiving) -> None:
-    """Nothing was stored: the job is as it was."""
+    """Give up before anything is stored. The job is as it was before."""
     session.execute(delete(JobArchive).where(*_mine(archiving), JobArchive.state == ArchiveState.WRITING))
 
 
@@ -265,14 +265,14 @@ def expect_rows(session: Session, job_id: int) -> None:
 
 
 def archived_sentence(job: Job) -> str:
-    """Where the rows of a job are that has none in the database, or is about to have none."""
+    """A sentence that says where the rows of an archived job are."""
     if job.archive_key is None:
         return f"job {job.id} is being archived; its scans do not change any more"
     return f"job {job.id} is archived: its scans are in {job.destination}/{job.archive_key}"
 
 
 def old_jobs(session: Session, *, ended_before: datetime) -> list[int]:
-    """Jobs that ended before that moment and are not archived to the end, the oldest first."""
+    """Jobs that ended before this time and are not completely archived, the oldest first."""
     done = select(JobArchive.job_id).where(JobArchive.state == ArchiveState.DONE)
     old = (Job.state.in_(JobState.ENDED), Job.finished_at < ended_before, Job.id.not_in(done))
     return list(session.scalars(select(Job.id).where(*old).order_by(Job.id)))
