@@ -2,9 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Executor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from functools import partial
 
@@ -15,6 +14,7 @@ from db.queries.jobs import submissions
 from db.queries.jobs.submissions import BackgroundListing
 from db.session import session_scope
 from scheduler.actions.submissions import submitter_of
+from scheduler.holding import extended
 from scheduler.submission.request import Submitted, submission_of
 from worker.errors import PhotochromError, ServiceUnavailable
 from worker.settings.settings import Settings
@@ -107,25 +107,12 @@ class BackgroundListings:
         except ServiceUnavailable as error:
             logger.warning("%s; its lease ends by itself", error)
 
-    @contextmanager
-    def _held(self, listing: BackgroundListing) -> Iterator[None]:
+    def _held(self, listing: BackgroundListing) -> AbstractContextManager[None]:
         """Extends the lease while the block runs: a large destination takes minutes before the first row."""
-        ended = threading.Event()
 
-        def hold() -> None:
-            while not ended.wait(LEASE_SECONDS / 4):
-                try:
-                    with session_scope(self._engine) as session:
-                        until = database_now(session) + timedelta(seconds=LEASE_SECONDS)
-                        if not submissions.hold(session, listing.attempt, until=until):
-                            return
-                except ServiceUnavailable as error:
-                    logger.warning("%s; trying again", error)
+        def extend() -> bool:
+            with session_scope(self._engine) as session:
+                until = database_now(session) + timedelta(seconds=LEASE_SECONDS)
+                return submissions.hold(session, listing.attempt, until=until)
 
-        holder = threading.Thread(target=hold, name="submission-lease", daemon=True)
-        holder.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            holder.join()
+        return extended(extend, LEASE_SECONDS / 4, "submission-lease")

@@ -1,9 +1,8 @@
 """The submission of a nightly job: lists new and changed scans under a lease, and records the result."""
 
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from db.models.schedules import FiringState, Schedule
 from db.queries import schedules
 from db.queries.schedules import FiringLease
 from db.session import read_scope, session_scope
+from scheduler.holding import extended
 from scheduler.schedules.cron import next_due
 from scheduler.submission.submitter import Submission, Submitted, Submitter
 from worker.settings.settings import Settings
@@ -139,27 +139,17 @@ def put_off(engine: Engine, lease: FiringLease, message: str, now: datetime) -> 
         schedules.put_off(session, lease, message, until=now + timedelta(seconds=pause))
 
 
-@contextmanager
-def held(engine: Engine, lease: FiringLease, now: Clock) -> Iterator[None]:
+def held(engine: Engine, lease: FiringLease, now: Clock) -> AbstractContextManager[None]:
     """Extends the lease while the block runs, because listing a large destination takes minutes before the
     first row.
     """
-    ended = threading.Event()
 
-    def hold() -> None:
-        while not ended.wait(LEASE_SECONDS / 4):
-            try:
-                with session_scope(engine) as session:
-                    schedules.extend(session, lease, lease_seconds=LEASE_SECONDS, now=now())
-            except LeaseLost:
-                return
-            except ServiceUnavailable as error:
-                logger.warning("%s; trying again", error)
+    def extend() -> bool:
+        try:
+            with session_scope(engine) as session:
+                schedules.extend(session, lease, lease_seconds=LEASE_SECONDS, now=now())
+        except LeaseLost:
+            return False
+        return True
 
-    holder = threading.Thread(target=hold, name="listing", daemon=True)
-    holder.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        holder.join()
+    return extended(extend, LEASE_SECONDS / 4, "listing")

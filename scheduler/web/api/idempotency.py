@@ -3,9 +3,8 @@
 import hashlib
 import json
 import logging
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import Header
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 from db.clock import database_now
 from db.queries.access import idempotency
 from db.session import session_scope
+from scheduler.holding import extended
 from scheduler.web.auth.identity import Identity
 from scheduler.web.context import Context
 from worker.errors import Conflict, PhotochromError, UsageError
@@ -58,26 +58,15 @@ def answer_once(
     return status, plain
 
 
-@contextmanager
-def _held(engine: Engine, actor: str, key: str) -> Iterator[None]:
+def _held(engine: Engine, actor: str, key: str) -> AbstractContextManager[None]:
     """The key's row says that this process is at it, as long as it lives."""
-    ended = threading.Event()
 
-    def hold() -> None:
-        while not ended.wait(HOLD_SECONDS):
-            try:
-                with session_scope(engine) as session:
-                    idempotency.hold(session, actor, key, now=database_now(session))
-            except PhotochromError as error:
-                logger.warning("%s; trying again", error)
+    def extend() -> bool:
+        with session_scope(engine) as session:
+            idempotency.hold(session, actor, key, now=database_now(session))
+        return True
 
-    holder = threading.Thread(target=hold, name="idempotency", daemon=True)
-    holder.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        holder.join()
+    return extended(extend, HOLD_SECONDS, "idempotency")
 
 
 def _earlier_answer(earlier: idempotency.Earlier, key: str, request_sha256: str) -> tuple[int, dict[str, Any]]:
