@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.errors import ScanError
+from db.queries.jobs.samples import SAMPLES
+from db.queries.reports.reviews import REDONE
+from worker.errors import ScanError, StorageUnavailable
 from worker.storage.folder.storage import FolderStorage
 
 
@@ -35,6 +37,22 @@ def store_code(destination: Path, output: Path, key: str) -> str:
 
 def files(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+@pytest.mark.parametrize("owned", [REDONE, SAMPLES])
+def test_a_folder_that_photochrom_names_itself_is_made_in_a_destination_that_is_there(
+    destination: Path, output: Path, owned: str
+) -> None:
+    beside = FolderStorage(destination / owned / "2")
+    beside.store(output, "box 1/1.png", content_type="image/png")
+    assert files(destination) == [f"{owned}2/box 1/1.png"]
+
+
+@pytest.mark.parametrize("missing", ["not mounted", "not mounted/photochrom-redone/2", "not mounted/a/b"])
+def test_a_destination_that_is_not_there_is_not_made(destination: Path, output: Path, missing: str) -> None:
+    with pytest.raises(StorageUnavailable, match="is not a folder on this machine; mount it, or create it"):
+        FolderStorage(destination / missing).store(output, "1.png", content_type="image/png")
+    assert not (destination / "not mounted").exists()
 
 
 def test_store_makes_the_folders_that_it_needs(destination: Path, output: Path) -> None:

@@ -25,6 +25,7 @@ from worker.system.whole_files import removed_on_failure, write_beside_then_rena
 _PART_PREFIX = ".photochrom-"  # hidden, so listings don't show it
 _PART_SUFFIX = ".part"
 _STALE_PART_SECONDS = 3600.0
+OWN_FOLDERS = ("photochrom-redone", "photochrom-samples")  # in a destination, for jobs that store beside its outputs
 
 
 class FolderStorage:
@@ -77,7 +78,7 @@ class FolderStorage:
         before_commit: Callable[[], None] = lambda: None,
     ) -> Transfer:
         """Write a file. A folder stores no content type. A reader sees the old file or the new one, never a part."""
-        if not self.location.path.is_dir():
+        if not self._is_there():
             # The folder is not made here: if a share is not mounted, its outputs would fill the machine's own disk and
             # be recorded as done.
             sentence = f"{self.uri} is not a folder on this machine; mount it, or create it"
@@ -98,6 +99,18 @@ class FolderStorage:
                 before_commit()
             _sync_folder(target.parent)
         return Transfer(moved.bytes, moved.sha256, etag)
+
+    def _is_there(self) -> bool:
+        """Whether outputs can go into the folder. One that Photochrom names itself is made in a destination that is."""
+        path = self.location.path
+        if path.is_dir():
+            return True
+        for folder in path.parents:
+            if folder.name in OWN_FOLDERS and folder.parent.is_dir():
+                with scan_errors(f"making {path}"):
+                    _make_folder(path)
+                return True
+        return False
 
     def stat(self, key: str) -> StoredObject | None:
         with scan_errors(f"looking at {key!r} in {self.uri}"):
