@@ -50,11 +50,12 @@ class Occurrence:
 
 
 def recent_events(session: Session, now: datetime, *, since: datetime | None = None) -> Iterator[Occurrence]:
-    """What happened since `since` (None: in the last day), and what still lasts. Sent or not."""
-    since = max(since or now - RECENT, now - RECENT)
-    yield from _ended_jobs(session, since)
+    """Jobs that ended since `since` (None: in the last day), what else went wrong in the last day, and what still
+    lasts. Sent or not.
+    """
+    yield from _ended_jobs(session, max(since or now - RECENT, now - RECENT))
     yield from _sampled_jobs(session)
-    yield from _failed_firings(session, since)
+    yield from _failed_firings(session, now - RECENT)
     yield from _work_without_workers(session, now)
 
 
@@ -98,9 +99,10 @@ def _sample_waits(session: Session, job_id: int, job_name: str) -> Event | None:
     return Event(f"job/{job_id}/sampled", "job.sampled", title, text, f"/jobs/{job_id}/sample", {"job": job_id})
 
 
-def _failed_firings(session: Session, since: datetime) -> Iterator[Occurrence]:
+def _failed_firings(session: Session, fired_since: datetime) -> Iterator[Occurrence]:
+    """By when they were fired. A row does not say when it failed, which may be after hours of tries."""
     failed = select(Firing.id, Firing.message, Schedule.name).join(Schedule, Schedule.id == Firing.schedule_id)
-    failed = failed.where(Firing.state == FiringState.FAILED, Firing.fired_at > since).order_by(Firing.id)
+    failed = failed.where(Firing.state == FiringState.FAILED, Firing.fired_at > fired_since).order_by(Firing.id)
     for firing_id, message, schedule in session.execute(failed):
         title = f"Photochrom: the schedule {schedule} failed"
         text = f"The schedule {schedule} made no job: {message}"

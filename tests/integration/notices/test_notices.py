@@ -222,6 +222,30 @@ def test_a_failed_schedule_an_aborted_job_and_a_pool_without_workers_are_told(
     assert kinds == ["job.aborted", "pool.no_worker", "schedule.failed"]
 
 
+def test_a_schedule_that_fails_after_hours_of_tries_is_told_by_the_scheduler_that_looked_before(
+    engine: Engine, receiver: Receiver
+) -> None:
+    box, fired_at = outbox(engine, receiver), utc_now() - timedelta(hours=4)
+    with session_scope(engine) as session:
+        places = {"source": "s3://a/b", "destination": "s3://c/d", "options": {}, "cron": "0 1 * * *"}
+        schedule = Schedule(name="plates", **places, timezone="UTC", enabled=False, created_at=fired_at)
+        session.add(schedule)
+        session.flush()
+        listing = {"state": FiringState.LISTING, "fired_at": fired_at, "lease_expires_at": utc_now()}
+        session.add(Firing(schedule_id=schedule.id, **listing))
+    box.collect()
+    with session_scope(engine) as session:
+        failed = {"state": FiringState.FAILED, "message": "given up after 12 tries", "lease_expires_at": None}
+        session.execute(update(Firing).values(failed))
+
+    for _ in range(2):
+        box.collect()
+        box.send_due()
+
+    [body] = receiver.bodies
+    assert body["data"]["kind"] == "schedule.failed"
+
+
 def test_a_receiver_that_does_not_answer_holds_up_neither_the_others_nor_a_stop(
     engine: Engine, receiver: Receiver
 ) -> None:
