@@ -70,9 +70,16 @@ class Archiver:
             now = database_now(session)
             archiving = progress.begin(session, job_id, now=now)
             audit.note(session, self._actor.name, self._actor.via, "archive", now=now, job_id=job_id)
-        destination = self._open(archiving.job.destination)
-        if archiving.state == ArchiveState.WRITING:
-            self._write(archiving, destination)
+        try:
+            destination = self._open(archiving.job.destination)
+            if archiving.state == ArchiveState.WRITING:
+                self._write(archiving, destination)
+        except BaseException:
+            # Until the files are stored, nothing is deleted. Where the database is away too, the next call goes on
+            # after a minute.
+            with session_scope(self._engine) as session:
+                progress.abandon(session, archiving)
+            raise
         delete_scans(
             self._engine, archiving, self._pace, keeps_traces=True, show=lambda scans: self._show("deleted", scans)
         )
@@ -90,17 +97,11 @@ class Archiver:
         return stored.bytes if stored else 0
 
     def _write(self, archiving: Archiving, destination: Storage) -> None:
-        try:
-            destination.check()
-            with tempfile.TemporaryDirectory(prefix="photochrom-archive-") as folder:
-                files = self._store(archiving, destination, Path(folder))
-            with session_scope(self._engine) as session:
-                progress.note_stored(session, archiving, files, now=database_now(session))
-        except BaseException:
-            # Nothing is deleted yet. Where the database is away too, the next call goes on after a minute.
-            with session_scope(self._engine) as session:
-                progress.abandon(session, archiving)
-            raise
+        destination.check()
+        with tempfile.TemporaryDirectory(prefix="photochrom-archive-") as folder:
+            files = self._store(archiving, destination, Path(folder))
+        with session_scope(self._engine) as session:
+            progress.note_stored(session, archiving, files, now=database_now(session))
 
     def _store(self, archiving: Archiving, destination: Storage, folder: Path) -> StoredFiles:
         paths = (folder / "scans.parquet", folder / "sources.parquet")

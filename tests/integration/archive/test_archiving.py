@@ -175,6 +175,21 @@ def test_a_file_that_is_read_back_otherwise_deletes_nothing(
     collection.accept(job_id, KEYS[1])  # it is as it was
 
 
+def test_where_the_store_can_not_be_opened_the_job_is_as_it_was(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = collection.job(KEYS)
+    with session_scope(collection.engine) as session:
+        session.get_one(Job, job_id).destination = "s3://colour/plates"
+    monkeypatch.setenv("AWS_PROFILE", "a profile that is nowhere")
+
+    with pytest.raises(UsageError, match="profile"):
+        collection.archiver().archive(job_id)
+
+    with read_scope(collection.engine) as session:
+        assert session.get(JobArchive, job_id) is None
+
+
 def test_stopped_after_any_step_it_goes_on(collection: Collection) -> None:
     """A step that fails, again and again, at each place in turn."""
     job_id, stops = collection.job(KEYS), 0
