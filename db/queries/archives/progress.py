@@ -86,7 +86,8 @@ def begin_deletion(session: Session, job_id: int, *, forget_accepted: bool, now:
 def _locked(session: Session, job_id: int) -> tuple[Job, JobArchive | None]:
     lifecycle.get(session, job_id)
     # Whoever reviews or retries holds this row too: see hold_rows.
-    job = session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+    held = select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
+    job = session.scalars(held).one()
     return job, session.get(JobArchive, job_id)
 
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
+from db.errors import Conflict
 from db.models.jobs import ChunkState, JobState, ScanState
+from db.queries.archives import progress
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import ChunkMessage
 from db.queries.jobs import lifecycle, retries
@@ -91,6 +94,28 @@ def test_a_failure_recorded_during_a_retry_stays_or_comes_back_but_is_never_lost
         (ScanState.FAILED, ChunkState.DONE, 1),
         (ScanState.PENDING, ChunkState.PENDING, 0),
     ]
+
+
+def test_a_job_that_is_brought_back_meanwhile_is_not_archived(engine: Engine, other: ThreadPoolExecutor) -> None:
+    job_id = make_job(engine, scan_count=1)
+    message = leased(engine, job_id)
+    with session_scope(engine) as session:
+        fail_all(session, message)
+        claims.release(session, message, not_before=None)
+    with session_scope(engine) as session:
+        lifecycle.complete_finished(session, now=NOON)
+
+    def archive(its: Session) -> object:
+        job = lifecycle.get(its, job_id)  # the session has it in memory, as it was
+        assert job.state == JobState.COMPLETED
+        return progress.begin(its, job_id, now=NOON + timedelta(days=2)), job
+
+    with session_scope(engine) as session:
+        assert retries.retry_failed(session, job_id, now=NOON) == 1
+        archiving = other.submit(transaction, engine, archive)
+        wait_until_blocked(engine, archiving)
+    with pytest.raises(Conflict, match="is running; only a job that has ended can be archived"):
+        archiving.result(PATIENCE_SECONDS)
 
 
 def test_a_job_is_not_completed_while_its_scans_are_brought_back(engine: Engine, other: ThreadPoolExecutor) -> None:
