@@ -7,13 +7,13 @@ process has taken over, the earlier one can change nothing.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from db.errors import Conflict
 from db.models.archives import ArchivedScan, ArchiveState, JobArchive
 from db.models.jobs import OUT, Chunk, Job, JobState, Scan
-from db.models.reviews import Verdict
+from db.models.reviews import Review, Verdict
 from db.queries.archives import moves
 from db.queries.jobs import lifecycle
 from db.queries.reports import due
@@ -131,6 +131,29 @@ def _expect_not_needed(session: Session, job: Job, now: datetime) -> None:
     parent = session.get(Job, sampled) if sampled else None
     if parent is not None and parent.state == JobState.SAMPLED:
         raise Conflict(f"job {job.id} is the sample of job {parent.id}, which waits until somebody has chosen")
+    _expect_no_choice(session, job)
+
+
+def _expect_no_choice(session: Session, job: Job) -> None:
+    """Raises Conflict if the job has one of two results of an output, and nobody has chosen one yet."""
+    selection = job.selection or {}
+    reviewed_ids = [job.id, *([selection["redone"]] if selection.get("beside") else [])]
+    newest = select(func.max(Review.id)).where(Review.scan_id == Scan.id).correlate(Scan).scalar_subquery()
+    redo_job = aliased(Job)
+    waiting = (
+        select(Scan.job_id)
+        .join(Review, Review.id == newest)
+        .join(redo_job, redo_job.id == Review.redo_job_id)
+        .where(Scan.job_id.in_(reviewed_ids), Scan.verdict == Verdict.REDONE)
+        .where(redo_job.selection["beside"].as_boolean().is_(True))
+        .where(or_(Scan.job_id == job.id, redo_job.id == job.id))
+    )
+    reviewed = session.scalar(waiting.limit(1))
+    if reviewed is not None:
+        raise Conflict(
+            f"outputs of job {reviewed} were made again, and nobody has chosen yet: photochrom review {reviewed} keep "
+            "--all, or take --all; archive it then"
+        )
 
 
 def _has_accepted(session: Session, job_id: int) -> bool:

@@ -53,14 +53,21 @@ class Collection:
             job_id = lifecycle.create(session, options=options or {"format": "jpeg"}, **made)
             lifecycle.add_scans(session, job_id, listed, chunk_scans=3)
             lifecycle.start(session, job_id, other_count=0)
-            if state != JobState.CANCELLED:
-                records.record(
-                    session, [_record(scan, at, scan.source_key in failed) for scan in _scans(session, job_id)]
-                )
-                ended = {"state": ChunkState.DONE, "done_count": Chunk.scan_count}
-                session.execute(update(Chunk).where(Chunk.job_id == job_id).values(ended))
-            session.execute(update(Job).where(Job.id == job_id).values(state=state, finished_at=at))
+            if state == JobState.CANCELLED:
+                lifecycle.change_state(session, job_id, state, now=at)
+        if state != JobState.CANCELLED:
+            self.end(job_id, failed=failed, state=state, at=at)
         return job_id
+
+    def end(
+        self, job_id: int, *, failed: Sequence[str] = (), state: str = JobState.COMPLETED, at: datetime = ENDED
+    ) -> None:
+        """Every scan is done, but for those that failed."""
+        with session_scope(self.engine) as session:
+            records.record(session, [_record(scan, at, scan.source_key in failed) for scan in _scans(session, job_id)])
+            ended = {"state": ChunkState.DONE, "done_count": Chunk.scan_count}
+            session.execute(update(Chunk).where(Chunk.job_id == job_id).values(ended))
+            session.execute(update(Job).where(Job.id == job_id).values(state=state, finished_at=at))
 
     def accept(self, job_id: int, key: str, note: str | None = None) -> None:
         with session_scope(self.engine) as session:

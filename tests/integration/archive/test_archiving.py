@@ -18,6 +18,7 @@ from db.queries.jobs import lifecycle, retries
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.scans import records
 from db.session import read_scope, session_scope
+from scheduler.actions import reviews as actions
 from scheduler.archive.archiver import sources_key
 from scheduler.archive.deletion import Pace, delete_job
 from tests.integration.archive.conftest import ADA, ENDED, Collection
@@ -159,6 +160,22 @@ def test_a_bag_is_sealed_from_all_rows_so_they_stay(collection: Collection) -> N
 
     with pytest.raises(Conflict, match="bag of job 1"):
         collection.archiver().archive(job_id)
+
+
+def test_two_results_of_an_output_are_kept_until_somebody_has_chosen(collection: Collection) -> None:
+    job_id = collection.job(KEYS)
+    scan_ids = [scan.id for scan in collection.live_scans(job_id)[:2]]
+    redo_id = actions.redo(collection.engine, job_id, scan_ids, ADA, options={}, chunk_scans=3)
+    collection.end(redo_id)
+    (collection.folder / "photochrom-redone" / str(redo_id)).mkdir(parents=True)
+
+    for number in (job_id, redo_id):
+        with pytest.raises(Conflict, match="outputs of job 1 were made again, and nobody has chosen"):
+            collection.archiver().archive(number)
+
+    actions.choose(collection.engine, job_id, scan_ids, "earlier", ADA, chunk_scans=3)
+    for number in (job_id, redo_id):
+        collection.archiver().archive(number)
 
 
 def test_a_file_that_is_read_back_otherwise_deletes_nothing(
