@@ -28,13 +28,13 @@ def delete_scans(
 ) -> int:
     """Every scan of the job, in steps; returns how many this call deleted. Raises Conflict, DatabaseUnavailable."""
     deleted = 0
-    while moved := _step(engine, archiving, pace, keeps_traces=keeps_traces):
+    while (moved := _step(engine, archiving, pace, keeps_traces=keeps_traces)) is not None:
         deleted += moved
         show(deleted)
     return deleted
 
 
-def _step(engine: Engine, archiving: Archiving, pace: Pace, *, keeps_traces: bool) -> int:
+def _step(engine: Engine, archiving: Archiving, pace: Pace, *, keeps_traces: bool) -> int | None:
     began = time.monotonic()
     with session_scope(engine) as session:
         now = database_now(session)

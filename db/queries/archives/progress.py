@@ -211,8 +211,8 @@ def note_stored(session: Session, archiving: Archiving, files: StoredFiles, *, n
     session.execute(update(Job).where(Job.id == archiving.job.id).values(archive_key=files.key))
 
 
-def step(session: Session, archiving: Archiving, *, keeps_traces: bool, most: int, now: datetime) -> int:
-    """Delete at most about `most` scans, the chunks' first ones first; returns how many; 0 when none is left.
+def step(session: Session, archiving: Archiving, *, keeps_traces: bool, most: int, now: datetime) -> int | None:
+    """Delete at most about `most` scans, the chunks' first ones first; returns how many; None when no chunk is left.
 
     keeps_traces: what stays known of them goes to archived_scan. Raises Conflict as `touch`.
     """
@@ -220,11 +220,11 @@ def step(session: Session, archiving: Archiving, *, keeps_traces: bool, most: in
     archive = session.get_one(JobArchive, archiving.job.id, populate_existing=True)
     chunk_ids = _chunks(session, archiving.job.id, archive.last_chunk_id, most)
     if not chunk_ids:
-        return 0
+        return None
     moved = moves.move(session, archiving.job, chunk_ids, keeps_traces=keeps_traces)
     archive.last_chunk_id, archive.moved_count = chunk_ids[-1], archive.moved_count + moved
     session.flush()
-    return max(moved, 1)  # chunks without scans are a step too
+    return moved
 
 
 def _chunks(session: Session, job_id: int, after: int, most: int) -> list[int]:
@@ -295,8 +295,8 @@ def archived_sentence(job: Job) -> str:
     return f"job {job.id} is archived: its scans are in {job.destination}/{job.archive_key}"
 
 
-def old_jobs(session: Session, *, ended_before: datetime) -> list[int]:
-    """Jobs that ended before this time and are not completely archived, the oldest first."""
+def old_jobs(session: Session, *, ended_before: datetime, with_archived: bool) -> list[int]:
+    """Jobs that ended before this time, the oldest first. `with_archived`: also those that are completely archived."""
+    old = select(Job.id).where(Job.state.in_(JobState.ENDED), Job.finished_at < ended_before).order_by(Job.id)
     done = select(JobArchive.job_id).where(JobArchive.state == ArchiveState.DONE)
-    old = (Job.state.in_(JobState.ENDED), Job.finished_at < ended_before, Job.id.not_in(done))
-    return list(session.scalars(select(Job.id).where(*old).order_by(Job.id)))
+    return list(session.scalars(old if with_archived else old.where(Job.id.not_in(done))))

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from db.clock import database_now
+from db.clock import database_now, utc_now
 from db.models.archives import ArchivedScan, ArchiveState, JobArchive
 from db.models.jobs import Scan
 from db.queries.archives import progress
@@ -118,3 +118,22 @@ def test_a_job_is_deleted_when_somebody_says_yes(collection: Collection, databas
     missing = photochrom_here("jobs", "delete", 1, "--yes", folder=collection.folder, **settings)
     assert missing.returncode == 2
     assert "job 1 is not in the database" in missing.stderr
+
+
+def test_old_jobs_are_deleted_by_age_archived_ones_too_and_a_refused_one_holds_up_no_other(
+    collection: Collection, database_url: str
+) -> None:
+    accepted, archived, plain = (collection.job(KEYS[number * 3 : number * 3 + 3]) for number in range(3))
+    collection.accept(accepted, KEYS[0])
+    collection.archiver().archive(archived)
+    collection.job(KEYS[9:10], at=utc_now())
+    settings = {"PHOTOCHROM_DATABASE_URL": database_url}
+
+    ran = photochrom_here("jobs", "delete", "--older-than", "1d", "--yes", folder=collection.folder, **settings)
+
+    assert ran.returncode == 1, ran.stderr
+    assert ran.stdout.splitlines()[0].startswith(f"people accepted outputs of job {accepted}")
+    assert ran.stdout.splitlines()[1:] == [
+        f"job {archived} is deleted, with 0 scans",
+        f"job {plain} is deleted, with 3 scans",
+    ]

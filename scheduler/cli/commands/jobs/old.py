@@ -1,6 +1,7 @@
 """`photochrom jobs`: old jobs, archived or deleted."""
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated
 
@@ -52,14 +53,19 @@ def archive(job: Numbers = None, older_than: OlderThan = None, rest: Rest = 2.0)
     """
     settings = load_settings()
     engine = open_database(settings)
+    chosen = _chosen(engine, job, older_than, with_archived=False)
+    _do_all(chosen, lambda number: _archive(engine, settings, number, Pace(rest=rest)), by_age=older_than is not None)
+
+
+def _do_all(numbers: list[int], do: Callable[[int], str], *, by_age: bool) -> None:
+    """Of many that were chosen by their age, one that is refused holds up no other; the exit status is 1 then."""
     refused = 0
-    for number in _chosen(engine, job, older_than):
+    for number in numbers:
         try:
-            print(_archive(engine, settings, number, Pace(rest=rest)))
+            print(do(number))
         except Conflict as error:
-            if older_than is None:
+            if not by_age:
                 raise
-            # Of many, one that can't be archived yet holds up no other.
             print(error)
             refused += 1
     if refused:
@@ -91,12 +97,13 @@ def delete(
 ) -> None:
     """Delete a job and all that the database knows of its scans. Outputs, reports and archives stay."""
     engine = open_database(load_settings())
-    chosen = _chosen(engine, job, older_than)
+    chosen = _chosen(engine, job, older_than, with_archived=True)
     if chosen and not yes:
         typer.confirm(
             f"Delete {counted(len(chosen), 'job')} ({_named(chosen)})? Nobody can bring this back.", abort=True
         )
-    for number in chosen:
+
+    def delete_one(number: int) -> str:
         with counting(f"job {number}") as show:
             scans = delete_job(
                 engine,
@@ -104,21 +111,24 @@ def delete(
                 local_actor(),
                 Pace(rest=rest),
                 forget_accepted=forget_accepted,
-                show=lambda scans, show=show: show("deleted", scans),  # type: ignore[misc]
+                show=lambda scans: show("deleted", scans),
             )
-        print(f"job {number} is deleted, with {counted(scans, 'scan')}")
+        return f"job {number} is deleted, with {counted(scans, 'scan')}"
+
+    _do_all(chosen, delete_one, by_age=older_than is not None)
 
 
 def _named(numbers: list[int]) -> str:
     return ", ".join(map(str, numbers[:5])) + (", ..." if len(numbers) > 5 else "")
 
 
-def _chosen(engine: Engine, numbers: list[int] | None, older_than: str | None) -> list[int]:
+def _chosen(engine: Engine, numbers: list[int] | None, older_than: str | None, *, with_archived: bool) -> list[int]:
     if bool(numbers) == (older_than is not None):
         raise UsageError("expected either the numbers of jobs, or --older-than such as 1y")
     with read_scope(engine) as session:
         if older_than is not None:
-            return progress.old_jobs(session, ended_before=database_now(session) - age(older_than))
+            before = database_now(session) - age(older_than)
+            return progress.old_jobs(session, ended_before=before, with_archived=with_archived)
         for number in numbers or ():
             lifecycle.get(session, number)
     return list(dict.fromkeys(numbers or ()))
