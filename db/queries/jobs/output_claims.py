@@ -14,6 +14,7 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     CursorResult,
+    Insert,
     Text,
     column,
     delete,
@@ -70,9 +71,15 @@ def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
     hashes = {f"{job.destination}/{output}": source_hash(f"{job.source}/{source}") for output, source in keys.items()}
     # First all that is new, then all that is there, each in one order, so that no two submissions wait for each other:
     # who waits for a claim that is there has no new ones to insert any more, for which another could wait in turn.
-    parts = [dict(part) for part in _parts(sorted(hashes.items()))]
-    old = [part for part in parts if _insert_new(session, job.id, part) < len(part)]
-    rows = [row for part in old for row in _locked(session, list(part))]
+    left, rows = hashes, list[OutputClaim]()
+    while left:
+        parts = [dict(part) for part in _parts(sorted(left.items()))]
+        old = [part for part in parts if _insert_new(session, job.id, part) < len(part)]
+        rows += [row for part in old for row in _locked(session, list(part))]
+        # A claim that was there may have been released before it was locked: it is inserted again.
+        left = {uri: source for part in old for uri, source in part.items()}
+        for row in rows:
+            left.pop(row.uri, None)
     _take(session, job, rows, hashes, is_retry=False)
 
 
@@ -130,12 +137,12 @@ def _insert_new(session: Session, job_id: int, hashes: Mapping[str, int]) -> int
         places = func.unnest(uris, sources).table_valued(column("uri", Text), column("source", BigInteger))
         places = places.render_derived()
         rows = select(places.c.uri, places.c.source, literal(job_id, BigInteger))
-        result = connection.execute(postgresql.insert(OutputClaim).from_select(names, rows).on_conflict_do_nothing())
+        statement: Insert = postgresql.insert(OutputClaim).from_select(names, rows).on_conflict_do_nothing()
+        values = None
     else:
-        result = connection.execute(
-            sqlite.insert(OutputClaim).on_conflict_do_nothing(),
-            [dict(zip(names, (*row, job_id), strict=True)) for row in ordered],
-        )
+        statement = sqlite.insert(OutputClaim).on_conflict_do_nothing()
+        values = [dict(zip(names, (*row, job_id), strict=True)) for row in ordered]
+    result = connection.execute(statement, values, execution_options={"preserve_rowcount": True})
     assert isinstance(result, CursorResult)
     return result.rowcount
 

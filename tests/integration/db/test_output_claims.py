@@ -1,12 +1,14 @@
 """An output belongs to one source, and one job at a time makes it. On SQLite and on PostgreSQL."""
 
 import importlib
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, delete, select, text, update
+from sqlalchemy.orm import Session
 
 from db.errors import Conflict
 from db.migrations import upgrade
@@ -193,6 +195,52 @@ def test_of_two_submissions_at_once_one_is_refused(postgresql_url: str, other: T
     with read_scope(engine) as session:
         assert session.scalars(select(Chunk.job_id)).all() == [job_id]
     engine.dispose()
+
+
+def test_a_claim_that_is_released_while_it_is_taken_over_is_made_again(
+    postgresql_url: str, other: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine(postgresql_url)
+    upgrade(engine)
+    cancelled = submit(engine, "s3://b/box1", "1.tif")
+    end(engine, cancelled, state=JobState.CANCELLED, scans="pending")
+    locked = output_claims._locked
+
+    def locked_after_a_release(session: Session, uris: Sequence[str]) -> Sequence[OutputClaim]:
+        monkeypatch.setattr(output_claims, "_locked", locked)
+        other.submit(release, engine, cancelled).result(10)
+        return locked(session, uris)
+
+    monkeypatch.setattr(output_claims, "_locked", locked_after_a_release)
+    second = submit(engine, "s3://b/box1", "1.tif")
+    end(engine, second)
+
+    with pytest.raises(Conflict, match="another source"):
+        submit(engine, "s3://b/box2", "1.tif")
+    engine.dispose()
+
+
+def release(engine: Engine, job_id: int) -> None:
+    with session_scope(engine) as session:
+        output_claims.release(session, lifecycle.get(session, job_id))
+        session.execute(delete(Scan).where(Scan.job_id == job_id))
+
+
+def test_claims_of_new_outputs_are_not_read_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    locked = output_claims._locked
+
+    def noted(session: Session, uris: Sequence[str]) -> Sequence[OutputClaim]:
+        asked.extend(uris)
+        return locked(session, uris)
+
+    monkeypatch.setattr(output_claims, "_locked", noted)
+
+    submit(engine, "s3://b/box1", "0001.tif", "0002.tif")
+    assert asked == []
+    with pytest.raises(Conflict):
+        submit(engine, "s3://b/box1", "0002.tif", "0003.tif")
+    assert asked == ["s3://b/colour/0002.tif", "s3://b/colour/0003.tif"]
 
 
 def _anyone_waits(engine: Engine) -> bool:
