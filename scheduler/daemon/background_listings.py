@@ -43,6 +43,9 @@ class BackgroundListings:
             now = database_now(session)
             listings = submissions.take_waiting(session, now=now, lease_seconds=LEASE_SECONDS)
         for listing in listings:
+            if listing.attempt.number > TRIES:  # a listing that kills its scheduler is not repeated for ever
+                self._give_up(listing, f"given up after {TRIES} tries: its scheduler died each time; see its log")
+                continue
             holding = ExitStack()
             # Held from now on, because it may wait for its turn longer than a lease lasts.
             holding.enter_context(self._held(listing))

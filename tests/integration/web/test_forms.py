@@ -10,7 +10,7 @@ from db.models.jobs import Job
 from db.queries import schedules
 from db.queries.jobs import lifecycle, submissions
 from db.session import read_scope, session_scope
-from scheduler.daemon.background_listings import BackgroundListings
+from scheduler.daemon.background_listings import TRIES, BackgroundListings
 from tests.at_once import AtOnce
 from tests.integration.web.conftest import Web, form, write_picture
 from worker.errors import ServiceUnavailable
@@ -117,6 +117,19 @@ def test_a_store_that_is_away_is_tried_again_and_the_page_says_why(
 
     assert "The last try ended: the store is away. It is tried again." in waits
     assert browser.get("/api/v1/jobs/2").json()["state"] == "running"
+
+
+def test_a_listing_that_kills_each_scheduler_is_given_up(web: Web, engine: Engine) -> None:
+    browser = web.browser()
+    browser.post("/jobs/new", data=form(**places(web), action="submit"))
+    for _ in range(TRIES):
+        with session_scope(engine) as session:
+            [killed] = submissions.take_waiting(session, now=database_now(session), lease_seconds=60)
+            submissions.hold(session, killed.attempt, until=database_now(session))
+    listings(web, engine).round()
+
+    assert browser.get("/api/v1/jobs/2").json()["state"] == "cancelled"
+    assert "given up after 12 tries" in browser.get("/jobs/2").text
 
 
 def test_a_stopping_scheduler_hands_its_listings_back(web: Web, engine: Engine) -> None:
