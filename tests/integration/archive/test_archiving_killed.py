@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from db.clock import database_now, utc_now
 from db.models.archives import ArchivedScan, ArchiveState, JobArchive
-from db.models.jobs import Scan
+from db.models.jobs import Job, Scan
 from db.queries.archives import progress
 from db.session import read_scope, session_scope
 from scheduler.archive.files import count_rows
@@ -95,6 +95,8 @@ def test_old_jobs_are_archived_by_age_and_each_is_named(collection: Collection, 
     for number in range(2):
         collection.job(KEYS[number * 3 : number * 3 + 3])
     collection.job(KEYS[6:9], options={"bag": True})
+    with session_scope(collection.engine) as session:
+        session.get_one(Job, 1).destination = str(collection.folder / "gone")
     settings = {"PHOTOCHROM_DATABASE_URL": database_url}
 
     kept = photochrom_here("jobs", "archive", "--older-than", "900y", folder=collection.folder, **settings)
@@ -102,6 +104,7 @@ def test_old_jobs_are_archived_by_age_and_each_is_named(collection: Collection, 
     ran = photochrom_here("jobs", "archive", "--older-than", "1d", folder=collection.folder, **settings)
 
     assert ran.returncode == 1
+    assert "gone is not a folder" in ran.stdout
     assert "in the bag of job 3" in ran.stdout
     key = photochrom_here("scans", "--key", KEYS[1], folder=collection.folder, **settings)
     assert KEYS[1] in key.stdout

@@ -9,7 +9,6 @@ import typer
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.errors import Conflict
 from db.queries.archives import progress
 from db.queries.jobs import lifecycle
 from db.session import read_scope
@@ -63,7 +62,7 @@ def _do_all(numbers: list[int], do: Callable[[int], str], *, by_age: bool) -> No
     for number in numbers:
         try:
             print(do(number))
-        except Conflict as error:
+        except UsageError as error:
             if not by_age:
                 raise
             print(error)
