@@ -33,7 +33,9 @@ def begin(session: Session, actor: str, key: str, request_sha256: str, *, now: d
     except IntegrityError:
         row = session.scalars(
             select(IdempotencyKey).where(IdempotencyKey.actor == actor, IdempotencyKey.key == key)
-        ).one()
+        ).one_or_none()
+        if row is None:  # it failed in between and freed the key: the next try takes it
+            return Earlier(request_sha256, None, None)
         return Earlier(row.request_sha256, row.status, row.answer)
     return None
 
