@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState, Scan, ScanState
+from db.queries.chunks import claims
 from db.queries.chunks.checkpoints import serves
 from db.queries.jobs import lifecycle
 from db.queries.jobs.samples import SAMPLES
@@ -31,7 +32,8 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
     """The unfinished jobs that this run must finish, the oldest first: redone outputs, retried scans, other folders.
 
     An unfinished job of an earlier run with the same folders is cancelled instead. Its outputs count, and
-    `submit_missing` finds the rest. A job that waits for another checkpoint is not changed.
+    `submit_missing` finds the rest. A job that waits for another checkpoint is not changed. Scans that wait after an
+    outage are due at once, because a person who runs it again has mended what was wrong.
     """
     source, destination = parse_location(submission.source).uri, parse_location(submission.destination).uri
     job_ids: list[int] = []
@@ -45,6 +47,7 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
             elif serves(own_checkpoint(settings), job.options):
                 if job.state == JobState.PAUSED:
                     lifecycle.change_state(session, job.id, JobState.RUNNING, now=now)
+                claims.end_pauses(session, job.id)
                 job_ids.append(job.id)
     return job_ids
 

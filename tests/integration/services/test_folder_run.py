@@ -1,13 +1,16 @@
 """`photochrom run` before anything is coloured: locks, and what it does with jobs that are not finished."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select, update
 
+from db.clock import database_now
 from db.migrations import upgrade
-from db.models.jobs import JobState
+from db.models.jobs import Chunk, JobState
 from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
 from scheduler.standalone.folder_run import STATE_FOLDER, locked, take_up_unfinished
 from scheduler.submission.submitter import Submission
@@ -63,6 +66,19 @@ def test_what_a_person_asked_for_is_finished(engine: Engine, submission: Submiss
 
     assert take_up(engine, submission) == [job_id]
     assert state(engine, job_id) == JobState.RUNNING
+
+
+def test_what_waits_after_an_outage_is_due_when_a_person_runs_it_again(engine: Engine, submission: Submission) -> None:
+    job_id = job(engine, submission, selection={"redone": 1})
+    with session_scope(engine) as session:
+        lifecycle.add_scans(session, job_id, [NewScan("1.png", "etag", 1, "1.png")], chunk_scans=1)
+        later = database_now(session) + timedelta(minutes=8)
+        session.execute(update(Chunk).where(Chunk.job_id == job_id).values(not_before=later))
+
+    take_up(engine, submission)
+
+    with read_scope(engine) as session:
+        assert session.scalar(select(Chunk.not_before).where(Chunk.job_id == job_id)) is None
 
 
 def test_an_earlier_run_of_the_same_folders_is_listed_anew(engine: Engine, submission: Submission) -> None:
