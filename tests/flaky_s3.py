@@ -1,6 +1,7 @@
-"""A proxy in front of a real S3 server that spoils some of the calls."""
+"""A proxy in front of a real S3 server that spoils some of the calls, or lists other storage classes."""
 
 import random
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -65,6 +66,8 @@ class FlakyS3:
         self.faults = faults
         self.hang_seconds = hang_seconds
         self.counts: Counter[str] = Counter()  # of the faults that happened, and "calls"
+        # By the whole key: the storage class in listings, with a RestoreStatus if it ends in " restored".
+        self.storage_classes: dict[str, str] = {}
         self._planned: deque[tuple[Fault, str]] = deque()
         self._random = random.Random(seed)
         self._lock = threading.Lock()
@@ -88,6 +91,20 @@ class FlakyS3:
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def as_listed(self, listing: bytes) -> bytes:
+        """The listing with the storage classes of `storage_classes`."""
+        return re.sub(r"<Contents>.*?</Contents>", self._with_class, listing.decode(), flags=re.DOTALL).encode()
+
+    def _with_class(self, entry: re.Match[str]) -> str:
+        [key] = re.findall("<Key>(.*?)</Key>", entry[0])
+        if key not in self.storage_classes:
+            return entry[0]
+        storage_class, _, restored = self.storage_classes[key].partition(" ")
+        expiry = "<RestoreExpiryDate>2100-01-01T00:00:00Z</RestoreExpiryDate>"
+        status = f"<RestoreStatus><IsRestoreInProgress>false</IsRestoreInProgress>{expiry}</RestoreStatus>"
+        new = f"<StorageClass>{storage_class}</StorageClass>{status if restored else ''}"
+        return re.sub("<StorageClass>.*?</StorageClass>", new, entry[0])
 
     def choose(self, method: str) -> Fault | None:
         """The fault of the call that has just come in, if any."""
@@ -138,6 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, body: bytes, fault: Fault | None) -> None:
         status, headers, answer = self._ask_upstream(body)
+        if "list-type=2" in self.path:
+            answer = self.server.flaky.as_listed(answer)
         if fault == "other_etag":
             headers = [(name, f'"{0:032x}"' if name.lower() == "etag" else value) for name, value in headers]
         if fault == "lost_answer" or (fault in _OF_BODY and not answer):

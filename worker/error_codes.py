@@ -30,8 +30,9 @@ ERROR_CODES = {
         skips=True,
     ),
     "archived": ErrorCode(
-        "The source is in cold storage.",
-        "Restore it there, then `photochrom retry --code archived`.",
+        "The source is in cold storage: S3's classes GLACIER and DEEP_ARCHIVE, which the listing shows, or an archive "
+        "tier of INTELLIGENT_TIERING, which only reading shows.",
+        "Restore it there, then `photochrom retry JOB --code archived`.",
         costs_attempt=False,
     ),
     "credentials": ErrorCode(

@@ -60,7 +60,7 @@ class ChunkState:
 class ScanState:
     PENDING = "pending"  # not coloured yet
     DONE = "done"  # the store has its output
-    FAILED = "failed"  # error_code and error_message say why; there is no output
+    FAILED = "failed"  # error_code and error_message say why; there is no output; archived scans begin so
     SKIPPED = "skipped"  # not coloured on purpose; error_code and error_message say why
     ALL = (PENDING, DONE, FAILED, SKIPPED)
     AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {

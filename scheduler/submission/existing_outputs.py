@@ -19,6 +19,7 @@ from scheduler.submission.request import Submission, same_options
 from worker.error_codes import DAMAGED, OF_THE_SCAN
 from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.storage import Storage, StoredObject
+from worker.storage.errors import archived
 from worker.storage.locations import is_utf8
 
 _STATS_AT_ONCE = 16
@@ -33,6 +34,13 @@ class Sorted:
     underway: int = 0  # another job with the same options is going to make them
     accepted: int = 0  # a person accepted the output, or had it made again
     damaged: int = 0  # found damaged before and unchanged
+    archived: int = 0  # in cold storage, as an earlier job has recorded; its retry brings them back
+
+
+def as_archived(scan: NewScan) -> NewScan:
+    """The scan, to be recorded as archived at once."""
+    error = archived(scan.source_key)
+    return replace(scan, error_code=error.code, error_message=error.message)
 
 
 class ExistingOutputs:
@@ -43,7 +51,8 @@ class ExistingOutputs:
     | never | every output that is there |
     | changed | outputs that a job with the same options made with one of `checkpoints`, from a source of the same |
     | | ETag, and that still have the bytes that they had then; scans that such a job skipped, or is to make; |
-    | | scans that such a job found damaged, from a source of the same ETag |
+    | | scans that such a job found damaged, from a source of the same ETag; scans in cold storage that such a job |
+    | | recorded as archived, if it can be retried |
     | new | the same, whatever the options and the checkpoint were; and scans that were found damaged or unfit |
     | always | nothing |
 
@@ -71,6 +80,7 @@ class ExistingOutputs:
         any_options = request.overwrite == "new"
         alike = [job for job in between if any_options or same_options(job.options, request.options)]
         self._job_ids = [job.id for job in alike]
+        self._retried_ids = [job.id for job in alike if job.state != JobState.CANCELLED and job.archive_key is None]
         self._keeps_accepted = bool(before) and not request.overwrite_accepted
         self._compares = request.overwrite in ("changed", "new") and bool(self._job_ids)
         self._checkpoints = checkpoints() if self._compares and request.overwrite == "changed" else ()
@@ -107,9 +117,10 @@ class ExistingOutputs:
         with read_scope(self._engine) as session:
             done = self._ended(session, output_keys)
             damaged = records.failed_last(session, job_ids=self._job_ids, codes=DAMAGED, output_keys=output_keys)
+            cold = self._archived_before(session, page)
             underway = records.to_be_made(session, job_ids=self._job_ids, output_keys=output_keys)
         sizes = self._outputs.sizes(output_keys)
-        missing, present, waiting, unfit = list[NewScan](), 0, 0, 0
+        missing, present, waiting, unfit, archived_before = list[NewScan](), 0, 0, 0, 0
         for scan in page:
             if (scan.output_key, scan.source_etag) in underway:
                 waiting += 1
@@ -117,9 +128,18 @@ class ExistingOutputs:
                 present += 1
             elif scan.source_etag is not None and (scan.output_key, scan.source_etag) in damaged:
                 unfit += 1
+            elif (scan.output_key, scan.source_etag) in cold:
+                archived_before += 1
             else:
                 missing.append(scan)
-        return Sorted(missing, present, waiting, accepted, unfit)
+        return Sorted(missing, present, waiting, accepted, unfit, archived_before)
+
+    def _archived_before(self, session: Session, page: list[NewScan]) -> set[tuple[str, str | None]]:
+        """Of the scans that are in cold storage now, those that a job recorded so which can still be retried."""
+        cold_keys = [scan.output_key for scan in page if scan.error_code is not None]
+        if not cold_keys or not self._retried_ids:
+            return set()
+        return records.failed_last(session, job_ids=self._retried_ids, codes={"archived"}, output_keys=cold_keys)
 
     def _ended(self, session: Session, output_keys: list[str]) -> set[tuple[str, str | None, int | None]]:
         """Of the database's scans first, then of archived ones: what is archived meanwhile is in one of the two."""
@@ -147,7 +167,8 @@ class ExistingOutputs:
         # The store's spelling counts: macOS writes an umlaut as two characters, but most lists as one.
         for key in dict.fromkeys((scan.source_key, *(normalize(form, scan.source_key) for form in ("NFC", "NFD")))):
             if stored := self._stat(key):
-                return replace(scan, source_key=key, source_etag=stored.etag, source_bytes=stored.bytes)
+                scan = replace(scan, source_key=key, source_etag=stored.etag, source_bytes=stored.bytes)
+                return as_archived(scan) if stored.is_archived else scan
         return scan
 
     def _stat(self, key: str) -> StoredObject | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 from db.queries.jobs.lifecycle import NewScan
 from scheduler.submission.bag_keys import PAYLOAD, check_key
-from scheduler.submission.existing_outputs import Sorted
+from scheduler.submission.existing_outputs import Sorted, as_archived
 from scheduler.submission.manifest import Entry, matches, read_manifest
 from scheduler.submission.request import Submission, Submitted
 from worker.errors import UsageError
@@ -52,7 +52,8 @@ class Lister:
             if number % _SHOW_ENTRIES == 0:
                 self._progress(self._submitted)
             if self._is_wanted(entry):
-                page.append(NewScan(entry.key, entry.etag, entry.bytes, self._output_key(entry)))
+                scan = NewScan(entry.key, entry.etag, entry.bytes, self._output_key(entry))
+                page.append(as_archived(scan) if entry.is_archived else scan)
             self.position = entry.key if self.goes_on else ""
             if len(page) == PAGE_SCANS:
                 yield self._counted(page)
@@ -65,8 +66,7 @@ class Lister:
             yield from read_manifest(self._request.manifest, self._source.uri, self._s3)
             return
         for entry in self._source.list(after=after, left_out=self._note_omission):
-            self._submitted.archived += entry.is_archived and is_scan_key(entry.key)
-            yield Entry(entry.key, entry.etag, entry.bytes)
+            yield Entry(entry.key, entry.etag, entry.bytes, is_archived=entry.is_archived)
 
     def _note_omission(self, omission: Omission) -> None:
         """Count a leftover of another program; name a key that should have been listed."""
@@ -105,8 +105,12 @@ class Lister:
         self._submitted.underway += page_sorted.underway
         self._submitted.accepted += page_sorted.accepted
         self._submitted.damaged += page_sorted.damaged
+        self._submitted.archived_before += page_sorted.archived
         self._submitted.scans += len(page_sorted.missing)
         self._submitted.bytes += sum(scan.source_bytes or 0 for scan in page_sorted.missing)
+        archived = [scan for scan in page_sorted.missing if scan.error_code is not None]
+        self._submitted.archived += len(archived)
+        self._submitted.archived_bytes += sum(scan.source_bytes or 0 for scan in archived)
         self._progress(self._submitted)
         return page_sorted.missing
 

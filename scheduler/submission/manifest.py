@@ -43,12 +43,13 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One scan of a manifest. Values that the manifest does not have are None."""
+    """One scan of a manifest or a listing. Values that the manifest does not have are None."""
 
     key: str
     etag: str | None = None
     bytes: int | None = None
     output: str | None = None
+    is_archived: bool = False  # in cold storage, by the listing
 
 
 def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:

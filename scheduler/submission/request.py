@@ -75,12 +75,15 @@ class Submission:
             values["manifest"] = str(Path(self.manifest).absolute())
         return values
 
-    def failures_allowed(self, scan_count: int) -> int | None:
-        """How many of `scan_count` scans may fail; None for any number."""
+    def failures_allowed(self, scan_count: int, *, archived: int = 0) -> int | None:
+        """How many of `scan_count` scans may fail; None for any number.
+
+        archived: scans beside these that are recorded as archived from the start. They wait, and stop no job.
+        """
         if self.max_failures is None:
             return None
         number = int(self.max_failures.removesuffix("%"))
-        return scan_count * number // 100 if self.max_failures.endswith("%") else number
+        return archived + (scan_count * number // 100 if self.max_failures.endswith("%") else number)
 
     @property
     def colours(self) -> ColourOptions:
@@ -145,6 +148,8 @@ _COUNTS = (
     "unwanted",
     "leftovers",
     "archived",
+    "archived_bytes",
+    "archived_before",
 )
 
 
@@ -179,7 +184,9 @@ class Submitted:
     damaged: int = 0  # left out, because they were found damaged and have not changed
     unwanted: int = 0  # left out by --include or --exclude
     leftovers: int = 0  # left out: files of other programs and systems beside the scans
-    archived: int = 0  # of the scans: in cold storage; they must be restored before they can be coloured
+    archived: int = 0  # of the scans: in cold storage, recorded as archived; they must be restored first
+    archived_bytes: int = 0  # of these
+    archived_before: int = 0  # left out: in cold storage, and an earlier job has recorded it
     unlisted: list[str] = field(default_factory=list)  # the first few keys that can't be listed, with the reason
     unlisted_count: int = 0
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
@@ -189,6 +196,11 @@ class Submitted:
     pace: Pace | None = None  # for a dry run: the pace of an earlier job, if there is one
     # Hours at that pace, by the number of scans and by bytes; the smaller first.
     hours: tuple[float, float] | None = None
+
+    @property
+    def to_colour(self) -> int:
+        """How many of the scans go to workers."""
+        return self.scans - self.archived
 
     def note_other(self, key: str) -> None:
         """Count a file that is no scan."""
@@ -204,6 +216,12 @@ class Submitted:
             were = "scan was" if self.damaged == 1 else "scans were"
             again = "replace the file, or try again by photochrom retry JOB"
             sentences.append(f"{self.damaged:,} {were} found damaged before, unchanged, and left out ({again})")
+        if self.archived_before:
+            again = "restore them, then photochrom retry JOB --code archived"
+            sentences.append(
+                f"{counted(self.archived_before, 'scan')} in cold storage left out that an earlier job recorded as "
+                f"archived ({again})"
+            )
         if self.leftovers:
             sentences.append(f"{counted(self.leftovers, 'leftover')} of other programs left out")
         if self.unlisted_count:
@@ -248,13 +266,14 @@ class Submitted:
         return f"; {jobs} a sample first: photochrom report {job} shows it, photochrom approve {job} goes on"
 
     def _troubles(self) -> str:
-        parts = []
-        if self.archived:
-            parts.append(
-                f"; {counted(self.archived, 'scan')} of them in cold storage: restore them, then photochrom retry "
-                "--code archived"
-            )
-        return "".join(parts)
+        if not self.archived:
+            return ""
+        job = "JOB" if self.job_id is None else self.job_id
+        are = "is" if self.archived == 1 else "are"
+        return (
+            f"; {self.archived:,} of them {are} in cold storage and can't be coloured yet: restore them, then "
+            f"photochrom retry {job} --code archived"
+        )
 
     def _beginning(self) -> str:
         if self.dry_run:
@@ -264,7 +283,7 @@ class Submitted:
         return f"{'continued a submit that was stopped: ' if self.resumed else ''}job {self.job_id} has"
 
     def _estimate(self) -> str:
-        if not self.scans:
+        if self.scans == self.archived:
             return ""
         if self.pace is None or self.hours is None:
             return "; no estimate of the time, since no job has been measured yet"

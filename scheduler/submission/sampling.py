@@ -64,11 +64,14 @@ def parse_sample(count: int | None, heads: str | None, saturations: str | None) 
     return SampleRequest(count, names, numbers)
 
 
-def begin_sample(session: Session, job_id: int, request: SampleRequest) -> list[int]:
-    """Insert the jobs of the sample. Call it in the transaction in which the job begins to wait."""
+def begin_sample(session: Session, job_id: int, request: SampleRequest, *, scan_count: int) -> list[int]:
+    """Insert the jobs of the sample. Call it in the transaction in which the job begins to wait.
+
+    scan_count: how many of its scans can be coloured; at least 1.
+    """
     job = lifecycle.get(session, job_id)
     offset = random.Random(f"{request.seed}/{job.source}").random()
-    scans = samples.spread(session, job_id, request.count, scan_count=job.scan_count, offset=offset)
+    scans = samples.spread(session, job_id, request.count, scan_count=scan_count, offset=offset)
     now = database_now(session)
     return samples.add(session, job, scans, request.choices(), chunk_scans=CHUNK_SCANS, now=now)
 

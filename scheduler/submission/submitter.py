@@ -220,8 +220,9 @@ class Submitter:
         _expect_scans(request, source, submitted)
         if submitted.scans:
             with session_scope(self._engine) as session:
-                allowed = request.failures_allowed(submitted.scans)
-                state = JobState.SAMPLED if request.sample else JobState.RUNNING
+                allowed = request.failures_allowed(submitted.to_colour, archived=submitted.archived)
+                sample = request.sample if submitted.to_colour else None
+                state = JobState.SAMPLED if sample else JobState.RUNNING
                 submissions.start(session, attempt, other_count=submitted.others, max_failures=allowed, state=state)
                 audit.note(
                     session,
@@ -230,10 +231,10 @@ class Submitter:
                     "listed",
                     now=database_now(session),
                     job_id=attempt.job_id,
-                    detail={"scans": submitted.scans},
+                    detail={"scans": submitted.scans, "archived": submitted.archived},
                 )
-                if request.sample:
-                    submitted.samples = begin_sample(session, attempt.job_id, request.sample)
+                if sample:
+                    submitted.samples = begin_sample(session, attempt.job_id, sample, scan_count=submitted.to_colour)
 
     def _insert(
         self, destination: Storage, attempt: SubmissionAttempt, page: Sequence[NewScan], position: dict[str, Any]
@@ -248,7 +249,8 @@ class Submitter:
                 # attempt.
                 page = [scan for scan in page if (scan.source_key, scan.output_key) not in inserted]
             if page:
-                lifecycle.add_scans(session, attempt.job_id, page, chunk_scans=self._chunk_scans)
+                now = database_now(session)
+                lifecycle.add_scans(session, attempt.job_id, page, chunk_scans=self._chunk_scans, now=now)
 
     @contextmanager
     def _lister(
@@ -275,13 +277,15 @@ def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None
     """The hours that so many scans and so many bytes would take at this pace; the smaller number first."""
     if pace is None:
         return None
-    by_scans = submitted.scans / pace.scans_per_second / 3600
-    by_bytes = submitted.bytes / pace.bytes_per_second / 3600 if submitted.bytes and pace.bytes_per_second else by_scans
+    by_scans = submitted.to_colour / pace.scans_per_second / 3600
+    to_read = submitted.bytes - submitted.archived_bytes
+    by_bytes = to_read / pace.bytes_per_second / 3600 if to_read and pace.bytes_per_second else by_scans
     return min(by_scans, by_bytes), max(by_scans, by_bytes)
 
 
 def _expect_scans(request: Submission, source: Storage, submitted: Submitted) -> None:
-    if submitted.scans or submitted.present or submitted.underway or submitted.accepted or submitted.damaged:
+    left_out = submitted.present + submitted.underway + submitted.accepted + submitted.damaged
+    if submitted.scans or left_out or submitted.archived_before:
         return
     if submitted.unwanted:
         raise UsageError(f"--include and --exclude leave none of {submitted.unwanted} scans; correct the patterns")

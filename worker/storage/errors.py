@@ -28,5 +28,10 @@ def too_large(key: str, size: int, max_bytes: int) -> ScanError:
     return ScanError("too_large", sentence, permanent=True)
 
 
+def archived(key: str) -> ScanError:
+    sentence = f"{key!r} is in cold storage; restore it, then: photochrom retry JOB --code archived"
+    return ScanError("archived", sentence, permanent=True)
+
+
 def unsafe_key(key: str, fault: str) -> ScanError:
     return ScanError("unsafe_key", f"the key {key!r} {fault}; rename the object", permanent=True)

@@ -32,12 +32,16 @@ def _hour_of_sqlite(element: Any, compiler: Any, **options: Any) -> str:
     return f"strftime('%Y-%m-%d %H:00:00.000000', {compiler.process(element.clauses, **options)})"
 
 
+# A scan that failed while the source was listed has neither a worker nor an attempt.
+WAS_TRIED = Scan.worker.is_not(None) | (Scan.attempts > 0)
 _KEY = ("chunk_id", "hour", "worker")
 _COUNTED = ("done_count", "failed_count", "skipped_count", "pixels", "source_bytes", "first_at", "last_at")
 
 
 def count(session: Session, chunk_ids: Sequence[int], *, is_retry: bool) -> None:
     """Count the results of these chunks' scans again. This transaction must hold the chunks' rows.
+
+    Scans that failed while the source was listed are not counted: nobody worked on them, so they belong to no pace.
 
     is_retry: some of the scans had ended and are pending again, so that rows may have to go. Otherwise each row that is
     there is updated in its place, which changes no index.
@@ -57,7 +61,7 @@ def count(session: Session, chunk_ids: Sequence[int], *, is_retry: bool) -> None
             func.min(Scan.finished_at),
             func.max(Scan.finished_at),
         )
-        .where(Scan.chunk_id.in_(chunk_ids), Scan.state != ScanState.PENDING, Scan.finished_at.is_not(None))
+        .where(Scan.chunk_id.in_(chunk_ids), Scan.state != ScanState.PENDING, Scan.finished_at.is_not(None), WAS_TRIED)
         .group_by(*group)
     )
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite

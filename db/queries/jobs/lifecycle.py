@@ -40,12 +40,17 @@ _PROGRESS = table(
 
 @dataclass(frozen=True, slots=True)
 class NewScan:
-    """A scan in the listing of the source; keys are relative to the job's source and destination."""
+    """A scan in the listing of the source; keys are relative to the job's source and destination.
+
+    A scan with an error is recorded as failed at once, because the listing already shows that it can't be read.
+    """
 
     source_key: str
     source_etag: str | None  # this and the bytes are None if a manifest does not name them
     source_bytes: int | None
     output_key: str
+    error_code: str | None = None
+    error_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,44 +106,59 @@ def create(
     return job.id
 
 
-def add_scans(session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_scans: int) -> None:
+def add_scans(
+    session: Session, job_id: int, scans: Sequence[NewScan], *, chunk_scans: int, now: datetime | None = None
+) -> None:
     """Claim the outputs of these scans, and insert the scans in chunks of `chunk_scans` (the last may be shorter).
+
+    Scans with an error get chunks of their own, which are done: no worker gets them, and no attempt is used up.
+    now: when these failed; without such scans it is not needed.
 
     Raises UsageError if two of the job's scans have the same output; Conflict if an output belongs to another source,
     or another job is going to make it.
     """
     output_claims.claim(session, get(session, job_id), {scan.output_key: scan.source_key for scan in scans})
-    groups = [scans[start : start + chunk_scans] for start in range(0, len(scans), chunk_scans)]
+    to_colour = [scan for scan in scans if scan.error_code is None]
+    failed = [scan for scan in scans if scan.error_code is not None]
+    groups = [
+        part[start : start + chunk_scans] for part in (to_colour, failed) for start in range(0, len(part), chunk_scans)
+    ]
     chunk_ids = session.scalars(
-        insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True),
-        [{"job_id": job_id, "scan_count": len(group)} for group in groups],
+        insert(Chunk).returning(Chunk.id, sort_by_parameter_order=True), [_chunk_row(job_id, group) for group in groups]
     ).all()
+    rows = [
+        _scan_row(job_id, chunk_id, scan, now)
+        for chunk_id, group in zip(chunk_ids, groups, strict=True)
+        for scan in group
+    ]
     try:
-        bulk.insert_rows(
-            session,
-            Scan,
-            ("job_id", "chunk_id", "state", "attempts", "source_key", "source_etag", "source_bytes", "output_key"),
-            [
-                (
-                    job_id,
-                    chunk_id,
-                    ScanState.PENDING,
-                    0,
-                    scan.source_key,
-                    scan.source_etag,
-                    scan.source_bytes,
-                    scan.output_key,
-                )
-                for chunk_id, group in zip(chunk_ids, groups, strict=True)
-                for scan in group
-            ],
-        )
+        bulk.insert_rows(session, Scan, _SCAN_COLUMNS, rows)
     except IntegrityError:
         raise UsageError(
             "two scans would have the same output; expected a place for each: mend the manifest's output keys"
         ) from None
     key_search.note_keys(session, chunk_ids, [[scan.source_key for scan in group] for group in groups])
     session.execute(update(Job).where(Job.id == job_id).values(scan_count=Job.scan_count + len(scans)))
+
+
+_SCAN_COLUMNS = (
+    *("job_id", "chunk_id", "state", "attempts", "source_key", "source_etag", "source_bytes", "output_key"),
+    *("error_code", "error_message", "finished_at"),
+)
+
+
+def _chunk_row(job_id: int, group: Sequence[NewScan]) -> dict[str, Any]:
+    failed_count = sum(scan.error_code is not None for scan in group)
+    state = ChunkState.DONE if failed_count == len(group) else ChunkState.PENDING
+    return {"job_id": job_id, "scan_count": len(group), "failed_count": failed_count, "state": state}
+
+
+def _scan_row(job_id: int, chunk_id: int, scan: NewScan, now: datetime | None) -> tuple[Any, ...]:
+    """The values of _SCAN_COLUMNS."""
+    listed = (scan.source_key, scan.source_etag, scan.source_bytes, scan.output_key)
+    if scan.error_code is None:
+        return (job_id, chunk_id, ScanState.PENDING, 0, *listed, None, None, None)
+    return (job_id, chunk_id, ScanState.FAILED, 0, *listed, scan.error_code, scan.error_message, now)
 
 
 def start(

@@ -11,7 +11,7 @@ from db.errors import Conflict
 from db.models.archives import OUTPUT_KEY, ArchivedScan
 from db.models.jobs import HAS_FAILED, Chunk, Job, JobState, Scan, ScanState
 from db.queries.archives import progress as archives
-from db.queries.chunks import claims
+from db.queries.chunks import claims, tallies
 from db.queries.jobs import lifecycle, output_claims
 from db.queries.scans import records
 
@@ -37,6 +37,7 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
     held = session.scalars(select(Chunk.id).where(*to_retry).order_by(Chunk.id).with_for_update()).all()
     output_claims.claim_again(session, job, failed)
     _expect_none_accepted(session, job, failed)
+    _allow_no_more_for(session, job, failed)
     brought_back = 0
     for part in _parts(held, 1000):
         changed = session.scalars(
@@ -55,6 +56,13 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
         job.state, job.finished_at, job.sealed_at = JobState.RUNNING, None, None
     claims.end_pauses(session, job_id)
     return brought_back
+
+
+def _allow_no_more_for(session: Session, job: Job, failed: Sequence[ColumnElement[bool]]) -> None:
+    """Take back what the submission added to the job's limit for scans that were archived when they were listed."""
+    if job.max_failures is not None:
+        waiting = session.scalar(select(func.count()).where(*failed, ~tallies.WAS_TRIED)) or 0
+        job.max_failures = max(0, job.max_failures - waiting)
 
 
 def _expect_to_go_on(session: Session, job: Job) -> None:

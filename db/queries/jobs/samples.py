@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict
-from db.models.jobs import Job, JobState, Scan
+from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan, Progress
 
@@ -26,10 +26,10 @@ class Choice:
 
 
 def spread(session: Session, job_id: int, count: int, *, scan_count: int, offset: float) -> list[Scan]:
-    """`count` of the job's scans, spread evenly over its folders, and in each folder over the file sizes.
+    """`count` of the job's scans that wait, spread evenly over its folders, and in each folder over the file sizes.
 
-    offset: 0..1, where the first scan lies between two steps; it comes from a seed. The scans are read once, with one
-    folder in memory.
+    scan_count: how many wait. offset: 0..1, where the first scan lies between two steps; it comes from a seed. The
+    scans are read once, with one folder in memory.
     """
     step = scan_count / min(count, scan_count)
     positions = {min(scan_count - 1, int((number + offset) * step)) for number in range(min(count, scan_count))}
@@ -40,7 +40,7 @@ def spread(session: Session, job_id: int, count: int, *, scan_count: int, offset
 def _by_folder_and_size(session: Session, job_id: int) -> Iterator[int]:
     rows = session.execute(
         select(Scan.source_key, Scan.source_bytes, Scan.id)
-        .where(Scan.job_id == job_id)
+        .where(Scan.job_id == job_id, Scan.state == ScanState.PENDING)
         .order_by(Scan.source_key, Scan.id)
         .execution_options(yield_per=5_000)
     )

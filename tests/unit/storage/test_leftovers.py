@@ -1,6 +1,7 @@
 """What other programs leave beside scans is no scan, in folders and on S3; what can't be listed is named."""
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -72,11 +73,39 @@ def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_listed(
 def test_s3_leaves_out_leftovers_and_says_what_is_in_cold_storage() -> None:
     storage = S3Storage(S3Location("bucket", "box"), S3Options())
     classes = {**CLASSES, "@eaDir/4.tif": "STANDARD"}
-    entries = [{"Key": f"box/{key}", "Size": 4, "ETag": '"00"', "StorageClass": name} for key, name in classes.items()]
+    entries: list[dict[str, object]] = [
+        {"Key": f"box/{key}", "Size": 4, "ETag": '"00"', "StorageClass": name} for key, name in classes.items()
+    ]
+    restored = {"RestoreStatus": {"IsRestoreInProgress": False, "RestoreExpiryDate": datetime(2100, 1, 1, tzinfo=UTC)}}
+    awaited = {"RestoreStatus": {"IsRestoreInProgress": True}}
+    entries += [{**entries[0], "Key": "box/5.tif", **restored}, {**entries[0], "Key": "box/6.tif", **awaited}]
+    expected = {"Bucket": "bucket", "Prefix": "box/", "OptionalObjectAttributes": ["RestoreStatus"]}
     omissions: list[Omission] = []
     with Stubber(storage._client) as stub:
-        stub.add_response("list_objects_v2", {"Contents": entries}, {"Bucket": "bucket", "Prefix": "box/"})
+        stub.add_response("list_objects_v2", {"Contents": entries}, expected)
         listed = {entry.key: entry.is_archived for entry in storage.list(left_out=omissions.append)}
 
-    assert listed == {"1.tif": True, "2.tif": True, "3.tif": False, "4.tif": False}
+    assert listed == {"1.tif": True, "2.tif": True, "3.tif": False, "4.tif": False, "5.tif": False, "6.tif": True}
     assert omissions == [Omission("@eaDir/4.tif")]
+
+
+@pytest.mark.parametrize(
+    ("head", "is_archived"),
+    [
+        ({}, False),
+        ({"StorageClass": "GLACIER"}, True),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="true"'}, True),
+        ({"StorageClass": "GLACIER", "Restore": 'ongoing-request="false", expiry-date="Fri, 01 Jan 2100"'}, False),
+        ({"StorageClass": "GLACIER_IR"}, False),
+        ({"StorageClass": "INTELLIGENT_TIERING", "ArchiveStatus": "ARCHIVE_ACCESS"}, True),
+        ({"StorageClass": "INTELLIGENT_TIERING"}, False),
+    ],
+)
+def test_the_answer_about_one_object_says_whether_it_must_be_restored(head: dict[str, str], is_archived: bool) -> None:
+    storage = S3Storage(S3Location("bucket", "box"), S3Options())
+    with Stubber(storage._client) as stub:
+        stub.add_response("head_object", {"ContentLength": 4, "ETag": '"00"', **head})
+        stored = storage.stat("1.tif")
+
+    assert stored is not None
+    assert stored.is_archived == is_archived

@@ -19,7 +19,7 @@ from worker.errors import (
     StorageUnavailable,
     UsageError,
 )
-from worker.storage.errors import source_changed, source_missing
+from worker.storage.errors import archived, source_changed, source_missing
 
 _NO_CREDENTIALS = (
     NoCredentialsError,
@@ -112,7 +112,7 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
     if status == 412:
         return source_changed(key, "its ETag is another")
     if code == "InvalidObjectState":
-        return ScanError("archived", f"{key!r} is in cold storage; restore it, then retry", permanent=True)
+        return archived(key)
     if are_refused(error):
         sentence = f"{key!r}: {address} does not accept the credentials ({code}); {_CHECK_CREDENTIALS}"
         return ScanError("credentials", sentence, permanent=False)

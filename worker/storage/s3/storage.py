@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
@@ -25,6 +26,7 @@ from worker.storage.errors import source_changed, too_large, unsafe_key
 from worker.storage.files import Digest, digest, scan_errors
 from worker.storage.leftovers import is_leftover
 from worker.storage.locations import S3Location, is_utf8, without_secrets
+from worker.storage.s3.classes import is_archived
 from worker.storage.s3.client import CHECK_SECONDS, make_client, within
 from worker.storage.s3.errors import are_refused, is_missing, scan_fault, service_fault
 from worker.storage.s3.etags import bare, md5_of
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}  # GLACIER_IR can be read like any other class
 _DIRECTORY_BUCKET = "--x-s3"  # the end of the names of AWS' directory buckets
 
 
@@ -77,6 +78,9 @@ class S3Storage:
     def list(self, *, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
         """Pages of 1 000 keys; "folder marker" objects, whose keys end in "/", are left out."""
         arguments: dict[str, Any] = {"Bucket": self.location.bucket, "Prefix": self._full(""), **self.options.reading()}
+        if self._is_on_aws():
+            # A restored object keeps its storage class. Only this attribute tells it from one that can't be read.
+            arguments["OptionalObjectAttributes"] = ["RestoreStatus"]
         if after:
             arguments["StartAfter"] = self._full(after)
         pages = self._client.get_paginator("list_objects_v2").paginate(**arguments)
@@ -87,8 +91,7 @@ class S3Storage:
                     if is_leftover(key):
                         left_out(Omission(key))
                     elif not key.endswith("/") and entry["Key"] != self._full(""):
-                        archived = entry.get("StorageClass") in _ARCHIVED
-                        yield StoredObject(key, entry["Size"], bare(entry["ETag"]), archived)
+                        yield StoredObject(key, entry["Size"], bare(entry["ETag"]), is_archived(entry))
         except (BotoCoreError, ClientError) as error:
             raise service_fault(error, self.uri, self.address) from error
 
@@ -128,7 +131,7 @@ class S3Storage:
             raise scan_fault(error, key, self.uri, self.address) from error
         except BotoCoreError as error:
             raise scan_fault(error, key, self.uri, self.address) from error
-        return StoredObject(key, head["ContentLength"], bare(head["ETag"]))
+        return StoredObject(key, head["ContentLength"], bare(head["ETag"]), is_archived(head))
 
     def _call(self, call: "Callable[[S3Client], T]") -> T:
         """Call with the client.
@@ -145,6 +148,11 @@ class S3Storage:
             if self._client is client:
                 self._client = make_client(self.options)
         return call(self._client)
+
+    def _is_on_aws(self) -> bool:
+        """Whether AWS answers, and the bucket may hold archived objects: directory buckets have no such classes."""
+        host = urlsplit(self._client.meta.endpoint_url).hostname or ""
+        return "amazonaws" in host.split(".") and not self.location.bucket.endswith(_DIRECTORY_BUCKET)
 
     def _full(self, key: str) -> str:
         return f"{self.location.prefix}/{key}" if self.location.prefix else key
