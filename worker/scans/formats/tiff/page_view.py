@@ -12,14 +12,15 @@ from typing import BinaryIO
 
 import pyvips
 
-from worker.scans.formats.errors import FormatError
 from worker.scans.formats.tiff.ifd_reader import Entry, IfdReader
 from worker.scans.formats.tiff.ifd_writer import pack_directory
 from worker.scans.formats.tiff.layout import TiffPage, read_pieces
 from worker.scans.formats.tiff.tags import FRACTION, UNIT_BYTES, Tag, Tags, long8, shorts
 
 _CLASSIC_BYTES = (1 << 32) - (1 << 20)  # beyond which a classic TIFF can't point to a directory
-_BIG_HEAD_BYTES = 16
+_HEAD_BYTES, _BIG_HEAD_BYTES = 8, 16
+# What a page's tags say of places in the file: of its pieces, and of old JPEG's stream and tables.
+_PLACES = (Tag.STRIP_OFFSETS, Tag.TILE_OFFSETS, 513, 519, 520, 521)
 # What libvips needs to decode a page, and to know its colours; old JPEG's tags (512 to 521) with it.
 _OF_PIXELS = {
     *(Tag.IMAGE_WIDTH, Tag.IMAGE_LENGTH, Tag.BITS_PER_SAMPLE, Tag.COMPRESSION, Tag.PHOTOMETRIC, Tag.FILL_ORDER),
@@ -93,16 +94,22 @@ def load_directory(path: Path, tags: Tags, fail_on: str) -> pyvips.Image:
 
 
 class _PageView:
-    """A file whose head and end are others than on disk."""
+    """A file whose head and end are others than on disk.
+
+    Beyond a classic TIFF's reach it becomes a BigTIFF. The header of that is longer, and most pixels begin right behind
+    the short one, so everything behind it lies 8 bytes further on in the view than on disk.
+    """
 
     def __init__(self, path: Path, tags: Tags) -> None:
         self._file = path.open("rb", buffering=0)
         reader = IfdReader(self._file)
-        self._size, order = reader.size, reader.order
+        order = reader.order
+        is_big = reader.is_big or reader.size > _CLASSIC_BYTES
+        self._shift = _BIG_HEAD_BYTES - _HEAD_BYTES if is_big and not reader.is_big else 0
+        self._size = reader.size + self._shift
         end = -(-self._size // 16) * 16
-        is_big = reader.is_big or end > _CLASSIC_BYTES
-        if is_big and not reader.is_big:
-            _expect_room_for_big_head(tags)
+        if self._shift:
+            tags = _moved(tags, self._shift)
         mark = b"II" if order == "<" else b"MM"
         pointer = struct.pack(order + "HHHQ", 43, 8, 0, end) if is_big else struct.pack(order + "HI", 42, end)
         self._head = mark + pointer
@@ -117,7 +124,7 @@ class _PageView:
         if place < len(self._head):
             data = self._head[place : place + length]
         elif place < self._size:
-            data = os.pread(self._file.fileno(), min(length, self._size - place), place)
+            data = os.pread(self._file.fileno(), min(length, self._size - place), place - self._shift)
         else:
             data = self._tail[place - self._size : place - self._size + length]
         self._place += len(data)
@@ -128,7 +135,8 @@ class _PageView:
         return self._place
 
 
-def _expect_room_for_big_head(tags: Tags) -> None:
-    places = tags.get(Tag.TILE_OFFSETS) or tags[Tag.STRIP_OFFSETS]
-    if min(places.numbers(), default=0) < _BIG_HEAD_BYTES:
-        raise FormatError("its pixels lie where a BigTIFF's header would be")
+def _moved(tags: Tags, distance: int) -> Tags:
+    """The tags of a page whose bytes lie further on; 0 is no place, but means that there is nothing."""
+    places = {tag: tags[tag].numbers() for tag in _PLACES if tag in tags}
+    moved = {tag: long8(*(place and place + distance for place in numbers)) for tag, numbers in places.items()}
+    return {**tags, **moved}
