@@ -16,6 +16,7 @@ from db.queries.jobs.submissions import SubmissionAttempt
 from db.queries.pool.throughput import Pace, recent_pace
 from db.session import read_scope, session_scope
 from scheduler.actions.actor import Actor
+from scheduler.report import REPORTS
 from scheduler.submission.existing_outputs import ExistingOutputs
 from scheduler.submission.lister import PAGE_SCANS, Lister
 from scheduler.submission.manifest_file import manifest_version
@@ -28,6 +29,10 @@ from worker.scans.format_names import scan_extensions
 from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
 
 __all__ = ["PAGE_SCANS", "Submission", "Submitted", "Submitter", "expect_a_scan", "open_both"]
+
+
+# A person who submits may have the right to write reports, and no other.
+_TRIAL_KEY = f"{REPORTS}photochrom-trial-in-parts.txt"
 
 
 def open_both(request: Submission, s3: S3Options) -> tuple[Storage, Storage]:
@@ -102,6 +107,7 @@ class Submitter:
         used or has no scan, and then leaves no job; ServiceUnavailable, and then keeps the job.
         """
         source, destination = open_both(request, self._s3)
+        destination.check_large_uploads(_TRIAL_KEY)
         attempt = self._begin(request, source, destination)
         if isinstance(attempt, Submitted):
             return attempt
@@ -123,6 +129,7 @@ class Submitter:
     def submit_later(self, request: Submission) -> Submitted:
         """Insert the job and return at once. A scheduler lists its source later. Raises as `submit`."""
         source, destination = open_both(request, self._s3)
+        destination.check_large_uploads(_TRIAL_KEY)
         selection = self._selection(request)
         with session_scope(self._engine) as session:
             job_id, _ = self._find_or_create(session, request, selection, source, destination)

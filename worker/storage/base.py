@@ -81,6 +81,13 @@ class Storage(Protocol):
         Raises UsageError (missing bucket or folder; CredentialsRefused) or ServiceUnavailable (not reachable).
         """
 
+    def check_large_uploads(self, key: str) -> None:
+        """Check that a large output can be stored: try it at `key`, and leave nothing there.
+
+        Says nothing if this process may not write there at all, because the workers may. Raises UsageError or
+        ServiceUnavailable.
+        """
+
     @property
     def lists_in_order(self) -> bool:
         """Whether a listing is always sorted by the keys' UTF-8 bytes, so that it can be continued after a key."""

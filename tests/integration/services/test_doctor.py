@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import ANY, Stubber
 from sqlalchemy import text
 
 from db.migrations import upgrade
@@ -14,6 +15,7 @@ from scheduler.doctor.finding import Finding, State, guarded
 from scheduler.standalone.services import S3Server
 from worker.settings.settings import Settings
 from worker.storage import S3Location, S3Options
+from worker.storage.s3.client import make_client
 
 
 def connection_findings(url: str, *, children: int) -> list[Finding]:
@@ -61,6 +63,9 @@ def test_parts_that_a_key_refuses_are_told_with_the_right_that_is_missing(monkey
     class Refusing:
         aborted = False
 
+        def list_multipart_uploads(self, **_: Any) -> dict[str, str]:
+            return {}
+
         def create_multipart_upload(self, **_: Any) -> dict[str, str]:
             return {"UploadId": "1"}
 
@@ -77,6 +82,26 @@ def test_parts_that_a_key_refuses_are_told_with_the_right_that_is_missing(monkey
 
     assert (finding.state, client.aborted) == (State.WRONG, True)
     assert "kms:Decrypt" in finding.remedy
+
+
+def test_the_try_in_parts_sends_the_headers_of_real_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = S3Options(requester_pays=True, encryption="aws:kms", kms_key_id="key")
+    client = make_client(options)
+    monkeypatch.setattr(s3_stores, "make_client", lambda _: client)
+    place = {"Bucket": "colour", "Key": f"out/{s3_stores.PARTS_KEY}", "RequestPayer": "requester"}
+    encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "key", "ContentType": "text/plain"}
+    upload = {**place, "UploadId": "1"}
+    with Stubber(client) as stub:
+        stub.add_response("list_multipart_uploads", {})
+        stub.add_response("create_multipart_upload", {"UploadId": "1"}, {**place, **encryption})
+        stub.add_response("upload_part", {"ETag": "e"}, {**upload, "PartNumber": 1, "Body": ANY, "ContentMD5": ANY})
+        stub.add_response("complete_multipart_upload", {"ETag": "e"}, {**upload, "MultipartUpload": ANY})
+        stub.add_response("delete_object", {}, place)
+
+        [finding] = s3_stores.in_parts(S3Location("colour", "out"), options)
+
+        stub.assert_no_pending_responses()
+    assert finding.state == State.FINE
 
 
 def test_a_file_that_can_not_be_read_is_a_finding() -> None:

@@ -63,6 +63,16 @@ def is_missing(error: ClientError) -> bool:
     return _code(error) in _MISSING
 
 
+def may_not_write(error: BotoCoreError | ClientError) -> bool:
+    """Whether an upload in parts was refused when it began, for want of a right on the store, not on a key of KMS."""
+    return (
+        isinstance(error, ClientError)
+        and error.operation_name == "CreateMultipartUpload"
+        and _status(error) in (401, 403)
+        and not _is_of_kms(error)
+    )
+
+
 def scan_fault(
     error: BotoCoreError | ClientError, key: str, uri: str, address: str, *, writing: bool = False
 ) -> ScanError:
@@ -126,7 +136,7 @@ def _answered(error: ClientError, key: str, uri: str, address: str, *, writing: 
 
 def _needed(error: ClientError, uri: str, *, writing: bool) -> str:
     """Which right to grant, from AWS' message."""
-    if "kms" in str(error.response.get("Error", {}).get("Message", "")).lower():
+    if _is_of_kms(error):
         return "grant kms:GenerateDataKey and kms:Decrypt on the bucket's key"
     if writing:
         return f"grant s3:PutObject on {uri}"
@@ -134,6 +144,10 @@ def _needed(error: ClientError, uri: str, *, writing: bool) -> str:
         f"grant s3:GetObject and s3:ListBucket on {uri}; a bucket whose requesters pay needs "
         "PHOTOCHROM_S3_REQUESTER_PAYS=true, a public one may need PHOTOCHROM_S3_UNSIGNED=true"
     )
+
+
+def _is_of_kms(error: ClientError) -> bool:
+    return "kms" in str(error.response.get("Error", {}).get("Message", "")).lower()
 
 
 def _passes(error: ClientError) -> bool:

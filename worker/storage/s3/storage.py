@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from worker.errors import ServiceUnavailable, StorageUnavailable
+from worker.errors import ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage.base import BLOCK_BYTES, LeftOut, Omission, S3Options, StoredObject, Transfer, ignore
 from worker.storage.errors import source_changed, too_large, unsafe_key
 from worker.storage.files import Digest, digest, scan_errors
@@ -28,9 +28,9 @@ from worker.storage.leftovers import is_leftover
 from worker.storage.locations import S3Location, is_utf8, without_secrets
 from worker.storage.s3.classes import is_archived
 from worker.storage.s3.client import CHECK_SECONDS, make_client, within
-from worker.storage.s3.errors import are_refused, is_missing, scan_fault, service_fault
+from worker.storage.s3.errors import are_refused, is_missing, may_not_write, scan_fault, service_fault
 from worker.storage.s3.etags import bare, md5_of
-from worker.storage.s3.upload import put
+from worker.storage.s3.upload import put, try_part
 from worker.system.whole_files import removed_on_failure
 
 if TYPE_CHECKING:
@@ -64,8 +64,25 @@ class S3Storage:
 
     def check(self) -> None:
         """List one key, which needs s3:ListBucket. It tries twice, so that a single 503 does no harm."""
-        impatient = replace(self.options, attempts=2, timeout_seconds=4.0, connections=1)
-        within(CHECK_SECONDS, lambda: self._ask(make_client(impatient)), self._unreachable())
+        within(CHECK_SECONDS, lambda: self._ask(self._impatient_client()), self._unreachable())
+
+    def check_large_uploads(self, key: str) -> None:
+        """Large outputs go up in parts, which a key of KMS may refuse although it takes small files."""
+        within(CHECK_SECONDS, lambda: self._try_part(key), self._unreachable())
+
+    def _try_part(self, key: str) -> None:
+        try:
+            try_part(self._impatient_client(), self.location.bucket, self._safe(key), self.options)
+        except (BotoCoreError, ClientError) as error:
+            if may_not_write(error):
+                return
+            fault = scan_fault(error, key, self.uri, self.address, writing=True)
+            error_class = UsageError if fault.permanent else ServiceUnavailable
+            sentence = f"{self.uri} can't take large outputs, which are uploaded in parts: {fault.message}"
+            raise error_class(sentence) from error
+
+    def _impatient_client(self) -> "S3Client":
+        return make_client(replace(self.options, attempts=2, timeout_seconds=4.0, connections=1))
 
     @property
     def lists_in_order(self) -> bool:

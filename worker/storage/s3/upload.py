@@ -59,7 +59,7 @@ def put(
         whole = digest(blocks(file), md5=True)
         file.seek(0)
         if whole.bytes > MULTIPART_BYTES:
-            etag = _put_parts(client, bucket, name, file, whole.bytes, content_type, before_commit, options)
+            etag = put_parts(client, bucket, name, file, whole.bytes, content_type, before_commit, options)
         else:
             guarded = cast("BinaryIO", _GuardedFile(file, before_commit))
             etag = _put_whole(client, bucket, name, guarded, whole, content_type, options)
@@ -90,7 +90,7 @@ def _put_whole(
     return answer["ETag"]
 
 
-def _put_parts(
+def put_parts(
     client: "S3Client",
     bucket: str,
     name: str,
@@ -120,9 +120,25 @@ def _put_parts(
     except BaseException:
         # Parts of an unfinished upload are stored and billed, but appear in no listing of objects.
         with suppress(BotoCoreError, ClientError):
-            client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload)
+            client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload, **always)
         raise
     return done["ETag"]
+
+
+def try_part(client: "S3Client", bucket: str, name: str, options: S3Options) -> None:
+    """Begin an upload, send one small part and abort it, so that nothing stays and no right to remove is needed.
+
+    With a key of KMS, S3 needs kms:GenerateDataKey to begin, and kms:Decrypt for each part:
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
+    """
+    extra: dict[str, Any] = options.writing()
+    always: dict[str, Any] = options.reading()
+    upload = client.create_multipart_upload(Bucket=bucket, Key=name, ContentType="text/plain", **extra)["UploadId"]
+    try:
+        _put_part(client, bucket, name, upload, 1, b"photochrom tries an upload in parts\n", always)
+    finally:
+        with suppress(BotoCoreError, ClientError):
+            client.abort_multipart_upload(Bucket=bucket, Key=name, UploadId=upload, **always)
 
 
 def _abort_earlier(client: "S3Client", bucket: str, name: str, always: dict[str, Any]) -> None:
