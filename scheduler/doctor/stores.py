@@ -14,19 +14,25 @@ from worker.settings.settings import Settings
 from worker.storage import S3Location, open_storage, parse_location
 
 PROBE_KEY = "photochrom-doctor.txt"
+_LOOKED_AT = 1_000  # so many files of a source, for one that can be read
 
 
 def source(settings: Settings, place: str | None) -> Iterator[Finding]:
-    """Whether the source can be listed and its first scan read."""
+    """Whether the source can be listed and its first file read; of those in cold storage, none is."""
     if place is None:
         remedy = "photochrom doctor --source s3://bucket/prefix --destination s3://bucket/prefix"
         yield Finding("stores", State.NOTE, "not checked, since --source is missing", remedy)
         return
     storage = open_storage(parse_location(place), s3=settings.s3_options)
     storage.check()
-    first = next(islice(storage.list(), 1), None)
-    if first is None:
+    objects = list(islice(storage.list(), _LOOKED_AT))
+    first = next((stored for stored in objects if not stored.is_archived), None)
+    if not objects:
         yield Finding("source", State.WRONG, f"{storage.uri} holds nothing", "name the place of the scans")
+        return
+    if first is None:
+        sentence = f"{storage.uri} can be listed; of its first {len(objects):,} files all are in cold storage"
+        yield Finding("source", State.NOTE, sentence, "restore them before they are to be coloured")
         return
     with tempfile.TemporaryDirectory(dir=settings.scratch_folder) as folder:
         try:

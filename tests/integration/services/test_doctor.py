@@ -1,6 +1,7 @@
 """What the doctor finds of a real database and a real S3 server."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ from sqlalchemy import text
 
 from db.migrations import upgrade
 from db.session import make_engine, session_scope
-from scheduler.doctor import s3_stores, services
+from scheduler.doctor import s3_stores, services, stores
 from scheduler.doctor.finding import Finding, State, guarded
 from scheduler.standalone.services import S3Server
+from tests.flaky_s3 import FlakyS3
 from worker.settings.settings import Settings
 from worker.storage import S3Location, S3Options
 from worker.storage.s3.client import make_client
@@ -102,6 +104,27 @@ def test_the_try_in_parts_sends_the_headers_of_real_uploads(monkeypatch: pytest.
 
         stub.assert_no_pending_responses()
     assert finding.state == State.FINE
+
+
+@pytest.mark.parametrize(
+    ("cold", "state", "sentence"),
+    [
+        (("in/1.tif",), State.FINE, "can be listed, and 2.tif read"),
+        (("in/1.tif", "in/2.tif"), State.NOTE, "of its first 2 files all are in cold storage"),
+    ],
+)
+def test_a_source_partly_in_cold_storage_is_read_where_it_can_be(
+    s3_server: S3Server, bucket: str, tmp_path: Path, cold: tuple[str, ...], state: State, sentence: str
+) -> None:
+    for key in ("in/1.tif", "in/2.tif"):
+        s3_server.client().put_object(Bucket=bucket, Key=key, Body=b"a scan")
+    with FlakyS3(s3_server.endpoint_url) as proxy:
+        proxy.storage_classes = dict.fromkeys(cold, "GLACIER")
+        settings = Settings(s3_endpoint_url=proxy.endpoint_url, scratch_folder=tmp_path)
+
+        finding = next(stores.source(settings, f"s3://{bucket}/in"))
+
+    assert (finding.state, sentence in finding.sentence) == (state, True)
 
 
 def test_a_file_that_can_not_be_read_is_a_finding() -> None:
