@@ -102,9 +102,9 @@ def test_a_tile_of_jpeg_that_lost_pixels_is_refused(lost: int, opened: Opener) -
     picture = np.random.default_rng(0).integers(90, 160, (256, 256)).astype(np.uint8)
     out = io.BytesIO()
     tifffile.imwrite(out, picture, tile=(128, 128), compression="jpeg", compressionargs={"level": 90})
-    with tifffile.TiffFile(out) as file:
-        start, length = file.pages[0].dataoffsets[1], file.pages[0].databytecounts[1]
     data = out.getvalue()
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        start, length = file.pages[0].dataoffsets[1], file.pages[0].databytecounts[1]
     assert grey_of(opened(data)).shape == picture.shape
     end = start + length
     with pytest.raises(ScanError, match="premature end") as refused:
