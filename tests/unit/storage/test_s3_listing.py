@@ -8,7 +8,8 @@ def test_folder_markers_are_left_out_and_etags_lose_their_quotes() -> None:
     storage = S3Storage(S3Location("bucket", "box"), S3Options())
     entries = [{"Key": f"box/{key}", "Size": 4, "ETag": '"00"'} for key in ("", "1936/", "1936/0012.tif")]
     with Stubber(storage._client) as stub:
-        stub.add_response("list_objects_v2", {"Contents": entries}, {"Bucket": "bucket", "Prefix": "box/"})
+        request = {"Bucket": "bucket", "Prefix": "box/", "OptionalObjectAttributes": ["RestoreStatus"]}
+        stub.add_response("list_objects_v2", {"Contents": entries}, request)
         assert [(found.key, found.etag) for found in storage.list()] == [("1936/0012.tif", "00")]
 
 
