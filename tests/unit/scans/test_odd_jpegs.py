@@ -72,6 +72,25 @@ def test_zeros_that_are_a_pictures_own_codes_are_no_hole(optimize: bool, place: 
         opened(data[:half] + bytes(100) + data[half + 100 :], "a.jpg").model_input()
 
 
+def test_a_lost_last_interval_is_a_failure(opened: Opener) -> None:
+    """libjpeg tells of it when the last rows are read, in other words than of data that end early."""
+    data = KINDS["restarts"]
+    last = max(data.rfind(bytes([0xFF, marker])) for marker in range(0xD0, 0xD8))
+    with pytest.raises(ScanError) as refused:
+        opened(data[:last] + END, "a.jpg")
+    assert refused.value.code == "unreadable"
+
+
+@pytest.mark.parametrize("height", [200, 250, 257])
+def test_a_blank_last_interval_is_the_pictures_own(height: int, opened: Opener) -> None:
+    """Its codes are zeros up to the restart marker before it."""
+    blank = np.full((height, 320), 128, np.uint8)
+    blank[:10, 100:180] = PICTURE[:10, 100:180]
+    data = pillow_bytes(blank, "JPEG", quality=90, optimize=True, restart_marker_blocks=48)
+    assert data[:-2].rstrip(b"\0")[-2] == 0xFF, "no restart marker before the zeros"
+    assert grey_of(opened(data, "a.jpg")).shape == (height, 320)
+
+
 @pytest.mark.parametrize("height", [65, 129, 250, 257])
 def test_the_last_rows_of_a_blank_picture_are_its_own(height: int, opened: Opener) -> None:
     """Of a picture of so many rows, a decoder of smaller copies leaves out the last codes."""

@@ -36,7 +36,7 @@ _HARMLESS = {
 }
 # Words of libjpeg for lost pixels. libvips looks for them before it reads rows, so not after the last ones, and not at
 # all in a TIFF's tiles.
-_LATE = re.compile("(?:Corrupt JPEG data: premature end|Premature end of|Corrupt JPEG data: bad Huffman)[^\n]*")
+_LATE = re.compile("(?:Premature end of|Inconsistent progression|Corrupt JPEG data: (?![0-9]+ extraneous bytes))[^\n]*")
 _MAX_METADATA = {"jpeg": 4 << 20, "png": 1 << 10}  # stored bytes; a kilobyte of PNG's may be a megabyte unpacked
 _MAX_TRIES_ALONE = 4
 _BEFORE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
