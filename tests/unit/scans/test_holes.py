@@ -41,3 +41,14 @@ def test_a_whole_picture_has_no_hole(kind: str, picture: str, opened: Opener) ->
     name, format, options = KINDS[kind]
     data = pillow_bytes(PICTURES.get(picture, BLANK), format, **options)
     assert grey_of(opened(data, name)).shape == BLANK.shape
+
+
+def test_code_blocks_that_later_layers_add_nothing_to_are_no_hole(opened: Opener) -> None:
+    """The upper half is almost blank, and complete after a few layers: a zero bit for each of its blocks follows."""
+    rng = np.random.default_rng(1)
+    picture = rng.normal(128, 25, (512, 512)).clip(0, 255).astype(np.uint8)
+    picture[:300] = 40 + (rng.random((300, 512)) < 0.02)
+    layers = {"quality_mode": "rates", "quality_layers": [64, 32, 16, 8, 6, 4, 3, 2.5, 2, 1.5, 1]}
+    data = pillow_bytes(picture, "JPEG2000", codeblock_size=(4, 4), **layers)
+    assert bytes(130) in data
+    np.testing.assert_array_equal(grey_of(opened(data, "a.jp2")), picture)

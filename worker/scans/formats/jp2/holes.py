@@ -1,7 +1,8 @@
 """Holes in JPEG 2000 data: zeros, and markers, where no encoder writes them.
 
 A decoder takes any bytes for codes, and gives a picture of them without a word. ISO/IEC 15444-1: B.10.1 and C.2.4 (no
-two bytes above FF 8F in coded data), B.10.3 (a packet in which nothing is takes a byte of zeros), D.4.
+two bytes above FF 8F in coded data), B.10.3 (a packet in which nothing is takes a byte of zeros), B.10.4 (a bit for
+each code-block), D.4.
 """
 
 import re
@@ -15,14 +16,18 @@ _OTHER_CODERS = 0x41  # code-block styles: some passes in plain bits, or high th
 _SHORTEST = 10
 
 
-def zeros_of_hole(coding: bytes, precincts: int) -> int | None:
+def zeros_of_hole(coding: bytes, precincts: int, pixels: int) -> int | None:
     """From how many zeros on they are no packets in which nothing is; None where coded data may have any.
 
-    coding: the content of the marker COD; precincts: the most that a tile has, of all components.
+    coding: the content of the marker COD; precincts: the most that a tile has, of all components; pixels: of a tile,
+    with one component.
     """
     if len(coding) < _SHORTEST or coding[8] & _OTHER_CODERS:
         return None
-    return int(_FEWEST_ZEROS + struct.unpack_from(">H", coding, 2)[0] * precincts)
+    layers = struct.unpack_from(">H", coding, 2)[0]
+    # In a later layer, a code-block that is complete, or has nothing for this layer, is a zero bit of its packet.
+    of_blocks = 0 if layers == 1 else (pixels >> coding[6] % 16 + coding[7] % 16 + 4) // 8
+    return int(_FEWEST_ZEROS + layers * precincts + of_blocks)
 
 
 def refuse_hole(coded: bytes, zeros: int) -> None:

@@ -219,7 +219,8 @@ def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
         per_component = _precincts(coding[0], coding[5:], header) if len(coding) >= 10 else 0
         if per_component and not coding[0] & 1:
             per_component = per_component // 33 * (1 + coding[5])  # 33 are the most levels that there can be
-        zeros = zeros_of_hole(coding, per_component * len(stream.depths))
+        tile_pixels = min(stream.grid.tile_width, stream.grid.width) * min(stream.grid.tile_height, stream.grid.height)
+        zeros = zeros_of_hole(coding, per_component * len(stream.depths), tile_pixels)
         for number, start, stop in tile_parts(file, stream, end):
             segments = list(_segments_of_part(file, start, stop))
             _check_coding(segments, header)
