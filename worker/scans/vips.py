@@ -41,6 +41,7 @@ def configure_libraries(threads: int = 1) -> None:
     # No scan is opened twice, so libvips' cache of operations would only hold memory.
     pyvips.cache_set_max(0)
     ErrorBuffer.count()
+    remember_what_is_no_property()
     block_other_formats()
 
 
@@ -77,6 +78,28 @@ class ErrorBuffer:
 
         counted.is_counted = True  # type: ignore[attr-defined]
         pyvips.Error.__init__ = counted
+
+
+def remember_what_is_no_property() -> None:
+    """Look up only once that a name is none of an image's properties.
+
+    pyvips does so before each call of an image's method, and makes an error of it, which empties the error buffer.
+    """
+    look_up = pyvips.VipsObject.get_typeof
+    if hasattr(look_up, "names"):
+        return
+
+    def remembered(thing: pyvips.VipsObject, name: str) -> int:
+        is_image = isinstance(thing, pyvips.Image)
+        if is_image and name in remembered.names:  # type: ignore[attr-defined]
+            return 0
+        found = int(look_up(thing, name))
+        if is_image and not found:
+            remembered.names.add(name)  # type: ignore[attr-defined]
+        return found
+
+    remembered.names = set[str]()  # type: ignore[attr-defined]
+    pyvips.VipsObject.get_typeof = remembered
 
 
 def cleared_errors() -> None:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from PIL import Image
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes
 from worker.errors import ScanError
 from worker.scans import is_scan_key, output_key
+from worker.scans.reading import loading, scan
+from worker.scans.reading.scan_file import ScanFile
+from worker.scans.reading.strictness import words_of_reading
 from worker.scans.vips import last_line
 
 _Y, _X = np.mgrid[:256, :320]
@@ -89,6 +93,34 @@ def test_a_blank_last_interval_is_the_pictures_own(height: int, opened: Opener) 
     data = pillow_bytes(blank, "JPEG", quality=90, optimize=True, restart_marker_blocks=48)
     assert data[:-2].rstrip(b"\0")[-2] == 0xFF, "no restart marker before the zeros"
     assert grey_of(opened(data, "a.jpg")).shape == (height, 320)
+
+
+def test_words_that_went_with_anothers_error_are_asked_for_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    path.write_bytes(DAMAGES["cut a little, and an end marker"](KINDS["grey"], 0))
+    turns = iter([True, True])
+
+    def read() -> None:
+        pyvips.Image.jpegload(str(path), access="sequential", fail_on="warning").avg()
+        if next(turns, False):
+            pyvips.Error("of another thread")
+
+    assert "premature end" in words_of_reading(read)
+
+
+def test_a_whole_jpeg_is_decoded_once(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(KINDS["grey"], "a.jpg")
+    loads: list[ScanFile] = []
+    plain = loading.load
+
+    def counted(file: ScanFile, page: int = 0) -> pyvips.Image:
+        loads.append(file)
+        return plain(file, page)
+
+    for module in (loading, scan):
+        monkeypatch.setattr(module, "load", counted)
+    opened(KINDS["grey"], "a.jpg")
+    assert len(loads) == 2, "its header and its pixels"
 
 
 @pytest.mark.parametrize("height", [65, 129, 250, 257])

@@ -78,6 +78,7 @@ class _Readers:
             for _ in range(_MAX_TRIES_ALONE):  # what others closed just now may still say something
                 earlier = words
                 cleared_errors()
+                emptied_before = ErrorBuffer.times_emptied
                 try:
                     with kept_warnings() as warnings:
                         result = work()
@@ -85,13 +86,15 @@ class _Readers:
                     words = last_line(error)
                 else:
                     words = _late_words() if until_the_end else ""
+                    if not words and until_the_end and ErrorBuffer.times_emptied != emptied_before:
+                        continue  # by a thread that writes, or opens a file
                     if not words:
                         return result
                 if words == SAYS_NO_MORE and warnings:
                     words = warnings[0]  # at which reading stopped
                 if words == earlier:
                     break
-            return words
+            return words or result
 
     def watched(self, work: Callable[[], Result], is_harmless: Callable[[str], bool]) -> Result | str:
         """The same, read alone: where libvips only warns of something else than harmless things, its first such words.
@@ -99,14 +102,18 @@ class _Readers:
         For files that are known to be warned of, so that reading them may not stop at a warning.
         """
         with self._alone():
-            cleared_errors()
-            with kept_warnings() as warnings:
-                try:
-                    result = work()
-                except pyvips.Error as error:
-                    return last_line(error)
-            if words := _late_words():
-                return words
+            for _ in range(_MAX_TRIES_ALONE):
+                cleared_errors()
+                emptied_before = ErrorBuffer.times_emptied
+                with kept_warnings() as warnings:
+                    try:
+                        result = work()
+                    except pyvips.Error as error:
+                        return last_line(error)
+                if words := _late_words():
+                    return words
+                if ErrorBuffer.times_emptied == emptied_before:
+                    break
             return next((words for words in warnings if not is_harmless(words)), result)
 
     @contextmanager
