@@ -1,9 +1,12 @@
 """Sectors of zeros in WebP and JPEG 2000 data, which their decoders take for codes like others."""
 
+import base64
+import io
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes
 from tests.unit.scans.test_odd_jpegs import COLOUR, PICTURE
@@ -52,3 +55,16 @@ def test_code_blocks_that_later_layers_add_nothing_to_are_no_hole(opened: Opener
     data = pillow_bytes(picture, "JPEG2000", codeblock_size=(4, 4), **layers)
     assert bytes(130) in data
     np.testing.assert_array_equal(grey_of(opened(data, "a.jp2")), picture)
+
+
+# Without its last 8 bytes it is full too: libwebp reads the distance of the last copy beyond the end.
+ENDS_WITH_A_COPY = base64.b64decode(
+    "UklGRrgAAABXRUJQVlA4TKsAAAAvL0AMAAXkSJIUSaqvVHTQmIVNC0qd1fseEf2fgMt/91a1MpNbkSDPZSzbyv6hIK048eDSewly"
+    "yKUX5QdOkK7CjVXNPYguaj2RZOMgm43EBMckiGJwqYDJDMJJTlWStCiIdyNyX9I8SKUxLLfMVYKM0XUaf0pDED3L28tkVg/ychZG"
+    "MagFyZ/rJK99OAc5qgdKrL8rCIlReptLQhCFwPnla1KQQb/CFd6d/woA"
+)
+
+
+def test_a_whole_webp_whose_last_code_is_long_has_no_hole(opened: Opener) -> None:
+    expected = np.asarray(Image.open(io.BytesIO(ENDS_WITH_A_COPY)).convert("L"))
+    assert np.abs(grey_of(opened(ENDS_WITH_A_COPY, "a.webp")).astype(int) - expected).max() <= 1

@@ -16,7 +16,7 @@ _EXTENDED = b"VP8X"
 _OF_PIXELS = {_EXTENDED, b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
 _MOST_BYTES = 16 << 20  # of one chunk's content; more is hostile
 _MOST_CHUNKS = 10_000
-_LAST_BYTES = 8  # of a picture's data
+_LAST_BYTES = 16  # of a picture's data: more than the last code takes, which a decoder reads beyond the end
 _FEWEST_BYTES = 64  # of a picture that is more than one colour
 
 
@@ -42,16 +42,17 @@ def refuse_hole(path: Path) -> None:
     """Raises FormatError where the decoder does not need the picture's data to their end.
 
     A decoder takes any bytes for codes. Behind a hole its codes are out of step, and the picture is full before the
-    data end; of a whole file, all but the last two or three bytes are needed. So a copy that ends earlier is tried.
+    data end; of a whole file, all but the last few bytes are needed. So a copy that ends earlier is tried.
     """
     data = _picture(path)
     if data is None or len(data[1]) <= _FEWEST_BYTES:
         return
     name, content = data
-    shortened = content[:-_LAST_BYTES]
-    chunk = name + struct.pack("<I", len(shortened)) + shortened + b"\0" * (len(shortened) % 2)
+    length = len(content) - _LAST_BYTES
+    chunk = (name, struct.pack("<I", length), memoryview(content)[:length], b"\0" * (length % 2))
+    size = 4 + sum(map(len, chunk))
     try:
-        imagecodecs.webp_decode(b"RIFF" + struct.pack("<I", 4 + len(chunk)) + b"WEBP" + chunk)
+        imagecodecs.webp_decode(b"".join((b"RIFF", struct.pack("<I", size), b"WEBP", *chunk)))
     except (imagecodecs.WebpError, ValueError):
         return
     raise FormatError("the picture is full before its data end")
