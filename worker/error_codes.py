@@ -84,8 +84,9 @@ ERROR_CODES = {
     "source_missing": ErrorCode("The source was removed after it was listed.", "Submit the collection again."),
     "storage_refused": ErrorCode("The store refused the request; the message says why.", "As the message says."),
     "storage_unavailable": ErrorCode(
-        "The store failed for a reason that may pass: a timeout, throttling, a broken connection.",
-        "`photochrom retry` once the store answers.",
+        "The store did not answer as it should: a timeout, throttling, a broken connection, or a folder that is gone "
+        "or not mounted.",
+        "See that the store answers and the folder is there, then `photochrom retry`.",
         permanent=False,
         outage=True,
     ),
