@@ -44,7 +44,7 @@ class ScanQuery(BaseModel):
     doubtful: bool = Field(False, description="Only outputs that a person should look at.")
     key: KeyPart = Field(None, description="Only sources whose key contains this.")
     unlike: bool = Field(False, description="Only outputs unlike their folder; not for jobs of over 10,000 scans.")
-    order: OrderName = Field("listing", description="doubtful, uncertain, colourful and pale leave out what has none.")
+    order: OrderName = Field("listing", description="Scans that have no such value come last.")
 
     @property
     def filter(self) -> ScanFilter:

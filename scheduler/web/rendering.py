@@ -1,5 +1,6 @@
 """Renders pages from templates. Everything is escaped, and an unknown name in a template is an error."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
@@ -16,6 +17,7 @@ from scheduler.text import counted, pace
 from scheduler.web.auth import csrf
 from worker.error_codes import ERROR_CODES
 
+_RETRY = re.compile(r"`photochrom retry[^`]*`")
 TEMPLATES, STATIC = (Path(__file__).parent / name for name in ("templates", "static"))
 
 
@@ -73,9 +75,16 @@ def environment() -> Environment:
         "place": lambda value: visible(without_credentials(value)),
         "spaced": lambda value: str(value).replace("_", " "),
         "meaning": lambda code: ERROR_CODES[code].meaning if code in ERROR_CODES else "",
-        "remedy": lambda code: ERROR_CODES[code].remedy.replace("`", "") if code in ERROR_CODES else "",
+        "remedy": remedy,
     }
     return environment
+
+
+def remedy(code: str) -> str:
+    """What to do about scans with this code. The pages have a button in place of the command that retries them."""
+    if code not in ERROR_CODES:
+        return ""
+    return _RETRY.sub("try it again", ERROR_CODES[code].remedy).replace("`", "")
 
 
 @cache

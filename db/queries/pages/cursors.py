@@ -15,7 +15,10 @@ _LONGEST = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """`value` is None in lists that are sorted only by id. `backwards`: the page ends before that row."""
+    """`value` is None in lists that are sorted only by id, and for a row that has no value.
+
+    `backwards`: the page ends before that row.
+    """
 
     value: str | float | None
     id: int
@@ -27,8 +30,8 @@ class Cursor:
         return base64.urlsafe_b64encode(packed).decode().rstrip("=")
 
 
-def parse_cursor(text: str | None, value_type: type) -> Cursor | None:
-    """The cursor, or None for no text.
+def parse_cursor(text: str | None, value_type: type, *, may_lack_value: bool = False) -> Cursor | None:
+    """The cursor, or None for no text. `may_lack_value`: the list has rows without a value.
 
     Raises UsageError for a text that no page gave, or that a page of another list gave.
     """
@@ -38,7 +41,9 @@ def parse_cursor(text: str | None, value_type: type) -> Cursor | None:
         if len(text) > _LONGEST:
             raise ValueError
         value, row_id, backwards = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        return Cursor(_value(value, value_type), _row_id(row_id), bool(backwards))
+        if not (value is None and may_lack_value):
+            value = _value(value, value_type)
+        return Cursor(value, _row_id(row_id), bool(backwards))
     except (ValueError, TypeError, binascii.Error, RecursionError):
         raise UsageError("this cursor is not one of this list's; begin at its first page, without a cursor") from None
 

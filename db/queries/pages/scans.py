@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, literal, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.errors import UsageError
@@ -19,16 +19,20 @@ from db.queries.substrings import begins_with
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Sorted by `column` and then by id; None: only by id, which is the order of the listing."""
+    """Sorted by `column` and then by id; None: only by id, which is the order of the listing.
+
+    `may_lack_value`: some scans have no value; they come after all others, in the order of the listing.
+    """
 
     column: InstrumentedAttribute[Any] | None
     value_type: type
     descending: bool = False
+    may_lack_value: bool = True
 
 
 ORDERS = {
-    "listing": Order(None, type(None)),
-    "key": Order(Scan.source_key, str),
+    "listing": Order(None, type(None), may_lack_value=False),
+    "key": Order(Scan.source_key, str, may_lack_value=False),
     "doubtful": Order(Scan.review_weight, float, descending=True),
     "uncertain": Order(Scan.certainty, float),
     "colourful": Order(Scan.colourfulness, float, descending=True),
@@ -91,7 +95,7 @@ def page(
 ) -> Page:
     """Up to `limit` scans from the cursor on. Raises UsageError for an unknown order, or a cursor of another list."""
     order = _order(order_name)
-    cursor = parse_cursor(cursor_text, order.value_type)
+    cursor = parse_cursor(cursor_text, order.value_type, may_lack_value=order.may_lack_value)
     backwards = cursor is not None and cursor.backwards
     rows = _rows(session, chosen.conditions(session, job_id), order, cursor, limit + 1)
     more, rows = len(rows) > limit, rows[:limit]
@@ -112,9 +116,38 @@ def _rows(
     session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, cursor: Cursor | None, count: int
 ) -> list[Scan]:
     """Rows in the list's order. The ids are selected first: an index may give them without the table."""
-    ids = session.scalars(_sorted(select(Scan.id).where(*conditions), order, cursor).limit(count)).all()
+    ids = _ids(session, conditions, order, cursor, count)
     scans = {scan.id: scan for scan in session.scalars(select(Scan).where(Scan.id.in_(ids)))}
     return [scans[scan_id] for scan_id in ids if scan_id in scans]
+
+
+def _ids(
+    session: Session, conditions: Sequence[ColumnElement[bool]], order: Order, cursor: Cursor | None, count: int
+) -> list[int]:
+    ids: list[int] = []
+    for part in _parts(select(Scan.id).where(*conditions), order, cursor):
+        if len(ids) < count:
+            ids += session.scalars(part.limit(count - len(ids)))
+    return ids
+
+
+def count(session: Session, job_id: int, chosen: ScanFilter, *, limit: int) -> int:
+    """How many scans the filter leaves, at most `limit`."""
+    return _count(session, select(Scan.id).where(*chosen.conditions(session, job_id)), limit)
+
+
+def position(session: Session, scan: Scan, chosen: ScanFilter, order_name: str, *, limit: int) -> int | None:
+    """The scan's place in the list, from 1 on; None if it is not in the list, or if its place is beyond `limit`."""
+    rows = select(Scan.id).where(*chosen.conditions(session, scan.job_id))
+    if session.scalar(rows.where(Scan.id == scan.id)) is None:
+        return None
+    before = _parts(rows, _order(order_name), cursor_of(scan, order_name, backwards=True))
+    place = 1 + sum(_count(session, part, limit) for part in before)
+    return place if place <= limit else None
+
+
+def _count(session: Session, rows: Select[Any], limit: int) -> int:
+    return session.scalar(select(func.count()).select_from(rows.limit(limit).subquery())) or 0
 
 
 def cursor_of(scan: Scan, order_name: str, *, backwards: bool = False) -> Cursor:
@@ -126,13 +159,12 @@ def neighbour(
     session: Session, scan: Scan, chosen: ScanFilter, order_name: str, *, backwards: bool = False
 ) -> int | None:
     """The id of the scan before or after this one in the list, even if this one is not in it; None at the end."""
-    column = _order(order_name).column
     cursor: Cursor | None = cursor_of(scan, order_name, backwards=backwards)
-    if column is not None and getattr(scan, column.key) is None:
+    if chosen.doubtful and order_name == "doubtful" and scan.review_weight is None:
         # The scan has left the list, as a reviewed scan leaves the list of doubtful ones: begin at the top.
         cursor = None
-    query = _sorted(select(Scan.id).where(*chosen.conditions(session, scan.job_id)), _order(order_name), cursor)
-    return session.scalars(query.limit(1)).first()
+    ids = _ids(session, chosen.conditions(session, scan.job_id), _order(order_name), cursor, 1)
+    return ids[0] if ids else None
 
 
 def history(
@@ -188,8 +220,22 @@ def _order(name: str) -> Order:
     return ORDERS[name]
 
 
-def _sorted(query: Select[Any], order: Order, cursor: Cursor | None) -> Select[Any]:
-    down = order.descending != (cursor is not None and cursor.backwards)
+def _parts(query: Select[Any], order: Order, cursor: Cursor | None) -> list[Select[Any]]:
+    """The list in one or two parts: the rows that have a value, and those that have none. An index gives each."""
+    if order.column is None or not order.may_lack_value:
+        return [_sorted(query, order, cursor)]
+    backwards = cursor is not None and cursor.backwards
+    lacking = query.where(order.column.is_(None))
+    listing = ORDERS["listing"]
+    if cursor is None or cursor.value is not None:
+        parts = [_sorted(query, order, cursor)]
+        return parts if backwards else [*parts, _sorted(lacking, listing, None)]
+    parts = [_sorted(lacking, listing, cursor)]
+    return [*parts, _sorted(query, order, None, backwards=True)] if backwards else parts
+
+
+def _sorted(query: Select[Any], order: Order, cursor: Cursor | None, *, backwards: bool = False) -> Select[Any]:
+    down = order.descending != (backwards or (cursor is not None and cursor.backwards))
     if order.column is None:
         columns: tuple[Any, ...] = (Scan.id,)
         values: tuple[Any, ...] = (literal(cursor.id),) if cursor else ()

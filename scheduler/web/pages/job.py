@@ -7,11 +7,13 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from db.models.jobs import JobState
+from db.models.reviews import Verdict
 from db.queries.access import audit
 from db.queries.jobs import lifecycle
 from db.queries.pages import jobs as job_pages
 from db.queries.pages import scans as scan_pages
 from db.queries.pool import workers
+from db.queries.reports import redos
 from db.session import read_scope
 from scheduler.doctor.stalled_jobs import why_stalled
 from scheduler.rows import seconds_left
@@ -27,6 +29,7 @@ from worker.storage import open_storage, parse_location
 router = APIRouter()
 PAGE_SCANS = 60
 MOST_COUNTED = 1_000
+MOST_COUNTED_SCANS = 10_000
 AUDIT_ROWS = 30
 # A report contains its own scripts and styles, so it is shown as a separate site, which has no access to the pages.
 REPORT_POLICY = (
@@ -52,12 +55,17 @@ def show_scans(
     with read_scope(context.engine) as session:
         page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=PAGE_SCANS)
         values = head_values(session, context, job_id)
+        matching = scan_pages.count(session, job_id, query.filter, limit=MOST_COUNTED_SCANS)
+        stages = redos.stages(session, job_id, [scan.id for scan in page.scans])
         codes = [code for _, code, _ in values["problems"]]
     arguments = query.arguments()
     values |= {
         "tab": "scans",
         "most_compared": scan_pages.MOST_COMPARED,
         "scans": page.scans,
+        "stages": stages,
+        "matching": matching,
+        "most_counted": MOST_COUNTED_SCANS,
         "query": query,
         "codes": codes,
         "arguments": urlencode(arguments),
@@ -119,6 +127,7 @@ def download_csv(context: TheContext, identity: Viewer, job_id: Id) -> Response:
 
 def head_values(session: Any, context: Context, job_id: int) -> dict[str, Any]:
     progress = lifecycle.progress(session, job_id)
+    verdicts, unfinished_redos = verdict_tally(session, job_id)
     return {
         "progress": progress,
         "job": progress.job,
@@ -126,8 +135,20 @@ def head_values(session: Any, context: Context, job_id: int) -> dict[str, Any]:
         "aborted": why_aborted(progress),
         "hints": why_stalled(session, [progress], silent_seconds=context.settings.silent_seconds),
         "problems": job_pages.problem_counts(session, job_id),
-        "verdicts": job_pages.verdict_counts(session, job_id),
+        "verdicts": verdicts,
+        "redos": unfinished_redos,
         "doubtful_count": job_pages.count_doubtful(session, job_id, limit=MOST_COUNTED),
         "goes_on": progress.job.state not in JobState.ENDED,
         "checkpoints": workers.checkpoints(session),
     }
+
+
+def verdict_tally(session: Any, job_id: int) -> tuple[dict[str, int], list[redos.RedoJob]]:
+    """How many scans have each verdict, where an output that is still to be made anew is not called redone; and the
+    jobs whose redone outputs are not all there.
+    """
+    verdicts = job_pages.verdict_counts(session, job_id)
+    if not verdicts.pop(Verdict.REDONE, 0):
+        return verdicts, []
+    words, unfinished = redos.tally(session, job_id)
+    return verdicts | words, unfinished

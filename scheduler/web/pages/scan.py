@@ -12,7 +12,7 @@ from db.models.jobs import Job, Scan
 from db.queries.archives import archived_scans
 from db.queries.pages import scans as scan_pages
 from db.queries.pool import workers
-from db.queries.reports import reviews
+from db.queries.reports import redos, reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.report.outliers import FAR, distances
@@ -59,6 +59,8 @@ def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dic
         "scan": scan,
         "review": review,
         "redone": redone,
+        "redos": redos.of_scan(*redone) if redone else [],
+        "verdict": redos.stage(redone[1], redone[0].state) if redone else scan.verdict,
         "remade": scan_pages.remade_by(session, scan, job),
         "previous": scan_pages.neighbour(session, scan, query.filter, query.order, backwards=True),
         "next": following,

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, func, select, update
 
 from db.models.jobs import Job, JobState, Scan
 from db.queries.access import audit
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.pages import scans as scan_pages
+from db.queries.pages.scans import ScanFilter
 from db.session import read_scope, session_scope
 from tests.integration.web.conftest import Web, form
 from tests.rows import NOON, make_job
@@ -48,8 +50,9 @@ def test_a_job_shows_its_scans_as_pictures(web: Web) -> None:
         ("code=truncated", ["5.jpg"]),
         ("doubtful=true&order=doubtful", ["0.jpg", "1.jpg"]),
         ("order=colourful&state=done", ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"]),
-        ("order=pale", ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg"]),
-        ("order=uncertain", ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg"]),
+        ("order=pale", ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"]),
+        ("order=uncertain", ["4.jpg", "3.jpg", "2.jpg", "1.jpg", "0.jpg", "5.jpg"]),
+        ("order=doubtful", ["0.jpg", "1.jpg", "2.jpg", "3.jpg", "4.jpg", "5.jpg"]),
         ("key=x/2", ["2.jpg"]),
         ("key=%25", []),
         ("verdict=accepted", []),
@@ -180,7 +183,7 @@ def test_pages_of_scans_lead_on_and_back(engine: Engine, web: Web) -> None:
         sizes.append(page.count('class="shot"'))
         onward = page.partition('">More</a>')[0]
         query = onward.rpartition(f'href="/jobs/{job_id}')[2].replace("&amp;", "&")
-    back = page.partition('">Before</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+    back = page.partition('">Previous</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
 
     assert sizes == [60, 60, 30]
     assert browser.get(back).text.count('class="shot"') == 60
@@ -225,3 +228,54 @@ def test_scans_unlike_their_folder_are_a_filter_of_small_jobs(web: Web, engine: 
     refused = client.get(f"/api/v1/jobs/{job_id}/scans?unlike=true")
     assert (refused.status_code, "view folder_outliers" in refused.json()["detail"]) == (422, True)
     assert 'name="unlike"' not in client.get(f"/jobs/{job_id}").text
+
+
+def test_a_sort_leaves_out_nothing_and_leads_on_and_back(web: Web, engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=150)
+    with session_scope(engine) as session:
+        first = session.scalar(select(func.min(Scan.id)).where(Scan.job_id == job_id)) or 0
+        chosen = update(Scan).where(Scan.job_id == job_id, Scan.id >= first + 60)
+        session.execute(chosen.values(review_weight=Scan.id * 0.001))
+    client = web.browser()
+    ids: list[int] = []
+    cursor = ""
+    while cursor is not None:
+        parameters = {"order": "doubtful", "limit": "40", "cursor": cursor}
+        answer = client.get(f"/api/v1/jobs/{job_id}/scans", params=parameters).json()
+        ids += [scan["id"] for scan in answer["scans"]]
+        cursor = answer["next"]
+
+    assert ids == [*range(first + 149, first + 59, -1), *range(first, first + 60)]
+    with read_scope(engine) as session:
+        in_order = [session.get_one(Scan, scan_id) for scan_id in ids]
+        for place in (0, 88, 89, 90, 91, 149):
+            around = [
+                scan_pages.neighbour(session, in_order[place], ScanFilter(), "doubtful", backwards=backwards)
+                for backwards in (True, False)
+            ]
+            assert around == [ids[place - 1] if place else None, ids[place + 1] if place < 149 else None]
+            assert scan_pages.position(session, in_order[place], ScanFilter(), "doubtful", limit=200) == place + 1
+        page = scan_pages.page(session, job_id, ScanFilter(), "doubtful", None, limit=100)
+        onward = scan_pages.page(session, job_id, ScanFilter(), "doubtful", str(page.next), limit=100)
+        back = scan_pages.page(session, job_id, ScanFilter(), "doubtful", str(onward.previous), limit=100)
+    assert [scan.id for scan in back.scans] == ids[:100]
+
+
+def test_the_grid_says_how_many_of_the_scans_it_shows(web: Web) -> None:
+    browser = web.browser()
+
+    assert "6 of 6 shown" in browser.get("/jobs/1?order=doubtful").text
+    assert "2 of 6 shown" in browser.get("/jobs/1?doubtful=true").text
+
+
+def test_a_scan_that_failed_offers_to_try_again_and_one_that_waits_shows_no_colourfulness(
+    web: Web, engine: Engine
+) -> None:
+    browser = web.browser()
+    page = browser.get("/jobs/1/scans/6").text
+    assert "photochrom retry" not in page
+    assert 'value="retry">Try again</button>' in page
+    with session_scope(engine) as session:
+        session.execute(update(Scan).where(Scan.id == 6).values(state="pending", colourfulness=33.3))
+    page = browser.get("/jobs/1/scans/6").text.partition("Everything in its row")[0]
+    assert "33.3" not in page

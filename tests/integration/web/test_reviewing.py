@@ -1,16 +1,17 @@
 """A reviewer goes through pictures; two of them do not overwrite each other; what is done can be undone."""
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
-from db.models.jobs import Scan
+from db.models.jobs import Chunk, Job, Scan
 from db.queries.jobs import lifecycle
 from db.queries.reports import reviews
 from db.queries.scans import records
-from db.session import read_scope
+from db.session import read_scope, session_scope
 from scheduler.actions import reviews as actions
 from scheduler.actions.actor import Actor
 from tests.integration.web.conftest import Web, form
+from tests.rows import NOON
 from worker.errors import Conflict, NotFound
 
 ADA, GRACE = Actor("ada"), Actor("grace")
@@ -96,7 +97,70 @@ def test_a_redo_keeps_the_earlier_output_until_somebody_has_chosen(web: Web, eng
     assert redo.destination == f"{job.destination}/photochrom-redone/2"
     assert (redo.options["checkpoint"], scan.output_key) == ("vivid", "box/0.jpg")
     page = web.browser().get("/jobs/1/review/1").text
-    assert "Made anew" in page
+    assert "Redo asked for</h2>" in page
+
+
+def stand_of_redo(engine: Engine, state: str, code: str | None = None) -> None:
+    """Job 2, which makes scan 1 of job 1 anew, has come so far."""
+    ended = None if state == "pending" else NOON
+    with session_scope(engine) as session:
+        values = {"state": state, "finished_at": ended, "error_code": code, "output_sha256": "f" * 64}
+        session.execute(update(Scan).where(Scan.job_id == 2).values(**values))
+        count = {"done_count": int(state == "done"), "failed_count": int(state == "failed")}
+        session.execute(update(Chunk).where(Chunk.job_id == 2).values(state="done", **count))
+        session.execute(update(Job).where(Job.id == 2).values(state="completed", finished_at=NOON))
+
+
+def test_what_is_to_be_made_anew_is_redone_only_when_its_new_output_is_there(web: Web, engine: Engine) -> None:
+    actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
+    browser = web.browser()
+    pages = ("/jobs/1", "/jobs/1/scans/1", "/jobs/1/review/1")
+
+    for page in (browser.get(path).text for path in pages):
+        assert ">redo asked for</span>" in page
+        assert ">redone</span>" not in page
+        assert 'to be made anew by <a href="/jobs/2">job 2</a>, which is running' in page
+
+    stand_of_redo(engine, "done")
+    for page in (browser.get(path).text for path in pages):
+        assert ">redone</span>" in page
+        assert "to be made anew by" not in page
+
+
+def test_a_redo_that_failed_is_tried_again_from_the_first_job_by_an_operator(web: Web, engine: Engine) -> None:
+    actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
+    stand_of_redo(engine, "failed", "storage_unavailable")
+    browser = web.browser()
+
+    for path in ("/jobs/1", "/jobs/1/scans/1"):
+        page = browser.get(path).text
+        assert 'could not be made anew by <a href="/jobs/2">job 2</a>' in page
+        assert 'Try again<span class="unseen"> job 2</span>' in page
+        assert ">redo failed</span>" in page
+    browser.post("/jobs/2/control", data=form(action="retry", next="/jobs/1"))
+
+    assert "which is running" in browser.get("/jobs/1/scans/1").text
+
+
+def test_the_queue_says_what_is_left_and_a_walk_where_it_is_and_that_it_ends(web: Web) -> None:
+    browser = web.browser()
+    assert "2 doubtful left, 3 others after them" in browser.get("/jobs/1/review").text
+    page = browser.get("/jobs/1/review/4?state=done")
+    assert "Scan 4 of 5" in page.text
+    page = browser.post("/jobs/1/review/4?state=done", data=form(action="accept", seen=0))
+    assert "Scan 5 of 5" in page.text
+    assert 'data-key="right" href="/jobs/1/review/end?state=done"' in page.text
+
+    page = browser.post("/jobs/1/review/5?state=done", data=form(action="accept", seen=0))
+
+    assert "That was the last of this list" in page.text
+    assert "2 doubtful left, 1 other after them" in page.text
+
+
+def test_after_the_doubtful_ones_skip_leads_to_the_others(web: Web) -> None:
+    page = web.browser().get(f"/jobs/1/review/2{DOUBTFUL}").text
+
+    assert 'href="/jobs/1/review?state=done&amp;verdict=none"' in page
 
 
 def test_choosing_the_earlier_accepts_it_and_choosing_the_new_waits_for_it(web: Web, engine: Engine) -> None:
