@@ -138,6 +138,25 @@ def test_a_slider_and_the_pixels_are_reached_by_keys(chromium: Browser, address:
     page.context.close()
 
 
+def test_side_by_side_the_pictures_are_large_and_the_buttons_and_keys_are_in_sight(
+    chromium: Browser, address: str
+) -> None:
+    page = opened(chromium)
+    page.goto(f"{address}/jobs/1/review/2")
+    expect(page.locator(".keys")).to_be_in_viewport()
+    page.get_by_role("button", name="Side by side").click()
+
+    for figure in page.locator(".both figure").all():
+        picture, label = figure.locator("img").bounding_box(), figure.locator("figcaption").bounding_box()
+        assert picture
+        assert label
+        assert picture["width"] > 0.44 * SIZES["desktop"][0]
+        assert label["y"] + label["height"] <= picture["y"]
+    for part in (page.get_by_role("button", name="Accept"), page.locator(".keys"), page.get_by_text("Skip →")):
+        expect(part).to_be_in_viewport(ratio=1)
+    page.context.close()
+
+
 def test_many_pictures_are_chosen_and_decided_at_once(chromium: Browser, address: str, pages_engine: Engine) -> None:
     page = opened(chromium)
     page.goto(f"{address}/jobs/1")

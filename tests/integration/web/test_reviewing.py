@@ -125,6 +125,18 @@ def test_what_is_to_be_made_anew_is_redone_only_when_its_new_output_is_there(web
     for page in (browser.get(path).text for path in pages):
         assert ">redone</span>" in page
         assert "to be made anew by" not in page
+    assert '<a href="/jobs/1/review/1#choose">Both results are there' in browser.get("/jobs/1/scans/1").text
+
+
+def test_a_redo_whose_job_was_cancelled_is_not_said_to_come(web: Web, engine: Engine) -> None:
+    actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
+    browser = web.browser()
+    browser.post("/jobs/2/control", data=form(action="cancel"))
+
+    page = browser.get("/jobs/1/scans/1").text
+
+    assert 'It was to be made anew by <a href="/jobs/2">job 2</a>, which is cancelled' in page
+    assert ">redo stopped</span>" in page
 
 
 def test_a_redo_that_failed_is_tried_again_from_the_first_job_by_an_operator(web: Web, engine: Engine) -> None:
