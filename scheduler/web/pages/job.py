@@ -55,8 +55,9 @@ def show_scans(
     with read_scope(context.engine) as session:
         page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=PAGE_SCANS)
         values = head_values(session, context, job_id)
-        matching = scan_pages.count(session, job_id, query.filter, limit=MOST_COUNTED_SCANS)
         stages = redos.stages(session, job_id, [scan.id for scan in page.scans])
+        whole = query.filter == scan_pages.ScanFilter()
+        matching = None if whole else scan_pages.count(session, job_id, query.filter, limit=MOST_COUNTED_SCANS)
         codes = [code for _, code, _ in values["problems"]]
     arguments = query.arguments()
     values |= {
@@ -64,8 +65,8 @@ def show_scans(
         "most_compared": scan_pages.MOST_COMPARED,
         "scans": page.scans,
         "stages": stages,
-        "matching": matching,
-        "most_counted": MOST_COUNTED_SCANS,
+        "matching": values["progress"].total if matching is None else matching,
+        "or_more": matching == MOST_COUNTED_SCANS,
         "query": query,
         "codes": codes,
         "arguments": urlencode(arguments),

@@ -131,6 +131,7 @@ def _left(session: Session, job_id: int) -> dict[str, Any]:
         "doubtful_count": doubtful,
         "others_count": max(0, unreviewed - doubtful),
         "most_counted": MOST_COUNTED,
+        "or_more": unreviewed >= MOST_COUNTED,
         "verdicts": verdict_tally(session, job_id)[0],
     }
 
