@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, literal, select, type_coerce
 from sqlalchemy.orm import Session
+
+from db.models.base import UtcDateTime
 
 
 def utc_now() -> datetime:
@@ -22,3 +24,10 @@ def database_now(session: Session) -> datetime:
     moment = session.scalar(select(func.clock_timestamp()))
     assert isinstance(moment, datetime)
     return moment.astimezone(UTC)
+
+
+def database_clock(session: Session) -> ColumnElement[datetime]:
+    """The same as a part of a statement, for who can't spend a statement on it."""
+    if session.get_bind().dialect.name != "postgresql":
+        return literal(utc_now(), UtcDateTime())
+    return type_coerce(func.clock_timestamp(), UtcDateTime())

@@ -25,6 +25,7 @@ SCENARIOS: dict[str, Callable[[World], str]] = {
     "database away for 30 s, connections cut": lambda world: outages.database_away(world, 30),
     "database read-only for a minute": lambda world: databases.read_only(world, 60),
     "failover to a standby": databases.failover,
+    "clock of the database set ahead": lambda world: databases.clock_ahead(world, 5),
     "PgBouncer in transaction mode": databases.pooled,
     "two jobs on one destination, with kills": lambda world: one_destination.two_jobs(world, 3),
     "20 % of S3 calls fail": lambda world: outages.s3_spoiled(world, 0.2),

@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy import make_url, text
 
-from db.session import read_scope
+from db.session import read_scope, session_scope
 from tests.conftest import service_folder
 from tests.faults.outcome import check, device_work
 from tests.faults.world import World
@@ -81,6 +81,22 @@ def _url_of_both(database: str, *servers: PostgreSQLServer) -> str:
 def _ended(world: World) -> int:
     with read_scope(world.engine) as session:
         return session.scalar(text("SELECT count(*) FROM scan WHERE state <> 'pending'")) or 0
+
+
+def clock_ahead(world: World, times: int) -> str:
+    """To all leases it is the same whether the clock goes an hour ahead or they end an hour earlier."""
+    world.submit()
+    world.start(*PROCESSES)
+    for jump in range(1, times + 1):
+        world.wait_for(jump * world.progress().total // (times + 2))
+        with session_scope(world.engine) as session:
+            earlier = "lease_expires_at - interval '1 hour'"
+            session.execute(text(f"UPDATE chunk SET lease_expires_at = {earlier} WHERE state = 'leased'"))
+    world.wait_until_completed()
+    _expect_all_running(world)
+    check(world)
+    world.kill_all()
+    return f"{times} times an hour ahead, device work {device_work(world):.2f}"
 
 
 def pooled(world: World) -> str:

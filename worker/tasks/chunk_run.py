@@ -25,9 +25,9 @@ from worker.observability.stages import Stage
 from worker.pipeline.colorize import Assignment, Pipeline
 from worker.scans import OutputOptions, output_format
 from worker.settings.settings import Settings
-from worker.system.boot_clock import boot_seconds
 from worker.system.wait import try_again
 from worker.tasks.child import Child
+from worker.tasks.fence import Fence
 from worker.tasks.lease import Lease
 from worker.tasks.scan_pool import Outcome
 
@@ -81,6 +81,7 @@ class ChunkRun:
         self._claim = claim
         self._lease = lease
         self._message = ChunkMessage(claim.chunk_id, claim.attempt)
+        self._fence = Fence(child.engine, self._message, lease, child.settings.lease_seconds)
         self._next_try: datetime | None = None
         self._pause_seconds = 0.0  # pause before the next attempt of the whole chunk
         self._outages = 0  # consecutive scans that failed because of a service
@@ -109,7 +110,7 @@ class ChunkRun:
 
     def _colorize_scans(self) -> None:
         pipeline = self._child.pipeline(
-            self._claim.job, still_held=self._lease.is_held, wait_to_store=self._wait_to_store
+            self._claim.job, still_held=self._fence.is_held, wait_to_store=self._wait_to_store
         )
         outcomes = self._child.scan_pool.colorize(
             self._claim.scans,
@@ -172,20 +173,14 @@ class ChunkRun:
         is_last: nothing of the chunk is left, and the lease is released in the same transaction. If the answer to its
         commit is lost, the second attempt raises LeaseLost, although the work is done and recorded.
         """
-        asked_at, lease_seconds = boot_seconds(), self._settings.lease_seconds
-        try:
-            with session_scope(self._child.engine) as session:
-                now = database_now(session)
-                records = [self._decide(outcome, now) for outcome in outcomes]
-                runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
-                if is_last:
-                    claims.release(session, self._message, not_before=self._next_try)
-        except LeaseLost:
-            # Threads still work on scans of the chunk. From here on they store nothing.
-            self._lease.lose()
-            raise
+        lease_seconds = self._settings.lease_seconds
+        with self._fence.extending(), session_scope(self._child.engine) as session:
+            now = database_now(session)
+            records = [self._decide(outcome, now) for outcome in outcomes]
+            runs = leases.record(session, self._message, records, lease_seconds=lease_seconds, now=now)
+            if is_last:
+                claims.release(session, self._message, not_before=self._next_try)
         self._is_released = is_last
-        self._lease.extend(asked_at)
         scan_events.send(self._child.runtime.scan_event_socket, [_event(record) for record in records])
         for record in records:
             if record.state == ScanState.FAILED:

@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import SecretStr
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from db.clock import utc_now
-from db.models.jobs import ChunkState, Scan, ScanState
+from db.models.jobs import Chunk, ChunkState, Scan, ScanState
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import ChunkMessage, Claim
 from db.queries.jobs import lifecycle
 from db.queries.reports import reviews
 from db.queries.scans import records
-from db.session import read_scope, session_scope
+from db.session import make_engine, read_scope, session_scope
+from scheduler.daemon import lease_expiry
 from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import chunk_of
 from worker.errors import CredentialsRefused, LeaseLost, ScanError, ServiceUnavailable, UsageError
@@ -35,6 +36,7 @@ from worker.storage.folder.storage import FolderStorage
 from worker.system.boot_clock import boot_seconds
 from worker.tasks.child import Child
 from worker.tasks.chunk_run import ChunkRun
+from worker.tasks.fence import Fence
 from worker.tasks.lease import Lease
 
 
@@ -82,7 +84,8 @@ def claim(engine: Engine, child: Child, collection: Path) -> Callable[[], Claim]
         later = utc_now() + timedelta(hours=1)  # whatever pause it had is over
         with session_scope(engine) as session:
             [message] = dispatch.take_for_dispatch(session, 1, 1, now=later)
-            claimed = claims.claim(session, message, worker=child.holder, lease_seconds=60, now=utc_now())
+            seconds = child.settings.lease_seconds
+            claimed = claims.claim(session, message, worker=child.holder, lease_seconds=seconds, now=utc_now())
         assert claimed is not None
         return claimed
 
@@ -118,12 +121,13 @@ def test_every_scan_is_coloured_stored_and_recorded(
 
 
 def test_a_chunk_is_recorded_and_handed_back_in_one_transaction(child: Child, claim: Callable[[], Claim]) -> None:
-    claimed, commits = claim(), list[object]()
+    claimed, commits = claim(), list[Connection]()
     event.listen(child.engine, "commit", commits.append)
 
     chunk_run(child, claimed).run()
 
-    assert len(commits) == 1
+    writing = [one for one in commits if not one.get_execution_options().get("photochrom_reads")]
+    assert len(writing) == 1  # what is asked before an output is stored only reads
 
 
 def test_a_job_chooses_head_and_saturation_and_each_row_says_how_its_pixels_were_made(
@@ -322,6 +326,61 @@ def test_after_a_lost_lease_nothing_is_stored_though_the_clock_says_it_is_held(
         ChunkRun(child, claimed, lease).run()
 
     assert list((collection.parent / "colour").iterdir()) == []
+
+
+def expire_by_a_clock_ahead(engine: Engine, monkeypatch: pytest.MonkeyPatch, **ahead: float) -> int:
+    """The scheduler takes back what is over by a database whose clock is ahead; returns how many leases."""
+    with monkeypatch.context() as failover:
+        failover.setattr("scheduler.daemon.lease_expiry.database_now", lambda _: utc_now() + timedelta(**ahead))
+        return lease_expiry.expire(engine, chunk_attempts=3)
+
+
+def test_a_database_whose_clock_is_ahead_gave_the_chunk_away_and_the_other_workers_output_stays(
+    engine: Engine,
+    child: Child,
+    claim: Callable[[], Claim],
+    collection: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child.settings.record_seconds = 60  # no record tells this child before its first output is ready
+    claimed, outputs = claim(), collection.parent / "colour"
+
+    def fail_over(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:
+        if not list(outputs.iterdir()):
+            assert expire_by_a_clock_ahead(engine, monkeypatch, hours=1) == 1
+            claim()
+            for number in range(4):
+                (outputs / f"{number}.png").write_bytes(b"the other worker's")
+        return predict(lightness, options)
+
+    child.model.predict = fail_over  # type: ignore[method-assign,assignment]
+    with pytest.raises(LeaseLost):
+        chunk_run(child, claimed).run()
+
+    assert {path.read_bytes() for path in outputs.iterdir()} == {b"the other worker's"}
+    assert chunk_of(engine, 1).state == ChunkState.LEASED
+
+
+def test_a_lease_that_is_over_by_a_clock_ahead_is_extended_before_an_output_is_stored(
+    engine: Engine, claim: Callable[[], Claim]
+) -> None:
+    claimed = claim()
+    fence = Fence(engine, ChunkMessage(claimed.chunk_id, claimed.attempt), Lease(120, boot_seconds()), 120)
+    with session_scope(engine) as session:
+        session.get_one(Chunk, claimed.chunk_id).lease_expires_at = utc_now() - timedelta(seconds=5)
+
+    assert fence.is_held()
+    assert lease_expiry.expire(engine, chunk_attempts=3) == 0
+
+
+def test_while_the_database_does_not_answer_an_output_waits_until_the_lease_ends(claim: Callable[[], Claim]) -> None:
+    claimed = claim()
+    nowhere = make_engine("sqlite:////nowhere/photochrom.db")
+    fence = Fence(nowhere, ChunkMessage(claimed.chunk_id, claimed.attempt), Lease(0.3, boot_seconds()), 120)
+    began = time.monotonic()
+
+    assert not fence.is_held()
+    assert 0.2 < time.monotonic() - began < 30
 
 
 def test_a_draining_worker_hands_back_what_it_has_not_begun(
