@@ -1,10 +1,14 @@
 """A new job: a form that checks its fields, a preview of the job, and the submission."""
 
+import time
+from collections.abc import Callable
+
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from scheduler.actions import submissions
 from scheduler.submission.request import Submitted
+from scheduler.text import counted
 from scheduler.web.api.schemas import SubmissionBody
 from scheduler.web.auth.prefixes import expect_within
 from scheduler.web.context import Context, Operator, TheContext
@@ -13,6 +17,12 @@ from scheduler.web.rendering import render
 from worker.errors import PhotochromError
 
 router = APIRouter()
+
+LOOK_SECONDS = 30.0  # a browser waits so long for a listing; proxies end a request after a minute
+
+
+class LookedTooLong(PhotochromError):
+    """A source is too large to be listed while a browser waits."""
 
 
 @router.get("/jobs/new")
@@ -28,13 +38,33 @@ def submit(request: Request, context: TheContext, identity: Operator, fields: Fi
         body = parse(SubmissionBody, fields)
         expect_within(identity, body.source, body.destination, body.manifest)
         submitted = submissions.submit(
-            context.engine, context.settings, body.submission(), identity.actor, dry_run=look, wait=False
+            context.engine,
+            context.settings,
+            body.submission(),
+            identity.actor,
+            dry_run=look,
+            wait=False,
+            progress=_limit(LOOK_SECONDS),
         )
     except PhotochromError as error:
         return _page(request, context, fields, problem=error.message, status=422)
     if look or submitted.job_id is None:
         return _page(request, context, fields, submitted=submitted)
     return RedirectResponse(f"/jobs/{submitted.job_id}", 303)
+
+
+def _limit(seconds: float) -> Callable[[Submitted], None]:
+    until = time.monotonic() + seconds
+
+    def expect_time(submitted: Submitted) -> None:
+        if time.monotonic() >= until:
+            count = counted(submitted.scans, "scan")
+            raise LookedTooLong(
+                f"the source is too large to look at here: {count} in {seconds:.0f} seconds, and there are more; "
+                "submit it, and a scheduler lists it, or count it with photochrom submit --dry-run"
+            )
+
+    return expect_time
 
 
 def _page(

@@ -35,6 +35,20 @@ def test_a_new_job_is_looked_at_first_and_then_submitted(web: Web, engine: Engin
     assert (options["format"], options["head"], options["saturation"]) == ("tiff", "vivid", 1.3)
 
 
+def test_looking_at_a_source_that_takes_too_long_ends_with_what_to_do(
+    web: Web, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scheduler.web.pages.submit.LOOK_SECONDS", 0.0)
+    fields = places(web)
+
+    look = web.browser().post("/jobs/new", data=form(**fields, action="look"))
+    made = web.browser().post("/jobs/new", data=form(**fields, action="submit"))
+
+    assert look.status_code == 422
+    assert "too large to look at here: 1 scan in 0 seconds" in look.text
+    assert made.url.path == "/jobs/2"  # a scheduler lists it, which has no limit
+
+
 def listings(web: Web, engine: Engine) -> BackgroundListings:
     """A scheduler's."""
     return BackgroundListings(engine, web.context.settings, AtOnce())
