@@ -13,12 +13,17 @@ from pathlib import Path
 
 import pyvips
 
-from scheduler.report.thumbnails.data_uri import thumbnail
+from scheduler.report.thumbnails.data_uri import FETCH_BYTES, thumbnail
 from worker.errors import PhotochromError
-from worker.scans import configure_libraries
+from worker.scans import ScanLimits, configure_libraries
+from worker.scans.reading.probe import probe
 
 MEMORY_BYTES = 384 << 20  # in addition to what the process has when it is ready
 CPU_SECONDS = 15  # for each picture
+LARGE_PIXELS = 8_000_000  # from here on a decoder may need more than MEMORY_BYTES: some 40 bytes a pixel
+LARGE_OR_DAMAGED = (
+    "The file is there, but a picture of it can't be made: it takes more memory than a report may, or is damaged."
+)
 
 
 def main() -> None:
@@ -46,10 +51,20 @@ def _limit_time() -> None:
 def _answer(path: Path) -> dict[str, object]:
     try:
         return asdict(thumbnail(path))
-    except PhotochromError as error:
-        return {"error": error.message}
-    except (pyvips.Error, MemoryError):
-        return {"error": ""}
+    except (PhotochromError, pyvips.Error, MemoryError) as error:
+        if _is_large(path):
+            # A decoder that gets no memory says the same as one whose file is damaged.
+            return {"error": LARGE_OR_DAMAGED}
+        return {"error": error.message if isinstance(error, PhotochromError) else ""}
+
+
+def _is_large(path: Path) -> bool:
+    """By its header."""
+    try:
+        header = probe(path, path.name, ScanLimits(FETCH_BYTES, 1 << 40))
+    except (PhotochromError, pyvips.Error, MemoryError):
+        return False
+    return header.width * header.height >= LARGE_PIXELS
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from scheduler.report.data import Picture
 from worker.errors import PhotochromError
+from worker.system.heap import ONE_HEAP
 
 WAIT_SECONDS = 40.0
 UNREADABLE = "The file is there, but can't be opened as an image."
@@ -83,7 +84,7 @@ def _start() -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-m", "scheduler.report.thumbnails.child"]
     return subprocess.Popen(
         command,
-        env={**kept, "PYTHONPATH": paths},
+        env={**kept, **ONE_HEAP, "PYTHONPATH": paths},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 import pyvips
 from sqlalchemy import Engine
@@ -23,13 +25,25 @@ def test_a_picture_beyond_the_limits_is_named_and_the_next_one_is_made(tmp_path:
     broken.write_bytes(small.read_bytes()[:40])
 
     with ThumbnailProcess() as process:
-        with pytest.raises(NoPicture):
+        with pytest.raises(NoPicture, match="takes more memory than a report may"):
             process.thumbnail(huge)
         with pytest.raises(NoPicture, match="can't be opened"):
             process.thumbnail(broken)
         picture = process.thumbnail(small)
 
     assert (picture.width, picture.height) == (60, 40)
+
+
+def test_a_jpeg_2000_of_20_megapixels_has_a_picture_each_time(tmp_path: Path) -> None:
+    """Memory that the C library keeps for threads that have ended is not there for the next picture."""
+    path = tmp_path / "large.jp2"
+    tone = np.linspace(0, 200, 5_000, dtype=np.uint8)[None, :, None] + np.zeros((4_000, 1, 3), np.uint8)
+    path.write_bytes(imagecodecs.jpeg2k_encode(tone, level=40, codecformat="jp2", reversible=False))
+
+    with ThumbnailProcess() as process:
+        pictures = [process.thumbnail(path) for _ in range(3)]
+
+    assert {(picture.width, picture.height) for picture in pictures} == {(420, 336)}
 
 
 def test_a_report_that_ends_its_writer_is_tried_three_times(engine: Engine) -> None:
