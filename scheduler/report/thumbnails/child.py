@@ -2,7 +2,8 @@
 huge.
 
 `python -m scheduler.report.thumbnails.child` reads a path in JSON from each line of its input. It answers with a line:
-the picture, or a sentence that says why there is none. If a file breaks a limit, only this process ends.
+the picture, or a sentence that says why there is none; and whether this process should be replaced before the next
+picture. If a file breaks a limit, only this process ends.
 """
 
 import json
@@ -19,6 +20,7 @@ from worker.scans import ScanLimits, configure_libraries
 from worker.scans.reading.probe import probe
 
 MEMORY_BYTES = 384 << 20  # in addition to what the process has when it is ready
+KEPT_BYTES = 48 << 20  # a process that keeps more of it after a picture is replaced before the next one
 CPU_SECONDS = 15  # for each picture
 LARGE_PIXELS = 8_000_000  # from here on a decoder may need more than MEMORY_BYTES: some 40 bytes a pixel
 LARGE_OR_DAMAGED = (
@@ -28,16 +30,22 @@ LARGE_OR_DAMAGED = (
 
 def main() -> None:
     configure_libraries()
-    _limit_memory()
+    ready_bytes = _mapped_bytes()
+    _limit_memory(ready_bytes + MEMORY_BYTES)
     for line in sys.stdin:
         _limit_time()
-        print(json.dumps(_answer(Path(json.loads(line)))), flush=True)
+        answer = _answer(Path(json.loads(line)))
+        is_full = _mapped_bytes() > ready_bytes + KEPT_BYTES
+        print(json.dumps({"answer": answer, "is_full": is_full}), flush=True)
 
 
-def _limit_memory() -> None:
+def _mapped_bytes() -> int:
+    """The process' address space."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+
+
+def _limit_memory(limit_bytes: int) -> None:
     """Limit the process' address space."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    limit_bytes = pages * resource.getpagesize() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -25,7 +25,7 @@ class NoPicture(PhotochromError):
 class ThumbnailProcess:
     """Makes one thumbnail at a time, for any number of threads.
 
-    The process starts with the first picture, and again after a picture that ended it.
+    The process starts with the first picture, and again after a picture that ended it or left it little memory.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,10 @@ class ThumbnailProcess:
         if not line:
             self._end()
             return None
-        answer: dict[str, Any] = json.loads(line)
+        message = json.loads(line)
+        if message["is_full"]:
+            self._end()
+        answer: dict[str, Any] = message["answer"]
         return answer
 
     def _end(self) -> None:
