@@ -46,18 +46,6 @@ def test_a_jpeg_2000_of_20_megapixels_has_a_picture_each_time(tmp_path: Path) ->
     assert {(picture.width, picture.height) for picture in pictures} == {(420, 336)}
 
 
-def test_a_picture_after_one_that_took_much_memory_has_as_much(tmp_path: Path) -> None:
-    wide, path = tmp_path / "wide.png", tmp_path / "large.jp2"
-    pyvips.Image.black(60_000, 2_000, bands=3).pngsave(str(wide), compression=1)
-    path.write_bytes(imagecodecs.jpeg2k_encode(np.zeros((4_000, 5_000, 3), np.uint8), level=40, codecformat="jp2"))
-
-    with ThumbnailProcess() as process:
-        process.thumbnail(wide)
-        picture = process.thumbnail(path)
-
-    assert (picture.width, picture.height) == (420, 336)
-
-
 def test_a_report_that_ends_its_writer_is_tried_three_times(engine: Engine) -> None:
     job_id = make_job(engine, scan_count=1)
     with session_scope(engine) as session:

@@ -86,9 +86,13 @@ def heartbeat(engine: Engine) -> datetime | None:
 
 
 def wait_for_rounds(engine: Engine) -> None:
-    for _ in range(2):
-        before = heartbeat(engine)
-        wait_until(lambda before=before: heartbeat(engine) != before)
+    beats = set[datetime | None]()
+
+    def are_three() -> bool:
+        beats.add(heartbeat(engine))
+        return len(beats) == 3
+
+    wait_until(are_three)
 
 
 def test_a_listing_whose_scheduler_was_killed_is_taken_over_when_its_lease_ends_and_lists_each_scan_once(
