@@ -38,8 +38,12 @@ def main(url: str, message: ChunkMessage, idle_seconds: int) -> None:
     engine = db.session.make_engine(url)
     with db.session.read_scope(engine) as session:
         scan_ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
-    at = Moment.fromtimestamp(NOON.timestamp(), NOON.tzinfo)
-    records = [ScanRecord(each, "failed", 1, ScanMeasurements(), "w", at, "truncated", "it ends") for each in scan_ids]
+    # Values that all scans share are sent once, so each scan ends at another moment.
+    ends = [Moment.fromtimestamp(NOON.timestamp() + number, NOON.tzinfo) for number in range(len(scan_ids))]
+    records = [
+        ScanRecord(scan_id, "failed", 1, ScanMeasurements(), "w", end, "truncated", "it ends")
+        for scan_id, end in zip(scan_ids, ends, strict=True)
+    ]
     with db.session.session_scope(engine) as session:
         leases.record(session, message, records, lease_seconds=60, now=NOON)
 
