@@ -97,7 +97,8 @@ def complete(folder: Path, typed: str) -> list[str]:
     return photochrom_here(folder=folder, **variables).stdout.split()
 
 
-def test_completion_can_be_shown_for_the_shell(tmp_path: Path) -> None:
+def test_completion_can_be_shown_for_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))  # the tests' own may be none
     shown = photochrom_here("--show-completion", "bash", folder=tmp_path)
 
     assert "complete -o default -F _photochrom_completion photochrom" in shown.stdout
