@@ -21,6 +21,10 @@ from worker.storage import S3Options, open_storage, parse_location
 
 BUCKET = "photochrom-bench"
 SOURCE = f"s3://{BUCKET}/scans"
+NO_OUTPUTS = (
+    ".",
+    "photochrom-",
+)  # names that begin so: files being written, and the folder of reports and of upload tries
 _LOOK_SECONDS = 0.05  # these looks run on the measured cores, so they are rare
 
 
@@ -132,13 +136,13 @@ class Outputs:
 
     def count(self) -> int:
         try:
-            return sum(not name.startswith(".") for name in os.listdir(self._folder))  # noqa: PTH208 - a third of the time
+            return sum(not name.startswith(NO_OUTPUTS) for name in os.listdir(self._folder))  # noqa: PTH208 - a third of the time
         except FileNotFoundError:
             return 0
 
     def paths(self) -> list[Path]:
         """The outputs' files, as the S3 server keeps them."""
-        return sorted(path for path in self._folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in self._folder.iterdir() if not path.name.startswith(NO_OUTPUTS))
 
     def wait_for(self, count: int, *, seconds: float = 600.0) -> None:
         """Until so many have been stored; raises ServiceUnavailable when that takes too long."""
@@ -152,7 +156,9 @@ class Outputs:
     def writes(self) -> set[tuple[str, int]]:
         """Name and time of writing of each output: one made twice is two, if somebody looks in between."""
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
-            return {(entry.name, entry.stat().st_mtime_ns) for entry in entries if not entry.name.startswith(".")}
+            return {
+                (entry.name, entry.stat().st_mtime_ns) for entry in entries if not entry.name.startswith(NO_OUTPUTS)
+            }
         return set()
 
     def follow(self, line: Line, seconds: float) -> None:
