@@ -74,9 +74,9 @@ class Collection:
             scans = reviews.outputs(session, job_id, [key])
             reviews.decide(session, scans, "accepted", By("ada", ENDED, note))
 
-    def archiver(self, **pace: object) -> Archiver:
+    def archiver(self, *, s3: S3Options | None = None, **pace: object) -> Archiver:
         steps = Pace(step_scans=6, rest=0.0, **pace)  # type: ignore[arg-type]
-        return Archiver(self.engine, s3=S3Options(), actor=ADA, pace=steps)
+        return Archiver(self.engine, s3=s3 or S3Options(), actor=ADA, pace=steps)
 
     def live_scans(self, job_id: int) -> list[Scan]:
         with read_scope(self.engine) as session:
