@@ -93,6 +93,8 @@ def _of_tiff(path: Path) -> Lightness | None:
             return None
         if page.photometric not in (0, 1, 2) or 274 in page.tags or 338 in page.tags:  # turned, or with alpha
             return None
+        if not _tells_its_bytes(page):
+            return None  # parts whose size is unknown, which it reads as black
         pixels = page.asarray()
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
         return None
@@ -105,6 +107,12 @@ def _of_tiff(path: Path) -> Lightness | None:
         values = 1 - values
     colours = 1 if page.photometric < 2 else 3
     return _small_lightness(values[..., :colours])
+
+
+def _tells_its_bytes(page: tifffile.TiffPage) -> bool:
+    """Whether the file says where each strip or tile lies and how many bytes it has."""
+    places = [page.tags.get(code) for code in ((324, 325) if page.is_tiled else (273, 279))]
+    return None not in places and len({tag.count for tag in places if tag is not None}) == 1
 
 
 def _small_lightness(values: NDArray[np.float64]) -> Lightness:

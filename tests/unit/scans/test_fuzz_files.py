@@ -1,5 +1,6 @@
 """The fuzz run's own parts: its files are odd in every way, and its independent reader finds lost pixels."""
 
+import struct
 from collections import Counter
 from pathlib import Path
 
@@ -41,5 +42,13 @@ def test_channels_of_16_bits_that_lie_apart_are_judged_by_a_reader_that_can(tmp_
     planes = np.stack([ramp(64, 96, bits=16)] * 3)
     source.write_bytes(tiff_bytes(planes, photometric="rgb", planarconfig="separate"))
     output.write_bytes(pillow_bytes((planes[0] >> 8).astype(np.uint8), "PNG"))
+    assert len(expected_lightness(source)) == 1
+    assert silent_damage(source, output) is None
+
+
+def test_parts_whose_size_is_unknown_are_not_judged_by_the_reader_that_takes_them_for_black(tmp_path: Path) -> None:
+    source, output = tmp_path / "source.tif", tmp_path / "output.png"
+    source.write_bytes(tiff_bytes(GREY).replace(struct.pack("<HH", 279, 4), struct.pack("<HH", 65000, 4)))
+    output.write_bytes(pillow_bytes(GREY, "PNG"))
     assert len(expected_lightness(source)) == 1
     assert silent_damage(source, output) is None
