@@ -2,22 +2,24 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from scheduler.standalone.services import ValkeyServer
 from tests.acceptance.command import clean_environment
+from tests.acceptance.documents import ROOT, commands
 from tests.acceptance.test_run import write_scan
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 UV = Path(sys.executable).with_name("uv")
+PIPX = "pipx==1.18.4"
 SCHEDULER_MEGABYTES = 200
 pytestmark = pytest.mark.timeout(900)  # an index may be slow
 
@@ -100,19 +102,51 @@ def test_a_command_says_which_extra_it_lacks(scheduler_only: Path, tmp_path: Pat
         assert "pip install 'photochrom[" in ran.stderr, extra
 
 
-def test_a_tool_installed_by_uv_colours_a_folder_beside_a_stranger_of_the_same_name(
-    wheel: Path, tmp_path: Path
-) -> None:
-    tools = {"UV_TOOL_DIR": str(tmp_path / "tools"), "UV_TOOL_BIN_DIR": str(tmp_path / "bin")}
-    install = ["tool", "install", "--quiet", "--python", sys.executable, "--constraint", ROOT / "requirements.lock"]
-    uv(*install, f"photochrom[run] @ file://{wheel}", **tools)
-    packages = next((tmp_path / "tools").glob("photochrom/lib/*/site-packages"))
+@pytest.fixture
+def clone(wheel: Path, tmp_path: Path) -> Iterator[Path]:
+    """Where somebody types what docs/install.md says; the gigabytes that a tool takes go with the test."""
+    (tmp_path / "dist").symlink_to(wheel.parent)
+    (tmp_path / "requirements.lock").symlink_to(ROOT / "requirements.lock")
+    yield tmp_path
+    shutil.rmtree(tmp_path / "tools", ignore_errors=True)
+
+
+def pipx_folder(folder: Path) -> Path:
+    """Where `pipx` is: in an environment that holds nothing else. Skips the test where no index can be reached."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--retries", "1", PIPX]
+    ran = subprocess.run(pip, capture_output=True, text=True)
+    if "No matching distribution found" in ran.stderr:
+        pytest.skip(f"needs {PIPX}: pip reaches no package index that has it")
+    assert ran.returncode == 0, ran.stderr
+    return folder / "bin"
+
+
+def install_tool(installer: str, clone: Path) -> Path:
+    """Install `photochrom` by the command that docs/install.md has for `uv` or `pipx`; where the tool is."""
+    [line] = [line for line in commands(ROOT / "docs" / "install.md") if line.startswith(f"{installer} ")]
+    folder = UV.parent if installer == "uv" else pipx_folder(clone / "pipx")
+    tools, programs = str(clone / "tools"), str(clone / "bin")
+    uv_settings = {"UV_TOOL_DIR": tools, "UV_TOOL_BIN_DIR": programs, "UV_PYTHON": sys.executable}
+    pipx_settings = {"PIPX_HOME": tools, "PIPX_BIN_DIR": programs, "PIPX_MAN_DIR": str(clone / "man")}
+    # pipx would take uv instead of pip if there is one.
+    pipx_settings |= {"PIPX_DEFAULT_PYTHON": sys.executable, "PIPX_DEFAULT_BACKEND": "pip"}
+    environment = {**os.environ, **uv_settings, **pipx_settings, "PATH": f"{folder}:{os.environ['PATH']}"}
+    ran = subprocess.run(["bash", "-c", line], cwd=clone, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return clone / "bin" / "photochrom"
+
+
+@pytest.mark.parametrize("installer", ["uv", "pipx"])
+def test_a_tool_colours_a_folder_beside_a_stranger_of_the_same_name(installer: str, clone: Path) -> None:
+    program = install_tool(installer, clone)
+    packages = next(program.resolve().parents[1].glob("lib/*/site-packages"))
     for name in ("db", "worker", "scheduler"):
         (packages / f"{name}.py").write_text("raise SystemExit('a stranger')")
     for number in range(12):
-        write_scan(tmp_path / "scans" / f"{number:02}.png", number)
+        write_scan(clone / "scans" / f"{number:02}.png", number)
 
-    ran = run(tmp_path / "bin" / "photochrom", "run", "scans", "colour", folder=tmp_path, settings={})
+    ran = run(program, "run", "scans", "colour", folder=clone, settings={})
 
     assert ran.returncode == 0, ran.stderr + ran.stdout
-    assert len(list((tmp_path / "colour").glob("*.png"))) == 12
+    assert len(list((clone / "colour").glob("*.png"))) == 12
