@@ -35,17 +35,20 @@ class System:
     def program(self) -> list[str]:
         return [str(compose()), *(part for name in self._files for part in ("--file", name))]
 
-    def compose(self, *arguments: str, check: bool = True) -> str:
+    def compose(self, *arguments: str, check: bool = True, typed: str | None = None) -> str:
+        """What a command of compose prints; `typed` is its standard input."""
         environment = {**os.environ, "HOME": str(self.folder)}
-        ran = subprocess.run([*self.program(), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True)
+        ran = subprocess.run(
+            [*self.program(), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, input=typed
+        )
         assert not check or ran.returncode == 0, f"{arguments}: {ran.stdout[-2000:]}{ran.stderr[-3000:]}"
         return ran.stdout
 
     def up(self, *options: str) -> None:
         self.compose("up", "--no-build", "--pull", "never", "--detach", *options)
 
-    def photochrom(self, *arguments: str) -> str:
-        return self.compose("exec", "--no-tty", "scheduler", "photochrom", *arguments)
+    def photochrom(self, *arguments: str, service: str = "scheduler", typed: str | None = None) -> str:
+        return self.compose("exec", "--no-tty", service, "photochrom", *arguments, typed=typed)
 
     def sql(self, statement: str, *, check: bool = True) -> list[str]:
         psql = ["psql", "--username", "photochrom", "--no-align", "--tuples-only", "--command", statement]
@@ -54,11 +57,16 @@ class System:
     def job(self, job_id: int) -> dict[str, Any]:
         return dict(json.loads(self.photochrom("status", str(job_id), "--json"))[0])
 
+    def make_buckets(self) -> None:
+        """archive, which holds the folder `scans` as plates, and archive-colour."""
+        self.compose("exec", "--no-tty", "s3", "mkdir", "-p", "/data/archive", "/data/archive-colour")
+        self.compose("cp", str(self.folder / "scans"), "s3:/data/archive/plates")
+
     def count_done_writes(self) -> None:
         self.sql(_COUNT_DONE)
 
-    def containers(self, service: str) -> list[str]:
-        return self.compose("ps", "--quiet", service).split()
+    def containers(self, service: str, *options: str) -> list[str]:
+        return self.compose("ps", "--quiet", *options, service).split()
 
     def kill(self, container: str) -> None:
         """SIGKILL from outside, as the kernel does it: Docker starts the container again, as for any that died."""

@@ -1,11 +1,11 @@
-"""The image of this clone, built once."""
+"""The image of this clone and those of the services that it needs, built once."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docker import IMAGE, ROOT, base_image, build, daemon
+from tests.docker import BASE, IMAGE, ROOT, base_image, build, daemon, service_images
 
 SECONDS = 2_400
 
@@ -23,6 +23,12 @@ def image(_daemon: Path) -> str:
     base = base_image(_daemon)
     build(ROOT, ROOT / "deploy" / "Dockerfile", IMAGE, base, "--target", "cpu")
     return IMAGE
+
+
+@pytest.fixture(scope="session")
+def services(image: str, _daemon: Path) -> None:
+    """The images of the other services."""
+    service_images(_daemon, BASE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

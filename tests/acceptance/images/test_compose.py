@@ -1,27 +1,29 @@
-"""deploy/compose.yml, up: what docs/operate.md says to type, processes and containers that die, down and up again."""
+"""deploy/compose.yml, up: what docs/operate.md says to type, who is let in to the pages, processes and containers that
+die, down and up again.
+"""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from scheduler.standalone.samples import write_samples
+from scheduler.web.auth import csrf
+from scheduler.web.auth.identity import SESSION_COOKIE
 from tests.acceptance.documents import ROOT, commands
 from tests.acceptance.images.compose_system import COMPOSE, System, inspect, running
 from tests.acceptance.test_run import write_scan
-from tests.docker import absence, docker, service_images
+from tests.docker import absence, docker
 from tests.prometheus import dashboard_queries
 
 if reason := absence():
     pytest.skip(reason, allow_module_level=True)
 
 SCANS = 300
-
-
-@pytest.fixture(scope="session")
-def services(image: str, _daemon: Path) -> None:
-    service_images(_daemon, "photochrom-test-base:trixie")
+PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
@@ -35,8 +37,7 @@ def submit(system: System) -> None:
     for number in range(SCANS):
         write_scan(system.folder / "scans" / f"box {number % 3}" / f"{number:04}.png", number)
     system.count_done_writes()
-    system.compose("exec", "--no-tty", "s3", "mkdir", "-p", "/data/archive", "/data/archive-colour")
-    system.compose("cp", str(system.folder / "scans"), "s3:/data/archive/plates")
+    system.make_buckets()
     system.photochrom("submit", "s3://archive/plates", "s3://archive-colour/plates")
 
 
@@ -62,7 +63,18 @@ def test_what_is_documented_works_and_the_dashboard_has_data(services: None, tmp
             assert ran.returncode == (1 if "--watch" in line else 0), f"{typed}: {ran.stdout}{ran.stderr}"
         assert system.job(1)["done"] >= 13
         assert len([path for path in (tmp_path / "colour").rglob("*") if path.is_file()]) >= 14
+        expect_nothing_wrong(system)
         expect_data(system)
+
+
+def expect_nothing_wrong(system: System) -> None:
+    """The doctor looks at the services, the stores, /scratch and the model from within a container."""
+    where = ("--source", "s3://archive/glass-plates", "--destination", "s3://archive-colour/glass-plates")
+    for service in ("scheduler", "worker"):
+        findings = json.loads(system.photochrom("doctor", *where, "--json", service=service))
+        assert [finding for finding in findings if finding["state"] == "wrong"] == []
+        subjects = {finding["what"] for finding in findings}
+        assert {"database", "broker", "source", "destination", "scratch", "checkpoint", "device"} <= subjects
 
 
 def expect_data(system: System) -> None:
@@ -72,6 +84,33 @@ def expect_data(system: System) -> None:
     for query in dashboard_queries():
         system.prometheus(query)
     system.wait(lambda: len(system.prometheus("up == 1")) >= 2)
+
+
+def sign_in(browser: httpx.Client, password: str) -> httpx.Response:
+    """As the form does it: with the token that belongs to the browser's cookie."""
+    browser.get("/sign-in")
+    token = csrf.token(browser.cookies[csrf.BROWSER_COOKIE])
+    return browser.post("/sign-in", data={csrf.FIELD: token, "name": "ada", "password": password, "next": "/jobs"})
+
+
+def test_the_pages_wait_for_an_account_and_let_in_only_who_knows_its_password(system: System) -> None:
+    system.wait(lambda: "photochrom users add" in system.compose("logs", "web"))
+    system.photochrom("users", "add", "ada", "--role", "operator", typed=f"{PASSWORD}\n")
+    [web] = system.containers("web", "--all")
+    system.wait(lambda: inspect(web, "{{.State.Health.Status}}") == "healthy")
+    address = f"http://127.0.0.1:{system.port('web', 8765)}"
+
+    with httpx.Client(base_url=address, follow_redirects=True, timeout=30) as browser:
+        assert sign_in(browser, "wrong horse battery").status_code == 401
+        assert SESSION_COOKIE not in browser.cookies
+        assert browser.get("/jobs").url.path == "/sign-in"
+        assert sign_in(browser, PASSWORD).url.path == "/jobs"
+        session = browser.cookies[SESSION_COOKIE]
+
+    with httpx.Client(base_url=address, cookies={SESSION_COOKIE: session}, timeout=30) as browser:
+        assert "ada, operator" in browser.get("/jobs").text
+    with httpx.Client(base_url=address, cookies={SESSION_COOKIE: "made up"}, timeout=30) as browser:
+        assert browser.get("/jobs").headers["location"].startswith("/sign-in")
 
 
 def test_killed_containers_come_back_and_each_scan_is_done_once(system: System) -> None:
