@@ -14,6 +14,7 @@ DEPLOY = ROOT / "deploy"
 DRAIN_SECONDS = float(Settings.model_fields["drain_seconds"].default)
 # A worker that is told to stop is out within its drain; the machine under it may be slow.
 MARGIN_SECONDS = 10
+DIGEST = "@sha256:" + 4 * "0123456789abcdef"
 
 
 def documents(name: str) -> list[dict[str, Any]]:

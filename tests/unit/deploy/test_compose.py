@@ -1,16 +1,31 @@
 """The compose files hold up to compose's own schema, and fit each other and the rest of deploy/."""
 
+import json
+import os
+import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
-from tests.unit.deploy.files import DEPLOY, MARGIN_SECONDS, documents, program, seconds
+from tests.docker import SERVICES as IMAGES_OF_THE_TESTS
+from tests.docker import compose
+from tests.unit.deploy.files import DEPLOY, DIGEST, MARGIN_SECONDS, documents, program, seconds
 
 SERVICES = documents("compose.yml")[0]["services"]
+FILES = ("compose.yml", "compose.gpu.yml")
+
+
+def resolved(**variables: str) -> dict[str, Any]:
+    """The services as compose itself understands both files."""
+    files = [part for name in FILES for part in ("--file", str(DEPLOY / name))]
+    command = [compose(), "--env-file", os.devnull, *files, "config", "--format", "json"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": os.defpath, **variables})
+    return dict(json.loads(ran.stdout)["services"])
 
 
 def test_compose_takes_them() -> None:
     check = program("check-jsonschema")
-    files = [str(DEPLOY / name) for name in ("compose.yml", "compose.gpu.yml")]
+    files = [str(DEPLOY / name) for name in FILES]
 
     checked = subprocess.run([check, "--builtin-schema", "vendor.compose-spec", *files], capture_output=True, text=True)
 
@@ -32,13 +47,31 @@ def test_only_this_machine_is_let_in_and_nothing_of_ours_is_root() -> None:
         assert SERVICES[name]["cap_drop"] == ["ALL"]
 
 
-def test_what_is_mounted_is_there_and_every_image_has_a_version() -> None:
+def test_what_is_mounted_is_there() -> None:
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0] if isinstance(volume, str) else ""
             assert not source.startswith(".") or (DEPLOY / source).exists()
-        assert not service["image"].endswith(":latest")
-        assert ":" in Path(service["image"]).name
+
+
+def test_every_image_has_a_version() -> None:
+    images = {service["image"] for service in resolved().values()}
+
+    assert images >= {"photochrom:cpu", "photochrom:gpu", *IMAGES_OF_THE_TESTS}
+    for image in images:
+        assert ":" in Path(image).name
+        assert not image.endswith(":latest")
+
+
+def test_every_image_can_be_pinned_by_its_digest() -> None:
+    text = "".join((DEPLOY / name).read_text("utf-8") for name in FILES)
+    variables = re.findall(r"\$\{(\w+_IMAGE):-", text)
+    services = resolved(**{name: f"registry.example.org/{name.lower()}{DIGEST}" for name in variables})
+
+    assert "PYTHON_IMAGE" in variables
+    for service in services.values():
+        assert service["image"].endswith(DIGEST)
+        assert "build" not in service or service["build"]["args"]["BASE"].endswith(DIGEST)
 
 
 def test_prometheus_looks_where_the_processes_are() -> None:

@@ -22,6 +22,10 @@ def test_hadolint_finds_nothing() -> None:
     assert checked.returncode == 0, checked.stdout
 
 
+def test_one_base_which_can_be_pinned_is_under_every_stage() -> None:
+    assert {stage.split()[0] for stage in STAGES.values()} <= {"${BASE}", *STAGES}
+
+
 @pytest.mark.parametrize("target", ["cpu", "gpu"])
 def test_an_image_runs_as_a_user_of_its_own(target: str) -> None:
     assert STAGES[target].rstrip().splitlines()[-1].startswith("USER 10001") or "\nUSER 10001:10001" in STAGES[target]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.deploy.files import DEPLOY, DRAIN_SECONDS, MARGIN_SECONDS, documents
+from tests.unit.deploy.files import DEPLOY, DIGEST, DRAIN_SECONDS, MARGIN_SECONDS, documents
 from tests.unit.deploy.schemas import VERSIONS, check
 
 helm = pytest.importorskip("helm_python", reason="no helm-python-sdk for this machine")
@@ -109,6 +109,15 @@ def test_each_device_has_its_own_image_machines_and_scaling() -> None:
     assert gpu["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
     assert cpu["nodeSelector"] == {"pool": "spot"}
     assert len([each for each in manifests if each["kind"] == "ScaledObject"]) == 2
+
+
+def test_a_digest_pins_the_image_of_every_pod() -> None:
+    manifests = render({"image": {"repository": "registry.example.org/archive", "digest": DIGEST.removeprefix("@")}})
+    pods = [pod_of(each) for each in manifests if each["kind"] in ("Deployment", "Job")]
+
+    images = {container["image"] for pod in pods for container in pod["containers"]}
+    assert len(pods) == 4
+    assert images == {f"registry.example.org/archive{DIGEST}"}
 
 
 def test_without_keda_there_are_as_many_workers_as_are_asked_for() -> None:
