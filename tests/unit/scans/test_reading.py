@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from tests.unit.scans.conftest import Opener, alpha_of, grey_of, pillow_bytes, ramp, tiff_bytes
 from worker.colour.lab import luminance_to_lightness, srgb_to_linear
 from worker.errors import ScanError
+from worker.scans.formats.tiff.tags import Tag
 
 GREY8, GREY16 = ramp(), ramp(bits=16)
 RGB8 = np.dstack([GREY8, GREY8, GREY8])
@@ -54,6 +55,19 @@ def test_a_grey_scan_is_read_level_by_level(kind: str, opened: Opener) -> None:
     expected = GREY16 if scan.bit_depth == 16 else GREY8
     assert ("16" in kind or "float" in kind or "48" in kind) == (scan.bit_depth == 16)
     np.testing.assert_allclose(grey_of(scan).astype(int), expected.astype(int), atol=2 if "jpeg" in kind else 0)
+
+
+def test_channels_that_lie_apart_have_the_tiles_that_their_sides_ask_for(opened: Opener) -> None:
+    """As in libtiff, where a list of tiles is longer than that: the rest of it is nobody's."""
+    top = ramp(16, 96)
+    planes = np.stack([np.tile(top, (4, 1)), np.full((64, 96), 200, np.uint8), np.full((64, 96), 90, np.uint8)])
+    taller = tiff_bytes(planes, photometric="rgb", planarconfig="separate", tile=(16, 32))
+    length = struct.pack("<HHI", Tag.IMAGE_LENGTH, 4, 1)
+    assert taller.count(length + struct.pack("<I", 64)) == 1
+
+    scan = opened(taller.replace(length + struct.pack("<I", 64), length + struct.pack("<I", 16)), "a.tif")
+
+    np.testing.assert_array_equal(grey_of(scan), top)
 
 
 @pytest.mark.parametrize("compression", [None, "group3", "group4", "packbits", "tiff_lzw"])

@@ -9,6 +9,7 @@ from worker.colour.icc_reader import PROFILE_FIELD
 from worker.scans.formats.errors import UnsupportedKind
 from worker.scans.formats.tiff.layout import ASSOCIATED_ALPHA, CMYK, MINISBLACK, MINISWHITE, RGB, TiffPage
 from worker.scans.formats.tiff.page_view import load_directory, pixel_tags
+from worker.scans.formats.tiff.pieces import Place
 from worker.scans.formats.tiff.tags import Tag, Tags, TagsError, long8, short
 
 _FULL = {"uchar": 255, "ushort": 65535, "float": 1}
@@ -34,7 +35,7 @@ def _load_planes(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
     interpretation = _KINDS.get((photometric, depth)) or (("b-w", "grey16")[depth == 16] if is_grey else None)
     if interpretation is None or not 1 < count <= _MAX_CHANNELS:
         raise UnsupportedKind(f"{count} channels of {depth} bits and kind {photometric} that lie apart")
-    planes = [load_directory(path, _plane(tags, channel, count), fail_on) for channel in range(count)]
+    planes = [load_directory(path, _plane(tags, channel, page.place), fail_on) for channel in range(count)]
     image = _divided_by_alpha(planes[0].bandjoin(planes[1:]), page).copy(interpretation=interpretation)
     if Tag.ICC_PROFILE in tags and tags[Tag.ICC_PROFILE].data:
         image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, tags[Tag.ICC_PROFILE].data)
@@ -51,8 +52,12 @@ def _divided_by_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
     return divided if image.format == "float" else divided.rint().cast(image.format)
 
 
-def _plane(tags: Tags, channel: int, count: int) -> Tags:
-    """The directory of one channel."""
+def _plane(tags: Tags, channel: int, place: Place) -> Tags:
+    """The directory of one channel.
+
+    Its strips or tiles are as many as the sides ask for: a list that has more than all channels need ends in others.
+    """
+    pieces = place.across * place.down
     plane = {tag: value for tag, value in tags.items() if tag not in _OF_PAGE}
     inverted = channel == 0 and tags[Tag.PHOTOMETRIC].number() == MINISWHITE
     plane |= {
@@ -65,7 +70,5 @@ def _plane(tags: Tags, channel: int, count: int) -> Tags:
             plane[tag] = short(tags[tag].numbers()[channel if tags[tag].count > channel else 0])
     for tag in (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS):
         if tag in tags:
-            numbers = tags[tag].numbers()
-            pieces = len(numbers) // count
-            plane[tag] = long8(*numbers[channel * pieces :][:pieces])
+            plane[tag] = long8(*tags[tag].numbers()[channel * pieces :][:pieces])
     return plane
