@@ -56,15 +56,14 @@ def _by_pillow(path: Path) -> Lightness | None:
         if image.mode not in _KNOWN or image.info.get("icc_profile") or getattr(image, "n_frames", 1) > 1:
             return None
         tags = getattr(image, "tag_v2", {})
-        if tags.get(284) == _PLANAR and 16 in tags.get(258, ()):
-            return None  # channels of 16 bits that lie apart, which it reads as others
+        if 16 in tags.get(258, ()) and (tags.get(284) == _PLANAR or 338 in tags):
+            return None  # channels of 16 bits that lie apart, or more of them than colours: it reads them as others
         upright = ImageOps.exif_transpose(image) or image
         if image.format == "JPEG2000" and (said := _XMP_ORIENTATION.search(path.read_bytes())):
             upright = _turned(image, int(said[1]))
         if upright.mode.startswith("I;16"):
             return _small_lightness(np.asarray(upright, np.float64)[..., None] / 65535)
-        small = upright.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    return _lightness(np.asarray(small, np.float64) / 255)
+        return _small_lightness(np.asarray(upright.convert("RGB"), np.float64) / 255)
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
@@ -116,7 +115,10 @@ def _tells_its_bytes(page: tifffile.TiffPage) -> bool:
 
 
 def _small_lightness(values: NDArray[np.float64]) -> Lightness:
-    """L* of samples 0..1, (height, width, 1 or 3)."""
+    """L* of samples 0..1, (height, width, 1 or 3).
+
+    Each sample counts by its area. Pillow's box takes or leaves whole ones, which tells noise from itself.
+    """
     rgb = np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values
     return _lightness(cv2.resize(np.ascontiguousarray(rgb), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))
 
