@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from worker.model.backends.precision import Precision
 from worker.model.backends.precision_file import decided, machine_key
 from worker.model.colorizer import device_name
@@ -32,6 +34,18 @@ def test_another_machine_device_or_checkpoint_decides_anew_and_the_first_keeps_i
     assert keys[0] != keys[1]
     assert machine_key("GPU NVIDIA H200", "0123") != machine_key("GPU NVIDIA L4", "0123")
     assert [decided(path, key, measurement) for key in (*keys, *keys)] == ["bfloat16", "float32"] * 2
+
+
+@pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS"])
+def test_a_variable_that_changes_what_the_processor_computes_decides_anew(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name, raising=False)
+    before = machine_key("CPU", "0123")
+
+    monkeypatch.setenv(name, "AVX2")
+
+    assert machine_key("CPU", "0123") != before
 
 
 def test_a_device_has_a_name_of_its_own_in_the_key() -> None:

@@ -4,6 +4,10 @@ import os
 
 from worker.system.held_output import held_standard_error
 
+# Environment variables with which oneDNN, TensorFlow and XLA compute otherwise. With ONEDNN_MAX_CPU_ISA=AVX2, oneDNN
+# has no bfloat16: a model server that computed in it would be aborted at each start.
+_PREFIXES = ("ONEDNN_", "DNNL_", "XLA_", "TF_ENABLE_", "TF_XLA_")
+
 
 def load_backend() -> None:
     """Load the backend and let it find its devices, so that later imports need not. Raises CheckpointError."""
@@ -13,3 +17,8 @@ def load_backend() -> None:
         from worker.model.backends.choice import backend  # this loads it
 
         backend().device()
+
+
+def computing_variables() -> list[str]:
+    """The environment variables that change what the backend computes, as NAME=VALUE, sorted."""
+    return sorted(f"{name}={value}" for name, value in os.environ.items() if name.startswith(_PREFIXES))

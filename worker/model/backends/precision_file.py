@@ -1,7 +1,7 @@
 """Stores the precision of a machine. It is chosen once, because a measurement at each start would depend on the load.
 
-The file is beside the scratch folders. The choice is made again if the processor, the device, the backend or the
-checkpoint changes, or the file is removed.
+The file is beside the scratch folders. The choice is made again if the processor, the device, the backend, its
+environment variables or the checkpoint changes, or the file is removed.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import cast, get_args
 import keras
 
 from worker.extras import installed_version
+from worker.model.backends.loading import computing_variables
 from worker.model.backends.precision import Precision
 from worker.system.whole_files import write_beside_then_rename
 
@@ -24,7 +25,8 @@ logger = logging.getLogger(__name__)
 def machine_key(device: str, checkpoint_id: str) -> str:
     """What the choice depends on. With another key, it is made again."""
     backend = keras.backend.backend()
-    return f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}"
+    variables = "".join(f" / {variable}" for variable in computing_variables())
+    return f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}{variables}"
 
 
 def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision:
