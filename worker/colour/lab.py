@@ -18,7 +18,8 @@ _XYZ_OF_RGB = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 _WHITE = _XYZ_OF_RGB.sum(axis=1)
-LUMINANCE = _XYZ_OF_RGB[1] / _WHITE[1]  # (3,): weights of linear R, G, B; their sum is 1
+XYZ_RATIOS_OF_RGB = _XYZ_OF_RGB / _WHITE[:, None]  # (3, 3): X/Xn, Y/Yn, Z/Zn of linear R, G, B
+LUMINANCE = XYZ_RATIOS_OF_RGB[1]  # (3,): weights of linear R, G, B; their sum is 1
 _RGB_OF_XYZ = np.linalg.inv(_XYZ_OF_RGB) * _WHITE  # from X/Xn, Y/Yn, Z/Zn, so that R = G = B for greys
 
 _ROOT_STEPS = 1 << 18  # of the square root of linear light: at most 0.36 levels of 16 bits each
@@ -29,7 +30,7 @@ _DELTA = 6 / 29  # CIE 15: below this, the tangent is used instead of the cube r
 def rgb_to_lab(rgb: ArrayLike) -> NDArray[np.float32]:
     """sRGB (..., 3), 0..1, to L*, a*, b* (..., 3): L* 0..100, a* and b* about -108..99."""
     linear = srgb_to_linear(np.asarray(rgb, np.float32))
-    of_white = linear @ (_XYZ_OF_RGB / _WHITE[:, None]).T.astype(np.float32)  # (..., 3): X/Xn, Y/Yn, Z/Zn
+    of_white = linear @ XYZ_RATIOS_OF_RGB.T.astype(np.float32)  # (..., 3): X/Xn, Y/Yn, Z/Zn
     x, y, z = np.moveaxis(_cube_root(of_white), -1, 0)
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
 

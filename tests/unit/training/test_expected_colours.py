@@ -52,7 +52,7 @@ def test_what_is_expected_is_cropped_as_the_photo_is(cache: PhotoCache, logits: 
         FusionBatches(cache, [logits], settings, expected=ExpectedColours(own_in_cells, share))(0)[1]
         for share in (1.0, 0.0)
     )
-    assert np.corrcoef(drawn.ravel(), own.ravel())[0, 1] > 0.97
+    assert np.corrcoef(np.ravel(drawn), np.ravel(own))[0, 1] > 0.97
 
 
 def test_colours_come_in_the_order_of_the_photos(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ def test_training_starts_at_what_least_squares_knows(cache: PhotoCache) -> None:
     colours = []
     for row in (int(np.flatnonzero(blue)[0]), int(np.flatnonzero(~blue)[0])):
         embedding = np.sqrt(np.exp(logits[row : row + 1].astype(np.float32) - 12))
-        ab = np.asarray(model([inputs[0], embedding], training=False)) * AB_SCALE
+        ab = np.asarray(model([np.asarray(inputs[0]), embedding], training=False)) * AB_SCALE
         colours.append(ab.mean((0, 1, 2)))
     wanted = mean_colours(cache, cache.training)
     assert colours[0][1] < TRAINING_MEAN_AB[1] < colours[1][1]

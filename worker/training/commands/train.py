@@ -4,8 +4,8 @@ from argparse import Namespace
 from dataclasses import asdict
 
 from worker.model.checkpoint import checkpoint_folder
+from worker.training.augmentation.draws import Zoom
 from worker.training.commands.arguments import licences_of, numbers, read_cache, schedule
-from worker.training.data.augment import Zoom
 from worker.training.data.class_logits import load_logits
 from worker.training.data.computed_logits import own_logits
 from worker.training.data.out_of_fold_targets import load_expected_colours

@@ -11,18 +11,13 @@ and Dean, arXiv:1503.02531) with targets from outside each photo's own fold.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.model.network import AB_SCALE
-from worker.training.data.photos import Pixels
 from worker.training.errors import TrainingError
 
-Floats = NDArray[np.float32]
-
-MIDDLE = 128.0  # a* = b* = 0 in 8 bits
 SHARE = 0.7  # share of the expected colours in the target; the rest are the photo's own colours, which have sharp edges
 
 
@@ -33,18 +28,9 @@ class ExpectedColours:
     ab: NDArray[np.float16]
     share: float = SHARE
 
-    def paint(self, row: int, side_px: int) -> Pixels:
-        """The photo's expected a* and b* + 128 and an empty channel: (side, side, 3), 0..255, to be cropped like the
-        photo.
-        """
-        ab = cv2.resize(self.ab[row].astype(np.float32), (side_px, side_px), interpolation=cv2.INTER_LINEAR)
-        whole = np.clip(np.rint(ab + MIDDLE), 0, 255).astype(np.uint8)
-        return np.dstack([whole, np.zeros_like(whole[..., 0])])
-
-    def drawn(self, photo_ab: Floats, painted: Pixels) -> Floats:
-        """The mixture of a crop's own a, b / 128 (side, side, 2) and the same crop of `paint`'s result."""
-        expected = (painted[..., :2].astype(np.float32) - np.float32(MIDDLE)) / np.float32(AB_SCALE)
-        return np.asarray((1 - self.share) * photo_ab + self.share * expected, np.float32)
+    def drawn(self, own_ab: Any, expected_ab: Any) -> Any:
+        """The mixture of crops' own colours and the expected ones, tensors or arrays of one shape."""
+        return (1 - self.share) * own_ab + self.share * expected_ab
 
 
 def load_expected_colours(path: Path, names: Iterable[str], share: float = SHARE) -> ExpectedColours:

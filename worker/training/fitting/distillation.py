@@ -18,7 +18,9 @@ from worker.colour.lab import lightness_to_grey
 from worker.model.backends.precision import computing_in
 from worker.model.classifiers import compact
 from worker.model.classifiers.embedding import build_classifier
-from worker.training.data.augment import Zoom, random_crop, random_tone
+from worker.training.augmentation.colours import grey_of_lightness
+from worker.training.augmentation.crop_batches import CropBatches
+from worker.training.augmentation.draws import Zoom
 from worker.training.data.class_logits import Logits, probabilities
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import Pixels, centre_square, to_lab
@@ -74,20 +76,19 @@ class DistillationBatches:
     """The batch of each step: grey crops and the teacher's logits. Step k is the same in every run."""
 
     def __init__(self, cache: PhotoCache, teacher: Logits, settings: Settings) -> None:
-        self._cache = cache
         self._teacher = teacher
         self._settings = settings
         self._rows = cache.training
         side_px = settings.side_px
-        self._zoom = Zoom(settings.zoom.smallest_px * side_px, settings.zoom.largest_px * side_px)
+        zoom = Zoom(settings.zoom.smallest_px * side_px, settings.zoom.largest_px * side_px)
+        self._crops = CropBatches(cache, side_px, zoom)
 
     def __call__(self, step: int) -> loop.Batch:
         """-> images (batch, side, side, 3), -1..1, and logits (batch, 1000)."""
         rng = np.random.default_rng([self._settings.seed, step])
         rows = rng.choice(self._rows, self._settings.batch_size, replace=False)
-        crops = [random_crop(self._cache.photo(row), self._settings.side_px, self._zoom, rng) for row in rows]
-        images = np.stack([_grey_image(random_tone(to_lab(crop)[..., 0], rng)) for crop in crops])
-        return images, self._teacher[rows].astype(np.float32)
+        grey = grey_of_lightness(50 * (self._crops(rows, rng).lightness + 1))
+        return ops.repeat(grey / 127.5 - 1, 3, axis=-1), self._teacher[rows].astype(np.float32)
 
 
 class Agreement:

@@ -20,7 +20,8 @@ from worker.model import weights as weights_io
 from worker.model.backends.precision import computing_in
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, Heads, build_network
 from worker.model.vivid_head import annealed_mean
-from worker.training.data.augment import Zoom, random_crop, random_tone
+from worker.training.augmentation.crop_batches import CropBatches
+from worker.training.augmentation.draws import Zoom
 from worker.training.data.class_logits import CLASSES, Logits, probabilities, varied
 from worker.training.data.out_of_fold_targets import ExpectedColours
 from worker.training.data.photo_cache import PhotoCache
@@ -29,7 +30,6 @@ from worker.training.data.soft_targets import TAKEN_BACK, SoftColours, bin_prior
 from worker.training.fitting import loop
 from worker.training.fitting.initial_weights import start_at_least_squares, start_at_prior
 from worker.training.fitting.norm_restoring import start_at_weights
-from worker.training.views.photo_looks import grey_of, lightness_of, random_emulsion, random_look
 
 Floats = NDArray[np.float32]
 
@@ -152,13 +152,14 @@ class FusionBatches:
         self, cache: PhotoCache, sources: Sequence[Logits], settings: Settings,
         soft_colours: SoftColours | None = None, expected: ExpectedColours | None = None,
     ) -> None:  # fmt: skip
-        self._cache = cache
         self._sources = sources
         self._settings = settings
         self.soft_colours = soft_colours
         self._expected = expected
         rows = cache.training
         self._rows = np.repeat(rows, cache.weights(rows, settings.weights))
+        cells = None if expected is None else expected.ab
+        self._crops = CropBatches(cache, settings.side_px, settings.zoom, settings.looks, cells)
 
     def __call__(self, step: int) -> loop.Batch:
         """-> lightness (batch, side, side, 1), -1..1, embedding (batch, 1000); what the heads should answer.
@@ -166,34 +167,17 @@ class FusionBatches:
         `paper`: a, b / 128 (batch, side, side, 2); `vivid`: soft colours (batch, side / 4, side / 4, 313).
         """
         rng = np.random.default_rng([self._settings.seed, step])
-        examples = [self._example(row, rng) for row in self._photos(step)]
-        lightness, embeddings, own, wanted = (np.stack(part) for part in zip(*examples, strict=True))
+        rows = self._photos(step)
+        crops = self._crops(rows, rng)
+        embeddings = ops.convert_to_tensor(np.stack([varied(self._sources, int(row), rng) for row in rows]))
+        inputs = [crops.lightness, embeddings]
+        target = crops.ab if self._expected is None else self._expected.drawn(crops.ab, crops.expected_ab)
         if self.soft_colours is None:
-            return [lightness, embeddings], wanted
-        soft = self.soft_colours(own * np.float32(AB_SCALE))
-        return [lightness, embeddings], soft if self._settings.head == "vivid" else [wanted, soft]
+            return inputs, target
+        soft = self.soft_colours(crops.ab * AB_SCALE)
+        return inputs, soft if self._settings.head == "vivid" else [target, soft]
 
-    def _example(self, row: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats, Floats]:
-        """-> lightness, embedding, the crop's own a, b / 128, and those that the paper head should answer."""
-        side_px, zoom = self._settings.side_px, self._settings.zoom
-        photo, place = self._cache.photo(row), int(rng.integers(2**62))
-        if self._expected is not None:
-            photo = np.ascontiguousarray(centre_square(photo))
-        crop = random_crop(photo, side_px, zoom, np.random.default_rng(place))
-        lab = to_lab(crop)
-        own = wanted = np.asarray(lab[..., 1:] / AB_SCALE, np.float32)
-        if self._expected is not None:
-            # The same seed, so the same crop.
-            painted = random_crop(self._expected.paint(row, len(photo)), side_px, zoom, np.random.default_rng(place))
-            wanted = self._expected.drawn(own, painted)
-        if rng.random() < self._settings.looks:
-            light = lightness_of(random_look(grey_of(crop, random_emulsion(rng)), rng))[..., None]
-        else:
-            light = random_tone(lab[..., :1], rng)
-        lightness = np.asarray(light / 50 - 1, np.float32)
-        return lightness, varied(self._sources, row, rng), own, wanted
-
-    def _photos(self, step: int) -> list[int]:
+    def _photos(self, step: int) -> NDArray[np.intp]:
         """The photos of a step. Each epoch has every photo once, in a random order."""
         count = len(self._rows)
         places = range(step * self._settings.batch_size, (step + 1) * self._settings.batch_size)
@@ -201,7 +185,7 @@ class FusionBatches:
             e: np.random.default_rng([self._settings.seed, e, 7]).permutation(count)
             for e in {place // count for place in places}
         }
-        return [int(self._rows[orders[place // count][place % count]]) for place in places]
+        return np.array([self._rows[orders[place // count][place % count]] for place in places], np.intp)
 
 
 class Validation:

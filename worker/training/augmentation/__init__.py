@@ -1,0 +1,1 @@
+"""Augmentation on the training device: batches of crops, their looks and their colours, as operations of Keras."""
