@@ -159,6 +159,24 @@ def test_what_libjpeg_only_warns_of_loses_no_pixel(kind: str, oddity: str, opene
     np.testing.assert_array_equal(grey_of(opened(ODDITIES[oddity](KINDS[kind]), "a.jpg")), expected)
 
 
+@pytest.mark.parametrize("optimize", [False, True])
+def test_a_restart_marker_behind_the_last_interval_is_neither_a_hole_nor_hides_one(
+    optimize: bool, opened: Opener
+) -> None:
+    restart = b"\xff\xd7"
+    mostly_blank = np.full((256, 320), 200, np.uint8)
+    mostly_blank[190:240, 100:180] = PICTURE[:50, 100:180]
+    data = pillow_bytes(mostly_blank, "JPEG", quality=90, optimize=optimize)
+    expected = grey_of(opened(data, "a.jpg"))
+    for padding in (b"", bytes(100)):
+        read = grey_of(opened(data[:-2] + padding + restart + END, "a.jpg"))
+        np.testing.assert_array_equal(read, expected)
+    half = len(data) * 3 // 4
+    for cut in (data[:half] + bytes(600), data[:half] + bytes(len(data) - half)):
+        with pytest.raises(ScanError):
+            opened(cut + restart + END, "a.jpg").model_input()
+
+
 def in_scans(colour: bytes, grey: bytes) -> bytes:
     """A JPEG of grey and two blank channels, each in a scan of its own; of other JPEGs' heads and coded data."""
     head = colour[: colour.index(b"\xff\xda")]

@@ -3,6 +3,7 @@
 ITU-T T.81: B.1.1.5 (no FF D9 within coded data), C.2 (codes by their lengths: the first one is all zeros), F.1.2.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -14,6 +15,8 @@ _TABLES = 0xC4
 _HOLE = bytes(64)
 _HOLE_IN_BLOCKS = bytes(16)  # where zeros are AC coefficients, 40 equal ones in turn or more: no picture's
 _END = b"\xff\xd9"
+# Some writers put one behind the last interval too, which T.81 does not want there, and which libjpeg passes over.
+_RESTART_AT_THE_END = re.compile(rb"\xff[\xd0-\xd7]\Z")
 _BLOCK = 1 << 20
 AC = 16
 _SECTOR = 512  # bytes; a broken copy leaves no smaller hole
@@ -25,7 +28,8 @@ _DOUBTFUL = bytes(8)  # fewer zeros than a hole has, and more than a picture's c
 class Zeros:
     """Zeros in a JPEG's coded data of which only decoding tells whether they are a picture's; see reading.zeros.
 
-    `end` is the first byte behind the coded data; `tail` are the last bytes before it that may only fill it up.
+    `end` is the first byte behind the coded data, without a restart marker at their end; `tail` are the last bytes
+    before it that may only fill it up.
     """
 
     end: int
@@ -71,8 +75,9 @@ def _first_zeros(file: BinaryIO, hole_bytes: bytes, *, is_flat: bool) -> int | Z
     place, before, hole, doubt = file.tell(), b"", None, None
     while block := file.read(_BLOCK):
         data, start = before + block, place - len(before)
-        end = data.find(_END)
-        coded = data[:end] if end >= 0 else data
+        marker = data.find(_END)
+        coded = _RESTART_AT_THE_END.sub(b"", data[:marker]) if marker >= 0 else data
+        end = len(coded) if marker >= 0 else -1
         if doubt is None and (at := coded.find(_DOUBTFUL)) >= 0:
             doubt = start + at
         if hole is None and doubt is not None and (at := coded.find(hole_bytes)) >= 0:
