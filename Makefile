@@ -32,7 +32,9 @@ help:
 demo: $(INSTALLED)
 	$(BIN)/photochrom demo
 
-# TEST_OPTIONS='-n 2 --dist loadfile' runs two files at a time, TEST_OPTIONS='-p randomly' in random order.
+# Two files at a time. TEST_OPTIONS= runs one at a time, TEST_OPTIONS='-p randomly' one at a time and in random order.
+TEST_OPTIONS = -n 2 --dist loadfile
+
 test: check browser
 	$(BIN)/python -m pytest $(TEST_OPTIONS)
 
@@ -62,7 +64,7 @@ report: $(INSTALLED)
 
 coverage: $(INSTALLED) $(BROWSER)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(TEST_OPTIONS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --precision=1
 
