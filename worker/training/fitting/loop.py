@@ -52,14 +52,28 @@ class Schedule:
         return self.learning_rate * warm * (self.final_share + (1 - self.final_share) * cosine)
 
 
-class _End:
-    """How long it will take after the last step: norms are settled, and the network is measured once more."""
+class _Clock:
+    """The minutes of a run: those that are over, and those that will be needed after the last step.
 
-    def __init__(self) -> None:
+    After it, the norms are settled and the network is measured once more. `before` are the minutes of the runs that
+    this one resumes; its own count from `began` on, by time.monotonic().
+    """
+
+    def __init__(self, before: float, began: float | None) -> None:
+        self._validated = time.monotonic()
+        self._before, self._began = before, self._validated if began is None else began
         self._step_seconds = self._validation_seconds = 0.0
 
     @property
     def minutes(self) -> float:
+        return self._before + (time.monotonic() - self._began) / 60
+
+    @property
+    def minutes_since_validation(self) -> float:
+        return (time.monotonic() - self._validated) / 60
+
+    @property
+    def end_minutes(self) -> float:
         # A batch that settles norms has no gradients: a third of a step.
         return (SETTLING * self._step_seconds / 3 + self._validation_seconds) / 60
 
@@ -76,7 +90,25 @@ class _End:
         """The last one counts."""
         began = time.monotonic()
         yield
-        self._validation_seconds = time.monotonic() - began
+        self._validated = time.monotonic()
+        self._validation_seconds = self._validated - began
+
+
+class _Records:
+    """The history of a run and the losses since its last entry. Each new entry is saved with the model and printed."""
+
+    def __init__(
+        self, model: keras.Model, folder: Path, history: list[dict[str, float]], say: Callable[[str], None]
+    ) -> None:
+        self.folder, self.say, self.losses = folder, say, list[float]()
+        self._model, self._history = model, history
+
+    def add(self, step: int, minutes: float, figures: dict[str, float], title: str = "") -> None:
+        entry = _entry(step, self.losses, minutes, figures)
+        self._history.append(entry)
+        _save(self._model, self.folder, self._history)
+        self.say(f"  {title}{in_words(entry)}")
+        self.losses = []
 
 
 def _expect_number(loss: float, step: int, folder: Path) -> None:
@@ -121,36 +153,44 @@ def run(
     when the preparation alone took all the minutes.
     """
     history = _resume(model, folder) if resume else []
-    step, before = (int(history[-1]["step"]), history[-1]["minutes"]) if history else (0, 0.0)
-    validated = time.monotonic()
-    started = validated if began is None else began
-    losses: list[float] = []
-    end = _End()
-    _expect_time_left(schedule, before, (validated - started) / 60)
+    records = _Records(model, folder, history, say)
+    before = history[-1]["minutes"] if history else 0.0
+    clock = _Clock(before, began)
+    _expect_time_left(schedule, before, clock.minutes - before)
+    first = int(history[-1]["step"]) if history else 0
+    step = _train(model, make_batch, first, schedule, clock, records, validate)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    settle_norms(model, make_batch, step)
+    records.add(step, clock.minutes, validate(), "final, averaged weights: ")
+    return history
+
+
+def _train(
+    model: keras.Model,
+    make_batch: Callable[[int], Batch],
+    step: int,
+    schedule: Schedule,
+    clock: _Clock,
+    records: _Records,
+    validate: Callable[[], dict[str, float]],
+) -> int:
+    """Trains from `step` on until the schedule is over; returns the number of steps that have been taken."""
     for batch in batches_ahead(make_batch, step):
-        minutes = before + (time.monotonic() - started) / 60
-        progress = schedule.progress(step, minutes, end.minutes)
+        minutes = clock.minutes
+        progress = schedule.progress(step, minutes, clock.end_minutes)
         if progress >= 1:
             break
         model.optimizer.learning_rate.assign(schedule.rate(step, progress))
-        with end.timing_step():
-            losses.append(train_step(model, batch))
+        with clock.timing_step():
+            records.losses.append(train_step(model, batch))
         step += 1
-        _expect_number(losses[-1], step, folder)
+        _expect_number(records.losses[-1], step, records.folder)
         if step % schedule.report_every_steps == 0:
-            say(_progress_line(step, losses, progress, minutes))
-        if time.monotonic() - validated > schedule.validate_every_minutes * 60:
-            with end.timing_validation():
-                history.append(_entry(step, losses, minutes, validate()))
-            _save(model, folder, history)
-            say(f"  {in_words(history[-1])}")
-            losses, validated = [], time.monotonic()
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    settle_norms(model, make_batch, step)
-    history.append(_entry(step, losses, before + (time.monotonic() - started) / 60, validate()))
-    _save(model, folder, history)
-    say(f"  final, averaged weights: {in_words(history[-1])}")
-    return history
+            records.say(_progress_line(step, records.losses, progress, minutes))
+        if clock.minutes_since_validation > schedule.validate_every_minutes:
+            with clock.timing_validation():
+                records.add(step, minutes, validate())
+    return step
 
 
 def train_step(model: keras.Model, batch: Batch) -> float:
