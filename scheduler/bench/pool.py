@@ -21,10 +21,8 @@ from worker.storage import S3Options, open_storage, parse_location
 
 BUCKET = "photochrom-bench"
 SOURCE = f"s3://{BUCKET}/scans"
-NO_OUTPUTS = (
-    ".",
-    "photochrom-",
-)  # names that begin so: files being written, and the folder of reports and of upload tries
+# How the names of files being written, and of the folders of reports and of tries of an upload, begin.
+NO_OUTPUTS = (".", "photochrom-")
 _LOOK_SECONDS = 0.05  # these looks run on the measured cores, so they are rare
 
 

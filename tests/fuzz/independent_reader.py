@@ -35,7 +35,7 @@ def silent_damage(source: Path, output: Path) -> str | None:
 
 
 def _of_output(path: Path) -> Lightness | None:
-    """A JPEG 2000 by OpenJPEG itself: Pillow lets values beyond 16 bits, which lossy noise has, start at 0 again."""
+    """L* of a small copy. JPEG 2000 is read by OpenJPEG: in Pillow, values beyond 16 bits start at 0 again."""
     if path.suffix != ".jp2":
         return _by_pillow(path)
     pixels = imagecodecs.jpeg2k_decode(path.read_bytes())
@@ -127,7 +127,7 @@ def _tells_its_bytes(page: tifffile.TiffPage) -> bool:
 def _small_lightness(values: NDArray[np.float64]) -> Lightness:
     """L* of samples 0..1, (height, width, 1 or 3).
 
-    Each sample counts by its area. Pillow's box takes or leaves whole ones, which tells noise from itself.
+    Each sample counts by its area. Pillow's box takes whole samples or none, so two copies of one noise differ.
     """
     rgb = np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values
     return _lightness(cv2.resize(np.ascontiguousarray(rgb), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))

@@ -55,7 +55,7 @@ def _divided_by_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
 def _plane(tags: Tags, channel: int, place: Place) -> Tags:
     """The directory of one channel.
 
-    Its strips or tiles are as many as the sides ask for: a list that has more than all channels need ends in others.
+    The picture's sides say how many strips or tiles a channel has. A longer list ends in entries that no channel uses.
     """
     pieces = place.across * place.down
     plane = {tag: value for tag, value in tags.items() if tag not in _OF_PAGE}
