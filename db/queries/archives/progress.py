@@ -51,7 +51,11 @@ def begin(session: Session, job_id: int, *, now: datetime) -> Archiving:
     job, archive = _locked(session, job_id)
     if archive is None:
         _expect_ended(session, job, "archived")
-        _expect_not_needed(session, job, now)
+        if due.is_expected(job, now=now):
+            raise Conflict(
+                f"the report of job {job_id} is still to be written from its rows; try again when it is there"
+            )
+        _expect_not_needed(session, job, "archived")
         return _first(session, job, ArchiveState.WRITING, now)
     if archive.state == ArchiveState.DONE:
         raise Conflict(f"job {job_id} is archived already, in {job.destination}/{job.archive_key}")
@@ -61,13 +65,17 @@ def begin(session: Session, job_id: int, *, now: datetime) -> Archiving:
 
 
 def begin_deletion(session: Session, job_id: int, *, forget_accepted: bool, now: datetime) -> Archiving:
-    """As `begin`, to delete the job. Raises Conflict too where people accepted outputs, unless `forget_accepted`."""
+    """As `begin`, to delete the job. Raises Conflict too where people accepted outputs, unless `forget_accepted`.
+
+    Whoever deletes a job does without the report that is still to be written of it.
+    """
     job, archive = _locked(session, job_id)
     if archive is not None and archive.state == ArchiveState.DELETING:
         return _next(archive, job, now)
     if archive is not None and archive.state != ArchiveState.DONE:
         raise Conflict(f"job {job_id} is half archived; photochrom jobs archive {job_id} goes on with that")
     _expect_ended(session, job, "deleted")
+    _expect_not_needed(session, job, "deleted")
     if session.get_bind().dialect.name == "sqlite" and job_id == session.scalar(select(func.max(Job.id))):
         raise Conflict(
             f"job {job_id} is the latest, and SQLite would give its number to the next one; delete it after that"
@@ -116,25 +124,26 @@ def _expect_ended(session: Session, job: Job, participle: str) -> None:
         raise Conflict(f"a worker still holds scans of job {job.id}; try again when it has finished them")
 
 
-def _expect_not_needed(session: Session, job: Job, now: datetime) -> None:
+def _expect_not_needed(session: Session, job: Job, participle: str) -> None:
     """Raises Conflict if something still needs all rows of the job."""
     bags = Job.options["bag"].as_boolean().is_(True)
-    bag = session.scalar(select(Job.id).where(Job.destination == job.destination, bags).limit(1))
+    bag = session.scalar(select(Job.id).where(Job.destination == job.destination, bags).order_by(Job.id).limit(1))
     if bag is not None:
         raise Conflict(
-            f"the outputs of job {job.id} lie in the bag of job {bag}, which is sealed again from all rows "
-            "whenever a job adds to it; such jobs are not archived"
+            f"the outputs of job {job.id} lie in the bag of job {bag}, which is sealed again from all rows whenever a "
+            f"job adds to it; only a job without a bag in its destination can be {participle}; keep this one"
         )
-    if due.is_expected(job, now=now):
-        raise Conflict(f"the report of job {job.id} is still to be written from its rows; try again when it is there")
     sampled = (job.selection or {}).get("sample_of")
     parent = session.get(Job, sampled) if sampled else None
     if parent is not None and parent.state == JobState.SAMPLED:
-        raise Conflict(f"job {job.id} is the sample of job {parent.id}, which waits until somebody has chosen")
-    _expect_no_choice(session, job)
+        raise Conflict(
+            f"job {job.id} is the sample of job {parent.id}, which waits until somebody has chosen; only then can it "
+            f"be {participle}"
+        )
+    _expect_no_choice(session, job, participle)
 
 
-def _expect_no_choice(session: Session, job: Job) -> None:
+def _expect_no_choice(session: Session, job: Job, participle: str) -> None:
     """Raises Conflict if the job has one of two results of an output, and nobody has chosen one yet."""
     selection = job.selection or {}
     reviewed_ids = [job.id, *([selection["redone"]] if selection.get("beside") else [])]
@@ -152,7 +161,7 @@ def _expect_no_choice(session: Session, job: Job) -> None:
     if reviewed is not None:
         raise Conflict(
             f"outputs of job {reviewed} were made again, and nobody has chosen yet: photochrom review {reviewed} keep "
-            "--all, or take --all; archive it then"
+            f"--all, or take --all; then job {job.id} can be {participle}"
         )
 
 

@@ -163,6 +163,16 @@ def test_a_bag_is_sealed_from_all_rows_so_they_stay(collection: Collection) -> N
         collection.archiver().archive(job_id)
 
 
+def test_a_job_with_outputs_in_a_bag_is_not_deleted(collection: Collection) -> None:
+    job_id = collection.job(KEYS[:4])
+    collection.job(["a later one"], options={"bag": True})
+
+    with pytest.raises(Conflict, match=r"job 1 lie in the bag of job 2, .*can be deleted; keep this one"):
+        delete(collection, job_id)
+
+    assert len(collection.live_scans(job_id)) == 4
+
+
 def test_two_results_of_an_output_are_kept_until_somebody_has_chosen(collection: Collection) -> None:
     job_id = collection.job(KEYS)
     scan_ids = [scan.id for scan in collection.live_scans(job_id)[:2]]
@@ -170,9 +180,12 @@ def test_two_results_of_an_output_are_kept_until_somebody_has_chosen(collection:
     collection.end(redo_id)
     (collection.folder / "photochrom-redone" / str(redo_id)).mkdir(parents=True)
 
+    collection.job(["a later one"])
     for number in (job_id, redo_id):
-        with pytest.raises(Conflict, match="outputs of job 1 were made again, and nobody has chosen"):
+        with pytest.raises(Conflict, match=f"outputs of job 1 were made again, and nobody has chosen.*{number} can be"):
             collection.archiver().archive(number)
+        with pytest.raises(Conflict, match="outputs of job 1 were made again, and nobody has chosen"):
+            delete(collection, number)
 
     actions.choose(collection.engine, job_id, scan_ids, "earlier", ADA, chunk_scans=3)
     for number in (job_id, redo_id):
@@ -261,11 +274,17 @@ def test_jobs_are_old_by_their_end(collection: Collection) -> None:
         assert progress.old_jobs(session, ended_before=ENDED + timedelta(days=1), with_archived=False) == [old]
 
 
+def delete(collection: Collection, job_id: int, *, forget_accepted: bool = False) -> int:
+    return delete_job(
+        collection.engine, job_id, ADA, Pace(rest=0), forget_accepted=forget_accepted, show=lambda _: None
+    )
+
+
 def test_a_deleted_job_leaves_its_outputs_claims_alone(collection: Collection) -> None:
     job_id = collection.job(KEYS[:4], failed=[KEYS[3]])
     collection.job(["a later one"])
 
-    delete_job(collection.engine, job_id, ADA, Pace(rest=0), forget_accepted=False, show=lambda _: None)
+    delete(collection, job_id)
 
     with read_scope(collection.engine) as session:
         assert session.get(Job, job_id) is None
@@ -280,14 +299,9 @@ def test_accepted_outputs_are_not_forgotten_by_mistake(collection: Collection) -
     collection.archiver().archive(job_id)
     collection.job(["a later one"])
 
-    def delete(*, forget_accepted: bool) -> int:
-        return delete_job(
-            collection.engine, job_id, ADA, Pace(rest=0), forget_accepted=forget_accepted, show=lambda _: None
-        )
-
     with pytest.raises(Conflict, match="people accepted outputs of job 1"):
-        delete(forget_accepted=False)
-    delete(forget_accepted=True)
+        delete(collection, job_id)
+    delete(collection, job_id, forget_accepted=True)
     with read_scope(collection.engine) as session:
         assert session.get(Job, job_id) is None
         assert _known(session, job_id) == 0
