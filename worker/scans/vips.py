@@ -4,6 +4,7 @@ ScanErrors.
 
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -116,11 +117,19 @@ def words_kept() -> str:
 
 @contextmanager
 def kept_warnings() -> Iterator[list[str]]:
-    """Gives a list of what libvips warns of meanwhile, in any thread: libtiff's warnings reach no error buffer."""
+    """Gives a list of what libvips warns of meanwhile: libtiff's warnings reach no error buffer.
+
+    What it warns of in another thread of Python is about another file. Its own threads, which decode this thread's
+    file, are none of Python's.
+    """
     warnings: list[str] = []
+    opener = threading.current_thread()
 
     def keep(record: logging.LogRecord) -> bool:
-        if record.levelno < logging.ERROR:
+        # A filter is called in the thread that warns.
+        thread = threading.current_thread()
+        is_own = thread is opener or isinstance(thread, threading._DummyThread)
+        if is_own and record.levelno < logging.ERROR:
             warnings.append(record.getMessage().removeprefix("VIPS: "))
         return record.levelno >= logging.ERROR
 
