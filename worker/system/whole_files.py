@@ -1,5 +1,6 @@
 """Files that are there whole, or not at all."""
 
+import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,3 +28,16 @@ def write_beside_then_rename(path: Path, part: Path | None = None) -> Iterator[P
     with removed_on_failure(part):
         yield part
         part.replace(path)
+
+
+def expect_room(path: Path, size: int) -> None:
+    """Raises OSError if a file at `path`, which there is none of yet, can't have `size` bytes; leaves none behind.
+
+    For writers that don't bear a full disk.
+    """
+    try:
+        with path.open("xb") as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, size)
+    finally:
+        path.unlink(missing_ok=True)

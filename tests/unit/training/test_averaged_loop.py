@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.unit.training.test_loop import no_file_above
 from worker.training.errors import TrainingError
 from worker.training.fitting.averaged_loop import LoopConfig, averaged_weights, decaying_adam, fit
 
@@ -71,3 +72,12 @@ def test_nothing_to_resume_and_a_loss_that_is_no_number_are_said(tmp_path: Path)
         fit(line(), batch, CONFIG, tmp_path / "none", lambda: {"r2": 0.0}, resume=True)
     with pytest.raises(TrainingError, match="the loss is no number at step 0"):
         fit(line(), lambda _: (np.full((1, 1), np.nan), np.zeros((1, 1))), CONFIG, tmp_path, lambda: {"r2": 0.0})
+
+
+def test_a_full_disk_cuts_no_history(tmp_path: Path) -> None:
+    fit(line(), batch, LoopConfig(steps=5, validate_every_steps=5), tmp_path, lambda: {"r2": 0.0})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    more = LoopConfig(steps=10, validate_every_steps=5)
+    with no_file_above(100), pytest.raises(TrainingError, match="make room and resume"):
+        fit(line(), batch, more, tmp_path, lambda: {"r2": 0.0}, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

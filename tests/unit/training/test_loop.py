@@ -1,5 +1,7 @@
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -16,6 +18,17 @@ def small_model() -> keras.Model:
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3), keras.layers.BatchNormalization()])
     model.compile(loop.adam(), loss="mse")
     return model
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """As on a full disk: files can't be written beyond `size` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def make_batch(step: int) -> loop.Batch:
@@ -72,6 +85,16 @@ def test_nan_stops_training_and_keeps_the_last_good_state(tmp_path: Path) -> Non
     kept = small_model()
     kept.load_weights(tmp_path / loop.STATE_FILE)
     assert all(np.isfinite(weights).all() for weights in kept.get_weights())
+
+
+@pytest.mark.parametrize("room", [0, 4000, 300_000])  # bytes that a file may have: none, not all of the state, or all
+def test_a_full_disk_leaves_the_last_state_and_nothing_beside_it(room: int, tmp_path: Path) -> None:
+    run(small_model(), tmp_path, 10)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    history = [{"step": number, "minutes": 0.0, "loss": 1.0} for number in range(10_000)]
+    with no_file_above(room), pytest.raises(TrainingError, match="make room and resume"):
+        loop.save_state(small_model(), tmp_path, history)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_resuming_nothing_is_refused(tmp_path: Path) -> None:

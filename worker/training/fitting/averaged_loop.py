@@ -17,7 +17,15 @@ import numpy as np
 
 from worker.system.whole_files import write_beside_then_rename
 from worker.training.errors import TrainingError
-from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE, Batch, batches_ahead
+from worker.training.fitting.loop import (
+    HISTORY_FILE,
+    STATE_FILE,
+    Batch,
+    batches_ahead,
+    needing_room,
+    save_state,
+    save_weights,
+)
 
 BEST_FILE = "best.weights.h5"
 LATEST_FILE = "latest.weights.h5"
@@ -63,7 +71,7 @@ def fit(
 ) -> list[dict[str, float]]:  # fmt: skip
     """Trains the compiled `model`; leaves `best` and `latest` averaged weights, the state and the history in `folder`.
 
-    Raises TrainingError if the loss is no number, or if there is nothing to continue.
+    Raises TrainingError if the loss is no number, if there is nothing to continue, or if the disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model.optimizer.build(model.trainable_variables)
@@ -123,16 +131,15 @@ def _measured(model: keras.Model, validate: Callable[[], dict[str, float]], fold
 
 def _write_weights(model: keras.Model, path: Path) -> None:
     plain = keras.Model(model.inputs, model.outputs)  # without the optimizer's variables
-    with write_beside_then_rename(path) as new:
-        plain.save_weights(new)
+    with needing_room(path.parent), write_beside_then_rename(path) as new:
+        save_weights(plain, new)
 
 
 def _save(model: keras.Model, folder: Path, history: list[dict[str, Any]], chosen_by: str) -> None:
-    with write_beside_then_rename(folder / STATE_FILE) as new:
-        model.save_weights(new)
-    (folder / HISTORY_FILE).write_text(json.dumps(history, indent=1))
+    save_state(model, folder, history)
     if history[-1][chosen_by] >= max(entry[chosen_by] for entry in history):
-        (folder / BEST_FILE).write_bytes((folder / LATEST_FILE).read_bytes())
+        with needing_room(folder), write_beside_then_rename(folder / BEST_FILE) as new:
+            new.write_bytes((folder / LATEST_FILE).read_bytes())
 
 
 def _resume(model: keras.Model, folder: Path) -> list[dict[str, float]]:

@@ -17,12 +17,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from worker.system.whole_files import expect_room, write_beside_then_rename
 from worker.training.errors import TrainingError
 
 Batch = tuple[Any, Any]  # inputs and targets
 STATE_FILE = "state.weights.h5"
 HISTORY_FILE = "history.json"
 SETTLING = 24  # batches from which the batch norms take their final statistics
+_BYTES_OF_A_NUMBER = 4
+_BYTES_OF_A_HEADER = 4096  # what HDF5 writes beside a variable's numbers is less
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class _Records:
     def add(self, step: int, minutes: float, figures: dict[str, float], title: str = "") -> None:
         entry = _entry(step, self.losses, minutes, figures)
         self._history.append(entry)
-        _save(self._model, self.folder, self._history)
+        save_state(self._model, self.folder, self._history)
         self.say(f"  {title}{in_words(entry)}")
         self.losses = []
 
@@ -268,17 +271,41 @@ def batches_ahead(make_batch: Callable[[int], Batch], first: int) -> Generator[B
             ready.get_nowait()
 
 
-def _save(model: keras.Model, folder: Path, history: list[dict[str, float]]) -> None:
-    new = folder / f"new-{STATE_FILE}"
+@contextmanager
+def needing_room(folder: Path) -> Generator[None]:
+    """Turns what the disk says while state is written in the block into a TrainingError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        model.save_weights(new)
-        new.replace(folder / STATE_FILE)
-        (folder / HISTORY_FILE).write_text(json.dumps(history, indent=1))
+        yield
     except OSError as error:
         raise TrainingError(
             f"the training state in {folder} can't be written ({error}); make room and resume"
         ) from None
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Saves the model and its optimizer as the new file `path`. Raises OSError on a full disk, where HDF5 may crash."""
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *(optimizer.variables if optimizer else [])]
+    sizes = [math.prod(variable.shape) * _BYTES_OF_A_NUMBER + _BYTES_OF_A_HEADER for variable in variables]
+    expect_room(path, sum(sizes))
+    model.save_weights(path)
+
+
+def save_state(model: keras.Model, folder: Path, history: list[dict[str, float]]) -> None:
+    """Writes state and history, which belong together: both become the new ones, or both stay as they were.
+
+    Raises TrainingError when they can't be written.
+    """
+    state, entries = folder / STATE_FILE, folder / HISTORY_FILE
+    with needing_room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            write_beside_then_rename(entries, folder / f"new-{HISTORY_FILE}") as new_entries,
+            write_beside_then_rename(state, folder / f"new-{STATE_FILE}") as new_state,
+        ):
+            new_state.unlink(missing_ok=True)  # of a run that was killed
+            save_weights(model, new_state)
+            new_entries.write_text(json.dumps(history, indent=1))
 
 
 def _resume(model: keras.Model, folder: Path) -> list[dict[str, float]]:
