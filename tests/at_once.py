@@ -1,4 +1,4 @@
-"""An executor for tests in which nothing may go on by itself."""
+"""Executors for tests in which nothing may go on by itself."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -12,3 +12,19 @@ class AtOnce(Executor):
         ended: Future[Any] = Future()
         ended.set_result(fn(*args, **kwargs))
         return ended
+
+
+class Later(Executor):
+    """Runs what is submitted when it is told to."""
+
+    def __init__(self) -> None:
+        self.submitted: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.submitted.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def run(self) -> None:
+        for future, work in self.submitted:
+            future.set_result(work())

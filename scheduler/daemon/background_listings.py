@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, ExitStack
 from datetime import timedelta
 from functools import partial
@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 LEASE_SECONDS = 120.0  # after this silence, the listing goes to another scheduler
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30, 1800  # between tries while a service is away
 TRIES = 12
+AT_ONCE = 2  # listings of one scheduler; others wait, or another scheduler takes them
 
 
 class _Stopping(Exception):
@@ -36,20 +37,27 @@ class BackgroundListings:
     def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
         self._engine, self._settings, self._executor = engine, settings, executor
         self._stopping = threading.Event()
+        self._at_work = list[Future[None]]()
 
     def round(self) -> None:
-        """Begin the listings that wait, and those whose scheduler fell silent. Raises ServiceUnavailable."""
+        """Begin the listings that wait, and those whose scheduler fell silent: as many as can be done at once.
+
+        Raises ServiceUnavailable.
+        """
+        self._at_work = [listing for listing in self._at_work if not listing.done()]
+        free = AT_ONCE - len(self._at_work)
+        if not free:
+            return
         with session_scope(self._engine) as session:
             now = database_now(session)
-            listings = submissions.take_waiting(session, now=now, lease_seconds=LEASE_SECONDS)
+            listings = submissions.take_waiting(session, free, now=now, lease_seconds=LEASE_SECONDS)
         for listing in listings:
             if listing.attempt.number > TRIES:  # a listing that kills its scheduler is not repeated for ever
                 self._give_up(listing, f"given up after {TRIES} tries: its scheduler died each time; see its log")
                 continue
             holding = ExitStack()
-            # Held from now on, because it may wait for its turn longer than a lease lasts.
             holding.enter_context(self._held(listing))
-            self._executor.submit(partial(self._list, listing, holding))
+            self._at_work.append(self._executor.submit(partial(self._list, listing, holding)))
 
     def stop(self) -> None:
         """Listings end at their next page and are handed back, so that another scheduler can take them at once."""

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from db.migrations import check_up_to_date
 from db.session import make_engine
-from scheduler.daemon import lease_expiry
+from scheduler.daemon import background_listings, lease_expiry
 from scheduler.daemon.background_listings import BackgroundListings
 from scheduler.daemon.backlog_metrics import BacklogMetrics
 from scheduler.daemon.bag_sealer import Sealing
@@ -83,7 +83,7 @@ def _rounds(engine: Engine, settings: Settings) -> Iterator[tuple[Rounds, ...]]:
     """What has a turn in every round and takes long, so that each works in threads of its own; stopped at the end."""
     with (
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
-        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="submission") as submitting,
+        ThreadPoolExecutor(background_listings.AT_ONCE, thread_name_prefix="submission") as submitting,
         ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
         ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,
     ):

@@ -5,13 +5,14 @@ As in `chunks`, each change is one conditional UPDATE, so two schedulers can't b
 
 from datetime import datetime
 
-from sqlalchemy import CTE, ColumnElement, ScalarSelect, Select, func, or_, select, update
+from sqlalchemy import ColumnElement, ScalarSelect, Select, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from db.models.jobs import OUT, UNFINISHED, Chunk, ChunkState, Job, JobState
 from db.models.pool import Worker
 from db.queries.chunks.checkpoints import is_free_to_all, serves_job
 from db.queries.chunks.claims import ChunkMessage
+from db.queries.limited import chosen_ids
 
 
 def waiting_by_job(
@@ -58,7 +59,7 @@ def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetim
     runs = runs.with_for_update(read=True, skip_locked=True)
     if session.scalar(runs) is None:
         return []
-    chosen = _chosen(
+    chosen = chosen_ids(
         select(Chunk.id)
         .where(Chunk.job_id == job_id, *_dispatchable(now))
         .order_by(Chunk.id)
@@ -91,7 +92,7 @@ def take_back(session: Session, count: int, *, below_priority: int) -> int:
 
     Returns how many. If their messages still arrive, they claim nothing.
     """
-    chosen = _chosen(
+    chosen = chosen_ids(
         select(Chunk.id)
         .join(Job, Job.id == Chunk.job_id)
         .where(Chunk.state == ChunkState.QUEUED, OUT, Job.priority < below_priority)
@@ -122,7 +123,7 @@ def take_for_resend(session: Session, count: int, *, queued_before: datetime, no
 
     Their attempt stays the same: if the first message arrives after all, only one of the two can claim the chunk.
     """
-    chosen = _chosen(
+    chosen = chosen_ids(
         select(Chunk.id)
         .where(Chunk.state == ChunkState.QUEUED, OUT, Chunk.queued_at < queued_before)
         .order_by(Chunk.queued_at, Chunk.id)
@@ -142,13 +143,3 @@ def take_for_resend(session: Session, count: int, *, queued_before: datetime, no
 def _dispatchable(now: datetime) -> tuple[ColumnElement[bool], ...]:
     due = Chunk.not_before.is_(None) | (Chunk.not_before <= now)
     return Chunk.state == ChunkState.PENDING, UNFINISHED, due
-
-
-def _chosen(ids: Select[int]) -> CTE:
-    """The ids that a SELECT with a LIMIT gives, as a set that PostgreSQL computes once.
-
-    PostgreSQL may run a plain subquery again for each chunk, as the inner side of a join. Each run skips the rows that
-    earlier runs have locked, so the limit would hold for each run and not for all together: with stale statistics, 16
-    became 8,000.
-    """
-    return ids.cte("chosen").prefix_with("MATERIALIZED")

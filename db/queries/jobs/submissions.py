@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from db.errors import UsageError
 from db.models.jobs import Job, JobState, Scan
 from db.queries.jobs import lifecycle
+from db.queries.limited import chosen_ids
 
 _LOCK = 0x50686F74  # a number that nothing else locks
 
@@ -70,11 +71,17 @@ def leave_to_schedulers(session: Session, job_id: int, request: dict[str, Any], 
     return bool(session.scalars(left.execution_options(synchronize_session=False)).all())
 
 
-def take_waiting(session: Session, *, now: datetime, lease_seconds: float) -> list[BackgroundListing]:
-    """Take the listings that wait for a scheduler, or whose scheduler fell silent, each as its next attempt."""
+def take_waiting(session: Session, count: int, *, now: datetime, lease_seconds: float) -> list[BackgroundListing]:
+    """Take up to `count` listings that wait for a scheduler, or whose scheduler fell silent, each as its next attempt.
+
+    Those that wait longest come first. Another scheduler that asks at the same time takes others.
+    """
+    waits = (Job.state == JobState.SUBMITTING, Job.listing_lease_expires_at <= now)
+    longest = select(Job.id).where(*waits).order_by(Job.listing_lease_expires_at, Job.id).limit(count)
+    chosen = chosen_ids(longest.with_for_update(skip_locked=True))
     rows = session.execute(
         update(Job)
-        .where(Job.state == JobState.SUBMITTING, Job.listing_lease_expires_at <= now)
+        .where(Job.id == chosen.c.id, *waits)
         .values(
             listing_attempt=Job.listing_attempt + 1, listing_lease_expires_at=now + timedelta(seconds=lease_seconds)
         )

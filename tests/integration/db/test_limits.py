@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from db.queries.chunks import claims, dispatch
+from db.queries.jobs import submissions
 from db.session import session_scope
 from tests.rows import NOON, make_job
 
@@ -74,6 +75,26 @@ def test_as_many_chunks_are_sent_again_as_the_broker_lost(stale: Engine) -> None
         return dispatch.take_for_resend(session, 16, queued_before=LATER, now=LATER)
 
     assert taken(stale, resend) == 16
+
+
+def test_as_many_listings_are_taken_as_a_scheduler_can_do(engine: Engine) -> None:
+    with session_scope(engine) as session:
+        session.execute(text("ALTER TABLE job SET (autovacuum_enabled = off)"))
+    make_job(engine, scan_count=1)
+    with session_scope(engine) as session:
+        session.execute(text("ANALYZE job"))
+        session.execute(
+            text(
+                "INSERT INTO job (SELECT (jsonb_populate_record(job, jsonb_build_object("
+                "'id', job.id + number, 'state', 'submitting', 'listing_lease_expires_at', job.created_at"
+                "))).* FROM job, generate_series(1, 100) number)"
+            )
+        )
+
+    def take(session: Session) -> object:
+        return submissions.take_waiting(session, 2, now=LATER, lease_seconds=60)
+
+    assert taken(engine, take) == 2
 
 
 def test_a_record_reads_the_scans_of_its_own_chunk_alone(engine: Engine) -> None:

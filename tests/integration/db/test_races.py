@@ -13,7 +13,7 @@ from db.models.jobs import ChunkState, JobState, ScanState
 from db.queries.archives import progress
 from db.queries.chunks import claims, dispatch
 from db.queries.chunks.claims import ChunkMessage
-from db.queries.jobs import lifecycle, retries
+from db.queries.jobs import lifecycle, retries, submissions
 from db.queries.scans import records
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
@@ -165,6 +165,23 @@ def test_two_dispatchers_at_once_take_different_chunks(engine: Engine, other: Th
     assert isinstance(second, list)
     assert (len(first), len(second)) == (3, 1)
     assert not set(first) & set(second)
+
+
+def test_two_schedulers_at_once_share_the_listings_that_wait(engine: Engine, other: ThreadPoolExecutor) -> None:
+    with session_scope(engine) as session:
+        for number in range(5):
+            job_id = lifecycle.create(
+                session, name="j", source=f"s3://b/{number}", destination="s3://b/o", options={}, priority=0, now=NOON
+            )
+            submissions.leave_to_schedulers(session, job_id, {}, now=NOON)
+
+    def take(its: Session) -> list[int]:
+        listings = submissions.take_waiting(its, 2, now=NOON, lease_seconds=60)
+        return sorted(listing.attempt.job_id for listing in listings)
+
+    with session_scope(engine) as session:
+        assert take(session) == [1, 2]
+        assert other.submit(transaction, engine, take).result(PATIENCE_SECONDS) == [3, 4]
 
 
 def test_a_job_that_fails_too_often_is_aborted_while_others_record(engine: Engine) -> None:

@@ -127,7 +127,7 @@ def test_a_listing_in_the_background_records_them_too(
 ) -> None:
     submitter.submit_later(request_of())
     with session_scope(engine) as session:
-        [listing] = submissions.take_waiting(session, now=NOON + timedelta(days=36500), lease_seconds=60)
+        [listing] = submissions.take_waiting(session, 9, now=NOON + timedelta(days=36500), lease_seconds=60)
 
     submitted = submitter.go_on(submission_of(listing.request), listing.attempt)
 

@@ -10,8 +10,8 @@ from db.models.jobs import Job
 from db.queries import schedules
 from db.queries.jobs import lifecycle, submissions
 from db.session import read_scope, session_scope
-from scheduler.daemon.background_listings import TRIES, BackgroundListings
-from tests.at_once import AtOnce
+from scheduler.daemon.background_listings import AT_ONCE, TRIES, BackgroundListings
+from tests.at_once import AtOnce, Later
 from tests.integration.web.conftest import Web, form, write_picture
 from worker.errors import ServiceUnavailable
 
@@ -85,7 +85,7 @@ def test_a_job_that_is_cancelled_meanwhile_stays_so(web: Web, engine: Engine) ->
     browser = web.browser()
     browser.post("/jobs/new", data=form(**places(web), action="submit"))
     with session_scope(engine) as session:
-        [listing] = submissions.take_waiting(session, now=database_now(session), lease_seconds=60)
+        [listing] = submissions.take_waiting(session, 9, now=database_now(session), lease_seconds=60)
     browser.post("/jobs/2/control", data=form(action="cancel"))
     listings(web, engine)._list(listing, ExitStack())
     listings(web, engine).round()
@@ -101,7 +101,7 @@ def test_a_listing_whose_scheduler_was_killed_is_taken_over_and_the_late_one_wri
     browser = web.browser()
     browser.post("/jobs/new", data=form(**places(web), action="submit"))
     with session_scope(engine) as session:
-        [killed] = submissions.take_waiting(session, now=database_now(session), lease_seconds=60)
+        [killed] = submissions.take_waiting(session, 9, now=database_now(session), lease_seconds=60)
     listings(web, engine).round()
     assert browser.get("/api/v1/jobs/2").json()["state"] == "submitting"  # it is held
     with session_scope(engine) as session:
@@ -138,7 +138,7 @@ def test_a_listing_that_kills_each_scheduler_is_given_up(web: Web, engine: Engin
     browser.post("/jobs/new", data=form(**places(web), action="submit"))
     for _ in range(TRIES):
         with session_scope(engine) as session:
-            [killed] = submissions.take_waiting(session, now=database_now(session), lease_seconds=60)
+            [killed] = submissions.take_waiting(session, 9, now=database_now(session), lease_seconds=60)
             submissions.hold(session, killed.attempt, until=database_now(session))
     listings(web, engine).round()
 
@@ -155,6 +155,23 @@ def test_a_stopping_scheduler_hands_its_listings_back(web: Web, engine: Engine) 
     listings(web, engine).round()
 
     assert browser.get("/api/v1/jobs/2").json()["state"] == "running"
+
+
+def test_a_scheduler_leaves_the_listings_that_it_can_not_do_at_once_to_others(web: Web, engine: Engine) -> None:
+    browser = web.browser()
+    for number in range(AT_ONCE + 1):
+        destination = str(web.source.parent / f"colour {number}")
+        browser.post("/jobs/new", data=form(source=str(web.source), destination=destination, action="submit"))
+    busy = Later()
+    of_the_first = BackgroundListings(engine, web.context.settings, busy)
+    for _ in range(2):
+        of_the_first.round()
+
+    assert len(busy.submitted) == AT_ONCE
+    listings(web, engine).round()
+    assert browser.get(f"/api/v1/jobs/{AT_ONCE + 2}").json()["state"] == "running"
+    busy.run()
+    assert browser.get(f"/api/v1/jobs/{AT_ONCE + 1}").json()["state"] == "running"
 
 
 def test_a_form_says_what_is_wrong_and_keeps_what_was_typed(web: Web) -> None:
