@@ -27,7 +27,7 @@ def database_now(session: Session) -> datetime:
 
 
 def database_clock(session: Session) -> ColumnElement[datetime]:
-    """The same as a part of a statement, for who can't spend a statement on it."""
+    """The database's clock as an SQL expression, for a statement that needs the time without a query of its own."""
     if session.get_bind().dialect.name != "postgresql":
         return literal(utc_now(), UtcDateTime())
     return type_coerce(func.clock_timestamp(), UtcDateTime())

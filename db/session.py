@@ -47,7 +47,7 @@ def _parse(url: str) -> URL:
     except ArgumentError:
         parsed = None
     except ValueError:
-        raise _refused("has a port that is no number") from None
+        raise _refused("has a port that is not a number") from None
     if parsed is not None and parsed.get_backend_name() == "postgres":  # libpq and many providers write it so
         parsed = parsed.set(drivername=parsed.drivername.replace("postgres", "postgresql", 1))
     if parsed is not None and parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
@@ -133,7 +133,9 @@ def read_scope(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def question_scope(engine: Engine) -> Iterator[Session]:
-    """For one statement that reads, without a transaction around it, which would cost three times as much."""
+    """For one statement that only reads. No transaction is opened around it, because that would cost three times as
+    much.
+    """
     asking = engine.execution_options(**{_ASKS: True, "photochrom_reads": True})
     with _errors_translated(engine), Session(asking, expire_on_commit=False) as session:
         yield session

@@ -74,7 +74,7 @@ def translated(engine: Engine, error: DBAPIError) -> PhotochromError:
     if _sqlite_name(error).startswith(_SQLITE_UNWRITABLE):
         return UsageError(f"{where} can't be written ({reason}); check who owns the file and its folder")
     if type(error) is DatabaseError and engine.dialect.name == "sqlite":
-        return UsageError(f"{address(engine)} is no database ({error.orig}); name another file")
+        return UsageError(f"{address(engine)} is not a database ({error.orig}); name another file")
     if passes(error):
         return DatabaseUnavailable(_unavailable(engine, state, reason))
     if state.startswith(_UNFIT_VALUE):

@@ -1,4 +1,4 @@
-"""What a process has taken for a while is extended again and again while a block of its work runs."""
+"""Extends a claim again and again while a block of work runs."""
 
 import logging
 import threading
@@ -12,9 +12,10 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def extended(extend: Callable[[], bool], every_seconds: float, name: str) -> Iterator[None]:
-    """Calls `extend` in a thread of that name each `every_seconds` while the block runs, until it returns False.
+    """Calls `extend` every `every_seconds`, in a thread with this name, while the block runs, until it returns False.
 
-    A database that can't be reached is asked again at the next turn: what was taken may still last.
+    If the database can't be reached, `extend` is called again at the next turn, because the claim may not have expired
+    yet.
     """
     ended = threading.Event()
 

@@ -59,7 +59,9 @@ def scan_row(scan: Scan) -> dict[str, Any]:
 
 
 def history_row(scan: Scan | ArchivedScan, job: Job) -> dict[str, Any]:
-    """A scan's row in its history; of an archived one what stays known, and where all else is."""
+    """A scan's row in its history. For an archived scan, it has what the database still knows, and where
+    the rest is.
+    """
     its_job = {"job_name": job.name, "job_state": job.state}
     if isinstance(scan, Scan):
         return {**scan_row(scan), **its_job}
@@ -69,7 +71,7 @@ def history_row(scan: Scan | ArchivedScan, job: Job) -> dict[str, Any]:
 
 
 def archive_of(job: Job) -> str | None:
-    """Where the rows of an archived job's scans lie; None while they are in the database."""
+    """Where the rows of an archived job's scans are; None if they are in the database."""
     return f"{job.destination}/{job.archive_key}" if job.archive_key else None
 
 

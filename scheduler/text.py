@@ -1,4 +1,4 @@
-"""Numbers with their nouns, for people."""
+"""Short texts for people: counts with their nouns, paces, and what an unknown word may have meant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def why_aborted(job: Progress) -> str | None:
     """A sentence with the number of failed scans and the number that was allowed; None if the job was not aborted."""
     if job.job.state != "aborted":
         return None
-    return f"{counted(job.failed, 'scan')} failed, and --max-failures allows {job.job.max_failures:,}"
+    return f"{counted(job.failed, 'scan')} failed, but --max-failures allows only {job.job.max_failures:,}"
 
 
 def nearest(word: str, words: Iterable[str]) -> str:

@@ -49,7 +49,7 @@ ERROR_CODES = {
         "A disk had no room for the source or its output.", "Make room.", permanent=False, outage=True
     ),
     "empty": ErrorCode("The source has 0 bytes.", "Scan or copy it again."),
-    "internal": ErrorCode("A fault in Photochrom; the worker's log has the details.", "Report it.", permanent=False),
+    "internal": ErrorCode("An error in Photochrom; the worker's log has the details.", "Report it.", permanent=False),
     "lease_ended": ErrorCode(
         "The worker could not reach the job database until its lease ran out, so another worker may have taken the "
         "scan. Nothing was stored.",
@@ -58,7 +58,7 @@ ERROR_CODES = {
         outage=True,
     ),
     "model_failed": ErrorCode(
-        "The model could not colour the scan: the device failed, or gave values that are no numbers.",
+        "The model could not colour the scan: the device failed, or gave values that are not numbers.",
         "See the worker's log, then `photochrom retry`.",
         permanent=None,
     ),

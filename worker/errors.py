@@ -65,7 +65,7 @@ class StorageUnavailable(ScanError):
 
 
 def unusable(error: OSError) -> UsageError:
-    """An error that says which file the system does not let this process use, and why."""
+    """The error for a file that the system does not let this process use. It says which file, and why."""
     if error.filename is None:
         return UsageError(f"the system refused to read or write ({error.strerror or error}); is a disk full?")
     return UsageError(

@@ -10,7 +10,7 @@ from db.models.base import Base, BigKey, UtcDateTime, one_of
 
 
 class Role:
-    """Each role may also do everything that the roles before it may do."""
+    """Roles. Each role may also do everything that the roles before it may do."""
 
     VIEWER = "viewer"  # sees jobs, scans and pictures
     REVIEWER = "reviewer"  # accepts, rejects and redoes outputs

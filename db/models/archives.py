@@ -40,8 +40,8 @@ class JobArchive(Base):
 class ArchivedScan(Base):
     """The short row that stays for an archived scan, for later submissions and for people.
 
-    Columns that are only shown have no index, and PostgreSQL finds texts by their hash, so that a million rows stay
-    small.
+    Columns that are only shown have no index, and PostgreSQL finds texts by their hash, so that a million rows take
+    little space.
     """
 
     __tablename__ = "archived_scan"

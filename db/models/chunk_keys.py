@@ -7,11 +7,11 @@ from db.models.base import Base
 
 
 class ChunkKeys(Base):
-    """All source keys of a chunk as one text, written when they are listed and never again.
+    """All source keys of a chunk as one text, written when the chunk is listed and never changed.
 
-    An index for parts of keys on the table scan would be written with every record of a scan. This one takes 7 bytes a
-    scan in PostgreSQL, which compresses it, since a chunk's keys are alike. A search reads a row a chunk, not a row a
-    scan: a million scans in 70 ms.
+    An index for parts of keys on the table scan would be written with every record of a scan. This index takes 7 bytes
+    a scan in PostgreSQL, which compresses it, because the keys of a chunk are similar. A search reads one row for each
+    chunk, not one for each scan: a million scans take 70 ms.
     """
 
     __tablename__ = "chunk_keys"

@@ -19,7 +19,7 @@ class FiringState:
 
 
 class Schedule(Base):
-    """A collection to be submitted again and again, for what is new and changed in it."""
+    """A collection whose new and changed scans are submitted at set times."""
 
     __tablename__ = "schedule"
     __table_args__ = (CheckConstraint("enabled = (next_due_at IS NOT NULL)", name="enabled_has_a_time"),)

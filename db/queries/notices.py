@@ -11,11 +11,11 @@ from db.models.notices import Notice
 
 LONGEST_PAUSE = timedelta(minutes=15)
 GIVEN_UP_AFTER = timedelta(days=2)
-_PART = 1_000  # a database takes only so many values in one statement
+_PART = 1_000  # a database limits the number of values in one statement
 
 
 def known(session: Session, events: list[str], receiver: str) -> set[str]:
-    """Those of these events for which the receiver has a row."""
+    """Those of these events for which the receiver has a row already."""
     recorded: set[str] = set()
     for start in range(0, len(events), _PART):
         part = Notice.event.in_(events[start : start + _PART])
@@ -33,7 +33,8 @@ def add(session: Session, event: str, receiver: str, content: dict[str, Any], *,
 def claim(session: Session, receiver: str, *, now: datetime, sending: timedelta) -> Notice | None:
     """A notice to this receiver that is due, or None.
 
-    Its row is marked before it is sent: nobody else sends it for the time `sending`, after which its sender was killed.
+    Its row is marked before it is sent, so that nobody else sends it during the time `sending`. If it is not recorded
+    as sent by then, its sender was probably killed, and the notice is due again.
     """
     waiting = Notice.sent_at.is_(None), Notice.given_up_at.is_(None), Notice.next_try_at <= now
     due = (
@@ -69,7 +70,7 @@ def failed(session: Session, notice: Notice, problem: str, *, first_pause: timed
 
 
 def troubled(session: Session) -> tuple[int, str | None]:
-    """The number of notices that were tried and not received so far, and why the latest was not received."""
+    """How many notices were tried and are not received yet, and why the latest of them was not received."""
     waiting = Notice.sent_at.is_(None), Notice.given_up_at.is_(None), Notice.attempts > 0, Notice.problem.is_not(None)
     count = session.scalar(select(func.count()).select_from(Notice).where(*waiting)) or 0
     return count, session.scalar(select(Notice.problem).where(*waiting).order_by(Notice.id.desc()).limit(1))

@@ -66,7 +66,7 @@ def named(session: Session, name: str, *, lock: bool = False) -> Schedule:
     query = select(Schedule).where(Schedule.name == name)
     schedule = session.scalar(query.with_for_update() if lock else query)
     if schedule is None:
-        raise NotFound(f"there is no schedule {name!r}; photochrom schedule list has those that there are")
+        raise NotFound(f"there is no schedule {name!r}; photochrom schedule list shows all schedules")
     return schedule
 
 

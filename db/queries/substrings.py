@@ -1,7 +1,7 @@
-"""Beginnings and parts of texts, compared as they stand.
+"""Compares the beginnings and parts of texts exactly.
 
-LIKE does not do: on SQLite it takes capitals and small letters for the same, so that an account for /data/maps would
-see /data/MAPS. Nor do `<` and `>` on PostgreSQL, where most databases sort texts as dictionaries do.
+LIKE can't be used: on SQLite it ignores case, so an account for /data/maps would see /data/MAPS. `<` and `>` can't be
+used on PostgreSQL, where most databases sort texts as dictionaries do.
 """
 
 from typing import Any

@@ -35,7 +35,7 @@ def retry(engine: Engine, job_id: int, actor: Actor, *, code: str | None = None)
     Raises as `change_state`, and UsageError for a code that no scan can have.
     """
     if code is not None and code not in ERROR_CODES:
-        raise UsageError(f"{code!r} is no error code; {nearest(code, ERROR_CODES)}docs/error-codes.md lists them")
+        raise UsageError(f"{code!r} is not an error code; {nearest(code, ERROR_CODES)}docs/error-codes.md lists them")
     with session_scope(engine) as session:
         now = database_now(session)
         count = retries.retry_failed(session, job_id, code=code, now=now)

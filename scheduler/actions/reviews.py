@@ -100,12 +100,12 @@ def choose(
 
 
 def _two_results(session: Session, scan: Scan, chosen: str) -> Job:
-    """The job that made the scan's output anew, beside the earlier one."""
+    """The job that made the scan's output again, beside the earlier one."""
     again = reviews.redone(session, scan)
     if again is None or not (again[1].selection or {}).get("beside"):
-        raise Conflict(f"{scan.source_key} was not redone, so there is nothing to choose between")
+        raise Conflict(f"{scan.source_key} was not redone, so there is only one output")
     if chosen == "new" and again[0].state != ScanState.DONE:
-        raise Conflict(f"the new result of {scan.source_key} is {again[0].state}; choose it when it is done")
+        raise Conflict(f"the new output of {scan.source_key} is {again[0].state}; choose when it is done")
     return again[1]
 
 
@@ -134,10 +134,10 @@ def undo(engine: Engine, job_id: int, actor: Actor, *, scan_id: int | None = Non
 
 
 def outputs(session: Session, job_id: int, scan_ids: Sequence[int]) -> list[Scan]:
-    """The job's done scans with these ids. Raises NotFound for an id without one."""
+    """The job's done scans with these ids. Raises NotFound if an id is not that of a done scan of the job."""
     ids = sorted(set(scan_ids))
     scans: list[Scan] = []
-    for start in range(0, len(ids), MOST_AT_ONCE):  # a statement may have only so many values
+    for start in range(0, len(ids), MOST_AT_ONCE):  # the number of values in a statement is limited
         part = Scan.id.in_(ids[start : start + MOST_AT_ONCE])
         query = select(Scan).where(Scan.job_id == job_id, part, Scan.state == ScanState.DONE)
         scans += session.scalars(query.order_by(Scan.id))

@@ -25,7 +25,7 @@ def reject(engine: Engine, job_id: int, actor: Actor) -> None:
     with session_scope(engine) as session:
         now, job = database_now(session), lifecycle.get(session, job_id)
         if job.state != JobState.SAMPLED:
-            raise Conflict(f"job {job_id} is {job.state}; only a job that was sampled can be rejected")
+            raise Conflict(f"job {job_id} is {job.state}; only a sampled job can be rejected")
         samples.cancel(session, job_id, now=now)
         lifecycle.change_state(session, job_id, JobState.CANCELLED, now=now)
         audit.note(session, actor.name, actor.via, "reject_sample", now=now, job_id=job_id)

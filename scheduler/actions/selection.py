@@ -40,14 +40,12 @@ def outputs_without_verdict(session: Session, job_id: int) -> list[int]:
     lifecycle.get(session, job_id)
     ids = list(session.scalars(select(Scan.id).where(*_done(job_id), Scan.verdict.is_(None)).order_by(Scan.id)))
     if not ids:
-        raise NotFound(
-            f"job {job_id} has no output without a verdict; photochrom review {job_id} --reviewed lists them"
-        )
+        raise NotFound(f"every output of job {job_id} has a verdict; photochrom review {job_id} --reviewed lists them")
     return ids
 
 
-def outputs_made_anew(session: Session, job_id: int) -> list[int]:
-    """Those with two results, of which nobody has chosen one. Raises NotFound where there is none."""
+def outputs_made_again(session: Session, job_id: int) -> list[int]:
+    """The ids of outputs with two results, of which nobody has chosen one. Raises NotFound if there are none."""
     lifecycle.get(session, job_id)
     ids = reviews.awaiting_choice(session, job_id)
     if not ids:

@@ -36,7 +36,7 @@ def submitter_of(
     *,
     progress: Callable[[Submitted], None] = lambda _: None,
 ) -> Submitter:
-    """One that leaves out what is done already by the checkpoints that would colour it now."""
+    """A submitter that leaves out scans that are done already by the checkpoints that would colour them now."""
     return Submitter(
         engine,
         s3=settings.s3_options,

@@ -46,7 +46,7 @@ class Archived:
 
 
 class Archiver:
-    """Archives jobs of one database. `show` is called with how many rows are written, or deleted, so far."""
+    """Archives jobs of one database. `show` is called with the number of rows that were written, or deleted, so far."""
 
     def __init__(
         self,
@@ -63,8 +63,8 @@ class Archiver:
     def archive(self, job_id: int) -> Archived:
         """Archive a job, or continue an archiving that was stopped.
 
-        Raises NotFound; Conflict for a job that is not to be archived, or is in another process's hand; UsageError and
-        ServiceUnavailable from the store, and then the job is as it was.
+        Raises NotFound; Conflict if the job can't be archived or another process is archiving it; UsageError or
+        ServiceUnavailable for errors of the store, after which the job is as it was.
         """
         with session_scope(self._engine) as session:
             now = database_now(session)
@@ -166,7 +166,9 @@ class Archiver:
 
 
 def archive_key(archiving: Archiving) -> str:
-    """Beside the job's report. A second attempt has a name of its own: a slow first one can't replace its file."""
+    """The key of the first file, beside the job's report. Each attempt has its own name, so a slow earlier attempt
+    can't replace the file.
+    """
     job, again = archiving.job, f"-{archiving.attempt}" if archiving.attempt > 1 else ""
     return f"{REPORTS}{job.created_at:%Y-%m-%d}-job-{job.id}{again}.parquet"
 

@@ -26,7 +26,9 @@ class Pace:
 def delete_scans(
     engine: Engine, archiving: Archiving, pace: Pace, *, keeps_traces: bool, show: Callable[[int], None]
 ) -> int:
-    """Every scan of the job, in steps; returns how many this call deleted. Raises Conflict, DatabaseUnavailable."""
+    """Delete every scan of the job, in steps. Returns how many this call deleted. Raises Conflict,
+    DatabaseUnavailable.
+    """
     deleted = 0
     while (moved := _step(engine, archiving, pace, keeps_traces=keeps_traces)) is not None:
         deleted += moved
@@ -46,9 +48,9 @@ def _step(engine: Engine, archiving: Archiving, pace: Pace, *, keeps_traces: boo
 def delete_job(
     engine: Engine, job_id: int, actor: Actor, pace: Pace, *, forget_accepted: bool, show: Callable[[int], None]
 ) -> int:
-    """Delete a job with all its rows, or go on with that; returns how many scans this call deleted.
+    """Delete a job with all its rows, or continue a deletion. Returns how many scans this call deleted.
 
-    Its outputs, report and archive stay where they are, and an output stays its source's. Raises NotFound, Conflict,
+    Outputs, report and archive stay, and an output still belongs to its source. Raises NotFound, Conflict,
     DatabaseUnavailable.
     """
     with session_scope(engine) as session:

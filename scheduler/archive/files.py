@@ -1,10 +1,10 @@
-"""The two Parquet files of an archived job. docs/archive.md says what each column is.
+"""The two Parquet files of an archived job. docs/archive.md explains each column.
 
-An SHA-256 takes 32 bytes that nothing makes smaller, so a row has one: the output's, which proves what a published
-picture is. The source's hash and ETag lie in a second file, row by row in the same order.
+A SHA-256 takes 32 bytes, which no compression makes smaller. So a row has only one: the output's, which proves what a
+published picture is. The source's hash and ETag are in a second file, with the same rows in the same order.
 
-What else takes room is digits that were never known: times of stages are kept to three digits, colourfulness and shares
-to the second or third decimal, and moments to the millisecond. Each column has the encoding that suits it.
+Digits beyond the accuracy of a value also take space. So times of stages are stored with three digits, colourfulness
+and shares with two or three decimals, and moments to the millisecond. Each column has the encoding that suits it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -171,18 +171,18 @@ def _text(value: str) -> str:
 
 
 def three_digits(value: float) -> float:
-    """The number to three significant digits."""
+    """The number, rounded to three significant digits."""
     return round(value, 2 - floor(log10(abs(value)))) if value else 0.0
 
 
 def count_rows(path: Path) -> int:
-    """Read every row of a file of an archive, and count; raises pyarrow.ArrowException for a file that is damaged."""
+    """Read every row of an archive's file and count them. Raises pyarrow.ArrowException if the file is damaged."""
     with pq.ParquetFile(path) as file:
         return sum(batch.num_rows for batch in file.iter_batches(batch_size=ROW_GROUP))
 
 
 def archived_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file of an archive, one at a time."""
+    """The rows of an archive's file, one at a time."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=BLOCK_BYTES // 256):
             yield from batch.to_pylist()

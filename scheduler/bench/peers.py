@@ -18,7 +18,7 @@ from worker.errors import ServiceUnavailable
 
 
 class Peer(Protocol):
-    """One way to colourize scans that lie in S3, as processes that can be held still and killed."""
+    """One way to colourize scans in S3. Its processes can be stopped, continued and killed."""
 
     name: str
 
@@ -38,7 +38,7 @@ class Peer(Protocol):
         """Start killed processes again, if nothing else does. Returns whether that was necessary."""
 
     def last_words(self) -> str:
-        """Its last message about scans that it has not done."""
+        """Its last message about scans that it has not finished."""
 
 
 class WorkerPeer:
@@ -87,7 +87,7 @@ class WorkerPeer:
 
 
 class ProbePeer:
-    """Ray Data or the script: a process that goes through the keys once, and does not know what is done already."""
+    """Ray Data or the script: a process that goes through the keys once and does not know what is done already."""
 
     def __init__(self, name: str, module: str, pool: Pool, bench: Bench, environment: dict[str, str]) -> None:
         self.name, self._module, self._pool, self._bench = name, module, pool, bench
@@ -156,7 +156,7 @@ class ProbePeer:
 
 
 class ScriptPeer(ProbePeer):
-    """Fetch, predict one, store, in a loop."""
+    """A script that fetches a scan, predicts it and stores the output, in a loop."""
 
     def __init__(self, pool: Pool, bench: Bench) -> None:
         super().__init__("the script", "worker.bench.model", pool, bench, {})
@@ -173,7 +173,7 @@ class ScriptPeer(ProbePeer):
 
 
 class RayPeer(ProbePeer):
-    """Ray Data; its own processes lie in `folder`, whose path must be short, since Ray's sockets lie there too."""
+    """Ray Data. Its files are in `folder`. The folder's path must be short, because Ray's sockets are in it too."""
 
     def __init__(self, pool: Pool, bench: Bench, folder: Path) -> None:
         # Ray gives an actor that counts as one core one thread of OpenMP; the model may use all, as in a worker.

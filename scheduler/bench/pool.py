@@ -1,6 +1,4 @@
-"""A real system whose workers can be stopped and continued, so that the other side of a comparison can have
-its turns.
-"""
+"""A real system whose workers can be stopped and continued, so that the other side of a comparison gets its turns."""
 
 import os
 import time
@@ -27,9 +25,9 @@ _LOOK_SECONDS = 0.05  # these looks run on the measured cores, so they are rare
 
 
 class Pool:
-    """S3 in, S3 out, SQLite, Valkey, a scheduler, and workers by name; a context manager.
+    """Two S3 buckets, SQLite, Valkey, a scheduler, and workers by name. A context manager.
 
-    A worker is stopped with SIGSTOP and continued later. Keep turns much shorter than a lease.
+    A worker is stopped with SIGSTOP and continued later. Turns must be much shorter than a lease.
     """
 
     def __init__(self, folder: Path, *, chunk_scans: int) -> None:
@@ -63,7 +61,7 @@ class Pool:
         return self._folder / "s3" / "buckets" / BUCKET
 
     def put(self, paths: Sequence[Path], count: int, prefix: str = "") -> list[str]:
-        """Put scans into the source, the same ones again under other keys until there are `count`; their keys."""
+        """Put `count` scans into the source, the same files again and again under new keys. Returns the keys."""
         source = open_storage(parse_location(SOURCE), s3=self.s3)
         keys = [f"{prefix}{number:06}{paths[number % len(paths)].suffix}" for number in range(count)]
         for number, key in enumerate(keys):
@@ -71,7 +69,10 @@ class Pool:
         return keys
 
     def submit(self, *, only: Sequence[str] = (), **options: Any) -> "Outputs":
-        """A job for all that was put, or what looks like `only`, with a Submission's `options`; where outputs come."""
+        """Submit a job for all scans, or for those that match the patterns `only`. `options` are those of a Submission.
+
+        Returns the outputs of the job.
+        """
         self._prefixes += 1
         name = f"outputs-{self._prefixes}"
         submitter = Submitter(self.system.engine, s3=self.s3, chunk_scans=self._chunk_scans, checkpoints=lambda: [])
@@ -79,7 +80,7 @@ class Pool:
         return Outputs(self.bucket_folder / name, submitted.scans, self.system.check)
 
     def start_worker(self, name: str, settings: Mapping[str, str], *, cores: Collection[int] | None = None) -> None:
-        """`cores`: those that it, and all it starts, may use."""
+        """Start a worker. `cores`: the cores that it and its child processes may use."""
         with _held_to(cores):
             self._workers.append(name)
             self.system.start("worker", name, settings)
@@ -95,21 +96,23 @@ class Pool:
         self.tree(name).let_go_on()
 
     def cpu_seconds(self, name: str) -> float:
-        """That all its living processes have used."""
+        """The processor time that all running processes of the worker have used."""
         return self.tree(name).cpu_seconds()
 
     def services_cpu_seconds(self) -> float:
-        """Of the S3 server, the broker and the scheduler."""
+        """The processor time that the S3 server, the broker and the scheduler have used."""
         worker_pids = [process.pid for name in self._workers for process in self.tree(name).processes()]
         services = [process for process in psutil.Process().children(recursive=True) if process.pid not in worker_pids]
         return sum(cpu_seconds(process) for process in services)
 
     def memory_bytes(self, name: str) -> float:
-        """Resident memory of all its processes, what they share counted once (PSS), where the system tells it."""
+        """The resident memory of all its processes; memory that they share is counted once (PSS) if the system reports
+        it.
+        """
         return self.tree(name).memory_bytes()
 
     def device(self, name: str) -> dict[str, float]:
-        """The counters of its model server; raises ServiceUnavailable."""
+        """The counters of the worker's model server. Raises ServiceUnavailable."""
         if name not in self._sockets:
             self._sockets[name] = self._socket(name)
         return stats(self._sockets[name], 5.0)
@@ -127,7 +130,7 @@ class Pool:
 
 
 class Outputs:
-    """What has come out of one job, as the store has it."""
+    """The outputs of one job that are in the store."""
 
     def __init__(self, folder: Path, expected: int, check: Callable[[], None]) -> None:
         self._folder, self.expected, self._check = folder, expected, check
@@ -143,7 +146,7 @@ class Outputs:
         return sorted(path for path in self._folder.iterdir() if not path.name.startswith(NO_OUTPUTS))
 
     def wait_for(self, count: int, *, seconds: float = 600.0) -> None:
-        """Until so many have been stored; raises ServiceUnavailable when that takes too long."""
+        """Wait until this many outputs are stored. Raises ServiceUnavailable if that takes too long."""
         deadline = time.monotonic() + seconds
         while self.count() < count:
             self._check()
@@ -152,7 +155,7 @@ class Outputs:
             time.sleep(_LOOK_SECONDS)
 
     def writes(self) -> set[tuple[str, int]]:
-        """Name and time of writing of each output: one made twice is two, if somebody looks in between."""
+        """The name and the time of writing of each output. If an output is made twice, two calls show two times."""
         with suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             return {
                 (entry.name, entry.stat().st_mtime_ns) for entry in entries if not entry.name.startswith(NO_OUTPUTS)
@@ -160,7 +163,9 @@ class Outputs:
         return set()
 
     def follow(self, line: Line, seconds: float) -> None:
-        """Look at the count for so long; between the calls the line's own time, and its own count, stand still."""
+        """Record the number of outputs for `seconds`. Between two calls, neither the time nor the number of `line`
+        changes.
+        """
         before, counted = line.points[-1] if line.points else (0.0, 0)
         began, first = time.monotonic(), self.count()
         while (passed := time.monotonic() - began) < seconds:

@@ -1,4 +1,4 @@
-"""A part of the bench in a process of its own, asked a line at a time: see worker.bench."""
+"""A part of the bench in a separate process, which answers one line at a time: see worker.bench."""
 
 import json
 import os
@@ -15,7 +15,7 @@ _STOP_SECONDS = 5.0
 
 
 class Probe:
-    """`python -m MODULE`, as a context manager; `environment` comes on top of this process' own."""
+    """Runs `python -m MODULE`, as a context manager. `environment` is added to this process' own."""
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         self._module = module
@@ -56,12 +56,12 @@ class Probe:
         return bool(select.select([self._process.stdout], [], [], 0)[0])
 
     def ask(self, do: str, **arguments: Any) -> Any:
-        """Its answer; raises ServiceUnavailable with its error."""
+        """Send a command and return its answer. Raises ServiceUnavailable with the process' error."""
         self.begin(do, **arguments)
         return self.answer()
 
     def begin(self, do: str, **arguments: Any) -> None:
-        """Ask, and go on: several probes then work at once."""
+        """Send a command without waiting for the answer, so that several probes can work at the same time."""
         assert self._process.stdin is not None
         try:
             print(json.dumps({"do": do, **arguments}), file=self._process.stdin, flush=True)

@@ -1,4 +1,4 @@
-"""A process and all that it has started: stopped and continued together, their memory and processor time added up."""
+"""Stops, continues and kills a process with all its descendants, and adds up their memory and processor time."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ _LOOK_SECONDS = 0.05
 
 
 class ProcessTree:
-    """The processes are looked up anew at each call, since they come and go. One that has ended counts nothing."""
+    """A process and its descendants. They are looked up again at each call, because processes start and end."""
 
     def __init__(self, pid: int | None) -> None:
         """`pid`: None for a process that is not running."""
@@ -39,7 +39,9 @@ class ProcessTree:
             _signal(process.resume)
 
     def kill(self) -> None:
-        """Send SIGKILL to all of them, and wait until they have ended. Their parent still learns their status."""
+        """Send SIGKILL to all of them and wait until they have ended. Their parents can still read their
+        exit status.
+        """
         processes = self.processes()
         for process in processes:
             _signal(process.kill)
@@ -48,11 +50,11 @@ class ProcessTree:
             time.sleep(_LOOK_SECONDS)
 
     def cpu_seconds(self) -> float:
-        """The processor time of all that live."""
+        """The processor time of all that are running."""
         return sum(cpu_seconds(process) for process in self.processes())
 
     def memory_bytes(self) -> float:
-        """Resident memory; what they share is counted once (PSS), where the system tells it."""
+        """Resident memory; memory that they share is counted once (PSS) if the system reports it."""
         return sum(_resident(process) for process in self.processes())
 
 
@@ -63,14 +65,14 @@ def kill(pid: int) -> None:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Its processor time, of the user and of the system."""
+    """The processor time of a process, user and system together."""
     with suppress(psutil.Error):
         return float(sum(process.cpu_times()[:2]))
     return 0.0
 
 
 def command_words(process: psutil.Process) -> list[str]:
-    """Its command line; empty where it has ended."""
+    """The command line of a process; empty if it has ended."""
     with suppress(psutil.Error):
         return list(process.cmdline())
     return []

@@ -1,4 +1,4 @@
-"""Sums of work and time over turns, and the pace of what comes in bursts."""
+"""Sums of work and time over several turns, and the rate of counts that grow in bursts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(slots=True)
 class Sum:
-    """Work done in the turns of one side."""
+    """The work and the time of one side, added up over its turns."""
 
     scans: float = 0.0
     seconds: float = 0.0
@@ -25,18 +25,18 @@ class Sum:
 
     @property
     def per_cpu_second(self) -> float:
-        """What a core would do that nobody else wants."""
+        """The work for each second of processor time: what one core would do in a second if nothing else used it."""
         return ratio(self.scans, self.cpu_seconds)
 
 
 @dataclass(slots=True)
 class Line:
-    """A count that was looked at again and again: (seconds of its own time, count)."""
+    """A count at several moments: (seconds of its own time, count)."""
 
     points: list[tuple[float, float]] = field(default_factory=list)
 
     def per_second(self) -> float:
-        """The slope of the straight line through the points: outputs come in bursts of a batch."""
+        """The slope of the straight line through the points, because outputs come in bursts of a batch."""
         points = np.array(self.points, np.float64).reshape(-1, 2)
         if len(points) < 2 or np.ptp(points[:, 0]) == 0:
             return float("nan")

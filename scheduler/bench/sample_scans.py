@@ -12,12 +12,12 @@ _PHOTOGRAPHS = ("china.jpg", "flower.jpg", "astronaut.png", "coffee.png", "motor
 _GRAIN = 4.0  # of 255; without grain, an enlargement is easier to encode than a scan
 _QUALITY = 90
 _LARGEST_MEGAPIXELS = 4.0  # larger ones are not made as an array, but enlarged while they are written
-_CLASSIC_MEGAPIXELS = 1500.0  # of 16 bits; so many surely fit into a TIFF of less than 4 GB
+_CLASSIC_MEGAPIXELS = 1500.0  # of 16 bits; a TIFF of this size is surely smaller than 4 GB
 _WIDE = 4 / 3
 
 
 def make_scans(folder: Path, count: int, megapixels: float) -> list[Path]:
-    """Write grey JPEGs of so many megapixels, with the same bytes every time.
+    """Write `count` grey JPEGs of `megapixels` each, with the same bytes every time.
 
     Raises UsageError if the photographs are missing.
     """

@@ -27,7 +27,7 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every part is given."""
+    """The values that every part of the bench gets."""
 
     folder: Path
     sizes: Sizes

@@ -71,7 +71,7 @@ def as_photochrom_error(error: Exception) -> PhotochromError | None:
 
 
 def wrong_use(error: TyperException) -> str:
-    """What is wrong with the arguments: what was given, and what is expected; "" if the help has been printed."""
+    """A sentence about wrong arguments: what was given, and what is expected; "" if the help has been printed."""
     if isinstance(error, typer.BadParameter) and isinstance(error.__cause__, ValidationError):
         return _bad_value(error, error.__cause__)
     return error.format_message().rstrip(".")

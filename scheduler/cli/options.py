@@ -69,7 +69,7 @@ Features = Annotated[
     typer.Option(
         parser=known_features,
         **choices("none"),
-        help="With none, colour with exactly the paper's network: the bundled checkpoint first.",
+        help="none: colour with exactly the paper's network, which is the bundled checkpoint named first.",
     ),
 ]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]
@@ -132,7 +132,7 @@ Saturation = Annotated[
         help="Strength of the colours: 0 is grey, 1 is what the model predicts. Default: 1.",
     ),
 ]
-Label = Annotated[str | None, typer.Option(help="Stamp this text, small, into a corner of each output.")]
+Label = Annotated[str | None, typer.Option(help="Write this text, in small letters, into a corner of each output.")]
 Bag = Annotated[
     bool, typer.Option(help="Make the destination a BagIt bag (RFC 8493), with the outputs in its folder data/.")
 ]

@@ -32,7 +32,9 @@ class _Stopping(Exception):
 
 
 class BackgroundListings:
-    """Call `round` often, and `stop` before the executor ends. Of several schedulers, one lists a job's source."""
+    """Call `round` often, and `stop` before the executor ends. If there are several schedulers, only one lists a job's
+    source.
+    """
 
     def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:
         self._engine, self._settings, self._executor = engine, settings, executor

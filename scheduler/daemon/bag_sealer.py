@@ -45,7 +45,7 @@ class Sealing:
             self._under_way = self._executor.submit(self._seal_all, waiting)
 
     def stop(self) -> None:
-        """Stop sealing. The next scheduler begins again."""
+        """Stop sealing. The next scheduler seals these bags from the beginning."""
         self._stopping.set()
 
     def _seal_all(self, job_ids: list[int]) -> None:

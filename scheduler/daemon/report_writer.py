@@ -23,7 +23,7 @@ AGAIN_AFTER = timedelta(minutes=5)  # if a store does not answer, or a scheduler
 class Reporter:
     """Writes one report at a time, because a report may hold many pictures.
 
-    Of several schedulers, the one that claims it writes it.
+    If there are several schedulers, the one that claims a report writes it.
     """
 
     def __init__(self, engine: Engine, settings: Settings, executor: Executor) -> None:

@@ -11,9 +11,9 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - what is
 
 
 def ask(settings: Settings, probe: str) -> str:
-    """Returns the process' answer. `probe` is live or ready.
+    """Ask the process whether it is `probe`: live or ready. Returns its answer.
 
-    Raises ServiceUnavailable with the process' reason if it is not.
+    Raises ServiceUnavailable, with the process' reason, if it is not.
     """
     if settings.metrics_port is None:
         raise UsageError("PHOTOCHROM_METRICS_PORT is not set; expected the port that the worker or scheduler serves")

@@ -26,7 +26,9 @@ SCHEDULER_CONNECTIONS = 4  # for its rounds, its heartbeat, a report and a listi
 
 
 def database(settings: Settings) -> Iterator[Finding]:
-    """Whether the job database can be reached, is up to date and writable; its clock; and the processes that use it."""
+    """Checks the job database: whether it can be reached, is up to date and can be written; its clock; and the
+    schedulers, workers and schedules in it.
+    """
     engine = make_engine(settings.database)
     check_up_to_date(engine)
     yield Finding("database", State.FINE, f"{address(engine)} is at revision {current_revision(engine)}")
@@ -113,7 +115,7 @@ def _schedules(session: Session) -> Iterator[Finding]:
 
 
 def broker(settings: Settings) -> Iterator[Finding]:
-    """Whether the broker can be reached and keeps every message, and its clock."""
+    """Checks the broker: whether it can be reached, whether it keeps every message, and its clock."""
     app = make_app(settings, answer_seconds=CONNECT_SECONDS)
     depth = ChunkQueue(app).depth()
     yield Finding("broker", State.FINE, f"answers, with {depth} messages in the queue {settings.queue!r}")

@@ -14,11 +14,11 @@ from worker.settings.settings import Settings
 from worker.storage import S3Location, open_storage, parse_location
 
 PROBE_KEY = "photochrom-doctor.txt"
-_LOOKED_AT = 1_000  # so many files of a source, for one that can be read
+_LOOKED_AT = 1_000  # files of a source among which one that can be read is looked for
 
 
 def source(settings: Settings, place: str | None) -> Iterator[Finding]:
-    """Whether the source can be listed and its first file read; of those in cold storage, none is."""
+    """Whether the source can be listed and its first file can be read. Files in cold storage are not read."""
     if place is None:
         remedy = "photochrom doctor --source s3://bucket/prefix --destination s3://bucket/prefix"
         yield Finding("stores", State.NOTE, "not checked, since --source is missing", remedy)

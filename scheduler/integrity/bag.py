@@ -45,7 +45,7 @@ _DECLARED = "BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 _ASKED_AT_ONCE = 1_000
 _READ_AT_ONCE = 8
 _ANY_BYTES = 1 << 62
-_NAMED = 3  # so many wrong files are named in an error
+_NAMED = 3  # at most this many wrong files are named in an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ def _expect_ended(job: Job, unfinished: list[int]) -> None:
 
 def _what_is_wrong(output: Output | None, found_bytes: int) -> str:
     if output is None:
-        return "is no output of any job"
+        return "is not the output of any job"
     if output.bytes == found_bytes:
         return "has another content than was stored"
     return f"has {found_bytes} bytes, not the {output.bytes} that were stored"
@@ -206,7 +206,7 @@ def _check(destination: str) -> None:
     try:
         bagit.Bag(str(location.path)).validate(completeness_only=True)
     except bagit.BagError as error:
-        raise UsageError(f"{destination} is no whole bag ({' '.join(str(error).split())}); {_REMEDY}") from None
+        raise UsageError(f"{destination} is not a complete bag ({' '.join(str(error).split())}); {_REMEDY}") from None
 
 
 def _batches(entries: Iterable[tuple[str, int]], size: int) -> Iterator[list[tuple[str, int]]]:

@@ -38,8 +38,8 @@ class Verifier:
     def verify(self, job_id: int) -> Verified:
         """Read every source and output of the job's done scans; then list what else is at the destination.
 
-        A file there is extra if it is no output of any job with this destination. Raises UsageError for an unknown job
-        or a missing location, and ServiceUnavailable.
+        A file there is extra if it is not the output of any job with this destination. Raises UsageError for an unknown
+        job or a missing location, and ServiceUnavailable.
         """
         with read_scope(self._engine) as session:
             job = lifecycle.get(session, job_id)

@@ -16,9 +16,9 @@ from db.queries.jobs import lifecycle, samples
 from db.queries.pool import workers
 from scheduler.text import counted, why_aborted
 
-RECENT = timedelta(days=1)  # an older event is no news; without this limit, a new receiver would get all of them
+RECENT = timedelta(days=1)  # older events are not sent; otherwise a new receiver would get a notice of each old job
 WITHOUT_WORKERS = timedelta(hours=1)
-_WAITS_SINCE = ("resume", "retry", "approve", "listed")  # after these entries of the audit, a job's work waits anew
+_WAITS_SINCE = ("resume", "retry", "approve", "listed")  # actions after which a job's work waits for a worker again
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,10 @@ class Occurrence:
 
 
 def recent_events(session: Session, now: datetime, *, since: datetime | None = None) -> Iterator[Occurrence]:
-    """Jobs that ended since `since` (None: in the last day), what else went wrong in the last day, and what still
-    lasts. Sent or not.
+    """All events that receivers should know, whether they were sent or not.
+
+    These are jobs that ended since `since` (None: in the last day), schedules that failed in the last day, and what is
+    still so: samples that wait for a choice, and work that waits without workers.
     """
     yield from _ended_jobs(session, max(since or now - RECENT, now - RECENT))
     yield from _sampled_jobs(session)
@@ -78,7 +80,7 @@ def _job_ended(session: Session, name: str, row: Row[Any]) -> Event:
     return Event(
         name,
         event_type,
-        f"Photochrom: {job.name} is {row.state}" + (" with failures" if event_type.endswith("failures") else ""),
+        f"Photochrom: {job.name} is {row.state}" + (" with failed scans" if event_type.endswith("failures") else ""),
         f"Job {job.id}, {job.name}: {counts}." + (f" {why_aborted(progress)}." if aborted else ""),
         f"/jobs/{job.id}",
         {"job": job.id, "done": progress.done, "failed": progress.failed, "skipped": progress.skipped},
@@ -94,18 +96,18 @@ def _sampled_jobs(session: Session) -> Iterator[Occurrence]:
 def _sample_waits(session: Session, job_id: int, job_name: str) -> Event | None:
     if not all(progress.ended for progress in samples.of_job(session, job_id)):
         return None
-    text = f"Job {job_id}, {job_name}: its sample is coloured; approve one of the choices, or reject it."
-    title = f"Photochrom: {job_name} waits for your choice"
+    text = f"Job {job_id}, {job_name}: the sample is coloured. Approve one of the choices, or reject the sample."
+    title = f"Photochrom: {job_name} is waiting for your choice"
     return Event(f"job/{job_id}/sampled", "job.sampled", title, text, f"/jobs/{job_id}/sample", {"job": job_id})
 
 
 def _failed_firings(session: Session, fired_since: datetime) -> Iterator[Occurrence]:
-    """By when they were fired. A row does not say when it failed, which may be after hours of tries."""
+    """Chosen by when they were fired: a row does not record when it failed, which may be hours of tries later."""
     failed = select(Firing.id, Firing.message, Schedule.name).join(Schedule, Schedule.id == Firing.schedule_id)
     failed = failed.where(Firing.state == FiringState.FAILED, Firing.fired_at > fired_since).order_by(Firing.id)
     for firing_id, message, schedule in session.execute(failed):
-        title = f"Photochrom: the schedule {schedule} failed"
-        text = f"The schedule {schedule} made no job: {message}"
+        title = f"Photochrom: schedule {schedule} failed"
+        text = f"Schedule {schedule} made no job: {message}"
         data = {"schedule": schedule, "firing": firing_id}
         event = Event(f"firing/{firing_id}", "schedule.failed", title, text, "/schedules", data)
         yield Occurrence(event.name, partial(_as_it_is, event))
@@ -116,7 +118,10 @@ def _as_it_is(event: Event) -> Event:
 
 
 def _work_without_workers(session: Session, now: datetime) -> Iterator[Occurrence]:
-    """Work that waits without workers. Named by the last heartbeat of any worker, it is sent once for each silence."""
+    """Work that waits without workers.
+
+    The last heartbeat of any worker is part of its name, so it is sent once for each time without workers.
+    """
     last = workers.last_heard(session)
     if last is not None and last.heartbeat_at > now - WITHOUT_WORKERS:
         return
@@ -126,21 +131,21 @@ def _work_without_workers(session: Session, now: datetime) -> Iterator[Occurrenc
     running = select(Job.id, Job.name, Job.created_at, entries.scalar_subquery()).where(Job.state == JobState.RUNNING)
     for job_id, name, created_at, changed_at in session.execute(running.order_by(Job.id)):
         if max(created_at, changed_at or created_at) <= now - WITHOUT_WORKERS:
-            silence = last.heartbeat_at.isoformat() if last else "ever"
-            title, text = "Photochrom: work waits and no worker runs", f"Job {job_id}, {name}, waits for a worker."
-            event = Event(f"no-worker/{silence}", "pool.no_worker", title, text, "/pool", {"job": job_id})
+            silent_since = last.heartbeat_at.isoformat() if last else "ever"
+            title, text = "Photochrom: no worker is running", f"Job {job_id}, {name}, is waiting for a worker."
+            event = Event(f"no-worker/{silent_since}", "pool.no_worker", title, text, "/pool", {"job": job_id})
             yield Occurrence(event.name, partial(_as_it_is, event))
             return
 
 
 def digest(session: Session, now: datetime) -> Event:
-    """The digest of the jobs that ended on the day before."""
+    """The digest: the jobs that ended in the last 24 hours, and how many have not ended."""
     ended = select(Job).where(Job.finished_at > now - RECENT, Job.state.in_(JobState.ENDED)).order_by(Job.id)
     lines = []
     for job in session.scalars(ended):
         progress = lifecycle.progress(session, job.id)
         lines.append(f"Job {job.id}, {job.name}: {job.state}, {progress.done:,} done, {progress.failed:,} failed.")
     going = session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED))).all()
-    lines.append(f"{counted(len(going), 'job')} going on.")
+    lines.append(f"{counted(len(going), 'job')} not finished.")
     title = f"Photochrom: {now:%Y-%m-%d}"
     return Event(f"digest/{now:%Y-%m-%d}", "digest", title, "\n".join(lines), "/jobs", {"jobs": len(lines) - 1})

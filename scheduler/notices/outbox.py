@@ -1,4 +1,4 @@
-"""Makes rows of events, and sends rows to receivers: each once, and again until it is received."""
+"""Makes one row for each event and receiver, and sends each row until it is received."""
 
 import time
 from collections.abc import Iterator
@@ -17,19 +17,19 @@ from scheduler.notices.sender import Sender
 from worker.settings.settings import Settings
 
 LOOK_SECONDS = 5.0
-STOP_SECONDS = 5.0  # for the notices that are just being sent; the next scheduler sends what is not received by then
+STOP_SECONDS = 5.0  # for notices that are being sent; the next scheduler sends those that are not received by then
 # A transaction that ends a job may be seen this much later than the moment that it wrote into the job's row.
 SEEN_AFTER = timedelta(minutes=10)
 
 
 class Outbox:
-    """Each scheduler calls `round`. Of several schedulers, one adds a row, and one sends it."""
+    """Each scheduler calls `round`. If there are several schedulers, only one adds a row, and only one sends it."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine, self._settings = engine, settings
         self._senders = {receiver.id: Sender(engine, settings, receiver) for receiver in receivers(settings)}
         self._look_at = 0.0
-        self._looked_at: datetime | None = None  # the database's time of the last look that came to its end
+        self._looked_at: datetime | None = None  # the database's time at the last complete look
 
     def round(self) -> None:
         """Raises ServiceUnavailable."""
@@ -41,7 +41,7 @@ class Outbox:
             sender.start()
 
     def stop(self) -> None:
-        """Begin to send no other notice. A receiver that does not answer is not waited for."""
+        """Start no new notices, and wait at most STOP_SECONDS for those that are being sent."""
         deadline = time.monotonic() + STOP_SECONDS
         for sender in self._senders.values():
             sender.stop()
@@ -56,7 +56,7 @@ class Outbox:
     def collect(self) -> None:
         """Add a row for each receiver of each event that has none yet.
 
-        The first look goes back a day, every other one to the look before it.
+        The first look covers the last day, each later one the time since the look before it.
         """
         with read_scope(self._engine) as session:
             now = database_now(session)

@@ -45,14 +45,14 @@ def _receiver(address: str, secret: str | None, settings: Settings) -> Receiver:
     if address.startswith(_WEBHOOKS):
         if secret is None:
             raise UsageError(
-                "PHOTOCHROM_NOTICES names a webhook; set PHOTOCHROM_NOTICES_SECRET, which signs what it gets"
+                "PHOTOCHROM_NOTICES names a webhook; set PHOTOCHROM_NOTICES_SECRET, which signs its notices"
             )
         webhook = _Webhook(address, secret, settings.web_url or "photochrom", settings.notices_answer_seconds)
         return Receiver(name, _shown(address), webhook.post)
     if not apprise.Apprise().add(address):
         scheme = address.partition(":")[0]
         raise UsageError(
-            f"PHOTOCHROM_NOTICES: {scheme}:... is no address that Apprise knows; expected mailto://... or so"
+            f"PHOTOCHROM_NOTICES: {scheme}:... is not an address that Apprise knows; expected one such as mailto://..."
         )
     return Receiver(name, f"{address.partition(':')[0]}://...", lambda _, __, content: _notify(address, content))
 
@@ -76,7 +76,7 @@ class _Webhook:
     answer_seconds: float
 
     def post(self, event: str, found_at: datetime, content: dict[str, Any]) -> None:
-        """Raises ServiceUnavailable. Of the answer, the status counts; its body is not read."""
+        """Raises ServiceUnavailable unless the answer's status says success. The body of the answer is not read."""
         body = json.dumps(
             {
                 "specversion": "1.0",

@@ -1,4 +1,4 @@
-"""Sends the notices of one receiver, in a thread of its own: one that does not answer holds up no other."""
+"""Sends the notices of one receiver. Each receiver has its own thread, so a slow one does not delay the others."""
 
 import logging
 import threading
@@ -15,12 +15,12 @@ from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# A notice whose sender has been silent for so many times the longest wait for an answer is sent by another.
+# A claimed notice is free for another sender after this many times the longest wait for an answer.
 ANSWERS_AWAITED = 6
 
 
 class Sender:
-    """The thread ends when nothing is due, and with the process."""
+    """Sends in a thread, which ends when no notice is due, or with the process."""
 
     def __init__(self, engine: Engine, settings: Settings, receiver: Receiver) -> None:
         self._engine, self._receiver = engine, receiver
@@ -30,17 +30,17 @@ class Sender:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Send what is due, unless the thread is still at it."""
+        """Send what is due in the thread, unless it is still running."""
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=self.send_due, daemon=True, name=f"notices-{self._receiver.id}")
             self._thread.start()
 
     def stop(self) -> None:
-        """Begin to send no other notice."""
+        """Start no new notice."""
         self._stopping.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait for the notice that is being sent, at most so many seconds."""
+        """Wait for the notice that is being sent, at most `seconds`."""
         if self._thread is not None:
             self._thread.join(max(0.0, seconds))
 
@@ -52,7 +52,7 @@ class Sender:
         except PhotochromError as error:
             logger.warning("notices: %s; tried again", error)
         except Exception:
-            logger.exception("notices met an unexpected error; they are tried again")
+            logger.exception("an unexpected error stopped the notices; they are tried again")
 
     def _send_one(self) -> bool:
         with session_scope(self._engine) as session:

@@ -23,7 +23,7 @@ from scheduler.report.thumbnails.process import ThumbnailProcess
 
 PAIRS_AT_ONCE = 4
 PICTURE_SECONDS = 20.0  # later pictures are left out, so that a slow store can't delay a report
-OUT_OF_TIME = "Left out: the store was too slow to show every picture."
+OUT_OF_TIME = "Left out, because the store was too slow to read every picture."
 
 
 @dataclass(frozen=True, slots=True)

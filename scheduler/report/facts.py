@@ -12,7 +12,7 @@ from worker.settings.settings import Settings
 # Settings are listed one by one, so that a new setting is not shown before somebody has decided about it.
 SHOWN_SETTINGS = {
     "scan_attempts": "Tries of a scan",
-    "chunk_attempts": "Leases a chunk may lose",
+    "chunk_attempts": "Lost leases allowed for a chunk",
     "max_scan_bytes": "Largest file, bytes",
     "max_scan_pixels": "Largest scan, pixels",
 }
@@ -43,7 +43,7 @@ def job_settings(
     if job.max_failures is not None:
         facts.append(Fact("Failed scans allowed", f"{job.max_failures:,}"))
     if job.other_count:
-        facts.append(Fact("Other files", f"{job.other_count:,} in the source are no scans and were left alone"))
+        facts.append(Fact("Other files", f"{job.other_count:,} in the source are not scans and were ignored"))
     return facts
 
 

@@ -28,11 +28,15 @@ class Group:
 
 GROUPS = (
     Group(ALL, "Every scan", ""),
-    Group(RANDOM, "Drawn at random", "What the collection is like as a whole."),
-    Group(MOST_COLOURFUL, "Most colourful", "Look here for colour that is too strong."),
+    Group(RANDOM, "Drawn at random", "These show what the collection looks like as a whole."),
+    Group(MOST_COLOURFUL, "Most colourful", "Look here for colours that are too strong."),
     Group(LEAST_COLOURFUL, "Least colourful", "Look here for scans that stayed nearly grey."),
-    Group(UNLIKE, "Unlike their folder", "Much more, or less, colourful than the others in the same folder."),
-    Group(LEAST_CERTAIN, "Least certain", "The model itself was in doubt about these."),
+    Group(
+        UNLIKE,
+        "Unlike their folder",
+        "These are much more or much less colourful than the other scans in the same folder.",
+    ),
+    Group(LEAST_CERTAIN, "Least certain", "The model was least certain of these."),
 )
 
 

@@ -21,10 +21,10 @@ OPEN_PROBLEMS = 12  # a longer list is closed at first
 # What each stage does, for people who don't know the program.
 STAGE_WORDS = {
     "fetch": "from the source",
-    "open": "decoded, lightness read",
+    "open": "decoded, converted to lightness",
     "wait": "for its batch",
     "predict": "its batch on the device",
-    "compose": "colour onto the scan",
+    "compose": "colour joined with the scan",
     "store": "into the destination",
 }
 

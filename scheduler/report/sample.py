@@ -1,4 +1,4 @@
-"""The report of a sample: each scan in grey, and beside it in colour by each choice."""
+"""The report of a sample: each scan in grey, and beside it the same scan coloured by each choice."""
 
 import tempfile
 from collections.abc import Sequence

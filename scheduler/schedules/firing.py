@@ -25,7 +25,7 @@ from worker.storage import Storage
 
 logger = logging.getLogger(__name__)
 
-LEASE_SECONDS = 120.0  # after so long without a sign of its scheduler, another one takes over a listing
+LEASE_SECONDS = 120.0  # if its scheduler is silent for this long, another one takes over the listing
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 1800  # between tries while a service does not answer
 TRIES = 12  # in about three and a half hours
 
@@ -59,7 +59,7 @@ def new_schedule(
     Folders and a manifest's file are stored with their whole path, because the scheduler runs in another folder.
     """
     if not name.strip() or len(name) > 200 or not name.isprintable():
-        raise UsageError(f"{name!r} is no name for a schedule; expected 1 to 200 letters")
+        raise UsageError(f"{name!r} is not a valid name for a schedule; expected 1 to 200 letters")
     due_at = next_due(cron, timezone, after=now)
     source, destination = opened
     options = {key: value for key, value in asdict(submission).items() if key not in ("source", "destination", "name")}

@@ -1,7 +1,7 @@
-"""Nightly jobs: schedules that are due are fired, each by one scheduler.
+"""Nightly jobs: fires the schedules that are due, each on one scheduler only.
 
-Whatever is due is a row of the table `schedule`, and firing it is a conditional UPDATE, which changes the row for one
-scheduler only. So any number of schedulers may look at the same time, and a restart forgets nothing.
+The rows of the table `schedule` say what is due. Firing a schedule is a conditional UPDATE, which changes the row for
+one scheduler only. So several schedulers may look at the same time, and nothing is lost in a restart.
 """
 
 import logging
@@ -31,7 +31,9 @@ class _Stopping(Exception):
 
 
 class ScheduleRunner:
-    """Fires the schedules of the table `schedule` as they fall due; a time that was missed is still due, once."""
+    """Fires the schedules of the table `schedule` when they are due. A time that was missed is still due, but only
+    once.
+    """
 
     def __init__(
         self, engine: Engine, settings: Settings, executor: Executor, *, now: firing.Clock | None = None

@@ -83,9 +83,9 @@ def check_checkpoint(session: Session, settings: Settings, checkpoint: str) -> N
 
 
 def redo_options(settings: Settings, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of a redo: a checkpoint's id that says a head and an embedding is written out as these three.
+    """The options of a redo. If a checkpoint's id includes a head and an embedding, they become separate options.
 
-    So every worker that has the weight files serves it, whatever its own head and embedding are.
+    So every worker that has the weight files can do the redo, whatever its own head and embedding are.
     """
     card = own_card(settings)
     variant = card.variants().get(changes.get("checkpoint", ""))

@@ -38,7 +38,7 @@ class Sorted:
 
 
 def as_archived(scan: NewScan) -> NewScan:
-    """The scan, to be recorded as archived at once."""
+    """The scan with the error `archived`, so that it is recorded as failed at once."""
     error = archived(scan.source_key)
     return replace(scan, error_code=error.code, error_message=error.message)
 

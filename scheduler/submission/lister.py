@@ -13,7 +13,7 @@ from worker.storage import Omission, S3Options, Storage
 
 PAGE_SCANS = 4_096  # inserted at a time; a whole number of default chunks
 _SHOW_ENTRIES = 1_000
-_NAMED = 5  # so many keys that can't be listed are named
+_NAMED = 5  # at most this many keys that can't be listed are named
 
 # Sorts a page of scans into those that must be coloured and others.
 Sort = Callable[[list[NewScan]], Sorted]

@@ -124,7 +124,7 @@ def _entry(row: object) -> Entry:
 
 def _key(text: object) -> str:
     if not isinstance(text, str) or "\0" in text or not is_utf8(text):
-        raise ValueError(f"{text!r} is no key; expected a text in UTF-8")
+        raise ValueError(f"{text!r} is not a key; expected a text in UTF-8")
     if "\\" in text and is_scan_key(text):
         written = text.replace("\\", "/")
         raise ValueError(f"{text!r} has backslashes; write {written!r}")

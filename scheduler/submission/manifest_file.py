@@ -47,7 +47,7 @@ def open_regular(path: Path) -> BinaryIO:
     shown = path.resolve()
     if not stat.S_ISREG(os.fstat(number).st_mode) or any(map(shown.is_relative_to, ("/proc", "/sys", "/dev"))):
         os.close(number)
-        raise UsageError("it is no regular file; write the list to a file, and name that")
+        raise UsageError("it is not a regular file; write the list to a file, and name that file")
     return os.fdopen(number, "rb")
 
 

@@ -52,7 +52,7 @@ def _checksum_list(lines: Iterable[str]) -> Rows:
             continue
         match = _CHECKSUM.fullmatch(line.rstrip("\r\n"))
         if match is None:
-            raise ValueError(f"{line.strip()[:60]!r} is no line of a checksum list, but the first line is one")
+            raise ValueError(f"{line.strip()[:60]!r} is not a line of a checksum list, but the first line is one")
         yield number, {"key": match["gnu"] or match["bsd"]}
 
 

@@ -69,7 +69,9 @@ class Submission:
             raise UsageError(f"--max-failures {self.max_failures}: expected a number of scans, such as 20, or 5%")
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain values, for `submission_of`. A manifest's file has its whole path: others read it."""
+        """The submission as plain values, for `submission_of`. The path of a manifest file is absolute, because another
+        process reads it.
+        """
         values = asdict(self)
         if self.manifest and not self.manifest.startswith("s3://"):
             values["manifest"] = str(Path(self.manifest).absolute())
@@ -78,7 +80,8 @@ class Submission:
     def failures_allowed(self, scan_count: int, *, archived: int = 0) -> int | None:
         """How many of `scan_count` scans may fail; None for any number.
 
-        archived: scans beside these that are recorded as archived from the start. They wait, and stop no job.
+        archived: the number of other scans that are recorded as archived from the start. They are added to the number,
+        so that they do not stop the job.
         """
         if self.max_failures is None:
             return None
@@ -91,7 +94,7 @@ class Submission:
         return ColourOptions(self.head, self.embedding, 1.0 if self.saturation is None else self.saturation)
 
     def selection(self, manifest_version: str | None) -> dict[str, Any] | None:
-        """What selects scans of the source, in the form of the job's row; None if all are selected."""
+        """The options that select scans of the source, in the form of the job's row; None if all scans are selected."""
         chosen: dict[str, Any] = {}
         if self.manifest or self.include or self.exclude:
             chosen = {"manifest": self.manifest, "include": list(self.include), "exclude": list(self.exclude)}
@@ -132,10 +135,12 @@ def submission_of(values: dict[str, Any]) -> Submission:
 def _check_prefix(prefix: str) -> None:
     parts = prefix.split("/")
     if "\\" in prefix or not prefix.isprintable() or any(part in ("", ".", "..") for part in parts):
-        raise UsageError(f"--output-prefix {prefix!r} is no folder within the destination; expected one such as box2")
+        raise UsageError(
+            f"--output-prefix {prefix!r} is not a folder inside the destination; expected one such as box2"
+        )
 
 
-_MOST_EXTENSIONS = 1_000  # so many different ones are counted
+_MOST_EXTENSIONS = 1_000  # at most this many different extensions are counted
 _SHOWN_EXTENSIONS = 5
 _COUNTS = (
     "scans",
@@ -203,7 +208,7 @@ class Submitted:
         return self.scans - self.archived
 
     def note_other(self, key: str) -> None:
-        """Count a file that is no scan."""
+        """Count a file that is not a scan."""
         self.others += 1
         extension = PurePosixPath(key).suffix.lower()
         if extension in self.extensions or len(self.extensions) < _MOST_EXTENSIONS:

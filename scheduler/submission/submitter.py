@@ -281,7 +281,7 @@ def _kept(attempt: SubmissionAttempt) -> str:
 
 
 def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None:
-    """The hours that so many scans and so many bytes would take at this pace; the smaller number first."""
+    """The hours that this many scans, and this many bytes, would take at this pace; the smaller number first."""
     if pace is None:
         return None
     by_scans = submitted.to_colour / pace.scans_per_second / 3600

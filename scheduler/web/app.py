@@ -1,4 +1,4 @@
-"""The web application, put together."""
+"""Builds the web application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

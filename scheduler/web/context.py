@@ -38,7 +38,7 @@ class Context:
         return job
 
     def job_with_rows(self, identity: Identity, job_id: int) -> Job:
-        """As `job`; raises Conflict where its scans are archived, and says where they are."""
+        """As `job`. Raises Conflict if the job's scans are archived; the message says where they are."""
         job = self.job(identity, job_id)
         with read_scope(self.engine) as session:
             archives.expect_rows(session, job_id)

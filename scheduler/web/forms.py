@@ -42,7 +42,9 @@ def parse(body: type[Body], fields: dict[str, str]) -> Body:
         return body.model_validate(values)
     except ValidationError as error:
         problems = (f"{problem['loc'][0]}: {problem['msg']}" for problem in error.errors() if problem["loc"])
-        raise UsageError("; ".join(problems).replace("Input should be", "expected") or "the form is wrong") from None
+        raise UsageError(
+            "; ".join(problems).replace("Input should be", "expected") or "the form can't be read"
+        ) from None
 
 
 def choices(context: Context) -> dict[str, Any]:

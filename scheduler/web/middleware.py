@@ -1,4 +1,4 @@
-"""What is done for every request: security headers, limits, a check which site a change comes from, metrics."""
+"""The work for every request: security headers, limits, a check from which site a change comes, metrics."""
 
 import time
 from collections.abc import Iterable

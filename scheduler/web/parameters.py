@@ -21,7 +21,7 @@ def _none_if_empty(value: Any) -> Any:
 
 def _without_nul(text: str) -> str:
     if "\0" in text:
-        raise ValueError("holds a NUL, which no database can store")
+        raise ValueError("contains a NUL, which no database can store")
     return text
 
 
@@ -40,11 +40,13 @@ class ScanQuery(BaseModel):
 
     state: State = Field(None, description="Only scans in this state.")
     code: Code = Field(None, description="Only scans with this error code.")
-    verdict: VerdictName = Field(None, description="Only scans with this latest verdict; none: those without one.")
+    verdict: VerdictName = Field(
+        None, description="Only scans with this latest verdict; none: scans without a verdict."
+    )
     doubtful: bool = Field(False, description="Only outputs that a person should look at.")
-    key: KeyPart = Field(None, description="Only sources whose key contains this.")
-    unlike: bool = Field(False, description="Only outputs unlike their folder; not for jobs of over 10,000 scans.")
-    order: OrderName = Field("listing", description="Scans that have no such value come last.")
+    key: KeyPart = Field(None, description="Only scans whose source key contains this text.")
+    unlike: bool = Field(False, description="Only outputs unlike their folder in colourfulness; up to 10,000 scans.")
+    order: OrderName = Field("listing", description="Scans without the value that orders them come last.")
 
     @property
     def filter(self) -> ScanFilter:

@@ -18,20 +18,20 @@ logger = logging.getLogger(__name__)
 
 API = "/api/"
 TITLES = {
-    400: "This request is not understood",
+    400: "This request can't be read",
     401: "Sign in first",
     403: "Not allowed",
     404: "Not found",
-    405: "Not possible here",
+    405: "This method is not allowed here",
     406: "Not available in this form",
-    409: "It has changed",
+    409: "Not possible in this state",
     413: "Too large",
     414: "Too long",
     415: "This type of content is not accepted",
     422: "Not possible with these values",
     429: "Too many tries",
-    500: "A fault in Photochrom",
-    503: "Not available at the moment",
+    500: "An error in Photochrom",
+    503: "Not available now",
 }
 _CODES = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 400: "bad_request"}
 RETRY_SECONDS = 5
@@ -71,7 +71,7 @@ def add_handlers(app: FastAPI) -> None:
             {"field": ".".join(str(part) for part in problem["loc"]), "message": str(problem["msg"])}
             for problem in error.errors()[:20]
         ]
-        sentence = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors) or "it can't be read"
+        sentence = "; ".join(f"{entry['field']}: {entry['message']}" for entry in errors) or "the request can't be read"
         return _answer(request, 422, "invalid", sentence, {}, errors)
 
     @app.exception_handler(HTTPException)
@@ -82,7 +82,7 @@ def add_handlers(app: FastAPI) -> None:
 
 
 def unexpected(request: Request, error: Exception) -> Response:
-    """The answer to a fault of ours; the log has the rest."""
+    """The answer to an error in Photochrom; the log has the details."""
     logger.error("%s %s", request.method, request.url.path, exc_info=error)
     return _answer(request, 500, "internal", "The log of photochrom web has the details; please report it.", {})
 

@@ -1,4 +1,4 @@
-"""`photochrom web` as a process: settings checked, the database watched, uvicorn until SIGTERM."""
+"""The process of `photochrom web`: it checks the settings, watches the database and runs uvicorn until SIGTERM."""
 
 import asyncio
 import logging
@@ -75,7 +75,7 @@ def expect_safe(engine: Engine, settings: Settings) -> None:
         if accounts.exist(session):
             return
     raise UsageError(
-        f"photochrom web would listen on {settings.web_address}, and nobody has an account; make one first: "
+        f"photochrom web is set to listen on {settings.web_address}, but nobody has an account; add one first: "
         "photochrom users add NAME --role operator, or name the proxy that signs people in: "
         "PHOTOCHROM_WEB_PROXY_ADDRESSES"
     )

@@ -28,7 +28,7 @@ def servers() -> Iterator[tuple[PostgreSQLServer, PostgreSQLServer]]:
         yield lost, spare
 
 
-def test_a_job_goes_on_from_a_copy_of_the_database_and_nothing_is_done_twice(
+def test_a_job_continues_from_a_copy_of_the_database_and_nothing_is_done_twice(
     valkey: ValkeyServer,
     s3_server: S3Server,
     servers: tuple[PostgreSQLServer, PostgreSQLServer],

@@ -205,7 +205,7 @@ def test_what_writes_no_temporary_file_needs_no_room_for_any(process: Run, tmp_p
     assert ran.returncode == 0, ran.stderr
 
 
-def test_arguments_that_are_none(run: Run) -> None:
+def test_invalid_arguments_are_refused(run: Run) -> None:
     expect_refusal(run("submit"), 2, "SOURCE")
     expect_refusal(run("status", "seven"), 2, "JOB is 'seven'", "the number of a job")
     expect_refusal(run("colourise"), 2, "colourise")
@@ -298,12 +298,12 @@ def test_run_leaves_nothing_behind_where_there_is_nothing_to_do_or_no_model(
     (tmp_path / "empty").mkdir()
 
     expect_refusal(run("run", "empty", "out"), 2, "holds nothing")
-    expect_refusal(run("run", scans, "out", PHOTOCHROM_CHECKPOINT="none"), 2, "none is no folder")
+    expect_refusal(run("run", scans, "out", PHOTOCHROM_CHECKPOINT="none"), 2, "none is not a folder")
     expect_refusal(run("run", scans, "out", PHOTOCHROM_EMBEDDING="none"), 2, "'none' is neither a name nor a file")
     assert not (tmp_path / "out").exists()
 
 
-def test_run_into_what_is_no_folder(run: Run, scans: Path, tmp_path: Path) -> None:
+def test_run_refuses_an_output_path_that_is_not_a_folder(run: Run, scans: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("a file")
 
     expect_refusal(run("run", scans, "file/out"), 2, "file/out")

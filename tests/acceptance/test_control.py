@@ -14,7 +14,7 @@ from tests.services import PostgreSQLServer
 
 @pytest.mark.parametrize("scan_count", [280])
 @pytest.mark.parametrize("scenario", [control.urgent_job_first, control.equal_jobs_share, control.control_is_quick])
-def test_people_are_in_charge(
+def test_commands_act_soon_on_a_busy_pool(
     scenario: Callable[[World], str],
     scan_count: int,
     valkey: ValkeyServer,

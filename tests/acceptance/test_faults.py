@@ -17,7 +17,7 @@ from tests.flaky_s3 import FlakyS3
 from tests.services import PostgreSQLServer
 
 
-def test_whatever_breaks_every_scan_is_done_once_and_right(
+def test_with_any_fault_every_scan_is_done_once_and_correctly(
     valkey: ValkeyServer, s3_server: S3Server, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
     """S3 fails now and then, two scans kill whatever opens them, and everything is killed once, the broker emptied."""

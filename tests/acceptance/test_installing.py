@@ -138,7 +138,7 @@ def install_tool(installer: str, clone: Path) -> Path:
 
 
 @pytest.mark.parametrize("installer", ["uv", "pipx"])
-def test_a_tool_colours_a_folder_beside_a_stranger_of_the_same_name(installer: str, clone: Path) -> None:
+def test_an_installed_tool_works_beside_another_package_of_the_same_name(installer: str, clone: Path) -> None:
     program = install_tool(installer, clone)
     packages = next(program.resolve().parents[1].glob("lib/*/site-packages"))
     for name in ("db", "worker", "scheduler"):

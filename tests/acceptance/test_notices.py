@@ -107,7 +107,7 @@ def all_sent(engine: Engine, count: int) -> bool:
         return len(session.scalars(select(Notice).where(Notice.sent_at.is_not(None))).all()) == count
 
 
-def test_each_is_told_once_though_the_receiver_was_away_and_two_schedulers_were_killed(
+def test_each_notice_arrives_once_though_the_receiver_was_away_and_two_schedulers_were_killed(
     sqlite_url: str, environment: dict[str, str], receiver: Receiver, tmp_path: Path
 ) -> None:
     engine = make_engine(sqlite_url)

@@ -133,7 +133,7 @@ def test_a_bag_is_valid_and_grows_and_scans_in_colour_are_skipped_unless_asked_f
     [
         ("--compression", "zip", "expected one of deflate, lzw, none"),
         ("--colour-scans", "maybe", "expected one of skip, colourize"),
-        ("--label", "\u4e00", "there is no shape for"),
+        ("--label", "\u4e00", "the font lacks"),
     ],
 )
 def test_an_option_that_is_none_is_refused(

@@ -48,7 +48,7 @@ def test_it_prints_its_address_serves_pages_there_and_ends_when_told_to(database
         assert client.get("/ready").text == "ok\n"
 
 
-def test_it_does_not_serve_a_network_to_anybody(database: str, tmp_path: Path) -> None:
+def test_pages_without_accounts_are_not_served_to_a_network(database: str, tmp_path: Path) -> None:
     refused = photochrom(
         "web",
         folder=tmp_path,
@@ -61,7 +61,7 @@ def test_it_does_not_serve_a_network_to_anybody(database: str, tmp_path: Path) -
     assert "photochrom users add NAME --role operator" in refused.stderr
 
 
-def test_an_address_that_is_taken_is_said_so(database: str, tmp_path: Path) -> None:
+def test_an_address_that_is_taken_is_named_in_the_error(database: str, tmp_path: Path) -> None:
     with served(database, tmp_path) as address:
         port = address.rpartition(":")[2]
         refused = photochrom("web", folder=tmp_path, PHOTOCHROM_DATABASE_URL=database, PHOTOCHROM_WEB_PORT=port)

@@ -59,7 +59,7 @@ def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]
     yield "list of jobs", fixed("/jobs")
     yield "a job, first page", fixed("/jobs/1")
     yield "a job's failures", fixed("/jobs/1/failures")
-    yield "a job's head, shown anew", fixed("/jobs/1/head")
+    yield "a job's head, loaded again", fixed("/jobs/1/head")
     yield "a scan", lambda dice: f"/jobs/1/scans/{dice.randrange(1, count)}"
     yield (
         "the next to review",

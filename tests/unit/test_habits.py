@@ -37,7 +37,7 @@ def test_the_workflow_runs_what_ci_runs() -> None:
 
 
 @pytest.mark.parametrize("package", ["db", "worker", "scheduler"])
-def test_a_package_says_that_it_has_types(package: str) -> None:
+def test_each_package_has_a_py_typed_file(package: str) -> None:
     assert (ROOT / package / "py.typed").exists()
 
 

@@ -1,4 +1,4 @@
-"""The host's work on a scan without moving it: opening, composing and encoding; and encoding alone.
+"""The host's work on a scan, without fetching and storing: opening, composing and encoding; and encoding alone.
 
 python -m worker.bench.host
 """
@@ -61,13 +61,15 @@ class HostBench:
         return len(self._paths)
 
     def take_tiff(self, path: str, output: str, compression: str) -> int:
-        """A TIFF, and what a worker made of it, for `libvips_alone`; the output's pixels are held in memory."""
+        """Set the TIFF for `libvips_alone`, and the output that a worker made of it, whose pixels are
+        held in memory.
+        """
         self._paths, self._compression = [Path(path)], compression
         self._colours = pyvips.Image.tiffload(output).copy_memory()
         return int(self._colours.width * self._colours.height)
 
     def libvips_alone(self, seconds: float) -> dict[str, float]:
-        """Read the TIFF, and write the output's pixels with a worker's own options, and nothing else."""
+        """Read the TIFF and write the pixels of the output with the options of a worker, and nothing else."""
 
         def read_and_write() -> None:
             pyvips.Image.tiffload(str(self._paths[0]), access="sequential").copy_memory()
@@ -76,7 +78,7 @@ class HostBench:
         return self._for(seconds, read_and_write)
 
     def all_of_it(self, seconds: float) -> dict[str, float]:
-        """Do everything for a scan except fetching, predicting and storing, for about `seconds`."""
+        """Do all host work on scans (everything except fetching, predicting and storing) for about `seconds`."""
         return self._for(seconds, self._one_scan)
 
     def compose(self, seconds: float) -> dict[str, float]:

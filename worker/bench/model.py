@@ -62,7 +62,7 @@ class ModelBench:
         }
 
     def take(self, paths: list[str]) -> int:
-        """Open these scans, and keep in memory what the model sees of them."""
+        """Open these scans and keep their model inputs in memory."""
         configure_libraries()
         self._squares = np.stack([open_scan(Path(p), p, _LIMITS).model_input().lightness for p in paths])
         return len(self._squares)
@@ -101,7 +101,7 @@ class ModelBench:
         return {"scans": scans, "seconds": time.perf_counter() - began}
 
     def script_through(self, source: str, destination: str, keys: list[str], endpoint_url: str | None) -> int:
-        """The same once through all keys; it ends at the first scan that it can't read, as a plain loop does."""
+        """The same, once through all keys. It ends at the first scan that it can't read, as a plain loop does."""
         work = ShortWay(source, destination, endpoint_url)
         for key in keys:
             self._colour(work, key)

@@ -69,10 +69,12 @@ class Store:
 
 
 class RayBench:
-    """Ray's own processes, in `folder`, and one pipeline at a time."""
+    """Runs Ray's own processes, in `folder`, and one pipeline at a time."""
 
     def start(self, folder: str, cores: int) -> float:
-        """Start Ray for actors of which each counts as one core, on this machine alone; the seconds it took."""
+        """Start Ray on this machine alone, with actors that count as one core each. Returns the seconds
+        that it took.
+        """
         began = time.perf_counter()
         self._folder, self._cores = folder, cores
         for attempt in range(_ATTEMPTS):

@@ -1,4 +1,4 @@
-"""A scan's way as a plain script goes it: Pillow, OpenCV and boto3; no gamut, no metadata, no checks."""
+"""The steps of a scan in a plain script: Pillow, OpenCV and boto3; no gamut, no metadata, no checks."""
 
 import io
 import os
@@ -50,13 +50,13 @@ def lab_of(content: bytes) -> Floats:
 
 
 def square_of(lab: Floats) -> Floats:
-    """L* as the model takes it, (400, 400), 0..100."""
+    """L* (height, width), 0..100 -> the model's square (400, 400), 0..100."""
     square: Floats = cv2.resize(lab[..., 0], (_SQUARE_PX, _SQUARE_PX), interpolation=cv2.INTER_AREA)
     return square
 
 
 def coloured(lab: Floats, ab: Floats) -> bytes:
-    """A colour JPEG of L*, with the model's a*, b* (400, 400, 2) in place of its own; `lab` is written over."""
+    """L*, a*, b* (height, width, 3) -> a colour JPEG with the model's a*, b* (400, 400, 2). `lab` is overwritten."""
     lab[..., 1:] = cv2.resize(ab, (lab.shape[1], lab.shape[0]), interpolation=cv2.INTER_LINEAR)
     rgb = (cv2.cvtColor(lab, cv2.COLOR_LAB2RGB).clip(0, 1) * 255).round().astype(np.uint8)
     written = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Training by the bare step on batches that are ready, and as `photochrom train` does it, on photos made up here.
+"""Training on generated photos: single steps on batches that are ready, and the loop of `photochrom train`.
 
 python -m worker.bench.training
 """

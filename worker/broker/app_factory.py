@@ -61,7 +61,7 @@ def _check_url(url: str) -> None:
         port, database = 0, ""
     if port == 0 or (_is_redis(url) and database and not database.isdigit()):
         raise UsageError(
-            "PHOTOCHROM_BROKER_URL has a port or a database that is no number; expected redis://:password@host:6379/0"
+            "PHOTOCHROM_BROKER_URL has a port or a database that is not a number; expected redis://:password@host:6379/0"
         )
 
 

@@ -40,7 +40,7 @@ def lab_to_linear_in_gamut(lightness: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def lab_to_linear_where_it_fits(lightness: Floats, a: Floats, b: Floats) -> Floats:
-    """As `lab_to_linear_in_gamut`, many times as fast where sRGB can show most of the colours."""
+    """As `lab_to_linear_in_gamut`, but many times as fast if sRGB can show most of the colours."""
     rgb = lab_to_linear(lightness, a, b)
     outside = (rgb.min(axis=0) < -_ROUNDING) | (rgb.max(axis=0) > 1 + _ROUNDING)
     count = np.count_nonzero(outside)

@@ -64,7 +64,9 @@ def linear_to_srgb(linear: Floats) -> Floats:
 
 
 def linear_to_srgb16(linear: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """Linear light 0..1 to sRGB levels of 16 bits, within 0.7 of a level, and exact for light that is a level's own."""
+    """Linear light 0..1 -> sRGB levels of 16 bits. The error is at most 0.7 of a level, and 0 for light that is exactly
+    a level's.
+    """
     steps = np.sqrt(linear)
     steps *= _ROOT_STEPS
     np.rint(steps, out=steps)

@@ -29,7 +29,7 @@ class PredictionClient:
     """Predictions for one child, from any of its threads. It connects at the first prediction.
 
     slots: how many scans can be at the server at the same time; further callers wait for a free slot. timeout_seconds:
-    how long one scan may wait, including restarts of the server. predict_attempts: a scan fails when so many servers
+    how long one scan may wait, including restarts of the server. predict_attempts: a scan fails when this many servers
     have died while it was on their device.
     """
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BIN_STEP = 10.0  # CIE units between neighbouring bins
-SOFT_NEIGHBOURS = 10  # Zhang et al.: a colour is shared among so many bins
+SOFT_NEIGHBOURS = 10  # Zhang et al.: a colour is shared among this many bins
 SOFT_SIGMA = 5.0  # with a Gaussian of this width, CIE units
 UNIFORM_SHARE = 0.5  # lambda of their class rebalancing
 

@@ -102,7 +102,7 @@ def read_card(folder: Path) -> Card:
     path = folder / CARD_FILE
     if not folder.is_dir():
         raise CheckpointError(
-            f"{folder} is no folder; expected a checkpoint, a folder with {CARD_FILE} and its weights"
+            f"{folder} is not a folder; expected a checkpoint, which is a folder with {CARD_FILE} and its weights"
         )
     if not path.is_file():
         raise CheckpointError(
@@ -111,7 +111,7 @@ def read_card(folder: Path) -> Card:
     card = _parse(path)
     if card.network != NETWORK:
         raise CheckpointError(
-            f"{folder} is for the network {card.network!r}, this is {NETWORK!r}; train or export it anew"
+            f"{folder} is for the network {card.network!r}, this is {NETWORK!r}; train or export it again"
         )
     return card
 
@@ -205,7 +205,7 @@ def _parse(path: Path) -> Card:
         if card.head not in card.heads or card.embedding not in card.embeddings:
             raise ValueError("its head or embedding is none of those it lists")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no model card ({error}); restore the checkpoint") from None
+        raise CheckpointError(f"{path} is not a model card ({error}); restore the checkpoint") from None
     names = [*card.files, *([card.embeddings_from] if card.embeddings_from else [])]
     if any("/" in name or "\\" in name or name.startswith(".") for name in names):
         raise CheckpointError(f"{path} names weight files outside its folder; it was not written by Photochrom")

@@ -118,11 +118,13 @@ def fusion(
     encoded: keras.KerasTensor, embedding: keras.KerasTensor, batch_norm: bool = True,
     places: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:  # fmt: skip
-    """The paper's fusion layer in a cheaper form with the same result, and the map.
+    """Adds the embedding and the map to the encoder's output.
 
-    Repeating the embedding at each place, concatenating it to `encoded` and a 1x1 convolution is
-    W [x; e] + c = Wx x + (We e + c): a 1x1 convolution of `encoded` plus a dense layer of the embedding, computed
-    once and added at each place. The map adds resize(Wm m); Wm starts at zero.
+    The result is that of the paper's fusion layer, at a lower cost. The paper repeats the embedding e at each place,
+    joins it to `encoded` x, and applies a 1x1 convolution: W [x; e] + c = Wx x + (We e + c). Here this is a 1x1
+    convolution of `encoded`, and a dense layer of the embedding, which is computed once and added at each place. The
+    map m adds resize(Wm m), where Wm starts at zero.
+
     (batch, 50, 50, 256), (batch, 1000), (batch, 28, 28, 96) -> (batch, 50, 50, 256), >= 0.
     """
     of_places = layers.Conv2D(FUSION_CHANNELS, 1, use_bias=False, name="fusion_encoder")(encoded)

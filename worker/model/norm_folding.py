@@ -71,12 +71,12 @@ def assign(model: keras.Model, weights: Mapping[str, Floats]) -> None:
     variables = {_key(layer, variable): variable for layer in model.layers for variable in layer.weights}
     odd = sorted(variables.keys() ^ weights.keys())
     if odd:
-        raise CheckpointError(f"the weights do not fit the network at {', '.join(odd[:3])}; train or export them anew")
+        raise CheckpointError(f"the weights do not fit the network at {', '.join(odd[:3])}; train or export them again")
     for name, variable in variables.items():
         if tuple(variable.shape) != weights[name].shape:
             raise CheckpointError(
                 f"{name} has the shape {weights[name].shape}, the network needs {tuple(variable.shape)}; "
-                "train or export it anew"
+                "train or export it again"
             )
         variable.assign(weights[name])
 

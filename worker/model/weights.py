@@ -107,4 +107,4 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]]:
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} is no readable safetensors file ({error}); restore the checkpoint") from None
+        raise CheckpointError(f"{path} is not a readable safetensors file ({error}); restore the checkpoint") from None

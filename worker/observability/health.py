@@ -13,7 +13,7 @@ class Health:
     """The process' loop reports here that it runs, and what is wrong. Any thread may ask.
 
     live: "" while the loop runs; otherwise a sentence, and the process should be started again. ready: "" while the
-    process does its work; otherwise the reason, for which the process waits by itself.
+    process can work; otherwise the reason why it waits.
     """
 
     def __init__(
@@ -32,7 +32,9 @@ class Health:
         self._told_ready = False
 
     def turn(self, problem: str | None = None) -> None:
-        """The loop has made a turn. `problem`: what is wrong, "" if nothing is, None if unchanged."""
+        """Record that the loop has run once more. `problem`: what is wrong; "" if nothing is wrong; None if nothing
+        changed.
+        """
         with self._lock:
             self._turned_at = self._clock()
             self._problem = self._problem if problem is None else problem

@@ -63,7 +63,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a scan's file. `marks`: coloured marks that the page has and keeps."""
+    """One page of a scan's file. `marks`: the page has coloured marks, which its output keeps."""
 
     file: ScanFile
     header: ScanHeader
@@ -76,7 +76,10 @@ class Page:
 
 
 def bytes_of_group(group: Sequence[Page]) -> int:
-    """What pages take that are held at once: strips, of which every page's figure has some, are of one at a time."""
+    """The memory, in bytes, of pages that are held at the same time.
+
+    Each page's own figure includes memory for strips. Only one page is worked on at a time, so this part counts once.
+    """
     return sum(page.decoded_bytes - STRIP_BYTES for page in group) + STRIP_BYTES
 
 

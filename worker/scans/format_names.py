@@ -34,10 +34,10 @@ EXPECTED = "a JPEG, PNG, TIFF, JPEG 2000 or WebP file"
 
 @dataclass(frozen=True, slots=True)
 class OutputOptions:
-    """How a colour image is written: `format` is jpeg, png, tiff, jp2 or webp; the last two without loss.
+    """How a colour image is written. `format` is jpeg, png, tiff, jp2 or webp; jp2 and webp are written without loss.
 
-    `quality`, 1..100, counts for JPEG alone; `compression` and `pyramid` (tiles, and smaller copies, as image servers
-    like them) for TIFF.
+    `quality`, 1..100, is for JPEG only; `compression` and `pyramid` (tiles and smaller copies, for image servers) are
+    for TIFF only.
     """
 
     format: str
@@ -68,9 +68,10 @@ def is_scan_key(key: str) -> bool:
 
 
 def output_format(key: str, format: str) -> str:
-    """The format (jpeg, png, tiff, jp2, webp) of a scan's output; `source` is the one that its key's extension names.
+    """The format (jpeg, png, tiff, jp2, webp) of a scan's output; `source` means the format that the key's extension
+    names.
 
-    Raises UsageError for an unknown format, and for a key that is no scan's.
+    Raises UsageError for an unknown format, and for a key that is not a scan's.
     """
     if format not in FORMATS:
         raise UsageError(f"--format {format}: expected one of {', '.join(FORMATS)}")

@@ -9,7 +9,7 @@ from worker.arrays import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A part of an image, in pixels: of a model input, or of a scan with film borders: where the picture lies."""
+    """A part of an image, in pixels: of a model input; or of a scan with film borders, the part with the picture."""
 
     left: int
     top: int
@@ -19,7 +19,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an image's pixels take."""
+    """The size of an image and the type of its samples."""
 
     width: int
     height: int
@@ -35,6 +35,6 @@ class Shape:
         return self.height * self.row_bytes
 
     def room(self, rows: int) -> Pixels:
-        """An array for some rows, (rows, width, bands), its values not set."""
+        """An empty array for some rows, (rows, width, bands). Its values are not set."""
         shape = (rows, self.width, self.bands)
         return np.empty(shape, np.uint8) if self.bit_depth == 8 else np.empty(shape, np.uint16)

@@ -27,13 +27,13 @@ _LOADERS = (
 
 
 def configure_libraries(threads: int = 1) -> None:
-    """Set libvips and OpenCV for this process; call it once, before the first scan and after any fork.
+    """Set up libvips and OpenCV for this process. Call it once, before the first scan and after any fork.
 
-    After its first use, libvips keeps threads, and a process that is forked then would wait for them for ever. So a
+    libvips keeps threads after its first use, and a process that is forked then would wait for them for ever. So a
     parent that forks must not open a scan.
 
-    `threads` is what each of them may use for one scan. Children are as many as cores, so one is right for
-    them. Decoders other than those of scans' formats can't be reached afterwards, by any file.
+    `threads`: how many threads each of the two may use for one scan. There are as many children as cores, so one thread
+    is right for them. Afterwards, no file can reach a decoder other than those of the formats of scans.
     """
     # What libvips warns of, an odd tag or a padding byte, is common in sound scans and names scratch files.
     logging.getLogger("pyvips").setLevel(logging.ERROR)
@@ -57,16 +57,16 @@ def block_other_formats() -> None:
 
 
 class ErrorBuffer:
-    """libvips' error buffer, one for the whole process: pyvips empties it whenever it makes an error of its words.
+    """libvips' error buffer, which the whole process shares. pyvips empties it when it makes an exception of its text.
 
-    Whoever looks for words of their own there must know whether they may be gone with another's error.
+    Code that looks for its own messages there must know whether an exception of another thread may have removed them.
     """
 
     times_emptied = 0
 
     @classmethod
     def count(cls) -> None:
-        """See that it is known how often it was emptied; pyvips has no other place to learn that from."""
+        """Begin to count how often pyvips empties the buffer. pyvips has no other way to learn this."""
         take = pyvips.Error.__init__
         if getattr(take, "is_counted", False):
             return
@@ -82,9 +82,10 @@ class ErrorBuffer:
 
 
 def remember_what_is_no_property() -> None:
-    """Look up only once that a name is none of an image's properties.
+    """Remember which names are not properties of images, so that each is looked up only once.
 
-    pyvips does so before each call of an image's method, and makes an error of it, which empties the error buffer.
+    pyvips looks a name up before each call of a method of an image. A failed look-up makes an exception, which empties
+    the error buffer.
     """
     look_up = pyvips.VipsObject.get_typeof
     if hasattr(look_up, "names"):
@@ -104,13 +105,13 @@ def remember_what_is_no_property() -> None:
 
 
 def cleared_errors() -> None:
-    """Forget what libvips said of earlier files."""
+    """Clear libvips' messages about earlier files."""
     pyvips.vips_lib.vips_error_clear()
     ErrorBuffer.times_emptied += 1
 
 
 def words_kept() -> str:
-    """What libvips has said since its errors were cleared, of this file or of another's."""
+    """libvips' messages since its errors were cleared. They may be about the files of other threads."""
     text = pyvips.ffi.string(pyvips.vips_lib.vips_error_buffer())
     return str(text.decode("utf-8", "replace") if isinstance(text, bytes) else text)
 
@@ -146,7 +147,7 @@ def kept_warnings() -> Iterator[list[str]]:
 
 @contextmanager
 def writing(key: str) -> Iterator[None]:
-    """Turns errors of libvips and the disk while an output is written into a ScanError that may pass."""
+    """Turns errors of libvips and of the disk, while an output is written, into a ScanError that may pass."""
     try:
         yield
     except (pyvips.Error, imagecodecs.Jpeg2kError, OSError) as error:

@@ -20,7 +20,7 @@ class ModelOptions:
     input_px: int | None = None  # the side of the square that the network sees; None: the card's
     batch_size: int | None = None  # scans in one device batch; None: the fastest size
     batch_wait_milliseconds: float = DEFAULT_BATCH_WAIT_MILLISECONDS  # longest wait for a batch to fill
-    stub_milliseconds: float | None = None  # use a stub that takes so long for a batch
+    stub_milliseconds: float | None = None  # use a stub that takes this long for a batch
 
     def arguments(self) -> list[str]:
         """The options as arguments of `python -m worker.inference.server`."""
@@ -52,7 +52,7 @@ class ModelOptions:
             default=DEFAULT_BATCH_WAIT_MILLISECONDS,
             help="longest wait for a batch to fill",
         )
-        parser.add_argument("--stub-milliseconds", type=float, help="use a stub that takes so long for a batch")
+        parser.add_argument("--stub-milliseconds", type=float, help="use a stub that takes this long for a batch")
 
     @classmethod
     def of_arguments(cls, arguments: argparse.Namespace) -> Self:

@@ -69,8 +69,8 @@ class Settings(BaseSettings):
     )
     features: Literal["none"] | None = Field(
         None,
-        description="`none`: the paper's network to the letter, without a map of features, which is the bundled "
-        "checkpoint `first`; unset: the checkpoint's own.",
+        description="`none`: exactly the paper's network, without a map of features; this is the bundled checkpoint "
+        "`first`; unset: the checkpoint's own.",
     )
     embedding: str | None = Field(
         None,
@@ -351,7 +351,7 @@ class Settings(BaseSettings):
 
     @property
     def silent_seconds(self) -> float:
-        """After so long without a heartbeat, a worker counts as silent."""
+        """The time without a heartbeat after which a worker counts as silent."""
         return self.heartbeat_seconds * 4
 
     @property
@@ -424,9 +424,9 @@ def forget_secrets() -> None:
 
 
 def load_settings(**options: Any) -> Settings:
-    """The settings from the environment. Raises UsageError with one line, without values that may be secret.
+    """The settings from the environment. Raises UsageError with one line, which contains no value that may be secret.
 
-    `options` are settings that a command was given; None leaves one to the environment.
+    `options` are settings that a command was given. An option that is None is read from the environment.
     """
     refuse_unknown(os.environ, Settings.model_fields, prefix=PREFIX)
     try:

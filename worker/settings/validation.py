@@ -32,7 +32,9 @@ _EXPECTED = {
 
 
 def refuse_unknown(environment: Mapping[str, str], fields: Iterable[str], *, prefix: str) -> None:
-    """Raises UsageError for a variable that looks like a setting and is none, because it would have no effect."""
+    """Raises UsageError for a variable whose name begins like a setting's but is unknown, because it would have no
+    effect.
+    """
     names = {name.upper() for name in fields}
     unknown = [name for name in environment if _is_unknown(name, environment[name], names, prefix)]
     if unknown:
@@ -63,7 +65,7 @@ def _is_unknown(name: str, value: str, names: set[str], prefix: str) -> bool:
 def _unknown(name: str, names: set[str], prefix: str) -> str:
     similar = difflib.get_close_matches(name.upper().removeprefix(prefix), names, n=1, cutoff=0.5)
     meant = f"did you mean {prefix}{similar[0]}?" if similar else "photochrom settings lists all settings"
-    return f"{name} is no setting; {meant}"
+    return f"{name} is not a setting; {meant}"
 
 
 def _is_secret(model: type[BaseModel], field: str) -> bool:

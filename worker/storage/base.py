@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-BLOCK_BYTES = 1 << 20  # so many bytes are read and written at once
+BLOCK_BYTES = 1 << 20  # read and written at once
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ def source_changed(key: str, change: str) -> ScanError:
 
 
 def name_taken(key: str, uri: str) -> ScanError:
-    """The error for a name that another key's output has, on a disk that takes both names for one."""
+    """The error for a name that the output of another key has, on a disk that does not distinguish the two names."""
     sentence = f"{key!r} has the name of another output in {uri} but for capitals, which that disk does not tell apart"
     return ScanError("name_taken", f"{sentence}; rename one of the two scans", permanent=True)
 

@@ -103,7 +103,7 @@ def _parse_folder(text: str) -> FolderLocation:
         path = Path(text).expanduser().absolute()
         return FolderLocation(path.resolve() if ".." in path.parts else path)
     except (OSError, RuntimeError):
-        raise _refused(text, "is no folder's path") from None
+        raise _refused(text, "is not the path of a folder") from None
 
 
 def _refused(text: str, problem: str) -> UsageError:

@@ -26,8 +26,8 @@ class ModelServerProcess:
 
     environment: its environment variables; None means this process' own. write: gets each line that the server writes
     to standard error. It must not use sys.stderr, because the worker forks, and a child must not inherit a lock that is
-    held. hangs_after_seconds: the server is killed and started again if a batch is on its device for so long, or if it
-    does not answer for so long. ready_seconds: the same limit while it loads a model: at its start, or because a job
+    held. hangs_after_seconds: the server is killed and started again if a batch is on its device this long, or if it
+    does not answer for this long. ready_seconds: the same limit while it loads a model: at its start, or because a job
     asks for another embedding. command: for tests, run this instead of `python -m worker.inference.server`.
     """
 

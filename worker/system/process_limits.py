@@ -16,7 +16,7 @@ def limit_memory_and_files(*, in_flight_bytes: int, file_bytes: int) -> None:
 
 
 def limit_processor_seconds(seconds: float) -> None:
-    """From now on this process is killed after so many more seconds of processor time, over all its threads."""
+    """From now on this process is killed after this many more seconds of processor time, over all its threads."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     allowed = int(usage.ru_utime + usage.ru_stime + seconds) + 1

@@ -1,4 +1,4 @@
-"""Files that are there whole, or not at all."""
+"""Writes files completely or not at all."""
 
 import os
 import uuid
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def removed_on_failure(path: Path) -> Iterator[None]:
-    """The block writes `path`; if it raises, nothing of it is left."""
+    """The block writes `path`. If it raises, the file is removed."""
     try:
         yield
     except BaseException:
@@ -19,10 +19,10 @@ def removed_on_failure(path: Path) -> Iterator[None]:
 
 @contextmanager
 def write_beside_then_rename(path: Path, part: Path | None = None) -> Iterator[Path]:
-    """The block writes the file that it is given; then that file becomes `path`, in one step.
+    """The block writes the file that it is given; then that file is renamed to `path`, in one step.
 
-    A reader sees the old file or the new one, never a part. If the block raises, the old file stays. `part`: what to
-    write, in the same folder; by default a name that no other process has.
+    A reader sees the old file or the new one, never a part. If the block raises, the old file stays. `part`: the file
+    to write, in the same folder; by default a name that no other process has.
     """
     part = part or path.with_name(f"part-{uuid.uuid4().hex[:8]}-{path.name}")
     with removed_on_failure(part):

@@ -19,7 +19,7 @@ from worker.tasks.lease import Lease
 
 logger = logging.getLogger(__name__)
 
-# An answer of the database is good for so long, because an upload asks before every block, and a record is an answer
+# An answer of the database is used for this long, because an upload asks before every block, and a record is an answer
 # too. In less time no database fails over and another worker gets the chunk, colours a scan and stores it. So a child
 # asks at most once for each of its records.
 FRESH_SECONDS = 1.0

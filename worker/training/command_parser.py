@@ -142,10 +142,10 @@ def _shared(parser: argparse.ArgumentParser, batch_size: int, learning_rate: flo
     parser.add_argument(
         "--cache", type=Path, metavar="FOLDER", help="folder for the decoded photos (default: OUTPUT/photos)"
     )
-    parser.add_argument("--steps", type=int, default=0, help="end after so many steps; give this or --minutes")
+    parser.add_argument("--steps", type=int, default=0, help="end after this many steps; give this or --minutes")
     parser.add_argument(
         "--minutes", type=float, default=0.0,
-        help="end after so many minutes, which begin when the command does; give this or --steps",
+        help="end after this many minutes, which begin when the command does; give this or --steps",
     )  # fmt: skip
     _batch_size(parser, batch_size)
     parser.add_argument(
@@ -289,7 +289,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         help="measure also with the logits of other classifiers, from files with the arrays names and logits",
     )  # fmt: skip
     _batch_size(parser, 8)
-    parser.add_argument("--limit", type=int, help="measure only the first so many photos")
+    parser.add_argument("--limit", type=int, help="measure only this many photos, the first ones")
     _json(parser, "every figure, and a CSV beside it with the figures of each photo,")
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE",

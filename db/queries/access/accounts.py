@@ -40,9 +40,9 @@ def add(
 ) -> None:
     """Raises UsageError if the name is taken or the role does not exist."""
     if role not in Role.ALL:
-        raise UsageError(f"{role!r} is no role; expected one of {', '.join(Role.ALL)}")
+        raise UsageError(f"{role!r} is not a role; expected one of {', '.join(Role.ALL)}")
     if not name.strip() or len(name) > 200 or not name.isprintable():
-        raise UsageError(f"{name!r} is no name for an account; expected 1 to 200 letters")
+        raise UsageError(f"{name!r} is not a valid name for an account; expected 1 to 200 letters")
     kept = list(prefixes) if prefixes else None
     session.add(Account(name=name, role=role, password_hash=password_hash, prefixes=kept, created_at=now))
     try:
@@ -82,7 +82,7 @@ def disable(session: Session, name: str, *, now: datetime) -> None:
 def _expect(session: Session, name: str) -> Account:
     account = session.get(Account, name)
     if account is None:
-        raise NotFound(f"there is no account {name!r}; photochrom users list has those that there are")
+        raise NotFound(f"there is no account {name!r}; photochrom users list shows all accounts")
     return account
 
 
@@ -94,7 +94,7 @@ def add_token(
     """
     account = _expect(session, name)
     if role not in Role.ALL:
-        raise UsageError(f"{role!r} is no role; expected one of {', '.join(Role.ALL)}")
+        raise UsageError(f"{role!r} is not a role; expected one of {', '.join(Role.ALL)}")
     if Role.ALL.index(role) > Role.ALL.index(account.role):
         raise UsageError(f"{name!r} is a {account.role}; its token can't be a {role}: choose at most {account.role}")
     token = ApiToken(account=name, label=label, sha256=sha256, role=role, created_at=now, expires_at=expires_at)
@@ -111,7 +111,7 @@ def revoke_token(session: Session, token_id: int, *, now: datetime) -> None:
     """Raises UsageError when there is no such token."""
     revoked = update(ApiToken).where(ApiToken.id == token_id).values(revoked_at=func.coalesce(ApiToken.revoked_at, now))
     if session.scalar(revoked.returning(ApiToken.id)) is None:
-        raise NotFound(f"there is no token {token_id}; photochrom users tokens lists those that there are")
+        raise NotFound(f"there is no token {token_id}; photochrom users tokens lists all tokens")
 
 
 def token_grant(session: Session, sha256: str, *, now: datetime) -> Grant | None:

@@ -41,7 +41,7 @@ def begin(session: Session, actor: str, key: str, request_sha256: str, *, now: d
 
 
 def hold(session: Session, actor: str, key: str, *, now: datetime) -> None:
-    """The first one is still at it."""
+    """Extend the time for which the first request keeps the key, because it is still being answered."""
     session.execute(
         update(IdempotencyKey)
         .where(IdempotencyKey.actor == actor, IdempotencyKey.key == key, IdempotencyKey.status.is_(None))

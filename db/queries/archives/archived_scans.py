@@ -42,7 +42,9 @@ def ended_before(
 
 
 def history(session: Session, place: str, *, job_id: int | None = None) -> list[tuple[ArchivedScan, Job]]:
-    """As history.history."""
+    """The short rows of one archived scan in all jobs. The arguments are those of
+    `db.queries.scans.history.history`.
+    """
     parts = place.split("/")
     keys = ["/".join(parts[start:]) for start in range(len(parts))]
     query = select(ArchivedScan, Job).join(Job, Job.id == ArchivedScan.job_id)

@@ -13,9 +13,9 @@ from db.queries.jobs import output_claims
 
 
 def move(session: Session, job: Job, chunk_ids: Sequence[int], *, keeps_traces: bool) -> int:
-    """Delete these chunks' scans, and their reviews with them; returns how many.
+    """Delete these chunks' scans and the reviews of these scans. Returns how many scans.
 
-    Chunks and tallies stay: the counts of progress and throughput are theirs, and a million scans have few of them.
+    The rows of chunks and tallies stay: they have the counts for progress and throughput, and they are few.
     """
     output_claims.release_unmade(session, job, chunk_ids)
     if keeps_traces:

@@ -18,13 +18,13 @@ from db.queries.archives import moves
 from db.queries.jobs import lifecycle
 from db.queries.reports import due
 
-SILENT = timedelta(minutes=1)  # without a sign of life for so long, the process that archives a job is taken for dead
+SILENT = timedelta(minutes=1)  # a process that archives a job and is silent for this long is taken for dead
 _CHUNKS = 64  # looked at for one step
 
 
 @dataclass(frozen=True, slots=True)
 class Archiving:
-    """One process's hold on a job that it archives or deletes; `state` as it was at the start."""
+    """The hold of one process on a job that it archives or deletes. `state` is the job's state when it began."""
 
     job: Job
     begun_at: datetime  # with `attempt`, what tells this process from every other one that was at work on the job
@@ -174,7 +174,7 @@ def _has_accepted(session: Session, job_id: int) -> bool:
 
 
 def touch(session: Session, archiving: Archiving, *, now: datetime) -> None:
-    """Say that this process is alive. Raises Conflict once another one has gone on with the job."""
+    """Record that this process is alive. Raises Conflict if another process has taken over the job."""
     _held(session, archiving, touched_at=now)
 
 
@@ -200,7 +200,7 @@ def abandon(session: Session, archiving: Archiving) -> None:
 def note_stored(session: Session, archiving: Archiving, files: StoredFiles, *, now: datetime) -> None:
     """Record that the files are complete in the destination and were read back. From now on, steps may delete rows.
 
-    Raises Conflict where they have not as many rows as the job.
+    Raises Conflict if the files do not have as many rows as the job.
     """
     rows = session.scalar(select(func.count()).select_from(Scan).where(Scan.job_id == archiving.job.id))
     if rows != files.scan_count:
@@ -221,9 +221,9 @@ def note_stored(session: Session, archiving: Archiving, files: StoredFiles, *, n
 
 
 def step(session: Session, archiving: Archiving, *, keeps_traces: bool, most: int, now: datetime) -> int | None:
-    """Delete at most about `most` scans, the chunks' first ones first; returns how many; None when no chunk is left.
+    """Delete about `most` scans, chunk by chunk in their order. Returns how many; None if no chunk is left.
 
-    keeps_traces: what stays known of them goes to archived_scan. Raises Conflict as `touch`.
+    keeps_traces: whether the short rows of these scans are added to archived_scan. Raises Conflict as `touch`.
     """
     _held(session, archiving, touched_at=now)
     archive = session.get_one(JobArchive, archiving.job.id, populate_existing=True)
@@ -248,7 +248,7 @@ def _chunks(session: Session, job_id: int, after: int, most: int) -> list[int]:
 
 
 def finish(session: Session, archiving: Archiving, *, now: datetime) -> int:
-    """Every row is moved; returns how many. Raises Conflict where the count says otherwise."""
+    """Record that every row was moved. Returns how many. Raises Conflict if the count is not that of the archive."""
     archive = session.get_one(JobArchive, archiving.job.id, populate_existing=True)
     if archive.moved_count != archive.scan_count:
         raise Conflict(
@@ -259,7 +259,7 @@ def finish(session: Session, archiving: Archiving, *, now: datetime) -> int:
 
 
 def delete_rest(session: Session, archiving: Archiving, *, most: int, now: datetime) -> bool:
-    """After its scans: a part of what else a deleted job has; False once the job itself is gone."""
+    """After the scans, delete a part of the job's other rows. Returns False when the job itself is deleted."""
     _held(session, archiving, touched_at=now)
     job_id = archiving.job.id
     for table, key, condition in (

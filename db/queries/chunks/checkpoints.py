@@ -18,19 +18,19 @@ _WANTED: ColumnElement[str] = Job.options["checkpoint"].as_string()
 
 
 def serves_job() -> ColumnElement[bool]:
-    """The condition that the row of Worker serves the row of Job; also where the job wants no checkpoint."""
+    """The condition that the row of Worker serves the row of Job. It is also true if the job requires no checkpoint."""
     names_both = and_(Job.options["head"].as_string().is_not(None), Job.options["embedding"].as_string().is_not(None))
     files: ColumnElement[bool] = func.substr(Worker.checkpoint, 1, func.length(_WANTED) + 1) == _WANTED.concat("-")
     return or_(_WANTED.is_(None), Worker.checkpoint == _WANTED, and_(names_both, files))
 
 
 def is_free_to_all() -> ColumnElement[bool]:
-    """The condition that the row of Job leaves the checkpoint to the workers."""
+    """The condition that the row of Job requires no checkpoint."""
     return _WANTED.is_(None)
 
 
 def serves(checkpoint: str | None, options: Mapping[str, Any]) -> bool:
-    """The same, for a worker's checkpoint and a job's options."""
+    """Whether a worker with this checkpoint serves a job with these options."""
     job_checkpoint = options.get("checkpoint")
     if job_checkpoint is None or checkpoint == job_checkpoint:
         return True

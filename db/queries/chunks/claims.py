@@ -150,7 +150,7 @@ def release(session: Session, message: ChunkMessage, *, not_before: datetime | N
 
 
 def finish(session: Session, chunk_id: int) -> None:
-    """Set a pending chunk without pending scans to done. Its counts must be those of now."""
+    """Set a pending chunk without pending scans to done. Its counts must be up to date."""
     session.execute(
         update(Chunk)
         .where(Chunk.id == chunk_id, Chunk.state == ChunkState.PENDING, _HAS_NOTHING_LEFT)
@@ -181,7 +181,7 @@ def end_pauses(session: Session, job_id: int) -> None:
 
 
 def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[ChunkMessage]:
-    """Chunks whose lease has ended without a record of its holder."""
+    """Chunks whose lease has expired: their holder recorded nothing in time."""
     rows = session.execute(
         select(Chunk.id, Chunk.attempt)
         .where(Chunk.state == ChunkState.LEASED, OUT, Chunk.lease_expires_at < now)
@@ -192,7 +192,7 @@ def expired(session: Session, *, now: datetime, limit: int = 1000) -> list[Chunk
 
 
 def held_by(session: Session, workers: Sequence[str]) -> list[ChunkMessage]:
-    """Chunks that one of these holders has a lease on."""
+    """Chunks on which one of these holders has a lease."""
     rows = session.execute(
         select(Chunk.id, Chunk.attempt).where(Chunk.state == ChunkState.LEASED, OUT, Chunk.worker.in_(workers))
     )

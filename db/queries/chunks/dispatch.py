@@ -18,11 +18,12 @@ from db.queries.limited import chosen_ids
 def waiting_by_job(
     session: Session, *, now: datetime, limit: int, heard_after: datetime | None = None
 ) -> list[tuple[int, int, int, int]]:
-    """Running jobs with chunks to dispatch: (job id, priority, waiting chunks, chunks with the broker or a worker),
-    urgent first.
+    """Running jobs with chunks to dispatch, the urgent ones first: (job id, priority, waiting chunks, chunks that the
+    broker or a worker has).
 
-    limit: count at most so many waiting chunks of a job, because whether 1,000 or 100,000 wait makes no difference.
-    heard_after: leave out jobs that require a checkpoint if no worker with it has sent a heartbeat since.
+    limit: at most this many waiting chunks of a job are counted, because it makes no difference whether 1,000 or
+    100,000 wait. heard_after: jobs that require a checkpoint are left out if no worker with it has sent a heartbeat
+    since then.
     """
     waiting = _count(select(Chunk.id).where(Chunk.job_id == Job.id, *_dispatchable(now)).limit(limit))
     out = _count(select(Chunk.id).where(Chunk.job_id == Job.id, OUT))
@@ -51,9 +52,9 @@ def _served(heard_after: datetime | None) -> list[ColumnElement[bool]]:
 def take_for_dispatch(session: Session, job_id: int, count: int, *, now: datetime) -> list[ChunkMessage]:
     """Set up to `count` pending chunks of the job to queued, each under a new attempt.
 
-    Takes none if the job no longer runs. The job's row stays locked meanwhile; otherwise a pause or a cancel in between
-    would leave chunks with the broker that no worker may claim. Takes none either while another transaction changes the
-    job, so that other jobs need not wait.
+    Takes none if the job no longer runs. The job's row stays locked until the transaction ends. Otherwise, after a
+    pause or a cancel in between, the broker would have chunks that no worker may claim. If another transaction is
+    changing the job, none is taken, so that other jobs need not wait.
     """
     runs = select(Job.id).where(Job.id == job_id, Job.state == JobState.RUNNING)
     runs = runs.with_for_update(read=True, skip_locked=True)

@@ -41,10 +41,11 @@ _COUNTED = ("done_count", "failed_count", "skipped_count", "pixels", "source_byt
 def count(session: Session, chunk_ids: Sequence[int], *, is_retry: bool) -> None:
     """Count the results of these chunks' scans again. This transaction must hold the chunks' rows.
 
-    Scans that failed while the source was listed are not counted: nobody worked on them, so they belong to no pace.
+    Scans that failed while the source was listed are not counted: nobody worked on them, so they do not count for the
+    pace.
 
-    is_retry: some of the scans had ended and are pending again, so that rows may have to go. Otherwise each row that is
-    there is updated in its place, which changes no index.
+    is_retry: some of the scans had ended and are pending again, so some rows may have to be deleted. Otherwise,
+    existing rows are only updated, which changes no index.
     """
     if is_retry:
         session.execute(delete(Tally).where(Tally.chunk_id.in_(chunk_ids)).execution_options(synchronize_session=False))

@@ -33,7 +33,7 @@ from db.models.outputs import OutputClaim
 
 T = TypeVar("T")
 
-_NAMED = 3  # so many outputs are named in an error
+_NAMED = 3  # at most this many outputs are named in an error
 _BATCH = 5_000  # keys in one statement: PostgreSQL takes 65,535 values, SQLite 32,766
 
 
@@ -84,10 +84,10 @@ def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
 
 
 def claim_again(session: Session, job: Job, failed: Sequence[ColumnElement[bool]]) -> None:
-    """Claim the outputs of the job's scans that meet the conditions `failed`, before they are tried again.
+    """Claim the outputs of the job's scans that meet the conditions `failed`, before these scans are tried again.
 
-    The claims came with the scans, but another job may have taken one over since. Raises Conflict where one has made
-    the output, or is to make it.
+    The job claimed them when its scans were inserted, but another job may have taken one over since. Raises Conflict if
+    a job has made such an output, or is to make it.
     """
     place = literal(f"{job.destination}/") + Scan.output_key
     claimed = (
@@ -227,7 +227,9 @@ def release(session: Session, job: Job) -> None:
 
 
 def release_unmade(session: Session, job: Job, chunk_ids: Sequence[int]) -> None:
-    """The same for the scans of these chunks that have no output. The claims of finished outputs stay."""
+    """As `release`, but only for those scans of these chunks that have no output. The claims of finished
+    outputs stay.
+    """
     _release(session, job, Scan.chunk_id.in_(chunk_ids) & (Scan.state != ScanState.DONE))
 
 

@@ -29,7 +29,9 @@ def retry_failed(session: Session, job_id: int, *, now: datetime, code: str | No
     job = session.scalar(select(Job).where(Job.id == job_id).with_for_update(key_share=True))
     if job is None or job.state in (JobState.CANCELLED, JobState.SUBMITTING):
         current_state = lifecycle.get(session, job_id).state
-        raise Conflict(f"job {job_id} is {current_state}; expected a job that runs or is completed; submit it anew")
+        raise Conflict(
+            f"job {job_id} is {current_state}; expected a job that is running or completed; submit the scans again"
+        )
     archives.hold_rows(session, job_id)
     failed = (Scan.job_id == job_id, Scan.state == ScanState.FAILED, *((Scan.error_code == code,) if code else ()))
     # The chunks' rows are locked next, so that no count changes until the scans are counted again.
@@ -71,7 +73,7 @@ def _expect_to_go_on(session: Session, job: Job) -> None:
     if job.max_failures is not None and left > job.max_failures:
         raise Conflict(
             f"job {job.id} allows {job.max_failures} failed scans, and {left} have failed with other codes: it would "
-            "be aborted again at once; retry those too, or submit it anew with --missing-only and more --max-failures"
+            "be aborted again at once; retry those too, or submit it again with --missing-only and more --max-failures"
         )
 
 

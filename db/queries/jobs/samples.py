@@ -26,10 +26,10 @@ class Choice:
 
 
 def spread(session: Session, job_id: int, count: int, *, scan_count: int, offset: float) -> list[Scan]:
-    """`count` of the job's scans that wait, spread evenly over its folders, and in each folder over the file sizes.
+    """`count` of the job's waiting scans, spread evenly over its folders and, in each folder, over the file sizes.
 
-    scan_count: how many wait. offset: 0..1, where the first scan lies between two steps; it comes from a seed. The
-    scans are read once, with one folder in memory.
+    scan_count: how many scans wait. offset: 0..1, where the first scan lies between two steps; it comes from a seed.
+    The scans are read once, with one folder in memory.
     """
     step = scan_count / min(count, scan_count)
     positions = {min(scan_count - 1, int((number + offset) * step)) for number in range(min(count, scan_count))}
@@ -94,7 +94,7 @@ def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
         .execution_options(synchronize_session=False)
     ).all()
     if not changed:
-        raise Conflict(f"job {job_id} is {job.state}; only a job that was sampled can be approved")
+        raise Conflict(f"job {job_id} is {job.state}; only a sampled job can be approved")
 
 
 def scans_per_second(samples: Sequence[Progress]) -> float | None:

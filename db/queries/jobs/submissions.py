@@ -22,7 +22,7 @@ _LOCK = 0x50686F74  # a number that nothing else locks
 
 @dataclass(frozen=True, slots=True)
 class SubmissionAttempt:
-    """One attempt to list a job's scans, and how far an earlier attempt came."""
+    """One attempt to list a job's scans, and how far earlier attempts got."""
 
     job_id: int
     number: int
@@ -58,14 +58,16 @@ def take_over(session: Session, job_id: int, *, name: str, priority: int) -> Sub
 
 @dataclass(frozen=True, slots=True)
 class BackgroundListing:
-    """A listing that a scheduler does, as long as nobody has a later attempt."""
+    """A listing that a scheduler does, until somebody begins a later attempt."""
 
     attempt: SubmissionAttempt
     request: dict[str, Any]
 
 
 def leave_to_schedulers(session: Session, job_id: int, request: dict[str, Any], *, now: datetime) -> bool:
-    """Let the next scheduler list it. Returns False if one does already, or the listing is complete."""
+    """Let the next scheduler list the job. Returns False if a scheduler already lists it, or the listing
+    is complete.
+    """
     free = (Job.id == job_id, Job.state == JobState.SUBMITTING, Job.listing_lease_expires_at.is_(None))
     left = update(Job).where(*free).values(request=request, listing_lease_expires_at=now).returning(Job.id)
     return bool(session.scalars(left.execution_options(synchronize_session=False)).all())
@@ -92,7 +94,10 @@ def take_waiting(session: Session, count: int, *, now: datetime, lease_seconds: 
 
 
 def hold(session: Session, attempt: SubmissionAttempt, *, until: datetime, problem: str | None = None) -> bool:
-    """Keep the listing until then; with `problem`, nobody lists before. Returns False if it is another's by now."""
+    """Keep the listing until `until`. With `problem`, nobody lists before that time.
+
+    Returns False if another attempt has the listing now.
+    """
     held = (Job.id == attempt.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == attempt.number)
     row = session.execute(select(Job.listing).where(*held).with_for_update()).first()
     if row is None:
@@ -105,7 +110,7 @@ def hold(session: Session, attempt: SubmissionAttempt, *, until: datetime, probl
 
 
 def give_up(session: Session, attempt: SubmissionAttempt, problem: str, *, now: datetime) -> bool:
-    """Cancel the job, which keeps the reason. Returns False if the listing is another's by now, or has ended."""
+    """Cancel the job and store the reason. Returns False if another attempt has the listing now, or it has ended."""
     if not hold(session, attempt, until=now, problem=problem):
         return False
     lifecycle.change_state(session, attempt.job_id, JobState.CANCELLED, now=now)

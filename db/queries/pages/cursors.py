@@ -15,7 +15,8 @@ _LONGEST = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """`value` is None in lists that are sorted only by id, and for a row that has no value.
+    """The row at which a page begins. `value` is None in lists that are sorted only by id, and for a row without a
+    value.
 
     `backwards`: the page ends before that row.
     """

@@ -19,9 +19,10 @@ from db.queries.substrings import begins_with
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Sorted by `column` and then by id; None: only by id, which is the order of the listing.
+    """An order of scans: by `column` and then by id. If `column` is None, only by id, which is the order of the
+    listing.
 
-    `may_lack_value`: some scans have no value; they come after all others, in the order of the listing.
+    `may_lack_value`: some scans have no value. They come after all others, in the order of the listing.
     """
 
     column: InstrumentedAttribute[Any] | None
@@ -216,7 +217,7 @@ def remade_by(session: Session, scan: Scan, job: Job) -> tuple[int, datetime | N
 
 def _order(name: str) -> Order:
     if name not in ORDERS:
-        raise UsageError(f"{name!r} is no order of scans; expected one of {', '.join(ORDERS)}")
+        raise UsageError(f"{name!r} is not an order of scans; expected one of {', '.join(ORDERS)}")
     return ORDERS[name]
 
 

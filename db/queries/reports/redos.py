@@ -1,4 +1,4 @@
-"""Outputs that somebody asked to make anew: whether the new ones are there, and the jobs that make them."""
+"""Outputs that somebody asked to make again: whether the new ones are there, and the jobs that make them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _STOPPED = (JobState.CANCELLED, JobState.ABORTED)
 
 @dataclass(slots=True)
 class RedoJob:
-    """A job that makes outputs anew, and how many of them are not there: `waiting` to be made, and `failed`."""
+    """A job that makes outputs again, and how many of these do not exist yet: `waiting` to be made, and `failed`."""
 
     job: Job
     waiting: int = 0
@@ -24,7 +24,7 @@ class RedoJob:
 
 
 def stage(job: Job, state: str | None) -> str:
-    """The word for an output that `job` makes anew. `state`: of the scan in that job; None if that is archived."""
+    """The word for an output that `job` makes again. `state`: of the scan in that job; None if that job is archived."""
     if state in (None, ScanState.DONE):
         return Verdict.REDONE
     if state != ScanState.PENDING:
@@ -33,14 +33,14 @@ def stage(job: Job, state: str | None) -> str:
 
 
 def stages(session: Session, job_id: int, scan_ids: Sequence[int]) -> dict[int, str]:
-    """By the scan's id: the word for each of these outputs whose latest verdict is a redo."""
+    """The word for each of these outputs whose latest verdict is a redo, by the scan's id."""
     again = aliased(Scan)
     rows = session.execute(_latest(job_id, again, Scan.id, Job, again.state).where(Scan.id.in_(scan_ids)))
     return {row[0]: stage(row[1], row[2]) for row in rows}
 
 
 def tally(session: Session, job_id: int) -> tuple[dict[str, int], list[RedoJob]]:
-    """How many outputs there are of each word, and the jobs whose outputs are not all there."""
+    """How many outputs have each word, and the jobs whose outputs do not all exist yet."""
     again = aliased(Scan)
     counts = _latest(job_id, again, Job.id, again.state, func.count()).group_by(Job.id, again.state)
     rows = session.execute(counts.order_by(Job.id)).all()
@@ -49,7 +49,7 @@ def tally(session: Session, job_id: int) -> tuple[dict[str, int], list[RedoJob]]
 
 
 def of_scan(again: Scan, job: Job) -> list[RedoJob]:
-    """The job that makes one output anew, as `tally` gives it; nothing if the output is there."""
+    """The job that makes one output again, as `tally` gives it; an empty list if the new output exists."""
     return _sums([(job, again.state, 1)])[1]
 
 

@@ -150,7 +150,7 @@ def _expect_nothing_new(session: Session, seen: Mapping[int, int | None]) -> Non
 
 def _changed(review: Review | None) -> str:
     if review is None:
-        return "the verdict that you saw was taken back; look again, and decide anew"
+        return "the verdict that you saw was taken back; look again, then decide"
     return (
         f"{review.reviewed_by} {review.verdict} it at {review.reviewed_at:%H:%M} UTC, after you opened it; look again"
     )
@@ -179,10 +179,10 @@ def undo(session: Session, job_id: int, name: str, *, scan_id: int | None = None
         query = query.where(Review.scan_id == scan_id)
     review = session.scalars(query.order_by(Review.id.desc()).limit(1)).first()
     if review is None:
-        raise Conflict(f"there is no verdict of yours in job {job_id} to take back")
+        raise Conflict(f"you have given no verdict in job {job_id} that could be taken back")
     _expect_nothing_new(session, {review.scan_id: review.id})
     if review.redo_job_id is not None:
-        raise Conflict(f"job {review.redo_job_id} makes it anew; cancel that job, or choose between the two results")
+        raise Conflict(f"job {review.redo_job_id} makes it again; cancel that job, or choose between the two results")
     scan = session.get_one(Scan, review.scan_id)
     session.delete(review)
     session.flush()
@@ -241,7 +241,9 @@ def redone(session: Session, scan: Scan) -> tuple[Scan, Job] | None:
 
 
 def awaiting_choice(session: Session, job_id: int) -> list[int]:
-    """The ids of the job's outputs that were made again beside the earlier ones, and of which nobody has chosen one."""
+    """The ids of the job's outputs that were made again beside the earlier ones, and for which nobody has
+    chosen yet.
+    """
     newest = (
         select(func.max(Review.id))
         .join(Scan, Scan.id == Review.scan_id)

@@ -1,4 +1,4 @@
-"""A part of a key: in which chunks of a job it is, without a look at every scan."""
+"""Finds in which chunks of a job a part of a key occurs, without reading every scan."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def note_keys(session: Session, chunk_ids: Sequence[int], keys: Sequence[Sequenc
 
 
 def key_contains(session: Session, job_id: int, part: str) -> list[ColumnElement[bool]]:
-    """The conditions on the job's scans that their source key has that part."""
+    """The conditions that the source key of one of the job's scans contains this part."""
     chunk_ids = _chunks_with(session, job_id, part)
     contains = _has(Scan.source_key, part)
     return [contains] if len(chunk_ids) > MOST_CHUNKS else [Scan.chunk_id.in_(chunk_ids), contains]

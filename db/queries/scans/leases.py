@@ -16,7 +16,7 @@ from db.queries.scans.records import ScanRecord
 
 WORKER_KILLED = "worker_killed"
 # When a whole worker dies, all its chunks lose their leases, so this says little about one scan. Therefore a chunk may
-# lose so many times as many leases in this way as by the death of a child alone.
+# lose this many times more leases by deaths of workers than by deaths of a child alone.
 INNOCENT = 5
 
 
@@ -26,8 +26,8 @@ def record(
     """Record the results of scans, count them, and extend the lease. Returns False if the job no longer runs.
 
     It may be called again after a broken connection, when nobody knows whether the first call was committed. Raises
-    LeaseLost if the chunk belongs to another attempt now. With `claims.release` in the same transaction, a chunk's last
-    record costs no transaction of its own.
+    LeaseLost if the chunk belongs to another attempt now. If `claims.release` is called in the same transaction, the
+    last record of a chunk needs no extra transaction.
     """
     runs = claims.extend(session, message, lease_seconds=lease_seconds, now=now)
     if records:
@@ -39,8 +39,8 @@ def record(
 def seconds_left(session: Session, message: ChunkMessage) -> float:
     """How long the lease lasts by the database's clock; negative if it is over, but nobody has taken it back yet.
 
-    One statement, because it is asked for nearly every scan. Raises LeaseLost if the chunk belongs to another attempt
-    now.
+    It is a single statement, because it runs for nearly every scan. Raises LeaseLost if the chunk belongs to another
+    attempt now.
     """
     held = (Chunk.id == message.chunk_id, Chunk.attempt == message.attempt, Chunk.state == ChunkState.LEASED)
     row = session.execute(select(Chunk.lease_expires_at, database_clock(session)).where(*held)).first()

@@ -24,7 +24,7 @@ _PAGE = 1_000
 class ScanMeasurements:
     """What was measured of a scan. It is filled step by step, so that a failed scan keeps what was measured before.
 
-    Milliseconds, bytes, pixels.
+    Times are in milliseconds, sizes in bytes or pixels.
     """
 
     source_bytes: int | None = None
@@ -135,7 +135,7 @@ def of_job(
 
 
 def stream(engine: Engine, job_id: int, *, state: str | None = None) -> Iterator[Scan]:
-    """The same, read page by page, for a job with too many scans for the memory.
+    """As `of_job`, read page by page, for a job with too many scans for the memory.
 
     Each page has its own transaction. A reader may take hours (`photochrom scans 1 --json | less`), and while a
     transaction is open for so long, PostgreSQL can't remove old rows of any table.
@@ -176,10 +176,10 @@ def done_before(
 def ended_before(
     session: Session, *, job_ids: Sequence[int], failed: Collection[str], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None, int | None]]:
-    """Of these outputs, those that one of these jobs has made, has skipped, or could not make because of an error in
+    """Those of these outputs that one of these jobs has made, has skipped, or could not make because of an error in
     `failed`.
 
-    In the form of `done_before`. For a failed scan the bytes are -1, because it has no output.
+    The form is that of `done_before`. For a failed scan the bytes are -1, because it has no output.
     """
     unfit = (Scan.state == ScanState.FAILED) & Scan.error_code.in_(failed)
     size = case((Scan.state == ScanState.FAILED, -1), else_=Scan.output_bytes)
@@ -196,7 +196,7 @@ def ended_before(
 def failed_last(
     session: Session, *, job_ids: Sequence[int], codes: Collection[str], output_keys: Sequence[str]
 ) -> set[tuple[str, str | None]]:
-    """Which of these outputs one of these jobs failed to make with one of the codes, and none has tried again since.
+    """Those of these outputs that one of these jobs failed to make, with one of the codes, and that no job tried since.
 
     Each as (output key, ETag of the source).
     """
@@ -252,10 +252,10 @@ def accepted(session: Session, destination: str, keys: Sequence[str]) -> set[str
 
 
 def kept(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
-    """Under which of these keys lies an output that a submission leaves to people.
+    """Those of these keys with an output that a submission must not replace, because a person decided on it.
 
-    One that a person accepted, or wants again, or that was made again because a person wanted that and did not reject
-    the result.
+    These are outputs that a person accepted, outputs that are to be redone, and redone outputs that nobody has
+    rejected.
     """
     live = (
         select(Scan.output_key, Scan.verdict, Job.selection, Scan.finished_at, Scan.id)
@@ -286,7 +286,7 @@ class Output:
 
 
 def outputs_in(session: Session, destination: str, keys: Sequence[str]) -> dict[str, Output]:
-    """What jobs with this destination stored under these keys; of several, the one that was done last."""
+    """What jobs with this destination stored under these keys; if there were several, the latest."""
     rows = session.execute(
         select(Scan.output_key, Scan.output_bytes, Scan.output_sha256)
         .join(Job, Job.id == Scan.job_id)
@@ -308,7 +308,7 @@ def stored_last(session: Session, destination: str, keys: Sequence[str]) -> dict
 
 
 def count_outputs_in(session: Session, destination: str, folder: str) -> int:
-    """How many outputs of this destination with keys that begin with `folder` are done."""
+    """How many done outputs of this destination have a key that begins with `folder`."""
     return int(
         session.scalar(
             select(func.count(Scan.output_key.distinct()))

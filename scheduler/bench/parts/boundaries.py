@@ -14,7 +14,10 @@ _LOOK_SECONDS = 0.005
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """The device is so slow that the host could feed two of them. So if it is idle, chunks are handed out too late."""
+    """Measure the share of time in which the device is idle.
+
+    The device is so slow that the host could feed two of them. So if it is idle, chunks are handed out too late.
+    """
     batch, chunk_scans = bench.batch_size, bench.settings.chunk_scans
     pace = _DEVICE_SCANS_PER_SECOND * bench.cores / 2 / max(0.1, bench.sizes.megapixels)
     milliseconds = 1000 * batch / pace

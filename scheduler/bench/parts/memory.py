@@ -13,7 +13,7 @@ _MB = 1e6
 _CHUNK_SCANS = 32
 _LOOK_SECONDS = 0.05
 _LARGE_SECONDS = 600  # for the TIFF
-_LIMITS_MB = ((100, (800.0, 300.0)), (float("inf"), (1000.0, 400.0)))  # up to so many megapixels: must, aim
+_LIMITS_MB = ((100, (800.0, 300.0)), (float("inf"), (1000.0, 400.0)))  # up to this many megapixels: must, aim
 
 
 def measure(bench: Bench) -> Iterator[Figure]:

@@ -15,10 +15,11 @@ _NAMES = ("first", "second")
 
 
 def measure(bench: Bench) -> Iterator[Figure]:
-    """Batches are small, which on one core are as fast as large ones, so that outputs come evenly.
+    """Compare one worker with two.
 
-    A worker has its default number of children. With only one child, its core would be idle between two chunks. And the
-    services, which answer later when both cores have a worker, would then count twice.
+    Batches are small, so that outputs come evenly; on one core, small batches are as fast as large ones. A worker has
+    its default number of children, because with only one child its core would be idle between two chunks, and then the
+    delays of the services, which are longer when both cores have a worker, would count twice.
     """
     if bench.cores < len(_NAMES):
         bench.say("scale: this machine has one core, so there is nothing to measure")

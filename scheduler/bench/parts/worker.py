@@ -67,7 +67,7 @@ def _figures(bench: Bench, worker: float, alone: Sum, scripts: Mapping[int, Sum]
 
 
 def own_settings(bench: Bench, **settings: str) -> Mapping[str, str]:
-    """Settings of a worker: with the model, or with a stand-in if the bench is only tried out."""
+    """The settings of a worker: with the model, or with a stub if the bench is only tried out."""
     stub_model = {} if bench.sizes.model else {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "200"}
     batch_size = str(bench.batch_size)
     return {"PHOTOCHROM_CHILDREN": str(bench.cores), "PHOTOCHROM_BATCH_SIZE": batch_size, **stub_model, **settings}

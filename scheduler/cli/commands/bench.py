@@ -83,7 +83,7 @@ def bench(
     """Measure how fast this machine is.
 
     Each figure compares two sides, which take turns, so that other load on the machine slows both. The defaults take
-    about half an hour on two cores. The exit status is 1 if a figure is worse than it must be.
+    about half an hour on two cores. The exit status is 1 if a figure misses its limit.
     """
     options = locals()
     sizes = Sizes(

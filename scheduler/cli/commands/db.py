@@ -30,7 +30,7 @@ def upgrade() -> None:
 def downgrade(
     _revisions: Annotated[list[str] | None, typer.Argument(metavar="[REVISION]", help="Not used.")] = None,
 ) -> None:
-    """Refused: there is no way back but the backup."""
+    """Not possible: to go back to an older version, restore a backup."""
     raise UsageError(
         "there is no downgrade, because an older version can't keep what a newer one has written; to go back, stop "
         "every process, restore the dump that you made before the upgrade, and install the older version: "

@@ -52,7 +52,8 @@ def health(
 ) -> None:
     """Ask whether the worker, the scheduler or the web process on this machine is ready.
 
-    It asks the process that listens on PHOTOCHROM_METRICS_PORT. Exit status: 0 ready, 3 not ready. Made for containers.
+    It asks the process that listens on PHOTOCHROM_METRICS_PORT. Exit status: 0 ready, 3 not ready. Containers can use
+    it as their health check.
     """
     print(ask(load_settings(), "live" if live else "ready"))
 

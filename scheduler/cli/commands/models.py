@@ -22,7 +22,7 @@ def models(
         Path | None,
         typer.Argument(
             metavar="[FOLDER]",
-            help="Its folder, or a bundled one's name; default: PHOTOCHROM_CHECKPOINT, or second.",
+            help="The checkpoint's folder, or the name of a bundled one; default: PHOTOCHROM_CHECKPOINT, or second.",
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the whole card as JSON.")] = False,

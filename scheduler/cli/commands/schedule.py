@@ -65,14 +65,14 @@ def add(
 def edit(
     context: typer.Context,
     name: Name,
-    source: Annotated[str | None, typer.Option(metavar="SOURCE", help="Another source.")] = None,
-    destination: Annotated[str | None, typer.Option(metavar="DESTINATION", help="Another destination.")] = None,
-    cron: Annotated[str | None, typer.Option(help="Other times, as for schedule add.")] = None,
-    timezone: Annotated[str | None, typer.Option(help="Another time zone of the times.")] = None,
+    source: Annotated[str | None, typer.Option(metavar="SOURCE", help="The new source.")] = None,
+    destination: Annotated[str | None, typer.Option(metavar="DESTINATION", help="The new destination.")] = None,
+    cron: Annotated[str | None, typer.Option(help="The new times, as for schedule add.")] = None,
+    timezone: Annotated[str | None, typer.Option(help="The new time zone of the times.")] = None,
     *,
     options: dict[str, Any],
 ) -> None:
-    """Change what a schedule submits, and when, from its next time on. What you leave out stays; "" clears a text."""
+    """Change a schedule, from its next run on. Options that you leave out stay as they are; "" clears a text."""
     settings = load_settings()
     with read_scope(open_database(settings)) as session:
         schedule = schedules.named(session, name)

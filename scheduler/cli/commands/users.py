@@ -110,7 +110,7 @@ def token(
         ),
     ] = None,
     days: Annotated[
-        int | None, typer.Option(min=1, max=36_500, help="The token expires after so many days; default: never.")
+        int | None, typer.Option(min=1, max=36_500, help="The token expires after this many days; default: never.")
     ] = None,
 ) -> None:
     """Make an API token for an account. It is printed once, and only its hash is kept."""

@@ -90,7 +90,7 @@ def _aborted(jobs: Sequence[JobProgress]) -> Iterator[str]:
 def scans_table(scans: Iterable[Scan], job_id: int) -> Group:
     """A line for each of the first thousand scans.
 
-    Its key, and its output or the reason of its failure, come last and are not broken.
+    The key, and the output or the reason of the failure, come last in a line and are not broken.
     """
     rows = iter(scans)
     lines = [_scan_line(scan) for scan in islice(rows, TABLE_ROWS)]

@@ -10,9 +10,9 @@ from scheduler.submission.request import Submission
 
 
 def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) -> list[str]:
-    """What a person can do about the differences, one sentence for each.
+    """What a person can do about the differences: one sentence for each kind.
 
-    `state_folder`: the folder of a `photochrom run`.
+    `state_folder`: the folder of the job database, if `photochrom run` made it.
     """
     differences = {(difference.side, difference.what) for difference in verified.differences}
     again = _command_again(job, state_folder)
@@ -29,7 +29,7 @@ def remedies(job: Job, verified: Verified, *, state_folder: Path | None = None) 
         prefix = "" if job.options.get("output_prefix") else " --output-prefix NAME"
         sentences.append(f"Leave the other source's outputs, and make these in a folder of their own: {again}{prefix}")
     if {("bag", "changed"), ("bag", "missing")} & differences:
-        sentences.append(f"Once the outputs are as recorded, write the bag's own files anew: photochrom bag {job.id}")
+        sentences.append(f"When the outputs are as recorded, write the bag's own files again: photochrom bag {job.id}")
     if ("output", "extra") in differences and job.options.get("bag"):
         sentences.append("Move the extra files away: a bag holds no file that its manifest does not name.")
     elif ("output", "extra") in differences:

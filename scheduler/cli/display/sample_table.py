@@ -10,7 +10,7 @@ CAPTION = "PSNR: dB against the colour original. grey: the PSNR of the scan itse
 
 
 def sample_table(results: Sequence[Result]) -> Columns:
-    """Each sample with its state, and how near it came to the colour original."""
+    """Each sample with its state, and how near its output is to the colour original."""
     lines = [
         (
             result.scan.state if result.scan.error_code is None else f"{result.scan.state}: {result.scan.error_code}",

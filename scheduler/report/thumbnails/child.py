@@ -24,7 +24,7 @@ KEPT_BYTES = 48 << 20  # a process that keeps more of it after a picture is repl
 CPU_SECONDS = 15  # for each picture
 LARGE_PIXELS = 8_000_000  # from here on a decoder may need more than MEMORY_BYTES: some 40 bytes a pixel
 LARGE_OR_DAMAGED = (
-    "The file is there, but a picture of it can't be made: it takes more memory than a report may, or is damaged."
+    "The file exists, but a picture of it can't be made: it is damaged, or needs more memory than a report may use."
 )
 
 

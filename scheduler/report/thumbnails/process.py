@@ -14,8 +14,8 @@ from worker.errors import PhotochromError
 from worker.system.heap import ONE_HEAP
 
 WAIT_SECONDS = 40.0
-UNREADABLE = "The file is there, but can't be opened as an image."
-TOO_MUCH = "The file is there, but a picture of it takes more memory or time than a report may."
+UNREADABLE = "The file exists, but it can't be opened as an image."
+TOO_MUCH = "The file exists, but a picture of it needs more memory or time than a report may use."
 
 
 class NoPicture(PhotochromError):

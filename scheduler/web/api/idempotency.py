@@ -22,7 +22,13 @@ logger = logging.getLogger(__name__)
 
 HOLD_SECONDS = idempotency.GOING.total_seconds() / 4
 IdempotencyHeader = Annotated[
-    str | None, Header(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$", description="Any text of your own.")
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Any text of your choice; a new one for each request.",
+    ),
 ]
 
 

@@ -74,7 +74,7 @@ class JobOut(BaseModel):
 
 class JobPage(BaseModel):
     jobs: list[JobOut]
-    next: int | None = Field(description="Give it as `before` for the next page; null at the end.")
+    next: int | None = Field(description="The `before` of the next page; null after the last page.")
 
 
 ScanOut = row_schema("Scan", Scan)
@@ -85,7 +85,7 @@ FiringOut = row_schema("Firing", Firing, job_state=(str | None, ...))
 
 class ScanPage(BaseModel):
     scans: list[ScanOut]  # type: ignore[valid-type]  # made at run time, from the table
-    next: str | None = Field(description="Give it as `cursor` for the next page; null at the end.")
+    next: str | None = Field(description="The `cursor` of the next page; null after the last page.")
 
 
 class SubmissionBody(BaseModel):
@@ -133,16 +133,14 @@ def _expect_in_source(manifest: str | None, source: str) -> None:
         return
     location = parse_location(source)
     if not isinstance(location, FolderLocation) or not _resolved(manifest).is_relative_to(_resolved(location.path)):
-        raise UsageError(
-            f"the manifest {manifest} is outside of the source; give s3://bucket/key or a file in {source}"
-        )
+        raise UsageError(f"the manifest {manifest} is outside the source; give s3://bucket/key or a file in {source}")
 
 
 def _resolved(path: str | Path) -> Path:
     try:
         return Path(path).resolve()
     except (OSError, RuntimeError, ValueError):
-        raise UsageError(f"{str(path)!r} is no path of a file; check it") from None
+        raise UsageError(f"{str(path)!r} is not the path of a file; check it") from None
 
 
 class SubmittedOut(BaseModel):

@@ -33,7 +33,9 @@ def expect_own_site(connection: HTTPConnection, web_url: str | None) -> None:
     hosts = (connection.headers.get("host", "").lower(), (web_url or "").partition("//")[2].partition("/")[0].lower())
     foreign = origin is not None and origin.partition("//")[2].lower() not in filter(None, hosts)
     if foreign or connection.headers.get("sec-fetch-site") in _OTHER_SITES:
-        raise Forbidden(f"the change comes from another site ({host_of(origin or '') or 'unnamed'}); refused")
+        raise Forbidden(
+            f"this change was refused, because it comes from another site ({host_of(origin or '') or 'unnamed'})"
+        )
 
 
 async def expect_token(request: Request) -> None:
@@ -43,4 +45,4 @@ async def expect_token(request: Request) -> None:
     browser_secret = request.cookies.get(BROWSER_COOKIE, "")
     form_token = request.headers.get(HEADER) or str((await request.form()).get(FIELD, ""))
     if not browser_secret or not hmac.compare_digest(form_token.encode(), token(browser_secret).encode()):
-        raise Forbidden("the form comes from another browser, or is too old; open the page again")
+        raise Forbidden("the form comes from another browser or is too old; load the page again")

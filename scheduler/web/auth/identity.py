@@ -93,14 +93,14 @@ class Identifier:
         if account is not None:
             return Identity(account.name, account.role, account.prefixes, "proxy")
         if self._settings.web_proxy_role is None:
-            raise Forbidden(f"{name!r} has no account here; an operator gives one: photochrom users add")
+            raise Forbidden(f"{name!r} has no account here; an operator can add one: photochrom users add")
         return Identity(name[:200], self._settings.web_proxy_role, None, "proxy")
 
     def client_address(self, connection: HTTPConnection) -> str:
-        """Where a request comes from. Of X-Forwarded-For, only what trusted proxies added to it counts.
+        """The address of the client. Of X-Forwarded-For, only what trusted proxies added to it counts.
 
-        Each proxy adds the address that it was asked from at the end: the last that is no trusted proxy's own is the
-        client's, and what stands before it may be made up.
+        Each proxy appends the address from which it got the request. So the last address that is not a trusted proxy's
+        is the client's. The addresses before it may be invented.
         """
         address = connection.client.host if connection.client else ""
         hops = ",".join(connection.headers.getlist("x-forwarded-for")).split(",")
@@ -142,7 +142,9 @@ class Identifier:
             )
         # A foreign web site whose name resolves to this address must not be taken for this machine's user.
         if host_of(f"//{connection.headers.get('host', '')}") not in (*_LOOPBACK_NAMES, self._url_host):
-            raise Forbidden("the address in the browser is not that of these pages; open http://127.0.0.1 instead")
+            raise Forbidden(
+                "these pages can't be opened under the address in the browser; open http://127.0.0.1 instead"
+            )
         return Identity(local_actor().name, Role.OPERATOR, None, "local")
 
 
@@ -152,7 +154,8 @@ def proxy_networks(text: str | None) -> list[Network]:
         return [ipaddress.ip_network(part.strip(), strict=False) for part in (text or "").split(",") if part.strip()]
     except ValueError as error:
         raise UsageError(
-            f"PHOTOCHROM_WEB_PROXY_ADDRESSES: {error}; expected addresses or networks with commas, such as 10.0.0.2"
+            f"PHOTOCHROM_WEB_PROXY_ADDRESSES: {error}; expected addresses or networks, "
+            "separated by commas, such as 10.0.0.2"
         ) from None
 
 

@@ -16,7 +16,7 @@ _checks = threading.Semaphore(2)
 def hash_password(password: str) -> str:
     """The hash of a password. Raises UsageError if the password is too short or too long."""
     if not SHORTEST <= len(password) <= LONGEST:
-        raise UsageError(f"the password has {len(password)} letters; expected {SHORTEST} to {LONGEST}")
+        raise UsageError(f"the password has {len(password)} characters; expected {SHORTEST} to {LONGEST}")
     return _hasher.hash(password)
 
 

@@ -13,7 +13,9 @@ def expect_within(identity: Identity, *places: str | None) -> None:
         return
     for place in filter(None, places):
         if not _is_within(parse_location(place).uri, identity.prefixes):
-            raise Forbidden(f"{place} is outside of what {identity.name} may use: {', '.join(identity.prefixes)}")
+            raise Forbidden(
+                f"{place} is outside the prefixes that {identity.name} may use: {', '.join(identity.prefixes)}"
+            )
 
 
 def _is_within(uri: str, prefixes: Sequence[str]) -> bool:

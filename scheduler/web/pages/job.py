@@ -78,8 +78,8 @@ def show_scans(
 
 
 @router.get("/jobs/{job_id}/head")
-def showhead_values(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
-    """The part that is updated while the job runs."""
+def show_head(request: Request, context: TheContext, identity: Viewer, job_id: Id) -> Response:
+    """The part of the page that is updated while the job runs."""
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
         return render(request, "job_head.html", head_values(session, context, job_id))
@@ -111,7 +111,7 @@ def show_report(context: TheContext, identity: Viewer, job_id: Id) -> Response:
     """The report that a scheduler wrote into the destination."""
     job = context.job(identity, job_id)
     if job.report_key is None:
-        raise NotFound(f"job {job_id} has no report yet; a scheduler writes it when the job has ended")
+        raise NotFound(f"job {job_id} has no report yet; a scheduler writes it when the job ends")
     storage = open_storage(parse_location(job.destination), s3=context.settings.s3_options)
     path = fetched(storage, job.report_key, etag=None, max_bytes=64 << 20)
     headers = {"content-security-policy": REPORT_POLICY, "cache-control": "no-store"}
@@ -145,8 +145,9 @@ def head_values(session: Any, context: Context, job_id: int) -> dict[str, Any]:
 
 
 def verdict_tally(session: Any, job_id: int) -> tuple[dict[str, int], list[redos.RedoJob]]:
-    """How many scans have each verdict, where an output that is still to be made anew is not called redone; and the
-    jobs whose redone outputs are not all there.
+    """How many scans have each verdict, and the jobs of redos that still have outputs to make.
+
+    An output that is still to be made again does not count as redone; its word is one of those in `redos`.
     """
     verdicts = job_pages.verdict_counts(session, job_id)
     if not verdicts.pop(Verdict.REDONE, 0):

@@ -1,4 +1,4 @@
-"""Thumbnails, tiles and whole files of a scan."""
+"""Serves thumbnails, tiles and whole files of a scan."""
 
 from html import escape
 from textwrap import wrap

@@ -42,7 +42,7 @@ def begin(request: Request, context: TheContext, identity: Reviewer, job_id: Id,
 
 @router.get("/jobs/{job_id}/review/end")
 def end(request: Request, context: TheContext, identity: Reviewer, job_id: Id, query: Asked) -> Response:
-    """What a walk through a list ends with."""
+    """The page at the end of a list."""
     return _end(request, context, context.job(identity, job_id), query, walked=True)
 
 

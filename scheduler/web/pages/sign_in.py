@@ -39,7 +39,7 @@ def sign_in(
         raise TooManyRequests(f"too many tries; sign in again in {round(wait / 60) + 1} minutes", wait)
     if not _is_known(context, name, password):
         context.throttle.note_failure(name, address)
-        problem = "That name and password do not fit together."
+        problem = "The name or the password is wrong."
         return render(
             request, "sign_in.html", {"next": own_address(next), "problem": problem, "name": name}, status=401
         )
@@ -67,9 +67,11 @@ def live(request: Request) -> Response:
 
 @router.get("/ready")
 def ready(request: Request) -> Response:
-    """The full reason, with the database's address, is only in the logs and on the port of the metrics."""
+    """Whether the process is ready. The full reason, with the database's address, is only in the log and on the metrics
+    port.
+    """
     health = request.app.state.health
-    return _health(health.live() or ("the job database is away" if health.ready() else ""))
+    return _health(health.live() or ("the job database can't be reached" if health.ready() else ""))
 
 
 def _health(problem: str) -> Response:

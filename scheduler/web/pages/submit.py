@@ -18,7 +18,7 @@ from worker.errors import PhotochromError
 
 router = APIRouter()
 
-LOOK_SECONDS = 30.0  # a browser waits so long for a listing; proxies end a request after a minute
+LOOK_SECONDS = 30.0  # how long a browser waits for a listing; proxies end a request after a minute
 
 
 class LookedTooLong(PhotochromError):
@@ -60,7 +60,7 @@ def _limit(seconds: float) -> Callable[[Submitted], None]:
         if time.monotonic() >= until:
             count = counted(submitted.scans, "scan")
             raise LookedTooLong(
-                f"the source is too large to look at here: {count} in {seconds:.0f} seconds, and there are more; "
+                f"the source is too large to be counted here: {count} in {seconds:.0f} seconds, and there are more; "
                 "submit it, and a scheduler lists it, or count it with photochrom submit --dry-run"
             )
 

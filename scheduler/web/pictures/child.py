@@ -20,7 +20,7 @@ from worker.storage import FolderLocation, S3Options, Storage, open_storage, par
 from worker.storage.folder.storage import FolderStorage
 
 _NICE = 10  # pages must not slow down a pool on the same machine
-_STORAGES = 16  # so many are kept open
+_STORAGES = 16  # at most this many are kept open
 _ERROR_HEAD = "error"
 
 
@@ -68,7 +68,7 @@ class _Maker:
         except PhotochromError as error:
             return {_ERROR_HEAD: "storage_unavailable", "message": error.message}
         except MemoryError:
-            return {_ERROR_HEAD: "too_large", "message": "the picture needs more memory than a page may take"}
+            return {_ERROR_HEAD: "too_large", "message": "the picture needs more memory than a page may use"}
         except Exception as error:
             return {_ERROR_HEAD: "internal", "message": f"the picture could not be made ({type(error).__name__})"}
 

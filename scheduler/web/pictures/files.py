@@ -31,7 +31,7 @@ def picture_file(job: Job, scan: Scan, side: str) -> PictureFile:
         version = scan.source_sha256 or scan.source_etag or "unknown"
         return PictureFile(job.source, scan.source_key, scan.source_etag, version)
     if side != "after":
-        raise NotFound(f"{side!r} is no side of a scan; expected one of {', '.join(SIDES)}")
+        raise NotFound(f"{side!r} is not a side of a scan; expected one of {', '.join(SIDES)}")
     if scan.state != ScanState.DONE:
         raise NotFound(f"scan {scan.id} of job {job.id} is {scan.state}: it has no output")
     return PictureFile(job.destination, scan.output_key, None, scan.output_sha256 or "unknown")

@@ -15,7 +15,7 @@ from worker.errors import ScanError, ServiceUnavailable
 from worker.settings.settings import secret_variables
 
 WAITING_MOST = 256  # requests; further ones are refused for the moment
-_DIED = "the picture can't be made: its decoder died over the file, or took more memory than a page may take"
+_DIED = "the picture can't be made: the file crashed its decoder, or needs more memory than a page may use"
 
 
 class PicturePool:
@@ -33,7 +33,7 @@ class PicturePool:
         Raises ScanError, and ServiceUnavailable if too many requests wait.
         """
         if self._waiting >= WAITING_MOST:
-            raise ServiceUnavailable("too many pictures are being made; come again in a few seconds")
+            raise ServiceUnavailable("too many pictures are being made; try again in a few seconds")
         idle = self._idle_children()
         self._waiting += 1
         try:

@@ -61,7 +61,7 @@ def _save_pyramid(file: ScanFile, target: Path) -> None:
 
 
 def read_pyramid(path: Path) -> Pyramid:
-    """Raises ScanError for a file that is no pyramid."""
+    """The levels of a pyramid. Raises ScanError for a file that is not a pyramid."""
     try:
         first = pyvips.Image.tiffload(str(path))
         pages = first.get("n-pages") if first.get_typeof("n-pages") else 1

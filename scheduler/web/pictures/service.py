@@ -1,6 +1,6 @@
 """Pictures for the pages, from the cache or newly made.
 
-If many people ask for one at the same time, it is made once.
+If many people request a picture at the same time, it is made once.
 """
 
 import asyncio

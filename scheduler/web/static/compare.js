@@ -1,4 +1,4 @@
-// Before and after: a slider, side by side, or down to the pixels.
+// Before and after: with a slider, side by side, or in full resolution.
 import { openZoom } from "./zoom.js";
 
 const box = document.querySelector(".viewer-box");
@@ -27,7 +27,7 @@ if (box?.querySelector(".modes")) {
     try {
       localStorage.setItem("photochrom-mode", mode);
     } catch {
-      // A browser that keeps nothing begins with the slider each time.
+      // A browser without local storage starts with the slider each time.
     }
   };
 

@@ -1,4 +1,4 @@
-// The grid: the scan before it was coloured under the pointer, and many pictures chosen at once.
+// The grid: a picture under the pointer shows its grey scan, and many pictures can be chosen at once.
 for (const link of document.querySelectorAll(".shot a[data-before]")) {
   const show = () => {
     if (link.querySelector(".over")) return;

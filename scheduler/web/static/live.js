@@ -1,4 +1,4 @@
-// Parts of a page that are shown anew while a job goes on; times in the reader's own zone; forms that ask first.
+// Parts of a page are loaded again while a job is running; times are in the reader's time zone; forms may ask first.
 const EVERY = 2500;
 
 function showTimes(root) {
@@ -10,7 +10,7 @@ function showTimes(root) {
 }
 
 async function refresh(part) {
-  // Not under somebody's hands: what has the focus, or is open, stays as it is until they have left it.
+  // A part that somebody uses, because it has the focus or its details are open, stays as it is.
   if (document.hidden || part.contains(document.activeElement) || part.querySelector("details[open]")) return;
   try {
     const answer = await fetch(part.dataset.live, { headers: { accept: "text/html" } });
@@ -19,7 +19,7 @@ async function refresh(part) {
       const listed = part.querySelector("[data-listing]") && !parsed.querySelector("[data-listing]");
       part.replaceChildren(...parsed.body.childNodes);
       showTimes(part);
-      if (listed) location.reload(); // the rest of the page has its scans now
+      if (listed) location.reload(); // the listing is complete, so the rest of the page can show its scans
     }
     part.classList.toggle("stale", !answer.ok);
   } catch {

@@ -1,4 +1,4 @@
-// Keys of the review: each one presses a button, or follows a link, that is on the page.
+// Keys of the review. Each key presses a button of the page or follows a link.
 const keys = { a: "[data-key=a]", r: "[data-key=r]", d: "[data-key=d]", z: "[data-key=z]", ArrowLeft: "[data-key=left]",
   ArrowRight: "[data-key=right]", n: "[data-key=n]" };
 
@@ -27,7 +27,7 @@ for (const link of document.querySelectorAll('a[href^="#"][data-key]')) {
   });
 }
 
-// The next pictures are there before they are looked at.
+// The next pictures are loaded before somebody looks at them.
 for (const link of document.querySelectorAll("[data-ahead]")) {
   for (const address of link.dataset.ahead.split(" ")) new Image().src = address;
 }

@@ -173,7 +173,7 @@ export function openZoom(part) {
     else zoomAt(factors[event.key]);
   });
 
-  said.textContent = "The picture is being made ready …";
+  said.textContent = "The picture is being prepared …";
   const sides = part.dataset.sides.split(" ");
   Promise.all(sides.map((side) => levelsOf(`${part.dataset.scan}/${side}`)))
     .then((abouts) => {
@@ -182,7 +182,7 @@ export function openZoom(part) {
       resize();
     })
     .catch(() => {
-      said.textContent = "The picture can't be shown in tiles.";
+      said.textContent = "The picture can't be shown in full resolution.";
     });
   resize();
   addEventListener("resize", resize);

@@ -49,7 +49,7 @@ def expect_each_done_once(system: System) -> None:
     assert "each is as recorded" in " ".join(verified.split())
 
 
-def test_what_is_documented_works_and_the_dashboard_has_data(services: None, tmp_path: Path) -> None:
+def test_the_documented_commands_work_and_the_dashboard_has_data(services: None, tmp_path: Path) -> None:
     write_samples(tmp_path / "samples")
     (tmp_path / "samples" / "scans").rename(tmp_path / "scans")
     with running(tmp_path, "compose.test.yml") as system:

@@ -42,7 +42,7 @@ def test_it_colours_a_folder(colour: Path) -> None:
     assert {path.stat().st_uid for path in outputs} == {USER}
 
 
-def test_what_changes_with_every_commit_is_small(image: str) -> None:
+def test_the_layer_that_changes_with_every_commit_is_small(image: str) -> None:
     history = docker("history", "--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image).stdout
     layers = [(int(line.split()[0]), line.partition(" ")[2]) for line in history.splitlines()]
     [ours] = [size for size, command in layers if "/wheel/*.whl" in command]

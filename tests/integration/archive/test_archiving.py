@@ -79,7 +79,7 @@ def test_views_and_history_still_know_the_scan(collection: Collection) -> None:
     assert (scan.source_key, job.id) == (KEYS[7], job_id)
 
 
-def test_a_finished_output_stays_its_sources_and_an_unmade_one_is_free(collection: Collection) -> None:
+def test_a_finished_output_belongs_to_its_source_and_an_unmade_one_is_free(collection: Collection) -> None:
     job_id = collection.job(KEYS[:4], failed=[KEYS[3]])
     collection.archiver().archive(job_id)
 
@@ -218,7 +218,7 @@ def test_where_the_store_can_not_be_opened_the_job_is_as_it_was(collection: Coll
         assert session.get(JobArchive, job_id) is None
 
 
-def test_stopped_after_any_step_it_goes_on(collection: Collection) -> None:
+def test_an_archiving_that_was_stopped_after_any_step_continues(collection: Collection) -> None:
     """A step that fails, again and again, at each place in turn."""
     job_id, stops = collection.job(KEYS), 0
     while True:

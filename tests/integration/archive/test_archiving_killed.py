@@ -88,7 +88,7 @@ def test_an_age_is_a_number_and_a_unit(collection: Collection, database_url: str
     )
 
     assert refused.returncode == 2
-    assert "is no age; expected a number and d, w, m or y" in refused.stderr
+    assert "is not an age; expected a number and d, w, m or y" in refused.stderr
 
 
 def test_old_jobs_are_archived_by_age_and_each_is_named(collection: Collection, database_url: str) -> None:

@@ -30,7 +30,7 @@ def test_a_key_comes_back_as_it_was_whatever_is_in_it(engine: Engine) -> None:
     ]
 
 
-def test_what_was_measured_is_recorded_whatever_kind_of_number_it_is(engine: Engine) -> None:
+def test_measurements_are_recorded_whatever_their_number_type_is(engine: Engine) -> None:
     """One of numpy's, a whole number of milliseconds, none at all; beside a size that stays the listing's."""
     job_id = make_job(engine, scan_count=3)
     measured = [

@@ -32,13 +32,13 @@ def postgresql(postgresql_url: str) -> Iterator[Engine]:
 
 
 @pytest.mark.parametrize("sqlstate", PASSING)
-def test_what_passes_by_itself_is_a_database_that_is_away(postgresql: Engine, sqlstate: str) -> None:
+def test_errors_that_pass_by_themselves_mean_an_unavailable_database(postgresql: Engine, sqlstate: str) -> None:
     with pytest.raises(DatabaseUnavailable, match="so it is"):
         server_says(postgresql, sqlstate)
 
 
 @pytest.mark.parametrize("sqlstate", OURS)
-def test_what_is_a_fault_of_ours_is_one_sentence_too(postgresql: Engine, sqlstate: str) -> None:
+def test_an_unexpected_error_is_one_sentence_too(postgresql: Engine, sqlstate: str) -> None:
     with pytest.raises(DatabaseRefused, match=f"{sqlstate}: so it is"):
         server_says(postgresql, sqlstate)
 
@@ -127,7 +127,7 @@ def test_nothing_of_a_transaction_stays_behind_on_the_server(postgresql: Engine)
         assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
 
 
-def test_a_pooler_in_transaction_mode_is_no_hindrance(postgresql_url: str, postgresql_server: PostgreSQLServer) -> None:
+def test_a_pooler_in_transaction_mode_works(postgresql_url: str, postgresql_server: PostgreSQLServer) -> None:
     PGBOUNCER.require()
     database = make_url(postgresql_url).database or ""
     with service_folder() as folder, PgBouncer(folder, postgresql_server) as pooler:

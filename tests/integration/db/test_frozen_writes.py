@@ -90,7 +90,7 @@ def test_a_write_that_goes_on_after_its_end_says_so(engine: Engine, hasty: Engin
         write()
 
 
-def test_who_only_reads_may_take_its_time(hasty: Engine, engine: Engine) -> None:
+def test_an_idle_reader_is_not_disconnected(hasty: Engine, engine: Engine) -> None:
     make_job(engine, scan_count=1)
 
     with read_scope(hasty) as session:
@@ -99,9 +99,7 @@ def test_who_only_reads_may_take_its_time(hasty: Engine, engine: Engine) -> None
         assert queue.queued_count(session) == 0
 
 
-def test_a_chunk_in_somebody_s_hands_does_not_hold_up_the_expiry_of_others(
-    engine: Engine, other: ThreadPoolExecutor
-) -> None:
+def test_a_chunk_that_is_locked_does_not_delay_the_expiry_of_others(engine: Engine, other: ThreadPoolExecutor) -> None:
     held, free = leased(engine, make_job(engine, scan_count=2, chunk_scans=1), 2)
 
     with session_scope(engine) as session:
@@ -114,9 +112,7 @@ def test_a_chunk_in_somebody_s_hands_does_not_hold_up_the_expiry_of_others(
     assert chunk_of(engine, held.chunk_id).state == ChunkState.PENDING
 
 
-def test_a_job_in_somebody_s_hands_does_not_hold_up_the_dispatch_of_others(
-    engine: Engine, other: ThreadPoolExecutor
-) -> None:
+def test_a_job_that_is_locked_does_not_delay_the_dispatch_of_others(engine: Engine, other: ThreadPoolExecutor) -> None:
     held, free = make_job(engine, scan_count=1), make_job(engine, scan_count=1)
 
     def dispatch(job_id: int) -> int:

@@ -49,7 +49,7 @@ def search(engine: Engine, examples: int, *, start: int | None = None, **others:
     )
 
 
-def test_whatever_happens_the_job_database_is_true_and_every_job_can_end(engine: Engine) -> None:
+def test_after_any_steps_the_job_database_is_consistent_and_every_job_can_end(engine: Engine) -> None:
     search(engine, EXAMPLES * 2, print_blob=True)
 
 
@@ -100,7 +100,7 @@ def test_the_search_finds_what_is_put_wrong_on_purpose(
     engine.dispose()
 
 
-def test_the_machine_sees_a_record_of_an_earlier_attempt(
+def test_the_search_notices_a_record_of_an_earlier_attempt(
     migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A search comes to it too, but only after minutes."""
@@ -116,7 +116,7 @@ def test_the_machine_sees_a_record_of_an_earlier_attempt(
     engine.dispose()
 
 
-def test_the_machine_sees_what_only_two_at_once_bring_to_light(
+def test_the_search_notices_faults_that_need_two_transactions_at_once(
     migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One of the meetings that the search may come to: a retry, not yet committed, and the end of the chunk."""

@@ -36,7 +36,7 @@ def test_a_listing_that_kills_its_scheduler_is_given_up(engine: Engine) -> None:
     assert "given up after 3 tries" in (firing.message or "")
 
 
-def test_workers_that_are_gone_for_long_are_forgotten(engine: Engine) -> None:
+def test_rows_of_workers_that_stopped_long_ago_are_deleted(engine: Engine) -> None:
     with session_scope(engine) as session:
         now = database_now(session)
         for name, heard in (("gone", now - FORGET_WORKERS_AFTER), ("there", now)):
@@ -48,7 +48,7 @@ def test_workers_that_are_gone_for_long_are_forgotten(engine: Engine) -> None:
         assert session.scalars(select(Worker.name)).all() == ["there"]
 
 
-def test_whoever_reads_a_jobs_scans_slowly_holds_no_snapshot(postgresql_url: str) -> None:
+def test_a_slow_reader_of_a_job_s_scans_holds_no_snapshot(postgresql_url: str) -> None:
     engine = make_engine(postgresql_url)
     upgrade(engine)
     job_id = make_job(engine, scan_count=3)

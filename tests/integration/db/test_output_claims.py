@@ -52,7 +52,7 @@ def test_two_sources_cannot_have_one_output(engine: Engine) -> None:
         assert len(session.scalars(select(OutputClaim.uri)).all()) == 2
 
 
-def test_what_one_source_has_done_is_its_own_for_ever(engine: Engine) -> None:
+def test_a_finished_output_belongs_to_its_source_for_ever(engine: Engine) -> None:
     job_id = submit(engine, "s3://b/box1", "0001.tif")
     end(engine, job_id)
     with session_scope(engine) as session:
@@ -70,7 +70,7 @@ def test_a_destination_within_another_holds_the_same_outputs(engine: Engine) -> 
         submit(engine, "s3://b/box1", "0001.tif", destination="s3://b/colour/box1")
 
 
-def test_what_a_cancelled_job_left_undone_is_free_once_no_worker_holds_it(engine: Engine) -> None:
+def test_unmade_outputs_of_a_cancelled_job_are_free_once_no_worker_holds_them(engine: Engine) -> None:
     first = submit(engine, "s3://b/box1", "0001.tif")
     with session_scope(engine) as session:
         [message] = dispatch.take_for_dispatch(session, first, 1, now=NOON)
@@ -197,7 +197,7 @@ def test_of_two_submissions_at_once_one_is_refused(postgresql_url: str, other: T
     engine.dispose()
 
 
-def test_a_claim_that_is_released_while_it_is_taken_over_is_made_again(
+def test_a_claim_that_is_released_during_a_takeover_is_inserted_again(
     postgresql_url: str, other: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = make_engine(postgresql_url)

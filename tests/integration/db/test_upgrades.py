@@ -76,7 +76,7 @@ def test_an_earlier_version_s_data_is_all_there_after_an_upgrade_and_its_jobs_go
     engine.dispose()
 
 
-def test_a_table_that_a_revision_makes_anew_keeps_the_rows_that_refer_to_it(sqlite_url: str) -> None:
+def test_a_table_that_a_revision_makes_again_keeps_the_rows_that_refer_to_it(sqlite_url: str) -> None:
     engine = make_engine(sqlite_url)
     upgrade(engine, "0002")  # before any view: a revision that does this drops those first
     fill(engine)

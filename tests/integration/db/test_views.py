@@ -173,7 +173,7 @@ def test_the_queue_has_exactly_what_weighs_and_says_why(engine: Engine) -> None:
     assert all(row["reasons"] for row in found.values())
 
 
-def test_what_is_unlike_its_folder_is_so_by_the_same_limits_as_on_the_pages(engine: Engine) -> None:
+def test_the_view_of_outliers_and_the_pages_use_the_same_limits(engine: Engine) -> None:
     job_id, dice = make_job(engine, scan_count=60), random.Random(3)
     folders = ["", "a/", "a/b/", "A/", "a b/", "few/"]
     values: dict[str, dict[int, float]] = {folder: {} for folder in folders}

@@ -56,7 +56,7 @@ def test_scans_of_two_children_share_a_batch(start_server: StartServer, socket_p
     assert counters["batches"] <= 6
 
 
-def test_hello_says_who_serves(start_server: StartServer, socket_path: Path) -> None:
+def test_hello_describes_the_server(start_server: StartServer, socket_path: Path) -> None:
     server = start_server(batch_size=3)
     info = hello(socket_path, 5)
     assert (info.checkpoint_id, info.batch_size, info.pid) == ("stand-in", 3, server.pid)
@@ -169,7 +169,7 @@ def test_a_client_that_sends_rubbish_is_dropped_and_the_others_go_on(
     assert np.array_equal(client.predict(a_scan(2)).ab, stub_ab(a_scan(2)))
 
 
-def test_a_client_killed_in_the_middle_of_a_batch_holds_nobody_up(
+def test_a_client_killed_in_the_middle_of_a_batch_delays_no_other_client(
     start_server: StartServer, start_child: StartChild, socket_path: Path, client: PredictionClient
 ) -> None:
     server = start_server(50)

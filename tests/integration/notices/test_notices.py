@@ -98,7 +98,7 @@ def complete(engine: Engine) -> int:
     return job_id
 
 
-def test_a_completed_job_is_told_with_a_signature_and_a_link(engine: Engine, receiver: Receiver) -> None:
+def test_a_notice_of_a_completed_job_has_a_signature_and_a_link(engine: Engine, receiver: Receiver) -> None:
     complete(engine)
 
     tell(outbox(engine, receiver))
@@ -110,7 +110,7 @@ def test_a_completed_job_is_told_with_a_signature_and_a_link(engine: Engine, rec
     assert receiver.signed == [True]
 
 
-def test_each_is_told_once_though_the_receiver_was_away_and_schedulers_were_killed(
+def test_each_notice_arrives_once_though_the_receiver_was_away_and_schedulers_were_killed(
     engine: Engine, receiver: Receiver
 ) -> None:
     receiver.status = 503
@@ -189,7 +189,7 @@ def test_of_a_webhook_only_scheme_and_host_are_shown(address: str, shown: str) -
     assert receiver.shown == shown
 
 
-def test_what_a_person_cancelled_and_what_samples_make_is_no_news(engine: Engine, receiver: Receiver) -> None:
+def test_no_notice_is_sent_for_cancelled_jobs_and_jobs_of_samples(engine: Engine, receiver: Receiver) -> None:
     cancelled, sample = make_job(engine, scan_count=1), complete(engine)
     with session_scope(engine) as session:
         lifecycle.change_state(session, cancelled, JobState.CANCELLED, now=utc_now())
@@ -200,7 +200,7 @@ def test_what_a_person_cancelled_and_what_samples_make_is_no_news(engine: Engine
     assert receiver.bodies == []
 
 
-def test_a_failed_schedule_an_aborted_job_and_a_pool_without_workers_are_told(
+def test_notices_are_sent_for_a_failed_schedule_an_aborted_job_and_a_pool_without_workers(
     engine: Engine, receiver: Receiver
 ) -> None:
     aborted = make_job(engine, scan_count=1)
@@ -263,7 +263,7 @@ def test_a_receiver_that_does_not_answer_holds_up_neither_the_others_nor_a_stop(
         assert time.monotonic() - began < STOP_SECONDS + 5
 
 
-def test_no_worker_is_told_once_for_each_silence_and_not_before_work_has_waited_for_an_hour(
+def test_the_notice_that_no_worker_runs_is_sent_once_for_each_silence_after_an_hour_of_waiting(
     engine: Engine, receiver: Receiver
 ) -> None:
     now = utc_now()
@@ -287,7 +287,7 @@ def test_no_worker_is_told_once_for_each_silence_and_not_before_work_has_waited_
     assert names(timedelta(minutes=61)) == [f"no-worker/{now.isoformat()}"]
 
 
-def test_a_look_reads_nothing_of_what_is_told(engine: Engine, receiver: Receiver) -> None:
+def test_a_second_look_reads_no_job_that_was_told(engine: Engine, receiver: Receiver) -> None:
     for _ in range(5):
         complete(engine)
     box = outbox(engine, receiver)
@@ -316,7 +316,7 @@ def test_a_webhook_without_a_secret_and_what_is_no_address_are_refused() -> None
         receivers(Settings(notices="carrierpigeon://loft"))
 
 
-def test_a_test_says_who_received_it(receiver: Receiver, tmp_path: Path) -> None:
+def test_a_test_notice_says_which_receiver_got_it(receiver: Receiver, tmp_path: Path) -> None:
     settings = {"PHOTOCHROM_NOTICES": receiver.url, "PHOTOCHROM_NOTICES_SECRET": SECRET}
     received = photochrom_here("notices", "test", folder=tmp_path, **settings)
     receiver.status = 500

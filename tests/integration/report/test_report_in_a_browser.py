@@ -184,7 +184,7 @@ def test_a_screen_reader_hears_headings_pictures_and_sliders_by_name(open_page: 
     for said in (
         'heading "Glass plates of the Istituto, 1905 to 1931" [level=1]',
         'heading "Failed and skipped" [level=2]',
-        'slider "How much of the scan is shown, the rest in colour: box 0/0000.tif"',
+        'slider "Share of the picture that shows the scan; the rest is in colour: box 0/0000.tif"',
         'img "In colour: box 0/0000.tif"',
         'img "Distribution of certainty: the median is 12 %',
         'navigation "Parts of this report"',

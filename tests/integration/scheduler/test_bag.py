@@ -118,7 +118,7 @@ def test_a_sealed_destination_is_a_valid_bag(
     assert sealed_at(engine, job_id) is not None
 
 
-def test_a_seal_that_was_cut_off_is_made_anew(
+def test_an_interrupted_seal_is_made_again(
     engine: Engine, destination: str, place: Place, tmp_path: Path, s3_options: S3Options
 ) -> None:
     job_id = make_job(engine, destination, place)
@@ -145,7 +145,7 @@ def test_a_later_job_joins_the_bag(
         ("data/stranger.png", b"?", "data/stranger.png is no output of any job"),
     ],
 )
-def test_what_is_not_as_recorded_is_not_sealed(
+def test_a_destination_with_changed_files_is_not_sealed(
     key: str, contents: bytes, said: str, engine: Engine, destination: str, place: Place, s3_options: S3Options
 ) -> None:
     job_id = make_job(engine, destination, place)
@@ -199,17 +199,17 @@ def test_the_scheduler_seals_what_is_completed(
     assert as_bag(destination, tmp_path / "bag", s3_options).validate()
 
 
-def test_a_job_that_ended_anew_while_it_was_sealed_is_sealed_again(
+def test_a_job_that_ended_again_while_it_was_sealed_is_sealed_again(
     engine: Engine, tmp_path: Path, s3_options: S3Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out/data").mkdir(parents=True)
     job_id = make_job(engine, str(tmp_path / "out"), lambda key, contents: write(tmp_path / "out" / key, contents))
 
-    def end_anew(_: str) -> None:
+    def end_again(_: str) -> None:
         with session_scope(engine) as session:
             session.execute(update(Job).values(finished_at=NOON + timedelta(minutes=1)))
 
-    monkeypatch.setattr(bag, "_check", end_anew)
+    monkeypatch.setattr(bag, "_check", end_again)
     with pytest.raises(Conflict, match=f"job {job_id} was tried again while its bag was sealed"):
         Sealer(engine, s3=s3_options).seal(job_id)
 

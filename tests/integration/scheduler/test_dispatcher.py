@@ -82,7 +82,7 @@ def test_what_a_broker_lost_is_sent_again(
     assert queue.depth() == 3
 
 
-def test_what_lies_unread_with_the_broker_is_not_sent_again(
+def test_messages_that_wait_in_the_broker_are_not_sent_again(
     engine: Engine, dispatcher: Dispatcher, queue: ChunkQueue
 ) -> None:
     make_job(engine, scan_count=3, chunk_scans=1)

@@ -33,7 +33,7 @@ def test_a_retry_of_a_code_that_is_none_is_refused_with_the_nearest(command: Com
     refused = command("retry", "1", "--code", code)
 
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert f"{code!r} is no error code" in refused.stderr
+    assert f"{code!r} is not an error code" in refused.stderr
     assert hint in refused.stderr
     assert json.loads(command("status", "1", "--json").stdout)[0]["failed"] == 1
 
@@ -43,7 +43,7 @@ def test_a_retry_of_a_code_that_no_scan_has_says_so(command: Command) -> None:
     assert command("retry", "1", "--code", "truncated").stdout == "1 scan of job 1 will be tried again\n"
 
 
-def test_what_happened_to_one_scan_is_told_over_all_jobs(command: Command, sqlite_url: str) -> None:
+def test_the_history_of_a_scan_covers_all_jobs(command: Command, sqlite_url: str) -> None:
     with read_scope(make_engine(sqlite_url)) as session:
         scan = records.of_job(session, 1)[0]
 
@@ -71,7 +71,7 @@ def test_a_key_of_no_scan_is_refused(command: Command) -> None:
     refused = command("scans", "--key", "box/9.jpg")
 
     assert refused.returncode == 2
-    assert "'box/9.jpg' is no scan or output of any job" in refused.stderr
+    assert "'box/9.jpg' is not a scan or output of any job" in refused.stderr
     assert "job 2" in command("scans", "2", "--key", "box/9.jpg").stderr
     assert "expected a job's number, or --key" in command("scans").stderr
     assert "no --state" in command("scans", "--key", "box/1.jpg", "--state", "done").stderr

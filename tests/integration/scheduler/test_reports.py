@@ -56,13 +56,13 @@ def test_a_job_that_ends_gets_its_report_once(engine: Engine, job: int, tmp_path
 
     [written] = reports(tmp_path)
     assert written.name == f"{utc_now():%Y-%m-%d}-job-{job}.html"
-    assert "All <b>2</b> scans are in colour" in written.read_text()
+    assert "All <b>2</b> scans were coloured" in written.read_text()
     with read_scope(engine) as session:
         found = lifecycle.get(session, job)
         assert (found.report_due_at, found.report_key) == (None, f"photochrom-reports/{written.name}")
 
 
-def test_a_job_that_is_retried_gets_it_anew(engine: Engine, job: int, tmp_path: Path) -> None:
+def test_a_job_that_is_retried_gets_a_new_report(engine: Engine, job: int, tmp_path: Path) -> None:
     end(engine, job, failed=1)
     reporter(engine).round()
     with session_scope(engine) as session:
@@ -72,7 +72,7 @@ def test_a_job_that_is_retried_gets_it_anew(engine: Engine, job: int, tmp_path: 
     reporter(engine).round()
 
     [written] = reports(tmp_path)
-    assert "All <b>2</b> scans are in colour" in written.read_text()
+    assert "All <b>2</b> scans were coloured" in written.read_text()
 
 
 def test_a_report_is_tried_again_when_its_store_is_there_again(engine: Engine, job: int, tmp_path: Path) -> None:

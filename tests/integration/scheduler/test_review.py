@@ -83,7 +83,7 @@ def test_the_most_doubtful_come_first_and_the_good_and_the_failed_not_at_all(eng
     assert queued(engine, job) == [("box/2.jpg", "nearly grey"), ("box/1.jpg", "nearly grey")]
 
 
-def test_what_the_checkpoint_calls_doubtful_comes_back_with_a_verdict_that_is_taken_back(engine: Engine) -> None:
+def test_a_doubtful_output_returns_to_the_queue_when_its_verdict_is_taken_back(engine: Engine) -> None:
     job_id = make_job(engine, scan_count=2)
     with session_scope(engine) as session:
         limits = zip(scans.of_job(session, job_id), (0.517, None), strict=True)
@@ -124,7 +124,7 @@ def test_an_output_that_is_unlike_its_folder_is_listed_until_it_is_reviewed(engi
     assert unlike() == []
 
 
-def test_what_is_reviewed_leaves_the_queue_and_is_kept_with_who_and_when(engine: Engine, job: int) -> None:
+def test_a_reviewed_output_leaves_the_queue_and_its_reviewer_and_time_are_stored(engine: Engine, job: int) -> None:
     decide(engine, job, "box/2.jpg", Verdict.REJECTED)
     decide(engine, job, "box/1.jpg", Verdict.ACCEPTED)
     decide(engine, job, "box/2.jpg", Verdict.ACCEPTED)

@@ -49,7 +49,7 @@ def test_one_wrong_key_records_nothing_and_says_so(review: Review) -> None:
     assert json.loads(review("--reviewed", "--json").stdout) == []
 
 
-def test_all_leaves_verdicts_alone(review: Review) -> None:
+def test_option_all_does_not_change_existing_verdicts(review: Review) -> None:
     review("reject", "box/1.jpg")
 
     assert review("accept", "--all", "--by", "ada").stdout == "2 outputs accepted by ada\n"
@@ -68,12 +68,12 @@ def test_all_leaves_verdicts_alone(review: Review) -> None:
         (["accept", "--all", "box/1.jpg"], "expected either keys"),
         (["accept"], "expected either keys"),
         (["--all"], "--all needs a verdict"),
-        (["praise", "box/1.jpg"], "'praise' is no verdict; expected accept, reject, redo, keep or take"),
-        (["keep", "box/1.jpg"], "there is nothing to choose between"),
+        (["praise", "box/1.jpg"], "'praise' is not a verdict; expected accept, reject, redo, keep or take"),
+        (["keep", "box/1.jpg"], "there is only one output"),
         (["take", "--all"], "no output with two results"),
     ],
 )
-def test_what_no_review_can_be_is_refused_and_nothing_is_recorded(
+def test_an_impossible_review_is_refused_and_nothing_is_recorded(
     review: Review, words: list[str], sentence: str
 ) -> None:
     refused = review(*words)

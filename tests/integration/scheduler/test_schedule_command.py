@@ -61,9 +61,7 @@ def test_an_edit_changes_what_is_named_and_nothing_else(schedule: Schedule) -> N
         (["edit", "plates", "--format", "gif"], "--format gif: expected one of"),
     ],
 )
-def test_what_no_edit_can_be_is_refused_and_changes_nothing(
-    schedule: Schedule, words: list[str], sentence: str
-) -> None:
+def test_an_impossible_edit_is_refused_and_changes_nothing(schedule: Schedule, words: list[str], sentence: str) -> None:
     before = plates(schedule)
     refused = schedule(*words)
 

@@ -140,7 +140,7 @@ def test_three_days_with_two_schedulers_a_restart_and_summer_time(world: World) 
     ]
 
 
-def test_a_week_away_is_made_up_for_once(world: World) -> None:
+def test_after_a_week_without_a_scheduler_a_schedule_fires_once(world: World) -> None:
     world.add("a.tif")
     world.schedule()
     world.time = SPRING + timedelta(days=7)
@@ -162,7 +162,7 @@ def test_a_clock_that_is_set_back_fires_nothing_again(world: World) -> None:
     assert len(world.history()) == 1
 
 
-def test_a_run_that_still_goes_is_not_started_twice(world: World) -> None:
+def test_a_schedule_whose_run_is_in_progress_is_not_started_again(world: World) -> None:
     world.add("a.tif")
     world.schedule()
     world.time = at(28, 2)
@@ -235,7 +235,7 @@ def test_a_store_that_is_away_is_asked_again_that_night(world: World, monkeypatc
     assert world.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif"])]
 
 
-def test_a_folder_that_is_gone_is_said_and_the_next_night_is_tried(world: World) -> None:
+def test_a_missing_folder_is_reported_and_the_next_night_is_tried(world: World) -> None:
     world.schedule()
     (world.folder / "in").rmdir()
     world.pass_time(at(28, 12), world.scheduler())
@@ -246,7 +246,7 @@ def test_a_folder_that_is_gone_is_said_and_the_next_night_is_tried(world: World)
     assert [state for _, state, _ in world.history()] == [FiringState.FAILED, FiringState.SUBMITTED]
 
 
-def test_whoever_watches_sees_what_the_latest_firing_came_to(world: World) -> None:
+def test_the_metrics_show_the_result_of_the_latest_firing(world: World) -> None:
     world.schedule()
     (world.folder / "in").rmdir()
     world.pass_time(at(28, 12), world.scheduler())

@@ -26,7 +26,7 @@ def start_both(engine: Engine) -> None:
         schedulers.beat(session, "s", now=now)
 
 
-def test_nobody_was_ever_there(engine: Engine) -> None:
+def test_no_worker_or_scheduler_has_ever_connected(engine: Engine) -> None:
     said = hints(engine, make_job(engine, scan_count=1))
 
     assert said == [
@@ -35,13 +35,13 @@ def test_nobody_was_ever_there(engine: Engine) -> None:
     ]
 
 
-def test_while_both_live_there_is_nothing_to_say(engine: Engine) -> None:
+def test_with_a_running_scheduler_and_worker_there_are_no_hints(engine: Engine) -> None:
     start_both(engine)
 
     assert hints(engine, make_job(engine, scan_count=1)) == []
 
 
-def test_who_fell_silent_is_missed_with_the_time_of_the_last_word(engine: Engine) -> None:
+def test_a_silent_process_is_named_with_the_time_of_its_last_message(engine: Engine) -> None:
     start_both(engine)
     with session_scope(engine) as session:
         before = database_now(session) - timedelta(minutes=5)
@@ -56,7 +56,7 @@ def test_who_fell_silent_is_missed_with_the_time_of_the_last_word(engine: Engine
     ]
 
 
-def test_who_stopped_in_order_does_not_live(engine: Engine) -> None:
+def test_a_process_that_stopped_on_purpose_does_not_count_as_running(engine: Engine) -> None:
     start_both(engine)
     with session_scope(engine) as session:
         schedulers.stop(session, "s", now=database_now(session))

@@ -124,7 +124,7 @@ def test_never_overwriting_leaves_out_what_is_there(engine: Engine, folders: tup
     assert [scan.source_key for scan in rows(engine, submitted)] == ["box 1/b.png", "box 2/c.tif"]
 
 
-def test_the_same_again_is_recognised_until_it_has_ended(engine: Engine, folders: tuple[str, str]) -> None:
+def test_the_same_submission_is_recognised_until_its_job_has_ended(engine: Engine, folders: tuple[str, str]) -> None:
     first = submit(engine, Submission(*folders))
     again = submit(engine, Submission(*folders))
     other = submit(engine, Submission(*folders, include=("*.tif",)))
@@ -175,7 +175,7 @@ def test_an_aborted_job_says_why_wherever_it_is_shown(
 
     [found] = watch_jobs(engine, job_id, silent_seconds=20)
 
-    why = "2 scans failed, and --max-failures allows 0"
+    why = "2 scans failed, but --max-failures allows only 0"
     assert capsys.readouterr().out.strip().endswith(f"aborted: 2 of 3 scans, 2 failed; {why}")
     row = job_row(found)
     assert (row["max_failures"], row["aborted_because"]) == (0, why)
@@ -229,6 +229,6 @@ def test_a_priority_changes_until_the_job_has_ended(engine: Engine, folders: tup
 
 
 @pytest.mark.parametrize("wrong", [{"overwrite": "no"}, {"max_failures": "-1"}, {"max_failures": "101%"}])
-def test_what_is_not_known_is_refused(wrong: dict[str, str], folders: tuple[str, str]) -> None:
+def test_unknown_names_are_refused(wrong: dict[str, str], folders: tuple[str, str]) -> None:
     with pytest.raises(UsageError, match="expected"):
         Submission(*folders, **wrong)

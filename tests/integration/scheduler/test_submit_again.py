@@ -61,7 +61,7 @@ def whole(asked: Submission) -> list[str]:
 
 @pytest.mark.parametrize("in_order", [True, False])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ServiceUnavailable("S3 is away"), RuntimeError("killed")])
-def test_a_stopped_submit_is_gone_on_with(
+def test_a_stopped_submit_is_continued(
     engine: Engine, asked: Submission, error: BaseException, in_order: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("worker.storage.folder.storage.FolderStorage.lists_in_order", in_order)
@@ -132,7 +132,7 @@ def test_two_scans_with_one_output_are_refused_by_a_submit_that_goes_on_too(
         submitter(engine).submit(listed)
 
 
-def test_what_leaves_no_scan_leaves_no_job(engine: Engine, asked: Submission) -> None:
+def test_patterns_that_leave_no_scan_leave_no_job(engine: Engine, asked: Submission) -> None:
     with pytest.raises(UsageError, match="leave none"):
         submitter(engine).submit(Submission(asked.source, asked.destination, exclude=("*",)))
 
@@ -185,7 +185,7 @@ def test_a_manifest_without_etags_does_not_hide_a_change(engine: Engine, asked: 
     assert submitter(engine).dry_run(again).scans == 1
 
 
-def test_what_a_running_job_does_already_is_not_submitted_as_missing(engine: Engine, asked: Submission) -> None:
+def test_scans_of_a_running_job_are_not_submitted_as_missing(engine: Engine, asked: Submission) -> None:
     submitter(engine).submit(asked)
 
     again = submitter(engine).submit(Submission(asked.source, asked.destination, missing_only=True))

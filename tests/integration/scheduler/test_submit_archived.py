@@ -106,7 +106,7 @@ def test_a_dry_run_counts_them(submitter: Submitter, request_of: Callable[..., S
     assert "1 of them is in cold storage" in submitted.sentence()
 
 
-def test_a_job_of_nothing_else_ends_and_comes_back_by_retry(
+def test_a_job_with_only_archived_scans_ends_and_can_be_retried(
     engine: Engine, s3: FlakyS3, submitter: Submitter, request_of: Callable[..., Submission]
 ) -> None:
     s3.storage_classes = ALL_COLD

@@ -92,7 +92,7 @@ def test_the_same_again_makes_only_what_is_missing_or_changed(
     assert submit("box1", overwrite="always").scans == 2
 
 
-def test_what_another_job_is_to_make_is_left_to_it(engine: Engine, submit: Callable[..., Submitted]) -> None:
+def test_outputs_that_another_job_is_to_make_are_left_out(engine: Engine, submit: Callable[..., Submitted]) -> None:
     submit("box1", include=("1.png",))
 
     rest = submit("box1")
@@ -147,7 +147,7 @@ def test_an_output_prefix_is_a_folder_within_the_destination(prefix: str, submit
         submit("box1", output_prefix=prefix)
 
 
-def test_a_manifest_without_scans_is_to_blame_itself(submit: Callable[..., Submitted], tmp_path: Path) -> None:
+def test_a_manifest_without_scans_is_named_in_the_error(submit: Callable[..., Submitted], tmp_path: Path) -> None:
     manifest = tmp_path / "list.csv"
     manifest.write_text("Datei;Bytes\nnotes.txt;4\n")
 

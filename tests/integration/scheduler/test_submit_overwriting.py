@@ -113,7 +113,7 @@ def _coloured(engine: Engine, place: Place, remove: Callable[[str], None], submi
     ],
     ids=lambda value: " ".join(map(str, value.items())) if isinstance(value, dict) else None,
 )
-def test_what_is_there_is_left_alone_as_it_was_asked(
+def test_existing_outputs_are_left_out_as_the_option_overwrite_says(
     options: dict[str, object], checkpoint: str, expected: list[str], submit: Callable[..., list[str]]
 ) -> None:
     assert submit(checkpoint, **options) == sorted(expected)

@@ -68,7 +68,9 @@ def test_watching_where_nothing_goes_on_ends_at_once(engine: Engine, capsys: pyt
     assert capsys.readouterr().out == ""
 
 
-def test_what_a_job_waits_for_is_said_once_above_the_bar(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_why_a_job_waits_is_shown_once_above_the_bar(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     job_id, shown = make_job(engine, scan_count=2, chunk_scans=1), io.StringIO()
     with session_scope(engine) as session:
         later = database_now(session) + timedelta(minutes=1)

@@ -61,14 +61,18 @@ def state(engine: Engine, job_id: int) -> str:
     ],
     ids=["redone", "retried", "paused", "another folder"],
 )
-def test_what_a_person_asked_for_is_finished(engine: Engine, submission: Submission, values: dict[str, object]) -> None:
+def test_redone_and_retried_scans_of_an_earlier_run_are_finished(
+    engine: Engine, submission: Submission, values: dict[str, object]
+) -> None:
     job_id = job(engine, submission, **values)
 
     assert take_up(engine, submission) == [job_id]
     assert state(engine, job_id) == JobState.RUNNING
 
 
-def test_what_waits_after_an_outage_is_due_when_a_person_runs_it_again(engine: Engine, submission: Submission) -> None:
+def test_scans_that_wait_after_an_outage_are_due_when_a_person_runs_it_again(
+    engine: Engine, submission: Submission
+) -> None:
     job_id = job(engine, submission, selection={"redone": 1})
     with session_scope(engine) as session:
         lifecycle.add_scans(session, job_id, [NewScan("1.png", "etag", 1, "1.png")], chunk_scans=1)
@@ -81,7 +85,7 @@ def test_what_waits_after_an_outage_is_due_when_a_person_runs_it_again(engine: E
         assert session.scalar(select(Chunk.not_before).where(Chunk.job_id == job_id)) is None
 
 
-def test_an_earlier_run_of_the_same_folders_is_listed_anew(engine: Engine, submission: Submission) -> None:
+def test_an_earlier_run_of_the_same_folders_is_listed_again(engine: Engine, submission: Submission) -> None:
     job_id = job(engine, submission)
 
     assert take_up(engine, submission) == []

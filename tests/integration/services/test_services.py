@@ -75,7 +75,7 @@ def test_a_broker_keeps_nothing_over_a_restart(valkey: ValkeyServer) -> None:
         assert client.get("a") is None
 
 
-def test_objects_outlive_a_restart(s3_server: S3Server, bucket: str) -> None:
+def test_objects_survive_a_restart(s3_server: S3Server, bucket: str) -> None:
     s3_server.client().put_object(Bucket=bucket, Key="box/a", Body=b"scan")
     s3_server.kill()
     s3_server.start()

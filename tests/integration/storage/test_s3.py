@@ -15,7 +15,7 @@ from worker.storage.s3.storage import S3Storage
 ODD_KEYS = ["a b/é 日本.tif", "<script>", "=cmd()", "new\nline", "\u202ertl", "a%20b+c", "é" * 500]
 
 
-def test_what_is_stored_is_listed_found_and_fetched(storage: S3Storage, scan: Path, tmp_path: Path) -> None:
+def test_a_stored_object_is_listed_found_and_fetched(storage: S3Storage, scan: Path, tmp_path: Path) -> None:
     stored = storage.store(scan, "1936/0012.tif", content_type="image/tiff")
     (listed,) = storage.list()
     fetched = storage.fetch(listed.key, tmp_path / "to", etag=listed.etag, max_bytes=listed.bytes)
@@ -102,7 +102,7 @@ def test_a_scan_that_can_t_be_fetched_says_why(
     assert (failed.value.code, failed.value.permanent) == (code, True)
 
 
-def test_what_is_not_there_has_no_stat(storage: S3Storage) -> None:
+def test_a_missing_object_has_no_stat(storage: S3Storage) -> None:
     assert storage.stat("gone") is None
 
 
@@ -119,7 +119,7 @@ def test_one_storage_serves_several_threads(storage: S3Storage, scan: Path, tmp_
     ("bucket", "endpoint_url", "in_order"),
     [("plates", None, True), ("plates--use1-az4--x-s3", None, False), ("plates", "http://127.0.0.1:9", False)],
 )
-def test_a_listing_is_gone_on_with_where_its_order_is_promised(
+def test_a_listing_continues_after_a_key_where_its_order_is_guaranteed(
     bucket: str, endpoint_url: str | None, in_order: bool, storage: S3Storage
 ) -> None:
     found = open_storage(parse_location(f"s3://{bucket}/in"), s3=S3Options(endpoint_url=endpoint_url))

@@ -94,7 +94,7 @@ def test_an_upload_in_parts_is_whole_or_not_at_all(
 @pytest.mark.parametrize(
     ("fault", "code"), [("precondition_failed", "source_changed"), ("denied", "denied"), ("archived", "archived")]
 )
-def test_what_would_come_again_is_not_tried_again(
+def test_a_permanent_error_is_not_tried_again(
     behind: Behind, flaky: FlakyS3, tmp_path: Path, fault: Fault, code: str
 ) -> None:
     flaky.fail_next(fault)

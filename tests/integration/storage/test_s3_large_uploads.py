@@ -68,7 +68,7 @@ def test_parts_that_are_refused_stop_a_submission_before_it_makes_a_job(
     assert not s3_server.client().list_multipart_uploads(Bucket=bucket).get("Uploads")
 
 
-def test_a_person_who_may_not_write_may_submit(
+def test_a_person_without_the_right_to_write_may_submit(
     submitter: Submitter, request_between: Submission, flaky: FlakyS3
 ) -> None:
     flaky.fail_next("denied", method="POST")
@@ -77,7 +77,7 @@ def test_a_person_who_may_not_write_may_submit(
     assert flaky.counts["denied"] == 1
 
 
-def test_a_failure_that_may_pass_is_told_as_one(behind: Callable[..., S3Storage], flaky: FlakyS3) -> None:
+def test_a_failure_that_may_pass_is_reported_as_such(behind: Callable[..., S3Storage], flaky: FlakyS3) -> None:
     flaky.fail_next("internal_error", method="PUT", times=9)
 
     with pytest.raises(ServiceUnavailable, match="can't take large outputs"):

@@ -90,7 +90,7 @@ def verified(engine: Engine, job: int, s3_options: S3Options) -> Verified:
     return Verifier(engine, s3=s3_options, threads=2).verify(job)
 
 
-def test_what_is_as_recorded_is_found_so(engine: Engine, job: int, s3_options: S3Options) -> None:
+def test_unchanged_files_are_reported_as_unchanged(engine: Engine, job: int, s3_options: S3Options) -> None:
     found = verified(engine, job, s3_options)
 
     assert (found.sources, found.outputs, found.differences) == (3, 3, [])
@@ -113,7 +113,7 @@ def test_changed_and_extra_files_are_named(
     ]
 
 
-def test_what_is_stored_but_not_recorded_yet_is_extra_only_once_its_job_is_cancelled(
+def test_an_output_that_is_stored_but_not_recorded_is_extra_only_after_its_job_is_cancelled(
     engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
 ) -> None:
     source, destination = str(tmp_path / "in"), str(tmp_path / "out")
@@ -214,7 +214,7 @@ def test_an_unknown_job_is_refused(engine: Engine, s3_options: S3Options) -> Non
 
 
 @pytest.mark.parametrize("state", ["out/.photochrom", "elsewhere"])
-def test_after_a_run_it_is_a_run_that_mends(state: str, tmp_path: Path, place: Place) -> None:
+def test_after_photochrom_run_the_remedy_is_another_run(state: str, tmp_path: Path, place: Place) -> None:
     folder = tmp_path / state
     folder.mkdir(parents=True)
     (folder / LOCK).touch()
@@ -230,7 +230,7 @@ def test_after_a_run_it_is_a_run_that_mends(state: str, tmp_path: Path, place: P
     assert said.endswith(f"Make the missing outputs again: photochrom run {source} {destination}{given}\n")
 
 
-def test_the_command_says_it_and_exits_with_1(
+def test_the_command_reports_it_and_exits_with_1(
     engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
 ) -> None:
     source, destination = str(tmp_path / "in"), str(tmp_path / "out")

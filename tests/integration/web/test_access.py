@@ -101,7 +101,7 @@ def test_with_an_account_everybody_signs_in(web: Web, engine: Engine) -> None:
     assert browser.get("/jobs").url.path == "/sign-in"
 
 
-def test_whoever_tries_too_often_waits(web: Web, engine: Engine) -> None:
+def test_too_many_failed_sign_ins_must_wait(web: Web, engine: Engine) -> None:
     users.add(engine, "ada", ADA, role="viewer", password=PASSWORD)
     browser = web.browser()
     for _ in range(TRIES_OF_NAME):
@@ -113,7 +113,7 @@ def test_whoever_tries_too_often_waits(web: Web, engine: Engine) -> None:
     assert int(answer.headers["retry-after"]) > 0
 
 
-def test_a_throttle_forgets_after_a_while_and_knows_who_it_was() -> None:
+def test_a_throttle_counts_by_name_and_address_and_forgets_after_a_while() -> None:
     now = [0.0]
     throttle = Throttle(lambda: now[0])
     for _ in range(TRIES_OF_NAME):
@@ -191,7 +191,7 @@ def test_cookies_are_not_for_scripts_and_go_by_tls_where_the_pages_do(engine: En
     assert "SameSite=lax" in cookie
 
 
-def test_who_did_what_is_recorded(web: Web, engine: Engine) -> None:
+def test_actions_are_recorded_with_their_actor(web: Web, engine: Engine) -> None:
     headers = token(engine, "reviewer")
     web.browser(**headers).post("/api/v1/jobs/1/reviews", json={"scans": [1], "verdict": "accept"})
 
@@ -219,4 +219,4 @@ def test_who_has_not_signed_in_is_not_told_where_the_database_is(web: Web) -> No
 
     answer = web.browser().get("/ready")
 
-    assert (answer.status_code, answer.text) == (503, "the job database is away\n")
+    assert (answer.status_code, answer.text) == (503, "the job database can't be reached\n")

@@ -87,7 +87,7 @@ def test_a_manifest_outside_of_the_source_is_not_opened(web: Web) -> None:
             cron = {"cron": "0 1 * * *"} if "schedules" in path else {}
             refused = client.post(path, json={**body, **cron, "manifest": str(manifest)})
             assert refused.status_code == 422
-            assert "outside of the source" in refused.json()["detail"]
+            assert "outside the source" in refused.json()["detail"]
 
     taken = client.post("/api/v1/jobs?dry_run=true", json={**body, "manifest": str(web.source / "list.csv")})
     assert (taken.status_code, taken.json()["scans"]) == (200, 1)

@@ -62,7 +62,7 @@ def test_a_submission_returns_before_its_source_is_listed_and_a_scheduler_lists_
     for _ in range(2):
         listings(web, engine).round()
 
-    assert "Its source is being listed: 0 scans so far" in page.text
+    assert "The source is being listed: 0 scans so far" in page.text
     assert twice.url.path == "/jobs/2"
     assert (submitting["state"], submitting["scans"]) == ("submitting", 0)
     listed = browser.get("/api/v1/jobs/2").json()
@@ -70,7 +70,7 @@ def test_a_submission_returns_before_its_source_is_listed_and_a_scheduler_lists_
     assert "listed" in browser.get("/jobs/2/details").text
 
 
-def test_what_can_not_be_listed_is_cancelled_and_says_why(web: Web, engine: Engine) -> None:
+def test_a_job_whose_source_cannot_be_listed_is_cancelled_and_says_why(web: Web, engine: Engine) -> None:
     (web.source.parent / "empty").mkdir()
     fields = {"source": str(web.source.parent / "empty"), "destination": str(web.source.parent / "nowhere")}
     browser = web.browser()

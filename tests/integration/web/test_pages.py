@@ -77,7 +77,7 @@ def test_a_scan_shows_its_row_and_what_other_jobs_did_with_it(web: Web, engine: 
     page = web.browser().get("/jobs/1/scans/2").text
 
     assert "300 × 200, 8 bit" in page
-    assert "What happened to it" in page
+    assert "<h2>History</h2>" in page
     assert "In colour: box/1.jpg" in page
 
 
@@ -93,7 +93,7 @@ def test_a_job_is_paused_and_resumed_by_its_buttons(web: Web, engine: Engine) ->
     assert "Resume" in browser.get("/jobs").text
 
 
-def test_what_a_job_no_longer_allows_is_a_conflict_and_a_sentence(web: Web) -> None:
+def test_an_action_that_a_job_no_longer_allows_is_a_conflict_with_a_sentence(web: Web) -> None:
     answer = web.browser().post("/jobs/1/control", data=form(action="pause"))
 
     assert answer.status_code == 409
@@ -105,7 +105,7 @@ def test_what_a_job_no_longer_allows_is_a_conflict_and_a_sentence(web: Web) -> N
     ["/jobs/99", "/jobs/99/failures", "/jobs/1/scans/99", "/jobs/1/review/99", "/jobs/2/scans/1", "/nothing",
      "/jobs/1/scans/1/after/huge.jpg", "/jobs/1/report", "/jobs/1/scans/6/after/small.jpg"],
 )  # fmt: skip
-def test_what_is_not_there_is_said_so(web: Web, path: str) -> None:
+def test_unknown_jobs_and_scans_are_answered_with_not_found(web: Web, path: str) -> None:
     answer = web.browser().get(path)
 
     assert answer.status_code in (404, 422)
@@ -277,5 +277,5 @@ def test_a_scan_that_failed_offers_to_try_again_and_one_that_waits_shows_no_colo
     assert 'value="retry">Try again</button>' in page
     with session_scope(engine) as session:
         session.execute(update(Scan).where(Scan.id == 6).values(state="pending", colourfulness=33.3))
-    page = browser.get("/jobs/1/scans/6").text.partition("Everything in its row")[0]
+    page = browser.get("/jobs/1/scans/6").text.partition("All recorded values")[0]
     assert "33.3" not in page

@@ -43,7 +43,7 @@ def test_a_large_picture_is_looked_at_in_tiles(web: Web) -> None:
     assert browser.get("/jobs/1/scans/2/before/tiles/0/9/9.jpg").status_code == 404
 
 
-def test_what_makes_pictures_is_started_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_that_makes_pictures_is_started_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOCHROM_NOTICES_SECRET", "a secret of ours")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "which reads S3")
     child = _Child(1 << 30)

@@ -92,7 +92,7 @@ def port(web: Web) -> Iterator[int]:
     thread.join(30)
 
 
-def test_who_sends_without_end_is_answered_and_cut_off(port: int) -> None:
+def test_an_endless_body_is_answered_and_cut_off(port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(
             b"POST /api/v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
@@ -111,7 +111,7 @@ def test_who_sends_without_end_is_answered_and_cut_off(port: int) -> None:
     assert not answer or answer.startswith(b"HTTP/1.1 413")
 
 
-def test_who_goes_away_in_the_middle_is_no_fault_of_ours(web: Web, port: int) -> None:
+def test_a_client_that_disconnects_is_not_an_error_of_the_server(web: Web, port: int) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
         connection.sendall(b"POST /sign-in HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
                            b"Content-Type: application/x-www-form-urlencoded\r\n\r\nname=")  # fmt: skip
@@ -148,7 +148,7 @@ def test_behind_a_proxy_one_person_locks_nobody_else_out(web: Web, engine: Engin
     assert sign_in(browser, "correct horse battery", forwarded="192.0.2.8") == 303
 
 
-def test_what_a_browser_writes_into_the_header_itself_counts_for_nothing(web: Web, engine: Engine) -> None:
+def test_a_browser_s_own_header_entries_do_not_count(web: Web, engine: Engine) -> None:
     browser = behind_a_proxy(web, engine)
     for number in range(TRIES_OF_ADDRESS):
         sign_in(browser, "wrong horse battery", forwarded=f"198.51.100.{number}, 192.0.2.7, 10.9.9.9")
@@ -157,7 +157,7 @@ def test_what_a_browser_writes_into_the_header_itself_counts_for_nothing(web: We
     assert sign_in(browser, "correct horse battery", forwarded="nonsense") == 303  # it is counted for the proxy
 
 
-def test_from_elsewhere_the_header_counts_for_nothing(web: Web, engine: Engine) -> None:
+def test_the_header_does_not_count_if_it_comes_from_another_address(web: Web, engine: Engine) -> None:
     users.add(engine, "ada", ADA, role="viewer", password="correct horse battery")
     browser = web.browser()
     for number in range(TRIES_OF_ADDRESS):

@@ -41,7 +41,7 @@ def test_a_review_ends_with_what_was_said(web: Web) -> None:
     for _ in range(5):
         page = browser.post(str(page.url), data=form(action="accept", seen=0))
 
-    assert "All is reviewed" in page.text
+    assert "All outputs are reviewed" in page.text
     assert "5 accepted" in page.text
 
 
@@ -100,8 +100,8 @@ def test_a_redo_keeps_the_earlier_output_until_somebody_has_chosen(web: Web, eng
     assert "Redo asked for</h2>" in page
 
 
-def stand_of_redo(engine: Engine, state: str, code: str | None = None) -> None:
-    """Job 2, which makes scan 1 of job 1 anew, has come so far."""
+def set_redo_state(engine: Engine, state: str, code: str | None = None) -> None:
+    """Job 2, which makes scan 1 of job 1 again, is in this state."""
     ended = None if state == "pending" else NOON
     with session_scope(engine) as session:
         values = {"state": state, "finished_at": ended, "error_code": code, "output_sha256": "f" * 64}
@@ -111,7 +111,7 @@ def stand_of_redo(engine: Engine, state: str, code: str | None = None) -> None:
         session.execute(update(Job).where(Job.id == 2).values(state="completed", finished_at=NOON))
 
 
-def test_what_is_to_be_made_anew_is_redone_only_when_its_new_output_is_there(web: Web, engine: Engine) -> None:
+def test_an_output_counts_as_redone_only_when_the_new_one_exists(web: Web, engine: Engine) -> None:
     actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
     browser = web.browser()
     pages = ("/jobs/1", "/jobs/1/scans/1", "/jobs/1/review/1")
@@ -119,34 +119,34 @@ def test_what_is_to_be_made_anew_is_redone_only_when_its_new_output_is_there(web
     for page in (browser.get(path).text for path in pages):
         assert ">redo asked for</span>" in page
         assert ">redone</span>" not in page
-        assert 'to be made anew by <a href="/jobs/2">job 2</a>, which is running' in page
+        assert 'will be made again by <a href="/jobs/2">job 2</a>, which is running' in page
 
-    stand_of_redo(engine, "done")
+    set_redo_state(engine, "done")
     for page in (browser.get(path).text for path in pages):
         assert ">redone</span>" in page
-        assert "to be made anew by" not in page
-    assert '<a href="/jobs/1/review/1#choose">Both results are there' in browser.get("/jobs/1/scans/1").text
+        assert "will be made again by" not in page
+    assert '<a href="/jobs/1/review/1#choose">Both outputs are ready' in browser.get("/jobs/1/scans/1").text
 
 
-def test_a_redo_whose_job_was_cancelled_is_not_said_to_come(web: Web, engine: Engine) -> None:
+def test_a_redo_whose_job_was_cancelled_is_shown_as_stopped(web: Web, engine: Engine) -> None:
     actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
     browser = web.browser()
     browser.post("/jobs/2/control", data=form(action="cancel"))
 
     page = browser.get("/jobs/1/scans/1").text
 
-    assert 'It was to be made anew by <a href="/jobs/2">job 2</a>, which is cancelled' in page
+    assert 'It was to be made again by <a href="/jobs/2">job 2</a>, but that job is cancelled' in page
     assert ">redo stopped</span>" in page
 
 
 def test_a_redo_that_failed_is_tried_again_from_the_first_job_by_an_operator(web: Web, engine: Engine) -> None:
     actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
-    stand_of_redo(engine, "failed", "storage_unavailable")
+    set_redo_state(engine, "failed", "storage_unavailable")
     browser = web.browser()
 
     for path in ("/jobs/1", "/jobs/1/scans/1"):
         page = browser.get(path).text
-        assert 'could not be made anew by <a href="/jobs/2">job 2</a>' in page
+        assert 'could not be made again by <a href="/jobs/2">job 2</a>' in page
         assert 'Try again<span class="unseen"> job 2</span>' in page
         assert ">redo failed</span>" in page
     browser.post("/jobs/2/control", data=form(action="retry", next="/jobs/1"))
@@ -156,7 +156,7 @@ def test_a_redo_that_failed_is_tried_again_from_the_first_job_by_an_operator(web
 
 def test_the_queue_says_what_is_left_and_a_walk_where_it_is_and_that_it_ends(web: Web) -> None:
     browser = web.browser()
-    assert "2 doubtful left, 3 others after them" in browser.get("/jobs/1/review").text
+    assert "2 doubtful left, then 3 others" in browser.get("/jobs/1/review").text
     page = browser.get("/jobs/1/review/4?state=done")
     assert "Scan 4 of 5" in page.text
     page = browser.post("/jobs/1/review/4?state=done", data=form(action="accept", seen=0))
@@ -165,8 +165,8 @@ def test_the_queue_says_what_is_left_and_a_walk_where_it_is_and_that_it_ends(web
 
     page = browser.post("/jobs/1/review/5?state=done", data=form(action="accept", seen=0))
 
-    assert "That was the last of this list" in page.text
-    assert "2 doubtful left, 1 other after them" in page.text
+    assert "End of this list" in page.text
+    assert "2 doubtful left, then 1 other" in page.text
 
 
 def test_after_the_doubtful_ones_skip_leads_to_the_others(web: Web) -> None:

@@ -107,7 +107,7 @@ def test_the_report_of_a_sample_says_how_to_go_on(engine: Engine, web: Web, samp
     assert page.count("data:image/jpeg") == 8  # grey; nothing is coloured yet
 
 
-def test_what_can_be_no_sample_is_refused(tmp_path: Path) -> None:
+def test_an_impossible_sample_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--heads purple"):
         parse_sample(20, "purple", None)
     with pytest.raises(UsageError, match="give --sample"):

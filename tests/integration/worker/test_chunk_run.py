@@ -145,7 +145,7 @@ def test_a_job_chooses_head_and_saturation_and_each_row_says_how_its_pixels_were
     assert np.ptp(output.astype(int), axis=2).max() == 0, "a saturation of 0 is grey"
 
 
-def test_what_a_checkpoint_calls_doubtful_is_kept_with_the_scan_and_asks_for_a_look(
+def test_the_doubtful_limit_of_a_checkpoint_is_stored_with_the_scan_and_puts_it_into_the_queue(
     engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
 ) -> None:
     predict = child.model.predict

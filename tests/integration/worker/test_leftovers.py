@@ -42,7 +42,7 @@ def test_the_folder_of_a_killed_process_is_removed_by_the_next_and_a_living_one_
     assert not own.exists()
 
 
-def test_what_is_no_worker_s_folder_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_worker_s_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "photochrom-test-notes").mkdir()
     (tmp_path / "photochrom-test-file").write_text("mine")
     (tmp_path / "elsewhere").mkdir()

@@ -39,7 +39,7 @@ def test_aws_says_nothing_until_it_names_an_action(
 
 
 @pytest.mark.parametrize("server", [Google], indirect=True)
-def test_google_says_false_until_it_says_true(server: ThreadingHTTPServer) -> None:
+def test_google_s_notice_is_true_and_not_false(server: ThreadingHTTPServer) -> None:
     notice = asked(server, "/computeMetadata/v1/instance/preempted")
     first = notice.look()
     server.RequestHandlerClass.notice = "TRUE"  # type: ignore[attr-defined]

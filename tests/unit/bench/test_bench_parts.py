@@ -37,7 +37,7 @@ def test_the_pace_of_bursts_is_the_slope_through_them() -> None:
     assert line.per_second() == pytest.approx(4.0, rel=0.02)
 
 
-def test_what_others_put_out_between_two_turns_is_not_counted(tmp_path: Path) -> None:
+def test_outputs_made_between_two_turns_are_not_counted(tmp_path: Path) -> None:
     line, outputs = Line(), Outputs(tmp_path, 4, lambda: None)
     outputs.follow(line, 0.01)
     for number in range(4):
@@ -135,7 +135,7 @@ def test_a_probe_says_what_went_wrong_and_goes_on() -> None:
             probe.ask("take", paths=[])
 
 
-def test_what_libraries_print_is_no_answer() -> None:
+def test_text_that_libraries_print_is_not_taken_for_an_answer() -> None:
     code = "from worker.bench.lines import answer; answer({'say': lambda: [print('noise'), 1][1]})"
     process = subprocess.run(
         [sys.executable, "-c", code], input='{"do": "say"}\n', capture_output=True, text=True, check=True

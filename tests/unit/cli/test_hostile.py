@@ -70,7 +70,7 @@ def test_a_fault_is_one_line_with_its_place_and_a_status_of_its_own(capsys: pyte
 @pytest.mark.parametrize(
     "error", [UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), MemoryError(), OSError(28, "full")]
 )
-def test_what_an_argument_or_the_machine_caused_is_wrong_use(
+def test_errors_caused_by_an_argument_or_the_machine_are_wrong_use(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def failing() -> int:

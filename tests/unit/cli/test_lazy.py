@@ -54,7 +54,7 @@ def test_every_option_and_argument_has_a_sentence(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_number_has_limits(name: str) -> None:
+def test_every_numeric_setting_has_limits(name: str) -> None:
     for command in leaves(load_command(name, COMMANDS[name])):
         for parameter in command.params:
             limits = parameter.type_descriptor.parameter_info

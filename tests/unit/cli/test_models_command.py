@@ -30,7 +30,7 @@ def test_it_names_the_ids_for_redo_and_what_a_worker_must_be_started_with() -> N
     assert len(said) == len(CARD.heads) * len(CARD.embeddings)
 
 
-def test_as_json_it_is_the_whole_card_and_its_ids() -> None:
+def test_json_output_has_the_whole_card_and_its_ids() -> None:
     result = CliRunner().invoke(app, ["models", "--json"])
     card = json.loads(result.stdout)
     assert card["files"] == dict(CARD.files)

@@ -24,6 +24,6 @@ def test_an_urgent_job_takes_the_places_of_less_urgent_chunks_that_are_queued() 
     assert share(4, [(2, 9, 3, 0), (1, 0, 100, 4)], [(0, 4)]) == {2: 3}
 
 
-def test_a_job_takes_no_place_of_one_as_urgent_or_more() -> None:
+def test_a_job_takes_no_place_from_a_job_that_is_at_least_as_urgent() -> None:
     assert share(4, [(2, 0, 3, 0)], [(0, 3), (9, 1)]) == {}
     assert share(4, [(3, 9, 9, 0), (2, 5, 9, 0)], [(9, 2), (0, 2)]) == {3: 2}

@@ -47,7 +47,7 @@ def test_only_this_machine_is_let_in_and_nothing_of_ours_is_root() -> None:
         assert SERVICES[name]["cap_drop"] == ["ALL"]
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_every_mounted_volume_is_defined() -> None:
     for service in SERVICES.values():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0] if isinstance(volume, str) else ""

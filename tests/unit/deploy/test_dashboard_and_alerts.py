@@ -53,7 +53,7 @@ def test_the_dashboard_and_the_page_have_queries() -> None:
     assert len(documented_queries()) == 7
 
 
-def test_every_query_asks_for_what_there_is() -> None:
+def test_every_query_uses_existing_metrics() -> None:
     asked = {name for query in QUERIES + documented_queries() for name in re.findall(r"photochrom_\w+", query)}
     asked |= {name for rule in RULES for name in re.findall(r"photochrom_\w+", rule["expr"])}
     assert asked <= exposed()

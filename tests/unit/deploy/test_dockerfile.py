@@ -31,7 +31,7 @@ def test_an_image_runs_as_a_user_of_its_own(target: str) -> None:
     assert STAGES[target].rstrip().splitlines()[-1].startswith("USER 10001") or "\nUSER 10001:10001" in STAGES[target]
 
 
-def test_what_is_copied_is_there_and_let_through() -> None:
+def test_every_copied_path_exists_and_is_not_ignored() -> None:
     let_through = set(re.findall(r"(?m)^!(\S+)", (ROOT / ".dockerignore").read_text("utf-8")))
     for names in re.findall(r"(?m)^COPY (?!--from)(.+) \S+$", DOCKERFILE):
         for name in names.split():

@@ -42,5 +42,5 @@ def test_a_folder_s_room_is_its_file_system_s(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/shm").is_mount(), reason="this machine has no /dev/shm")
-def test_a_folder_in_memory_is_known_for_one() -> None:
+def test_a_folder_in_memory_is_recognized() -> None:
     assert Room.of(Path("/dev/shm")).in_memory

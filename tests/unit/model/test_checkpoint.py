@@ -72,7 +72,7 @@ def test_embeddings_may_lie_in_the_checkpoint_beside_it(checkpoint_folder: Path,
 
 
 def test_a_missing_folder_and_a_missing_card_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no folder"):
+    with pytest.raises(CheckpointError, match="is not a folder"):
         checkpoint.read_card(tmp_path / "nowhere")
     with pytest.raises(CheckpointError, match=r"has no card\.json"):
         checkpoint.read_card(tmp_path)
@@ -87,7 +87,7 @@ def test_weights_for_another_network_are_refused(folder: Path) -> None:
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"id": 1}'])
 def test_a_damaged_card_is_one_line(folder: Path, text: str) -> None:
     (folder / "card.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"card\.json is no model card") as caught:
+    with pytest.raises(CheckpointError, match=r"card\.json is not a model card") as caught:
         checkpoint.read_card(folder)
     assert "\n" not in caught.value.message
 
@@ -97,7 +97,7 @@ def test_a_head_that_was_not_trained_is_refused(folder: Path) -> None:
         checkpoint.head_of(checkpoint.read_card(folder), "vivid")
 
 
-def test_what_coloured_a_scan_is_told_where_it_is_not_the_cards_own_choice(folder: Path) -> None:
+def test_a_head_or_embedding_other_than_the_card_s_default_is_part_of_the_checkpoint_id(folder: Path) -> None:
     def not_asked() -> str:
         raise AssertionError("reading all weights takes its time at every start")
 
@@ -108,7 +108,7 @@ def test_what_coloured_a_scan_is_told_where_it_is_not_the_cards_own_choice(folde
 
 def test_a_card_whose_choice_is_not_in_its_list_is_refused(folder: Path) -> None:
     change(folder, lambda values: values.update(embedding="compact"))
-    with pytest.raises(CheckpointError, match=r"card\.json is no model card"):
+    with pytest.raises(CheckpointError, match=r"card\.json is not a model card"):
         checkpoint.read_card(folder)
 
 

@@ -121,7 +121,7 @@ def test_bfloat16_is_chosen_where_it_is_clearly_faster() -> None:
     assert choose({"float32": 1.0, "bfloat16": 3.0}) == "float32"
 
 
-def test_this_machine_is_measured() -> None:
+def test_the_bench_describes_this_machine() -> None:
     assert fastest(on_gpu=False) in POLICIES
 
 

@@ -37,7 +37,7 @@ def test_colours_are_upsampled_smoothly() -> None:
     np.testing.assert_allclose([row[0], row[-1]], [0, 40], atol=0.003)
 
 
-def test_what_is_no_colour_is_marked_and_what_is_too_much_is_cut() -> None:
+def test_values_that_are_not_finite_are_marked_and_too_large_ones_are_limited() -> None:
     packed = pack_ab(np.array([[[np.nan, 400.0]]], np.float32))
 
     assert packed.tolist() == [[[NOT_FINITE, 32_767]]]

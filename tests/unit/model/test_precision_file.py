@@ -27,7 +27,7 @@ def test_a_machine_decides_once_whatever_a_later_measurement_would_give(tmp_path
     assert measurement.count == 1
 
 
-def test_another_machine_device_or_checkpoint_decides_anew_and_the_first_keeps_its_own(tmp_path: Path) -> None:
+def test_another_machine_device_or_checkpoint_decides_again_and_the_first_keeps_its_choice(tmp_path: Path) -> None:
     path, measurement = tmp_path / "precision.json", Measurement("bfloat16", "float32")
     keys = (machine_key("CPU", "0123"), machine_key("CPU", "4567"))
 
@@ -37,7 +37,7 @@ def test_another_machine_device_or_checkpoint_decides_anew_and_the_first_keeps_i
 
 
 @pytest.mark.parametrize("name", ["ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS"])
-def test_a_variable_that_changes_what_the_processor_computes_decides_anew(
+def test_a_variable_that_changes_what_the_processor_computes_decides_again(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv(name, raising=False)

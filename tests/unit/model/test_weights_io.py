@@ -25,7 +25,7 @@ def test_an_embedding_in_shards_comes_back_in_order(tmp_path: Path, monkeypatch:
     np.testing.assert_allclose(found[3][0], layers[3][0], atol=0.02)
 
 
-def test_a_transposed_kernel_comes_back_as_it_was_meant(tmp_path: Path) -> None:
+def test_a_transposed_kernel_is_read_correctly(tmp_path: Path) -> None:
     kernel = np.random.default_rng(0).normal(size=(5, 7, 1, 3)).astype("f").transpose(2, 3, 1, 0)
     bias = np.zeros(5, np.float32)
     names = weights.write_embedding(tmp_path, "inception_resnet_v2", [(kernel, bias)])
@@ -44,7 +44,7 @@ def test_fusion_weights_come_back_as_float32(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path) -> None:
     (tmp_path / "fusion.safetensors").write_bytes(b"nonsense")
-    with pytest.raises(CheckpointError, match=r"fusion\.safetensors is no readable safetensors file"):
+    with pytest.raises(CheckpointError, match=r"fusion\.safetensors is not a readable safetensors file"):
         weights.read_fusion(tmp_path)
 
 

@@ -43,7 +43,7 @@ def test_metrics_are_served(port: int) -> None:
     assert get(port, "etc/passwd") == (404, "expected /metrics, /live or /ready\n")
 
 
-def test_a_process_is_ready_once_its_loop_says_so_and_no_longer_than_that(port: int, health: Health) -> None:
+def test_a_process_is_ready_only_while_its_loop_says_so(port: int, health: Health) -> None:
     assert get(port, "ready") == (503, "its model is loading\n")
     assert get(port, "live") == (200, "ok\n")
     health.turn("")
@@ -52,7 +52,7 @@ def test_a_process_is_ready_once_its_loop_says_so_and_no_longer_than_that(port: 
     assert get(port, "ready") == (503, "the database is away\n")
 
 
-def test_a_loop_that_hangs_does_not_live() -> None:
+def test_a_process_whose_loop_hangs_is_not_alive() -> None:
     now = [0.0]
     health = Health("", silent_seconds=60, clock=lambda: now[0])
     now[0] = 61

@@ -45,7 +45,7 @@ def test_an_exception_stays_on_its_line() -> None:
 
 
 @pytest.mark.parametrize("said", [b"W0000 from a library\n", b"caf\xe9\n", b"\xff\n"])
-def test_what_a_library_writes_becomes_json(said: bytes) -> None:
+def test_lines_of_libraries_become_json(said: bytes) -> None:
     assert json.loads(json_of(said))["logger"] == "standard error"
     assert json_of(b'{"a": 1}\n') == b'{"a": 1}\n'
 

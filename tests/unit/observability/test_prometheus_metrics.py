@@ -56,7 +56,7 @@ def test_scans_are_counted_by_state_code_and_stage() -> None:
     assert sample(metrics.registry, "photochrom_stage_seconds_count", stage="fetch") == 3
 
 
-def test_the_last_minute_is_of_the_last_minute() -> None:
+def test_rates_are_those_of_the_last_minute() -> None:
     clock = Clock()
     statistics = Statistics(WorkerMetrics(), clock=clock)
     for _ in range(20):  # a scan every five seconds
@@ -97,7 +97,7 @@ def test_a_model_server_that_is_silent_is_down() -> None:
     assert sample(metrics.registry, "photochrom_model_server_up") == 0
 
 
-def test_children_tell_their_worker_and_do_not_mind_when_it_is_gone(tmp_path: Path) -> None:
+def test_children_report_to_their_worker_and_continue_when_it_is_gone(tmp_path: Path) -> None:
     told: list[ScanEvent] = []
     with ScanEventListener(tmp_path / "s", told.append):
         send(tmp_path / "s", [DONE, FAILED] * 300)

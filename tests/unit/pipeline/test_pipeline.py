@@ -75,7 +75,7 @@ def test_a_second_try_gives_the_same_bytes(pipeline: Pipeline, tmp_path: Path) -
     assert colorize(pipeline, scan).output_sha256 == colorize(pipeline, scan).output_sha256
 
 
-def test_what_is_lost_is_in_the_row(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_lost_metadata_is_named_in_the_row(pipeline: Pipeline, tmp_path: Path) -> None:
     texts = PngImagePlugin.PngInfo()
     texts.add_text("Shelfmark", "VII b 12")
     Image.fromarray(data.camera()).save(tmp_path / "in" / "a.png", pnginfo=texts)

@@ -142,7 +142,7 @@ def test_a_command_signs_where_no_key_lies_on_the_machine(
 
 
 @pytest.mark.parametrize(("format", "reason"), [("jp2", "JP2"), ("tiff", "over")])
-def test_what_is_not_signed_is_named(
+def test_an_unsigned_output_is_named_in_its_row(
     pipeline: Pipeline,  # noqa: F811
     tmp_path: Path,
     settings: dict[str, Any],

@@ -45,7 +45,9 @@ def test_totals_count_every_state(add_scans: AddScans, build: Build) -> None:
     assert totals.scans_per_second is None  # no worker has recorded anything
 
 
-def test_waiting_is_told_and_no_part_of_the_pace(add_scans: AddScans, session: Session, build: Build) -> None:
+def test_waiting_time_is_shown_and_does_not_count_for_the_pace(
+    add_scans: AddScans, session: Session, build: Build
+) -> None:
     began, last = SUBMITTED + timedelta(minutes=49), SUBMITTED + timedelta(minutes=59)
     add_scans([scan_row(number, finished_at=last) for number in (1, 2)])
     work(session, 2, began=began, last=last)
@@ -54,7 +56,7 @@ def test_waiting_is_told_and_no_part_of_the_pace(add_scans: AddScans, session: S
     assert report.totals.scans_per_second == pytest.approx(2 / 600)
     assert (report.totals.seconds, report.totals.waited_seconds) == (3600, 49 * 60)
     assert report.throughput.width * len(report.throughput.counts) == 11 * 60  # to the job's end
-    assert "It waited 49 min 0 s for a worker, and was at work for <b>10 min 0 s</b>" in render_report(report)
+    assert "waited 49 min 0 s for a worker. Its working time was <b>10 min 0 s</b>" in render_report(report)
 
 
 def test_stage_timings_are_median_and_95th_percentile(add_scans: AddScans, build: Build) -> None:
@@ -124,7 +126,7 @@ def test_missing_files_and_files_that_are_no_image_become_sentences(
     add_scans([scan_row(2), scan_row(3), scan_row(4)])
     second, third, fourth = build().pairs
 
-    assert second.after == "The file is there, but can't be opened as an image."
+    assert second.after == "The file exists, but it can't be opened as an image."
     assert third.after == "It is not there any more"
     assert fourth.before == "It is not there any more"
 

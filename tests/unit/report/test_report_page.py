@@ -80,12 +80,15 @@ def test_a_hostile_key_is_shown_as_it_is(data: ReportData) -> None:
 
 
 def test_a_job_that_stopped_itself_says_so_and_how_it_goes_on(data: ReportData) -> None:
-    job = replace(data.job, state="aborted", aborted_because="3 scans failed, and --max-failures allows 2")
+    job = replace(data.job, state="aborted", aborted_because="3 scans failed, but --max-failures allows only 2")
 
     text = Page(render_report(replace(data, job=job))).text
 
-    assert "stopped itself: 3 scans failed, and --max-failures allows 2. photochrom retry 7 goes on" in text
-    assert "stopped itself" not in Page(render_report(data)).text
+    assert (
+        "too many scans failed: 3 scans failed, but --max-failures allows only 2. photochrom retry 7 continues it"
+        in text
+    )
+    assert "too many scans" not in Page(render_report(data)).text
 
 
 def test_the_page_says_whose_settings_it_shows(data: ReportData) -> None:
@@ -96,7 +99,7 @@ def test_the_page_says_whose_settings_it_shows(data: ReportData) -> None:
     assert "process that wrote" not in Page(render_report(replace(data, settings=()))).text
 
 
-def test_signs_that_hide_or_turn_text_can_be_seen(data: ReportData) -> None:
+def test_control_and_direction_marks_are_shown_as_escapes(data: ReportData) -> None:
     text = Page(render_report(with_key(data, "a\nb\u202ec\u200bd\udce9"))).text
 
     assert r"a\nb[U+202E]c[U+200B]d\xe9" in text
@@ -146,7 +149,7 @@ def test_headings_descend_one_step_at_a_time(data: ReportData) -> None:
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
-def test_a_missing_result_is_said_beside_the_scan_that_is_there(data: ReportData) -> None:
+def test_a_missing_output_is_explained_beside_its_scan(data: ReportData) -> None:
     page = Page(render_report(replace(data, pairs=(pair("1.png", after="1.jpg is not there any more"),))))
 
     assert "No picture of the result. 1.jpg is not there any more" in page.text
@@ -163,7 +166,7 @@ def test_failures_beyond_the_listed_are_counted_and_the_command_is_given(data: R
 
 
 @pytest.mark.parametrize("message", ["1.tif ends early", "'1.tif' ends early", "1.tif: ends early", "ends early"])
-def test_a_key_that_its_sentence_begins_with_is_not_said_twice(data: ReportData, message: str) -> None:
+def test_a_key_at_the_beginning_of_its_message_is_not_shown_twice(data: ReportData, message: str) -> None:
     reason = Reason("failed", "truncated", 1, (Problem("1.tif", message),))
 
     assert "1 failed 1.tif ends early" in Page(render_report(replace(data, reasons=(reason,)))).text
@@ -173,7 +176,7 @@ def test_the_page_of_a_job_without_any_result_stands(data: ReportData) -> None:
     totals = Totals(scans=3, done=0, failed=0, skipped=0, pending=3, megapixels=0, **NO_WORK)
     empty = replace(data, totals=totals, pairs=(), stages=(), median_colourfulness=None)
 
-    assert "0 of 3 scans are in colour, 3 are still to do." in Page(render_report(empty)).text
+    assert "0 of 3 scans were coloured, 3 are still to do." in Page(render_report(empty)).text
 
 
 def test_the_same_data_gives_the_same_page_with_its_plots(data: ReportData) -> None:

@@ -78,7 +78,7 @@ def test_a_toned_print_is_not(toned: Callable[[Array], Array], name: str, tmp_pa
     assert share(pillow_bytes(levels(toned(grey(name))), "JPEG", quality=80), tmp_path) < COLOURED_SHARE
 
 
-def test_at_48_bits_too(tmp_path: Path) -> None:
+def test_a_48_bit_image_is_handled_too(tmp_path: Path) -> None:
     colour = photograph("astronaut").astype(np.uint16) * 257
     assert share(tiff_bytes(colour, photometric="rgb"), tmp_path) >= COLOURED_SHARE
     toned = (sepia(grey()).clip(0, 1) * 65535).astype(np.uint16)

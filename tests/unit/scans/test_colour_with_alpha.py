@@ -56,7 +56,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "file"), CASES, ids=[name for name, _ in CASES])
-def test_it_is_in_colour_as_its_twin_without_alpha_is(name: str, file: bytes, tmp_path: Path) -> None:
+def test_a_photo_with_alpha_is_in_colour_if_the_same_photo_without_alpha_is(
+    name: str, file: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "scan"
     path.write_bytes(file)
     assert coloured_share(open_scan_file(path, "a", LIMITS)) >= COLOURED_SHARE

@@ -84,7 +84,7 @@ def test_pixels_are_limited(tmp_path: Path) -> None:
         probe(path, "a.png", ScanLimits(1 << 20, NOISY.size - 1))
 
 
-def test_a_header_tells_what_the_scan_will_take(tmp_path: Path) -> None:
+def test_a_header_says_how_much_memory_the_scan_needs(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(tiff_bytes(np.zeros((1000, 2000), np.uint16), compression="zlib"))
     header = probe(path, "a.tif", LIMITS)

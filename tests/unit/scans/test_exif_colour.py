@@ -37,7 +37,7 @@ def test_adobe_rgb_that_exif_alone_says_is_read_as_by_its_profile(pixels: Array,
 
 
 @pytest.mark.parametrize(("space", "index"), [(SRGB, b"R98\0"), (SRGB, b"R03\0"), (UNCALIBRATED, b"R98\0")])
-def test_what_exif_does_not_call_adobe_rgb_is_srgb(space: int, index: bytes, opened: Opener) -> None:
+def test_a_jpeg_whose_exif_does_not_name_adobe_rgb_is_srgb(space: int, index: bytes, opened: Opener) -> None:
     found = grey_of(opened(jpeg(SEPIA, exif(space, index)), "a.jpg"))
     np.testing.assert_array_equal(found, grey_of(opened(jpeg(SEPIA), "a.jpg")))
 

@@ -58,7 +58,7 @@ def test_exiv2_finds_what_it_says(output: tuple[Path, tuple[str, ...]]) -> None:
 
 
 @pytest.mark.parametrize("output", [("<", "tiff"), (">", "tiff")], indirect=True)
-def test_in_a_tiff_it_moves_and_that_is_said(output: tuple[Path, tuple[str, ...]]) -> None:
+def test_in_a_tiff_the_maker_s_note_moves_and_this_is_named(output: tuple[Path, tuple[str, ...]]) -> None:
     path, lost = output
     with tifffile.TiffFile(path) as tiff:
         assert MODEL in tiff.pages.first.tags[0x8769].value["MakerNote"]

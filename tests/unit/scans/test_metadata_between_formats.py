@@ -139,7 +139,7 @@ def test_iptc_of_any_type_and_byte_order_is_carried_as_it_is(
         assert CAPTION in _iptc_of(image)
 
 
-def test_what_the_format_has_no_place_for_is_named(tmp_path: Path) -> None:
+def test_metadata_that_the_format_cannot_hold_is_named(tmp_path: Path) -> None:
     import tifffile
 
     out = io.BytesIO()
@@ -190,12 +190,12 @@ def _with_strangers() -> dict[str, tuple[bytes, tuple[str, ...]]]:
 
 
 @pytest.mark.parametrize("source", ["jpeg", "png", "webp"])
-def test_what_nothing_here_can_read_is_named(source: str, tmp_path: Path) -> None:
+def test_metadata_that_cannot_be_read_is_named(source: str, tmp_path: Path) -> None:
     data, said = _with_strangers()[source]
     assert _output(data, source, "tiff", tmp_path)[1] == said
 
 
-def test_what_is_too_long_for_a_jpeg_is_named_and_the_rest_carried(tmp_path: Path) -> None:
+def test_metadata_that_is_too_long_for_a_jpeg_is_named_and_the_rest_is_copied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = "A street " * 10_000
     data = pillow_bytes(ramp(), "TIFF", exif=exif, dpi=(300, 300))

@@ -101,7 +101,7 @@ def metadata_of(data: bytes, folder: Path) -> Metadata:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_memory_is_bounded_and_what_is_left_out_is_named(name: str, tmp_path: Path) -> None:
+def test_memory_is_bounded_and_metadata_that_is_left_out_is_named(name: str, tmp_path: Path) -> None:
     plain, hostile = tmp_path / "plain", tmp_path / "hostile"
     plain.write_bytes(pillow_bytes(GREY, "PNG"))
     hostile.write_bytes(HOSTILE[name]())

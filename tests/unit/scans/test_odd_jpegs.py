@@ -95,7 +95,7 @@ def test_a_blank_last_interval_is_the_pictures_own(height: int, opened: Opener) 
     assert grey_of(opened(data, "a.jpg")).shape == (height, 320)
 
 
-def test_words_that_went_with_anothers_error_are_asked_for_again(tmp_path: Path) -> None:
+def test_messages_that_another_thread_s_error_removed_are_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(DAMAGES["cut a little, and an end marker"](KINDS["grey"], 0))
     turns = iter([True, True])
@@ -136,7 +136,7 @@ def test_the_last_rows_of_a_blank_picture_are_its_own(height: int, opened: Opene
 @pytest.mark.parametrize(
     "after", [KINDS["grey"], THUMBNAIL, bytes(100), bytes(9000), b"a note", b"\xff" * 50, bytes(9000) + END]
 )
-def test_what_follows_a_whole_picture_does_no_harm(kind: str, after: bytes, opened: Opener) -> None:
+def test_bytes_after_a_complete_picture_are_ignored(kind: str, after: bytes, opened: Opener) -> None:
     expected = grey_of(opened(KINDS[kind], "a.jpg"))
     np.testing.assert_array_equal(grey_of(opened(KINDS[kind] + after, "a.jpg")), expected)
 
@@ -154,7 +154,7 @@ ODDITIES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("oddity", ODDITIES)
-def test_what_libjpeg_only_warns_of_loses_no_pixel(kind: str, oddity: str, opened: Opener) -> None:
+def test_harmless_warnings_of_libjpeg_lose_no_pixels(kind: str, oddity: str, opened: Opener) -> None:
     expected = grey_of(opened(KINDS[kind], "a.jpg"))
     np.testing.assert_array_equal(grey_of(opened(ODDITIES[oddity](KINDS[kind]), "a.jpg")), expected)
 

@@ -78,7 +78,7 @@ def test_a_damaged_profile_is_left_out_and_named(content: bytes, opened: Opener,
     )
 
 
-def test_what_says_more_goes_before_gamma(opened: Opener) -> None:
+def test_more_exact_colour_chunks_are_preferred_to_gamma(opened: Opener) -> None:
     png = imagecodecs.png_encode(GREY16)
     for chunks in ({"sRGB": b"\0"}, {"cICP": bytes((1, 13, 0, 1))}):
         np.testing.assert_array_equal(grey_of(opened(said(png, gAMA=gamma(LINEAR), **chunks), "a.png")), GREY16)

@@ -63,7 +63,7 @@ def test_it_stands_in_every_format(format: str, opened: Opener, tmp_path: Path) 
     assert events(xmp) == ["edited"]
 
 
-def test_what_the_scan_says_stays(opened: Opener, tmp_path: Path) -> None:
+def test_statements_of_the_scan_s_own_xmp_stay(opened: Opener, tmp_path: Path) -> None:
     before = packet("<dc:creator><rdf:Seq><rdf:li>Lange &amp; Lee</rdf:li></rdf:Seq></dc:creator>", 'dc:source="box 7"')
     merged, readable = with_provenance(before, MADE)
     assert readable
@@ -79,7 +79,7 @@ def test_what_the_scan_says_stays(opened: Opener, tmp_path: Path) -> None:
         packet("<T:Orientation>6</T:Orientation><T:BitsPerSample><rdf:Seq/></T:BitsPerSample><X:Thumbnails/>"),
     ],
 )
-def test_what_is_no_longer_true_of_the_pixels_is_taken_out(before: bytes) -> None:
+def test_metadata_that_is_no_longer_true_of_the_pixels_is_removed(before: bytes) -> None:
     merged, readable = with_provenance(before, MADE)
     assert readable
     said = {name.split("}")[1] for name in properties(merged)}
@@ -126,7 +126,7 @@ BOMB = (
     [b"no xml", b"<x/>", b"\xff\xfe\0", packet("<dc:a>"), BOMB, packet("<dc:a>" * 3000 + "</dc:a>" * 3000)],
     ids=["text", "no rdf", "bytes", "open", "bomb", "deep"],
 )
-def test_a_packet_that_is_none_gives_way(damaged: bytes) -> None:
+def test_an_invalid_xmp_packet_is_replaced(damaged: bytes) -> None:
     merged, readable = with_provenance(damaged, MADE)
     assert not readable
     assert properties(merged)[f"{IPTC}DigitalSourceType"] == COMPOSITE
@@ -139,7 +139,7 @@ def test_a_packet_whose_wrapping_is_damaged_is_read() -> None:
 
 
 @pytest.mark.parametrize("key", ["写真\u3000一.tif", "boîte\u00a07.tif", "می\u200cخواهم.tif", "👩\u200d🦰.tif"])
-def test_a_key_is_said_to_the_letter(key: str) -> None:
+def test_a_key_is_shown_exactly(key: str) -> None:
     assert properties(with_provenance(None, replace(MADE, source_key=key))[0])[f"{OWN}SourceKey"] == key
 
 

@@ -162,7 +162,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_no_scan_is_refused_with_its_code(what: str, opened: Opener) -> None:
+def test_a_file_that_is_not_a_scan_is_refused_with_its_code(what: str, opened: Opener) -> None:
     data, code = REFUSED[what]
     with pytest.raises(ScanError) as refused:
         opened(data, "box/0001.tif")

@@ -29,7 +29,7 @@ def test_the_table_is_long_enough_and_names_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize("variant", READ, ids=by_name)
-def test_it_is_read_level_by_level(variant: Variant, opened: Opener) -> None:
+def test_each_level_of_grey_is_read_exactly(variant: Variant, opened: Opener) -> None:
     assert variant.grey is not None
     scan = opened(variant.data, "a.tif")
     assert scan.bit_depth == (16 if variant.grey.dtype == np.uint16 else 8)

@@ -75,7 +75,7 @@ def test_a_tiffs_long_packet_is_parted_for_a_jpeg(tmp_path: Path) -> None:
     assert (properties(packet_in(again))[f"{DC}source"], lost) == (LONG, ())
 
 
-def test_what_was_written_in_two_parts_is_read_again(tmp_path: Path) -> None:
+def test_xmp_in_two_parts_is_read_again(tmp_path: Path) -> None:
     path, _ = output(extended_jpeg(), "jpeg", tmp_path)
     again, lost = output(path.read_bytes(), "tiff", tmp_path)
     assert (properties(packet_in(again))[f"{DC}source"], lost) == (LONG, ())
@@ -98,7 +98,7 @@ def test_exiv2_reads_the_first_part_in_a_jpeg(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("named", "portions"), [(None, 2), (None, 0), ("0" * 32, 99)], ids=["cut", "gone", "another's"]
 )
-def test_what_is_not_whole_is_named_and_the_rest_carried(named: str | None, portions: int, tmp_path: Path) -> None:
+def test_incomplete_metadata_is_named_and_the_rest_is_copied(named: str | None, portions: int, tmp_path: Path) -> None:
     path, lost = output(extended_jpeg(named=named, portions=portions), "png", tmp_path)
     assert lost == ("extended XMP (damaged)",)
     assert properties(packet_in(path))[f"{DC}title"] == "short"

@@ -69,5 +69,5 @@ def test_an_exif_that_can_not_be_does_not_win(format: str, number: int, opened: 
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("orientation", ["0", "9", "upright", "", "1"])
-def test_what_says_nothing_turns_nothing(format: str, orientation: str, opened: Opener) -> None:
+def test_a_missing_or_invalid_orientation_turns_nothing(format: str, orientation: str, opened: Opener) -> None:
     assert opened(file(format, packet(orientation)), "a").width == 96

@@ -37,7 +37,7 @@ def without(data: bytes, tag: int) -> bytes:
 
 
 def with_entry(data: bytes, tag: int, kind: int, number: int, count: int = 1) -> bytes:
-    """The first directory written anew at the end, with this entry."""
+    """The file with its first directory written again at the end, with this entry."""
     at = directory_of(data)
     places = range(at + 2, at + 2 + 12 * int(struct.unpack_from("<H", data, at)[0]), 12)
     entries = {int(struct.unpack_from("<H", data, place)[0]): data[place : place + 12] for place in places}

@@ -55,6 +55,6 @@ def test_every_hour_is_every_hour_when_clocks_change() -> None:
         ("0 1 * * *", "", "not known"),
     ],
 )
-def test_what_is_no_time_is_refused_with_what_is(cron: str, timezone: str, said: str) -> None:
+def test_an_invalid_time_is_refused_and_the_message_says_what_is_expected(cron: str, timezone: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         next_due(cron, timezone, after=datetime(2026, 1, 1, tzinfo=UTC))

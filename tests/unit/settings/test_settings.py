@@ -23,7 +23,7 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
 def test_a_misspelt_name_is_refused_with_the_nearest_one(monkeypatch: pytest.MonkeyPatch) -> None:
     message = refusal(monkeypatch, PHOTOCHROM_LEASE_SECOND="60", photochrom_batchsize="4")
 
-    assert "PHOTOCHROM_LEASE_SECOND is no setting; did you mean PHOTOCHROM_LEASE_SECONDS?" in message
+    assert "PHOTOCHROM_LEASE_SECOND is not a setting; did you mean PHOTOCHROM_LEASE_SECONDS?" in message
     assert "did you mean PHOTOCHROM_BATCH_SIZE?" in message
 
 
@@ -120,5 +120,5 @@ def test_an_option_of_a_command_goes_before_the_environment(monkeypatch: pytest.
     assert load_settings(head=None).head == "paper"
 
 
-def test_a_wrong_value_is_said_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal(monkeypatch, PHOTOCHROM_FEATURES="lite2").count("PHOTOCHROM_") == 1

@@ -64,7 +64,7 @@ def test_symlinks_are_followed_only_to_files_inside(folder: Path) -> None:
     assert keys(folder) == ["a/1", "inside"]
 
 
-def test_what_is_no_regular_file_is_left_out(folder: Path) -> None:
+def test_only_regular_files_are_listed(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     assert keys(folder) == []
     assert fetch_code(folder, "pipe") == "source_missing"

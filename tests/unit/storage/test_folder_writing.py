@@ -153,7 +153,7 @@ def test_a_file_and_a_folder_can_t_share_a_name(destination: Path, output: Path)
     assert files(destination) == ["a/b"]
 
 
-def test_what_killed_processes_left_is_swept_when_old(destination: Path, output: Path) -> None:
+def test_old_files_of_killed_processes_are_removed(destination: Path, output: Path) -> None:
     for name, age in ((".photochrom-old.part", 4000), (".photochrom-new.part", 10), (".keep", 4000)):
         (destination / name).touch()
         os.utime(destination / name, (time.time() - age,) * 2)

@@ -101,7 +101,7 @@ def test_s3_leaves_out_leftovers_and_says_what_is_in_cold_storage() -> None:
         ({"StorageClass": "INTELLIGENT_TIERING"}, False),
     ],
 )
-def test_the_answer_about_one_object_says_whether_it_must_be_restored(head: dict[str, str], is_archived: bool) -> None:
+def test_a_head_request_says_whether_an_object_must_be_restored(head: dict[str, str], is_archived: bool) -> None:
     storage = S3Storage(S3Location("bucket", "box"), S3Options())
     with Stubber(storage._client) as stub:
         stub.add_response("head_object", {"ContentLength": 4, "ETag": '"00"', **head})

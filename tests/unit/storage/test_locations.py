@@ -29,7 +29,7 @@ def test_an_s3_location_is_read(text: str, name: str, prefix: str, uri: str) -> 
         *("a\0b", "caf\udce9", "~nobody-here/x"),
     ],
 )
-def test_anything_else_is_refused_with_what_is_expected(text: str) -> None:
+def test_anything_else_is_refused_and_the_message_says_what_is_expected(text: str) -> None:
     with pytest.raises(UsageError, match=r"give s3://bucket, s3://bucket/prefix or the path of a folder"):
         parse_location(text)
 

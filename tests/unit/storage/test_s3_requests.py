@@ -68,7 +68,7 @@ def test_a_public_bucket_is_read_without_credentials() -> None:
     ],
     ids=lambda error: error.response["Error"]["Code"] if isinstance(error, ClientError) else "NoCredentials",
 )
-def test_refused_credentials_are_read_anew_once(refusal: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_credentials_are_read_again_once(refusal: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = S3Storage(LOCATION, S3Options())
     monkeypatch.setattr(storage, "_client", Client(refusal))
     monkeypatch.setattr(s3_storage, "make_client", lambda options: Client(HEAD))
@@ -101,7 +101,9 @@ def test_a_denied_listing_is_no_refusal_of_the_credentials(code: str, kind: type
     ("message", "advice"),
     [("Access Denied", "PHOTOCHROM_S3_REQUESTER_PAYS=true"), ("not authorized to perform: kms:Decrypt", "kms:Decrypt")],
 )
-def test_what_to_grant_follows_from_what_aws_says(message: str, advice: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_missing_right_is_read_from_the_message_of_aws(
+    message: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage = S3Storage(LOCATION, S3Options())
     monkeypatch.setattr(storage, "_client", Client(failure("AccessDenied", 403, message)))
 

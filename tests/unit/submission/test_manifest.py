@@ -87,7 +87,9 @@ def test_an_empty_list_has_no_scan(tmp_path: Path, text: str) -> None:
         ("key,output,key\na.tif,,b.tif\n", 0, "comes twice"),
     ],
 )
-def test_what_is_no_manifest_is_refused_with_its_line(tmp_path: Path, text: str | bytes, line: int, why: str) -> None:
+def test_an_invalid_manifest_is_refused_with_the_number_of_its_line(
+    tmp_path: Path, text: str | bytes, line: int, why: str
+) -> None:
     with pytest.raises(UsageError, match="manifest") as caught:
         read(tmp_path / "list", text)
 
@@ -143,7 +145,7 @@ def test_patterns_choose(include: list[str], exclude: list[str], wanted: bool) -
     ],
     ids=["semicolons", "tabs", "JSON array", "find"],
 )
-def test_what_spreadsheets_and_programs_write_is_read(tmp_path: Path, text: str) -> None:
+def test_manifests_of_spreadsheets_and_programs_are_read(tmp_path: Path, text: str) -> None:
     assert read(tmp_path / "list", text) == [FULL]
 
 
@@ -170,6 +172,6 @@ def test_lists_of_keys_alone_are_read(tmp_path: Path, text: str) -> None:
         (f"{'0' * 64}  a.tif\nb.tif\n", "no line of a checksum list"),
     ],
 )
-def test_what_would_fail_much_later_is_refused_with_its_line(tmp_path: Path, text: str, why: str) -> None:
+def test_a_key_that_would_fail_later_is_refused_with_its_line(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         read(tmp_path / "list", text)

@@ -21,5 +21,5 @@ def test_extensions_without_end_are_not_all_kept() -> None:
     assert len(submitted.extensions) == 1_000
 
 
-def test_where_all_were_scans_nothing_is_said() -> None:
+def test_without_other_files_nothing_is_reported() -> None:
     assert Submitted(scans=3).passed_over() == []

@@ -72,7 +72,7 @@ def test_a_process_that_ends_again_and_again_is_given_up() -> None:
         run_until_given_up()
 
 
-def test_a_status_that_forbids_a_restart_comes_out_and_nothing_is_started() -> None:
+def test_an_exit_status_that_forbids_a_restart_is_raised_and_nothing_is_started() -> None:
     def refuse(status: int) -> None:
         raise ValueError(status)
 

@@ -13,7 +13,7 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.skipif(heap._trim is None, reason="this C library is not glibc")
-def test_what_is_free_amid_the_heap_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_memory_inside_the_heap_is_returned_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heap, "_EVERY_SECONDS", 0.0)
     freed = FreedMemory()
     # Below the size that gets memory of its own, so in the heap; every other one stays, so none is free at its end.

@@ -8,7 +8,7 @@ def run(code: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
-def test_what_a_library_writes_while_it_loads_is_held_back() -> None:
+def test_output_of_a_library_that_loads_is_held_back() -> None:
     code = (
         "import os, sys\nfrom worker.system.held_output import held_standard_error\n"
         "with held_standard_error(): os.write(2, b'cuda_platform.cc:52] failed call to cuInit')\n"

@@ -9,7 +9,7 @@ from tests.waiting import wait_until
 from worker.system.process_names import group_lives, lives
 
 
-def test_a_process_that_has_ended_is_not_running_though_nobody_asked_for_it() -> None:
+def test_a_process_that_has_ended_is_not_running_even_before_it_is_waited_for() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""], start_new_session=True)
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
 
@@ -19,7 +19,7 @@ def test_a_process_that_has_ended_is_not_running_though_nobody_asked_for_it() ->
     assert not group_lives(process.pid)
 
 
-def test_a_group_runs_as_long_as_one_of_it() -> None:
+def test_a_process_group_is_running_while_one_of_its_processes_is() -> None:
     script = "import subprocess; subprocess.Popen(['sleep', '60']); print(flush=True)"
     process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, stdout=subprocess.PIPE)
     process.wait()

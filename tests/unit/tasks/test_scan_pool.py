@@ -80,7 +80,7 @@ def test_no_more_than_its_threads_run_at_once(pool: ScanPool) -> None:
     assert sorted(started) == list(range(1, 9))
 
 
-def test_when_told_to_stop_it_finishes_what_it_has_in_hand(pool: ScanPool) -> None:
+def test_a_scheduler_that_is_told_to_stop_finishes_its_current_work(pool: ScanPool) -> None:
     stopped = threading.Event()
 
     outcomes = colorized(pool, lambda scan, measured: stopped.set(), stopping=stopped.is_set)
@@ -88,7 +88,7 @@ def test_when_told_to_stop_it_finishes_what_it_has_in_hand(pool: ScanPool) -> No
     assert 1 <= len(outcomes) <= 3
 
 
-def test_whoever_leaves_early_waits_for_what_is_in_hand(pool: ScanPool) -> None:
+def test_closing_the_iterator_early_waits_for_the_running_scans(pool: ScanPool) -> None:
     running: set[int] = set()
 
     def colorize(scan: Scan, measurements: ScanMeasurements) -> None:

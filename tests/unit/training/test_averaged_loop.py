@@ -67,7 +67,7 @@ def test_a_run_that_is_resumed_goes_on_from_its_last_state(tmp_path: Path) -> No
     assert again == json.loads((tmp_path / "history.json").read_text())
 
 
-def test_nothing_to_resume_and_a_loss_that_is_no_number_are_said(tmp_path: Path) -> None:
+def test_a_run_that_cannot_be_resumed_and_a_loss_that_is_not_a_number_are_reported(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="there is nothing to resume"):
         fit(line(), batch, CONFIG, tmp_path / "none", lambda: {"r2": 0.0}, resume=True)
     with pytest.raises(TrainingError, match="the loss is no number at step 0"):

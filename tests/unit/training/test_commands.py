@@ -55,14 +55,14 @@ def test_train_ends_with_a_checkpoint_and_its_card(run: Path) -> None:
     assert card.training["validation"]["step"] == 2
 
 
-def test_what_the_embedding_says_of_the_photos_is_computed_once(run: Path) -> None:
+def test_the_logits_of_the_photos_are_computed_once(run: Path) -> None:
     (file,) = (run.parent / "cache").glob("logits-*.npz")
     with np.load(file) as kept:
         powers = np.exp(kept["logits"].astype(np.float64))
     np.testing.assert_allclose(powers.sum(1), 1, rtol=0.02)
 
 
-def test_what_expect_finds_is_what_train_takes(folder: Path) -> None:
+def test_the_output_of_cross_fit_can_be_used_by_train(folder: Path) -> None:
     found = folder / "found" / "expected.npz"
     command = ["cross-fit", str(folder / "photos"), "--checkpoint", str(folder / "base")]
     command += ["--cache", str(folder / "cache")]
@@ -125,7 +125,7 @@ def test_measuring_with_a_missing_checkpoint_is_one_line(tmp_path: Path, capsys:
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_ctrl_c_is_said_in_a_line(
+def test_ctrl_c_prints_one_line(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(_: object) -> None:

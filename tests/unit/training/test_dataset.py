@@ -40,7 +40,7 @@ def test_a_folder_without_a_colour_photo_is_refused(tmp_path: Path) -> None:
         build_cache([tmp_path / "empty"], tmp_path / "cache")
 
 
-def test_a_cache_that_cannot_be_written_is_told(photo_folder: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(photo_folder: Path) -> None:
     with pytest.raises(TrainingError, match="can't be written"):
         build_cache([photo_folder], Path("/dev/full/cache"))
 

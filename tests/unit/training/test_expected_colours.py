@@ -43,7 +43,7 @@ def given_colours(cache: PhotoCache) -> np.ndarray:
     return np.zeros((len(cache.names), 4, 4, 2), np.float16)
 
 
-def test_what_is_expected_is_cropped_as_the_photo_is(cache: PhotoCache, logits: Logits) -> None:
+def test_expected_colours_are_cropped_like_their_photo(cache: PhotoCache, logits: Logits) -> None:
     """Given each photo's own colours, in cells, the targets are the crops' own colours but for the cells."""
     cells = [cv2.resize(to_lab(np.ascontiguousarray(centre_square(cache.photo(row)))), (32, 32)) for row in range(40)]
     own_in_cells = np.stack(cells)[..., 1:].astype(np.float16)

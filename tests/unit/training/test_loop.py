@@ -142,11 +142,11 @@ def test_minutes_that_the_preparation_has_taken_are_said(tmp_path: Path) -> None
         loop.run(small_model(), make_batch, schedule, tmp_path, lambda: {}, began=time.monotonic() - 90)
 
 
-def test_what_follows_the_last_step_is_part_of_the_minutes() -> None:
+def test_the_work_after_the_last_step_counts_in_the_minutes() -> None:
     assert loop.Schedule(steps=0, minutes=10).progress(1, 8, end_minutes=2) == 1
 
 
-def test_figures_are_said_in_words() -> None:
+def test_figures_are_described_in_words() -> None:
     entry = {"step": 120, "minutes": 2.5, "loss": 0.9, "r2_1": 0.1234, "r2_zeros": 0.05, "psnr_above_grey": 0.7}
     assert loop.in_words(entry) == (
         "step 120, 2.5 minutes, loss 0.9000, R2 with embedding 1 0.123, R2 without an embedding 0.050, "

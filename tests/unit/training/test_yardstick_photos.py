@@ -43,7 +43,7 @@ def measure(model: OneColour, cache: SquareCache, *plate: Any) -> yardstick_phot
     return yardstick_photos.measure(cast(Colorizer, model), cache, *plate)["paper"]["olympus"]
 
 
-def test_grey_is_no_nearer_than_grey_and_the_right_colour_is(cache: SquareCache) -> None:
+def test_grey_is_no_improvement_over_grey_and_the_right_colour_is(cache: SquareCache) -> None:
     assert measure(OneColour((0, 0)), cache).psnr_above_grey == pytest.approx(0)
     right = measure(OneColour((54.0, 36.0)), cache)  # about what the red is, in CIE units
     assert right.errors["all"].gain > 0.9

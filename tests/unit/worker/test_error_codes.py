@@ -43,7 +43,7 @@ def test_every_code_that_is_raised_is_in_the_table() -> None:
     assert unknown == []
 
 
-def test_the_table_says_rightly_what_is_permanent() -> None:
+def test_the_table_of_error_codes_is_right_about_permanent_errors() -> None:
     wrong = [
         (where, code) for where, code, permanent in raised() if code and ERROR_CODES[code].permanent is not permanent
     ]
@@ -51,7 +51,7 @@ def test_the_table_says_rightly_what_is_permanent() -> None:
     assert wrong == []
 
 
-def test_nothing_in_the_table_is_never_raised() -> None:
+def test_every_error_code_in_the_table_is_raised_somewhere() -> None:
     from db.queries.scans.leases import WORKER_KILLED
 
     assert set(ERROR_CODES) == {code for _, code, _ in raised() if code} | {WORKER_KILLED}

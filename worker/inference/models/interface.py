@@ -23,7 +23,7 @@ class Colours(Protocol):
 
     @property
     def certainty(self) -> Floats:
-        """(n,), 0..1; NaN if there is none."""
+        """The certainty of each scan (n,), 0..1; NaN if the checkpoint has no vivid head."""
         ...
 
 
@@ -41,7 +41,7 @@ class Model(Protocol):
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """All heads that it has."""
+        """The names of all heads."""
         ...
 
     @property
@@ -56,7 +56,7 @@ class Model(Protocol):
 
     @property
     def doubtful_below(self) -> float | None:
-        """The certainty, 0..1, below which a tenth of unseen photos are; None if the checkpoint does not say."""
+        """The certainty, 0..1, that a tenth of unseen photos do not reach; None if the checkpoint does not say."""
         ...
 
     @property

@@ -58,7 +58,7 @@ def choose(seconds: dict[Precision, float]) -> Precision:
 
 
 def seconds_or_never(measure: Callable[[], float]) -> float:
-    """The result of `measure`, or infinity if it fails.
+    """The result of `measure`, in seconds, or infinity if it fails.
 
     For some processors oneDNN has no convolutions in bfloat16, and TensorFlow fails only when one runs. Each backend
     then raises its own kind of exception.

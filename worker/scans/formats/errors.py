@@ -5,11 +5,11 @@ libvips' messages are not used, because all threads share its error buffer.
 
 
 class FormatError(ValueError):
-    """The file breaks the rules of its format; the message says how."""
+    """The file breaks a rule of its format; the message names the fault."""
 
 
 class EndsEarly(FormatError):
-    """The file ends before the byte `end`, which its structure names."""
+    """The file ends before the byte `end`, up to which its structure says that it has data."""
 
     def __init__(self, end: int) -> None:
         super().__init__(f"it ends before byte {end:,}")

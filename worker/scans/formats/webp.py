@@ -1,4 +1,4 @@
-"""The chunks of a WebP file that hold what it says beside its pixels. (RFC 9649, 2.7.)"""
+"""The chunks of a WebP file that hold metadata. (RFC 9649, 2.7.)"""
 
 import os
 import struct
@@ -21,7 +21,9 @@ _FEWEST_BYTES = 64  # of a picture that is more than one colour
 
 
 def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """EXIF and XMP, as far as the file is whole; chunks that are unknown, or too long, come without their content."""
+    """EXIF and XMP; if the file is cut short, those before the cut. Chunks that are unknown or too long have an empty
+    content.
+    """
     with path.open("rb") as file:
         file.seek(12)
         for _ in range(_MOST_CHUNKS):
@@ -39,10 +41,10 @@ def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
 
 
 def refuse_hole(path: Path) -> None:
-    """Raises FormatError where the decoder does not need the picture's data to their end.
+    """Raises FormatError if the decoder does not need the last part of the picture's data.
 
-    A decoder takes any bytes for codes. Behind a hole its codes are out of step, and the picture is full before the
-    data end; of a whole file, all but the last few bytes are needed. So a copy that ends earlier is tried.
+    A decoder accepts any bytes as codes. After a hole, it reads the codes at wrong places, and the picture is complete
+    before the data end. A sound file needs all but the last few bytes. So a copy is tried that ends earlier.
     """
     data = _picture(path)
     if data is None or len(data[1]) <= _FEWEST_BYTES:
@@ -75,7 +77,7 @@ def _picture(path: Path) -> tuple[bytes, bytes] | None:
 
 
 def add_chunks(path: Path, chunks: list[tuple[bytes, bytes]]) -> None:
-    """Put EXIF and XMP at the end of a WebP file that has an extended header, as any with a profile has."""
+    """Append EXIF and XMP to a WebP file with an extended header, which every file with a profile has."""
     with path.open("r+b") as file:
         head = file.read(21)
         assert head[12:16] == _EXTENDED, head[12:16]

@@ -1,1 +1,3 @@
-"""Metadata that goes along with a scan: EXIF, XMP, IPTC, Photoshop resources, provenance."""
+"""Metadata that is copied from a scan to its output: EXIF, XMP, IPTC, Photoshop resources; and the
+output's provenance.
+"""

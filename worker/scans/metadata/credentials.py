@@ -1,7 +1,7 @@
 """Content credentials (C2PA 2.x): a signed manifest in an output, written and read by C2PA's own library.
 
-The manifest says that the scan, its ingredient, was opened and its colours were changed by a trained model, and how. It
-is added to the finished file: pixels and every other piece of metadata stay as they are.
+The manifest says that the scan, its ingredient, was opened, and that a trained model changed its colours, and how. It
+is added to the finished file. Pixels and all other metadata stay as they are.
 """
 
 import json
@@ -53,7 +53,7 @@ class Credentials:
         timestamp_url: str | None,
         max_bytes: int,
     ) -> "Credentials":
-        """Read the files; raises UsageError for what is missing or can't be used."""
+        """Read the files. Raises UsageError if something is missing or can't be used."""
         if not is_installed("c2pa"):
             raise UsageError(
                 "PHOTOCHROM_C2PA_CERTIFICATE is set, and the package c2pa is missing; pip install 'photochrom[c2pa]'"
@@ -75,7 +75,7 @@ class Credentials:
         return loaded
 
     def check(self) -> None:
-        """Raises UsageError for a certificate or a key that the library does not take."""
+        """Raises UsageError for a certificate or a key that the library does not accept."""
         c2pa = _library()
         try:
             self._signer().close()
@@ -83,7 +83,7 @@ class Credentials:
             raise UsageError(f"PHOTOCHROM_C2PA_CERTIFICATE and its key can't be used: {error}") from None
 
     def refuses(self, format: str, size: int) -> str | None:
-        """Why an output of `size` bytes is not signed; None where it is."""
+        """The reason why an output of `size` bytes is not signed; None if it is signed."""
         if format not in MIME_TYPES:
             return f"content credentials (a {format.upper()} has no place for them)"
         if size > self.max_bytes:
@@ -183,7 +183,7 @@ def _settings(provenance: Provenance) -> dict[str, Any]:
 
 
 def signature_of(path: Path, format: str) -> str | None:
-    """`valid`, or what is wrong with a file's credentials; None where none can be read."""
+    """ "valid", or what is wrong with a file's credentials; None if the file has none that can be read."""
     if format not in MIME_TYPES or not is_installed("c2pa"):
         return None
     c2pa = _library()

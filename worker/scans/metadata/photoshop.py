@@ -15,7 +15,7 @@ class Resource:
 
 
 def read_resources(block: bytes) -> tuple[list[Resource], bool]:
-    """The resources of a block that are true of an output too, as far as it is whole; and whether it is."""
+    """The resources of a block that are also true for an output, and whether the block is complete."""
     resources, place, is_whole = [], 0, True
     while block[place : place + 4] == b"8BIM" and place + 12 <= len(block):
         resource_id = int.from_bytes(block[place + 4 : place + 6], "big")

@@ -47,7 +47,7 @@ class Provenance:
 
 
 def source_type_uri(name: str) -> str:
-    """A digital source type as a URI; one without a scheme is a name of IPTC's NewsCodes."""
+    """A digital source type as a URI. A name without a scheme is one of IPTC's NewsCodes."""
     return name if ":" in name else _SOURCE_TYPES + name
 
 

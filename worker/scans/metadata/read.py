@@ -52,7 +52,7 @@ class Metadata:
     lost: list[str] = field(default_factory=list)
 
     def turn(self) -> None:
-        """Exchange across and down, for a scan that lies on its side in the file."""
+        """Exchange horizontal and vertical values, for a scan that is rotated by a quarter in the file."""
         main, (across, down) = self.exif.main, _RESOLUTION
         turned: dict[int, int] = {across: down, down: across}
         self.exif.main = {turned.get(tag, tag): value for tag, value in main.items()}
@@ -60,7 +60,7 @@ class Metadata:
 
 
 def read_metadata(file: ScanFile, page: int = 0) -> Metadata:
-    """What a scan's file, or a TIFF's page, says; what can't be read of it is in `lost`."""
+    """The metadata in a scan's file, or in a page of a TIFF. What can't be read is named in `lost`."""
     metadata = Metadata(lost=list(file.structure.lost))
     if file.format != "tiff":
         readers = {"jpeg": _read_jpeg, "png": _read_png, "jp2": _read_jp2, "webp": _read_webp}

@@ -25,7 +25,7 @@ _INCH = 2  # of ResolutionUnit
 
 
 def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height: int) -> tuple[str, ...]:
-    """Write metadata into an output of `width` x `height` pixels. Returns what the format can't hold, in words."""
+    """Write metadata into an output of `width` x `height` pixels. Returns names of what the format can't hold."""
     metadata = replace(metadata, exif=_fitting(metadata.exif, width, height), lost=list(metadata.lost))
     if Tag.MAKER_NOTE in metadata.exif.exif and (format == "tiff" or not keeps_note(metadata.exif)):
         metadata.lost.append("places within the maker's note (it is there, but has moved)")

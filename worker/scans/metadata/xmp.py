@@ -1,7 +1,7 @@
-"""XMP packets: parses and writes them, and splits them if a JPEG's segment is too short.
+"""XMP packets: parses and writes them, and splits them if they are too long for a segment of a JPEG.
 
-The second part, extended XMP, is a packet of its own that the first one names by its MD5, cut into segments.
-ISO 16684-1; Adobe's XMP specification, part 3, 1.1.3.1.
+The second part, extended XMP, is a separate packet, cut into segments. The first part names it by its MD5. ISO 16684-1;
+Adobe's XMP specification, part 3, 1.1.3.1.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def parsed(packet: bytes) -> minidom.Document | None:
 
 
 def without_ancestors(packet: bytes) -> bytes:
-    """The packet without Photoshop's list of all documents that were ever pasted into it: megabytes of numbers."""
+    """The packet without Photoshop's list of all documents that were ever pasted into it, which may have megabytes."""
     start = packet.find(_ANCESTORS)
     end = packet.rfind(_ANCESTORS_END)
     return packet[:start] + packet[end + len(_ANCESTORS_END) :] if 0 <= start < end else packet
@@ -60,15 +60,15 @@ def rdf_of(document: minidom.Document) -> minidom.Element:
 
 
 def descriptions(document: minidom.Document) -> list[minidom.Element]:
-    """Those that are no part of another one."""
+    """The descriptions that are not inside another description."""
     rdf = rdf_of(document)
     return [node for node in rdf.getElementsByTagNameNS(RDF, "Description") if node.parentNode is rdf]
 
 
 def joined(packet: bytes, portions: Sequence[bytes]) -> tuple[bytes | None, bool]:
-    """A packet and the extended XMP that it names (and goes on to) as one; None where they are not whole and sound.
+    """A packet joined with the extended XMP that it names; None if the parts are incomplete or damaged.
 
-    And whether a list of ancestors was left out, with which it would be too long.
+    Also returns whether a list of ancestors was left out, because the packet would be too long with it.
     """
     whole = remainder = _assembled(packet, portions)
     if len(whole) > MAX_XMP_BYTES:
@@ -86,7 +86,9 @@ def joined(packet: bytes, portions: Sequence[bytes]) -> tuple[bytes | None, bool
 
 
 def split(packet: bytes) -> tuple[bytes, bytes]:
-    """A packet that holds the last of its descriptions alone and names the rest, and that rest as extended XMP."""
+    """A packet with only the last of the descriptions, which names the extended XMP; and the extended XMP with the
+    others.
+    """
     first, remainder = parsed(packet), parsed(packet)
     assert first is not None
     assert remainder is not None
@@ -102,7 +104,7 @@ def split(packet: bytes) -> tuple[bytes, bytes]:
 
 
 def portions_of(extended: bytes) -> Iterator[bytes]:
-    """Extended XMP as the contents of segments, behind their mark."""
+    """Extended XMP as contents of segments, without the signature with which each segment begins."""
     for place in range(0, len(extended), MAX_PORTION):
         yield _PORTION.pack(_md5(extended), len(extended), place) + extended[place : place + MAX_PORTION]
 

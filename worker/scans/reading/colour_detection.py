@@ -37,9 +37,9 @@ Labs = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True)
 class OwnColours:
-    """The colours that a page has of its own: the share of pixels with any such colour, 0..1, and with a strong one.
+    """The colours that a page has itself: the share of pixels with any such colour, 0..1, and with a strong one.
 
-    `marked` are the pixels of the small copy in a strong colour. `tones` are the usual a*, b* of each level of
+    `marked` are the pixels of the small copy that have a strong colour. `tones` are the usual a*, b* of each level of
     lightness, (levels, 2); None for grey files.
     """
 
@@ -50,7 +50,7 @@ class OwnColours:
 
     @property
     def has_marks(self) -> bool:
-        """Whether a grey scan has a little strong colour, such as a stamp's or a pencil's."""
+        """Whether a grey scan has a small area in a strong colour, such as a stamp or pencil marks."""
         return self.share < COLOURED_SHARE and self.marked >= _FEWEST_MARKED
 
 
@@ -80,9 +80,7 @@ def find_own_colours(file: ScanFile, page: int = 0) -> OwnColours:
 def marks_of(file: ScanFile, page: int, tones: Labs, shrink: int = 1) -> NDArray[np.uint8]:
     """The page's strong colours, upright: a* + 128, b* + 128 and their weight, (height, width, 3).
 
-    shrink: how many pixels across, and down, become one.
-
-    Raises ScanError: truncated, unreadable.
+    shrink: how many pixels in each direction become one. Raises ScanError: truncated, unreadable.
     """
 
     def marks() -> NDArray[np.uint8]:
@@ -162,7 +160,7 @@ def _lab(image: pyvips.Image) -> Labs:
 
 
 def lab_image(image: pyvips.Image) -> pyvips.Image:
-    """L*, a*, b* of an image without alpha, by its profile where that can be used."""
+    """L*, a*, b* of an image without alpha, by its profile if the profile can be used."""
     if image.format == "float":  # 0..1 with sRGB's curve, as worker.scans.reading.grey reads it
         image = (image * 255).cast("uchar").copy(interpretation="srgb")
     fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}

@@ -83,7 +83,9 @@ def _solid_lines(lines: Levels) -> list[tuple[int, int]]:
 
 
 def scaled(box: Box, across: float, down: float) -> Box:
-    """The box in the scan's own pixels, a sample smaller on each side that was cut: the last one may be half border."""
+    """The box in the scan's own pixels. It is one sample smaller on each side that was cut, because the last sample may
+    be half border.
+    """
     left, top = int(np.ceil(box.left * across)), int(np.ceil(box.top * down))
     right, bottom = int((box.left + box.width) * across), int((box.top + box.height) * down)
     return Box(left, top, right - left, bottom - top)

@@ -1,4 +1,4 @@
-"""Converts any kind of pixels to sRGB grey of the same lightness: with profiles, toned, with alpha, floats."""
+"""Converts any kind of pixels to sRGB grey of the same lightness: pixels with profiles, tones or alpha, and floats."""
 
 import numpy as np
 import pyvips

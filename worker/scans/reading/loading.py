@@ -38,11 +38,11 @@ _UNSUPPORTED = re.compile(
 
 
 def load(file: ScanFile, page: int = 0, **options: object) -> pyvips.Image:
-    """The page as a libvips image. Only its header is read here; its pixels come later, from top to bottom and once.
+    """The page as a libvips image. Only its header is read now. Its pixels are read later, once, from top to bottom.
 
-    The loader is that of the file's format, never one that libvips chooses; `options` are for this loader. A JPEG 2000
-    is first unpacked into a file beside the scan. The field `orientation` says how to rotate the page. Raises
-    ScanError, pyvips.Error, FormatError: call it within `reading`.
+    The loader is always that of the file's format, never one that libvips chooses; `options` are for this loader. A
+    JPEG 2000 is first unpacked into another file in the scan's folder. The field `orientation` says how to rotate the
+    page. Raises ScanError, pyvips.Error, FormatError: call it within `reading`.
     """
     image = _loaded(file, page, options).copy()
     orientation = orientation_of_page(file, page)

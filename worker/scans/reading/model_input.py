@@ -58,7 +58,9 @@ def _halved(grey: Pixels, limit: int) -> Pixels:
 
 
 def make_model_input(picture: Pixels, box: Box, size: int, shown: Box | None = None) -> ModelInput:
-    """The square around a picture (box.height, box.width) of sRGB grey, 8 or 16 bits; `shown`: its part of the scan."""
+    """The square around a picture (box.height, box.width) of sRGB grey, 8 or 16 bits. `shown`: the part of the scan
+    that the picture shows; None for all of it.
+    """
     below, right = size - box.top - box.height, size - box.left - box.width
     padded = cv2.copyMakeBorder(picture, box.top, below, box.left, right, cv2.BORDER_REFLECT)
     return ModelInput(grey_lightness(8 * picture.itemsize)[padded], box, shown)

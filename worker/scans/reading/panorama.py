@@ -25,9 +25,10 @@ MAX_COLOUR_SIDE = 2400  # samples of colour along the longer side: more would ta
 
 @dataclass(frozen=True, slots=True)
 class ModelInputs:
-    """`squares` are the model inputs in their order along the scan; `starts` is where each begins.
+    """`squares` are the model inputs in their order along the scan; `starts` are the samples at which they begin.
 
-    `length` is that of the whole in samples, of which a square has as many as it is wide; 0 for one square alone.
+    `length` is the number of samples along the whole scan; a square has as many samples as it is wide. 0 if there is
+    only one square.
     """
 
     squares: tuple[ModelInput, ...]
@@ -67,12 +68,14 @@ def is_long(width: int, height: int) -> bool:
 
 
 def length_of(width: int, height: int, size: int) -> int:
-    """Samples along the longer side, where the shorter one has `size`."""
+    """The number of samples along the longer side, if the shorter side has `size`."""
     return round(size * min(_LONGEST, max(width, height) / min(width, height)))
 
 
 def inputs_along(grey: Pixels, size: int, picture: Box | None) -> ModelInputs:
-    """The squares of a picture's sRGB grey that is (size, length) or, upright, (length, size)."""
+    """The squares of a picture in sRGB grey, which has the shape (size, length) or, if it is upright,
+    (length, size).
+    """
     is_upright = grey.shape[0] > grey.shape[1]
     length = max(grey.shape)
     count = 1 + int(np.ceil((length - size) / (_STEP * size)))

@@ -40,7 +40,7 @@ class ScanHeader:
 
 
 def probe(path: Path, key: str, limits: ScanLimits) -> ScanHeader:
-    """What the file at `path` says of its first page; raises ScanError as `open_scan_file` and `probe_pages` do."""
+    """The header of the first page of the file at `path`. Raises ScanError as `open_scan_file` and `probe_pages` do."""
     return probe_pages(open_scan_file(path, key, limits), limits)[0]
 
 
@@ -89,7 +89,9 @@ def _header_of(image: pyvips.Image, file: ScanFile, page: int) -> ScanHeader:
 
 
 def upsampled_bytes(upright: pyvips.Image) -> int:
-    """What the model's colours take, as wide as the picture and as high as they were made: see writing.upsample."""
+    """The memory, in bytes, of the model's colours when they have the width of the picture but not yet its height: see
+    writing.upsample.
+    """
     rows = min(upright.height, MAX_COLOUR_SIDE if is_long(upright.width, upright.height) else MODEL_INPUT_SIZE)
     return int(_COLOUR_BYTES * upright.width * (rows if upright.height > upright.width else MODEL_INPUT_SIZE))
 
@@ -106,5 +108,5 @@ def _whole_bytes(image: pyvips.Image, format: str) -> int:
 
 
 def orientation_field(image: pyvips.Image) -> int:
-    """EXIF's number of how an image is to be turned; 0 for one that is upright."""
+    """EXIF's number for the rotation of an image; 0 if the image is upright."""
     return int(image.get("orientation")) if image.get_typeof("orientation") else 0

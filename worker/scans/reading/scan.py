@@ -28,7 +28,7 @@ _BORDER_SIDE = 1024  # pixels; a streamed scan's borders are looked for in a cop
 
 
 class OpenScan:
-    """An open scan, or one of its pages: its header, and its pixels as sRGB grey of its own lightness, upright."""
+    """An open scan, or one of its pages: its header, and its pixels, upright, as sRGB grey of the same lightness."""
 
     def __init__(self, file: ScanFile, header: ScanHeader) -> None:
         self.file, self.header = file, header
@@ -45,7 +45,7 @@ class OpenScan:
     def model_input(self, size: int = MODEL_INPUT_SIZE, picture: Box | None = None) -> ModelInput:
         """The scan, or the picture in it, as the model sees it.
 
-        Raises ScanError where a streamed scan turns out to be damaged.
+        Raises ScanError if the pixels, which are read only now, turn out to be damaged.
         """
         part = picture or Box(0, 0, self.width, self.height)
         box = box_in_square(part.width, part.height, size)
@@ -59,7 +59,7 @@ class OpenScan:
     def model_inputs(self, size: int = MODEL_INPUT_SIZE, picture: Box | None = None) -> ModelInputs:
         """The model inputs of the scan, or of the picture in it: several squares if it is long.
 
-        Raises ScanError where a streamed scan turns out to be damaged.
+        Raises ScanError if the pixels, which are read only now, turn out to be damaged.
         """
         part = picture or Box(0, 0, self.width, self.height)
         if not is_long(part.width, part.height):
@@ -72,7 +72,7 @@ class OpenScan:
     def find_picture(self) -> Box | None:
         """The picture's box inside film borders; None if no borders are certain.
 
-        Raises ScanError where a streamed scan turns out to be damaged.
+        Raises ScanError if the pixels, which are read only now, turn out to be damaged.
         """
         if self._held is not None:
             return find_picture(self._held[..., 0])
@@ -96,7 +96,7 @@ class OpenScan:
     def strips(self, rows: int) -> Iterator[Pixels]:
         """The pixels from top to bottom as uint8 or uint16 (at most `rows`, width, 1 or 2): grey, then alpha.
 
-        Raises ScanError where a streamed scan turns out to be damaged.
+        Raises ScanError if the pixels, which are read only now, turn out to be damaged.
         """
         blocks = self._blocks(rows) if self._held is None else iter([self._held])
         for block in blocks:
@@ -104,12 +104,12 @@ class OpenScan:
                 yield block[top : top + rows]
 
     def discard(self) -> None:
-        """Remove what was written beside the scan while this page of it was read."""
+        """Remove the temporary files that were written while this page of the scan was read."""
         for path in self.file.path.parent.glob(f"{self.file.path.name}.{self.header.page}.*"):
             path.unlink()
 
     def header_image(self) -> pyvips.Image:
-        """The scan's header as an upright image whose pixels are not to be read: for its resolution."""
+        """The scan's header as an upright image, for its resolution. Its pixels must not be read."""
         with reading(self.file):
             image = load_header(self.file, self.header.page)
             # libvips turns the pixels, and leaves the resolution as it was.
@@ -159,9 +159,9 @@ class OpenScan:
 
 
 def marks_shrink(header: ScanHeader) -> int:
-    """How many pixels across, and down, share one of a scan's own colours, so that these take no more than HELD_BYTES.
+    """How many pixels in each direction share one of a scan's own colours, so that all of them take at most HELD_BYTES.
 
-    Lightness, which shows a mark's outline, is always the scan's own.
+    The lightness shows the outline of a mark. It always has the scan's full size.
     """
     return max(1, math.ceil(math.sqrt(3 * header.width * header.height / HELD_BYTES)))
 
@@ -172,12 +172,10 @@ def marks_bytes(header: ScanHeader) -> int:
 
 
 def open_scan(path: Path, key: str, limits: ScanLimits) -> OpenScan:
-    """Open the scan, or its first page, at `path`, which must stay there until its output is written.
+    """Open the scan, or its first page, at `path`. The file must stay there until the output is written.
 
-    Messages name `key` alone.
-
-    Raises ScanError as `open_scan_file` and `probe_pages` do, and where the pixels turn out to be cut short (truncated)
-    or damaged (unreadable).
+    Messages contain `key`, but not the path. Raises ScanError as `open_scan_file` and `probe_pages` do, and if the
+    pixels turn out to be cut short (truncated) or damaged (unreadable).
     """
     file = open_scan_file(path, key, limits)
     return OpenScan(file, probe_pages(file, limits)[0])

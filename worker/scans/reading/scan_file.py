@@ -44,22 +44,22 @@ class ScanFile:
 
     @cached_property
     def jp2_header(self) -> Jp2Header:
-        """Of a JPEG 2000. Raises ScanError."""
+        """The header of a JPEG 2000. Raises ScanError."""
         return read_header(self.path, self.key)
 
     def tiff_page(self, number: int) -> TiffPage | None:
-        """Of a TIFF: a page by its number in the file."""
+        """The page of a TIFF with this number, in the order of the file."""
         return self.structure.tiff_pages.get(number)
 
     def beside(self, suffix: str) -> Path:
-        """A scratch file beside the scan's own."""
+        """The path of a temporary file in the scan's folder."""
         return self.path.with_name(f"{self.path.name}.{suffix}")
 
 
 def open_scan_file(path: Path, key: str, limits: ScanLimits) -> ScanFile:
     """Read the file's structure. Nothing is decoded.
 
-    Raises ScanError: empty, too_large (bytes, pages), truncated, unreadable, or unsupported (no scan's format).
+    Raises ScanError: empty, too_large (bytes, pages), truncated, unreadable, or unsupported (not a format of scans).
     """
     _check_bytes(path, key, limits)
     format = _format_of(path, key)
@@ -103,7 +103,7 @@ def _check_structure(structure: Structure, key: str, format: str) -> None:
         raise ScanError("unsupported", message, permanent=True)
     if structure.tiles_across > MAX_TILES_ACROSS:
         tiles = f"{structure.tiles_across:,} tiles beside each other"
-        message = f"{key} has {tiles}; expected at most {MAX_TILES_ACROSS:,}: write it anew with larger tiles"
+        message = f"{key} has {tiles}; expected at most {MAX_TILES_ACROSS:,}: save it again with larger tiles"
         raise ScanError("unsupported", message, permanent=True)
 
 

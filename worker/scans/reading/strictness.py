@@ -174,7 +174,7 @@ def decoded(file: ScanFile, work: Callable[[], Result]) -> Result:
 
 
 def words_of_reading(work: Callable[[], object]) -> str:
-    """What libvips says of why it can't read; "" where it can."""
+    """libvips' message if it can't read the file; "" if it can."""
     result = _readers.words_of(work, until_the_end=True)
     return result if isinstance(result, str) else ""
 

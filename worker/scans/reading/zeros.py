@@ -1,8 +1,8 @@
-"""Zeros in a JPEG's coded data: are they the picture's, or do they fill a hole?
+"""Decides whether zeros in a JPEG's coded data belong to the picture or fill a hole.
 
-A broken copy leaves zeros where it lost data, and to libjpeg zeros are codes like others. So it is asked how much of
-the data the picture needs, by copies that end earlier. Of a whole file, the coded data are just enough: without the
-last byte there is too little. Behind a hole the codes are out of step, and the picture is full before the data end.
+A damaged copy has zeros where data were lost, and libjpeg reads zeros as codes like any others. So copies that end
+earlier show how much of the data the picture needs. A sound file needs all coded data: without the last byte there is
+too little. After a hole, the codes are read at wrong places, and the picture is complete before the data end.
 """
 
 import os
@@ -22,7 +22,7 @@ _TOO_LITTLE = re.compile("Corrupt JPEG data|Premature end")  # libjpeg's words, 
 
 
 def refuse_holes(file: ScanFile) -> None:
-    """Raises FormatError where zeros stand for lost pixels."""
+    """Raises FormatError if zeros stand for lost pixels."""
     zeros = file.structure.jpeg_zeros
     if zeros is None:
         return

@@ -21,7 +21,7 @@ class Rows(Protocol):
 
 
 def upsampler_of(ab: Floats, model_input: ModelInput, width: int, height: int, *, neutral: float) -> Rows:
-    """Scales `ab` (size, size, 2) of the model input to the size of the scan; around the picture the values are
+    """Scales `ab` (size, size, 2) of the model input to the size of the scan. Outside the picture the values are
     `neutral`.
     """
     if model_input.picture is None:

@@ -1,4 +1,4 @@
-"""Puts a grey scan's own colours, such as those of a stamp or a pencil, in the place of the model's."""
+"""Replaces the model's colours by a grey scan's own colours where it has some, such as a stamp or pencil marks."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,14 +9,14 @@ Floats = NDArray[np.float32]
 
 
 class WithOwnColours:
-    """Rows of colours. Where there are marks, their colours are used, by the marks' weight."""
+    """Rows of colours. At a mark, the scan's own colour is mixed in, by the weight of the mark."""
 
     def __init__(
         self, rows: Rows, marks: NDArray[np.uint8], size: tuple[int, int], *, neutral: float, steps_per_unit: float
     ) -> None:
-        """`marks`: a* + 128, b* + 128, weight; the rows' values are neutral + steps * a*, b*.
+        """`marks`: a* + 128, b* + 128 and a weight. The values of the rows are neutral + steps * a*, b*.
 
-        size: height and width of the scan; the marks (height, width, 3) may have fewer of both.
+        size: height and width of the scan. The marks (height, width, 3) may be smaller in both.
         """
         self._rows, self._marks, self._size = rows, marks, size
         self._neutral, self._steps_per_unit = np.float32(neutral), np.float32(steps_per_unit)

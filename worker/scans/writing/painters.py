@@ -69,7 +69,9 @@ class Painter8:
 
 
 def within_table(ab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """a*, b* (height, width, 2) as far out as the table goes, of the same hue: each cut by itself would turn it."""
+    """a*, b* (height, width, 2), limited to the range of the table, with the same hue. Limiting a* and b* separately
+    would change the hue.
+    """
     furthest = np.abs(ab).max(axis=-1, keepdims=True)
     limit = np.float32((STEPS - 1) / STEPS_PER_UNIT - 128)
     within: NDArray[np.float32] = ab * np.minimum(1, limit / np.maximum(furthest, limit))
@@ -102,7 +104,7 @@ class Painter16:
 
 
 def to_depth_of(out: Pixels, samples: Pixels) -> Pixels:
-    """Samples as an output of 8 bits, or of their own depth, has them."""
+    """Samples in the depth of the output: 8 bits, or their own depth."""
     if out.dtype == samples.dtype:
         return samples
     eight: NDArray[np.uint8] = ((samples.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

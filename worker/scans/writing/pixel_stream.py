@@ -1,7 +1,8 @@
-"""A stream of pixel strips that libvips reads while it encodes, so that a colour image is never in memory as a whole.
+"""A stream of pixel strips that libvips reads while it encodes, so that a whole colour image is never in memory.
 
-Without a file on disk, libvips takes pixels piece by piece in its file formats alone. The plainest is uncompressed
-TIFF: a header made here, and then the strips' own bytes. (BigTIFF, by libtiff's design note; TIFF 6.0, section 8.)
+Without a file on disk, libvips reads pixels piece by piece only in its file formats. The simplest format is
+uncompressed TIFF: a header made here, and then the bytes of the strips. (BigTIFF, by libtiff's design note; TIFF 6.0,
+section 8.)
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from worker.scans.geometry import Shape
 
 
 def image_of(pixels: Pixels) -> pyvips.Image:
-    """RGB or RGBA (height, width, bands) that lies in memory as a libvips image, not copied."""
+    """RGB or RGBA (height, width, bands) in memory as a libvips image, without copying."""
     height, width, bands = pixels.shape
     pixel_type, colours = ("uchar", "srgb") if pixels.itemsize == 1 else ("ushort", "rgb16")
     return pyvips.Image.new_from_memory(pixels, width, height, bands, pixel_type).copy(interpretation=colours)
@@ -26,9 +27,9 @@ class PixelStream:
     """An uncompressed TIFF that exists only while libvips reads it, once, from its beginning to its end."""
 
     def __init__(self, strips: Iterator[Pixels], shape: Shape, rows: int) -> None:
-        """`strips` gives (rows, width, bands) of native byte order, the last one may have fewer rows.
+        """`strips` gives arrays (rows, width, bands) in native byte order; the last one may have fewer rows.
 
-        A strip may be overwritten once the next one is asked for.
+        A strip may be overwritten when the next one is requested.
         """
         self._error: Exception | None = None  # what `strips` raised
         # Kept, since libvips calls back into this Python object, but does not hold it.
@@ -41,7 +42,7 @@ class PixelStream:
         self._number, self._strip = -1, memoryview(b"")
 
     def image(self) -> pyvips.Image:
-        """The image, its pixels still to come; this stream must outlive it."""
+        """The image. Its pixels are read later, so this stream must outlive it."""
         self._source.on_read(self._read)
         self._source.on_seek(self._seek)
         return pyvips.Image.tiffload_source(self._source, access="sequential", fail_on="error")

@@ -12,8 +12,8 @@ _ROWS_OF_A_RUN = 4  # from which on a few operations for each run cost less than
 class Upsampler:
     """Bilinear a*, b* for any rows of a scan of `width` x `height`, from the part of the model input that shows it.
 
-    Samples lie at pixel centres, beyond the outermost ones the edge is repeated. A row's values do not depend on
-    the rows asked for with it, so strips meet without a seam.
+    Samples lie at pixel centres. Beyond the outermost samples, the edge is repeated. The values of a row do not depend
+    on the other rows of the request, so strips meet without a seam.
     """
 
     def __init__(self, ab: NDArray[np.float32], box: Box, width: int, height: int) -> None:

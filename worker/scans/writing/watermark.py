@@ -21,20 +21,22 @@ _MARGIN = 0.5  # of the letters' size, around the plate and within it
 
 
 def check_label(text: str) -> None:
-    """Raises UsageError for a text that can't be shown: too long, of several lines, or in letters that no font has."""
+    """Raises UsageError for a text that can't be shown: too long, with several lines, or with letters that the font
+    lacks.
+    """
     if not text.strip() or len(text) > LONGEST or not text.isprintable():
         raise UsageError(f"--label {text!r}: expected 1 to {LONGEST} letters in one line")
     unknown = _shown("\uffff")
     missing = sorted({letter for letter in text if not letter.isspace() and _shown(letter) == unknown})
     if missing:
-        raise UsageError(f"--label {text!r}: there is no shape for {''.join(missing)!r}; expected other letters")
+        raise UsageError(f"--label {text!r}: the font lacks {''.join(missing)!r}; expected other letters")
 
 
 class Label:
     """The mark of one scan, in the lower right corner of its picture."""
 
     def __init__(self, text: str, picture: Box) -> None:
-        """`picture` in the scan's pixels. `fits` is False where it leaves no room for letters of 8 pixels."""
+        """`picture` is in the scan's pixels. `fits` is False if it has no room for letters of 8 pixels."""
         size = min(_LARGEST, max(_SMALLEST, round(_HEIGHT * min(picture.width, picture.height))))
         while size > _SMALLEST and _room(text, size)[0] > _WIDEST * picture.width:
             size -= 1

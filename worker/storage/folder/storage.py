@@ -177,7 +177,7 @@ class FolderStorage:
 def _safe(key: str) -> str:
     """`key`, if it is a plain relative path. A listing of S3 may contain other keys. Raises ScanError for these."""
     if "\0" in key or not {"", ".", ".."}.isdisjoint(key.split("/")) or not is_utf8(key):
-        raise unsafe_key(key, "is no plain relative path")
+        raise unsafe_key(key, "is not a plain relative path")
     return key
 
 

@@ -70,7 +70,8 @@ def _loader() -> botocore.loaders.Loader:
 def within(seconds: float, call: Callable[[], None], late: ServiceUnavailable) -> None:
     """Run `call`, but raise `late` if it takes longer than `seconds`.
 
-    Socket timeouts alone don't limit it: each address of a host name has its own, and the lookup of a name has none.
+    Socket timeouts alone do not limit the time: each address of a host name has its own timeout, and looking up a name
+    has none.
     """
     ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
     threading.Thread(target=lambda: ended.put(_outcome(call)), daemon=True).start()

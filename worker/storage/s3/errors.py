@@ -64,7 +64,9 @@ def is_missing(error: ClientError) -> bool:
 
 
 def may_not_write(error: BotoCoreError | ClientError) -> bool:
-    """Whether an upload in parts was refused when it began, for want of a right on the store, not on a key of KMS."""
+    """Whether S3 refused to begin an upload in parts because a right on the store is missing, not a right
+    on a KMS key.
+    """
     return (
         isinstance(error, ClientError)
         and error.operation_name == "CreateMultipartUpload"

@@ -67,7 +67,9 @@ class S3Storage:
         within(CHECK_SECONDS, lambda: self._ask(self._impatient_client()), self._unreachable())
 
     def check_large_uploads(self, key: str) -> None:
-        """Large outputs go up in parts, which a key of KMS may refuse although it takes small files."""
+        """Large outputs are uploaded in parts. The rights on a KMS key may be enough for small files but
+        not for parts.
+        """
         within(CHECK_SECONDS, lambda: self._try_part(key), self._unreachable())
 
     def _try_part(self, key: str) -> None:

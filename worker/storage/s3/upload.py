@@ -126,9 +126,9 @@ def put_parts(
 
 
 def try_part(client: "S3Client", bucket: str, name: str, options: S3Options) -> None:
-    """Begin an upload, send one small part and abort it, so that nothing stays and no right to remove is needed.
+    """Begin an upload, send one small part and abort the upload. Nothing stays, and no right to delete is needed.
 
-    With a key of KMS, S3 needs kms:GenerateDataKey to begin, and kms:Decrypt for each part:
+    With a KMS key, S3 needs kms:GenerateDataKey to begin, and kms:Decrypt for each part:
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateMultipartUpload.html
     """
     extra: dict[str, Any] = options.writing()

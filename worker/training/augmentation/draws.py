@@ -63,7 +63,9 @@ def draw_tones(count: int, rng: np.random.Generator) -> Floats:
 
 
 def draw_looks(count: int, rng: np.random.Generator) -> Arrays:
-    """How each of so many crops is made to look old. Each fault has its own probability; others' numbers do nothing."""
+    """The random numbers that make `count` crops look old. Each fault occurs with its own probability; numbers of
+    faults that do not occur have no effect.
+    """
     scratched = rng.random(count) < 0.06
     return {
         "emulsion": np.array([random_emulsion(rng) for _ in range(count)], np.float32).reshape(count, 3),

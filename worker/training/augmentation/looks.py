@@ -81,12 +81,16 @@ def part_of(textures: Any, numbers: Any, places: Any, side_px: int) -> Any:
 
 
 def covered(grey: Any, covers: Any, values: Any) -> Any:
-    """`grey` where `covers` is 0, `values` where it is 1."""
+    """`grey` and `values` (batch, side, side), 0..255, mixed: `grey` where `covers` is 0, `values` where it is 1."""
     return grey + covers * (values - grey)
 
 
 def scratched(grey: Any, values: Any, starts: Any, slopes: Any) -> Any:
-    """One line a pixel wide from the top to the bottom; none where its value is below 0."""
+    """Adds a scratch to each picture (batch, side, side): a line one pixel wide from top to bottom, in the grey of its
+    value.
+
+    A picture with a value below 0 gets none.
+    """
     side = grey.shape[1]
     at = ops.arange(side, dtype="float32")
     x = (starts * side)[:, None, None] + slopes[:, None, None] * at[None, :, None]

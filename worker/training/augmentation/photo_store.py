@@ -19,7 +19,7 @@ LARGEST_BYTES_ON_DEVICE = 24 * 10**9
 
 
 class PhotoStore:
-    """Rows of pixels (photos, pixels, 3), 0..255: the photo, its half and its quarter, one behind the other."""
+    """Rows of pixels (photos, pixels, 3), 0..255: each has the photo, its half and its quarter, one after the other."""
 
     def __init__(self, cache: PhotoCache, on_device: bool | None = None) -> None:
         """`on_device`: without it, photos go into a GPU's memory if they fit into 24 GB of it."""
@@ -34,7 +34,7 @@ class PhotoStore:
         )
 
     def rows(self, rows: NDArray[np.intp], levels: NDArray[np.int32]) -> Any:
-        """Photos (n, pixels, 3), each at least with the level (n,) that its crop is read at."""
+        """Photos (n, pixels, 3), each with at least the level (n,) at which its crop reads it."""
         if self._device_rows is not None:
             return ops.take(self._device_rows, rows.astype(np.int32), axis=0)
         return self._host_rows(rows, levels)

@@ -21,7 +21,7 @@ def crops(pixels: Any, shapes: Any, place: dict[str, Any], side_px: int) -> Any:
 
 
 def crops_of_cells(cells: Any, place: dict[str, Any], side_px: int) -> Any:
-    """Values of a photo's box in cells (batch, cells, cells, channels) -> the same crops of them, interpolated."""
+    """The same crops of values in cells (batch, cells, cells, channels) that cover a photo's box, interpolated."""
     x, y = _points(place, side_px)
     batch, rows, columns, channels = cells.shape
     u = x / place["size"][:, 0, None, None] * columns - 0.5

@@ -18,10 +18,9 @@ LEAST = 1e-6  # least square root of a probability, so that its logarithm is fin
 
 
 def own_logits(cache: PhotoCache, embedding: Embedding, folder: Path, say: Callable[[str], None]) -> Logits:
-    """Class logits (n, 1000) of the cache's photos in grey, except for a constant; read from `folder` if they are
-    there.
+    """Class logits (n, 1000) of the cache's photos in grey, up to a constant for each photo.
 
-    Raises TrainingError if they can't be written.
+    They are read from `folder` if they were stored there. Raises TrainingError if they can't be written.
     """
     path = folder / f"logits-{embedding.fingerprint()}.npz"
     if path.is_file():

@@ -20,7 +20,7 @@ from worker.training.errors import TrainingError
 
 SHORT_SIDE_PX = 256
 LONG_SIDE_PX = 384
-# One photo in so many is kept for validation, by a hash of its name, so that new photos change nothing for the others.
+# One photo in this many is kept for validation, by a hash of its name, so that new photos don't change the choice.
 VALIDATION_ONE_IN = 20
 
 

@@ -33,8 +33,8 @@ SMALLEST_ERROR = 1e-6  # of sRGB values, 0..1: a PSNR of 60 dB
 
 @dataclass(frozen=True)
 class SourceFigures:
-    """The figures of one source and head: errors of a*, b*, whole and in parts, and how much nearer than grey the
-    outputs are.
+    """The figures of one source and one head: the errors of a*, b*, as a whole and in parts, and how much nearer to the
+    originals the outputs are than grey.
     """
 
     errors: Mapping[str, ColourErrors]

@@ -56,11 +56,11 @@ def export_weights(
     head: str | None = None, embedding: str | None = None, features: TrainedFeatures | None = None,
     training_mean_ab: tuple[float, float] = TRAINING_MEAN_AB, **card_fields: Any,
 ) -> checkpoint.Card:  # fmt: skip
-    """Writes the checkpoint `folder`: the network's weights, the embeddings' and the card.
+    """Writes the checkpoint `folder`: the weights of the network and of the embeddings, and the card.
 
-    `fusion` are the folded weights by layer; `head` and `embedding` are those that workers use unless told otherwise,
-    the first ones without them. `features` go with a network that has a map; `card_fields` are others of the card's,
-    such as `input_px`. A checkpoint already there is replaced whole, at the end.
+    `fusion` are the folded weights by layer. `head` and `embedding` are those that workers use by default; without
+    them, the first ones. `features` belong to a network with a map. `card_fields` are other fields of the card, such as
+    `input_px`. An existing checkpoint is replaced completely, at the end.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as scratch:
@@ -85,9 +85,10 @@ def export_weights(
 
 
 def share_embeddings(folder: Path, sibling: Path) -> checkpoint.Card:
-    """Removes the embeddings' files of the checkpoint in `folder`: those of the same names in the one beside it serve.
+    """Removes the files of the embeddings from the checkpoint in `folder`, which then uses those of the checkpoint
+    beside it.
 
-    `sibling` is the checkpoint that it started from, in the same folder as `folder`.
+    `sibling` is the checkpoint beside it, from which its training started.
     """
     card, other = checkpoint.verify(folder), checkpoint.read_card(sibling)
     own_files = {file for one in card.embeddings.values() for file in one["files"]}

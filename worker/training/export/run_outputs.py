@@ -29,9 +29,10 @@ LIMITS = (
 def write_checkpoint(
     folder: Path, model: keras.Model, embeddings: Sequence[Embedding], run: Path, licences: Mapping[str, str]
 ) -> checkpoint.Card:
-    """Writes the checkpoint `folder` of a run whose settings and history lie in `run`.
+    """Writes the checkpoint `folder` from a run, whose settings and history are in the folder `run`.
 
-    Embeddings with weights from elsewhere (imagenet, a file) go along as the checkpoint's own, `inception_resnet_v2`.
+    An embedding whose weights come from elsewhere (imagenet, a file) is stored in the checkpoint as
+    `inception_resnet_v2`.
     """
     record: dict[str, Any] = json.loads((run / "settings.json").read_text(encoding="utf-8"))
     history: list[dict[str, float]] = json.loads((run / "history.json").read_text(encoding="utf-8"))
@@ -47,9 +48,9 @@ def write_checkpoint(
 
 
 def base_embeddings(names: Sequence[str], folder: Path) -> list[Embedding]:
-    """The embeddings of these names, or all of the checkpoint in `folder`, its best first.
+    """The embeddings with these names, or all embeddings of the checkpoint in `folder`, the best one first.
 
-    Raises CheckpointError as `load_embedding`, TrainingError for more than a checkpoint can keep.
+    Raises CheckpointError as `load_embedding`, and TrainingError if there are more than a checkpoint can keep.
     """
     card = checkpoint.verify(folder)
     chosen = names or sorted(card.embeddings, key=lambda name: name != card.embedding)

@@ -48,7 +48,8 @@ def jobs() -> None:
 def archive(job: Numbers = None, older_than: OlderThan = None, rest: Rest = 2.0) -> None:
     """Write a job's scans to Parquet files beside its report, and delete them from the database.
 
-    The job, its counts, and what became of each scan stay known. It goes on where an earlier call was stopped.
+    The job, its counts and the result of each scan stay in the database. If an earlier call was stopped, this one
+    continues it.
     """
     settings = load_settings()
     engine = open_database(settings)
@@ -91,10 +92,10 @@ def delete(
     forget_accepted: Annotated[
         bool, typer.Option("--forget-accepted", help="Also delete jobs with outputs that people have accepted.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking for confirmation.")] = False,
     rest: Rest = 2.0,
 ) -> None:
-    """Delete a job and all that the database knows of its scans. Outputs, reports and archives stay."""
+    """Delete a job and the rows of its scans from the database. Outputs, reports and archives stay."""
     engine = open_database(load_settings())
     chosen = _chosen(engine, job, older_than, with_archived=True)
     if chosen and not yes:
@@ -134,9 +135,11 @@ def _chosen(engine: Engine, numbers: list[int] | None, older_than: str | None, *
 
 
 def age(text: str) -> timedelta:
-    """Of 90d, 12w, 18m or 1y. Raises UsageError."""
+    """The time in a text such as 90d, 12w, 18m or 1y. Raises UsageError."""
     matched = re.fullmatch(r"([0-9]{1,6})([dwmy])", text.strip())
     days = int(matched[1]) * _DAYS[matched[2]] if matched else 0
     if not 0 < days <= _LONGEST_DAYS:
-        raise UsageError(f"--older-than {text[:40]} is no age; expected a number and d, w, m or y, such as 90d or 1y")
+        raise UsageError(
+            f"--older-than {text[:40]} is not an age; expected a number and d, w, m or y, such as 90d or 1y"
+        )
     return timedelta(days=days)

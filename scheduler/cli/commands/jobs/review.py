@@ -14,7 +14,7 @@ from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.actions.actor import Actor, local_actor
-from scheduler.actions.selection import outputs_made_anew, outputs_named, outputs_without_verdict
+from scheduler.actions.selection import outputs_made_again, outputs_named, outputs_without_verdict
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.review_tables import queue_table, verdict_rows, verdicts_table
 from scheduler.cli.options import Embedding, Head, JobId, Json, Saturation
@@ -25,7 +25,7 @@ from worker.settings.settings import Settings, load_settings
 
 VERDICTS = ("accept", "reject", "redo")
 MOST_UNLIKE = 1_000  # outputs unlike their folder; the view folder_outliers has all
-CHOICES = {"keep": "earlier", "take": "new"}  # of an output that was made anew, one of its two results
+CHOICES = {"keep": "earlier", "take": "new"}  # of an output that was made again, one of its two results
 
 Action = Annotated[
     str | None,
@@ -95,7 +95,7 @@ class Verdict:
     def check(self, job_id: int) -> None:
         """Raises UsageError for arguments that can't be used together."""
         if self.action is not None and self.action not in (*VERDICTS, *CHOICES):
-            raise UsageError(f"{self.action!r} is no verdict; expected accept, reject, redo, keep or take")
+            raise UsageError(f"{self.action!r} is not a verdict; expected accept, reject, redo, keep or take")
         if self.action is None and self.all_outputs:
             raise UsageError("--all needs a verdict: accept, reject, redo, keep or take")
         if self.action is not None and bool(self.keys) == self.all_outputs:
@@ -122,7 +122,7 @@ def _meant(engine: Engine, job_id: int, verdict: Verdict) -> list[int]:
         if not verdict.all_outputs:
             return outputs_named(session, job_id, verdict.keys)
         if verdict.action in CHOICES:
-            return outputs_made_anew(session, job_id)
+            return outputs_made_again(session, job_id)
         return outputs_without_verdict(session, job_id)
 
 

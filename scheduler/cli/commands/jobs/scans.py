@@ -45,7 +45,7 @@ def scans(
 ) -> None:
     """List the scans of a job with their results, or one scan in all jobs."""
     if state is not None and state not in ScanState.ALL:
-        raise UsageError(f"--state {state} is no state of a scan; expected one of {', '.join(ScanState.ALL)}")
+        raise UsageError(f"--state {state} is not a state of a scan; expected one of {', '.join(ScanState.ALL)}")
     if key is not None and (state or csv or parquet):
         raise UsageError("--key shows one scan whole; expected no --state, --csv or --parquet with it")
     if key is not None:
@@ -67,7 +67,7 @@ def _show_history(engine: Engine, key: str, job: int | None, *, json: bool) -> N
     if not rows:
         where = "any job" if job is None else f"job {job}"
         raise NotFound(
-            f"{key!r} is no scan or output of {where}; expected a key as photochrom scans shows it, or a path"
+            f"{key!r} is not a scan or output of {where}; expected a key as photochrom scans shows it, or a path"
         )
     if json:
         print_json([history_row(scan, of_job) for scan, of_job in rows])

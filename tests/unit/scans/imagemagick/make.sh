@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make this folder's files anew. The last word of a name is the extension that ImageMagick writes by.
+# Makes this folder's files again. The last word of a name is the extension that ImageMagick is given.
 set -eu
 cd "$(dirname "$0")"
 

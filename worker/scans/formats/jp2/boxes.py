@@ -1,6 +1,7 @@
-"""The boxes of a JPEG 2000 file: what stands around its codestream. (ISO/IEC 15444-1, annex I.)
+"""The boxes of a JPEG 2000 file: everything around its codestream. (ISO/IEC 15444-1, annex I.)
 
-EXIF, IPTC and XMP lie in `uuid` boxes: XMP's is ISO 16684-3's, the others are those that ExifTool and Photoshop use.
+EXIF, IPTC and XMP are in `uuid` boxes. XMP's is defined in ISO 16684-3; the others are those that ExifTool and
+Photoshop use.
 """
 
 import shutil
@@ -33,7 +34,7 @@ _FILE_TYPE = b"jp2 \0\0\0\0jp2 "
 
 @dataclass(slots=True)
 class Boxes:
-    """What a file's boxes say. `end` is the least that a whole file would have, in bytes."""
+    """The contents of a file's boxes. `end` is the smallest size, in bytes, that the complete file can have."""
 
     codestream_at: int = 0
     codestream_end: int = 0
@@ -156,7 +157,9 @@ def head_of(
     profile: bytes,
     per_millimetre: tuple[float, float] | None,
 ) -> bytes:
-    """The bytes before the codestream of an sRGB image, RGB or RGBA. The codestream must end at the file's end."""
+    """The bytes before the codestream of an sRGB image, RGB or RGBA. The codestream must be the last part
+    of the file.
+    """
     inner = box(b"ihdr", struct.pack(">IIHBBBB", height, width, bands, bit_depth - 1, 7, 0, 0))
     # Readers of the plainest kind go by the first of them, and know no profiles.
     inner += box(b"colr", struct.pack(">BBBI", 1, 0, 0, SRGB)) + box(b"colr", b"\2\0\0" + profile)
@@ -169,7 +172,9 @@ def head_of(
 
 
 def wrapped(codestream: bytes, boxes: Boxes, size: tuple[int, int], components: int, bits: int) -> bytes:
-    """A codestream of `size` (width, height) as a file with the colours of another one, for a decoder to apply."""
+    """A file of a codestream of `size` (width, height) and the colours of another file, for a decoder that applies
+    them.
+    """
     inner = box(b"ihdr", struct.pack(">IIHBBBB", size[1], size[0], components, bits - 1, 7, 0, 0))
     inner += box(b"colr", struct.pack(">BBBI", 1, 0, 0, SYCC if boxes.colour_space == SYCC else SRGB))
     if boxes.palette is not None:
@@ -178,7 +183,7 @@ def wrapped(codestream: bytes, boxes: Boxes, size: tuple[int, int], components: 
 
 
 def add_uuids(path: Path, uuids: dict[bytes, bytes]) -> None:
-    """Put `uuid` boxes into a file of ours, before its codestream."""
+    """Insert `uuid` boxes before the codestream of a file that Photochrom wrote."""
     if not uuids:
         return
     place = read_boxes(path).codestream_at - len(_CODESTREAM_TO_THE_END)

@@ -1,7 +1,7 @@
-"""JPEG 2000 codestreams taken apart into their tiles, and put together again, so that no image is ever held whole.
+"""Splits JPEG 2000 codestreams into their tiles and joins tiles again, so that a whole image is never in memory.
 
-A tile is coded by itself: with a header that speaks of nothing else, it is a whole codestream. (ISO/IEC 15444-1,
-annex A; B.3 for the tiles' places.)
+Each tile is coded independently of the others. With a main header for this tile alone, it is a complete codestream.
+(ISO/IEC 15444-1, annex A; B.3 for the places of tiles.)
 """
 
 import struct
@@ -21,16 +21,18 @@ _SOT_BYTES = 12
 
 
 class CodestreamError(ValueError):
-    """The codestream is damaged, in words."""
+    """The codestream is damaged; the message says how."""
 
 
 class CodestreamCut(CodestreamError):
-    """It ends before its tiles do."""
+    """The codestream ends before its tiles do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Where the image and its tiles lie on the reference grid: two corners of the image, a tile's size and origin."""
+    """The places of the image and its tiles on the reference grid: two corners of the image, and a tile's size and
+    origin.
+    """
 
     right: int
     bottom: int
@@ -58,7 +60,7 @@ class Grid:
         return -(-(self.bottom - self.tiles_top) // self.tile_height)
 
     def tile(self, number: int) -> "Grid":
-        """The grid of an image that is this tile alone."""
+        """The grid of an image that consists only of this tile."""
         row, column = divmod(number, self.across)
         left, top = self.tiles_left + column * self.tile_width, self.tiles_top + row * self.tile_height
         return Grid(
@@ -73,14 +75,14 @@ class Grid:
         )
 
     def place(self, number: int) -> Box:
-        """Where a tile lies in the image, in pixels."""
+        """The tile's place in the image, in pixels."""
         tile = self.tile(number)
         return Box(tile.left - self.left, tile.top - self.top, tile.width, tile.height)
 
 
 @dataclass(slots=True)
 class Codestream:
-    """What a codestream's main header says. `depths` are bits of each component, below 0 for signed ones."""
+    """The main header of a codestream. `depths` are the bits of each component, negative for signed components."""
 
     grid: Grid
     depths: list[int]
@@ -93,12 +95,12 @@ class Codestream:
 
     @property
     def is_divisible(self) -> bool:
-        """Whether each tile stands for itself: packet headers in the main header belong to all."""
+        """Whether each tile can be decoded alone. It cannot if the main header has the packet headers of all tiles."""
         return all(marker != _PACKED_HEADERS for marker, _ in self.segments)
 
 
 def read_codestream(file: BinaryIO, place: int, end: int) -> Codestream:
-    """The main header of the codestream in the bytes `at`..`end` of a file. Raises CodestreamError."""
+    """The main header of the codestream in the bytes `place`..`end` of a file. Raises CodestreamError."""
     file.seek(place)
     if file.read(2) != START:
         raise CodestreamError("has no codestream")
@@ -132,7 +134,7 @@ def _of_siz(content: bytes) -> Codestream:
 
 
 def tile_parts(file: BinaryIO, stream: Codestream, end: int) -> Iterator[tuple[int, int, int]]:
-    """Number, first byte and end of each tile-part; raises CodestreamError, CodestreamCut."""
+    """The number, first byte and end of each tile-part. Raises CodestreamError, CodestreamCut."""
     place = stream.tiles_at
     while True:
         file.seek(place)
@@ -154,7 +156,7 @@ def tile_parts(file: BinaryIO, stream: Codestream, end: int) -> Iterator[tuple[i
 
 
 def tile_alone(file: BinaryIO, stream: Codestream, number: int, parts: list[tuple[int, int]]) -> bytes:
-    """One tile as a codestream of its own; `parts` are the first byte and end of its tile-parts."""
+    """One tile as a complete codestream; `parts` are the first bytes and the ends of its tile-parts."""
     kept = [(marker, content) for marker, content in stream.segments[1:] if marker not in _LENGTHS]
     pieces = [START, _segment(SIZ, _siz(stream.segment(SIZ), stream.grid.tile(number)))]
     pieces += [_segment(marker, content) for marker, content in kept]
@@ -184,11 +186,11 @@ def _read(file: BinaryIO, length: int, end: int) -> bytes:
 
 
 class TileWriter:
-    """Puts tiles, each coded as an image of its own, together into one codestream at the end of an open file.
+    """Joins tiles, each coded as a separate image, to one codestream at the end of an open file.
 
-    What a tile's coding is (COD, QCD) is said in the tile's own header where it differs from the first tile's, as at
-    an edge that leaves room for fewer wavelet levels. So that a tile's code-blocks lie as in an image of its own, tiles
-    are as wide and high as a code-block is at the coarsest level, or a multiple of that.
+    Where the coding of a tile (COD, QCD) differs from the first tile's, its own header says so. This happens at an edge
+    where the tile is too small for all wavelet levels. Tiles are as wide and high as a code-block at the coarsest
+    level, or a multiple of that, so that the code-blocks of a tile lie as in a separate image.
     """
 
     def __init__(self, file: BinaryIO, grid: Grid) -> None:
@@ -196,7 +198,7 @@ class TileWriter:
         self._coding: list[bytes] = []
 
     def add(self, codestream: bytes) -> None:
-        """The next tile, row by row."""
+        """Add the next tile. Tiles come row by row."""
         siz, coding, part = _taken_apart(codestream)
         if not self._number:
             self._coding = coding

@@ -1,8 +1,8 @@
-"""Holes in JPEG 2000 data: zeros, and markers, where no encoder writes them.
+"""Finds holes in JPEG 2000 data: zeros and markers in places where no encoder writes them.
 
-A decoder takes any bytes for codes, and gives a picture of them without a word. ISO/IEC 15444-1: B.10.1 and C.2.4 (no
-two bytes above FF 8F in coded data), B.10.3 (a packet in which nothing is takes a byte of zeros), B.10.4 (a bit for
-each code-block), D.4.
+A decoder accepts any bytes as codes and makes a picture of them without a warning. ISO/IEC 15444-1: B.10.1 and C.2.4
+(no two bytes above FF 8F in coded data), B.10.3 (an empty packet takes a byte of zeros), B.10.4 (a bit for each
+code-block), D.4.
 """
 
 import re
@@ -17,10 +17,10 @@ _SHORTEST = 10
 
 
 def zeros_of_hole(coding: bytes, precincts: int, pixels: int) -> int | None:
-    """From how many zeros on they are no packets in which nothing is; None where coded data may have any.
+    """The length of a run of zeros that can't be empty packets; None if coded data may have any number of zeros.
 
-    coding: the content of the marker COD; precincts: the most that a tile has, of all components; pixels: of a tile,
-    with one component.
+    coding: the content of the marker COD; precincts: the largest number in a tile, over all components; pixels: of one
+    component of a tile.
     """
     if len(coding) < _SHORTEST or coding[8] & _OTHER_CODERS:
         return None
@@ -31,7 +31,7 @@ def zeros_of_hole(coding: bytes, precincts: int, pixels: int) -> int | None:
 
 
 def refuse_hole(coded: bytes, zeros: int) -> None:
-    """Raises FormatError for the data of a tile-part that an encoder can't have written."""
+    """Raises FormatError if no encoder can have written these data of a tile-part."""
     if (at := coded.find(bytes(zeros))) >= 0:
         raise FormatError(f"has {zeros:,} zeros from byte {at:,} of a tile on")
     if found := _MARKER.search(coded):

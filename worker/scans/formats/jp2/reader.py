@@ -1,7 +1,7 @@
-"""JPEG 2000 scans: what their headers say, and their pixels, tile by tile, as an uncompressed TIFF beside them.
+"""Reads JPEG 2000 scans: their headers, and their pixels, tile by tile, as an uncompressed TIFF in the same folder.
 
-libvips' wheel has no decoder for them; OpenJPEG, by way of imagecodecs, decodes a codestream in memory, which a tile
-is (see jp2_codestream). From the TIFF on, a JPEG 2000 scan is one like any other.
+The libvips wheel has no decoder for JPEG 2000. OpenJPEG, through imagecodecs, decodes a codestream in memory, and each
+tile is made one (see jp2.codestream). The TIFF is then read like any other scan.
 """
 
 import struct
@@ -48,9 +48,10 @@ _CHROMA_STEPS = ((2, 1), (2, 2))
 
 @dataclass(frozen=True, slots=True)
 class Jp2Header:
-    """A file's boxes and its codestream's header; `bands` with alpha, `bit_depth` 8 or 16, `bits` those in use.
+    """The boxes of a file and the header of its codestream. `bands` includes alpha, `bit_depth` is 8 or 16, and `bits`
+    are those that are used.
 
-    With a palette, bands and bits are those of its colours.
+    If there is a palette, bands and bits are those of the palette's colours.
     """
 
     boxes: Boxes
@@ -65,7 +66,7 @@ class Jp2Header:
 
     @property
     def has_own_colours(self) -> bool:
-        """Whether its components are not yet the colours: numbers of a palette, or luma and chroma."""
+        """Whether the components must be converted to colours: they are numbers of a palette, or luma and chroma."""
         return self.boxes.palette is not None or self.boxes.colour_space == jp2_boxes.SYCC or self.is_subsampled
 
     @property
@@ -75,20 +76,20 @@ class Jp2Header:
 
     @property
     def tile_samples(self) -> int:
-        """Samples of the largest tile, all of which are in memory at once."""
+        """The number of samples in the largest tile. All of them are in memory at once."""
         tile = self.stream.grid.tile(0)
         width = min(self.stream.grid.tile_width, self.stream.grid.width)
         height = min(self.stream.grid.tile_height, self.stream.grid.height)
         return max(tile.width * tile.height, width * height) * max(self.bands, len(self.stream.depths))
 
     def image(self) -> pyvips.Image:
-        """An image like the scan, black: for its size, kind, profile and resolution."""
+        """A black image with the scan's size, kind of colour, profile and resolution."""
         grid = self.stream.grid
         black = pyvips.Image.black(grid.width, grid.height, bands=self.bands)
         return self.dress(black.cast("uchar" if self.bit_depth == 8 else "ushort"))
 
     def dress(self, image: pyvips.Image) -> pyvips.Image:
-        """The image with the scan's kind of colour, profile and resolution."""
+        """The image, with the scan's kind of colour, profile and resolution added."""
         across, down = self.boxes.per_millimetre or (1.0, 1.0)
         image = image.copy(interpretation=self.interpretation, xres=across, yres=down)
         if image.get_typeof(PROFILE_FIELD):
@@ -162,16 +163,16 @@ def _unsupported(key: str, problem: str) -> ScanError:
 
 
 def decoding_bytes(header: Jp2Header) -> int:
-    """The memory that unpacking takes at its height: a row of tiles, and a tile in the decoder."""
+    """The largest memory, in bytes, that unpacking takes: a row of tiles, and one tile in the decoder."""
     row = header.stream.grid.width * header.stream.grid.tile_height * header.bands * header.bit_depth // 8
     whole = header.stream.grid.width * header.stream.grid.height * header.bands * header.bit_depth // 8
     return min(row, whole) + header.tile_samples * (4 + 2 * header.bit_depth // 8)
 
 
 def unpack(path: Path, key: str, header: Jp2Header) -> Path:
-    """The scan's pixels as an uncompressed TIFF beside it, made at the first call.
+    """The scan's pixels as an uncompressed TIFF in the same folder. The first call makes it.
 
-    Raises ScanError: truncated, unreadable, or too_large for tiles that are too much at once.
+    Raises ScanError: truncated, unreadable, or too_large if the tiles do not fit into memory.
     """
     target = path.with_name(path.name + ".unpacked")
     if not target.exists():

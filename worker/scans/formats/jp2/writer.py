@@ -1,4 +1,4 @@
-"""Colour images as JPEG 2000 without loss, in tiles that are coded one after the other."""
+"""Writes colour images as lossless JPEG 2000, in tiles that are coded one after the other."""
 
 from pathlib import Path
 

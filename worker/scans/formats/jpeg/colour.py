@@ -1,7 +1,7 @@
-"""What a JPEG's EXIF says of its colours, where it has no profile: cameras and scanning backs say Adobe RGB there.
+"""Reads the colour space that EXIF names in a JPEG without a profile. Cameras and scanning backs name Adobe RGB there.
 
-DCF 2.0 (CIPA DC-009), "optional color space": ColorSpace is uncalibrated, and the interoperability index R03.
-Adobe RGB (1998) Color Image Encoding, 4.3.
+DCF 2.0 (CIPA DC-009), "optional color space": ColorSpace is uncalibrated, and the interoperability index is R03. Adobe
+RGB (1998) Color Image Encoding, 4.3.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Finds holes in a JPEG's pixels. A broken copy leaves zeros, which libjpeg reads as codes without a warning.
+"""Finds holes in a JPEG's pixels. A damaged copy has zeros there, which libjpeg reads as codes without a warning.
 
 ITU-T T.81: B.1.1.5 (no FF D9 within coded data), C.2 (codes by their lengths: the first one is all zeros), F.1.2.
 """
@@ -26,10 +26,10 @@ _DOUBTFUL = bytes(8)  # fewer zeros than a hole has, and more than a picture's c
 
 @dataclass(frozen=True, slots=True)
 class Zeros:
-    """Zeros in a JPEG's coded data of which only decoding tells whether they are a picture's; see reading.zeros.
+    """Zeros in a JPEG's coded data that may belong to the picture. Only decoding shows it; see reading.zeros.
 
-    `end` is the first byte behind the coded data, without a restart marker at their end; `tail` are the last bytes
-    before it that may only fill it up.
+    `end` is the first byte after the coded data, without a restart marker at their end; `tail` are the last bytes
+    before `end`, which may be only padding.
     """
 
     end: int
@@ -40,10 +40,10 @@ class Zeros:
 
 
 def zeros_in(file: BinaryIO) -> int | Zeros | None:
-    """The byte from which on the coded data are zeros that can't be a picture's, or zeros that may be; else None.
+    """The byte at which zeros begin that can't belong to the picture; or zeros that may belong to it; or None.
 
-    Where the channels come in several scans, each with tables of its own, none are looked for: libjpeg reads such a
-    file's coded data to their end before it gives a pixel, and warns of what is left over.
+    If the channels come in several scans, each with its own tables, no zeros are looked for: libjpeg reads all coded
+    data of such a file before it returns a pixel, and warns of data that are left over.
     """
     file.seek(2)
     segments = list(head_segments(file))
@@ -120,7 +120,7 @@ def _tail(file: BinaryIO, end: int) -> int:
 
 
 def symbols_of_zeros(contents: list[bytes]) -> dict[int, int]:
-    """By table, in its last definition: the symbol that the code of zeros stands for."""
+    """The symbol whose code is all zeros, for each table, by the table's last definition."""
     return dict(table for content in contents for table in _tables(content))
 
 

@@ -1,4 +1,4 @@
-"""Holes in a progressive JPEG: zeros in a scan of AC coefficients that no encoder writes.
+"""Finds holes in a progressive JPEG: zeros in a scan of AC coefficients that no encoder writes.
 
 ITU-T T.81: G.1.2.2 (first scans: runs and values), G.1.2.3 (refinement: a bit for each coefficient that is not zero).
 """
@@ -14,8 +14,8 @@ from worker.scans.formats.jpeg.holes import AC, PADDING, symbols_of_zeros
 _TABLES, _SCAN, _END = 0xC4, 0xDA, 0xD9
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # neither a stuffed byte nor a restart
 _MAX_SCANS = 1_000
-_FIRST = bytes(64)  # so many equal values in turn
-_REFINEMENT = bytes(512)  # so many values that stay as they are; broken copies lose sectors of this size
+_FIRST = bytes(64)  # this many equal values in a row
+_REFINEMENT = bytes(512)  # this many unchanged values; damaged copies lose sectors of this size
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Scan:
 
 
 def progressive_hole_at(file: BinaryIO) -> int | None:
-    """The byte from which on a scan has zeros that it can't have; None where there are none."""
+    """The byte at which zeros begin that a scan can't have; None if there are none."""
     with mmap(file.fileno(), 0, access=ACCESS_READ) as data:
         for scan in _scans(data, 2):
             at = data.find(scan.hole, scan.start, scan.end) if scan.hole else -1

@@ -1,4 +1,4 @@
-"""The segments of a JPEG file that hold what it says beside its pixels. (ITU-T T.81, B.1; T.871; CIPA DC-008, 4.7.)"""
+"""The segments of a JPEG file that hold metadata. (ITU-T T.81, B.1; T.871; CIPA DC-008, 4.7.)"""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ Segment = tuple[int, bytes]  # its marker's second byte, its content
 
 
 def read_segments(path: Path) -> Iterator[Segment]:
-    """The application segments and comments before the pixels, as far as the file is whole."""
+    """The application segments and comments before the pixels. If the file is cut short, those before the cut."""
     with path.open("rb") as file:
         file.seek(2)
         for _ in range(_MAX_SEGMENTS):
@@ -49,7 +49,7 @@ def read_segments(path: Path) -> Iterator[Segment]:
 
 
 def name_of_other(segment: Segment) -> str | None:
-    """What a segment that is not read here calls itself; None for those of pixels and profiles."""
+    """The name that an unknown segment gives itself; None for segments of pixels and profiles."""
     marker, content = segment
     if (marker, content.partition(b"\0")[0]) in _OF_PIXELS:
         return None
@@ -58,7 +58,7 @@ def name_of_other(segment: Segment) -> str | None:
 
 
 def jfif(per_millimetre: tuple[float, float]) -> Segment:
-    """The segment that says the resolution, in pixels per inch as whole numbers. (T.871, 10.1.)"""
+    """The JFIF segment with the resolution, in whole pixels per inch. (T.871, 10.1.)"""
     densities = [round(density * 25.4) for density in per_millimetre]
     is_known = all(0 < density <= 0xFFFF for density in densities) and per_millimetre != UNKNOWN_RESOLUTION
     return APP0, b"JFIF\0\1\2" + struct.pack(">BHHBB", *((1, *densities) if is_known else (0, 1, 1)), 0, 0)
@@ -70,7 +70,7 @@ def _skip_jfif(file: BinaryIO) -> None:
 
 
 def add_segments(path: Path, segments: list[Segment]) -> None:
-    """Put segments into a JPEG file, before all others; each content has at most MOST_BYTES."""
+    """Insert segments into a JPEG file before all others. Each content has at most MOST_BYTES."""
     with write_beside_then_rename(path) as new, path.open("rb") as old, new.open("wb") as file:
         file.write(old.read(2))
         _skip_jfif(old)
@@ -86,13 +86,15 @@ def has_several_scans(path: Path) -> bool:
 
 
 def is_progressive(file: BinaryIO) -> bool:
-    """The same, of an open file."""
+    """As `has_several_scans`, for an open file."""
     file.seek(2)
     return any(marker in _PROGRESSIVE for marker, _ in head_segments(file))
 
 
 def copy_with_clean_head(path: Path, target: Path) -> None:
-    """Copy a JPEG without what libjpeg warns of before the pixels: stray bytes, unknown versions, damaged profiles."""
+    """Copy a JPEG without everything before the pixels that libjpeg warns of: stray bytes, unknown versions, damaged
+    profiles.
+    """
     with path.open("rb") as file, target.open("wb") as copy:
         copy.write(b"\xff\xd8")
         file.seek(2)
@@ -121,7 +123,9 @@ def _sound_segment(marker: int, content: bytes) -> bytes | None:
 
 
 def head_segments(file: BinaryIO) -> Iterator[Segment]:
-    """All segments before the first scan, stray bytes between them passed over; ends behind the marker of the scan."""
+    """All segments before the first scan, without stray bytes between them. The file is then behind the
+    scan's marker.
+    """
     stray = 0
     for _ in range(_MAX_SEGMENTS):
         byte = file.read(1)

@@ -1,8 +1,8 @@
-"""The chunks of a PNG file that hold what it says beside its pixels, or of their colour.
+"""The chunks of a PNG file that hold metadata or describe its colours.
 
 ISO/IEC 15948, 5.3 and 11.3; PNG 3rd edition.
 
-ImageMagick's "Raw profile type" texts hold in hexadecimal what PNG has no chunk for: IPTC. ExifTool reads them too.
+PNG has no chunk for IPTC. ImageMagick stores it as hexadecimal text, "Raw profile type", which ExifTool also reads.
 """
 
 import os
@@ -52,9 +52,9 @@ Chunk = tuple[bytes, bytes]  # its type, its content
 
 
 def read_chunks(path: Path) -> Iterator[Chunk]:
-    """EXIF and texts, before and after the pixels, as far as the file is whole.
+    """EXIF and texts, before and after the pixels. If the file is cut short, those before the cut.
 
-    Chunks that are unknown, or too long, come without their content.
+    Chunks that are unknown or too long have an empty content.
     """
     with path.open("rb") as file:
         file.seek(8)
@@ -73,7 +73,9 @@ def read_chunks(path: Path) -> Iterator[Chunk]:
 
 
 def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
-    """What is said of colour before the pixels: of each kind the first, empty where it is too long."""
+    """The chunks before the pixels that describe colours: the first one of each kind; its content is empty if it is too
+    long.
+    """
     contents: dict[bytes, bytes] = {}
     with path.open("rb") as file:
         file.seek(8)
@@ -89,14 +91,16 @@ def read_colour_chunks(path: Path) -> dict[bytes, bytes]:
 
 
 def profile_of(content: bytes) -> bytes:
-    """The ICC profile of an iCCP chunk; a byte, which is none, where it can't be unpacked."""
+    """The ICC profile of an iCCP chunk. If it can't be unpacked, a single byte, which is not a profile."""
     with suppress(zlib.error):
         return zlib.decompressobj().decompress(content.partition(b"\0")[2][1:], _MAX_PROFILE_BYTES) or b"\0"
     return b"\0"
 
 
 def exif_of(path: Path) -> bytes | None:
-    """EXIF, which may lie behind the pixels, or in a text, as ImageMagick wrote it before PNG had a chunk for it."""
+    """EXIF from its chunk, which may come after the pixels, or from a text, as ImageMagick wrote it before PNG had this
+    chunk.
+    """
     older = None
     for chunk in read_chunks(path):
         if chunk[0] == b"eXIf":
@@ -107,7 +111,7 @@ def exif_of(path: Path) -> bytes | None:
 
 
 def xmp_of(path: Path) -> bytes | None:
-    """The XMP packet, in its own text or in ImageMagick's; None for one that is too long to be parsed."""
+    """The XMP packet, from its own text or ImageMagick's; None if it is too long to be parsed."""
     for chunk in read_chunks(path):
         if _keyword_of(chunk) in (XMP, RAW + "xmp"):
             text = _short_text_of(chunk)
@@ -127,7 +131,7 @@ def _short_text_of(chunk: Chunk) -> bytes | None:
 
 
 class TextTooLong(ValueError):
-    """A text has more bytes than are read; the message is its keyword."""
+    """A text is longer than the limit; the message is its keyword."""
 
 
 def text_of(chunk: Chunk, max_bytes: int = MAX_TOTAL_BYTES) -> tuple[str, bytes | None]:
@@ -154,7 +158,7 @@ def text_of(chunk: Chunk, max_bytes: int = MAX_TOTAL_BYTES) -> tuple[str, bytes 
 
 
 def stored_bytes_of_texts(path: Path) -> int:
-    """Bytes of all texts as they are stored; unpacked they may have a thousand times as many."""
+    """The stored size of all texts, in bytes. Unpacked, they may have a thousand times this size."""
     with path.open("rb") as file:
         return sum(length for chunk_type, length in _walk(file) if chunk_type in TEXTS)
 
@@ -191,13 +195,13 @@ def _copy_bytes(file: BinaryIO, copy: BinaryIO, length: int) -> None:
 
 
 def has_language(chunk: Chunk) -> bool:
-    """Whether a text that can be read says its language, or its keyword in that language."""
+    """Whether a text that can be read names its language, or has a keyword in that language."""
     chunk_type, content = chunk
     return chunk_type == b"iTXt" and not content.partition(b"\0")[2][2:].startswith(b"\0\0")
 
 
 def raw_profile(text: bytes) -> bytes | None:
-    """What a "Raw profile type" text holds."""
+    """The content of a "Raw profile type" text."""
     parts = text.split(None, 2)
     with suppress(ValueError, IndexError):
         data = bytes.fromhex(parts[2].decode("ascii"))
@@ -217,7 +221,7 @@ def raw_profile_chunk(name: str, data: bytes) -> Chunk:
 
 
 def add_chunks(path: Path, chunks: list[Chunk]) -> None:
-    """Put chunks into a PNG file, behind its header."""
+    """Insert chunks into a PNG file, right after its header."""
     if not chunks:
         return
     with write_beside_then_rename(path) as new, path.open("rb") as old, new.open("wb") as file:

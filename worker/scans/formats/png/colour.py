@@ -27,8 +27,9 @@ class UnknownColour(ValueError):
 
 
 def profile_of_png(path: Path, bands: int) -> bytes | None:
-    """An ICC profile for 1 band of grey or 3 of RGB; None for sRGB. The file's own may be damaged, or another device's:
-    libpng passes over such a one without a word. Raises UnknownColour.
+    """An ICC profile for 1 band of grey or 3 bands of RGB; None for sRGB. Raises UnknownColour.
+
+    The profile in the file may be damaged or that of another device. libpng ignores such a profile without a warning.
     """
     chunks = read_colour_chunks(path)
     if b"cICP" in chunks:

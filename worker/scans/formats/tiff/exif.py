@@ -1,4 +1,4 @@
-"""Reads all tags of a TIFF's page or of an EXIF block. Damaged ones are left out and named."""
+"""Reads all tags of a TIFF page or an EXIF block. Damaged tags are left out, and their names are recorded."""
 
 import io
 from typing import BinaryIO
@@ -19,16 +19,16 @@ _PIXEL_PLACES = {Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag
 
 
 def read_exif(file: BinaryIO, offset: int | None = None) -> Exif:
-    """The tags of the directory at the byte `at`, or of the first one, and of those below it.
+    """The tags of the directory at the byte `offset` (None: the first directory), and of the directories below it.
 
-    A tag that is too long to be read comes empty; one that points beyond the file's end, and a directory that can't be
-    read, are left out and named in `lost`. Raises FormatError where the first directory can't be read.
+    A tag that is too long has an empty value. Tags that point beyond the file's end, and directories that can't be
+    read, are left out and named in `lost`. Raises FormatError if the first directory can't be read.
     """
     return _ExifReader(file).read(offset)
 
 
 def orientation_of(block: bytes) -> int:
-    """As an EXIF block has it, 1..8; 0 where it says nothing, or can't be read."""
+    """The orientation in an EXIF block, 1..8; 0 if there is none, or if the block can't be read."""
     try:
         reader = IfdReader(io.BytesIO(block))
         orientation = reader.number(reader.entries(reader.first), Tag.ORIENTATION, 0)

@@ -13,9 +13,9 @@ _GREY, _RGB = 1, 2  # PhotometricInterpretation: grey whose 0 is black, RGB
 
 
 def tiff_header(shape: Shape, rows: int) -> bytes:
-    """All of an uncompressed BigTIFF before its pixels; strips of `rows` lie one behind the other right after it.
+    """The part of an uncompressed BigTIFF before its pixels. Strips of `rows` rows follow it without gaps.
 
-    One or two bands are grey, three or four RGB; an even number has alpha.
+    One or two bands are grey, three or four are RGB; an even number includes alpha.
     """
     starts = range(0, shape.bytes, rows * shape.row_bytes)
     tags: Tags = {

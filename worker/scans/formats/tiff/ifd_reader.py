@@ -1,4 +1,4 @@
-"""Directories of tags read from a TIFF file, or an EXIF block, of any byte order: the one place where they are parsed.
+"""Reads directories of tags from a TIFF file or an EXIF block, in either byte order. Only this module parses them.
 
 TIFF 6.0, section 2; BigTIFF: libtiff's design note.
 """
@@ -25,7 +25,7 @@ _UNSIGNED = {1: "u1", 3: "u2", 4: "u4", 13: "u4", 16: "u8", 18: "u8"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A directory's entry: `place` is the byte where its values begin, `length` how many bytes they have."""
+    """An entry of a directory. `place` is the first byte of its values, `length` is their size in bytes."""
 
     tag: int
     field_type: int
@@ -36,7 +36,10 @@ class Entry:
 
 
 class IfdReader:
-    """Directories of an open TIFF file, or EXIF block. Methods raise TagsError, or EndsEarly beyond the file's end."""
+    """Reads the directories of an open TIFF file or EXIF block.
+
+    Methods raise TagsError, or EndsEarly for a place beyond the file's end.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
@@ -52,7 +55,7 @@ class IfdReader:
         self.first = self._number(self.word, self.first_link)
 
     def entries(self, offset: int) -> dict[int, Entry]:
-        """The entries of the directory at the byte `at`, by tag; of a tag that is there twice, the first."""
+        """The entries of the directory at the byte `offset`, by tag. If a tag comes twice, the first one counts."""
         start, count, entry_bytes = self.shape(offset)
         if count > _MAX_TAGS:
             raise TagsError(f"it has {count:,} tags in one directory")
@@ -69,16 +72,18 @@ class IfdReader:
         return entries
 
     def next_link(self, offset: int) -> int:
-        """Where the directory at `at` says where the next one is."""
+        """The place of the link to the next directory, in the directory at `offset`."""
         start, count, entry_bytes = self.shape(offset)
         return start + count * entry_bytes
 
     def after(self, offset: int) -> int:
-        """Where the directory after the one at `at` begins; 0 for none."""
+        """The first byte of the directory after the one at `offset`; 0 if there is none."""
         return self._number(self.word, self.next_link(offset))
 
     def last_link(self) -> int:
-        """Where the last directory, or the header of a file without one, would say where the next one is."""
+        """The place of the link that is to be set for a new directory: in the last directory, or else in the file's
+        header.
+        """
         link, offset, pages = self.first_link, self.first, 0
         while offset and pages < _MAX_PAGES:
             link, pages = self.next_link(offset), pages + 1
@@ -86,19 +91,19 @@ class IfdReader:
         return link
 
     def is_beyond(self, entry: Entry) -> bool:
-        """Whether the file ends before the entry's values do."""
+        """Whether the entry's values lie partly beyond the end of the file."""
         return entry.place + entry.length > self.size
 
     def value(self, entry: Entry) -> Value:
-        """The entry's values, whatever their length; none where their type is unknown."""
+        """The entry's values, however long they are; empty if their type is unknown."""
         return Value(entry.field_type, in_order(entry.field_type, self._read(entry.place, entry.length), self.order))
 
     def directory(self, offset: int) -> dict[int, Value]:
-        """All tags of the directory at `at`, of types that are known."""
+        """All tags of the directory at `offset` that have a known type."""
         return {tag: self.value(entry) for tag, entry in self.entries(offset).items() if entry.field_type in UNIT_BYTES}
 
     def numbers(self, entry: Entry) -> Numbers:
-        """The entry's whole numbers from 0 on; a single 0 for values of other types."""
+        """The entry's whole numbers, 0 or more; a single 0 if the values have another type."""
         code = _UNSIGNED.get(entry.field_type)
         if code is None or not entry.count:
             return np.zeros(1)
@@ -107,14 +112,14 @@ class IfdReader:
         return np.frombuffer(self._read(entry.place, entry.length), self.order + code).astype(np.float64)
 
     def number(self, entries: Mapping[int, Entry], tag: int, default: int) -> int:
-        """The first whole number of a tag, or the default where it is missing, or of another type."""
+        """The first whole number of a tag, or the default if the tag is missing or has another type."""
         entry = entries.get(tag)
         if entry is None or entry.field_type not in _UNSIGNED or not entry.count:
             return default
         return self._number(_CODES[_UNSIGNED[entry.field_type]], entry.place)
 
     def shape(self, offset: int) -> tuple[int, int, int]:
-        """Where a directory's entries begin, how many there are, and the bytes of each."""
+        """The first byte of a directory's entries, their number, and the size of each in bytes."""
         count = self._number("Q" if self.is_big else "H", offset)
         return (offset + 8, count, 20) if self.is_big else (offset + 2, count, 12)
 

@@ -1,6 +1,6 @@
-"""Directories of tags written: as EXIF blocks, and at the end of TIFF files, whose pixels stay where they are.
+"""Writes directories of tags: as EXIF blocks, and at the end of TIFF files, whose pixels are not moved.
 
-An EXIF block is a little TIFF without pixels.
+An EXIF block is a small TIFF without pixels.
 """
 
 import io
@@ -21,7 +21,7 @@ _UTF_16 = b"UNICODE\0"  # of a user's comment, in the byte order of the whole
 
 
 def exif_block(exif: Exif) -> bytes:
-    """The tags as a TIFF without pixels, as JPEG and PNG hold them; a maker's note lies where it was."""
+    """The tags as a TIFF without pixels, as JPEG and PNG contain them. A maker's note keeps its place."""
     mark = b"II" if exif.order == "<" else b"MM"
     before = b""
     if keeps_note(exif):
@@ -33,14 +33,14 @@ def exif_block(exif: Exif) -> bytes:
 
 
 def keeps_note(exif: Exif) -> bool:
-    """Whether a block of these tags has the maker's note where it was."""
+    """Whether the maker's note keeps its place in a block of these tags."""
     return Tag.MAKER_NOTE in exif.exif and exif.note_at is not None and 8 <= exif.note_at <= _MAX_BEFORE_NOTE
 
 
 def add_to_tiff(path: Path, exif: Exif) -> None:
-    """Add tags to a TIFF file's first page; those it has already stay. Raises FormatError.
+    """Add tags to the first page of a TIFF file. Tags that the page has already are not changed. Raises FormatError.
 
-    A new directory at the file's end takes the place of the first one: no pixel is moved.
+    A new directory at the end of the file replaces the first one, so no pixel is moved.
     """
     with path.open("r+b") as file:
         writer = _IfdWriter(file)
@@ -50,7 +50,7 @@ def add_to_tiff(path: Path, exif: Exif) -> None:
 
 
 def begin_tiff(path: Path, like: Path, *, big: bool) -> None:
-    """Make a TIFF file without pages, in the byte order of another one; `big`: one that may pass 4 GB."""
+    """Make a TIFF file without pages, in the byte order of `like`. `big`: the file may become larger than 4 GB."""
     with like.open("rb") as file:
         order = IfdReader(file).order
     mark = b"II" if order == "<" else b"MM"
@@ -58,10 +58,10 @@ def begin_tiff(path: Path, like: Path, *, big: bool) -> None:
 
 
 def add_page(path: Path, part: Path, tags: Tags, link: int | None = None) -> int:
-    """Add the first page of the TIFF file `part`, with its smaller copies below it, as the last page of another one.
+    """Append the first page of the TIFF file `part`, with the smaller copies below it, to another TIFF file.
 
-    `link` is where the page before it, or for None the header, says where the next one is; returns the same for the
-    new page. `tags` take the place of that page's own. Raises FormatError.
+    `link` is the place of the link to the new page, in the page before it or, for None, in the header. Returns the
+    place of the new page's own link. `tags` replace the page's tags of the same numbers. Raises FormatError.
     """
     with path.open("r+b") as file, part.open("rb") as source:
         reader, writer = IfdReader(source), _IfdWriter(file)
@@ -79,7 +79,7 @@ def add_page(path: Path, part: Path, tags: Tags, link: int | None = None) -> int
 
 
 def pack_directory(tags: Tags, offset: int, order: str, *, big: bool) -> bytes:
-    """A directory without one after it, and its values, for the byte `at` of a file."""
+    """The bytes of a directory and its values, for the byte `offset` of a file. No directory follows it."""
     return _pack(tags, offset, order, big, 0)
 
 

@@ -1,7 +1,7 @@
-"""Reads the layout of a TIFF's pages: what their pixels are and where. Nothing is decoded.
+"""Reads the layout of a TIFF's pages: the kind of their pixels and where they lie. Nothing is decoded.
 
 TIFF 6.0, section 2, and TIFF Technical Note 2 for JPEG; BigTIFF: libtiff's design note. After the first complete
-picture, an invalid link to the next directory ends the reading and is named, because such links are common.
+picture, an invalid link to the next directory ends the reading and is named in `lost`, because such links are common.
 """
 
 from collections.abc import Mapping, Sequence
@@ -62,7 +62,7 @@ class TiffPage:
 
     @property
     def is_planar(self) -> bool:
-        """Each channel has strips or tiles of its own."""
+        """Whether each channel has its own strips or tiles."""
         return self.place.is_planar
 
     @property
@@ -72,14 +72,14 @@ class TiffPage:
 
 @dataclass(slots=True)
 class TiffLayout:
-    """All pages of a file, in its order. `lost` names what could not be read after them."""
+    """All pages, in the order of the file. `lost` names what could not be read after them."""
 
     pages: list[TiffPage] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
 
 
 def alpha_among(extra_samples: Sequence[int]) -> int | None:
-    """Which of the extra channels is alpha; None if none is, such as with infrared."""
+    """The number of the extra channel that is alpha; None if none is, for example if it is infrared."""
     return next((n for n, sample in enumerate(extra_samples) if sample in (ASSOCIATED_ALPHA, _ALPHA)), None)
 
 
@@ -157,7 +157,7 @@ def _places_of(entries: Mapping[int, Entry]) -> tuple[Tag, Tag] | None:
 
 
 def read_page(reader: IfdReader, offset: int) -> TiffPage:
-    """The page whose directory begins at the byte `at`. Raises FormatError."""
+    """The page whose directory begins at the byte `offset`. Raises FormatError."""
     entries = reader.entries(offset)
     place = Place.of(reader, entries)
     pieces = pieces_of(reader, entries, place)

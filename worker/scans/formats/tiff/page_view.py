@@ -1,8 +1,8 @@
-"""Shows one page of a TIFF to libvips: the file's own bytes, and at their end a newly written directory.
+"""Shows one page of a TIFF to libvips: the bytes of the file, followed by a new directory.
 
-libtiff reads all directories of a file each time it is opened, and fails on tags that nobody needs. So it gets a view
-of the file with one directory, which has valid values of the tags that pixels need. Nothing is copied: libvips reads
-the bytes through the view.
+libtiff reads all directories of a file each time it opens it, and fails on tags that nobody needs. So it gets a view of
+the file with a single directory, which has valid values for the tags that are needed for the pixels. Nothing is copied:
+libvips reads the bytes through the view.
 """
 
 import os
@@ -51,14 +51,14 @@ _RESOLUTIONS = (Tag.X_RESOLUTION, Tag.Y_RESOLUTION)
 
 
 def load_page(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
-    """The page, decoded from top to bottom as it is asked for. Raises pyvips.Error, FormatError."""
+    """The page as an image, which is decoded from top to bottom on demand. Raises pyvips.Error, FormatError."""
     with path.open("rb") as file:
         tags = pixel_tags(file, page)
     return load_directory(path, tags, fail_on)
 
 
 def pixel_tags(file: BinaryIO, page: TiffPage) -> Tags:
-    """The tags that say how a page's pixels are to be read, with sound values. Raises FormatError."""
+    """The tags that are needed to read a page's pixels, with valid values. Raises FormatError."""
     reader = IfdReader(file)
     tags: Tags = {}
     for tag, entry in reader.entries(page.offset).items():
@@ -84,7 +84,7 @@ def _is_left_out(reader: IfdReader, entry: Entry) -> bool:
 
 
 def load_directory(path: Path, tags: Tags, fail_on: str) -> pyvips.Image:
-    """The image that `tags` make of a TIFF file's bytes. Raises pyvips.Error, FormatError."""
+    """The image that `tags` describe in the bytes of a TIFF file. Raises pyvips.Error, FormatError."""
     view = _PageView(path, tags)
     image = pyvips.Image.tiffload_source(view.source, access="sequential", fail_on=fail_on)
     # libvips calls back into the view as long as pixels are read, and pyvips hands these references on to all images

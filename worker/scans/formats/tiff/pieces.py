@@ -21,7 +21,9 @@ _MAX_SIDE = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How a page is cut into strips or tiles; `shift` is how many bytes behind its tags' places its pixels lie."""
+    """How a page is divided into strips or tiles. `shift`: the pixels lie this many bytes behind the places in the
+    tags.
+    """
 
     width: int
     height: int
@@ -37,7 +39,7 @@ class Place:
 
     @classmethod
     def of(cls, reader: IfdReader, entries: Mapping[int, Entry]) -> Self:
-        """As a directory says it. Raises FormatError for sides that can't be."""
+        """The division that a directory describes. Raises FormatError for impossible sides."""
 
         def number(tag: Tag, default: int) -> int:
             return reader.number(entries, tag, default)
@@ -70,7 +72,7 @@ class Place:
 
     @property
     def piece_bytes(self) -> int:
-        """What a piece holds when it is unpacked."""
+        """The size of an unpacked strip or tile, in bytes."""
         return self.row_bytes * self.piece_height
 
     @property
@@ -80,18 +82,18 @@ class Place:
 
     @property
     def down(self) -> int:
-        """Pieces below each other, of one channel where these lie apart."""
+        """The number of strips or tiles from top to bottom; of one channel, if the channels are separate."""
         return -(-self.height // self.piece_height)
 
     @property
     def pieces(self) -> int:
-        """How many pieces the page needs."""
+        """The number of strips or tiles that the page needs."""
         return self.across * self.down * (self.samples if self.is_planar else 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """First bytes and lengths of a page's strips or tiles."""
+    """The first bytes and the lengths of a page's strips or tiles."""
 
     starts: Numbers
     lengths: Numbers
@@ -99,25 +101,23 @@ class Pieces:
 
     @property
     def end(self) -> int:
-        """The byte after all of them."""
+        """The first byte after the last strip or tile."""
         return int((self.starts + self.lengths)[self.lengths > 0].max(initial=0))
 
     @property
     def is_contiguous(self) -> bool:
-        """Whether each begins where the one before it ends."""
+        """Whether each strip or tile begins where the one before it ends."""
         return bool((self.starts[1:] == self.starts[:-1] + self.lengths[:-1]).all())
 
     def of_picture(self, place: Place) -> "Pieces":
-        """Those of one picture of several in a directory."""
+        """The strips or tiles of one picture, if a directory stands for several pictures."""
         return Pieces(self.starts + place.shift, self.lengths, self.damage)
 
 
 def pieces_of(reader: IfdReader, entries: Mapping[int, Entry], place: Place) -> Pieces:
-    """The places and lengths that are needed.
+    """The places and lengths of the strips or tiles that are needed. Raises FormatError.
 
-    Counts that are missing, zero or too large are common, and no sign of damage.
-
-    Raises FormatError.
+    Lengths that are missing, zero or too large are common and do not mean that the file is damaged.
     """
     tags = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS), (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS)
     offsets_tag, counts_tag = tags[place.is_tiled]

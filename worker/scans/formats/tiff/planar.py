@@ -20,7 +20,7 @@ _KINDS = {(RGB, 8): "srgb", (RGB, 16): "rgb16", (RGB, 32): "srgb", (CMYK, 8): "c
 
 
 def load_planes(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
-    """The page with its channels side by side; raises pyvips.Error, FormatError."""
+    """The page as an image, with its separate channels joined. Raises pyvips.Error, FormatError."""
     try:
         return _load_planes(path, page, fail_on)
     except (LookupError, struct.error) as error:

@@ -1,6 +1,6 @@
 """Stacks: many pictures one after the other, of which only the first has a directory.
 
-ImageJ writes large stacks so (its TiffEncoder), tifffile where it is told to, and MetaMorph always.
+ImageJ writes large stacks in this way (its TiffEncoder), MetaMorph always does, and tifffile has an option for it.
 """
 
 import json
@@ -18,7 +18,7 @@ _MAX_PICTURES = 100_000
 
 
 def picture_count(reader: IfdReader, entries: Mapping[int, Entry], place: Place) -> int:
-    """How many pictures of this size a directory speaks of; 1 for an ordinary one."""
+    """The number of pictures of this size that a directory stands for; 1 for an ordinary directory."""
     if Tag.UIC2 in entries:
         return min(_MAX_PICTURES, max(1, entries[Tag.UIC2].count))
     entry = entries.get(Tag.IMAGE_DESCRIPTION)

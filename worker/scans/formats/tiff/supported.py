@@ -1,4 +1,4 @@
-"""TIFF pages that libvips would silently read wrong. They are refused, or read in another way."""
+"""Finds TIFF pages that libvips reads wrongly without a warning. They are refused, or read in another way."""
 
 import zlib
 from pathlib import Path
@@ -30,7 +30,7 @@ _MAX_TIMES = 2  # what is padded, and has its checksum behind that, is no damage
 
 
 def refuse_misread(page: TiffPage) -> None:
-    """Raises UnsupportedKind for pixels that libvips would take for others."""
+    """Raises UnsupportedKind for a kind of pixels that libvips would misread."""
     reason = ""
     if page.bits not in _DEPTHS:
         reason = f"samples of {page.bits} bits"
@@ -57,13 +57,13 @@ def refuse_misread(page: TiffPage) -> None:
 
 
 def wants_planes(page: TiffPage) -> bool:
-    """Whether channels lie apart in a way that libvips (8.18) has no reader for, or mixes up: other rows' pixels."""
+    """Whether the channels are separate in a way that libvips (8.18) can't read, or in which it mixes up rows."""
     mixed_up = page.photometric in (MINISWHITE, MINISBLACK) or (page.bits == 16 and page.sample_format == FLOATS)
     return page.is_planar and (page.is_tiled or mixed_up)
 
 
 def colours_and_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
-    """The page's image without channels that are neither: a scanner's infrared, a saved selection."""
+    """The page's image without channels that are neither colour nor alpha, such as infrared or a saved selection."""
     other_channels = _others(page)
     if not other_channels:
         return image
@@ -84,11 +84,11 @@ def _others(page: TiffPage) -> int:
 
 
 def fails_from(page: TiffPage, of_strips_of_jpeg: str) -> str:
-    """The level of libvips' messages from which reading fails.
+    """The level of libvips' messages from which on reading fails.
 
-    Most warnings are about odd tags and harmless. But on `error`, a tile that can't be decoded becomes black (libvips
-    8.18), unless it is JPEG. And for lost pixels in JPEG's strips there is only a warning; reading.strictness decides
-    which warnings are harmless.
+    Most warnings are about unusual tags and are harmless. But with `error`, a tile that can't be decoded becomes black
+    (libvips 8.18), unless it is JPEG. And for lost pixels in strips of JPEG there is only a warning; reading.strictness
+    decides which warnings are harmless.
     """
     if page.compression == JPEG:
         return "error" if page.is_tiled else of_strips_of_jpeg
@@ -96,9 +96,9 @@ def fails_from(page: TiffPage, of_strips_of_jpeg: str) -> str:
 
 
 def check_checksums(path: Path, page: TiffPage) -> None:
-    """Compare strips and tiles packed by deflate with their checksums, which libtiff never reads.
+    """Compare strips and tiles that are packed by deflate with their checksums, which libtiff never reads.
 
-    Raises FormatError. Those that only lack a checksum are left to libtiff.
+    Raises FormatError. If only the checksum is missing, libtiff decides.
     """
     if page.compression not in DEFLATES:
         return

@@ -1,4 +1,4 @@
-"""Tags as TIFF and EXIF keep them: numbers and typed values, in one byte order whatever the file's.
+"""Tags of TIFF and EXIF: numbers and typed values, always in little-endian order, whatever the file's order is.
 
 TIFF 6.0, section 2 and appendix A; BigTIFF, libtiff's design note; EXIF: CIPA DC-008, 4.6.
 """
@@ -13,7 +13,7 @@ from worker.scans.formats.errors import FormatError
 
 
 class Tag(IntEnum):
-    """Numbers of TIFF's and EXIF's tags that mean something here."""
+    """The numbers of those tags of TIFF and EXIF that Photochrom uses."""
 
     INTEROPERABILITY_INDEX = 1  # of the directory of that name
     NEW_SUBFILE_TYPE = 254
@@ -78,12 +78,12 @@ BYTE, SHORT, LONG, FRACTION, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16  # TIFF's type
 
 
 class TagsError(FormatError):
-    """The tags are not as TIFF keeps them."""
+    """The tags break the rules of TIFF."""
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a tag holds: TIFF's number of its type, and its bytes, little end first."""
+    """The value of a tag: TIFF's number of its type, and its bytes in little-endian order."""
 
     field_type: int
     data: bytes
@@ -93,11 +93,11 @@ class Value:
         return len(self.data) // (UNIT_BYTES[self.field_type] * UNITS.get(self.field_type, 1))
 
     def number(self) -> int:
-        """The first of whole numbers."""
+        """The first of the whole numbers."""
         return int.from_bytes(self.data[: UNIT_BYTES[self.field_type]], "little")
 
     def numbers(self) -> list[int]:
-        """All whole numbers; of a fraction, first the one above its bar, then the one below."""
+        """All whole numbers; for a fraction, first its numerator and then its denominator."""
         unit = UNIT_BYTES[self.field_type]
         return [int.from_bytes(self.data[place : place + unit], "little") for place in range(0, len(self.data), unit)]
 
@@ -109,8 +109,9 @@ Tags = dict[int, Value]
 class Exif:
     """The four directories of EXIF, without the pointers between them.
 
-    A maker's note may point to places counted from where the EXIF begins, in the byte order of the whole: so both are
-    known, and kept where that can be. `note_at` is None where there is no such note. `lost` names what is damaged.
+    A maker's note may use places that are counted from the beginning of the EXIF block, in the byte order of the block.
+    So both are recorded and, if possible, kept. `note_at` is None if there is no such note. `lost` names what is
+    damaged.
     """
 
     main: Tags = field(default_factory=dict)
@@ -142,12 +143,12 @@ def fraction(above: int, below: int) -> Value:
 
 
 def long8(*values: int) -> Value:
-    """Numbers that only a BigTIFF has room for; into a classic TIFF they are written as longs."""
+    """Numbers of 8 bytes, which only a BigTIFF can hold. In a classic TIFF they are written as longs."""
     return Value(LONG8, struct.pack(f"<{len(values)}Q", *values))
 
 
 def in_order(field_type: int, data: bytes, order: str) -> bytes:
-    """Values turned from one byte order to the other, or left as they are."""
+    """The values, converted between little-endian order and the byte order `order`."""
     unit = UNIT_BYTES.get(field_type, 1)
     if order == "<" or unit == 1:
         return data
