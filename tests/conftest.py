@@ -60,7 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def service_folder() -> Iterator[Path]:
-    """Not below pytest's own folder, which only its owner can enter: as root, PostgreSQL runs as another user."""
+    """A folder for services. It is not below pytest's own folder, which only its owner can enter, because PostgreSQL
+    runs as another user if the tests run as root.
+    """
     folder = Path(tempfile.mkdtemp(prefix="photochrom-test-"))
     folder.chmod(0o711)
     try:
@@ -115,7 +117,7 @@ def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def s3_options(s3_server: S3Server) -> S3Options:
-    """How `open_storage` reaches the S3 server of the tests."""
+    """The options with which `open_storage` reaches the S3 server of the tests."""
     return S3Options(endpoint_url=s3_server.endpoint_url, attempts=2, timeout_seconds=5.0)
 
 

@@ -29,7 +29,7 @@ _PROMETHEUS = ["prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--
 
 
 def docker(*arguments: str | Path, check: bool = True, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run the client; its output as text."""
+    """Run the client and return its output as text."""
     ran = subprocess.run(
         [DOCKER.require(), *map(str, arguments)],
         capture_output=True,
@@ -112,7 +112,7 @@ def build(context: Path, dockerfile: Path, tag: str, base: str, *more: str) -> N
 
 
 def service_images(folder: Path, base: str) -> None:
-    """Those of compose.yml's other services, under the names that it asks for."""
+    """The images of the other services in compose.yml, with the names that it uses."""
     context = folder / "services"
     shutil.copytree(ROOT / "tests" / "acceptance" / "images" / "services", context)
     shutil.copy(Path(sys.executable).with_name("rclone"), context / "rclone")

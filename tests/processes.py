@@ -14,12 +14,12 @@ def new_mark() -> str:
 
 
 def marked_processes(mark: str) -> list[psutil.Process]:
-    """Those that are running, whoever their parent is by now."""
+    """The processes with the mark that are running, whatever their parent is now."""
     return [process for process in psutil.process_iter() if _mark_of(process) == mark]
 
 
 def survivors(mark: str) -> list[psutil.Process]:
-    """Those that are still running after all had time to end."""
+    """The processes with the mark that still run after they had time to end."""
     psutil.wait_procs(marked_processes(mark), PATIENCE_SECONDS)
     return marked_processes(mark)
 

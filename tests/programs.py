@@ -1,4 +1,6 @@
-"""Programs that no wheel brings. Each is asked who it is: that something on the PATH has its name proves nothing."""
+"""Programs that no wheel contains. Each is asked for its name, because another program of this name may
+be on the PATH.
+"""
 
 import re
 import shutil
@@ -25,12 +27,12 @@ class Program:
     remedy: str
 
     def path(self) -> str | None:
-        """Where it is; None on a machine without it."""
+        """The path of the program; None if the machine does not have it."""
         paths = [path for name in self.names if (path := shutil.which(name))]
         return next((path for path in paths if self._is(path)), None)
 
     def require(self) -> str:
-        """Where it is; the test is skipped on a machine without it."""
+        """The path of the program. The test is skipped on a machine without it."""
         path = self.path()
         if path is None:
             pytest.skip(self.absence)

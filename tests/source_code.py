@@ -1,4 +1,4 @@
-"""The project's own source files, parsed once, and what is counted in them."""
+"""The project's source files, parsed once, and counts of what they contain."""
 
 import ast
 from collections import Counter
@@ -54,14 +54,14 @@ def modules_at_the_top(path: Path, modules: Collection[str]) -> Iterator[str]:
 
 
 def attributes(path: Path) -> Iterator[str]:
-    """`os.environ` and the like."""
+    """All attributes that are used, such as `os.environ`."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
             yield f"{node.value.id}.{node.attr}"
 
 
 def hand_written() -> list[Path]:
-    """All but migrations, which are history."""
+    """All files except migrations."""
     files = [path for package in PACKAGES for path in source_files(package)]
     return [path for path in files if "migrations" not in path.parts]
 
@@ -73,7 +73,7 @@ def functions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def modules_by_folder() -> Counter[str]:
-    """`__init__` and `__main__` are not counted."""
+    """The modules of each folder, without `__init__` and `__main__`."""
     return Counter(
         str(path.parent.relative_to(ROOT))
         for package in PACKAGES
@@ -83,7 +83,7 @@ def modules_by_folder() -> Counter[str]:
 
 
 def bound_names(path: Path) -> Iterator[str]:
-    """Of variables and arguments."""
+    """The names of all variables and arguments."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id

@@ -41,7 +41,9 @@ def photochrom(
 
 
 def photochrom_here(*arguments: str | Path, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """The same within this process, which takes a tenth of the time; not for commands that become another program."""
+    """As `photochrom`, but within this process, which takes a tenth of the time; not for commands that become another
+    program.
+    """
     typed = ["photochrom", *map(str, arguments)]
     output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with (

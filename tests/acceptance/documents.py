@@ -29,7 +29,7 @@ def pages() -> list[Path]:
 
 
 def commands(page: Path) -> list[str]:
-    """In their order, each on one line, without comments."""
+    """The commands in their order, each on one line, without comments."""
     blocks = re.findall(r"(?ms)^ *```sh\n(.*?)^ *```$", page.read_text("utf-8"))
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
     bare = (re.sub(r"(^|\s+)#( .*|$)", "", line).strip() for line in lines)

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 def machines(
     valkey: ValkeyServer, s3_server: S3Server, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> Iterator[dict[str, Machine]]:
-    """By name; the services are at each one's gateway."""
+    """The machines by name. Each reaches the services at its gateway."""
     with ExitStack() as opening:
         made = {name: opening.enter_context(Machine(name, tmp_path / name)) for name in NAMES}
         for machine in made.values():

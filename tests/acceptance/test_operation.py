@@ -70,7 +70,7 @@ def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Pat
 
 
 def is_reported(command: Command, ports: dict[str, int]) -> bool:
-    """Whether a heartbeat and a look at the backlog have told all that the job did."""
+    """Whether the heartbeats and the backlog metrics have reported everything that the job did."""
     workers = json.loads(command("status", "--workers", "--json").stdout)
     return (
         [worker["ended_scans"] for worker in workers] == [SCANS + 1]

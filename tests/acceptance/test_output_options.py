@@ -46,7 +46,7 @@ def collection(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def masters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A grey scan alone, as `labelled` has it; and beside one that is in colour, as `bag` has both."""
+    """A folder with a grey scan alone, for `labelled`; and one in which a colour photo is beside it, for `bag`."""
     folder = tmp_path_factory.mktemp("options")
     for name in ("alone", "both"):
         (folder / name).mkdir()

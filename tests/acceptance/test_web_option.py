@@ -60,7 +60,7 @@ def test_the_pages_are_printed_answer_and_end_with_the_command(command: list[str
 
 
 def wait_for_its_end(process: subprocess.Popen[bytes], log: Path) -> None:
-    """Of its job; the demo's takes as long as in test_demo.py."""
+    """Wait until its job has ended. The demo's job takes as long as in test_demo.py."""
     deadline = time.monotonic() + 3 * PATIENCE_SECONDS
     while "stay open" not in log.read_text() and process.poll() is None:
         assert time.monotonic() < deadline, log.read_text()

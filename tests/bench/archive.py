@@ -74,7 +74,7 @@ _CLAIMS = """
 
 
 def fill(engine: Engine, count: int, destination: str, *, state: str) -> int:
-    """A job of `count` scans, all ended or all to be done, as rows alone."""
+    """Insert a job of `count` scans, which have all ended or are all pending, as rows without files."""
     ended = state == JobState.COMPLETED
     with session_scope(engine) as session:
         values = {
@@ -96,7 +96,9 @@ def fill(engine: Engine, count: int, destination: str, *, state: str) -> int:
 def record_for_ever(
     url: str, job_id: int, per_second: float, until: float, times: "multiprocessing.Queue[object]"
 ) -> None:
-    """Claim a chunk, record its scans in four parts, as a child does; each record's time is noted with when it was."""
+    """Claim a chunk and record its scans in four parts, as a child does. Each record's duration is noted
+    with its time.
+    """
     engine, taken = make_engine(url), list[tuple[float, float]]()
     next_at = time.monotonic()
     while time.monotonic() < until:
@@ -125,7 +127,7 @@ def _record(scan_id: int) -> ScanRecord:
 
 
 def p95(taken: Sequence[tuple[float, float]], begin: float, end: float) -> tuple[float, float, int]:
-    """Milliseconds: the median and the 95th of 100, and of how many."""
+    """The median and the 95th percentile in milliseconds, and the number of values."""
     times = [seconds * 1000 for at, seconds in taken if begin <= at < end]
     cuts = quantiles(times, n=100)
     return cuts[49], cuts[94], len(times)

@@ -126,7 +126,7 @@ def _product(precision: str, side: int, seconds: float) -> dict[str, Any]:
 
 
 def _per_second(work: Callable[[], Any], of_each: int, seconds: float) -> float:
-    """Some in a row before waiting, so that the device is never without work; `of_each` counts each time."""
+    """The rate of several calls in a row, so that the device always has work; `of_each` is the count of one call."""
     times, began = 0, time.perf_counter()
     while times == 0 or time.perf_counter() - began < seconds:
         for _ in range(4):
@@ -137,7 +137,7 @@ def _per_second(work: Callable[[], Any], of_each: int, seconds: float) -> float:
 
 
 def _wait(result: Any) -> None:
-    """For the device, which works while Python goes on."""
+    """Wait for the device, because Python continues while the device works."""
     ops.convert_to_numpy(ops.reshape(result, (-1,))[0])
 
 

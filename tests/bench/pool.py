@@ -75,7 +75,7 @@ _DEAREST = """
 
 
 def p95(seconds: list[float]) -> float:
-    """Milliseconds; NaN for none."""
+    """The 95th percentile in milliseconds; NaN if there are no values."""
     return sorted(seconds)[int(len(seconds) * 0.95)] * 1000 if seconds else float("nan")
 
 
@@ -168,7 +168,7 @@ def plans_of(asked: argparse.Namespace, database_url: str, broker_url: str) -> l
 
 
 def processor_seconds(processes: Iterable[psutil.Process]) -> float:
-    """Of these processes, and of what they have waited for."""
+    """The processor time of these processes and of the child processes that they have waited for."""
     total = 0.0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
@@ -177,7 +177,7 @@ def processor_seconds(processes: Iterable[psutil.Process]) -> float:
 
 
 def server_processes(engine: Engine) -> list[psutil.Process]:
-    """PostgreSQL's, from the one that answers up to its parent, and down again."""
+    """All processes of PostgreSQL: the parent of the one that answers, and the parent's descendants."""
     with read_scope(engine) as session:
         parent = psutil.Process(session.scalar(text("SELECT pg_backend_pid()")) or 0).parent()
     assert parent is not None

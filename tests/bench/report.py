@@ -86,7 +86,7 @@ def multiply(engine: Engine) -> int:
 
 
 def _count(session: Session, chunk: Chunk, rows: list[dict[str, Any]]) -> None:
-    """As workers do when they record: what the pace is told from."""
+    """Update the tallies as workers do, because the pace is computed from them."""
     first, last = (pick(row["finished_at"] for row in rows) for pick in (min, max))
     failed = sum(row["state"] == ScanState.FAILED for row in rows)
     counts = {"done_count": SCANS - failed, "failed_count": failed, "skipped_count": 0}
@@ -99,7 +99,7 @@ def _count(session: Session, chunk: Chunk, rows: list[dict[str, Any]]) -> None:
 
 
 def _jittered(row: dict[str, Any], dice: random.Random) -> dict[str, Any]:
-    """No two scans measure the same."""
+    """Change the measurements a little, so that no two scans have the same."""
     timed = [name for name in row if name.endswith("_ms") and row[name] is not None]
     measured = {name: row[name] * dice.lognormvariate(0, 0.3) for name in timed}
     return measured | {"colourfulness": row["colourfulness"] * dice.lognormvariate(0, 0.2)}
@@ -135,7 +135,7 @@ def main() -> int:
 
 
 def _link_outputs(engine: Engine, job_id: int, folder: Path) -> None:
-    """Each row's output lies under a key of its own."""
+    """Link a file to the output key of each row."""
     with read_scope(engine) as session:
         for row in records.of_job(session, job_id, state=ScanState.DONE):
             (folder / row.output_key).hardlink_to(folder / row.output_key.rpartition("#")[0])

@@ -72,7 +72,7 @@ def _jpeg_2000(dice: np.random.Generator) -> bytes:
 
 
 def _progressive_jpeg() -> bytes:
-    """A progressive JPEG is held whole before its first line comes out."""
+    """Write a progressive JPEG, which a decoder holds completely in memory before it returns the first line."""
     return bytes(pyvips.Image.black(12_000, 12_000, bands=3).jpegsave_buffer(interlace=True))
 
 
@@ -121,7 +121,7 @@ def make_ended_job(url: str, folder: Path, keys: list[str]) -> None:
 
 
 def report_as_the_scheduler_does(url: str, began: Event, go: Event) -> None:
-    """In a process of its own: one round, and the end of what it began."""
+    """Run one round of the reporter in a separate process, and wait until its report is written."""
     import_module("scheduler.daemon.loop")  # everything that a scheduler has loaded
     engine = make_engine(url)
     with ThreadPoolExecutor(1) as reporting:
@@ -153,7 +153,7 @@ class Peaks(threading.Thread):
 
 
 def peak_mb(pid: int) -> float:
-    """0 for a process that has ended."""
+    """The peak memory of a process in MB; 0 if it has ended."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 

@@ -46,7 +46,7 @@ def fill(engine: Engine, count: int) -> int:
 
 
 def report(what: str, work: Callable[[], object], tries: int = TRIES) -> None:
-    """Each try's milliseconds: the first meets a cold cache."""
+    """Print the milliseconds of each try, because the first try has a cold cache."""
     taken = []
     for _ in range(tries):
         began = time.perf_counter()

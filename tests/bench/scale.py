@@ -36,7 +36,7 @@ CHILDREN = 64
 
 
 class SilentQueue:
-    """The broker's part in a round is not what is measured here."""
+    """A queue that drops its messages, because the broker is not measured here."""
 
     def publish(self, messages: Sequence[ChunkMessage]) -> None:
         pass
@@ -82,7 +82,7 @@ def pages(count: int) -> Iterator[list[NewScan]]:
 
 
 def submit(engine: Engine, count: int) -> int:
-    """As scheduler.submission.submitter inserts what it has listed."""
+    """Insert scans as scheduler.submission.submitter does."""
     job_id = 0
     for page in pages(count):
         with session_scope(engine) as session:
@@ -176,7 +176,7 @@ def retry(engine: Engine) -> None:
 
 @contextmanager
 def database(kind: str) -> Iterator[tuple[Engine, Callable[[], object]]]:
-    """An empty database, and what empties everything that it and its clients keep in memory."""
+    """An empty database, and a function that empties its caches and those of its clients."""
     with service_folder() as folder:
         if kind == "sqlite":
             engine = make_engine(f"sqlite:///{folder / 'photochrom.db'}")

@@ -43,7 +43,9 @@ class Plan:
 
 
 def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any) -> None:
-    """Until the event `stop`; counts in the shared values `scans` and `chunks`."""
+    """Simulate workers until the event `stop` is set. The shared values `scans` and `chunks` count what they have
+    ended.
+    """
     engine = make_engine(plan.database_url)
     with session_scope(engine) as session:
         for name in plan.names:
@@ -87,7 +89,7 @@ def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any) -> None:
 
 
 def _next_message(redis: "Redis", queue: str) -> ChunkMessage | None:
-    """As kombu wraps it: the task's arguments in base64 in JSON."""
+    """The next message, unpacked from kombu's form: the task's arguments in base64 in JSON."""
     entry: Any = redis.brpop([queue], timeout=1)
     if entry is None:
         return None
@@ -96,7 +98,7 @@ def _next_message(redis: "Redis", queue: str) -> ChunkMessage | None:
 
 
 def _run_chunk(engine: Any, message: ChunkMessage, holder: str) -> int:
-    """How many scans were recorded; 0 for a message whose chunk is not to be had."""
+    """Returns how many scans were recorded; 0 if the chunk of the message can't be claimed."""
     with session_scope(engine) as session:
         now = database_now(session)
         claim = claims.claim(session, message, worker=holder, lease_seconds=LEASE_SECONDS, now=now)

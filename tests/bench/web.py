@@ -51,7 +51,7 @@ def fill(engine: Engine, count: int) -> None:
 
 
 def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]]:
-    """What is asked for, each at random places."""
+    """The addresses to request, each at random places."""
 
     def fixed(path: str) -> Callable[[random.Random], str]:
         return lambda dice: path
@@ -80,7 +80,7 @@ def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]
 
 
 def measure(client: TestClient, count: int, tries: int) -> int:
-    """How many are over the limit. Lists that go on are followed to pages further in."""
+    """Returns how many are over their limit. Lists of several pages are followed to later pages."""
     dice, late = random.Random(1), 0
     for name, address in addresses(count):
         seconds = []

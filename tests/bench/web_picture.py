@@ -40,7 +40,7 @@ def shots(browser: Browser, address: str, folder: Path) -> list[Image.Image]:
 
 
 def sheet(taken: list[Image.Image]) -> Image.Image:
-    """Beside each other, from the same height down."""
+    """The pictures side by side, aligned at the top."""
     width = sum(shot.width for shot in taken) + GAP * (len(taken) + 1)
     made = Image.new("RGB", (width, max(shot.height for shot in taken) + 2 * GAP), PAPER)
     left = GAP

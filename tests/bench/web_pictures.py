@@ -37,7 +37,7 @@ class Children:
 
 
 async def measure(pictures: Pictures, folder: Path) -> bool:
-    """Whether the thumbnail keeps to its limits."""
+    """Returns whether the thumbnail keeps its limits."""
     children = Children()
     watching = asyncio.create_task(children.watch())
     await pictures.thumbnail(PictureFile(str(folder), "small.tif", None, "1"), "small")

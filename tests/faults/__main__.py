@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def on_a_small_disk(world: World) -> str:
-    """As root, since it mounts one."""
+    """Run the test of a full disk on a small disk. It mounts one, so it must run as root."""
     with small_disk(world.folder / "small-disk") as disk:
         world.destination = str(disk / "out")
         filler = disk / "filler"

@@ -32,7 +32,7 @@ KILLS_MODEL_SERVER = "poison/kills-model-server.png"
 
 @dataclass(frozen=True)
 class Collection:
-    """What lies in the source, by key."""
+    """The scans in the source, by key."""
 
     scans: dict[str, bytes] = field(default_factory=dict)
 
@@ -50,9 +50,9 @@ class Collection:
             client.put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=content)
 
     def outputs(self, keys: Iterable[str], made_at: datetime) -> Iterator[tuple[str, bytes]]:
-        """What must come out, by key, to the last byte: the same pipeline, in this process and without any fault.
+        """The expected outputs, by key, to the last byte: made by the same pipeline in this process, without any fault.
 
-        made_at: the job's time, which an output says.
+        made_at: the job's time, which is stored in an output.
         """
         configure_libraries()
         with tempfile.TemporaryDirectory(prefix="photochrom-faults-") as name:

@@ -1,4 +1,4 @@
-"""People in charge of a busy pool: how soon what they ask for happens. Real processes, with the settings' defaults.
+"""Commands on a busy pool: how soon they take effect. Real processes, with the default settings.
 
 Each returns what it measured, as a sentence.
 """
@@ -80,7 +80,7 @@ def control_is_quick(world: World) -> str:
 
 
 def _seconds_until_let_go(world: World, job_id: int, state: str) -> float:
-    """From the command until no worker has a chunk of the job in its hands."""
+    """The time from the command until no worker holds a chunk of the job."""
     at = _change(world, job_id, state)
     world.wait(lambda: world.out(job_id) == 0, 30, every=0.05)
     let_go = [each for each in world.changes() if each.job_id == job_id and each.was == ChunkState.LEASED]
@@ -88,7 +88,7 @@ def _seconds_until_let_go(world: World, job_id: int, state: str) -> float:
 
 
 def _seconds_until_first_in_line(world: World, job_id: int) -> float:
-    """From the command until the job's chunks are with the broker, and no less urgent ones."""
+    """The time from the command until the broker has chunks of the job, and none of less urgent jobs."""
     with session_scope(world.engine) as session:
         lifecycle.set_priority(session, job_id, 5)
         at = database_now(session)
@@ -103,7 +103,7 @@ def _change(world: World, job_id: int, state: str) -> datetime:
 
 
 def leases(changes: Sequence[Change], job_id: int | None = None, after: datetime | None = None) -> list[Change]:
-    """Chunks that a worker began."""
+    """The number of chunks that a worker has claimed."""
     return [
         each
         for each in changes
@@ -112,7 +112,7 @@ def leases(changes: Sequence[Change], job_id: int | None = None, after: datetime
 
 
 def chunk_seconds(changes: Sequence[Change]) -> list[float]:
-    """How long each chunk was in a worker's hands."""
+    """How long a worker held each chunk."""
     began: dict[int, datetime] = {}
     took = []
     for each in changes:

@@ -1,4 +1,4 @@
-"""A PostgreSQL that changes its part while a job runs: read-only for a while, replaced by its standby, pooled.
+"""PostgreSQL servers that change while a job runs: read-only for a while, replaced by a standby, or behind a pooler.
 
 Each returns what it measured, as a sentence.
 """
@@ -18,7 +18,7 @@ PROCESSES = ("scheduler", "worker-1", "worker-2")
 
 
 def read_only(world: World, seconds: float) -> str:
-    """As a server is while another one takes its place: every write is refused with SQLSTATE 25006."""
+    """The server refuses every write with SQLSTATE 25006, as during a failover."""
     world.submit()
     world.start(*PROCESSES)
     world.wait_for(world.progress().total // 4)
@@ -35,7 +35,7 @@ def read_only(world: World, seconds: float) -> str:
 
 
 def _set_read_only(world: World, state: str) -> None:
-    """For every connection from now on; those that are open are ended, as by a failover."""
+    """Make all new connections read-only, and end the open ones, as a failover does."""
     world.postgresql.run(f"ALTER SYSTEM SET default_transaction_read_only = {state}")
     world.postgresql.run("SELECT pg_reload_conf()")
     others = f"datname = '{world.name}' AND pid <> pg_backend_pid()"
@@ -44,7 +44,7 @@ def _set_read_only(world: World, state: str) -> None:
 
 
 def failover(world: World) -> str:
-    """The primary is killed, its standby promoted. Synchronous, so that no commit is lost on the way."""
+    """The primary is killed and its standby promoted. Replication is synchronous, so that no commit is lost."""
     with (
         service_folder() as first,
         service_folder() as second,
@@ -72,7 +72,7 @@ def failover(world: World) -> str:
 
 
 def _url_of_both(database: str, *servers: PostgreSQLServer) -> str:
-    """As people write it who have two: the driver looks for the one that takes writes."""
+    """A URL with both servers, for which the driver looks for the one that accepts writes."""
     url = make_url(servers[0].url(database)).set(host=None, port=None)
     hosts = tuple(f"127.0.0.1:{server.port}" for server in servers)
     return url.set(query={"host": hosts, "target_session_attrs": "read-write"}).render_as_string(hide_password=False)
@@ -84,7 +84,7 @@ def _ended(world: World) -> int:
 
 
 def clock_ahead(world: World, times: int) -> str:
-    """To all leases it is the same whether the clock goes an hour ahead or they end an hour earlier."""
+    """Let all leases end an hour earlier, which has the same effect as a clock that is an hour ahead."""
     world.submit()
     world.start(*PROCESSES)
     for jump in range(1, times + 1):

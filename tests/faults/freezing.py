@@ -16,7 +16,9 @@ STAGES = ("fetch", "predict", "store", "record")
 
 
 def children_frozen(world: World) -> str:
-    """A child at each stage; another worker does their scans; what they do when they go on changes nothing."""
+    """One child is frozen at each stage, and another worker does its scans. When the children continue, they change
+    nothing.
+    """
     world.change(PHOTOCHROM_LEASE_SECONDS="3")
     world.submit()
     world.start("scheduler")

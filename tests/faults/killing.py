@@ -1,4 +1,4 @@
-"""Processes that are killed while a job runs; and scans that do the killing.
+"""Workers and model servers that are killed while a job runs, and scans that kill them.
 
 Each returns what it measured, as a sentence.
 """
@@ -45,7 +45,9 @@ def schedulers_killed(world: World, times: int) -> str:
 
 
 def model_servers_killed(world: World, times: int) -> str:
-    """One of the two that live then; the children wait for the next, so that no chunk is lost and no scan fails."""
+    """One of the two running model servers is killed. Its children wait for the next one, so no chunk is lost and no
+    scan fails.
+    """
     world.submit()
     world.start("scheduler", "worker-1", "worker-2")
     for _ in world.moments(times):

@@ -1,4 +1,4 @@
-"""Messages that come again and again, and a lease that is lost while its holder lives."""
+"""Messages that are delivered several times, and a lease that is lost while its holder is running."""
 
 import threading
 import time
@@ -17,7 +17,9 @@ from worker.settings.settings import Settings
 
 
 def messages_repeated(world: World) -> str:
-    """Each message comes three times, old ones again, in any order; one lease is lost while its holder lives."""
+    """Each message is delivered three times, old ones too, in any order. One lease is lost while its
+    holder is running.
+    """
     world.submit()
     queue = ChunkQueue(make_app(Settings(broker_url=world.valkey.url, queue=world.name)))
     sent: list[tuple[int, int]] = []

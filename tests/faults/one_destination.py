@@ -17,7 +17,9 @@ OTHER = "other"  # the second source, and the folder that its outputs have in th
 
 
 def two_jobs(world: World, kills: int) -> str:
-    """The second is refused until it takes a folder of its own; also while a cancelled job's scans are in hand."""
+    """The second job is refused until it uses a separate folder, even while workers still hold scans of a cancelled
+    job.
+    """
     world.collection.put(world.s3.client(), world.name, OTHER)
     world.submit()
     with pytest.raises(Conflict):
@@ -37,7 +39,9 @@ def two_jobs(world: World, kills: int) -> str:
 
 
 def _cancelled_in_hand(world: World) -> None:
-    """Another destination: what a worker still holds of a cancelled job may be stored yet, so it stays claimed."""
+    """In another destination: a worker may still store the scans of a cancelled job that it holds, so they stay
+    claimed.
+    """
     destination = f"{world.destination}-cancelled"
     cancelled = world.submit_also(destination, priority=9)
     world.wait(lambda: world.out(cancelled) > 0, 60)
@@ -48,7 +52,7 @@ def _cancelled_in_hand(world: World) -> None:
 
 
 def _compare(world: World, job_id: int) -> int:
-    """How many outputs were read again, each the same as its row says."""
+    """Compare outputs with their rows. Returns how many were read."""
     client, count = world.s3.client(), 0
     for scan in records.stream(world.engine, job_id):
         assert scan.state == ScanState.DONE, (scan.source_key, scan.state, scan.error_message)

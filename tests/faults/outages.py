@@ -1,4 +1,4 @@
-"""Services that are away, spoil what they are asked, or refuse it, while a job runs.
+"""Services that are away, damage data, or refuse requests while a job runs.
 
 Each returns what it measured, as a sentence.
 """
@@ -22,7 +22,7 @@ FEWEST_CUTS = 10
 
 
 def broker_lost(world: World, times: int) -> str:
-    """Stopped and, as it keeps nothing on disk, empty when it comes back."""
+    """The broker is stopped. It keeps nothing on disk, so it is empty when it is started again."""
     world.submit()
     world.start("scheduler", "worker-1", "worker-2")
     for _ in world.moments(times):
@@ -35,7 +35,7 @@ def broker_lost(world: World, times: int) -> str:
 
 
 def database_away(world: World, seconds: float) -> str:
-    """Away for so long, and connections cut at random before and after."""
+    """The database is away for a while, and connections are cut at random before and after."""
     world.submit()
     world.postgresql.stop()
     world.start("scheduler", "worker-1", "worker-2")
@@ -64,7 +64,7 @@ def _start_again(world: World) -> None:
 
 @contextmanager
 def _connections_cut(world: World, cut: list[int] | None = None) -> Iterator[list[int]]:
-    """Ends one connection of the workers' or the scheduler's every 0.3 s, counted in the list it gives."""
+    """Ends one connection of the workers or the scheduler every 0.3 s. Yields a list that counts them."""
     count, stop = cut if cut is not None else [0], threading.Event()
     own = create_engine(world.engine.url)
     query = text(

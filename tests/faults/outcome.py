@@ -1,4 +1,4 @@
-"""What came of a world's job: its stores and its database, compared with what must be there."""
+"""Compares the stores and the database of a world's job with the expected results."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +17,9 @@ _DONE_WRITES = "SELECT scan_id FROM done_log JOIN scan ON scan.id = scan_id WHER
 
 
 def check(world: World, *, failed: Mapping[str, str] | None = None) -> None:
-    """Every scan done once and right to the last byte, but for those in `failed`, with their codes."""
+    """Check that every scan was done once, with the expected bytes, except those in `failed`, which have
+    these codes.
+    """
     stored, expected_failures = _stored(world), dict(failed or {})
     with read_scope(world.engine) as session:
         made_at = session.get_one(Job, world.job_id).created_at
@@ -44,7 +46,7 @@ def device_work(world: World) -> float:
 
 
 def _stored(world: World) -> dict[str, bytes]:
-    """The outputs in the destination, by key; the job's report beside them is none."""
+    """The outputs in the destination, by key, without the job's report."""
     return {key: data for key, data in _all_stored(world).items() if not key.startswith(REPORTS)}
 
 

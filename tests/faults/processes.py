@@ -10,7 +10,7 @@ import psutil
 
 
 class Processes:
-    """By name: `scheduler`, or `worker` with anything after it. What each says goes into its log in `folder`."""
+    """Processes by name: `scheduler`, or `worker` with any suffix. The output of each goes into its log in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -18,11 +18,11 @@ class Processes:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Of the processes that are started from now on."""
+        """The environment of processes that are started from now on."""
         raise NotImplementedError
 
     def start(self, *names: str, **settings: str) -> None:
-        """Start them, again too; `settings` are theirs alone."""
+        """Start these processes, also again. `settings` are for these only."""
         for name in names:
             with (self.folder / f"{name}.log").open("ab") as log:
                 command = [sys.executable, "-m", "scheduler", name.partition("-")[0]]
@@ -35,7 +35,7 @@ class Processes:
         return self._processes[name].pid
 
     def kill(self, name: str, *, with_children: bool = True) -> None:
-        """kill -9, of its whole tree at once as when the machine dies, or of itself alone."""
+        """Send SIGKILL to the process alone, or to its whole tree at once, as if the machine was lost."""
         process = self._processes.pop(name)
         tree = self.tree(process.pid) if process.poll() is None else []
         for each in tree[: None if with_children else 1]:
@@ -44,7 +44,7 @@ class Processes:
         process.wait()
 
     def terminate(self, name: str) -> None:
-        """SIGTERM; `ends` says when it is out."""
+        """Send SIGTERM. `ends` waits for the end."""
         self._processes[name].terminate()
 
     def ends(self, name: str) -> bool:
@@ -61,7 +61,7 @@ class Processes:
         return [each for each in self._below() if "worker.inference.server" in _command(each)]
 
     def children(self) -> list[psutil.Process]:
-        """Celery's children, by being Celery's and below another of Celery's."""
+        """Celery's children: the Celery processes whose parent is a Celery process."""
         celery = [each for each in self._below() if any("worker.tasks.app" in part for part in _command(each))]
         pids = {each.pid for each in celery}
         return [each for each in celery if each.ppid() in pids]

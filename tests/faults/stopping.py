@@ -1,4 +1,4 @@
-"""A worker that is told to stop while it has work in hand: it is out soon, and another goes on with its work."""
+"""A worker that is told to stop while it holds work: it ends soon, and another worker continues its work."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _FIRST = {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "4000"}
 
 
 def worker_told_to_stop(world: World, tell: Callable[[], object] | None = None, **settings: str) -> str:
-    """By SIGTERM, or as `tell` does it, with the whole job in its hands while another worker has nothing to do.
+    """The worker is told by SIGTERM, or by `tell`. It holds the whole job, while another worker has nothing to do.
 
     settings: those of the worker that is told. Returns what was measured, as a sentence.
     """
@@ -46,7 +46,7 @@ def worker_told_to_stop(world: World, tell: Callable[[], object] | None = None, 
 
 
 def _start_one_that_has_nothing_to_do(world: World, name: str) -> None:
-    """It is there when it has ended a job of its own, which the other had no hand free for."""
+    """Start a worker. It is ready when it has ended a job of its own, for which the first worker had no free child."""
     small = world.submit_also(f"s3://{world.name}/small", include=("box 0/00000.png",))
     world.start(name)
     world.wait(lambda: world.ended(small), STARTED_SECONDS)
@@ -60,12 +60,12 @@ def _holds_one(world: World, name: str) -> bool:
 
 
 def _mark(world: World, name: str) -> str:
-    """What the names of this worker's children as holders have in common."""
+    """The common part of the names that this worker's children have as holders of leases."""
     return f"-{world.pid(name)}/"
 
 
 def _handed_over_after(world: World, told: datetime) -> float:
-    """For how many seconds the job's chunk lay, from when the first let go of it until the second had it."""
+    """The seconds from the moment when the first worker released the job's chunk until the second one claimed it."""
     changes = [each for each in world.changes() if each.job_id == world.job_id and each.at > told]
     back = [each for each in changes if (each.was, each.state) == (ChunkState.LEASED, ChunkState.PENDING)]
     taken = [each for each in changes if _had_by(each, _mark(world, "worker-2"))]

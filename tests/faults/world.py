@@ -97,7 +97,7 @@ class World(Processes):
         self.postgresql.drop_database(self.name)
 
     def use_database(self, url: str) -> None:
-        """Work on this empty database from now on."""
+        """Use this empty database from now on."""
         self._database = url
         self.engine = make_engine(f"{url}{'&' if '?' in url else '?'}application_name=faults")
         upgrade(self.engine)
@@ -106,7 +106,7 @@ class World(Processes):
             session.execute(text(_LOG_STATES))
 
     def go_on_with(self, url: str) -> None:
-        """Work on this database from now on, which is a copy of the one before."""
+        """Use this database, a copy of the one before, from now on."""
         self._database = url
         self.engine.dispose()
         self.engine = make_engine(url)
@@ -142,7 +142,7 @@ class World(Processes):
         )
 
     def change(self, **settings: str) -> None:
-        """Settings of the processes that are started from now on."""
+        """Change the settings of processes that are started from now on."""
         self._settings.update(settings)
 
     def submit(self, chunk_scans: int = 8) -> None:
@@ -157,7 +157,7 @@ class World(Processes):
         return submitter.submit(asked).job_id or 0
 
     def changes(self) -> list[Change]:
-        """Every change of a chunk's state, as it came."""
+        """Every change of a chunk's state, in order."""
         with read_scope(self.engine) as session:
             return [Change(*row) for row in session.execute(text("SELECT * FROM state_log ORDER BY at")).all()]
 
@@ -166,7 +166,7 @@ class World(Processes):
             return lifecycle.progress(session, job_id).ended
 
     def out(self, job_id: int) -> int:
-        """How many of the job's chunks are in workers' hands."""
+        """The number of the job's chunks that workers hold."""
         with read_scope(self.engine) as session:
             leased = (Chunk.job_id == job_id, Chunk.state == ChunkState.LEASED)
             return len(session.scalars(select(Chunk.id).where(*leased)).all())
@@ -181,7 +181,7 @@ class World(Processes):
             return database_now(session)
 
     def stored_at(self) -> dict[str, datetime]:
-        """When each output was stored last, by key."""
+        """The time at which each output was stored last, by key."""
         pages = self.s3.client().get_paginator("list_objects_v2").paginate(Bucket=self.name, Prefix="out/box")
         return {entry["Key"]: entry["LastModified"] for page in pages for entry in page.get("Contents", [])}
 
@@ -190,7 +190,7 @@ class World(Processes):
             return lifecycle.progress(session, self.job_id)
 
     def moments(self, times: int) -> Iterator[None]:
-        """So many random moments, spread over the whole job; raises AssertionError when it ends before the last."""
+        """Yields this many random moments during the job. Raises AssertionError if the job ends before the last one."""
         for number in range(times):
             self.wait_for((number + 1) * self.progress().total // (times + 2))
             time.sleep(self.random.uniform(0, 0.5))
@@ -204,7 +204,7 @@ class World(Processes):
             time.sleep(every)
 
     def wait_for(self, ended: int, seconds: float = 120) -> None:
-        """Until so many scans have ended."""
+        """Wait until this many scans have ended."""
         self.wait(lambda: self.progress().total - self.progress().pending >= ended, seconds)
 
     def wait_until_completed(self, seconds: float = 300) -> None:

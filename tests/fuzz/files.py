@@ -1,4 +1,4 @@
-"""Files that were sound once: bits flipped, cut, headers swapped, numbers and sizes that no scan has."""
+"""Sound files that were damaged: flipped bits, missing ends, exchanged headers, impossible numbers and sizes."""
 
 import struct
 import zlib
@@ -20,7 +20,7 @@ _SIZES = (0, 1, 3, 257, 9_999, 32_768, 65_535, 65_536, 1_000_000, 0x7FFFFFFF, 0x
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """A file, and in which way it is not what it was."""
+    """A damaged file, and the kind of damage."""
 
     way: str
     extension: str
@@ -61,7 +61,7 @@ _SHARES = (0.4, 0.2, 0.1, 0.15, 0.15)  # few of the cut files come as far as a d
 
 
 def mutated(way: str, data: bytes, dice: np.random.Generator, others: list[bytes]) -> bytes:
-    """The file after one to three changes of one way."""
+    """The file after one to three changes of one kind."""
     file = bytearray(data)
     for _ in range(int(dice.integers(1, 4))):
         if file:
@@ -118,9 +118,10 @@ def sound_files() -> list[Bytes]:
 
 
 def hostile_files(count: int, seed: int) -> Iterator[Hostile]:
-    """The same files for the same seed.
+    """Damaged files; the same seed gives the same files.
 
-    A quarter is odd as people's files are, a sixth of the rest claims sizes, a tenth lies about its format by its name.
+    A quarter has oddities of real files. Of the rest, a sixth claims a wrong size, and a tenth has the name of another
+    format.
     """
     sound, dice = sound_files(), np.random.default_rng(seed)
     datas = [data for _, data in sound]

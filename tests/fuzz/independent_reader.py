@@ -1,4 +1,6 @@
-"""What readers that are not ours see in a file: so that pixels that were lost without a word are found."""
+"""Reads files with libraries that Photochrom does not use for reading, to find pixels that were lost
+without a message.
+"""
 
 import re
 import warnings
@@ -26,7 +28,9 @@ Lightness = NDArray[np.float64]
 
 
 def silent_damage(source: Path, output: Path) -> str | None:
-    """How an output's lightness differs from what every other reader reads of its source; None where none can say."""
+    """How an output's lightness differs from what every other reader reads of its source; None if no
+    reader can tell.
+    """
     lightness, others = _quietly(lambda: _of_output(output)), expected_lightness(source)
     if lightness is None or not others:
         return None
@@ -35,7 +39,7 @@ def silent_damage(source: Path, output: Path) -> str | None:
 
 
 def _of_output(path: Path) -> Lightness | None:
-    """L* of a small copy. JPEG 2000 is read by OpenJPEG: in Pillow, values beyond 16 bits start at 0 again."""
+    """L* of a small copy. OpenJPEG reads JPEG 2000, because Pillow lets values beyond 16 bits start at 0 again."""
     if path.suffix != ".jp2":
         return _by_pillow(path)
     pixels = imagecodecs.jpeg2k_decode(path.read_bytes())
@@ -44,12 +48,14 @@ def _of_output(path: Path) -> Lightness | None:
 
 
 def expected_lightness(source: Path) -> list[Lightness]:
-    """L* of a small copy, by each reader that reads the file whole."""
+    """L* of a small copy, by each reader that reads the whole file."""
     return [seen for reader in (lightness_of, _by_tifffile) if (seen := reader(source)) is not None]
 
 
 def lightness_of(path: Path) -> Lightness | None:
-    """L* of a small copy, upright, (48, 48), by Pillow; None for files that it can't read whole, or reads otherwise."""
+    """L* of a small copy, upright, (48, 48), by Pillow; None for files that it can't read completely or reads
+    differently.
+    """
     return _quietly(lambda: _by_pillow(path))
 
 
@@ -77,7 +83,7 @@ def _by_pillow(path: Path) -> Lightness | None:
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    """By EXIF's number."""
+    """The image rotated by EXIF's number."""
     way = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

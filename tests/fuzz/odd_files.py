@@ -1,4 +1,4 @@
-"""Oddities and damages that people's files really have, put into sound files: pointers, counts, holes, orientations."""
+"""Oddities and damage that real files have, put into sound files: pointers, counts, holes, orientations."""
 
 import struct
 from collections.abc import Callable

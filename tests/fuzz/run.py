@@ -38,7 +38,7 @@ _SETTINGS = {
 
 @dataclass(slots=True)
 class Outcome:
-    """How many files were hostile in which way, how many scans ended how, and what must not be."""
+    """How many files had each kind of damage, how many scans ended in which way, and what is wrong."""
 
     ways: Counter[str] = field(default_factory=Counter)
     ends: Counter[str] = field(default_factory=Counter)
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float, kept: Path | None = None) -> Outcome:
-    """Carry `files` hostile files and a few bombs through a scheduler and a worker of their own, in `folder`.
+    """Run `files` damaged files and a few bombs through a scheduler and a worker, in `folder`.
 
     kept: a folder for the files that show a fault.
     """
@@ -72,7 +72,7 @@ def fuzz(folder: Path, files: int, seed: int, *, limit_seconds: float, kept: Pat
 
 
 def _write(folder: Path, files: int, seed: int) -> Counter[str]:
-    """How many there are of each way."""
+    """Write the files. Returns how many there are of each kind."""
     ways = Counter[str]()
     for format in FORMATS:
         (folder / "in" / format).mkdir(parents=True)

@@ -26,7 +26,7 @@ CREATE TRIGGER log_done AFTER UPDATE OF state ON scan FOR EACH ROW WHEN (NEW.sta
 
 
 class System:
-    """The project `photochrom`; `files` are further compose files over it."""
+    """The compose project `photochrom`; `files` are additional compose files."""
 
     def __init__(self, folder: Path, files: Sequence[str]) -> None:
         self.folder = folder
@@ -36,7 +36,7 @@ class System:
         return [str(compose()), *(part for name in self._files for part in ("--file", name))]
 
     def compose(self, *arguments: str, check: bool = True, typed: str | None = None) -> str:
-        """What a command of compose prints; `typed` is its standard input."""
+        """Run a compose command and return its output. `typed` is its standard input."""
         environment = {**os.environ, "HOME": str(self.folder)}
         ran = subprocess.run(
             [*self.program(), *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, input=typed
@@ -58,7 +58,7 @@ class System:
         return dict(json.loads(self.photochrom("status", str(job_id), "--json"))[0])
 
     def make_buckets(self) -> None:
-        """archive, which holds the folder `scans` as plates, and archive-colour."""
+        """Make the buckets archive, which holds the folder `scans` as plates, and archive-colour."""
         self.compose("exec", "--no-tty", "s3", "mkdir", "-p", "/data/archive", "/data/archive-colour")
         self.compose("cp", str(self.folder / "scans"), "s3:/data/archive/plates")
 
@@ -94,7 +94,7 @@ def inspect(container: str, template: str) -> str:
 
 @contextmanager
 def running(folder: Path, *files: str) -> Iterator[System]:
-    """Up, with all of it ready; down again at the end, with all that it kept."""
+    """Start the system, wait until all of it is ready, and remove it at the end with everything that it stored."""
     system = System(folder, files)
     try:
         system.compose("down", "--volumes", "--timeout", "5", check=False)

@@ -33,7 +33,7 @@ def system(services: None, tmp_path: Path) -> Iterator[System]:
 
 
 def submit(system: System) -> None:
-    """Job 1: scans in a bucket, whose every write of `done` is counted."""
+    """Submit job 1 over scans in a bucket, and count every write of the state `done`."""
     for number in range(SCANS):
         write_scan(system.folder / "scans" / f"box {number % 3}" / f"{number:04}.png", number)
     system.count_done_writes()
@@ -87,7 +87,7 @@ def expect_data(system: System) -> None:
 
 
 def sign_in(browser: httpx.Client, password: str) -> httpx.Response:
-    """As the form does it: with the token that belongs to the browser's cookie."""
+    """Sign in as the form does: with the token that belongs to the browser's cookie."""
     browser.get("/sign-in")
     token = csrf.token(browser.cookies[csrf.BROWSER_COOKIE])
     return browser.post("/sign-in", data={csrf.FIELD: token, "name": "ada", "password": password, "next": "/jobs"})
@@ -127,7 +127,7 @@ def test_killed_containers_come_back_and_each_scan_is_done_once(system: System) 
 
 
 def done(system: System) -> int:
-    """Counted by PostgreSQL; -1 while it recovers from having been killed."""
+    """The number of done scans, counted by PostgreSQL; -1 while it recovers after a kill."""
     rows = system.sql("SELECT count(*) FROM scan WHERE state = 'done'", check=False)
     return int(rows[0]) if rows else -1
 

@@ -66,7 +66,7 @@ def _freeze_in(place: Any, name: str, stage: str) -> None:
 
 
 def _is_mine(stage: str) -> bool:
-    """Whether this child, which has not been stopped before, is the first to come to the stage."""
+    """Whether this child is the first to reach the stage, and has not been stopped before."""
     folder = os.path.dirname(os.environ["DEVICE_LOG"])
     for mark in (f"frozen-{os.getpid()}", f"frozen-{stage}"):
         try:

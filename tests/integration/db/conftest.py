@@ -8,6 +8,6 @@ import pytest
 
 @pytest.fixture
 def other() -> Iterator[ThreadPoolExecutor]:
-    """A thread for whoever else writes."""
+    """A thread for the other transaction."""
     with ThreadPoolExecutor(1) as pool:
         yield pool

@@ -1,4 +1,4 @@
-"""A child that records its scans and is frozen in the middle of it: while the driver puts the last row into words."""
+"""A child that is frozen while it records its scans: at the moment when the driver converts the last row."""
 
 import os
 import signal

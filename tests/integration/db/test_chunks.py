@@ -131,7 +131,7 @@ def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> N
 
 
 def test_scans_do_not_fail_for_what_killed_their_workers(engine: Engine) -> None:
-    """A worker that dies takes all its chunks along; only a child that dies alone speaks against its scan."""
+    """A worker that dies loses all its chunks. Only if a child dies alone, its scan may be the cause."""
     job_id = make_job(engine, scan_count=1)
     for _ in range(6):
         [message] = dispatch(engine, job_id)

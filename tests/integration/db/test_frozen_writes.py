@@ -1,4 +1,4 @@
-"""Whoever is frozen in the middle of a write keeps its rows' locks: PostgreSQL ends it, and nobody waits for it."""
+"""A process that is frozen during a write keeps the locks on its rows: PostgreSQL ends it, and nobody waits for it."""
 
 import subprocess
 import sys
@@ -35,7 +35,7 @@ def database_url(migrated_postgresql_url: str) -> str:
 
 @pytest.fixture
 def hasty(migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """The same database, for one whose writes may not be idle for long."""
+    """The same database, with a short limit for idle transactions that write."""
     monkeypatch.setattr("db.session.IDLE_WRITE_SECONDS", IDLE_SECONDS)
     engine = make_engine(migrated_postgresql_url)
     yield engine
@@ -52,7 +52,7 @@ def leased(engine: Engine, job_id: int, count: int = 1) -> list[ChunkMessage]:
 
 @contextmanager
 def frozen_writer(message: ChunkMessage, url: str) -> Iterator[None]:
-    """A process that is frozen while it records what became of a chunk's scans."""
+    """A process that is frozen while it records the results of a chunk's scans."""
     arguments = [url, str(message.chunk_id), str(message.attempt), str(IDLE_SECONDS)]
     writer = subprocess.Popen([sys.executable, "-m", "tests.integration.db.frozen_writer", *arguments])
     try:

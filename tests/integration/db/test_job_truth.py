@@ -1,6 +1,6 @@
-"""The job database stays true, whatever happens in whatever order. On SQLite and on PostgreSQL.
+"""The job database stays consistent after any steps in any order. On SQLite and on PostgreSQL.
 
-And the search that says so is searched itself: faults that are put into the queries on purpose must be found.
+The search itself is tested too: it must find faults that are put into the queries on purpose.
 """
 
 import inspect
@@ -31,7 +31,7 @@ SEARCHES, EXAMPLES_EACH = 12, 25
 
 
 def search(engine: Engine, examples: int, *, start: int | None = None, **others: Any) -> None:
-    """start: what random choices begin with, to make the same ones again."""
+    """start: the seed of the random choices, so that they can be repeated."""
 
     def machine() -> JobTruth:
         return JobTruth(engine)
@@ -132,7 +132,7 @@ def test_the_search_notices_faults_that_need_two_transactions_at_once(
 
 
 def changed(function: Callable[..., Any], piece: str, instead: str) -> Callable[..., Any]:
-    """The function with another piece of text in it."""
+    """The function with a part of its source text replaced."""
     source = inspect.getsource(function)
     assert source.count(piece) == 1, f"{function.__name__} was changed: put {piece!r} right here"
     made: dict[str, Any] = {}

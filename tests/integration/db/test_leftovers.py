@@ -1,4 +1,4 @@
-"""What nobody looks after any more: listings that die, workers that are gone, readers that take hours."""
+"""Rows that nobody looks after: listings whose scheduler died, workers that are gone, readers that take hours."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Two transactions at once, on a real PostgreSQL: whoever waits for a lock must look again after it."""
+"""Two transactions at the same time, on a real PostgreSQL: after waiting for a lock, a transaction must look again."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,7 +33,7 @@ def transaction(engine: Engine, work: Callable[[Session], object]) -> object:
 
 
 def wait_until_blocked(engine: Engine, future: "Future[object]") -> None:
-    """Until the other transaction waits for a lock, or has ended without one."""
+    """Wait until the other transaction waits for a lock, or has ended without waiting."""
     waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     while not future.done():
         with read_scope(engine) as session:

@@ -1,4 +1,4 @@
-"""Whoever should know is told, once, also when they were away and schedulers were killed."""
+"""Each receiver gets each notice once, even if it was away or schedulers were killed."""
 
 import hashlib
 import hmac
@@ -75,7 +75,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def outbox(engine: Engine, receiver: Receiver, **more: Any) -> Outbox:
-    """Of a scheduler that has just been started."""
+    """The outbox of a scheduler that was just started."""
     settings = Settings(notices=receiver.url, notices_secret=SECRET, web_url="https://p.example", **more)
     return Outbox(engine, settings)
 

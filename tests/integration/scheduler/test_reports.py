@@ -20,7 +20,7 @@ from worker.settings.settings import Settings
 
 @pytest.fixture
 def job(engine: Engine, tmp_path: Path) -> int:
-    """Two scans between two folders."""
+    """A job of two scans between two folders."""
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
     with session_scope(engine) as session:

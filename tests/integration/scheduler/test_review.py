@@ -1,4 +1,4 @@
-"""A person looks at what is doubtful, and what they say of it is kept and followed."""
+"""The queue of doubtful outputs, and verdicts: how they are stored and what they cause."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ def job(engine: Engine) -> int:
 
 
 def make_doubtful_job(engine: Engine) -> int:
-    """box/0.jpg to box/3.jpg: all is well, then nearly grey, greyer still, and one that failed."""
+    """A job with box/0.jpg to box/3.jpg: without doubts, nearly grey, even greyer, and failed."""
     job_id = make_job(engine, scan_count=4)
     register(engine, "w", "first")
     with session_scope(engine) as session:

@@ -1,4 +1,4 @@
-"""`photochrom review` as it is typed: what it takes, and what it refuses without recording anything."""
+"""`photochrom review` as people type it: what it accepts, and what it refuses without recording anything."""
 
 import json
 import subprocess

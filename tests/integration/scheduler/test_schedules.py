@@ -101,7 +101,7 @@ class World:
         return ScanRecord(scan_id=scan.id, attempts=1, worker="w", finished_at=self.time, **what)
 
     def history(self) -> list[tuple[str, str, list[str]]]:
-        """(when it fired, what it came to, the keys of its job), oldest first."""
+        """(time of firing, result, keys of the job), oldest first."""
         with read_scope(self.engine) as session:
             found = schedules.history(session, schedules.named(session, "plates").id, limit=99)
             return [

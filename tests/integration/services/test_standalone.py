@@ -27,7 +27,7 @@ def mark(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 class InterruptedStart(subprocess.Popen[bytes]):
-    """The signal comes when the process is there, and its starter does not know of it yet."""
+    """The signal arrives when the process exists, but before the code that started it has its id."""
 
     number = signal.SIGINT
 
@@ -64,7 +64,7 @@ def test_an_interrupt_while_a_service_starts_leaves_none(
 
 
 class InterruptedEnd(subprocess.Popen[bytes]):
-    """Somebody presses Ctrl-C once more while it is told to end."""
+    """A second Ctrl-C arrives while the process is being stopped."""
 
     def send_signal(self, sig: int) -> None:
         if sig == signal.SIGTERM:

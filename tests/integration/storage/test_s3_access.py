@@ -1,4 +1,4 @@
-"""What a person hears when S3 can't be used as asked, or not at all."""
+"""The messages for people if S3 can't be used."""
 
 import socket
 from collections.abc import Iterator

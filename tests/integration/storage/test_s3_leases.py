@@ -1,4 +1,4 @@
-"""An upload whose right to be stored ends while it is under way: what was there stays."""
+"""Uploads whose lease ends while they run: the old object stays."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from worker.storage.s3.storage import S3Storage
 
 
 class Lease:
-    """Held for so many seconds from the first time that it is asked."""
+    """A lease that is held for some seconds after it is first checked."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._ends = seconds, float("inf")
@@ -25,7 +25,7 @@ class Lease:
 
 
 class LeaseLostOnTheWay(Lease):
-    """Held when it is asked first, and not after."""
+    """A lease that is held at the first check, and lost at the next one."""
 
     def __init__(self) -> None:
         super().__init__(float("inf"))

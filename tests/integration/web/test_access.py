@@ -23,7 +23,7 @@ OPEN = {"/sign-in", "/sign-out", "/live", "/ready"}  # for whoever has not signe
 
 
 def routes() -> Iterator[tuple[str, APIRoute]]:
-    """Each with its whole path."""
+    """All routes with their whole paths."""
     pending = [("/api/v1", route) for route in api_router.routes] + [("", route) for route in page_router.routes]
     while pending:
         prefix, route = pending.pop()

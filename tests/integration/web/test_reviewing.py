@@ -1,4 +1,4 @@
-"""A reviewer goes through pictures; two of them do not overwrite each other; what is done can be undone."""
+"""A reviewer goes through pictures. Two reviewers do not overwrite each other's verdicts. Verdicts can be undone."""
 
 import pytest
 from sqlalchemy import Engine, update

@@ -1,4 +1,4 @@
-"""A job that colours a sample first, waits, and goes on with what a person has chosen."""
+"""A job that colours a sample first, waits, and continues with the choice of a person."""
 
 from pathlib import Path
 

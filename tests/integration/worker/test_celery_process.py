@@ -1,4 +1,4 @@
-"""Celery's end: its children have ended, too, when the worker hands their chunks to others."""
+"""The end of Celery: its children have ended before the worker hands their chunks to others."""
 
 import os
 import sys

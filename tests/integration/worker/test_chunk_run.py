@@ -1,4 +1,4 @@
-"""One chunk's way through a child, with real storage and a real database and a prediction made up on the spot."""
+"""One chunk in a child, with real storage, a real database and a simple function in place of the model."""
 
 import shutil
 import time
@@ -329,7 +329,7 @@ def test_after_a_lost_lease_nothing_is_stored_though_the_clock_says_it_is_held(
 
 
 def expire_by_a_clock_ahead(engine: Engine, monkeypatch: pytest.MonkeyPatch, **ahead: float) -> int:
-    """The scheduler takes back what is over by a database whose clock is ahead; returns how many leases."""
+    """The scheduler takes back the leases that have ended by a clock that is ahead. Returns how many."""
     with monkeypatch.context() as failover:
         failover.setattr("scheduler.daemon.lease_expiry.database_now", lambda _: utc_now() + timedelta(**ahead))
         return lease_expiry.expire(engine, chunk_attempts=3)

@@ -270,7 +270,7 @@ def test_counters_tell_fill_and_busy_time() -> None:
 
 
 def test_loading_an_embeddings_model_is_not_the_batchs_time() -> None:
-    """Or a model that loads for longer than a batch may take would be taken for a device that hangs."""
+    """Otherwise a model whose loading takes longer than the limit for a batch would look like a device that hangs."""
     now, seen = [0.0], list[tuple[float, float]]()
 
     def prepare(embedding: str) -> None:

@@ -1,4 +1,4 @@
-"""Scans made by writers that are not ours (Pillow, tifffile), and outputs read back by readers that are not ours."""
+"""Scans made by other writers (Pillow, tifffile), and outputs read by other readers."""
 
 import io
 from collections.abc import Callable
@@ -26,7 +26,7 @@ def _libraries() -> None:
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Opener:
-    """Open bytes as the scan of a key."""
+    """A function that opens bytes as the scan of a key."""
 
     def open_bytes(data: bytes, key: str = "box/0001.tif") -> OpenScan:
         path = tmp_path / "source"
@@ -60,7 +60,7 @@ def alpha_of(scan: OpenScan) -> Array:
 def write_colour(
     scan: OpenScan, folder: Path, format: str, ab: NDArray[np.float32] | None = None
 ) -> tuple[Array, Composed]:
-    """Compose the scan and read the output back: (height, width, 3 or 4), and what compose said of it."""
+    """Compose the scan and read the output back: (height, width, 3 or 4), and the result of `compose`."""
     path = folder / f"output.{format}"
     composed = compose(scan, scan.model_input(), colours() if ab is None else ab, OutputOptions(format), path)
     return (tifffile.imread(path) if format == "tiff" else read_with_pillow(path)), composed

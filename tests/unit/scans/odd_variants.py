@@ -68,7 +68,7 @@ def _transparent_png() -> Iterator[Variant]:
 
 
 def _refused() -> Iterator[Variant]:
-    """What libvips would read wrong without a word, or call damaged."""
+    """Files that libvips would read wrongly without a warning, or call damaged."""
     for compression, how in itertools.product(("lzma", "zstd", "jpeg2000", "lerc", "png", "jpegxl"), ({}, TILES)):
         data = tiff_bytes(GREY8, compression=compression, **how)
         yield Variant(f"tiff {compression} {'tiles' if how else 'strips'}", data, code="unsupported")
@@ -104,7 +104,7 @@ def _refused() -> Iterator[Variant]:
 
 
 def _not_alone() -> Iterator[Variant]:
-    """Pictures of which a reader sees the first alone."""
+    """Files with several pictures, of which a reader shows only the first."""
     moving = imagecodecs.apng_encode(np.stack([GREY8, 255 - GREY8]))
     yield Variant("png of two frames", moving, code="unsupported")
     yield Variant("png of one frame", imagecodecs.apng_encode(GREY8[None]), GREY8)
@@ -121,7 +121,7 @@ def _not_alone() -> Iterator[Variant]:
 
 
 def _damaged() -> Iterator[Variant]:
-    """One strip or tile of several that can't be decoded, or to other pixels than were packed."""
+    """Files in which one of several strips or tiles can't be decoded, or gives other pixels than were packed."""
     noisy = (GREY8 // 2 + np.random.default_rng(0).integers(0, 99, GREY8.shape)).astype(np.uint8)
     layouts: dict[str, dict[str, Any]] = {"strips": {"rowsperstrip": 16}, "tiles": TILES}
     for compression, (layout, how) in itertools.product(("zlib", "lzw", "packbits"), layouts.items()):

@@ -1,4 +1,4 @@
-"""What outputs say beside their pixels, as libexiv2 and Pillow read it."""
+"""The metadata of outputs, as libexiv2 and Pillow read them."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""What a file says beside its pixels survives, as far as the output's format can hold it."""
+"""Metadata is copied as far as the format of the output can hold it."""
 
 from pathlib import Path
 

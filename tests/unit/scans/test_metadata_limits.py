@@ -1,4 +1,4 @@
-"""Memory is bounded whatever a file says beside its pixels; what is left out is named."""
+"""Memory is bounded whatever the metadata of a file are; metadata that are left out are named."""
 
 import hashlib
 import struct

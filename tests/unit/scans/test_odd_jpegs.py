@@ -1,4 +1,4 @@
-"""JPEGs whose pixels are lost in part, with an end marker further on; and those that only look odd."""
+"""JPEGs that have lost some of their pixels but have an end marker, and JPEGs that only look damaged."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""TIFFs that are odd, and whose picture is whole: rubbish behind it, tags that nobody needs, wrong counts."""
+"""TIFFs with oddities and a complete picture: rubbish after it, tags that nobody needs, wrong counts."""
 
 import io
 import struct

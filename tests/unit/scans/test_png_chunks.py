@@ -15,7 +15,7 @@ END = bytes(4) + b"IEND\xae\x42\x60\x82"
 
 
 def behind(png: bytes, kind: bytes, content: bytes) -> bytes:
-    """A PNG with one more chunk behind its pixels."""
+    """A PNG with one more chunk after its pixels."""
     assert png.endswith(END)
     checksum = struct.pack(">I", zlib.crc32(kind + content))
     return png.removesuffix(END) + struct.pack(">I", len(content)) + kind + content + checksum + END

@@ -23,7 +23,7 @@ ADOBE_PLACES = (31_270, 32_900, 64_000, 33_000, 21_000, 71_000, 15_000, 6_000)  
 
 
 def said(png: bytes, **chunks: bytes) -> bytes:
-    """A PNG with more chunks behind its header."""
+    """A PNG with additional chunks right after its header."""
     packed = b""
     for name, content in chunks.items():
         kind = name.encode()

@@ -1,4 +1,4 @@
-"""Every kind of file that archives hold, written by Pillow or tifffile, and what must come of it."""
+"""Every kind of file that archives have, written by Pillow or tifffile, and the expected result."""
 
 import io
 import struct

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Variant:
-    """A file and what must come of it: its grey levels within some tolerance, or a code."""
+    """A file and its expected result: its grey levels within some tolerance, or an error code."""
 
     name: str
     data: bytes

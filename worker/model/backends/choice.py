@@ -40,7 +40,7 @@ class Backend(Protocol):
         ...
 
     def device_name(self) -> str:
-        """CPU, or which GPU: the same machine may get another one."""
+        """ "CPU", or the name of the GPU, because the same machine may get another GPU."""
         ...
 
 

@@ -60,7 +60,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
     @precondition(lambda self: self.seen.jobs)
     @rule(pick=PICK, state=st.sampled_from([JobState.PAUSED, JobState.RUNNING, JobState.CANCELLED, None]), code=CODES)
     def people_ask(self, pick: int, state: str | None, code: str | None) -> None:
-        """For a state, or for another try."""
+        """A person asks for another state of a job, or for a retry."""
         job_id = self._job(pick)
         if state is None:
             assert self._do(self._retry(job_id, code)) == (self.seen.jobs[job_id] != JobState.CANCELLED)
@@ -72,7 +72,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
     @precondition(lambda self: self.seen.jobs)
     @rule(pick=PICK, what=st.sampled_from(["dispatch", "send again", "take back", "expire", "complete"]))
     def a_scheduler_acts(self, pick: int, what: str) -> None:
-        """On any job: what made it choose that may be out of date."""
+        """A scheduler acts on any job. The reason for its choice may be out of date."""
         match what:
             case "dispatch":
                 self._do(self._dispatch(self._job(pick), 1 + pick % 4))
@@ -100,14 +100,14 @@ class JobTruth(Steps, RuleBasedStateMachine):
     @precondition(lambda self: self.sent)
     @rule(pick=PICK, times=st.integers(1, 2))
     def deliver(self, pick: int, times: int) -> None:
-        """Any message that was ever sent: in any order, twice, late."""
+        """Deliver any message that was ever sent: in any order, twice, or late."""
         for _ in range(times):
             self._do(self._deliver(self.sent[pick % len(self.sent)]))
 
     @precondition(lambda self: self.holders)
     @rule(pick=PICK, meanwhile=st.sampled_from([None, "pause", "cancel", "change hands", *MEETING]), outcomes=OUTCOMES)
     def record(self, pick: int, meanwhile: str | None, outcomes: list[str]) -> None:
-        """After something else has happened to the chunk or its job, of which its holder knows nothing."""
+        """Record scans after something else has happened to the chunk or its job, which its holder does not know."""
         holder = self._holder(pick)
         if meanwhile == "change hands":
             self._change_hands(holder)
@@ -118,7 +118,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule(pick=PICK)
     def record_again(self, pick: int) -> None:
-        """The connection broke in the commit, which had gone through."""
+        """Record again, because the connection broke during a commit that had succeeded."""
         self._do(self._write(self._holder(pick)))
 
     @precondition(lambda self: self.holders)
@@ -136,7 +136,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
     @precondition(lambda self: self.seen.jobs)
     @rule(pick=PICK)
     def a_worker_begins(self, pick: int) -> None:
-        """So that there are chunks in hand for what is to go wrong."""
+        """Claim a chunk, so that later steps can do something to it."""
         self._do(self._dispatch(self._job(pick), 1))
         for message in self.sent[-1:]:
             self._do(self._deliver(message))
@@ -144,20 +144,22 @@ class JobTruth(Steps, RuleBasedStateMachine):
     @precondition(lambda self: self.holders and self.engine.dialect.name == "postgresql")
     @rule(pick=PICK, first=st.sampled_from(MEETING), second=st.sampled_from(MEETING), outcomes=OUTCOMES)
     def two_at_once(self, pick: int, first: str, second: str, outcomes: list[str]) -> None:
-        """The first has done its work, but not committed it, when the second begins."""
+        """The second step begins when the first has done its work but has not committed it."""
         holder = self._holder(pick)
         self._record_rightly(holder, outcomes)
         self._do_at_once(self._about(holder, first), self._about(holder, second))
 
     @rule(state=st.sampled_from([ScanState.DONE, ScanState.FAILED, ScanState.PENDING]))
     def everything_is_worked_off(self, state: str) -> None:
-        """What a while without trouble does, so that ends are reached, and left again by `retry`."""
+        """Work off everything without trouble, so that jobs end, and `retry` can start them again."""
         self._run_in_peace(state)
 
     @precondition(lambda self: self.seen.jobs)
     @rule(child_died=st.booleans())
     def whoever_takes_a_scan_dies(self, child_died: bool) -> None:
-        """Its child, noticed at once, or its worker, whose leases expire: no scan is tried for ever."""
+        """Each holder of a scan dies: a child, which is noticed at once, or a worker, whose leases expire. No scan is
+        tried for ever.
+        """
         for _ in range(CHUNK_ATTEMPTS if child_died else CHUNK_ATTEMPTS * leases.INNOCENT):
             self.now += timedelta(seconds=2 * LEASE_SECONDS)  # every lease and every pause is over
             self._everything_is_in_hand()
@@ -191,7 +193,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
                 assert chunk.worker == holder.name
 
     def teardown(self) -> None:
-        """In peace, every job that was not cancelled ends, from wherever it was left."""
+        """Without further trouble, every job that was not cancelled must end."""
         try:
             self._end_in_peace()
         finally:
@@ -229,7 +231,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
                 self._do(self._deliver(message))
 
     def _change_hands(self, holder: Holder) -> None:
-        """Its lease is lost, perhaps another's by now, and it goes on."""
+        """The holder loses its lease, perhaps to another one, and continues."""
         self._do(self._lose(holder, False))
         self._do(self._dispatch(holder.job_id, 4))
         for message in self.sent[-4:]:

@@ -1,4 +1,4 @@
-"""What the job database holds after a step, and what must hold of it."""
+"""The contents of the job database after a step, and the conditions that they must meet."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Seen:
         )
 
     def check_after(self, before: "Seen") -> None:
-        """Jobs and scans came into their states as they may, and what was done or ended once stayed so."""
+        """Jobs and scans changed their states only in allowed ways, and what was done or ended once stayed so."""
         _check_moves(JobState.AFTER, before.jobs, self.jobs)
         _check_moves(ScanState.AFTER, before.states(), self.states())
         for job_id, state in self.jobs.items():
@@ -53,7 +53,7 @@ class Seen:
                 assert self.scans[scan_id].output_sha256 == scan.output_sha256, "recorded done twice"
 
     def check_counts(self) -> None:
-        """What chunks and jobs say of their scans is what there is."""
+        """The counts in the rows of chunks and jobs are those of their scans."""
         by_chunk: dict[int, Counter[str]] = {}
         by_job: dict[int, Counter[str]] = {}
         for scan in self.scans.values():

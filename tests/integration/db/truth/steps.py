@@ -26,7 +26,7 @@ CHUNK_ATTEMPTS = 3
 
 @dataclass
 class Holder:
-    """A child with a chunk in its hands: it may go on long after its lease was lost."""
+    """A child that holds a chunk. It may continue long after its lease was lost."""
 
     message: ChunkMessage
     job_id: int
@@ -127,7 +127,7 @@ class Steps:
         return Step(partial(lose, child_died=child_died))
 
     def _record_rightly(self, holder: Holder, outcomes: list[str]) -> None:
-        """Who has the lease can record, and nobody else."""
+        """Only the holder of the lease can record."""
         with read_scope(self.engine) as session:
             chunk = session.get_one(Chunk, holder.message.chunk_id)
         held = (chunk.state, chunk.attempt, chunk.worker) == (ChunkState.LEASED, holder.message.attempt, holder.name)
@@ -141,7 +141,7 @@ class Steps:
         return ScanRecord(scan_id, state, 1, written, holder.name, self.now, code, code)
 
     def _do(self, step: Step) -> bool:
-        """Whether it was allowed."""
+        """Returns whether it was allowed."""
         result = _outcome(self.engine, step.work)
         step.then(result)
         return not isinstance(result, Exception)
@@ -169,7 +169,7 @@ def _outcome(engine: Engine, work: Callable[[Session], Any]) -> Any:
 
 
 def wait_until_blocked(engine: Engine, future: "Future[Any]") -> None:
-    """Until the other transaction waits for a lock, or has ended without one."""
+    """Wait until the other transaction waits for a lock, or has ended without waiting."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
