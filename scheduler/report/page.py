@@ -5,13 +5,12 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from db.queries.scans.review_weight import NEARLY_GREY_BELOW
 from scheduler.report.data import Bins, Pair, Picture, ReportData
 from scheduler.report.groups import GROUPS
 from scheduler.report.plain_text import shortened, visible, without_key
 from scheduler.report.plots import certainty_plot, colourfulness_plot, throughput_plot
+from scheduler.templates import template_environment
 from worker.error_codes import ERROR_CODES
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -31,13 +30,7 @@ STAGE_WORDS = {
 
 def render_report(data: ReportData) -> str:
     """The page as HTML; write it as UTF-8. The same data gives the same page."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(TEMPLATES)
     environment.filters.update(
         visible=visible, number=number, milliseconds=milliseconds, duration=duration, utc=utc, name_parts=name_parts
     )

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Job, Scan, ScanState
@@ -17,6 +16,7 @@ from scheduler.report.page import TEMPLATES, duration, number
 from scheduler.report.plain_text import visible
 from scheduler.report.thumbnails.data_uri import Fetches, picture
 from scheduler.report.thumbnails.process import ThumbnailProcess
+from scheduler.templates import template_environment
 from worker.storage import S3Options, open_storage, parse_location
 
 Cell = Picture | str  # a picture, or why there is none
@@ -32,9 +32,7 @@ class SampleRow:
 def sample_page(session: Session, job: Job, s3: S3Options) -> str:
     """One HTML file that needs nothing else. Raises UsageError, and ServiceUnavailable if a store does not answer."""
     tried = samples.of_job(session, job.id)
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
+    environment = template_environment(TEMPLATES)
     environment.filters.update(visible=visible, number=number, duration=duration)
     environment.tests["picture"] = lambda value: isinstance(value, Picture)
     pace = samples.scans_per_second(tried)

@@ -8,11 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from scheduler.report.plain_text import without_credentials
+from scheduler.templates import template_environment
 from scheduler.text import counted, pace
 from scheduler.web.auth import csrf
 from worker.error_codes import ERROR_CODES
@@ -53,13 +54,7 @@ def set_cookie(request: Request, response: Response, name: str, value: str, max_
 
 @cache
 def environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(TEMPLATES)
     environment.filters |= {
         "number": lambda value: f"{value:,}",
         "decimals": lambda value, digits=1: "–" if value is None else f"{value:,.{digits}f}",

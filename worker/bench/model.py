@@ -101,7 +101,7 @@ class ModelBench:
         return {"scans": scans, "seconds": time.perf_counter() - began}
 
     def script_through(self, source: str, destination: str, keys: list[str], endpoint_url: str | None) -> int:
-        """The same, once through all keys. It ends at the first scan that it can't read, as a plain loop does."""
+        """As `script`, once through all keys. It ends at the first scan that it can't read, as a plain loop does."""
         work = ShortWay(source, destination, endpoint_url)
         for key in keys:
             self._colour(work, key)

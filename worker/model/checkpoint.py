@@ -66,7 +66,7 @@ class Card:
         return "-".join(parts)
 
     def variants(self) -> dict[str, tuple[str, str]]:
-        """By checkpoint id: every head with every embedding of the card, the default first."""
+        """Every head with every embedding of the card, by checkpoint id, the default first."""
         defaults = (self.head, self.embedding)
         every = sorted(product(self.heads, self.embeddings), key=lambda pair: pair != defaults)
         return {self.variant(head, embedding, str): (head, embedding) for head, embedding in every}

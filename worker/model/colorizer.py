@@ -48,7 +48,7 @@ class HeadColours:
 
 @dataclass(frozen=True)
 class PackedColours:
-    """The same, packed as it comes from the device: each head in the size in which it predicts."""
+    """As HeadColours, but packed as it comes from the device: each head in the size in which it predicts."""
 
     ab: Mapping[Head, PackedAb]  # (n, side, side, 2): of a network of 400 px, 200 for the paper head, 100 for the vivid
     certainty: Floats  # (n,)
@@ -169,9 +169,7 @@ class Colorizer:
         return self._unpacked(self.predict_packed(self._packed(lightness)))
 
     def predict_packed(self, lightness: PackedLightness) -> PackedColours:
-        """The same as `predict_heads`, with packed values: (n, lightness_px, lightness_px) -> each head in its own
-        size.
-        """
+        """As `predict_heads`, with packed values: (n, lightness_px, lightness_px) -> each head in its own size."""
         return self._named(self._in_batches(self._predict, lightness))
 
     def embed(self, lightness: Floats) -> Floats:
@@ -188,7 +186,7 @@ class Colorizer:
         return self._in_batches({self.batch_size: self._other("encode")}, self._packed(lightness))
 
     def decode(self, encoded: Sequence[Floats], embeddings: Floats) -> HeadColours:
-        """The same as `predict_heads`, for encoded scans, with these embeddings (n, 1000) instead of their own."""
+        """As `predict_heads`, for encoded scans, with these embeddings (n, 1000) instead of their own."""
         steps = {self.batch_size: self._other("decode")}
         return self._unpacked(self._named(self._in_batches(steps, embeddings, *encoded)))
 

@@ -19,7 +19,7 @@ def fold_network(model: keras.Model) -> dict[str, Floats]:
 
 
 def fold_convolutions(model: keras.Model) -> dict[str, Floats]:
-    """By layer: kernel and bias of every convolution except the fusion's.
+    """Kernel and bias of every convolution except the fusion's, by layer.
 
     For the map alone, these are all its weights.
     """

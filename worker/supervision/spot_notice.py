@@ -69,24 +69,23 @@ class StopNotice:
         try:
             return self._get()
         except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
             if error.code != 401:
                 raise
             self._token = None  # it has expired, or there was none
         self._token = self._new_token()
-        try:
-            return self._get()
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return None
-            raise
+        return self._get()
 
     def _get(self) -> str | None:
         headers = {"Metadata-Flavor": "Google"}
         if self._token:
             headers["X-aws-ec2-metadata-token"] = self._token
-        answer = self._open(urllib.request.Request(self._where, headers=headers))  # noqa: S310 - only http(s) comes here
+        request = urllib.request.Request(self._where, headers=headers)  # noqa: S310 - only http(s) comes here
+        try:
+            answer = self._open(request)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
         return None if answer.upper() == "FALSE" else answer or "an empty notice"
 
     def _new_token(self) -> str:

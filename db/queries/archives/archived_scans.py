@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from db.models.archives import OUTPUT_KEY, ArchivedScan
 from db.models.jobs import Job, ScanState
 from db.queries.pages.jobs import within
+from db.queries.scans.history import keys_of, names_of
 
 
 def done_before(
@@ -45,23 +46,13 @@ def history(session: Session, place: str, *, job_id: int | None = None) -> list[
     """The short rows of one archived scan in all jobs. The arguments are those of
     `db.queries.scans.history.history`.
     """
-    parts = place.split("/")
-    keys = ["/".join(parts[start:]) for start in range(len(parts))]
+    keys = keys_of(place)
     query = select(ArchivedScan, Job).join(Job, Job.id == ArchivedScan.job_id)
     query = query.where(or_(ArchivedScan.source_key.in_(keys), OUTPUT_KEY.in_(keys)))
     if job_id is not None:
         query = query.where(ArchivedScan.job_id == job_id)
     rows = [(row[0], row[1]) for row in session.execute(query.order_by(ArchivedScan.job_id, ArchivedScan.scan_id))]
-    return [(scan, job) for scan, job in rows if place in _names(scan, job)]
-
-
-def _names(scan: ArchivedScan, job: Job) -> set[str]:
-    return {
-        scan.source_key,
-        scan.output_key,
-        f"{job.source}/{scan.source_key}",
-        f"{job.destination}/{scan.output_key}",
-    }
+    return [(scan, job) for scan, job in rows if place in names_of(scan, job)]
 
 
 def page_history(
@@ -79,7 +70,7 @@ def page_history(
 
 
 def stored_last(session: Session, destination: str, keys: Sequence[str]) -> dict[str, tuple[int, datetime | None]]:
-    """By output key: the archived job that made the output last, and when."""
+    """For each of these output keys, the archived job that made the output last, and when."""
     rows = session.execute(
         select(OUTPUT_KEY, ArchivedScan.job_id, ArchivedScan.finished_at)
         .join(Job, Job.id == ArchivedScan.job_id)

@@ -264,7 +264,7 @@ def _release(session: Session, job: Job, chosen: ColumnElement[bool]) -> None:
 
 
 def claimants(session: Session, destination: str, output_keys: Sequence[str]) -> dict[str, int]:
-    """By the output's key: the job that claimed it last."""
+    """For each of these output keys, the job that claimed it last."""
     prefix = f"{destination}/"
     jobs: dict[str, int] = {}
     for part in _parts(output_keys):

@@ -33,7 +33,7 @@ def stage(job: Job, state: str | None) -> str:
 
 
 def stages(session: Session, job_id: int, scan_ids: Sequence[int]) -> dict[int, str]:
-    """The word for each of these outputs whose latest verdict is a redo, by the scan's id."""
+    """For each of these outputs whose latest verdict is a redo: its word, by the scan's id."""
     again = aliased(Scan)
     rows = session.execute(_latest(job_id, again, Scan.id, Job, again.state).where(Scan.id.in_(scan_ids)))
     return {row[0]: stage(row[1], row[2]) for row in rows}

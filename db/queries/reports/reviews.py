@@ -95,7 +95,7 @@ def outputs(session: Session, job_id: int, keys: Sequence[str]) -> list[Scan]:
 
 
 def latest(session: Session, scan_ids: Sequence[int]) -> dict[int, Review]:
-    """By the scan's id: the latest review of each of these scans. Scans without a review are left out."""
+    """The latest review of each of these scans, by the scan's id. Scans without a review are left out."""
     newest = select(func.max(Review.id)).where(Review.scan_id.in_(scan_ids)).group_by(Review.scan_id)
     return {review.scan_id: review for review in session.scalars(select(Review).where(Review.id.in_(newest)))}
 

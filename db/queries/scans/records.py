@@ -297,7 +297,7 @@ def outputs_in(session: Session, destination: str, keys: Sequence[str]) -> dict[
 
 
 def stored_last(session: Session, destination: str, keys: Sequence[str]) -> dict[str, tuple[Scan, Job]]:
-    """By key: the done scan of this destination that was done last, with its job."""
+    """For each of these keys, the done scan of this destination that was done last, with its job."""
     rows = session.execute(
         select(Scan, Job)
         .join(Job, Job.id == Scan.job_id)

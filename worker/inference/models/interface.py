@@ -18,7 +18,7 @@ class Colours(Protocol):
 
     @property
     def ab(self) -> Mapping[Any, PackedAb]:
-        """By head: (n, side, side, 2), packed by `pack_ab`, in the size in which the head predicts."""
+        """a*, b* of each head, (n, side, side, 2), packed by `pack_ab`, in the size in which the head predicts."""
         ...
 
     @property
@@ -120,7 +120,7 @@ class LoadedModels:
             self._note_ids(loaded, embedding)
 
     def predict(self, lightness: PackedLightness, embedding: str) -> Colours:
-        """The same as Model.predict_packed, with the model of this embedding."""
+        """As Model.predict_packed, with the model of this embedding."""
         self.prepare(embedding)
         model = self._models[embedding]
         assert model is not None

@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import imagecodecs
 
@@ -25,19 +26,24 @@ def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
     content.
     """
     with path.open("rb") as file:
-        file.seek(12)
-        for _ in range(_MOST_CHUNKS):
-            head = file.read(8)
-            if len(head) < 8:
-                return
-            chunk_type, length = struct.unpack("<4sI", head)
+        for chunk_type, length in _heads(file):
             if chunk_type in _FLAGS and length <= _MOST_BYTES:
                 yield chunk_type, file.read(length)
-                file.seek(length % 2, os.SEEK_CUR)
-            else:
-                if chunk_type not in _OF_PIXELS:
-                    yield chunk_type, b""
-                file.seek(length + length % 2, os.SEEK_CUR)
+            elif chunk_type not in _OF_PIXELS:
+                yield chunk_type, b""
+
+
+def _heads(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Type and length of each chunk. When it is yielded, the file is at the chunk's content."""
+    place = 12
+    for _ in range(_MOST_CHUNKS):
+        file.seek(place)
+        head = file.read(8)
+        if len(head) < 8:
+            return
+        chunk_type, length = struct.unpack("<4sI", head)
+        yield chunk_type, length
+        place += 8 + length + length % 2
 
 
 def refuse_hole(path: Path) -> None:
@@ -63,16 +69,10 @@ def refuse_hole(path: Path) -> None:
 def _picture(path: Path) -> tuple[bytes, bytes] | None:
     """The chunk of the picture, its name and its content; None for an animation, and where it is not whole."""
     with path.open("rb") as file:
-        file.seek(12)
-        for _ in range(_MOST_CHUNKS):
-            head = file.read(8)
-            if len(head) < 8:
-                return None
-            name, length = struct.unpack("<4sI", head)
+        for name, length in _heads(file):
             if name in (b"VP8 ", b"VP8L"):
                 content = file.read(length)
                 return (name, content) if len(content) == length else None
-            file.seek(length + length % 2, os.SEEK_CUR)
     return None
 
 
