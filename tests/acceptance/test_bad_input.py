@@ -229,7 +229,7 @@ def test_a_database_url_that_can_not_be_read_is_not_repeated(run: Run) -> None:
     at, port = f"postgresql://clerk:a@{SECRET}@127.0.0.1:9/p", f"postgresql://clerk:{SECRET}@127.0.0.1:port/p"
 
     expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=at), 2, "an @ in its user or password", "%40")
-    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=port), 2, "a port that is no number", "postgresql://")
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=port), 2, "a port that is not a number", "postgresql://")
 
 
 def test_a_server_named_in_the_query_of_a_url_is_shown(run: Run) -> None:

@@ -312,7 +312,7 @@ def test_a_digest_is_sent_once_a_day(engine: Engine, receiver: Receiver) -> None
 def test_a_webhook_without_a_secret_and_what_is_no_address_are_refused() -> None:
     with pytest.raises(UsageError, match="PHOTOCHROM_NOTICES_SECRET"):
         receivers(Settings(notices="https://example.org/hook"))
-    with pytest.raises(UsageError, match="no address that Apprise knows"):
+    with pytest.raises(UsageError, match="not an address that Apprise knows"):
         receivers(Settings(notices="carrierpigeon://loft"))
 
 

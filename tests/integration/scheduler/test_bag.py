@@ -142,7 +142,7 @@ def test_a_later_job_joins_the_bag(
     ("key", "contents", "said"),
     [
         (KEYS[1], b"shorter", "has 7 bytes, not the 21 that were stored"),
-        ("data/stranger.png", b"?", "data/stranger.png is no output of any job"),
+        ("data/stranger.png", b"?", "data/stranger.png is not the output of any job"),
     ],
 )
 def test_a_destination_with_changed_files_is_not_sealed(
@@ -168,7 +168,7 @@ def test_a_missing_output_is_not_sealed_over(engine: Engine, tmp_path: Path, s3_
     with pytest.raises(UsageError, match="1 output missing; photochrom verify"):
         Sealer(engine, s3=s3_options).seal(job_id)
     place("data/stranger.png", b"?")
-    with pytest.raises(UsageError, match="data/stranger.png is no output of any job, 1 output missing;"):
+    with pytest.raises(UsageError, match="data/stranger.png is not the output of any job, 1 output missing;"):
         Sealer(engine, s3=s3_options).seal(job_id)
 
 

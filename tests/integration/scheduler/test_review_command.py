@@ -53,7 +53,7 @@ def test_option_all_does_not_change_existing_verdicts(review: Review) -> None:
     review("reject", "box/1.jpg")
 
     assert review("accept", "--all", "--by", "ada").stdout == "2 outputs accepted by ada\n"
-    assert "no output without a verdict" in review("accept", "--all").stderr
+    assert "every output of job 1 has a verdict" in review("accept", "--all").stderr
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_the_earlier_output_is_kept_until_one_of_the_two_is_chosen(review: Revie
     kept = review("keep", "box/1.jpg", "--by", "ada")
     taken = review("take", "--all", "--by", "ada")
 
-    assert "the new result of box/1.jpg is pending; choose it when it is done" in too_early.stderr
+    assert "the new output of box/1.jpg is pending; choose when it is done" in too_early.stderr
     assert kept.stdout == "1 earlier output kept by ada\n"
     assert taken.stdout == "job 3 puts 1 new output into place; photochrom status 3\n"
     with read_scope(engine) as session:

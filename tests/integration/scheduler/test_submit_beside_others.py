@@ -143,7 +143,7 @@ def test_an_output_that_a_person_had_made_again_stays_so(
 
 @pytest.mark.parametrize("prefix", ["../box", "/box", "box/", "a//b", "", "a\\b", "a\nb"])
 def test_an_output_prefix_is_a_folder_within_the_destination(prefix: str, submit: Callable[..., Submitted]) -> None:
-    with pytest.raises(Exception, match="no folder within the destination"):
+    with pytest.raises(Exception, match="not a folder inside the destination"):
         submit("box1", output_prefix=prefix)
 
 

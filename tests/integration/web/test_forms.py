@@ -45,7 +45,7 @@ def test_looking_at_a_source_that_takes_too_long_ends_with_what_to_do(
     made = web.browser().post("/jobs/new", data=form(**fields, action="submit"))
 
     assert look.status_code == 422
-    assert "too large to look at here: 1 scan in 0 seconds" in look.text
+    assert "too large to be counted here: 1 scan in 0 seconds" in look.text
     assert made.url.path == "/jobs/2"  # a scheduler lists it, which has no limit
 
 
@@ -92,7 +92,7 @@ def test_a_job_that_is_cancelled_meanwhile_stays_so(web: Web, engine: Engine) ->
 
     job = browser.get("/api/v1/jobs/2").json()
     assert (job["state"], job["scans"]) == ("cancelled", 0)
-    assert "was not listed" not in browser.get("/jobs/2").text
+    assert "could not be listed completely" not in browser.get("/jobs/2").text
 
 
 def test_a_listing_whose_scheduler_was_killed_is_taken_over_and_the_late_one_writes_nothing(
@@ -129,7 +129,7 @@ def test_a_store_that_is_away_is_tried_again_and_the_page_says_why(
         session.execute(update(Job).where(Job.id == 2).values(listing_lease_expires_at=database_now(session)))
     listings(web, engine).round()
 
-    assert "The last try ended: the store is away. It is tried again." in waits
+    assert "The last try failed: the store is away. It will be tried again." in waits
     assert browser.get("/api/v1/jobs/2").json()["state"] == "running"
 
 

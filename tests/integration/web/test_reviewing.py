@@ -63,7 +63,7 @@ def test_undo_brings_the_verdict_before_back(web: Web, engine: Engine) -> None:
     actions.undo(engine, 1, ADA)
 
     assert scan_of(engine, 1).verdict == "accepted"
-    with pytest.raises(Conflict, match="no verdict of yours"):
+    with pytest.raises(Conflict, match="you have given no verdict"):
         actions.undo(engine, 1, ADA)
 
 
@@ -178,7 +178,7 @@ def test_after_the_doubtful_ones_skip_leads_to_the_others(web: Web) -> None:
 def test_choosing_the_earlier_accepts_it_and_choosing_the_new_waits_for_it(web: Web, engine: Engine) -> None:
     actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
 
-    with pytest.raises(Conflict, match="choose it when it is done"):
+    with pytest.raises(Conflict, match="choose when it is done"):
         actions.choose(engine, 1, [1], "new", ADA, chunk_scans=64)
     actions.choose(engine, 1, [1], "earlier", ADA, chunk_scans=64)
 

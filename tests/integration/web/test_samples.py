@@ -79,7 +79,7 @@ def test_approval_releases_the_rest_with_the_choice(engine: Engine, web: Web, sa
         job = lifecycle.get(session, sampled)
     assert (job.state, job.options["head"], job.options["saturation"]) == (JobState.RUNNING, "vivid", 1.3)
     assert job.options["format"] == "tiff"
-    with pytest.raises(Conflict, match="only a job that was sampled"):
+    with pytest.raises(Conflict, match="only a sampled job"):
         actions.approve(engine, sampled, ADA, head=None, saturation=None)
 
 

@@ -77,7 +77,7 @@ def test_an_empty_list_has_no_scan(tmp_path: Path, text: str) -> None:
         ('{"key": "a.tif"}\n["b.tif"]\n', 1, "expected an object"),
         ('[{"key": "a.tif"}, 17]', 1, "expected an object"),
         ('{"key": "\\ud800.tif"}\n', 0, "UTF-8"),
-        ('{"key": "a.tif", "output": "\\u0000.tif"}\n', 0, "is no key"),
+        ('{"key": "a.tif", "output": "\\u0000.tif"}\n', 0, "is not a key"),
         ('{"key": "a.tif", "bytes": 1e999}\n', 0, "inf"),
         ('{"key": "a.tif", "bytes": -1}\n', 0, "-1 bytes"),
         (f'{{"key": "a.tif", "bytes": {1 << 63}}}\n', 0, "expected how many"),
@@ -107,9 +107,9 @@ def test_only_a_regular_file_is_a_manifest(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/proc/self/environ")
 
     for path in (tmp_path / "pipe", tmp_path / "link", tmp_path, Path("/dev/null"), Path("/proc/self/environ")):
-        with pytest.raises(UsageError, match="no regular file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             list(read_manifest(str(path), "s3://archive/plates", S3Options()))
-        with pytest.raises(UsageError, match="no regular file"):
+        with pytest.raises(UsageError, match="not a regular file"):
             manifest_version(str(path), S3Options())
 
 
@@ -169,7 +169,7 @@ def test_lists_of_keys_alone_are_read(tmp_path: Path, text: str) -> None:
         ("a.tif\t17\n", r"a tab after 'a\.tif'.*key\\tbytes"),
         ("box\\a.tif\n", r"has backslashes; write 'box/a\.tif'"),
         ("a.tif\nb.tif\n./a.tif\n", r"'a\.tif' is listed twice, first on line 1"),
-        (f"{'0' * 64}  a.tif\nb.tif\n", "no line of a checksum list"),
+        (f"{'0' * 64}  a.tif\nb.tif\n", "not a line of a checksum list"),
     ],
 )
 def test_a_key_that_would_fail_later_is_refused_with_its_line(tmp_path: Path, text: str, why: str) -> None:
