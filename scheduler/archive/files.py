@@ -87,7 +87,7 @@ class WrittenFile:
 
 
 class ArchiveWriter:
-    """Writes both files of a job in one pass over its scans; `write` takes a page of them, by their ids."""
+    """Writes both files of a job in one pass over its scans. `write` takes a page of scans, sorted by their ids."""
 
     def __init__(self, job: Job, scans_path: Path, sources_path: Path) -> None:
         self.count = 0
@@ -95,7 +95,9 @@ class ArchiveWriter:
         self._files = [_open(scans_path, SCANS, job), _open(sources_path, SOURCES, job)]
 
     def write(self, scans: Sequence[Scan], reviews: Mapping[int, Sequence[Review]]) -> None:
-        """reviews: by the scan's id, the oldest first."""
+        """Write one page of scans to both files. `reviews`: all reviews of these scans, by the scan's id, the oldest
+        first.
+        """
         self._waiting += [(scan, reviews.get(scan.id, ())) for scan in scans]
         while len(self._waiting) >= ROW_GROUP:
             self._write_group(ROW_GROUP)

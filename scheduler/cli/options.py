@@ -69,7 +69,7 @@ Features = Annotated[
     typer.Option(
         parser=known_features,
         **choices("none"),
-        help="none: colour with exactly the paper's network, which is the bundled checkpoint named first.",
+        help="With none, use exactly the paper's network, which is the bundled checkpoint named first.",
     ),
 ]
 Csv = Annotated[Path | None, typer.Option(help="Write every column to this CSV file.")]

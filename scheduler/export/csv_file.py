@@ -1,4 +1,4 @@
-"""A job's scans as CSV, in a form in which a spreadsheet runs nothing."""
+"""A job's scans as CSV, written so that a spreadsheet does not run any cell as a formula."""
 
 import csv
 import re

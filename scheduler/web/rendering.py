@@ -76,7 +76,9 @@ def environment() -> Environment:
 
 
 def remedy(code: str) -> str:
-    """What to do about scans with this code. Where a page has a button, the text does not name the command."""
+    """What to do about scans with this code. The pages have a button for a retry, so the text does not name that
+    command.
+    """
     if code not in ERROR_CODES:
         return ""
     return _RETRY.sub("try it again", ERROR_CODES[code].remedy).replace("`", "")

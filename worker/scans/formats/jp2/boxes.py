@@ -172,8 +172,9 @@ def head_of(
 
 
 def wrapped(codestream: bytes, boxes: Boxes, size: tuple[int, int], components: int, bits: int) -> bytes:
-    """A file of a codestream of `size` (width, height) and the colours of another file, for a decoder that applies
-    them.
+    """A JPEG 2000 file with this codestream and the colours of `boxes`, for a decoder that applies them.
+
+    `size` is (width, height) of the codestream's image.
     """
     inner = box(b"ihdr", struct.pack(">IIHBBBB", size[1], size[0], components, bits - 1, 7, 0, 0))
     inner += box(b"colr", struct.pack(">BBBI", 1, 0, 0, SYCC if boxes.colour_space == SYCC else SRGB))
