@@ -123,7 +123,7 @@ class Submission:
 
 
 def submission_of(values: dict[str, Any]) -> Submission:
-    """From `Submission.as_json`."""
+    """The submission whose values `Submission.as_json` gave."""
     lists = {name: tuple(values[name]) for name in ("include", "exclude")}
     sample = values["sample"]
     if sample is not None:

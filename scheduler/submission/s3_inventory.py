@@ -16,7 +16,7 @@ def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[in
 
     report: its manifest.json. A report is usually about a whole bucket, so keys of the source's bucket that are not
     under its prefix are left out. Keys of another bucket are yielded, and the caller refuses them. Raises ValueError,
-    KeyError or TypeError if this is no such report, or has nothing under the source; and UsageError,
+    KeyError or TypeError if the report is not an S3 Inventory, or has nothing under the source; and UsageError,
     ServiceUnavailable.
     """
     if report["fileFormat"] != "CSV":

@@ -27,7 +27,7 @@ _MODEL_PID = "model.pid"
 
 
 class Fetch:
-    """Keys to the scans' bytes, and what the model sees of them."""
+    """Gives, for each key, the scan's bytes and the model's input."""
 
     def __init__(self, source: str, destination: str, endpoint_url: str) -> None:
         self._work = ShortWay(source, destination, endpoint_url)
@@ -39,7 +39,7 @@ class Fetch:
 
 
 class Predict:
-    """What the model sees to a*, b*; the only actor that holds the model."""
+    """Gives a*, b* for each model input. It is the only actor that holds the model."""
 
     def __init__(self, model: dict[str, Any], batch_size: int, folder: str) -> None:
         load_backend()
@@ -57,7 +57,7 @@ class Predict:
 
 
 class Store:
-    """Scans and their a*, b* to stored outputs."""
+    """Makes outputs of scans and their a*, b*, and stores them."""
 
     def __init__(self, source: str, destination: str, endpoint_url: str) -> None:
         self._work = ShortWay(source, destination, endpoint_url)

@@ -22,7 +22,7 @@ class PageWriter:
         self._link: int | None = None  # where the last page says where the next one is
 
     def add(self, part: Path) -> None:
-        """Join the next page, whose file is removed. Raises ScanError unwritable."""
+        """Add the next page, and remove its file. Raises ScanError unwritable."""
         with writing(self._key):
             if not self._added:
                 begin_tiff(self._path, part, big=self._is_big)

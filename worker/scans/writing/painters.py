@@ -31,7 +31,7 @@ def painter_of(scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32],
 
 
 class Painter8:
-    """Colours of 8 bits, by table."""
+    """Paints 8-bit colours by the lookup table."""
 
     def __init__(self, scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32], rows: int) -> None:
         steps = ((within_table(ab) + 128) * STEPS_PER_UNIT).clip(0, STEPS - 1).astype(np.float32)
@@ -79,7 +79,7 @@ def within_table(ab: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Painter16:
-    """Colours of 16 bits, by CIE's formulas."""
+    """Paints 16-bit colours by CIE's formulas."""
 
     def __init__(self, scan: OpenScan, model_input: ModelInput, ab: NDArray[np.float32], rows: int) -> None:
         self._upsampler = upsampler_of(ab, model_input, scan.width, scan.height, neutral=0)
