@@ -9,7 +9,9 @@ from worker.arrays import Pixels
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A part of an image, in pixels: of a model input; or of a scan with film borders, the part with the picture."""
+    """A part of an image, in pixels. In a model input, it is the part that shows the scan; in a scan with film borders,
+    the part inside them.
+    """
 
     left: int
     top: int

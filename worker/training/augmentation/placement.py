@@ -21,7 +21,9 @@ def crops(pixels: Any, shapes: Any, place: dict[str, Any], side_px: int) -> Any:
 
 
 def crops_of_cells(cells: Any, place: dict[str, Any], side_px: int) -> Any:
-    """The same crops of values in cells (batch, cells, cells, channels) that cover a photo's box, interpolated."""
+    """Values in cells (batch, cells, cells, channels) that cover a photo's box -> their crops, at the same places as
+    the photo's crops, interpolated: (batch, side, side, channels).
+    """
     x, y = _points(place, side_px)
     batch, rows, columns, channels = cells.shape
     u = x / place["size"][:, 0, None, None] * columns - 0.5
