@@ -42,7 +42,8 @@ class BackgroundListings:
         self._at_work = list[Future[None]]()
 
     def round(self) -> None:
-        """Begin the listings that wait, and those whose scheduler fell silent: as many as can be done at once.
+        """Start the listings that wait, and those whose scheduler has stopped responding: as many as can be done at
+        once.
 
         Raises ServiceUnavailable.
         """

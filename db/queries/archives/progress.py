@@ -65,9 +65,9 @@ def begin(session: Session, job_id: int, *, now: datetime) -> Archiving:
 
 
 def begin_deletion(session: Session, job_id: int, *, forget_accepted: bool, now: datetime) -> Archiving:
-    """As `begin`, to delete the job. Raises Conflict too where people accepted outputs, unless `forget_accepted`.
+    """As `begin`, to delete the job. Raises Conflict also if people accepted outputs, unless `forget_accepted` is true.
 
-    Whoever deletes a job does without the report that is still to be written of it.
+    A report of the job that is still to be written does not prevent the deletion.
     """
     job, archive = _locked(session, job_id)
     if archive is not None and archive.state == ArchiveState.DELETING:

@@ -74,9 +74,10 @@ def leave_to_schedulers(session: Session, job_id: int, request: dict[str, Any], 
 
 
 def take_waiting(session: Session, count: int, *, now: datetime, lease_seconds: float) -> list[BackgroundListing]:
-    """Take up to `count` listings that wait for a scheduler, or whose scheduler fell silent, each as its next attempt.
+    """Take up to `count` listings that wait for a scheduler, or whose scheduler has stopped responding, each as its
+    next attempt.
 
-    Those that wait longest come first. Another scheduler that asks at the same time takes others.
+    Those that wait longest come first. Another scheduler that asks at the same time takes other listings.
     """
     waits = (Job.state == JobState.SUBMITTING, Job.listing_lease_expires_at <= now)
     longest = select(Job.id).where(*waits).order_by(Job.listing_lease_expires_at, Job.id).limit(count)
