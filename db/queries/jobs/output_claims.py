@@ -256,9 +256,13 @@ def _release(session: Session, job: Job, chosen: ColumnElement[bool]) -> None:
         .exists()
     )
     places = select(literal(f"{job.destination}/") + Scan.output_key).where(chosen, ~needed, ~archived)
+    held = (OutputClaim.job_id == job.id, OutputClaim.uri.in_(places))
+    # They are locked in the order of `_locked`, because a submission that takes some over locks them at the same time.
+    locked = select(OutputClaim.uri).where(*held).order_by(OutputClaim.uri).with_for_update().cte("locked")
+    released = select(locked.prefix_with("MATERIALIZED").c.uri)
     session.execute(
         delete(OutputClaim)
-        .where(OutputClaim.job_id == job.id, OutputClaim.uri.in_(places))
+        .where(OutputClaim.job_id == job.id, OutputClaim.uri.in_(released))
         .execution_options(synchronize_session=False)
     )
 

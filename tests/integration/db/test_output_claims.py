@@ -226,6 +226,27 @@ def release(engine: Engine, job_id: int) -> None:
         session.execute(delete(Scan).where(Scan.job_id == job_id))
 
 
+def test_a_release_and_a_submission_lock_claims_in_one_order(postgresql_url: str, other: ThreadPoolExecutor) -> None:
+    """The table has them in another order, in which the release would come to them."""
+    engine = make_engine(postgresql_url)
+    upgrade(engine)
+    cancelled = submit(engine, "s3://b/box1", "2.tif")
+    with session_scope(engine) as session:
+        lifecycle.add_scans(session, cancelled, [NewScan("1.tif", "e", 1, "1.tif")], chunk_scans=64)
+
+    with session_scope(engine) as session:
+        output_claims._locked(session, ["s3://b/colour/1.tif"])
+        releasing = other.submit(release, engine, cancelled)
+        while not releasing.done() and not _anyone_waits(engine):
+            pass
+        output_claims._locked(session, ["s3://b/colour/2.tif"])
+    releasing.result(10)
+
+    with read_scope(engine) as session:
+        assert session.scalars(select(OutputClaim.uri)).all() == []
+    engine.dispose()
+
+
 def test_claims_of_new_outputs_are_not_read_again(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     locked = output_claims._locked
