@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.unit.model.feature_layers import untrained_feature_layers
-from worker.model import checkpoint
+from worker.model import checkpoint, weights
 from worker.model.classifiers.features import FINE_LAYERS, LAYERS, load_features
 from worker.model.colorizer import Colorizer
 from worker.training.commands.bundle import bundle
@@ -72,7 +72,8 @@ def test_one_command_makes_a_checkpoint_and_its_card_names_every_source(given: N
 
 
 def test_upper_blocks_are_trained_with_the_map_and_kept(given: Namespace) -> None:
-    tune = "[tune]\nbatch_size = 4\nsteps = 2\nvalidate_every_steps = 1\nwhole_share = 0.5\nbins_share = 1.0\n[join]"
+    tune = "[tune]\nbatch_size = 4\nsteps = 2\nvalidate_every_steps = 1\nwhole_share = 0.5\nbins_share = 1.0\n"
+    tune += "learning_rate = 0.1\nwarm_up_steps = 1\naveraged_steps = 1\n[join]"
     given.recipe.write_text(RECIPE.replace("[join]", tune).replace("\nsteps = 1\n", "\nsteps = 0\n", 1))
     bundle(given)
     card = checkpoint.verify(given.work / "checkpoint")
@@ -87,6 +88,23 @@ def test_upper_blocks_are_trained_with_the_map_and_kept(given: Namespace) -> Non
         for kept, start in zip(network.layers, started[:LAYERS], strict=True)
     ]
     assert changed == [False] * FINE_LAYERS + [True] * (LAYERS - FINE_LAYERS)
+
+
+def test_the_map_of_a_bundled_checkpoint_can_go_on_without_cached_features(given: Namespace) -> None:
+    tune = (
+        '[tune]\nstart_from = "second"\nside_px = 64\nbatch_size = 2\nsteps = 1\nlearning_rate = 0.0\n'
+        "validate_every_steps = 1\n[join]\nsteps = 0\ndecoder_share = 0.25\n"
+    )
+    before_map = RECIPE.split("[map]")[0].replace("views = [0, 2]", "views = []")
+    given.recipe.write_text(before_map + tune)
+    bundle(given)
+    assert not (given.work / "map").exists()
+    made, second = (
+        weights.read_fusion(folder)
+        for folder in (given.work / "checkpoint", checkpoint.bundled_checkpoint_path("second"))
+    )
+    assert made["map_last.kernel"] == pytest.approx(np.asarray(second["map_last.kernel"], np.float32), abs=1e-3)
+    assert made["map_ab.kernel"] == pytest.approx(np.asarray(second["map_ab.kernel"], np.float32), abs=1e-3)
 
 
 def test_features_that_were_trained_are_not_joined_with_features_that_were_cached(given: Namespace) -> None:

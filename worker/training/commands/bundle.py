@@ -6,11 +6,13 @@ import csv
 import json
 import tomllib
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.model import checkpoint, weights
 from worker.model.ab_bins import class_weights
@@ -22,11 +24,18 @@ from worker.training.data.embedder import Embedder
 from worker.training.data.soft_targets import TAKEN_BACK, place_prior
 from worker.training.errors import TrainingError
 from worker.training.evaluation.joined_validation import JoinedValidation
+from worker.training.evaluation.tuned_validation import TunedValidation
 from worker.training.evaluation.yardstick import HELD_OUT_SOURCES
 from worker.training.export.checkpoint import TrainedEmbedding, TrainedFeatures, export_weights
 from worker.training.export.run_outputs import LIMITS
 from worker.training.fitting.averaged_loop import BEST_FILE, LoopConfig
-from worker.training.fitting.joined import JoinConfig, build_joined, joined_weights, train_joined
+from worker.training.fitting.joined import (
+    JoinConfig,
+    build_joined,
+    joined_weights,
+    map_before_mixing,
+    train_joined,
+)
 from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE
 from worker.training.fitting.map_trunk import TrunkConfig, train_trunk, trunk_figures
 from worker.training.fitting.upper_blocks import (
@@ -43,7 +52,9 @@ from worker.training.views.lite2_importer import Layers
 from worker.training.views.prepared import Prepared, prepare
 
 Recipe = dict[str, Any]
+MapWeights = Mapping[str, NDArray[np.float32]]  # folded, by layer
 
+AGED_VIEW = 2  # the number of the view that says how well photos turned old are coloured
 TUNE_PHOTOS_EVERY = 3  # one of so many of the yardstick's photos is asked while upper blocks are trained
 ENDLESS = 10**9  # steps: the minutes set the end
 FEATURES_ABOUT = {
@@ -65,7 +76,8 @@ def bundle(arguments: Namespace) -> None:
     tars = [arguments.photos / f"{name}.tar" for name in recipe["photos"]]
     prepared = prepare(tars, arguments.lite2, recipe["views"], arguments.work)
     described_sources(arguments.photos / recipe["sources"], prepared.photos_by_source())
-    fit_map(prepared, recipe, arguments.work / "map")
+    if "map" in recipe:
+        fit_map(prepared, recipe, arguments.work / "map")
     if arguments.until == "map":
         return
     if "tune" in recipe:
@@ -97,17 +109,13 @@ def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:
 def fit_upper_blocks(prepared: Prepared, recipe: Recipe, work: Path) -> None:
     """Trains the feature network's upper blocks together with the map, from the trained map on."""
     options, folder = recipe["tune"], work / "tune"
-    config, inside = TuneConfig(**_only(options, TuneConfig)), prepared.inside()
+    config = TuneConfig(**_only(options, TuneConfig))
+    model = build_tuned_network(prepared.layers, config.dropout, config.side_px)
+    continue_map(model, _untuned_map(recipe, work))
+    compute_fine = fine_maps(prepared.layers)
+    batches = TunedBatches(prepared.cache, prepared.sampler, compute_fine, config)
     rows = {name: of_source[::TUNE_PHOTOS_EVERY] for name, of_source in prepared.yardstick.items()}
-    model = build_tuned_network(prepared.layers, config.dropout)
-    continue_map(model, _trained_map(work))
-    batches = TunedBatches(prepared.cache, prepared.views[0], prepared.sampler, fine_maps(prepared.layers), config)
-
-    def validate(model: keras.Model) -> dict[str, float]:
-        figures = trunk_figures(model, prepared.views[0], rows, inside)
-        aged = trunk_figures(model, prepared.views[-1], rows, np.ones_like(inside))
-        return figures | {"aged": aged["r2"]}
-
+    validate = TunedValidation(prepared, rows, compute_fine, AGED_VIEW)
     print(f"map, before its features are trained: {validate(model)}", flush=True)
     train_tuned(model, batches, config, _loop(options), folder, validate, resume=(folder / STATE_FILE).is_file())
 
@@ -136,16 +144,22 @@ def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]
     return plain_network_weights(model)
 
 
-def _trained_map(work: Path) -> keras.Model:
-    network = build_map_network()
-    network.load_weights(work / "map" / BEST_FILE)
-    return network
+def _untuned_map(recipe: Recipe, work: Path) -> MapWeights:
+    """The folded weights of the map that stage `map` trained, or of the bundled checkpoint that the recipe names."""
+    if "map" in recipe:
+        network = build_map_network()
+        network.load_weights(work / "map" / BEST_FILE)
+        return fold_convolutions(network)
+    folder = checkpoint.bundled_checkpoint_path(recipe["tune"]["start_from"])
+    mixed = weights.read_fusion(folder)
+    decoder_share = checkpoint.read_card(folder).training["recipe"]["join"]["decoder_share"]
+    return map_before_mixing(mixed, decoder_share)
 
 
-def trained_map(prepared: Prepared, recipe: Recipe, work: Path) -> tuple[keras.Model, Layers]:
+def trained_map(prepared: Prepared, recipe: Recipe, work: Path) -> tuple[MapWeights, Layers]:
     """The best map of the last stage that trained it, and the feature network that it was trained with."""
     if "tune" not in recipe:
-        return _trained_map(work), prepared.layers[:LAYERS]
+        return _untuned_map(recipe, work), prepared.layers[:LAYERS]
     tuned = build_tuned_network(prepared.layers)
     tuned.load_weights(work / "tune" / BEST_FILE)
     return trained_parts(tuned, prepared.layers)
@@ -156,12 +170,12 @@ def starting_weights(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str
 
     The checkpoint's extra weight for rare bins is taken back.
     """
-    network, _ = trained_map(prepared, recipe, work)
+    map_weights, _ = trained_map(prepared, recipe, work)
     first = np.flatnonzero(prepared.trained_on)[:: max(1, len(prepared.trained_on) // 8000)]
-    balance = np.log(class_weights(place_prior(prepared.views[0].batch(first)[1])))
+    balance = np.log(class_weights(place_prior(prepared.colours(first))))
     fusion = weights.read_fusion(checkpoint.bundled_checkpoint_path(recipe["start_from"]))
     un_balance = np.asarray(-(1 - TAKEN_BACK) * balance, np.float32)
-    return joined_weights(fusion, fold_convolutions(network), recipe["join"]["decoder_share"], un_balance)
+    return joined_weights(fusion, map_weights, recipe["join"]["decoder_share"], un_balance)
 
 
 def write_bundle(

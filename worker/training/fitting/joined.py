@@ -60,6 +60,14 @@ def joined_weights(
     return weights
 
 
+def map_before_mixing(mixed: Mapping[str, Floats], decoder_share: float) -> dict[str, Floats]:
+    """The map's own weights from those that `joined_weights` mixed with this `decoder_share`: its inverse."""
+    weights = {name: value for name, value in mixed.items() if name.startswith("map_") and "expected" not in name}
+    for part in ("kernel", "bias"):
+        weights[f"map_ab.{part}"] = np.asarray(weights[f"map_ab.{part}"] / ((1 - decoder_share) / 2), np.float32)
+    return weights
+
+
 def paper_loss(truth: Any, result: Any) -> Any:
     """`colour_loss` of a*, b* (batch, side, side, 2) and the paper head's a, b / 128."""
     return colour_loss(truth, result * AB_SCALE)

@@ -4,12 +4,13 @@ The blocks up to stride 8 stay as they are: edges and textures are the same for 
 take most of the time. The upper blocks see each photo in a new view at every step, so they can't learn it by heart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 import tensorflow as tf
@@ -17,20 +18,22 @@ from keras import layers
 from numpy.typing import NDArray
 
 from worker.model.classifiers.features import FEATURES_PX, FINE_LAYERS, LAYERS, MAP_CHANNELS, fine_map, upper_maps
-from worker.model.place_map import FEATURE_STRIDES, build_map_network, coarse_bins, coarse_colours, place_map
+from worker.model.norm_folding import plain_network_weights
+from worker.model.place_map import FEATURE_STRIDES, coarse_bins, coarse_colours, place_map
 from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
 from worker.training.fitting.losses import colour_loss
 from worker.training.fitting.map_trunk import BINS_SHARE, bins_loss
 from worker.training.views.lite2_importer import Layers
-from worker.training.views.map_cache import ViewMaps, place_colours
-from worker.training.views.photo_views import photo_view
+from worker.training.views.map_cache import place_colours
+from worker.training.views.photo_views import View, photo_view
 from worker.training.views.sampling import SourceSampler
 from worker.training.views.square_cache import SquareCache
 
 Floats = NDArray[np.float32]
 
-COMPUTED_IN = "bfloat16"
-LEARNING_SHARE = 0.5  # of a layer's own scale, for a step as large as the learning rate
+LEARNING_SHARE = (
+    2.0  # of a layer's own scale, for a change of 1: blocks move faster than the map, whose values are small
+)
 THREADS = 2
 FIRST_NEW_VIEW = 1000  # numbers of views that are made for one step alone
 
@@ -40,6 +43,7 @@ class TuneConfig:
     """Hyperparameters of one run; they go into the model card as they are."""
 
     batch_size: int = 32
+    side_px: int = FEATURES_PX  # of the views, a multiple of 32; smaller ones are quicker, and most photos lose nothing
     whole_share: float = 0.4  # of the photos are seen as they are; the others cropped, turned and aged, anew each time
     dropout: float = 0.15
     weight_decay: float = 0.03
@@ -90,76 +94,79 @@ def _moved(start: Floats, difference: Any) -> Any:
     return keras.ops.convert_to_tensor(start) + unit * keras.ops.convert_to_tensor(difference)
 
 
-def build_tuned_network(start: Layers, dropout: float = 0.0) -> keras.Model:
+def build_tuned_network(start: Layers, dropout: float = 0.0, side_px: int = FEATURES_PX) -> keras.Model:
     """The map of stride 8 -> a, b (batch, 28, 28, 2), bins (batch, 14, 14, 313): upper blocks and map in one.
 
-    Computed in float32: on a CPU the gradients of depthwise convolutions take twice as long in bfloat16.
+    The shapes are those of `side_px` 224. The map is in its folded form, without norms. It is computed in float32: on a
+    CPU the gradients of depthwise convolutions take twice as long in bfloat16.
     """
-    side = FEATURES_PX // FEATURE_STRIDES[0]
-    fine = keras.Input((side, side, MAP_CHANNELS[0]), name="features_8")
+    places = side_px // FEATURE_STRIDES[0]
+    fine = keras.Input((places, places, MAP_CHANNELS[0]), name="features_8")
     middle, coarse = UpperBlocks(start[FINE_LAYERS:LAYERS], name="upper_blocks")(fine)
-    places = place_map([fine, middle, coarse], dropout=dropout)
-    return keras.Model(fine, [coarse_colours(places), coarse_bins(places[:, ::2, ::2])], name="tuned_map")
+    at_places = place_map([fine, middle, coarse], batch_norm=False, dropout=dropout)
+    return keras.Model(fine, [coarse_colours(at_places), coarse_bins(at_places[:, ::2, ::2])], name="tuned_map")
 
 
-def continue_map(model: keras.Model, map_network: keras.Model) -> None:
-    """Gives a `build_tuned_network` the weights of a trained map."""
-    for layer in map_network.layers:
-        if layer.weights:
-            model.get_layer(layer.name).set_weights(layer.get_weights())
+def continue_map(model: keras.Model, map_weights: Mapping[str, Floats]) -> None:
+    """Gives a `build_tuned_network` the folded weights of a trained map, by layer."""
+    for layer in model.layers:
+        if hasattr(layer, "kernel"):
+            layer.set_weights([map_weights[f"{layer.name}.kernel"], map_weights[f"{layer.name}.bias"]])
 
 
-def trained_parts(model: keras.Model, start: Layers) -> tuple[keras.Model, Layers]:
-    """A trained `build_tuned_network` -> the map as `build_map_network` has it, and the whole feature network."""
-    network = build_map_network()
-    for layer in network.layers:
-        if layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
-    return network, [*start[:FINE_LAYERS], *model.get_layer("upper_blocks").layers_now()]
+def copied_weights(model: keras.Model, other: keras.Model) -> keras.Model:
+    """Gives `other`, a `build_tuned_network` for another side, the weights of `model`, and returns it."""
+    other.set_weights(model.get_weights())
+    return other
+
+
+def trained_parts(model: keras.Model, start: Layers) -> tuple[dict[str, Floats], Layers]:
+    """A trained `build_tuned_network` -> the map's folded weights by layer, and the whole feature network."""
+    blocks = model.get_layer("upper_blocks")
+    weights = plain_network_weights(model)
+    of_map = {key: value for key, value in weights.items() if not key.startswith(f"{blocks.name}.")}
+    return of_map, [*start[:FINE_LAYERS], *blocks.layers_now()]
 
 
 class TunedBatches:
     """Batches of the map of stride 8 and colours; batch k is the same in every run.
 
-    `whole` is view 0 of all photos, whose map is cached; the others' are computed for the step by `compute_fine`, which
-    takes grey (n, 224, 224, 1), 0..255.
+    `compute_fine` gives maps of stride 8 of grey (n, side, side, 1), 0..255.
     """
 
     def __init__(
-        self, cache: SquareCache, whole: ViewMaps, sampler: SourceSampler, compute_fine: Callable[[Floats], Floats],
-        config: TuneConfig,
+        self, cache: SquareCache, sampler: SourceSampler, compute_fine: Callable[[Floats], Floats], config: TuneConfig
     ) -> None:  # fmt: skip
-        self._cache, self._whole, self._sampler = cache, whole, sampler
+        self._cache, self._sampler = cache, sampler
         self._compute_fine, self._config = compute_fine, config
         self._threads = ThreadPoolExecutor(THREADS)
 
     def __call__(self, step: int) -> tuple[Floats, list[Floats]]:
-        """-> (batch, 28, 28, 48), [a*, b* (batch, 28, 28, 2), the same], CIE units."""
+        """-> (batch, 28, 28, 48), [a*, b* (batch, 28, 28, 2), the same], CIE units; shapes of a side of 224 px."""
         rng = np.random.default_rng([self._config.seed, step, 2])
         rows = np.sort(self._sampler.draw(self._config.batch_size, rng))
         is_whole = rng.random(len(rows)) < self._config.whole_share
-        maps, ab = self._whole.batch(rows)
-        fine = np.asarray(maps[0], np.float32)
-        mirrored = is_whole & (rng.random(len(rows)) < 0.5)
-        for values in (fine, ab):
-            values[mirrored] = values[mirrored][:, :, ::-1]
-        if not is_whole.all():
-            fine[~is_whole], ab[~is_whole] = self._new_views(rows[~is_whole], FIRST_NEW_VIEW + step)
-        return fine, [ab, ab]
+        whole_views = rng.integers(2, size=len(rows))  # view 1 is view 0 mirrored
+        numbers = np.where(is_whole, whole_views, FIRST_NEW_VIEW + step)
+        views = list(self._threads.map(self._view, rows, numbers))
+        places = self._config.side_px // FEATURE_STRIDES[0]
+        ab = np.stack(list(self._threads.map(lambda view: place_colours(view, places), views))).astype(np.float32)
+        return self._compute_fine(np.stack([view.grey for view in views])[..., None]), [ab, ab]
 
-    def _new_views(self, rows: NDArray[np.intp], number: int) -> tuple[Floats, Floats]:
-        views = list(self._threads.map(lambda row: photo_view(self._cache.pixels[row], int(row), number), rows))
-        colours = np.stack(list(self._threads.map(place_colours, views))).astype(np.float32)
-        return self._compute_fine(np.stack([view.grey for view in views])[..., None]), colours
+    def _view(self, row: int, number: int) -> View:
+        side_px, square = self._config.side_px, self._cache.pixels[row]
+        if side_px != len(square):
+            square = cv2.resize(square, (side_px, side_px), interpolation=cv2.INTER_AREA)
+        return photo_view(square, int(row), int(number))
 
 
 def fine_maps(layers: Layers) -> Callable[[Floats], Floats]:
-    """Computes maps of stride 8 of grey (n, 224, 224, 1), 0..255."""
-    weights = [(tf.cast(kernel, COMPUTED_IN), tf.cast(bias, COMPUTED_IN)) for kernel, bias in layers[:FINE_LAYERS]]
+    """Computes maps of stride 8 of grey (n, side, side, 1), 0..255."""
+    weights = [(tf.constant(kernel), tf.constant(bias)) for kernel, bias in layers[:FINE_LAYERS]]
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def compute(grey: Any) -> Any:
-        return tf.cast(fine_map(tf.cast(grey, COMPUTED_IN), weights), tf.float32)
+        return fine_map(grey, weights)
 
     return lambda grey: np.asarray(compute(tf.constant(grey)))
 

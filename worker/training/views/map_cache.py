@@ -81,7 +81,7 @@ def open_view(folder: Path, photos: int) -> ViewMaps:
     return ViewMaps((maps[0], maps[1], maps[2]), ab)
 
 
-def place_colours(view: View) -> NDArray[np.float16]:
-    """The mean a*, b* at each place of the fine map (28, 28, 2), CIE units."""
+def place_colours(view: View, places: int = PLACES) -> NDArray[np.float16]:
+    """The mean a*, b* at each place of the fine map (places, places, 2), CIE units."""
     ab = to_lab(view.rgb)[..., 1:]
-    return np.asarray(cv2.resize(ab, (PLACES, PLACES), interpolation=cv2.INTER_AREA), np.float16)
+    return np.asarray(cv2.resize(ab, (places, places), interpolation=cv2.INTER_AREA), np.float16)

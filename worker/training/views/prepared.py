@@ -15,7 +15,8 @@ from worker.model.classifiers.features import LAYERS, class_logits_of, feature_m
 from worker.training.evaluation.yardstick import HELD_OUT_SOURCES, places_inside, yardstick_rows
 from worker.training.views.duplicates import fingerprints, shows_any
 from worker.training.views.lite2_importer import Layers, read_lite2
-from worker.training.views.map_cache import ViewMaps, build_view
+from worker.training.views.map_cache import PLACES, ViewMaps, build_view, place_colours
+from worker.training.views.photo_views import photo_view
 from worker.training.views.sampling import SourceSampler
 from worker.training.views.square_cache import SquareCache, build_square_cache
 
@@ -44,13 +45,19 @@ class Prepared:
 
     def inside(self) -> Floats:
         """How much of each place of the fine map (n, 28, 28) lies in the photo."""
-        return places_inside(self.cache.boxes, self.cache.side_px, self.views[0].ab.shape[1])
+        return places_inside(self.cache.boxes, self.cache.side_px, PLACES)
 
     def mean_ab(self) -> tuple[float, float]:
         """The mean a*, b* of the photos as they are drawn, CIE units."""
         rows = np.sort(self.sampler.draw(MEAN_OF_PHOTOS, np.random.default_rng(0)))
-        a, b = self.views[0].batch(rows)[1].mean((0, 1, 2))
+        a, b = self.colours(rows).mean((0, 1, 2))
         return float(a), float(b)
+
+    def colours(self, rows: NDArray[np.intp]) -> Floats:
+        """a*, b* of these photos as they are, at the places of the fine map (n, 28, 28, 2), CIE units."""
+        if self.views:
+            return self.views[0].batch(rows)[1]
+        return np.stack([place_colours(photo_view(self.cache.pixels[row], row, 0)) for row in rows]).astype(np.float32)
 
     def photos_by_source(self) -> dict[str, int]:
         """Of those that are trained on."""

@@ -1,0 +1,67 @@
+"""Measures a map that is trained together with its features: on the yardstick's photos as they are, and turned old."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from worker.training.evaluation.yardstick import colour_errors, source_means
+from worker.training.fitting.upper_blocks import build_tuned_network, copied_weights
+from worker.training.views.map_cache import place_colours
+from worker.training.views.photo_views import photo_view
+from worker.training.views.prepared import Prepared
+
+Floats = NDArray[np.float32]
+
+Photos = Mapping[str, tuple[Floats, Floats, Floats]]  # fine maps, a*, b*, how much of each place is in the photo
+
+BATCH = 50
+
+
+class TunedValidation:
+    """The figures of a `build_tuned_network` at 224 px, the side that a worker uses, whatever it is trained at.
+
+    The maps of stride 8 are computed once, because training leaves the blocks below as they are.
+    """
+
+    def __init__(
+        self, prepared: Prepared, rows: Mapping[str, NDArray[np.intp]], compute_fine: Callable[[Floats], Floats],
+        aged_view: int,
+    ) -> None:  # fmt: skip
+        self._model = build_tuned_network(prepared.layers)
+        inside = prepared.inside()
+        self._photos = {
+            name: (*_maps_and_colours(prepared, of_source, 0, compute_fine), inside[of_source])
+            for name, of_source in rows.items()
+        }
+        self._aged = {
+            name: (*_maps_and_colours(prepared, of_source, aged_view, compute_fine), np.ones_like(inside[of_source]))
+            for name, of_source in rows.items()
+        }
+
+    def __call__(self, model: keras.Model) -> dict[str, float]:
+        """R2 and G, the mean over sources and by source; `aged`: the R2 of photos turned old."""
+        copied_weights(model, self._model)
+        return self._figures(self._photos, by_source=True) | {"aged": self._figures(self._aged)["r2"]}
+
+    def _figures(
+        self, photos: Mapping[str, tuple[Floats, Floats, Floats]], by_source: bool = False
+    ) -> dict[str, float]:
+        errors = {}
+        for name, (fine, ab, inside) in photos.items():
+            result = np.asarray(self._model.predict(fine, batch_size=BATCH, verbose=0)[0], np.float32)
+            errors[name] = colour_errors(result, ab, inside)
+        of_sources = {name: round(parts["all"].r2, 3) for name, parts in errors.items()} if by_source else {}
+        return source_means(errors) | of_sources
+
+
+def _maps_and_colours(
+    prepared: Prepared, rows: NDArray[np.intp], number: int, compute_fine: Callable[[Floats], Floats]
+) -> tuple[Floats, Floats]:
+    maps, colours = [], []
+    for start in range(0, len(rows), BATCH):
+        views = [photo_view(prepared.cache.pixels[row], int(row), number) for row in rows[start : start + BATCH]]
+        maps.append(compute_fine(np.stack([view.grey for view in views])[..., None]))
+        colours += [place_colours(view) for view in views]
+    return np.concatenate(maps), np.stack(colours).astype(np.float32)
