@@ -122,7 +122,7 @@ def test_a_database_that_is_not_there_is_not_made(run: Run, tmp_path: Path) -> N
 
 def test_a_setting_that_is_misspelt(run: Run, process: Run) -> None:
     expect_refusal(run("status", PHOTOCHROM_LEASE_SECOND="60"), 2, "PHOTOCHROM_LEASE_SECONDS?")
-    expect_refusal(process("worker", PHOTOCHROM_COLOUR_OF_THE_SHED="red"), 2, "no setting", "photochrom settings")
+    expect_refusal(process("worker", PHOTOCHROM_COLOUR_OF_THE_SHED="red"), 2, "is not a setting", "photochrom settings")
 
 
 @pytest.mark.parametrize("command", [["status"], ["submit", "scans", "out"]])
@@ -323,7 +323,7 @@ def test_broker_urls_that_are_none(process: Run) -> None:
 def test_a_file_that_is_no_database(run: Run, tmp_path: Path) -> None:
     (tmp_path / "letter.db").write_text("Dear sir, " * 100)
 
-    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=f"sqlite:///{tmp_path}/letter.db"), 2, "no database")
+    expect_refusal(run("status", PHOTOCHROM_DATABASE_URL=f"sqlite:///{tmp_path}/letter.db"), 2, "is not a database")
     expect_refusal(run("db", "upgrade", PHOTOCHROM_DATABASE_URL="sqlite://"), 2, "names no file")
 
 
