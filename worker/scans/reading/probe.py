@@ -18,7 +18,9 @@ HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up 
 _FIRST_ON_ITS_SIDE = 5  # of EXIF's eight orientations
 _COEFFICIENT_BYTES = 2
 _COLOUR_BYTES = 8  # a* and b* as float32
-STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take, whatever the scan
+STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take at least
+# They hold copies of so many rows of a wide picture's colours, measured with widths of 20,000 to 300,000 pixels.
+_STRIP_ROWS, _STRIP_COPIES = 384, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,18 @@ def _header_of(image: pyvips.Image, file: ScanFile, page: int) -> ScanHeader:
         bit_depth=depth,
         has_alpha=bool(alpha),
         is_held=grey_bytes <= HELD_BYTES,
-        decoded_bytes=sum(held) + decoder + file.metadata_bytes + STRIP_BYTES + upsampled_bytes(upright),
+        decoded_bytes=(
+            sum(held) + decoder + file.metadata_bytes + _strip_bytes(upright, depth, alpha) + upsampled_bytes(upright)
+        ),
         page=page,
         is_on_its_side=orientation_field(image) >= _FIRST_ON_ITS_SIDE,
     )
+
+
+def _strip_bytes(upright: pyvips.Image, depth: int, alpha: bool) -> int:
+    """What strips, decoder and encoder take."""
+    row_bytes = upright.width * (3 + alpha) * depth // 8
+    return int(max(STRIP_BYTES, row_bytes * min(upright.height, _STRIP_ROWS) * _STRIP_COPIES))
 
 
 def upsampled_bytes(upright: pyvips.Image) -> int:
