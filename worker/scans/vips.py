@@ -16,6 +16,7 @@ from worker.errors import ScanError
 
 SAYS_NO_MORE = "its decoder or encoder gives no details"
 _SAYS_NOTHING = re.compile("^unable to |: (read|load|write) error$")
+_SAYS_WHERE = re.compile("decompress error tile [0-9]+ x [0-9]+$")
 _LOADERS = (
     "VipsForeignLoadJpegFile",
     "VipsForeignLoadPngFile",
@@ -160,4 +161,5 @@ def last_line(error: Exception) -> str:
     """The last useful line of libvips' message, for the end of our message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if not _SAYS_NOTHING.search(line)]
-    return telling[-1] if telling else SAYS_NO_MORE
+    reasons = [line for line in telling if not _SAYS_WHERE.search(line)]
+    return (reasons or telling or [SAYS_NO_MORE])[-1]

@@ -4,12 +4,14 @@ import io
 import struct
 from collections.abc import Sequence
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
 
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes, ramp
+from tests.unit.scans.tiff_edits import with_number
 from worker.errors import ScanError
 
 GREY = ramp(96, 64)
@@ -120,3 +122,22 @@ def test_a_strip_of_jpeg_that_lost_its_half_is_refused(end: bytes, opened: Opene
     with pytest.raises(ScanError, match="Corrupt JPEG data|Premature end") as refused:
         opened(cut).model_input()
     assert refused.value.code == "unreadable"
+
+
+@pytest.mark.parametrize(("bits", "is_lossless"), [(12, False), (12, True), (16, True)])
+@pytest.mark.parametrize("is_tiled", [True, False])
+def test_jpeg_of_more_than_8_bits_is_another_kind_and_no_damage(
+    bits: int, is_lossless: bool, is_tiled: bool, opened: Opener
+) -> None:
+    deep = GREY.astype(np.uint16) << (bits - 8)
+    piece = bytes(imagecodecs.jpeg_encode(deep, bitspersample=bits, lossless=is_lossless))
+    data = with_tile(piece) if is_tiled else tiff([piece], 7, 1, [16])
+    with pytest.raises(ScanError, match="precision") as refused:
+        opened(data).model_input()
+    assert refused.value.code == "unsupported"
+
+
+def with_tile(tile: bytes) -> bytes:
+    out = io.BytesIO()
+    tifffile.imwrite(out, iter([tile]), shape=GREY.shape, dtype=np.uint16, tile=GREY.shape, compression="jpeg")
+    return with_number(out.getvalue(), 258, 16)  # bits that libtiff reads, which tifffile took from the tile

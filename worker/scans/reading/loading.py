@@ -33,7 +33,9 @@ _ORIENTATION = "orientation"
 # How libvips and the libraries under it speak of sound files that they have no decoder for. A marker that libjpeg does
 # not know is damage, but for the one of JPEG-LS, F7.
 _UNSUPPORTED = re.compile(
-    "out of range|unsupported(?! marker type 0x(?!f7))|not supported|not implemented|not configured", re.IGNORECASE
+    "out of range|unsupported(?! marker type 0x(?!f7))|not supported|not implemented|not configured"
+    "|improper JPEG data precision",
+    re.IGNORECASE,
 )
 
 
