@@ -17,6 +17,7 @@ import csv
 import gzip
 import io
 import json
+import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -58,7 +59,7 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
     Raises UsageError, with the line's number, for an invalid manifest or a key outside the source; and
     ServiceUnavailable.
     """
-    relative = _relative_to(source)
+    relative, is_folder = _relative_to(source), isinstance(parse_location(source), FolderLocation)
     number = 0
     try:
         with opened(where, s3) as file, closing(KeySpool()) as seen:
@@ -67,6 +68,8 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
                 key = relative(entry.key)
                 if key is None:
                     raise UsageError(f"{entry.key!r} is not in the source {source}")
+                if is_folder:
+                    _expect_plain(key, source)
                 _expect_once(seen, key, entry.output, line)
                 yield Entry(key, entry.etag, entry.bytes, entry.output)
     except (
@@ -82,6 +85,14 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
         raise UsageError(f"the manifest {where} can't be read after line {number}: {_reason(error)}") from None
     except UsageError as error:
         raise UsageError(f"the manifest {where}, line {number}: {error.message}") from None
+
+
+def _expect_plain(key: str, source: str) -> None:
+    """Raises UsageError for a scan's key that no folder lists, such as `box/../a.tif`; a key of S3 may have these."""
+    if is_scan_key(key) and not {"", ".", ".."}.isdisjoint(key.split("/")):
+        plain = posixpath.normpath(key).lstrip("/")
+        advice = f"; write {plain!r}" if not plain.startswith("../") else ""
+        raise UsageError(f"{key!r} is no plain path inside the source {source}{advice}")
 
 
 def _expect_once(seen: KeySpool, key: str, output: str | None, line: int) -> None:

@@ -13,6 +13,8 @@ COLUMNS = {"key", "etag", "bytes", "output"}
 _CHECKSUM = re.compile(r"(?:[0-9a-fA-F]{32,128} [ *](?P<gnu>.+)|[A-Z0-9-]+ \((?P<bsd>.+)\) = [0-9a-fA-F]{32,128})")
 # Besides the comma: from Excel in most of Europe, and from text exports.
 _DELIMITERS = {";": "a semicolon", "\t": "a tab"}
+# A line for Excel alone; the header says the same.
+_SEPARATOR = re.compile('"?sep=.?"?', re.IGNORECASE)
 
 Rows = Iterator[tuple[int, object]]
 
@@ -20,6 +22,9 @@ Rows = Iterator[tuple[int, object]]
 def rows_of(text: Iterable[str]) -> Rows:
     """Each entry with its line's number. Raises ValueError or csv.Error for an invalid manifest."""
     blank, first = _until_the_first_that_says_something(text)
+    if _SEPARATOR.fullmatch(first.strip()):
+        more, second = _until_the_first_that_says_something(text)
+        blank, first = [*blank, "\n", *more], second
     lines = chain(blank, [first], text)
     start = first.lstrip()
     if start.startswith("["):
@@ -67,7 +72,7 @@ def _names(header: str, delimiter: str) -> list[str]:
 
 def _csv(lines: Iterable[str], delimiter: str) -> Rows:
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
-    rows = ((number, row) for number, row in enumerate(reader, 1) if row)
+    rows = ((number, row) for number, row in enumerate(reader, 1) if any(map(str.strip, row)))
     number, header = next(rows, (0, []))
     names = [name.strip().lower() for name in header]
     has_header = "key" in names

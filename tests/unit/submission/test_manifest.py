@@ -163,6 +163,29 @@ def test_lists_of_keys_alone_are_read(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["sep=;\r\nkey;bytes\r\na.tif;17\r\n", '"sep=,"\nkey,bytes\na.tif,17\n', "key,bytes\na.tif,17\n   \n,\n"]
+)
+def test_a_line_for_excel_alone_and_empty_cells_say_nothing(tmp_path: Path, text: str) -> None:
+    assert read(tmp_path / "list", text) == [Entry("a.tif", bytes=17)]
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("../a.tif", r"line 2: '\.\./a\.tif' is no plain path inside the source [^;]*$"),
+        ("box/../a.tif", "write 'a.tif'"),
+        ("box//a.tif", "write 'box/a.tif'"),
+    ],
+)
+def test_a_key_that_no_folder_has_is_refused_with_its_line(tmp_path: Path, key: str, why: str) -> None:
+    (tmp_path / "list").write_text(f"key\n{key}\n")
+    with pytest.raises(UsageError, match=why):
+        list(read_manifest(str(tmp_path / "list"), str(tmp_path), S3Options()))
+    entries = list(read_manifest(str(tmp_path / "list"), "s3://bucket/scans", S3Options()))
+    assert [entry.key for entry in entries] == [key]
+
+
+@pytest.mark.parametrize(
     ("text", "why"),
     [
         ("a.tif;17\nb.tif;18\n", r"line 0.*a semicolon after 'a\.tif'.*key;bytes"),
