@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 
 from db.clock import utc_now
 from db.migrations import upgrade
+from db.queries.pages.scans import MOST_COMPARED
 from db.session import session_scope
 from tests.bench.scale import database, submit, work_half
 from tests.integration.web.conftest import make_web
@@ -26,7 +27,8 @@ _FIGURES = """
     UPDATE scan SET colourfulness = (id * 7919 % 6000) / 100.0, certainty = (id * 104729 % 10000) / 10000.0,
            width = 4000, height = 3000, bit_depth = 8, checkpoint = 'first',
            review_weight = CASE WHEN id % 9 = 0 THEN (id * 31 % 1000) / 1000.0 END,
-           verdict = CASE WHEN id % 11 = 0 THEN 'accepted' WHEN id % 101 = 0 THEN 'rejected' END
+           verdict = CASE WHEN id % 11 = 0 THEN 'accepted' WHEN id % 101 = 0 THEN 'rejected'
+                          WHEN id % 1009 = 0 THEN 'redone' END
     WHERE state = 'done'
 """
 _TALLIES = """
@@ -72,9 +74,19 @@ def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]
     yield "part of a key among the failed", lambda dice: f"/jobs/1?state=failed&key={dice.randrange(count // 1000):05}"
     for order in ("listing", "key", "doubtful", "uncertain", "colourful", "pale"):
         yield f"API, scans by {order}", fixed(f"/api/v1/jobs/1/scans?order={order}")
-    for chosen in ("state=failed", "code=truncated", "verdict=accepted", "verdict=none&state=done", "state=pending",
-                   "verdict=rejected&order=colourful", "doubtful=true&order=pale"):  # fmt: skip
+    for chosen in ("state=failed", "code=truncated", "verdict=accepted", "verdict=none&state=done", "verdict=redone",
+                   "state=pending", "verdict=rejected&order=colourful", "doubtful=true&order=pale"):  # fmt: skip
         yield f"API, scans with {chosen}", fixed(f"/api/v1/jobs/1/scans?{chosen}")
+    if count <= MOST_COMPARED:  # of a larger job, the page says where else to look
+        yield "scans unlike their folder", fixed("/jobs/1?unlike=true")
+        yield "API, scans unlike their folder", fixed("/api/v1/jobs/1/scans?unlike=true")
+    for name, path in (
+        ("the new job's form", "/jobs/new"), ("schedules", "/schedules"), ("the new schedule's form", "/schedules/new"),
+        ("schedulers and workers", "/pool"), ("API, workers", "/api/v1/workers"),
+        ("API, schedules", "/api/v1/schedules"), ("API, reviews of a job", "/api/v1/jobs/1/reviews"),
+    ):  # fmt: skip
+        yield name, fixed(path)
+    yield "API, a scan", lambda dice: f"/api/v1/jobs/1/scans/{dice.randrange(1, count)}"
     yield "API, a job", fixed("/api/v1/jobs/1")
     yield "API, list of jobs", fixed("/api/v1/jobs")
 
@@ -91,7 +103,7 @@ def measure(client: TestClient, count: int, tries: int) -> int:
             answer = client.get(f"{path}{'&' if '?' in path else '?'}cursor={cursor}" if cursor else path)
             seconds.append(time.monotonic() - began)
             answer.raise_for_status()
-            if path.startswith("/api/v1/jobs/1/scans"):
+            if path.startswith("/api/v1/jobs/1/scans?"):
                 cursor = answer.json()["next"] or ""
         seconds.sort()
         p95 = seconds[min(len(seconds) - 1, int(0.95 * len(seconds)))]
