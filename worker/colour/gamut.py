@@ -42,14 +42,16 @@ def lab_to_linear_in_gamut(lightness: Floats, a: Floats, b: Floats) -> Floats:
 def lab_to_linear_where_it_fits(lightness: Floats, a: Floats, b: Floats) -> Floats:
     """As `lab_to_linear_in_gamut`, but many times as fast if sRGB can show most of the colours."""
     rgb = lab_to_linear(lightness, a, b)
-    outside = (rgb.min(axis=0) < -_ROUNDING) | (rgb.max(axis=0) > 1 + _ROUNDING)
-    count = np.count_nonzero(outside)
+    # Places in a flat array: NumPy would look for them anew for each array that is indexed by a mask.
+    outside = np.flatnonzero((rgb.min(axis=0) < -_ROUNDING) | (rgb.max(axis=0) > 1 + _ROUNDING))
+    count = len(outside)
     if count:
         # OpenCV rounds the last few of a thousand otherwise than the others: here they are padding.
         padded = np.zeros((3, 1, -(-count // _OPENCV_BLOCK) * _OPENCV_BLOCK), np.float32)
         for plane, values in zip(padded, (lightness, a, b), strict=True):
-            plane[0, :count] = values[outside]
-        rgb[:, outside] = lab_to_linear_in_gamut(*padded)[:, 0, :count]
+            plane[0, :count] = np.take(values, outside)
+        for plane, values in zip(rgb, lab_to_linear_in_gamut(*padded)[:, 0, :count], strict=True):
+            np.put(plane, outside, values)
     return np.clip(rgb, 0, 1, out=rgb)
 
 

@@ -119,7 +119,10 @@ def _cube_root(ratio: Floats) -> Floats:
 def _uncube(f: Floats) -> Floats:
     """The inverse of CIE 15's f: the cube; below 6/29, its tangent at this point."""
     above: Floats = np.maximum(f, _DELTA)
-    below: Floats = np.minimum(f - _DELTA, 0)
+    cube = above * above
+    cube *= above
+    below: Floats = np.minimum(f, _DELTA)
+    below -= _DELTA
     below *= 3 * _DELTA**2
-    below += above * above * above
+    below += cube
     return below

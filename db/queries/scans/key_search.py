@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, insert, or_, select
+from sqlalchemy import ColumnElement, func, insert, or_, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.functions import GenericFunction
@@ -12,6 +12,7 @@ from db.models.chunk_keys import ChunkKeys
 from db.models.jobs import Chunk, Scan
 
 MOST_CHUNKS = 256  # a part that is in more of them is met soon enough in the order of the list
+_REMEMBERED = "chunks with a part of a key"
 
 
 class position_of(GenericFunction[int]):  # noqa: N801  a function of SQL's
@@ -38,14 +39,31 @@ def note_keys(session: Session, chunk_ids: Sequence[int], keys: Sequence[Sequenc
 
 
 def key_contains(session: Session, job_id: int, part: str) -> list[ColumnElement[bool]]:
-    """The conditions that the source key of one of the job's scans contains this part."""
+    """The conditions that the source key of one of the job's scans contains this part.
+
+    If too many chunks have it, the scans before the first of these chunks are left out: a job's scans get their ids in
+    the order of its chunks.
+    """
     chunk_ids = _chunks_with(session, job_id, part)
     contains = _has(Scan.source_key, part)
-    return [contains] if len(chunk_ids) > MOST_CHUNKS else [Scan.chunk_id.in_(chunk_ids), contains]
+    if len(chunk_ids) <= MOST_CHUNKS:
+        return [Scan.chunk_id.in_(chunk_ids), contains]
+    first_id = session.scalar(select(func.min(Scan.id)).where(Scan.chunk_id == chunk_ids[0]))
+    return [contains] if first_id is None else [Scan.id >= first_id, contains]
 
 
 def _chunks_with(session: Session, job_id: int, part: str) -> Sequence[int]:
-    """The first of them, one more than MOST_CHUNKS. A chunk whose keys were not kept may have it."""
+    """The first of them, one more than MOST_CHUNKS. A chunk whose keys were not kept may have it.
+
+    The session remembers them, since a page asks for a list's scans and for their number.
+    """
+    remembered: dict[tuple[int, str], Sequence[int]] = session.info.setdefault(_REMEMBERED, {})
+    if (job_id, part) not in remembered:
+        remembered[job_id, part] = _find_chunks(session, job_id, part)
+    return remembered[job_id, part]
+
+
+def _find_chunks(session: Session, job_id: int, part: str) -> Sequence[int]:
     query = (
         select(Chunk.id)
         .outerjoin(ChunkKeys, ChunkKeys.chunk_id == Chunk.id)

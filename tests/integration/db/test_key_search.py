@@ -1,9 +1,11 @@
 """A part of a key is found among all scans of a job, whether few have it or many."""
 
 import pytest
-from sqlalchemy import Engine, delete
+from sqlalchemy import Engine, delete, select
+from sqlalchemy.event import listen
 
 from db.models.chunk_keys import ChunkKeys
+from db.models.jobs import Scan
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pages import scans
@@ -59,3 +61,25 @@ def test_the_keys_go_with_their_job(engine: Engine, job_id: int) -> None:
     with session_scope(engine) as session:
         lifecycle.remove(session, job_id)
         assert session.get(ChunkKeys, 1) is None
+
+
+def test_the_keys_are_searched_once_for_a_list_and_its_number(engine: Engine, job_id: int) -> None:
+    statements: list[str] = []
+    listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    with read_scope(engine) as session:
+        chosen = ScanFilter(key="box 2/")
+        scans.page(session, job_id, chosen, "listing", None, limit=3)
+        assert scans.count(session, job_id, chosen, limit=100) == 10
+
+    assert len([statement for statement in statements if "chunk_keys" in statement]) == 1
+
+
+def test_scans_before_the_first_chunk_with_the_part_are_left_out(
+    engine: Engine, job_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(key_search, "MOST_CHUNKS", 2)
+    with read_scope(engine) as session:
+        begins, _ = key_search.key_contains(session, job_id, "box 2/")
+        first = session.scalars(select(Scan.source_key).where(begins).order_by(Scan.id)).first()
+
+    assert first == "box 2/0020.tif"

@@ -72,8 +72,11 @@ def within_table(ab: NDArray[np.float32]) -> NDArray[np.float32]:
     """a*, b* (height, width, 2), limited to the range of the table, with the same hue. Limiting a* and b* separately
     would change the hue.
     """
-    furthest = np.abs(ab).max(axis=-1, keepdims=True)
     limit = np.float32((STEPS - 1) / STEPS_PER_UNIT - 128)
+    distances = np.abs(ab)
+    if distances.max() <= limit:
+        return ab
+    furthest = np.maximum(distances[..., 0], distances[..., 1])[..., None]  # NumPy's max over an axis of 2 is slow
     within: NDArray[np.float32] = ab * np.minimum(1, limit / np.maximum(furthest, limit))
     return within
 
