@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 import threading
@@ -26,6 +25,7 @@ from worker.errors import PhotochromError, UsageError
 from worker.observability.health import Health
 from worker.observability.http_server import MetricsServer
 from worker.settings.settings import Settings
+from worker.system.process_limits import lower_priority
 from worker.system.temp_folders import own_folder
 from worker.system.wait import wait_for
 
@@ -41,7 +41,7 @@ def run_web(settings: Settings, *, announce: Callable[[str], None] = print) -> N
     Waits until the database answers. Raises UsageError if the settings would let anybody in, if the database is not
     migrated, or if the address can't be used.
     """
-    os.nice(settings.web_nice)  # where pages and workers share a machine, colouring goes first
+    lower_priority(settings.web_nice)  # where pages and workers share a machine, colouring goes first
     engine = make_engine(settings.database)
     health, metrics, stopping = (
         Health("it starts", notify_socket=settings.notify_socket),

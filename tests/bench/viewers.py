@@ -7,7 +7,6 @@ through the grid, half review. Windows with and without viewers take turns. Exit
 
 import argparse
 import asyncio
-import os
 import random
 import re
 import shutil
@@ -30,6 +29,7 @@ from tests.acceptance.command import clean_environment, photochrom
 from tests.conftest import service_folder
 from tests.integration.web.conftest import write_picture
 from tests.services import PostgreSQLServer
+from worker.system.process_limits import lower_priority
 
 MUST = 0.97
 PAUSE_SECONDS, GRID_PICTURES = (
@@ -65,7 +65,7 @@ async def view(client: httpx.AsyncClient, number: int, seconds_taken: list[float
 
 
 async def look(address: str, count: int, seconds: float) -> None:
-    os.nice(19)  # the viewers' own machines are elsewhere
+    lower_priority(10)  # the viewers' own machines are elsewhere
     seconds_taken: list[float] = []
     limits = httpx.Limits(max_connections=6 * count)
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
@@ -102,7 +102,9 @@ def measure(engine: Engine, address: str, arguments: argparse.Namespace) -> floa
         seconds = arguments.seconds + SETTLE_SECONDS + 1
         looking = [sys.executable, "-W", "ignore", "-m", "tests.bench.viewers", "--look", address]
         numbers = ["--viewers", str(arguments.viewers), "--seconds", str(seconds)]
-        with subprocess.Popen([*looking, *numbers], stdout=subprocess.PIPE, text=True) as viewers:
+        with subprocess.Popen(
+            [*looking, *numbers], stdout=subprocess.PIPE, text=True, start_new_session=True
+        ) as viewers:
             assert viewers.stdout is not None
             assert viewers.stdout.readline() == "looking\n"
             watched.append(pace(engine, arguments.seconds))
@@ -123,7 +125,7 @@ def system(folder: Path, scan_count: int, side: int, stand_in_ms: str | None) ->
         upgrade(engine)
         make_scans(folder / "scans", scan_count, side)
         settings = {"PHOTOCHROM_DATABASE_URL": database.url("viewers"), "PHOTOCHROM_BROKER_URL": valkey.url,
-                    "PHOTOCHROM_WEB_PORT": "0", "PHOTOCHROM_CHUNK_SCANS": "16",
+                    "PHOTOCHROM_WEB_PORT": "0", "PHOTOCHROM_CHUNK_SCANS": "8",
                     "PHOTOCHROM_RECORD_SECONDS": "0.5"}  # fmt: skip
         if stand_in_ms is not None:
             settings["PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS"] = stand_in_ms
@@ -138,6 +140,7 @@ def system(folder: Path, scan_count: int, side: int, stand_in_ms: str | None) ->
                 stdout=subprocess.PIPE if name == "web" else log,
                 stderr=log,
                 text=True,
+                start_new_session=True,  # as systemd and a container start it
             )
             stack.callback(process.wait, 60)
             stack.callback(process.terminate)

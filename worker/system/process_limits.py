@@ -1,7 +1,11 @@
-"""Limits for a child, which decodes files from outside: memory, processor time, size of a file."""
+"""Limits for a child, which decodes files from outside: memory, processor time, size of a file. And priorities."""
 
+import os
 import resource
+from contextlib import suppress
+from pathlib import Path
 
+_SESSION_PRIORITY = Path("/proc/self/autogroup")
 _SPARE_BYTES = 8 << 30  # address space for threads, libraries and mapped files, in addition to the pixels
 
 
@@ -21,6 +25,18 @@ def limit_processor_seconds(seconds: float) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     allowed = int(usage.ru_utime + usage.ru_stime + seconds) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (allowed if hard == resource.RLIM_INFINITY else min(allowed, hard), hard))
+
+
+def lower_priority(niceness: int) -> None:
+    """Give way to other processes of this machine: 0 not at all, 19 as far as possible. It never raises a priority.
+
+    Linux may divide processor time between sessions first, and then niceness counts only within a session (sched(7),
+    "The autogroup feature"). So the session gets this niceness too, if this process leads it.
+    """
+    lowered = os.nice(max(0, niceness - os.nice(0)))
+    if lowered > 0 and os.getsid(0) == os.getpid():
+        with suppress(OSError):  # without the feature
+            _SESSION_PRIORITY.write_text(str(lowered), encoding="ascii")
 
 
 def _lower(limit: int, value: int) -> None:

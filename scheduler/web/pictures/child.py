@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import resource
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from worker.errors import PhotochromError, ScanError
 from worker.scans import ScanLimits, configure_libraries
 from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
 from worker.storage.folder.storage import FolderStorage
+from worker.system.process_limits import lower_priority
 
 _NICE = 10  # pages must not slow down a pool on the same machine
 _STORAGES = 16  # at most this many are kept open
@@ -27,7 +27,7 @@ _ERROR_HEAD = "error"
 def main() -> None:
     """Answer requests until the other end of the socket is closed."""
     connection = Connection(int(sys.argv[1]))
-    os.nice(max(0, _NICE - os.nice(0)))  # the pages' own process has given way already
+    lower_priority(_NICE)
     configure_libraries()
     _limit_memory(json.loads(connection.recv_bytes())["memory_bytes"])
     maker = _Maker()

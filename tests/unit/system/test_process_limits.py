@@ -51,6 +51,21 @@ def test_a_decoder_that_runs_in_circles_is_ended() -> None:
     assert run(code).returncode < 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel has no groups by session")
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_low_priority_counts_among_sessions_too(leads: bool) -> None:
+    code = (
+        "import os, pathlib\n"
+        f"if {leads}: os.setsid()\n"
+        "before = pathlib.Path('/proc/self/autogroup').read_text().split()[-1]\n"
+        "from worker.system.process_limits import lower_priority\n"
+        "lower_priority(7); lower_priority(3)\n"
+        "print(os.nice(0), int(pathlib.Path('/proc/self/autogroup').read_text().split()[-1]) - int(before))"
+    )
+
+    assert run(code).stdout == ("7 7\n" if leads else "7 0\n")
+
+
 def test_the_model_server_is_started_without_secrets() -> None:
     environment = {
         "PHOTOCHROM_DATABASE_URL": "x",
