@@ -94,6 +94,12 @@ def _refused() -> Iterator[Variant]:
     at = twelve.index(struct.pack("<HHIH", 258, 3, 1, 16))
     twelve[at + 8 : at + 10] = struct.pack("<H", 12)
     yield Variant("tiff 12 bits", bytes(twelve), code="unsupported")
+    for name, how in (("strips", {}), ("tiles of planes", {**TILES, "planarconfig": "separate"})):
+        pixels = np.stack([GREY8] * 3) if how else GREY8
+        unsaid = bytearray(tiff_bytes(pixels, photometric="rgb" if how else "minisblack", **how))
+        at = unsaid.index(struct.pack("<HH", 262, 3))
+        unsaid[at : at + 2] = struct.pack("<H", 260)  # a tag of no meaning
+        yield Variant(f"tiff without photometric interpretation, {name}", bytes(unsaid), code="unsupported")
     rgba = pillow_bytes(Image.fromarray(np.dstack([GREY8] * 4)), "JPEG2000")
     channels = rgba.index(b"cdef") + 6
     for name, at, value in (("multiplied by alpha", 3 * 6 + 2, 2), ("with blue first", 4, 3)):

@@ -15,6 +15,7 @@ from worker.scans.formats.tiff.stacks import picture_count
 from worker.scans.formats.tiff.tags import Tag
 
 MINISWHITE, MINISBLACK, RGB, MASK, CMYK, YCBCR, LAB, LOGLUVS = 0, 1, 2, 4, 5, 6, 8, (32844, 32845)  # Photometric
+NOT_STATED = -1  # no PhotometricInterpretation: whether 0 is black or white is not known
 JPEG, DEFLATES = 7, (8, 32946)  # Compression
 FLOATS = 3  # SampleFormat
 ASSOCIATED_ALPHA, _ALPHA, _CORELS_ALPHA = 1, 2, 999  # ExtraSamples: colours are multiplied by the first; 0 is others
@@ -170,7 +171,7 @@ def read_page(reader: IfdReader, offset: int) -> TiffPage:
         is_one_of_several=bool(subfile_type & _ONE_OF_SEVERAL) or old_type == _OLD_ONE_OF_SEVERAL,
         has_pages_below=Tag.SUB_IFDS in entries,
         compression=place.compression,
-        photometric=reader.number(entries, Tag.PHOTOMETRIC, MINISWHITE),
+        photometric=reader.number(entries, Tag.PHOTOMETRIC, NOT_STATED),
         sample_format=reader.number(entries, Tag.SAMPLE_FORMAT, 1),
         inks=reader.number(entries, Tag.INK_SET, 1),
         extra_samples=_extra_samples(reader, entries.get(Tag.EXTRA_SAMPLES), place.samples),

@@ -17,6 +17,7 @@ from worker.scans.formats.tiff.layout import (
     MASK,
     MINISBLACK,
     MINISWHITE,
+    NOT_STATED,
     OTHER_INKS,
     YCBCR,
     TiffPage,
@@ -38,6 +39,8 @@ def refuse_misread(page: TiffPage) -> None:
         reason = f"{page.samples} channels of {page.bits} bits"
     elif page.is_reduced and page.has_pages_below:
         reason = "a small copy alone, its picture below it, as raw photographs have it"
+    elif page.photometric == NOT_STATED:
+        reason = "no PhotometricInterpretation, which says whether 0 is black or white"
     elif page.photometric == MASK:
         reason = "a transparency mask"
     elif page.photometric in LOGLUVS:
