@@ -82,7 +82,8 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
         zlib.error,
         gzip.BadGzipFile,
     ) as error:
-        raise UsageError(f"the manifest {where} can't be read after line {number}: {_reason(error)}") from None
+        place = f"after line {number}" if number else "at its beginning"
+        raise UsageError(f"the manifest {where} can't be read {place}: {_reason(error)}") from None
     except UsageError as error:
         raise UsageError(f"the manifest {where}, line {number}: {error.message}") from None
 
@@ -106,6 +107,8 @@ def _expect_once(seen: KeySpool, key: str, output: str | None, line: int) -> Non
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not encoded in UTF-8; save it as UTF-8, in Excel as 'CSV UTF-8'"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 

@@ -71,7 +71,7 @@ def test_an_empty_list_has_no_scan(tmp_path: Path, text: str) -> None:
         ('{"key": "a.tif"}\n{"name": "b.tif"}\n', 1, '"key"'),
         ('{"key": "a.tif"}\n{"key": ', 1, "JSONDecodeError"),
         ("s3://other/a.tif\n", 1, "is not in the source"),
-        (b"\xff\xfe\x00", 0, "UnicodeDecodeError"),
+        (b"\xff\xfe\x00", 0, "not encoded in UTF-8"),
         (gzip.compress(b"a.tif\nb.tif\n", mtime=0)[:-9], 0, "EOFError"),
         (gzip.compress(b"", mtime=0)[:10] + b"\x07" * 20, 0, "decompressing"),
         ('{"key": "a.tif"}\n["b.tif"]\n', 1, "expected an object"),
@@ -188,7 +188,7 @@ def test_a_key_that_no_folder_has_is_refused_with_its_line(tmp_path: Path, key: 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a.tif;17\nb.tif;18\n", r"line 0.*a semicolon after 'a\.tif'.*key;bytes"),
+        ("a.tif;17\nb.tif;18\n", r"at its beginning.*a semicolon after 'a\.tif'.*key;bytes"),
         ("a.tif\t17\n", r"a tab after 'a\.tif'.*key\\tbytes"),
         ("box\\a.tif\n", r"has backslashes; write 'box/a\.tif'"),
         ("a.tif\nb.tif\n./a.tif\n", r"'a\.tif' is listed twice, first on line 1"),
@@ -198,3 +198,12 @@ def test_a_key_that_no_folder_has_is_refused_with_its_line(tmp_path: Path, key: 
 def test_a_key_that_would_fail_later_is_refused_with_its_line(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         read(tmp_path / "list", text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_manifest_in_another_encoding_is_told_which_one_is_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_bytes("key\nCaffè.tif\n".encode(encoding))
+
+    with pytest.raises(UsageError, match="at its beginning: it is not encoded in UTF-8; save it as UTF-8"):
+        list(read_manifest(str(path), "s3://scans/box", S3Options()))
