@@ -1,5 +1,6 @@
 """Three ways to colourize the same scans: a worker, Ray Data with the same model, and a plain script."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,7 +87,7 @@ class WorkerPeer:
             return session.scalar(pending) or 0
 
 
-class ProbePeer:
+class ProbePeer(ABC):
     """Ray Data or the script: a process that goes through the keys once and does not know what is done already."""
 
     def __init__(self, name: str, module: str, pool: Pool, bench: Bench, environment: dict[str, str]) -> None:
@@ -144,15 +145,17 @@ class ProbePeer:
     def _folder_name(self, prefix: str) -> str:
         return f"{self._module.rpartition('.')[2]}-{prefix or 'all'}"
 
+    @abstractmethod
     def _prepare(self, probe: Probe) -> None:
-        raise NotImplementedError
+        """Give the program what it needs before its first scan."""
 
+    @abstractmethod
     def _begin(self, probe: Probe) -> None:
-        raise NotImplementedError
+        """Let the program begin with the scans, without waiting for its answer."""
 
+    @abstractmethod
     def model_pid(self) -> int:
         """See Peer."""
-        raise NotImplementedError
 
 
 class ScriptPeer(ProbePeer):

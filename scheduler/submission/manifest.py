@@ -82,7 +82,7 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
         zlib.error,
         gzip.BadGzipFile,
     ) as error:
-        place = f"after line {number}" if number else "at its beginning"
+        place = f"after line {number}" if number else "from its first line on"
         raise UsageError(f"the manifest {where} can't be read {place}: {_reason(error)}") from None
     except UsageError as error:
         raise UsageError(f"the manifest {where}, line {number}: {error.message}") from None

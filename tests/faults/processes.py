@@ -3,13 +3,14 @@
 import signal
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
 import psutil
 
 
-class Processes:
+class Processes(ABC):
     """Processes by name: `scheduler`, or `worker` with any suffix. The output of each goes into its log in `folder`."""
 
     def __init__(self, folder: Path) -> None:
@@ -17,9 +18,9 @@ class Processes:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
+    @abstractmethod
     def environment(self) -> Mapping[str, str]:
         """The environment of processes that are started from now on."""
-        raise NotImplementedError
 
     def start(self, *names: str, **settings: str) -> None:
         """Start these processes, also again. `settings` are for these only."""

@@ -1,4 +1,4 @@
-"""Limits for a child, which decodes files from outside: memory, processor time, size of a file. And priorities."""
+"""Limits for a child, which decodes files from outside: memory, processor time, size of a file; and its priority."""
 
 import os
 import resource

@@ -31,9 +31,9 @@ def write_beside_then_rename(path: Path, part: Path | None = None) -> Iterator[P
 
 
 def expect_room(path: Path, size: int) -> None:
-    """Raises OSError if a file at `path`, which there is none of yet, can't have `size` bytes; leaves none behind.
+    """Raises OSError if the disk has no room for a new file `path` of `size` bytes. No file is left there.
 
-    For writers that don't bear a full disk.
+    For libraries that crash when the disk is full.
     """
     try:
         with path.open("xb") as file:

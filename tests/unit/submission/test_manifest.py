@@ -188,7 +188,7 @@ def test_a_key_that_no_folder_has_is_refused_with_its_line(tmp_path: Path, key: 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("a.tif;17\nb.tif;18\n", r"at its beginning.*a semicolon after 'a\.tif'.*key;bytes"),
+        ("a.tif;17\nb.tif;18\n", r"from its first line on.*a semicolon after 'a\.tif'.*key;bytes"),
         ("a.tif\t17\n", r"a tab after 'a\.tif'.*key\\tbytes"),
         ("box\\a.tif\n", r"has backslashes; write 'box/a\.tif'"),
         ("a.tif\nb.tif\n./a.tif\n", r"'a\.tif' is listed twice, first on line 1"),
@@ -205,5 +205,5 @@ def test_a_manifest_in_another_encoding_is_told_which_one_is_read(tmp_path: Path
     path = tmp_path / "list.csv"
     path.write_bytes("key\nCaffè.tif\n".encode(encoding))
 
-    with pytest.raises(UsageError, match="at its beginning: it is not encoded in UTF-8; save it as UTF-8"):
+    with pytest.raises(UsageError, match="from its first line on: it is not encoded in UTF-8; save it as UTF-8"):
         list(read_manifest(str(path), "s3://scans/box", S3Options()))

@@ -115,6 +115,14 @@ def test_features_that_were_trained_are_not_joined_with_features_that_were_cache
         bundle(given)
 
 
+@pytest.mark.parametrize("until", ["map", "checkpoint"])
+def test_a_recipe_that_makes_no_map_is_refused(given: Namespace, until: str) -> None:
+    given.recipe.write_text(RECIPE.replace("[map]", "[unknown]"))
+    given.until = until
+    with pytest.raises(TrainingError, match=r"has no \[map\] that makes a map; expected \[map\], or \[tune\]"):
+        bundle(given)
+
+
 def test_a_source_that_the_list_lacks_is_named(given: Namespace) -> None:
     (given.photos / "sources.csv").write_text("folder,shows,from,licence as far as stated\n")
     with pytest.raises(TrainingError, match="does not describe osie700; a model card names every source"):

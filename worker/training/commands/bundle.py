@@ -71,8 +71,7 @@ def bundle(arguments: Namespace) -> None:
     The checkpoint is written to WORK/checkpoint.
     """
     recipe: Recipe = tomllib.loads(arguments.recipe.read_text(encoding="utf-8"))
-    if "tune" in recipe and recipe["join"].get("steps") != 0:
-        raise TrainingError("the recipe has [tune], whose features [join] has not cached: set its steps to 0")
+    _expect_whole(arguments.recipe, recipe, arguments.until)
     tars = [arguments.photos / f"{name}.tar" for name in recipe["photos"]]
     prepared = prepare(tars, arguments.lite2, recipe["views"], arguments.work)
     described_sources(arguments.photos / recipe["sources"], prepared.photos_by_source())
@@ -87,6 +86,16 @@ def bundle(arguments: Namespace) -> None:
         arguments.work / "checkpoint", folded, prepared, recipe, arguments.photos / recipe["sources"], arguments.work
     )
     print(f"checkpoint {card.id} written to {arguments.work / 'checkpoint'}")
+
+
+def _expect_whole(path: Path, recipe: Recipe, until: str) -> None:
+    """Raises TrainingError for a recipe whose stages lack what they begin with."""
+    if "tune" in recipe and recipe["join"].get("steps") != 0:
+        raise TrainingError("the recipe has [tune], whose features [join] has not cached: set its steps to 0")
+    if "map" not in recipe and (until == "map" or "start_from" not in recipe.get("tune", {})):
+        raise TrainingError(
+            f"{path} has no [map] that makes a map; expected [map], or [tune] with start_from, a bundled checkpoint"
+        )
 
 
 def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:

@@ -6,8 +6,13 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from worker.training.evaluation.yardstick import colour_errors, source_means
-from worker.training.fitting.upper_blocks import build_tuned_network, copied_weights
+from worker.training.evaluation.yardstick import (
+    ColourErrors,
+    colour_errors,
+    means_and_sources,
+    source_means,
+)
+from worker.training.fitting.upper_blocks import build_tuned_network
 from worker.training.views.map_cache import place_colours
 from worker.training.views.photo_views import photo_view
 from worker.training.views.prepared import Prepared
@@ -42,18 +47,15 @@ class TunedValidation:
 
     def __call__(self, model: keras.Model) -> dict[str, float]:
         """R2 and G, the mean over sources and by source; `aged`: the R2 of photos turned old."""
-        copied_weights(model, self._model)
-        return self._figures(self._photos, by_source=True) | {"aged": self._figures(self._aged)["r2"]}
+        self._model.set_weights(model.get_weights())
+        return means_and_sources(self._errors(self._photos)) | {"aged": source_means(self._errors(self._aged))["r2"]}
 
-    def _figures(
-        self, photos: Mapping[str, tuple[Floats, Floats, Floats]], by_source: bool = False
-    ) -> dict[str, float]:
+    def _errors(self, photos: Photos) -> dict[str, dict[str, ColourErrors]]:
         errors = {}
         for name, (fine, ab, inside) in photos.items():
             result = np.asarray(self._model.predict(fine, batch_size=BATCH, verbose=0)[0], np.float32)
             errors[name] = colour_errors(result, ab, inside)
-        of_sources = {name: round(parts["all"].r2, 3) for name, parts in errors.items()} if by_source else {}
-        return source_means(errors) | of_sources
+        return errors
 
 
 def _maps_and_colours(

@@ -95,6 +95,11 @@ def source_means(figures: Mapping[str, Mapping[str, ColourErrors]]) -> dict[str,
     return means
 
 
+def means_and_sources(figures: Mapping[str, Mapping[str, ColourErrors]]) -> dict[str, float]:
+    """`source_means`, and each source's own R2 by its name."""
+    return source_means(figures) | {name: round(errors["all"].r2, 3) for name, errors in figures.items()}
+
+
 def places_inside(boxes: NDArray[np.int64], side_px: int, places: int) -> Floats:
     """How much of each place (n, places, places), 0..1, is in the photo's box (n, 4), in a square of this side."""
     edges = np.arange(places + 1) * side_px / places

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from worker.model.backends.precision import computing_in
 from worker.model.place_map import COARSE_AB_SCALE, build_map_network
-from worker.training.evaluation.yardstick import colour_errors, source_means
+from worker.training.evaluation.yardstick import colour_errors, means_and_sources
 from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
 from worker.training.fitting.losses import colour_loss, soft_cross_entropy
 from worker.training.views.map_cache import ViewMaps
@@ -68,19 +68,13 @@ def bins_loss(truth: Any, logits: Any) -> Any:
 def trunk_figures(
     model: keras.Model, view: ViewMaps, rows: Mapping[str, NDArray[np.intp]], inside: Floats
 ) -> dict[str, float]:
-    """The yardstick's figures at the map's places; `inside` (photos, 28, 28) is for all photos.
-
-    A model of one input is given the map of stride 8 alone.
-    """
+    """The yardstick's figures at the map's places; `inside` (photos, 28, 28) is for all photos."""
     errors = {}
     for name, of_source in rows.items():
         maps, ab = view.batch(of_source)
-        result = np.asarray(
-            model.predict(maps if len(model.inputs) > 1 else maps[0], batch_size=100, verbose=0)[0], np.float32
-        )
+        result = np.asarray(model.predict(maps, batch_size=100, verbose=0)[0], np.float32)
         errors[name] = colour_errors(result, ab, inside[of_source])
-    by_source = {name: round(parts["all"].r2, 3) for name, parts in errors.items()}
-    return source_means(errors) | by_source
+    return means_and_sources(errors)
 
 
 def train_trunk(

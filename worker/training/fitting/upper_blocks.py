@@ -114,12 +114,6 @@ def continue_map(model: keras.Model, map_weights: Mapping[str, Floats]) -> None:
             layer.set_weights([map_weights[f"{layer.name}.kernel"], map_weights[f"{layer.name}.bias"]])
 
 
-def copied_weights(model: keras.Model, other: keras.Model) -> keras.Model:
-    """Gives `other`, a `build_tuned_network` for another side, the weights of `model`, and returns it."""
-    other.set_weights(model.get_weights())
-    return other
-
-
 def trained_parts(model: keras.Model, start: Layers) -> tuple[dict[str, Floats], Layers]:
     """A trained `build_tuned_network` -> the map's folded weights by layer, and the whole feature network."""
     blocks = model.get_layer("upper_blocks")
