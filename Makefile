@@ -40,7 +40,7 @@ test: check browser
 
 browser: $(BROWSER)
 
-# Some 70 MB. Without it, the tests that need a browser take the machine's own, or are skipped.
+# About 70 MB. Without it, the tests that need a browser use the machine's own, or are skipped.
 $(BROWSER): tests/install_browser.py | $(INSTALLED)
 	-$(BIN)/python -m tests.install_browser && touch $@
 

@@ -20,7 +20,7 @@ def database_now(session: Session) -> datetime:
     """
     if session.get_bind().dialect.name != "postgresql":
         return utc_now()
-    # Not now(), which gives the start of the transaction: it may have waited for a lock since.
+    # now() would give the start of the transaction, which may have waited for a lock since then.
     moment = session.scalar(select(func.clock_timestamp()))
     assert isinstance(moment, datetime)
     return moment.astimezone(UTC)

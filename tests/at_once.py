@@ -1,4 +1,4 @@
-"""Executors for tests in which nothing may go on by itself."""
+"""Executors that start no thread: the test decides when work runs."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class AtOnce(Executor):
-    """Runs what is submitted before it returns."""
+    """Runs the work inside `submit`."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         ended: Future[Any] = Future()
@@ -15,7 +15,7 @@ class AtOnce(Executor):
 
 
 class Later(Executor):
-    """Runs what is submitted when it is told to."""
+    """Keeps the submitted work until `run` is called."""
 
     def __init__(self) -> None:
         self.submitted: list[tuple[Future[Any], Callable[[], Any]]] = []

@@ -15,7 +15,7 @@ PHONE, DESKTOP = (360, 740), (1280, 860)
 @contextmanager
 def running(path: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        # As root, and in containers, Chromium's own sandbox can't work; the pages are the project's own.
+        # Chromium's sandbox does not work as root or in containers. The pages are our own, so no sandbox is needed.
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         try:
             yield browser
@@ -24,7 +24,7 @@ def running(path: str) -> Iterator[Browser]:
 
 
 def screenshot(report: Path, picture: Path) -> None:
-    """What a desktop and a phone show of a report, side by side."""
+    """Save to `picture` how a report looks on a desktop and on a phone, side by side."""
     path = CHROMIUM.path()
     assert path, CHROMIUM.absence
     shots = []

@@ -1,7 +1,7 @@
 """Fixtures of the whole suite: real services, started once, clean for every test.
 
-tests/unit uses no service, tests/integration real ones, tests/acceptance real processes of Photochrom's. Each test
-is marked with its tier, so `pytest -m unit` runs one.
+Tests in tests/unit use no service, tests in tests/integration use real services, and tests in tests/acceptance start
+real processes of Photochrom. Each test is marked with its tier, so `pytest -m unit` runs one tier.
 """
 
 import shutil
@@ -60,8 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def service_folder() -> Iterator[Path]:
-    """A folder for services. It is not below pytest's own folder, which only its owner can enter, because PostgreSQL
-    runs as another user if the tests run as root.
+    """A folder for services, outside of pytest's own folder.
+
+    Only its owner can enter pytest's folder, but PostgreSQL runs as another user if the tests run as root.
     """
     folder = Path(tempfile.mkdtemp(prefix="photochrom-test-"))
     folder.chmod(0o711)
@@ -91,7 +92,7 @@ def _postgresql_process() -> Iterator[PostgreSQLServer]:
 
 @pytest.fixture
 def valkey(_valkey_process: ValkeyServer) -> ValkeyServer:
-    """A running, empty broker, also after a test that stopped it."""
+    """A running, empty broker. It is started again if an earlier test stopped it."""
     _valkey_process.start()
     with Redis.from_url(_valkey_process.url) as client:
         client.flushall()
@@ -100,7 +101,7 @@ def valkey(_valkey_process: ValkeyServer) -> ValkeyServer:
 
 @pytest.fixture
 def s3_server(_s3_process: S3Server) -> S3Server:
-    """A running S3 server, also after a test that stopped it."""
+    """A running S3 server. It is started again if an earlier test stopped it."""
     _s3_process.start()
     return _s3_process
 
@@ -123,14 +124,17 @@ def s3_options(s3_server: S3Server) -> S3Options:
 
 @pytest.fixture
 def postgresql_server(_postgresql_process: PostgreSQLServer) -> PostgreSQLServer:
-    """A running PostgreSQL, also after a test that stopped it."""
+    """A running PostgreSQL. It is started again if an earlier test stopped it."""
     _postgresql_process.start()
     return _postgresql_process
 
 
 @pytest.fixture
 def postgresql_url(postgresql_server: PostgreSQLServer) -> str:
-    """SQLAlchemy's URL of an empty PostgreSQL database. It goes with the server: to drop it takes a checkpoint."""
+    """The SQLAlchemy URL of an empty PostgreSQL database.
+
+    Dropping a database takes a checkpoint, so it is kept until the server's folder is removed.
+    """
     name = f"test_{uuid.uuid4().hex}"
     postgresql_server.create_database(name)
     return postgresql_server.url(name)
@@ -138,7 +142,7 @@ def postgresql_url(postgresql_server: PostgreSQLServer) -> str:
 
 @pytest.fixture(scope="session")
 def _migrated_postgresql(_postgresql_process: PostgreSQLServer) -> str:
-    """The name of a database with all tables, which tests use in turn."""
+    """The name of a database with all tables; tests use it one after another."""
     _postgresql_process.start()
     _postgresql_process.create_database("migrated")
     engine = make_engine(_postgresql_process.url("migrated"))
@@ -159,12 +163,13 @@ def migrated_postgresql_url(postgresql_server: PostgreSQLServer, _migrated_postg
 
 @pytest.fixture(scope="session")
 def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """To be copied."""
+    """An SQLite database whose tables are empty, for tests to copy."""
     folder = tmp_path_factory.mktemp("migrated")
     engine = make_engine(f"sqlite:///{folder / 'made.db'}")
     upgrade(engine)
     engine.dispose()
-    with closing(sqlite3.connect(folder / "made.db")) as connection:  # one file, whatever is in its journal
+    # VACUUM INTO writes one file, which includes what is still in the journal.
+    with closing(sqlite3.connect(folder / "made.db")) as connection:
         connection.execute(f"VACUUM INTO '{folder / 'photochrom.db'}'")
     return folder / "photochrom.db"
 
@@ -178,11 +183,11 @@ def migrated_sqlite_url(sqlite_url: str, migrated_sqlite_file: Path) -> str:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    """SQLAlchemy's URL of an SQLite database that is not there yet."""
+    """The SQLAlchemy URL of an SQLite database that does not exist yet."""
     return f"sqlite:///{tmp_path / 'photochrom.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest) -> str:
-    """A database whose tables are empty, once of each kind."""
+    """The URL of a database whose tables are empty. Each test runs once with SQLite and once with PostgreSQL."""
     return str(request.getfixturevalue(f"migrated_{request.param}_url"))

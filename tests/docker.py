@@ -1,4 +1,4 @@
-"""A Docker daemon for tests, and images made without any registry: Debian's packages are enough."""
+"""A Docker daemon for tests, and images that are made from Debian's packages, without a registry."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.programs import DEBOOTSTRAP, DOCKER, DOCKERD
 ROOT = Path(__file__).parents[1]
 BASE = "photochrom-test-base:trixie"
 IMAGE = "photochrom:cpu"
-# As compose.yml names them.
+# The names of the images in compose.yml.
 SERVICES = (
     "docker.io/library/postgres:17-bookworm",
     "docker.io/valkey/valkey:8.1-bookworm",
@@ -59,7 +59,7 @@ def compose() -> Path:
 
 @contextmanager
 def daemon(folder: Path) -> Iterator[None]:
-    """The machine's daemon, or one of our own without the machine's firewall; the test is skipped without either."""
+    """Use the machine's daemon, or start one that does not touch the firewall. Skip the test if neither works."""
     if docker("info", check=False).returncode == 0:
         yield
         return
@@ -83,13 +83,13 @@ def _wait_for_daemon(process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def base_image(folder: Path) -> str:
-    """Debian with Python, made by debootstrap; kept for the next time."""
+    """An image of Debian with Python, made by debootstrap and kept for the next run."""
     if has_image(BASE):
         return BASE
     tree = folder / "base"
     packages = "ca-certificates,python3,python3-venv,python3-pip,python-is-python3"
     subprocess.run(["debootstrap", "--variant=minbase", f"--include={packages}", "trixie", tree], check=True)
-    # A certificate authority of the machine's own, for builds behind one.
+    # If this machine has its own certificate authority, the builds need its certificate.
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", tree / "etc/ssl/certs/ca-certificates.crt")
     for cache in ("var/cache/apt", "var/lib/apt/lists"):
         shutil.rmtree(tree / cache)
@@ -105,14 +105,14 @@ def has_image(name: str) -> bool:
 
 
 def build(context: Path, dockerfile: Path, tag: str, base: str, *more: str) -> None:
-    """Build an image on `base`, with this machine's configuration of pip, which no layer keeps."""
+    """Build an image on `base` with this machine's configuration of pip, which is not stored in any layer."""
     secret = ["--secret", "id=pip,src=/etc/pip.conf"] if Path("/etc/pip.conf").exists() else []
     where = ["--network", "host", "--build-arg", f"BASE={base}", "--file", str(dockerfile), "--tag", tag]
     docker("build", *where, *secret, *more, context)
 
 
 def service_images(folder: Path, base: str) -> None:
-    """The images of the other services in compose.yml, with the names that it uses."""
+    """Build images for the other services in compose.yml, under the names that it uses."""
     context = folder / "services"
     shutil.copytree(ROOT / "tests" / "acceptance" / "images" / "services", context)
     shutil.copy(Path(sys.executable).with_name("rclone"), context / "rclone")

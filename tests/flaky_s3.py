@@ -1,4 +1,4 @@
-"""A proxy in front of a real S3 server that spoils some of the calls, or lists other storage classes."""
+"""A proxy in front of a real S3 server. It makes some calls fail, or lists objects with other storage classes."""
 
 import random
 import re
@@ -17,14 +17,14 @@ Fault = Literal[
     "denied",  # 403
     "hang",  # no answer for `hang_seconds`, then the connection is closed
     "reset",  # the connection is closed instead of an answer; the call was not carried out
-    "lost_answer",  # the same, but the call was carried out
+    "lost_answer",  # as "reset", but the call was carried out
     "cut_body",  # the connection is closed in the middle of the body
     "wrong_length",  # Content-Length is too small by half, and so is the body
-    "damaged",  # one byte of the body is another
-    "other_etag",  # the ETag is another content's
+    "damaged",  # one byte of the body is changed
+    "other_etag",  # the ETag belongs to other content
     "archived",  # 403: the object lies in cold storage
 ]
-# Those that another try mends.
+# The faults after which another attempt can succeed.
 PASSING: tuple[Fault, ...] = (
     "internal_error",
     "slow_down",
@@ -42,14 +42,14 @@ _ERRORS = {
     "denied": (403, "AccessDenied"),
     "archived": (403, "InvalidObjectState"),
 }
-# Faults of an answer's body; an answer without one is lost instead.
+# Faults of an answer's body. An answer without a body is lost instead.
 _OF_BODY = ("cut_body", "wrong_length", "damaged")
 
 
 class FlakyS3:
-    """Spoils a `share` (0..1) of all calls, chosen by `seed`, and any that `fail_next` asks for. A context manager.
+    """A context manager. It makes a `share` (0..1) of all calls fail, chosen by `seed`, and those of `fail_next`.
 
-    Requests pass unchanged, the Host header too, so their signatures stay right.
+    Requests pass unchanged, including the Host header, so their signatures stay valid.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class FlakyS3:
         self.share = share
         self.faults = faults
         self.hang_seconds = hang_seconds
-        self.counts: Counter[str] = Counter()  # of the faults that happened, and "calls"
-        # By the whole key: the storage class in listings, with a RestoreStatus if it ends in " restored".
+        self.counts: Counter[str] = Counter()  # how often each fault happened, and all "calls"
+        # The storage class to list for each whole key. If the value ends in " restored", a RestoreStatus is listed too.
         self.storage_classes: dict[str, str] = {}
         self._planned: deque[tuple[Fault, str]] = deque()
         self._random = random.Random(seed)
@@ -79,7 +79,7 @@ class FlakyS3:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def fail_next(self, fault: Fault, *, times: int = 1, method: str = "") -> None:
-        """Spoil the next calls (of one HTTP method, if given), before any that the share picks."""
+        """Make the next calls fail (only those of one HTTP method, if given), before any that are chosen by `share`."""
         assert fault in get_args(Fault), fault
         with self._lock:
             self._planned.extend([(fault, method)] * times)
@@ -128,7 +128,7 @@ class _Server(ThreadingHTTPServer):
     flaky: FlakyS3
 
     def handle_error(self, *_: object) -> None:
-        """A client that goes away is what these tests are about."""
+        """Print nothing, since these tests expect clients that disconnect."""
 
 
 class _Handler(BaseHTTPRequestHandler):

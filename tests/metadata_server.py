@@ -1,4 +1,4 @@
-"""The metadata services of clouds, in which a machine reads that it will be taken away."""
+"""The metadata services of clouds, where a machine reads that the cloud will take it away."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ AWS_PATH = "/latest/meta-data/spot/instance-action"
 
 
 class Metadata(BaseHTTPRequestHandler):
-    """IMDSv2: a token by PUT, which every GET must carry; 404 until there is a notice."""
+    """IMDSv2: PUT gives a token, which every GET must send. GET answers 404 until there is a notice."""
 
     notice: ClassVar[str | None] = None
     valid_token: ClassVar[str] = "first"
@@ -46,7 +46,7 @@ class Google(Metadata):
 
 @contextmanager
 def serving(kind: type[Metadata]) -> Iterator[ThreadingHTTPServer]:
-    """A server whose handlers are of a class of its own, so that its notice is not another's."""
+    """A running server with its own subclass of `kind`, so that servers do not share a notice."""
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Kind", (kind,), {})) as server:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server

@@ -1,4 +1,4 @@
-"""A real PgBouncer in transaction mode before the tests' PostgreSQL: each transaction may meet another connection."""
+"""A real PgBouncer in transaction mode: each transaction may use another connection to the tests' PostgreSQL."""
 
 import os
 import pwd
@@ -38,7 +38,7 @@ server_round_robin = 1
 
 
 class PgBouncer(Service):
-    """As root it runs as `nobody`, so `folder` must be one that nobody can enter."""
+    """Under root it runs as the user `nobody`, who must be able to enter `folder`."""
 
     name: ClassVar[str] = "PgBouncer"
 
@@ -47,7 +47,7 @@ class PgBouncer(Service):
         self._server, self._connections = server, connections
 
     def url(self, database: str) -> str:
-        """SQLAlchemy's URL of a database of the server's, through this pooler."""
+        """The SQLAlchemy URL of a database of the server, through this pooler."""
         return self._server.url(database).replace(f":{self._server.port}/", f":{self.port}/")
 
     def owner(self) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""A test's own processes, told from all others on the machine by a mark in their environment."""
+"""The processes of one test. A mark in their environment distinguishes them from all others on the machine."""
 
 import uuid
 
@@ -6,7 +6,7 @@ import psutil
 
 from tests.waiting import PATIENCE_SECONDS
 
-MARK = "MARK_OF_A_TEST"  # the variable that holds it; what a process starts inherits it
+MARK = "MARK_OF_A_TEST"  # the variable that holds the mark; child processes inherit it
 
 
 def new_mark() -> str:
@@ -14,12 +14,12 @@ def new_mark() -> str:
 
 
 def marked_processes(mark: str) -> list[psutil.Process]:
-    """The processes with the mark that are running, whatever their parent is now."""
+    """The running processes with the mark, even if their parent has changed."""
     return [process for process in psutil.process_iter() if _mark_of(process) == mark]
 
 
 def survivors(mark: str) -> list[psutil.Process]:
-    """The processes with the mark that still run after they had time to end."""
+    """The processes with the mark that are still running after they had time to end."""
     psutil.wait_procs(marked_processes(mark), PATIENCE_SECONDS)
     return marked_processes(mark)
 
@@ -27,6 +27,6 @@ def survivors(mark: str) -> list[psutil.Process]:
 def _mark_of(process: psutil.Process) -> str | None:
     try:
         mark: str | None = process.environ().get(MARK)
-    except (psutil.Error, OSError):  # ended, a zombie, or somebody else's
+    except (psutil.Error, OSError):  # it has ended, is a zombie, or belongs to another user
         return None
     return mark

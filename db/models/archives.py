@@ -33,8 +33,8 @@ class JobArchive(Base):
     sources_key: Mapped[str | None] = mapped_column(Text)  # of the file of the sources' hashes
     sources_sha256: Mapped[str | None] = mapped_column(String(64))
     scan_count: Mapped[int | None] = mapped_column(BigInteger)  # rows in each of the two
-    last_chunk_id: Mapped[int] = mapped_column(BigInteger, default=0)  # up to here, scans are deleted
-    moved_count: Mapped[int] = mapped_column(BigInteger, default=0)  # scans that are deleted
+    last_chunk_id: Mapped[int] = mapped_column(BigInteger, default=0)  # scans are deleted up to this chunk
+    moved_count: Mapped[int] = mapped_column(BigInteger, default=0)  # scans that are deleted so far
 
 
 class ArchivedScan(Base):
@@ -48,7 +48,7 @@ class ArchivedScan(Base):
 
     # There is no foreign key, because each of a million inserts would look up the job.
     job_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    # As it was in the table `scan`, where SQLite gives the numbers of deleted rows again.
+    # The id of the row in the table `scan`. There SQLite may use the id of a deleted row again.
     scan_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     state: Mapped[str] = mapped_column(String(16))
     error_code: Mapped[str | None] = mapped_column(String(64))

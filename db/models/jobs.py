@@ -60,7 +60,7 @@ class ChunkState:
 class ScanState:
     PENDING = "pending"  # not coloured yet
     DONE = "done"  # the store has its output
-    FAILED = "failed"  # error_code and error_message say why; there is no output; archived scans begin so
+    FAILED = "failed"  # error_code and error_message say why; there is no output; archived scans begin in this state
     SKIPPED = "skipped"  # not coloured on purpose; error_code and error_message say why
     ALL = (PENDING, DONE, FAILED, SKIPPED)
     AFTER: ClassVar[Mapping[str, tuple[str, ...]]] = {
@@ -100,7 +100,8 @@ class Job(Base):
     listing: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     # Counts submissions; an earlier one can write no more.
     listing_attempt: Mapped[int] = mapped_column(Integer, default=0)
-    # The whole submission, and until when a scheduler lists it or waits with it: NULL where its submitter lists it.
+    # The whole submission, and the time until which a scheduler lists it or waits to list it. NULL if its submitter
+    # lists it.
     request: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     listing_lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -185,7 +186,7 @@ class Scan(Base):
         CheckConstraint("state <> 'failed' OR error_code IS NOT NULL", name="failed_has_reason"),
         Index("scan_by_chunk", "chunk_id"),
         Index("scan_by_job_state", "job_id", "state", "id"),
-        # By key first: what was done before is asked for by key, over the jobs of years.
+        # The key comes first, because earlier results are looked up by key, over many jobs.
         Index("scan_output", "output_key", "job_id", unique=True),
         Index("scan_by_source_key", "source_key"),
         Index("scan_by_job_key", "job_id", "source_key", "id"),

@@ -28,12 +28,12 @@ class Schedule(Base):
     name: Mapped[str] = mapped_column(String(200), unique=True)
     source: Mapped[str] = mapped_column(Text)
     destination: Mapped[str] = mapped_column(Text)
-    # Of submit, by the names of scheduler.submission.submitter.Submission.
+    # The options of submit, with the names of scheduler.submission.submitter.Submission.
     options: Mapped[dict[str, Any]] = mapped_column(JSON)
     cron: Mapped[str] = mapped_column(Text)  # five fields, as Debian's cron reads them
     timezone: Mapped[str] = mapped_column(Text)  # of the IANA database: Europe/Rome
     enabled: Mapped[bool] = mapped_column(default=True)
-    # The scheduler that sets it to the next time has fired.
+    # Of several schedulers, the one that changes it to the next time fires the schedule.
     next_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 

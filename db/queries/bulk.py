@@ -34,8 +34,8 @@ def update_scans(session: Session, rows: Sequence[Mapping[str, Any]]) -> None:
     if session.get_bind().dialect.name != "postgresql":
         session.execute(update(Scan), rows)
         return
-    # Not the driver's executemany. It sends statements in a pipeline, so PostgreSQL's time limit for idle transactions
-    # does not run, and a process that is frozen in it would keep its locks for ever.
+    # The driver's executemany is not used. It sends statements in a pipeline, during which PostgreSQL's time limit for
+    # idle transactions does not run. So a process that is frozen there would keep its locks for ever.
     for names, group in groupby(sorted(rows, key=tuple), key=tuple):
         _update_at_once(session, names, list(group))
 
@@ -54,7 +54,7 @@ def _update_at_once(session: Session, names: Sequence[str], rows: Sequence[Mappi
 @lru_cache(maxsize=64)
 def _update_statement(varying: tuple[str, ...], shared: tuple[str, ...]) -> Update:
     """Its parameters are named `new_` and the column: arrays of values that vary from row to row, or shared values."""
-    # Without a length: a cast to a length would cut longer texts, but an assignment refuses them.
+    # These types have no length: a cast to a length would cut longer texts, but an assignment refuses them.
     plain = {name: Text() if isinstance(type_, String) else type_ for name, type_ in _types_of(varying).items()}
     arrays = [bindparam(f"new_{name}", type_=ARRAY(type_)) for name, type_ in plain.items()]
     columns = (column(name, type_) for name, type_ in plain.items())
@@ -65,7 +65,10 @@ def _update_statement(varying: tuple[str, ...], shared: tuple[str, ...]) -> Upda
 
 
 def _shared(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The values that all rows have in common; none of a few rows, each of which would make another statement."""
+    """The values that all rows have in common.
+
+    Few rows share none here, because almost every set of shared values would be a new statement.
+    """
     if len(rows) < _FEWEST_THAT_SHARE:
         return {}
     first = rows[0]

@@ -25,7 +25,7 @@ def _begins_with_postgresql(element: Any, compiler: Any, **options: Any) -> str:
 
 @compiles(begins_with, "sqlite")
 def _begins_with_sqlite(element: Any, compiler: Any, **options: Any) -> str:
-    # By the bytes of UTF-8, in which no character is greater than this last one.
+    # SQLite compares the bytes of UTF-8. This is the last character, so no other one is greater.
     text, beginning = (compiler.process(part, **options) for part in element.clauses)
     return f"({text} >= {beginning} AND {text} < {beginning} || char(1114111))"
 

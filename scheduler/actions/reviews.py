@@ -100,7 +100,7 @@ def choose(
 
 
 def _two_results(session: Session, scan: Scan, chosen: str) -> Job:
-    """The job that made the scan's output again, beside the earlier one."""
+    """The job that made the scan's output again and kept the earlier output. Raises Conflict if there is none."""
     again = reviews.redone(session, scan)
     if again is None or not (again[1].selection or {}).get("beside"):
         raise Conflict(f"{scan.source_key} was not redone, so there is only one output")

@@ -75,8 +75,8 @@ class Archiver:
             if archiving.state == ArchiveState.WRITING:
                 self._write(archiving, destination)
         except BaseException:
-            # Until the files are stored, nothing is deleted. Where the database is away too, the next call goes on
-            # after a minute.
+            # Until the files are stored, nothing is deleted. If the database does not answer either, the next call can
+            # continue after a minute.
             with session_scope(self._engine) as session:
                 progress.abandon(session, archiving)
             raise
@@ -146,7 +146,7 @@ class Archiver:
     def _store_one(self, archiving: Archiving, destination: Storage, path: Path, key: str, count: int) -> str:
         """Store a file and read it back: its hash, and its rows. Returns the hash."""
         try:
-            # Asked last of all, so that a process that was thought dead replaces no file of the one that went on.
+            # This is checked last, so that a process that seemed dead replaces no file of the process that took over.
             stored = destination.store(
                 path, key, content_type=_CONTENT_TYPE, before_commit=lambda: self._held(archiving)
             )

@@ -69,7 +69,8 @@ SCANS = pa.schema(
 )
 SOURCES = pa.schema([("id", _WHOLE), ("source_etag", _TEXT), ("etag_bytes", pa.binary(16)), ("source_sha256", _HASH)])
 
-# Numbers that grow from row to row are kept as differences, keys as what differs from the key before.
+# Numbers that grow from row to row are stored as differences. Of a key, only the part that differs from the key before
+# is stored.
 _DIFFERENCES = ("id", "chunk_id", "source_bytes", "output_bytes", "width", "height", "finished_at")
 _ENCODINGS = {
     **dict.fromkeys(_DIFFERENCES, "DELTA_BINARY_PACKED"),
@@ -155,7 +156,7 @@ def _value(row: tuple[Scan, Sequence[Review]], name: str) -> Any:
 
 
 def _etag(etag: str | None, *, as_bytes: bool) -> Any:
-    """An ETag that is an MD5, as most are, takes half the room as bytes; any other stands as it is."""
+    """Most ETags are MD5s, which take half of the space as bytes. Any other ETag is stored as text."""
     is_md5 = etag is not None and len(etag) == 32 and all(digit in "0123456789abcdef" for digit in etag)
     if as_bytes:
         return bytes.fromhex(etag) if etag is not None and is_md5 else None

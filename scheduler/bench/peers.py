@@ -183,7 +183,7 @@ class RayPeer(ProbePeer):
         environment = {
             "OMP_NUM_THREADS": str(bench.cores),
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_worker_niceness": "0",  # otherwise its actors give way to everything else
+            "RAY_worker_niceness": "0",  # otherwise its actors have a lower priority than all else
         }
         super().__init__("Ray Data", "worker.bench.ray_data", pool, bench, environment)
         self._folder, self._starts = folder, 0

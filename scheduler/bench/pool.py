@@ -19,7 +19,8 @@ from worker.storage import S3Options, open_storage, parse_location
 
 BUCKET = "photochrom-bench"
 SOURCE = f"s3://{BUCKET}/scans"
-# How the names of files being written, and of the folders of reports and of tries of an upload, begin.
+# The beginnings of names that are no outputs: files that are being written, and the folders of reports and of tries of
+# an upload.
 NO_OUTPUTS = (".", "photochrom-")
 _LOOK_SECONDS = 0.05  # these looks run on the measured cores, so they are rare
 
@@ -175,7 +176,7 @@ class Outputs:
 
 @contextmanager
 def _held_to(cores: Collection[int] | None) -> Iterator[None]:
-    """What is started meanwhile inherits it."""
+    """While the block runs, this thread and the processes that it starts use only these cores."""
     if cores is None or not hasattr(os, "sched_setaffinity"):
         yield
         return

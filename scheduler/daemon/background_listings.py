@@ -96,7 +96,7 @@ class BackgroundListings:
             raise _Stopping
 
     def _try_again(self, listing: BackgroundListing, problem: str) -> None:
-        """After a pause, which doubles with each try."""
+        """List the source again after a pause, which doubles with each try."""
         if listing.attempt.number >= TRIES:
             self._give_up(listing, f"given up after {TRIES} tries: {problem}")
             return
@@ -113,7 +113,7 @@ class BackgroundListings:
             logger.warning("%s; its lease ends by itself", error)
 
     def _give_up(self, listing: BackgroundListing, problem: str) -> None:
-        """Unless somebody has cancelled the job, or another goes on with it."""
+        """Cancel the job, unless a person has cancelled it or another scheduler continues the listing."""
         try:
             with session_scope(self._engine) as session:
                 if submissions.give_up(session, listing.attempt, problem, now=database_now(session)):

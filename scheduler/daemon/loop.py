@@ -80,7 +80,7 @@ def _trace(engine: Engine, settings: Settings) -> None:
 
 @contextmanager
 def _rounds(engine: Engine, settings: Settings) -> Iterator[tuple[Rounds, ...]]:
-    """What has a turn in every round and takes long, so that each works in threads of its own; stopped at the end."""
+    """The long tasks that have a turn in every round. Each one works in its own threads and is stopped at the end."""
     with (
         ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
         ThreadPoolExecutor(background_listings.AT_ONCE, thread_name_prefix="submission") as submitting,

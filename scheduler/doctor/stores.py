@@ -14,7 +14,7 @@ from worker.settings.settings import Settings
 from worker.storage import S3Location, open_storage, parse_location
 
 PROBE_KEY = "photochrom-doctor.txt"
-_LOOKED_AT = 1_000  # files of a source among which one that can be read is looked for
+_LOOKED_AT = 1_000  # files of a source that are searched for one that can be read
 
 
 def source(settings: Settings, place: str | None) -> Iterator[Finding]:

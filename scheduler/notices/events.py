@@ -102,7 +102,7 @@ def _sample_waits(session: Session, job_id: int, job_name: str) -> Event | None:
 
 
 def _failed_firings(session: Session, fired_since: datetime) -> Iterator[Occurrence]:
-    """Chosen by when they were fired: a row does not record when it failed, which may be hours of tries later."""
+    """Failed firings, chosen by the time of firing. A row has no time of the failure, which may come hours later."""
     failed = select(Firing.id, Firing.message, Schedule.name).join(Schedule, Schedule.id == Firing.schedule_id)
     failed = failed.where(Firing.state == FiringState.FAILED, Firing.fired_at > fired_since).order_by(Firing.id)
     for firing_id, message, schedule in session.execute(failed):

@@ -18,7 +18,7 @@ from worker.settings.settings import Settings
 
 LOOK_SECONDS = 5.0
 STOP_SECONDS = 5.0  # for notices that are being sent; the next scheduler sends those that are not received by then
-# A transaction that ends a job may be seen this much later than the moment that it wrote into the job's row.
+# A transaction that ends a job may become visible this much later than the time that it wrote into the job's row.
 SEEN_AFTER = timedelta(minutes=10)
 
 

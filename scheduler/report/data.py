@@ -32,7 +32,7 @@ class Totals:
     megapixels: float  # of the scans that are done
     seconds: float  # from submission to the end of the job, or of its last scan if it is unfinished
     waited_seconds: float | None  # of these, until a worker first claimed one of its chunks
-    busy_seconds: float | None  # from then to the last scan, less every five minutes or more in which no scan ended
+    busy_seconds: float | None  # from then to the last scan, without pauses of five minutes or more
     scans_per_second: float | None  # scans that ended, for each of the busy seconds
 
 

@@ -102,7 +102,7 @@ def list_and_submit(
         engine,
         s3=settings.s3_options,
         chunk_scans=settings.chunk_scans,
-        checkpoints=list,  # a new checkpoint makes no scan new
+        checkpoints=list,  # with a new checkpoint, a scan does not count as new
         progress=progress,
     )
     try:

@@ -100,7 +100,7 @@ class ExistingOutputs:
             return Sorted(left, present=len(missing) - len(left), accepted=accepted)
         if self._request.overwrite == "always":
             return Sorted(missing, accepted=accepted)
-        # Also at the first submission: by the stored ETags, the next submission knows what has changed.
+        # ETags are stored at the first submission too, so that the next one knows which scans have changed.
         missing = self._with_etags(missing)
         return self._changed(missing, accepted) if self._compares else Sorted(missing, accepted=accepted)
 
@@ -135,14 +135,14 @@ class ExistingOutputs:
         return Sorted(missing, present, waiting, accepted, unfit, archived_before)
 
     def _archived_before(self, session: Session, page: list[NewScan]) -> set[tuple[str, str | None]]:
-        """Of the scans that are in cold storage now, those that a job recorded so which can still be retried."""
+        """The scans in cold storage that an earlier job has recorded as archived, if that job can still be retried."""
         cold_keys = [scan.output_key for scan in page if scan.error_code is not None]
         if not cold_keys or not self._retried_ids:
             return set()
         return records.failed_last(session, job_ids=self._retried_ids, codes={"archived"}, output_keys=cold_keys)
 
     def _ended(self, session: Session, output_keys: list[str]) -> set[tuple[str, str | None, int | None]]:
-        """Of the database's scans first, then of archived ones: what is archived meanwhile is in one of the two."""
+        """The scans that are done. Archived ones are read last, so that a scan that is archived meanwhile is found."""
         done = set[tuple[str, str | None, int | None]]()
         for scans in (records, archived_scans):
             if self._request.overwrite == "new":

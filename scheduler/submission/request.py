@@ -182,14 +182,14 @@ class Submitted:
     scans: int = 0
     bytes: int = 0
     others: int = 0  # files whose names are not those of scans
-    extensions: dict[str, int] = field(default_factory=dict)  # how many of these have which extension; "" for none
+    extensions: dict[str, int] = field(default_factory=dict)  # how many of these have each extension; "" for none
     present: int = 0  # left out, because the destination has their outputs
     underway: int = 0  # left out, because another job is going to make them
     accepted: int = 0  # left out, because a person accepted the outputs
     damaged: int = 0  # left out, because they were found damaged and have not changed
     unwanted: int = 0  # left out by --include or --exclude
     leftovers: int = 0  # left out: files of other programs and systems beside the scans
-    archived: int = 0  # of the scans: in cold storage, recorded as archived; they must be restored first
+    archived: int = 0  # of `scans`: they are in cold storage, recorded as archived, and must be restored first
     archived_bytes: int = 0  # of these
     archived_before: int = 0  # left out: in cold storage, and an earlier job has recorded it
     unlisted: list[str] = field(default_factory=list)  # the first few keys that can't be listed, with the reason

@@ -70,7 +70,7 @@ class Guard:
             return
         except Exception as error:
             if exchange.began:
-                raise  # half an answer is no answer: the server closes the connection
+                raise  # a part of the answer is sent already, so the server closes the connection
             if not exchange.is_too_large:
                 await unexpected(Request(scope), error)(scope, receive, send)
         if exchange.is_too_large and not exchange.began:
@@ -100,7 +100,7 @@ def _refusal(scope: Scope, connection: HTTPConnection, web_url: str | None) -> t
 class _Exchange:
     """One request and its answer: the body is counted, and an answer to a body that is too large is not sent.
 
-    What reads the body may take the error for one of its own, and answer that the body can't be understood.
+    The code that reads the body may catch TooLarge as its own error, and answer that the body can't be understood.
     """
 
     def __init__(self, receive: Receive, send: Send) -> None:
@@ -125,7 +125,7 @@ class _Exchange:
 
 async def _refuse(send: Send, status: int, sentence: str) -> None:
     code = {403: "forbidden", 413: "too_large", 414: "too_large"}[status]
-    # What is left of a body that is too large is not read: the connection can serve no other request.
+    # The rest of a body that is too large is not read, so the connection can serve no other request.
     response = problem_response(status, code, sentence)
     if status == 413:
         response.headers["connection"] = "close"

@@ -15,7 +15,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 
 def clean_environment(**settings: str) -> dict[str, str]:
-    """This process' environment without its own Photochrom and AWS settings, and with the given ones."""
+    """The environment of this process, with `settings` in place of its own Photochrom and AWS settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PHOTOCHROM_", "AWS_"))}
     return {**kept, "COLUMNS": "200", **settings}
 
@@ -28,7 +28,7 @@ def photochrom(
     environment: dict[str, str] | None = None,
     **settings: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command in `folder` to its end: in `environment`, or this process' with `settings`."""
+    """Run a command in `folder` to its end, with `environment`, or else with this process' and `settings`."""
     return subprocess.run(
         [*prefix, sys.executable, "-P", "-m", "scheduler", *map(str, arguments)],
         cwd=folder,
@@ -41,8 +41,9 @@ def photochrom(
 
 
 def photochrom_here(*arguments: str | Path, folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
-    """As `photochrom`, but within this process, which takes a tenth of the time; not for commands that become another
-    program.
+    """Run a command as `photochrom` does, but within this process, which takes a tenth of the time.
+
+    Commands that replace their process by another program cannot be run here.
     """
     typed = ["photochrom", *map(str, arguments)]
     output, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
@@ -54,7 +55,7 @@ def photochrom_here(*arguments: str | Path, folder: Path, **settings: str) -> su
         redirect_stderr(errors),
         warnings.catch_warnings(),
     ):
-        # A process would print these; deprecations it would not.
+        # A process would print these warnings, but no deprecation warnings.
         for shown in (UserWarning, RuntimeWarning, SyntaxWarning):
             warnings.simplefilter("error", shown)
         try:
@@ -70,7 +71,7 @@ def photochrom_here(*arguments: str | Path, folder: Path, **settings: str) -> su
 def photochrom_process(
     name: str, folder: Path, environment: dict[str, str], *, prefix: Sequence[str] = ()
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`photochrom scheduler` or `photochrom worker`, its output in `folder`/NAME.log; it must end when told to."""
+    """Run `photochrom NAME` with its output in `folder`/NAME.log. At the end, SIGTERM must end the process."""
     with (folder / f"{name}.log").open("ab") as log:
         command = [*prefix, sys.executable, "-P", "-m", "scheduler", name]
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log)

@@ -1,4 +1,4 @@
-"""A running system, by the `settings` that a test module gives as a fixture."""
+"""Commands and processes that run with the fixture `settings` of a test module."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def command(settings: dict[str, str], tmp_path: Path) -> Callable[..., subproces
 
 @pytest.fixture
 def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Starts `photochrom scheduler` or `photochrom worker`; each is told to end, and must, at the end of the test."""
+    """Starts `photochrom scheduler` or `photochrom worker`. At the end of the test, SIGTERM must end each process."""
     with ExitStack() as running:
 
         def start(name: str) -> subprocess.Popen[bytes]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-# What a test can't do, or another one does better. Where it says nothing of a test, nobody runs it for the tests.
+# Commands that test_documented_commands.py does not run, each with the test that runs it, or with what it would need.
 ELSEWHERE = {
     r"make (demo|test)$": "tests/acceptance/test_demo.py; and this suite",
     r"python3 -m venv /opt|/opt/photochrom/bin/pip ": "an index; the Makefile installs the same way",
@@ -41,9 +41,10 @@ def elsewhere(command: str) -> bool:
 
 
 def script(page: Path, places: dict[str, str]) -> str:
-    """A Bash script that runs a page's commands; what is named as an example there is in `places`.
+    """A Bash script that runs a page's commands, with the examples in `places` replaced by their real values.
 
-    Processes that run on are put into the background, and waited for until they are ready where they can be asked.
+    Processes that do not end by themselves run in the background. The script waits until those that serve their
+    health are ready.
     """
     steps = []
     for command in filter(lambda each: not elsewhere(each), commands(page)):

@@ -1,4 +1,4 @@
-"""docs/backup.md: the job database saved in the middle of a job, its server lost, and the job goes on from the copy."""
+"""docs/backup.md: the job database is dumped during a job, its server is lost, and the job continues from the copy."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture
 def servers() -> Iterator[tuple[PostgreSQLServer, PostgreSQLServer]]:
-    """Two PostgreSQL servers, which know nothing of each other."""
+    """Two independent PostgreSQL servers."""
     with (
         service_folder() as one,
         service_folder() as other,
@@ -42,9 +42,7 @@ def test_a_job_continues_from_a_copy_of_the_database_and_nothing_is_done_twice(
         world.wait_for(SCANS // 4)
         lost.dump(world.name, tmp_path / "photochrom.dump")
         at_dump = world.progress().done
-        world.wait_for(
-            min(SCANS - 16, at_dump + 16)
-        )  # whose outputs lie in the store, and which the copy knows nothing of
+        world.wait_for(min(SCANS - 16, at_dump + 16))  # the store has outputs that the copy does not know of
         for name in ("scheduler", "worker-1", "worker-2"):
             world.kill(name)
         lost.stop()

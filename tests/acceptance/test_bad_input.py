@@ -1,7 +1,7 @@
 """Wrong use and missing services: one line on standard error, exit status 2 or 3, nothing changed.
 
-Commands that end where they began run within this process; `process` runs those that become another program, and those
-whose end, terminal, pipe or folder matters.
+`run` runs a command within this process. `process` starts a process, for commands that become another program and for
+tests in which the command's end, terminal, pipe or folder matters.
 """
 
 import shutil
@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_written(run: Run, scans: Path, tmp_path: Path) ->
 
 
 def test_a_worker_names_the_file_that_it_cannot_use(run: Run, process: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Nobody may write there, not even root, whom these tests may be.
+    # Nobody may write to /proc, not even root, and these tests may run as root.
     settings = {"PHOTOCHROM_SCRATCH_FOLDER": "/proc", "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "1"}
     expect_refusal(process("worker", **settings), 2, "/proc/photochrom-scratch-")
 
@@ -195,12 +195,12 @@ def test_a_worker_names_the_file_that_it_cannot_use(run: Run, process: Run, monk
 
 @pytest.mark.parametrize("command", ["worker", "scheduler"])
 def test_a_machine_without_room_for_temporary_files(process: Run, command: str) -> None:
-    unmeasured = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}  # it would complain of no room, too
+    unmeasured = {"COVERAGE_PROCESS_START": "", "COVERAGE_PROCESS_CONFIG": ""}  # coverage would complain too
     expect_refusal(process(command, prefix=["prlimit", "--fsize=0"], **unmeasured), 2, "'/tmp'", "TMPDIR")
 
 
 def test_what_writes_no_temporary_file_needs_no_room_for_any(process: Run, tmp_path: Path) -> None:
-    """As the pod that migrates the job database, whose root is read-only."""
+    """The pod that migrates the job database has a read-only root file system, so it has no temporary files."""
     ran = process("settings", prefix=["prlimit", "--fsize=0"], PHOTOCHROM_SCRATCH_FOLDER=str(tmp_path))
 
     assert ran.returncode == 0, ran.stderr

@@ -1,4 +1,4 @@
-"""Urgent jobs, jobs that share, and commands that act while workers are busy, over few scans."""
+"""Urgent jobs, jobs that share the workers, and commands that act while workers are busy, all over few scans."""
 
 from collections.abc import Callable
 from pathlib import Path

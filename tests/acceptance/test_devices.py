@@ -1,4 +1,4 @@
-"""A worker with several devices, of which each is a stand-in."""
+"""A worker with several stand-in devices."""
 
 from pathlib import Path
 

@@ -25,9 +25,9 @@ ON_THEIR_OWN = ("README.md", "docs/operate.md", "docs/research.md")
 
 @pytest.fixture
 def machine(valkey: ValkeyServer, s3_server: S3Server, bucket: str, postgresql_url: str, tmp_path: Path) -> "Machine":
-    """Where the commands are typed: photochrom in the path, a home, scans in the bucket."""
+    """A machine that runs the commands, with `photochrom` in its path, a home folder, and scans in the bucket."""
     png = bytes(cv2.imencode(".png", np.random.default_rng(7).integers(0, 256, (60, 80), dtype=np.uint8))[1])
-    # So many negatives that their job still runs when the pages have it paused, resumed and cancelled.
+    # There are enough negatives that their job still runs when the pages pause, resume and cancel it.
     for key in [f"glass-plates/{number}.png" for number in range(2)] + [
         f"negatives/{number}.png" for number in range(60)
     ]:
@@ -82,7 +82,8 @@ class Machine:
             running.enter_context(photochrom_process(name, self._folder, clean_environment(**settings)))
 
 
-# The doctor must see the model itself; everything else has a quick stand-in. However a test ends, so do they.
+# The doctor must see the model itself; all other commands use a quick stand-in. PHOTOCHROM_PARENT_PID ends the
+# processes with the test, however it ends.
 _PHOTOCHROM = """\
 #!/bin/sh
 [ "$1" = doctor ] && unset PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS

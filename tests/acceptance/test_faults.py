@@ -1,4 +1,4 @@
-"""Everything breaks during one job, and nothing is lost. `make faults` has each fault alone, and over many scans."""
+"""Everything breaks during one job, and nothing is lost. `make faults` tests each fault alone, over many scans."""
 
 import signal
 import time
@@ -20,7 +20,9 @@ from tests.services import PostgreSQLServer
 def test_with_any_fault_every_scan_is_done_once_and_correctly(
     valkey: ValkeyServer, s3_server: S3Server, postgresql_server: PostgreSQLServer, tmp_path: Path
 ) -> None:
-    """S3 fails now and then, two scans kill whatever opens them, and everything is killed once, the broker emptied."""
+    """S3 fails sometimes, two scans kill the process that opens them, and everything else is killed or stopped once.
+    The broker is empty when it starts again.
+    """
     collection = Collection.make(64, poisoned=True)
     world = World(collection, tmp_path / "world", valkey=valkey, s3=s3_server, postgresql=postgresql_server)
     with world, FlakyS3(s3_server.endpoint_url, share=0.05, hang_seconds=2) as flaky:

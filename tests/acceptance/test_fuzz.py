@@ -32,7 +32,7 @@ def test_a_wide_scan_of_16_bits_takes_little_more_memory_than_its_budget(tmp_pat
 
 
 def test_a_file_that_claims_another_size_takes_little_more_memory_than_its_budget(tmp_path: Path) -> None:
-    """Among them a TIFF of 99 kB with rows of 1,000,000 pixels, which takes a gigabyte, and has the budget for it."""
+    """One file is a TIFF of 99 kB with rows of 1,000,000 pixels, which takes a gigabyte and has the budget for it."""
     claiming = [file for file in hostile_files(2_500, seed=18) if file.way == "another size"]
 
     taken = list(measured(claiming, tmp_path))

@@ -104,7 +104,7 @@ def test_a_command_says_which_extra_it_lacks(scheduler_only: Path, tmp_path: Pat
 
 @pytest.fixture
 def clone(wheel: Path, tmp_path: Path) -> Iterator[Path]:
-    """Where somebody types what docs/install.md says; the gigabytes that a tool takes go with the test."""
+    """The folder in which docs/install.md's commands run. The tool takes gigabytes and is removed after the test."""
     (tmp_path / "dist").symlink_to(wheel.parent)
     (tmp_path / "requirements.lock").symlink_to(ROOT / "requirements.lock")
     yield tmp_path
@@ -112,7 +112,7 @@ def clone(wheel: Path, tmp_path: Path) -> Iterator[Path]:
 
 
 def pipx_folder(folder: Path) -> Path:
-    """Where `pipx` is: in an environment that holds nothing else. Skips the test where no index can be reached."""
+    """The folder of `pipx`, in an environment that holds nothing else. Skips the test if no index can be reached."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--retries", "1", PIPX]
     ran = subprocess.run(pip, capture_output=True, text=True)
@@ -123,13 +123,13 @@ def pipx_folder(folder: Path) -> Path:
 
 
 def install_tool(installer: str, clone: Path) -> Path:
-    """Install `photochrom` by the command that docs/install.md has for `uv` or `pipx`; where the tool is."""
+    """Install `photochrom` by the command for `uv` or `pipx` in docs/install.md, and return the path of the tool."""
     [line] = [line for line in commands(ROOT / "docs" / "install.md") if line.startswith(f"{installer} ")]
     folder = UV.parent if installer == "uv" else pipx_folder(clone / "pipx")
     tools, programs = str(clone / "tools"), str(clone / "bin")
     uv_settings = {"UV_TOOL_DIR": tools, "UV_TOOL_BIN_DIR": programs, "UV_PYTHON": sys.executable}
     pipx_settings = {"PIPX_HOME": tools, "PIPX_BIN_DIR": programs, "PIPX_MAN_DIR": str(clone / "man")}
-    # pipx would take uv instead of pip if there is one.
+    # pipx would use uv in place of pip where uv is installed.
     pipx_settings |= {"PIPX_DEFAULT_PYTHON": sys.executable, "PIPX_DEFAULT_BACKEND": "pip"}
     environment = {**os.environ, **uv_settings, **pipx_settings, "PATH": f"{folder}:{os.environ['PATH']}"}
     ran = subprocess.run(["bash", "-c", line], cwd=clone, env=environment, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Several machines: a scheduler on one, workers on others, and services that all reach by address alone."""
+"""Several machines: a scheduler on one, workers on others, and services that all of them reach by address alone."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from tests.services import PostgreSQLServer
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
 SCANS = 24
-PORT = "9808"  # the same for all: each machine has its own
+PORT = "9808"  # the same for all, because each machine has its own network
 NAMES = ("desk", "first", "second")
 
 pytestmark = pytest.mark.skipif(
@@ -42,7 +42,7 @@ def machines(
 def settings(
     machines: dict[str, Machine], valkey: ValkeyServer, s3_server: S3Server, postgresql_url: str
 ) -> Callable[[str], dict[str, str]]:
-    """Each machine's settings: the same but for where it finds the services."""
+    """The settings of each machine, which differ only in the address of the services."""
     shared = {
         **s3_server.environment(),
         "PHOTOCHROM_BROKER_URL": valkey.url,

@@ -1,4 +1,4 @@
-"""A nightly job as an archive has it: a prefix that grows, a schedule, and a scheduler that fires by itself."""
+"""A nightly job as in an archive: a prefix that grows, a schedule, and a scheduler that fires it by itself."""
 
 import json
 import subprocess

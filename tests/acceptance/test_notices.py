@@ -1,4 +1,4 @@
-"""Notices by real schedulers: a receiver that is away, schedulers that are killed, and each event received once."""
+"""Real schedulers send notices: the receiver is away, schedulers are killed, and each event is received once."""
 
 import json
 import signal
@@ -114,7 +114,7 @@ def test_each_notice_arrives_once_though_the_receiver_was_away_and_two_scheduler
     upgrade(engine)
     complete(engine)
     with scheduler(tmp_path, environment) as first:
-        wait_until(lambda: receiver.refused >= 3)  # it is away, and tried again
+        wait_until(lambda: receiver.refused >= 3)  # the receiver is away, and the scheduler tries again
         complete(engine)
         first.send_signal(signal.SIGKILL)
     receiver.state = "hanging"
@@ -127,7 +127,7 @@ def test_each_notice_arrives_once_though_the_receiver_was_away_and_two_scheduler
         wait_until(lambda: all_sent(engine, 3))
         third.terminate()
         assert third.wait(PATIENCE_SECONDS) == 0
-    with scheduler(tmp_path, environment):  # it looks back a whole day, and has nothing to tell
+    with scheduler(tmp_path, environment):  # it looks back a whole day, and has nothing more to send
         complete(engine)
         wait_until(lambda: all_sent(engine, 4))
 

@@ -51,7 +51,7 @@ def command(settings: dict[str, str], tmp_path: Path) -> Command:
 
 @pytest.fixture
 def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Path) -> Iterator[dict[str, int]]:
-    """Where a scheduler and a worker that have finished a job serve their metrics."""
+    """The ports of Flower and of the metrics of a scheduler and a worker that have finished a job."""
     command("db", "upgrade")
     command("submit", f"s3://{bucket}/in", f"s3://{bucket}/out")
     with ExitStack() as running:
@@ -66,7 +66,7 @@ def ports(command: Command, settings: dict[str, str], bucket: str, tmp_path: Pat
         yield {**ports, "flower": flower}
     for name in ports:
         for line in (tmp_path / f"{name}.log").read_text().splitlines():
-            json.loads(line)  # to the last one: a log's reader takes nothing else
+            json.loads(line)  # every line must be JSON, because programs read the log
 
 
 def is_reported(command: Command, ports: dict[str, int]) -> bool:
@@ -81,7 +81,7 @@ def is_reported(command: Command, ports: dict[str, int]) -> bool:
 
 @contextmanager
 def start_flower(port: int, folder: Path, environment: dict[str, str]) -> Iterator[None]:
-    """As docs/operate.md says, but for the API's door, which is closed without a password."""
+    """Start Flower as docs/operate.md says, but open its API, which Flower closes when there is no password."""
     command = [sys.executable, "-P", "-m", "celery", "--app", "photochrom.celery_app", "flower"]
     with (folder / "flower.log").open("ab") as log:
         flower = subprocess.Popen(
@@ -165,7 +165,7 @@ def test_prometheus_answers_every_query_and_tells_of_a_night_that_failed(
 
 
 def check_with_promtool(exposed: str) -> None:
-    """Prometheus' own linter, where Debian's package prometheus is installed."""
+    """Check with Prometheus' own linter, if Debian's package prometheus is installed."""
     if promtool := PROMTOOL.path():
         ours = "".join(line + "\n" for line in exposed.splitlines() if "photochrom_" in line)
         checked = subprocess.run([promtool, "check", "metrics"], input=ours, capture_output=True, text=True)

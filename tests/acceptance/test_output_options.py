@@ -1,4 +1,4 @@
-"""What a person may ask of outputs, from the command line into the files, and the files held against their rows."""
+"""The options for outputs, from the command line to the files, and the files compared with their rows."""
 
 import shlex
 from pathlib import Path
@@ -24,7 +24,7 @@ def database(output: Path) -> str:
 
 
 def states(output: Path) -> dict[str, list[str | None]]:
-    """Each scan's states and codes, job by job."""
+    """The error code, or else the state, that each scan has in each job, in the order of the jobs."""
     found: dict[str, list[str | None]] = {}
     with read_scope(make_engine(database(output))) as session:
         for scan in session.scalars(select(Scan).order_by(Scan.id)):
@@ -46,7 +46,7 @@ def collection(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def masters(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a grey scan alone, for `labelled`; and one in which a colour photo is beside it, for `bag`."""
+    """Two folders: `alone` has one grey scan, and `both` has it beside a colour photo."""
     folder = tmp_path_factory.mktemp("options")
     for name in ("alone", "both"):
         (folder / name).mkdir()
@@ -57,7 +57,7 @@ def masters(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def labelled(masters: Path) -> Path:
-    """The output folder of a run that was asked for a labelled, packed pyramid."""
+    """The output folder of a run with the options for a compressed pyramid with a label."""
     asked = ("--format", "tiff", "--compression", "lzw", "--pyramid", "--label", "Colourized")
     run = photochrom("run", "alone", "labelled", *asked, folder=masters, **STAND_IN)
     assert (run.returncode, run.stderr) == (0, "")
@@ -72,7 +72,7 @@ def run_bag(masters: Path, *more: str) -> CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def first_bag(masters: Path) -> str:
-    """What the first run into a bag said."""
+    """The standard output of the first run into a bag."""
     return run_bag(masters).stdout
 
 

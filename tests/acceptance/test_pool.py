@@ -1,4 +1,4 @@
-"""The real thing by settings alone: PostgreSQL, Valkey and S3 elsewhere, a scheduler, and several workers at once."""
+"""A pool configured by settings alone: PostgreSQL, Valkey and S3 as services, a scheduler, and several workers."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Photographs that are too many for the repository: a hundred scans of the 1930s and 40s, through `photochrom run`."""
+"""`photochrom run` over a hundred scans of photographs of the 1930s and 40s, which are too many for the repository."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ def lightness(luminance: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
 
 
 def own_lightness(scan: Image.Image) -> np.ndarray:  # type: ignore[type-arg]
-    """L* of a grey scan: by its profile, which in this collection is "Gray Gamma 2.2" or none."""
+    """L* of a grey scan by its profile. In this collection, the profile is "Gray Gamma 2.2" or there is none."""
     assert scan.mode == "L"
     profiled = "icc_profile" in scan.info
     return np.asarray(lightness(LEVELS**2.2 if profiled else SRGB)[np.asarray(scan)])
@@ -49,7 +49,7 @@ def own_lightness(scan: Image.Image) -> np.ndarray:  # type: ignore[type-arg]
 
 @pytest.fixture(scope="module")
 def jpeg_outputs(scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six of the scans, JPEG as they came."""
+    """The outputs of six of the scans, as JPEG like their sources."""
     folder = tmp_path_factory.mktemp("jpeg")
     (folder / "scans").mkdir()
     for scan in sorted(scans.glob("*.jpg"))[::17]:
@@ -74,14 +74,16 @@ def test_each_keeps_its_own_lightness_within_rounding_and_is_in_colour(scans: Pa
         in_levels = np.abs(
             np.interp(lab[..., 0], srgb_grey, np.arange(256)) - np.interp(expected, srgb_grey, np.arange(256))
         )
-        # Three channels are rounded to 8 bits, each by half a level at most: a handful of pixels end just beyond one.
+        # Three channels are rounded to 8 bits, each by at most half a level. A few pixels differ by slightly over 1.
         assert (in_levels <= 1.0).mean() > 0.9999, scan.name
         assert np.abs(lab[..., 0] - expected).max() < 0.5, scan.name
         assert np.hypot(lab[..., 1], lab[..., 2]).mean() > 2.0, scan.name
 
 
 def test_a_jpeg_output_keeps_lightness_as_well_as_jpeg_can(scans: Path, jpeg_outputs: Path) -> None:
-    """JPEG rounds luma and chroma once more: no bias, 0.3 L* on average, and one pixel in a thousand beyond 2."""
+    """JPEG rounds luma and chroma once more: the error has no bias, is below 0.3 L* on average, and is above 2 for at
+    most one pixel in a thousand.
+    """
     outputs = sorted(jpeg_outputs.glob("*.jpg"))
     assert len(outputs) == 6
     for output in outputs:

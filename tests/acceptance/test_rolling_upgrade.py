@@ -94,7 +94,7 @@ def test_old_workers_finish_beside_a_new_scheduler_and_new_workers_take_over(
 
 
 def ended(url: str) -> int:
-    """Counted in plain SQL, which both releases' tables answer."""
+    """Count the ended scans in plain SQL, which works with the tables of both releases."""
     with read_scope(make_engine(url)) as session:
         counted = session.scalar(text("SELECT sum(done_count + failed_count + skipped_count) FROM chunk"))
     return int(counted or 0)

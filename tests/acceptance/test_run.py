@@ -62,7 +62,7 @@ def count_done(output: Path) -> int:
 
 @pytest.fixture
 def start(collection: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    """Starts a run; it is under way when it is returned: it has recorded some scans as done, and most are not."""
+    """Starts a run, and returns it when it has recorded some scans as done and most are still pending."""
     output = tmp_path / "colour"
     with ExitStack() as started:
 
@@ -71,7 +71,7 @@ def start(collection: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "scheduler", "run", str(collection), str(output)],
                 cwd=tmp_path,
-                # Slow enough that most of it is still to do when it is stopped.
+                # This is slow enough that most scans are still pending when the run is stopped.
                 env=clean_environment(**STAND_IN | {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "600"}),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

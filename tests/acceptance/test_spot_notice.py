@@ -1,4 +1,4 @@
-"""A whole worker on a machine that will be taken away: it drains, and the next goes on."""
+"""A worker on a machine that will be taken away drains, and another worker continues its work."""
 
 import json
 from pathlib import Path

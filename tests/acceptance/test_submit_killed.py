@@ -20,7 +20,7 @@ SCAN_COUNT = 6_000  # a page and a half
 def test_a_submit_killed_in_the_middle_goes_on_and_lists_each_scan_once(
     s3_server: S3Server, bucket: str, postgresql_url: str, tmp_path: Path
 ) -> None:
-    # The server's buckets are folders: so many objects are made faster this way than over HTTP.
+    # The server's buckets are folders, and to write files into them is faster than to make the objects over HTTP.
     for box in range(6):
         folder = s3_server.folder / "buckets" / bucket / "in" / f"box {box}"
         folder.mkdir(parents=True)

@@ -104,7 +104,7 @@ def test_a_scan_s_stages_are_in_the_trace_that_the_scheduler_began(
         lambda: len(receiver.named("scan")) == SCANS and len(_with_scan_parents(receiver)) >= SCANS * len(STAGES)
     )
 
-    # A child begins to trace within its first task, whose scans have a trace of their own.
+    # A child begins to trace during its first task, so the scans of that task have a trace of their own.
     first = [scan for scan in receiver.named("scan") if not scan.parent_id]
     later = [scan for scan in receiver.named("scan") if scan.parent_id]
     wait_until(lambda: {scan.parent_id for scan in later} <= receiver.by_id().keys())

@@ -1,4 +1,4 @@
-"""A worker and a scheduler that are started before their services: they say what they wait for, and go on then."""
+"""A worker and a scheduler that are started before their services say what they wait for, and then begin."""
 
 import socket
 import subprocess
@@ -24,7 +24,7 @@ Start = Callable[..., tuple["subprocess.Popen[str]", Path]]
 
 @pytest.fixture
 def start(tmp_path: Path, sqlite_url: str) -> Iterator[Start]:
-    """Starts `photochrom NAME`; gives it with its log."""
+    """Starts `photochrom NAME`, and returns the process and the path of its log."""
     upgrade(make_engine(sqlite_url))
     with ExitStack() as running:
 

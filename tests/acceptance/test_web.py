@@ -26,7 +26,7 @@ def database(sqlite_url: str) -> str:
 
 @contextmanager
 def served(database: str, folder: Path, **settings: str) -> Iterator[str]:
-    """The address that it prints."""
+    """Run `photochrom web`, and yield the address that it prints."""
     environment = clean_environment(PHOTOCHROM_DATABASE_URL=database, PHOTOCHROM_WEB_PORT="0", **settings)
     command = [sys.executable, "-P", "-m", "scheduler", "web"]
     process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)

@@ -1,7 +1,8 @@
-"""A million scans archived out of ten million on PostgreSQL, while a pool records: how long a record takes meanwhile.
+"""Archive a million of ten million scans on PostgreSQL while a pool records, and measure how long a record takes.
 
-Records go at a steady pace from several processes, as workers send them; their times are compared with those of the
-same pool just before. Prints the time, the bytes of a row in the files, and what a scan leaves in the database.
+Several processes record at a steady pace, as workers do. The times of their records are compared with the times just
+before the archiving. Prints the time that the archiving takes, the bytes of a row in the files, and the bytes of an
+archived scan that stay in the database.
 """
 
 import argparse
@@ -44,7 +45,7 @@ _CHUNKS = """
     FROM generate_series(1, :chunks)
     RETURNING id
 """
-# Every column as a real job fills it, with as much chance in it as measurements have.
+# Every column is filled as by a real job, with values as random as measurements are.
 _SCANS = """
     INSERT INTO scan (job_id, chunk_id, state, attempts, source_key, source_etag, source_bytes, source_sha256,
                       output_key, output_bytes, output_sha256, width, height, bit_depth, checkpoint, head, embedding,
@@ -96,8 +97,9 @@ def fill(engine: Engine, count: int, destination: str, *, state: str) -> int:
 def record_for_ever(
     url: str, job_id: int, per_second: float, until: float, times: "multiprocessing.Queue[object]"
 ) -> None:
-    """Claim a chunk and record its scans in four parts, as a child does. Each record's duration is noted
-    with its time.
+    """Claim chunks and record the scans of each in four parts, as a child does.
+
+    At the end, puts a list into `times`: when each record began, and how many seconds it took.
     """
     engine, taken = make_engine(url), list[tuple[float, float]]()
     next_at = time.monotonic()

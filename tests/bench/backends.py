@@ -1,10 +1,10 @@
-"""The bare model's scans a second on whichever Keras backend and device there is, without TensorFlow if need be.
+"""Measure how many scans a second the model alone predicts on any Keras backend and device, even without TensorFlow.
 
     KERAS_BACKEND=jax python -m tests.bench.backends --batch 1 8 32 128 --precision float32 bfloat16 float16
 
-Workers run the network under TensorFlow, and `photochrom bench model` measures it there. The network itself is Keras',
-so what a device does with it can be measured where TensorFlow can't be had. Two figures for each: with the scans'
-lightness already on the device and the colours left there, and with both copied, as a worker does it.
+Workers run the network under TensorFlow, and `photochrom bench model` measures it there. The network is written in
+Keras, so a device can also be measured where TensorFlow is not available. There are two figures for each setting: one
+with the scans' lightness already on the device and the colours left there, and one with both copied, as a worker does.
 """
 
 import argparse
@@ -32,7 +32,7 @@ MATRIX_SIDE = 8192
 
 @dataclass(frozen=True)
 class Figure:
-    """One way of running the network; scans a second."""
+    """The scans a second of one way of running the network."""
 
     embedding: str
     precision: str
@@ -113,7 +113,7 @@ def _measured(predict: Callable[[Any], Any], embedding: str, precision: str, bat
 
 
 def _product(precision: str, side: int, seconds: float) -> dict[str, Any]:
-    """TFLOP/s of a large matrix product: what the device can do."""
+    """TFLOP/s of a large matrix product, which shows what the device can do."""
     matrix = ops.cast(ops.convert_to_tensor(np.random.default_rng(1).normal(size=(side, side))), precision)
     product = _compiled(lambda one, other: ops.matmul(one, other))
     _wait(product(matrix, matrix))

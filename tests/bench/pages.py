@@ -1,4 +1,4 @@
-"""What a page of a TIFF costs to open, however many pages there are: `python -m tests.bench.pages`."""
+"""Measure what a page costs to open in a TIFF of few and of many pages: `python -m tests.bench.pages`."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from worker.scans.metadata.read import read_metadata
 from worker.scans.reading.colour_detection import coloured_share
 
 _LIMITS = ScanLimits(max_bytes=1 << 40, max_pixels=1 << 40, max_pages=1 << 20)
-_MOST_TIMES = 1.3  # what a page of many may cost of one of few
+_MOST_TIMES = 1.3  # limit for the cost of a page in a file of many pages, relative to a file of few
 
 
 def write_pages(path: Path, pages: int, side: int = 200) -> None:
@@ -26,7 +26,7 @@ def write_pages(path: Path, pages: int, side: int = 200) -> None:
 
 
 def open_pages(path: Path) -> float:
-    """Seconds of processor time for opening all pages as a worker does, and reading what each says."""
+    """Seconds of processor time to open all pages as a worker does, and to read the pixels and metadata of each."""
     began = time.process_time()
     file = open_scan_file(path, path.name, _LIMITS)
     for header in probe_pages(file, _LIMITS):
@@ -46,7 +46,7 @@ def main() -> int:
         for pages in (few, many):
             path = Path(folder, f"{pages}.tif")
             write_pages(path, pages)
-            open_pages(path)  # so that tables are made and files are in memory
+            open_pages(path)  # lookup tables are made and the file is in memory from now on
             per_page[pages] = min(open_pages(path) for _ in range(3)) / pages
             print(f"{pages:6,} pages: {per_page[pages] * 1000:.2f} ms of processor time a page")
     times = per_page[many] / per_page[few]

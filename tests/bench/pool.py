@@ -1,7 +1,7 @@
-"""`make pool`: a thousand simulated workers on one PostgreSQL, and what it bears. docs/scale.md has the figures.
+"""`make pool`: what load one PostgreSQL takes from a thousand simulated workers. docs/scale.md has the figures.
 
-The scheduler's rounds, the broker and the database are real, with fsync and synchronous_commit on; scans' pixels are
-left out. Prints one line for each figure.
+The scheduler's rounds, the broker and the database are real, with fsync and synchronous_commit on. Only the scans'
+pixels are left out. Prints one line for each figure.
 """
 
 import argparse
@@ -53,7 +53,7 @@ _NOW = """
     SELECT count(*) AS connections, count(*) FILTER (WHERE wait_event_type = 'Lock') AS waiting
     FROM pg_stat_activity WHERE backend_type = 'client backend'
 """
-# Waits for a row are waits for its transaction; of the others, the table is named.
+# A wait for a row is shown as a wait for the transaction that holds the row. The other waits name their table.
 _LOCK_WAITS = """
     SELECT locktype, mode, coalesce(relation::regclass::text, '') AS relation, count(*) AS waiting
     FROM pg_locks WHERE NOT granted GROUP BY 1, 2, 3
@@ -63,7 +63,8 @@ _HOT_ROWS = """
            n_tup_upd AS updates, n_tup_hot_upd AS hot
     FROM pg_stat_user_tables WHERE relname IN ('worker', 'chunk', 'job', 'tally')
 """
-# Bytes of the table for each of its rows (of a thousand at least), dead ones included. A row alone takes 100 to 200.
+# The most bytes that a table may take for each of its rows, dead rows included; a smaller table counts as a thousand
+# rows. A row alone takes 100 to 200.
 MOST_BYTES_OF_A_ROW = {"worker": 4_000, "chunk": 1_000, "tally": 500}
 
 
@@ -113,7 +114,7 @@ class Measurement:
             lifecycle.progress(session, 1)
 
     def run(self, seconds: float) -> None:
-        """Rounds as often as the scheduler makes them; `status` and a look at the server each second."""
+        """Make rounds as often as the scheduler does; every second, ask for the `status` and look at the server."""
         with ThreadPoolExecutor(2) as pool:
             looking = pool.submit(self._every, seconds, self._look, 1.0)
             asking = pool.submit(self._every, seconds, self._ask, 1.0)

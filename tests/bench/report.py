@@ -1,7 +1,7 @@
 """`make report`: the report of a job of 10 000 scans, its size and how long it takes, and the picture in README.
 
-Sixty crops of the demo's photographs are coloured by `photochrom run` itself; the job of 10 000 has their rows, and
-their pictures, over and over. Prints the figures and exits 1 when one is over its limit.
+`photochrom run` colours sixty crops of the demo's photographs. The job of 10 000 scans repeats their rows and their
+pictures. Prints the figures and exits 1 when one is over its limit.
 """
 
 import argparse
@@ -36,7 +36,7 @@ FAILURES = {
 
 
 def write_crops(folder: Path) -> None:
-    """Grey crops of the sample photographs, each of another part."""
+    """Write grey crops of the sample photographs, each of a different part."""
     dice = random.Random(1905)
     originals = [sample.original for sample in samples.write_samples(folder / "samples") if sample.original]
     for number in range(CROPS):
@@ -51,7 +51,7 @@ def write_crops(folder: Path) -> None:
 
 
 def multiply(engine: Engine) -> int:
-    """A second job, of SCANS scans: the first one's rows over and over, one in a hundred failed; returns its number."""
+    """Add a job of SCANS scans, which repeats the first job's rows with one in a hundred failed. Returns its number."""
     dice = random.Random(7)
     with read_scope(engine) as session:
         first = session.get_one(Job, 1)

@@ -4,8 +4,8 @@ python -m tests.bench.report_memory
 
 The job's pictures are 20-megapixel JPEG 2000, 144-megapixel progressive JPEG, files with much metadata, damaged files
 and files of formats that are not read. The report is written as the scheduler writes it, by `Reporter`, in a process
-of its own. Prints the most resident memory of this process and of those that make the thumbnails, and exits 1 when the
-scheduler's is over the limit.
+of its own. Prints the peak resident memory of that process and of those that make the thumbnails, and exits 1 when
+the first one is over the limit.
 """
 
 import argparse
@@ -39,11 +39,11 @@ from worker.settings.settings import Settings
 
 LIMIT_MB = 300
 LOOK_SECONDS = 0.02
-COPIES = 4  # of each huge file; so many pictures of a report are fetched at once
+COPIES = 4  # of each huge file, because a report fetches this many pictures at once
 
 
 def write_outputs(folder: Path) -> list[str]:
-    """Returns the keys. Copies are links, which cost no time and no disk."""
+    """Write the files, and return their keys. Copies are hard links, which cost no time and no space."""
     folder.mkdir()
     dice = np.random.default_rng(1905)
     huge = {
@@ -72,7 +72,7 @@ def _jpeg_2000(dice: np.random.Generator) -> bytes:
 
 
 def _progressive_jpeg() -> bytes:
-    """Write a progressive JPEG, which a decoder holds completely in memory before it returns the first line."""
+    """A progressive JPEG, which a decoder holds completely in memory before it returns the first line."""
     return bytes(pyvips.Image.black(12_000, 12_000, bands=3).jpegsave_buffer(interlace=True))
 
 
@@ -97,7 +97,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
 
 
 def make_ended_job(url: str, folder: Path, keys: list[str]) -> None:
-    """One scan for each key; scans and outputs are the same files, so that both pictures of a pair are shown."""
+    """Make a job with a scan for each key. Scans and outputs are the same files, so that both pictures are shown."""
     engine, now = make_engine(url), utc_now() - timedelta(minutes=1)
     upgrade(engine)
     (folder.parent / "out").symlink_to(folder)
@@ -122,7 +122,7 @@ def make_ended_job(url: str, folder: Path, keys: list[str]) -> None:
 
 def report_as_the_scheduler_does(url: str, began: Event, go: Event) -> None:
     """Run one round of the reporter in a separate process, and wait until its report is written."""
-    import_module("scheduler.daemon.loop")  # everything that a scheduler has loaded
+    import_module("scheduler.daemon.loop")  # loads everything that a scheduler loads
     engine = make_engine(url)
     with ThreadPoolExecutor(1) as reporting:
         reporter = Reporter(engine, Settings(), reporting)
@@ -132,9 +132,9 @@ def report_as_the_scheduler_does(url: str, began: Event, go: Event) -> None:
 
 
 class Peaks(threading.Thread):
-    """The most resident memory of a process and of those that it starts, in MB, looked at all the time.
+    """The peak resident memory of a process and of the processes that it starts, in MB, read again and again.
 
-    The kernel keeps each process' peak, but getrusage begins with that of the process before its program was loaded.
+    The kernel keeps each process' peak, but getrusage includes the peak from before the process loaded its program.
     """
 
     def __init__(self, process: psutil.Process) -> None:

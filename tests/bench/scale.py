@@ -1,4 +1,4 @@
-"""`make scale`: a million scans in the job database, without a pixel, and how long everything takes then.
+"""`make scale`: how long each operation takes with a million scans in the job database, which have no pixels.
 
 Prints one line for each figure and exits 1 when one is over its limit (limits are for PostgreSQL; SQLite's are told).
 """
@@ -31,7 +31,7 @@ from tests.conftest import service_folder
 from tests.services import PostgreSQLServer
 from worker.settings.settings import Settings
 
-FAILED_EVERY = 200  # scans: half a percent has failed
+FAILED_EVERY = 200  # of the scans, so half a percent has failed
 CHILDREN = 64
 
 
@@ -67,7 +67,7 @@ class Stopwatch:
             began = time.monotonic()
             do()
             taken.append(time.monotonic() - began)
-        # The first try reads what the others find in memory.
+        # The first try reads from disk what the later tries find in memory.
         slowest, fastest = max(taken), min(taken)
         print(
             f"{self._database:10} {what:42} {fastest:9.3f} s, at most {slowest:9.3f} s; limit {limit:g} s", flush=True
@@ -103,7 +103,7 @@ def submit(engine: Engine, count: int) -> int:
 
 
 def work_half(engine: Engine, job_id: int) -> None:
-    """Half of the chunks are done, some of their scans failed."""
+    """Set half of the chunks to done, with some of their scans failed."""
     now = utc_now()
     half = "(SELECT (min(id) + max(id)) / 2 FROM chunk)"
     with session_scope(engine) as session:

@@ -1,7 +1,8 @@
 """A process of simulated workers: everything that children do to the broker and the job database, without pixels.
 
 The code is the workers' own: claim, read the pending scans, record in parts, release, heartbeats. Children of many
-workers share a few threads, as a scan's time at the device is left out: what is measured is what one database bears.
+workers share a few threads, because a scan's time on the device is left out. The measurement shows what load one
+database takes.
 """
 
 import base64
@@ -53,7 +54,7 @@ def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any) -> None:
             workers.register(session, Worker(name=name, children=CHILDREN, started_at=now, heartbeat_at=now))
 
     def children(number: int) -> None:
-        """A thread that is one child after the other."""
+        """Act in this thread as one child after the other."""
         turn = number
         with Redis.from_url(plan.broker_url) as redis:
             while not stop.is_set():

@@ -1,8 +1,9 @@
-"""`python -m tests.bench.viewers`: the pace of a pool while fifty people look at pages, beside its pace without them.
+"""`python -m tests.bench.viewers`: compare a pool's pace while fifty people look at pages with its pace without them.
 
 A real worker colours small scans, with the bundled checkpoint; scheduler, PostgreSQL, Valkey and `photochrom web` run
-on the same machine. Every viewer opens a page each five seconds, with the pictures that a browser would load: half go
-through the grid, half review. Windows with and without viewers take turns. Exits 1 where the pace is below 0.97.
+on the same machine. Every viewer opens a page each five seconds, with the pictures that a browser would load: half of
+them go through the grid, half review. Periods with and without viewers take turns. Exits 1 if the pace with viewers
+is below 0.97 of the pace without them.
 """
 
 import argparse
@@ -35,7 +36,7 @@ MUST = 0.97
 PAUSE_SECONDS, GRID_PICTURES = (
     5.0,
     12,
-)  # a browser loads the pictures in sight; the others wait until they are scrolled to
+)  # a browser loads the visible pictures, and each other one when the viewer scrolls to it
 SETTLE_SECONDS = 6.0
 START_SECONDS, FIRST_SCANS = 300.0, 48
 _PICTURE = re.compile(r'src="(/jobs/[^"]+\.jpg[^"]*)"')
@@ -43,7 +44,7 @@ _SCAN = re.compile(r'href="/jobs/1/scans/(\d+)')
 
 
 async def view(client: httpx.AsyncClient, number: int, seconds_taken: list[float]) -> None:
-    """One person, until cancelled; what they have seen once is in their browser's cache."""
+    """Act as one person until cancelled. A picture that the person has seen comes from the browser's cache."""
     dice, cache = random.Random(number), set[str]()
     await asyncio.sleep(dice.random() * PAUSE_SECONDS)
     scans: list[str] = []
@@ -65,7 +66,7 @@ async def view(client: httpx.AsyncClient, number: int, seconds_taken: list[float
 
 
 async def look(address: str, count: int, seconds: float) -> None:
-    lower_priority(10)  # the viewers' own machines are elsewhere
+    lower_priority(10)  # real viewers use other machines
     seconds_taken: list[float] = []
     limits = httpx.Limits(max_connections=6 * count)
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
@@ -94,7 +95,7 @@ def pace(engine: Engine, seconds: float) -> float:
 
 
 def measure(engine: Engine, address: str, arguments: argparse.Namespace) -> float:
-    """The pace with viewers, over that without."""
+    """The pace with viewers, divided by the pace without them."""
     alone, watched = [], []
     for turn in range(arguments.turns):
         alone.append(pace(engine, arguments.seconds))

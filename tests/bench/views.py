@@ -18,7 +18,7 @@ BEGAN = datetime(2026, 3, 1, tzinfo=UTC)
 CHUNK_SECONDS = 30  # from one chunk's record to the next one's: 16,000 chunks take five days
 WORKERS = 8
 
-# Those that have one row for each of few things are asked for whole, the others for a page.
+# Views with few rows are read completely, of the others one page.
 WHOLE = ("job_progress", "job_failures", "throughput_by_hour", "worker_activity")
 PAGES = {
     "scan_history": "WHERE job_id = 1 ORDER BY scan_id LIMIT 1000",
@@ -27,7 +27,7 @@ PAGES = {
 
 
 def end_every_scan(engine: Engine) -> None:
-    """Each scan has ended, some failed; a seventh of the outputs is nearly grey; everything has been counted."""
+    """End every scan: some fail, and a seventh of the outputs is nearly grey. Then count the scans in the tallies."""
     sqlite = engine.dialect.name == "sqlite"
     began = "'2026-03-01 00:00:00.000000'" if sqlite else "timestamptz '2026-03-01 00:00:00Z'"
     later = (

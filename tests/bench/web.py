@@ -1,6 +1,6 @@
 """`python -m tests.bench.web`: pages and API lists over a job of a million scans, on PostgreSQL.
 
-Prints the median and the 95th percentile of each, over requests at random places, and exits 1 where one is over its
+Prints the median and the 95th percentile of each, over requests at random places, and exits 1 if one is over its
 limit. The scans have no pixels.
 """
 
@@ -42,7 +42,7 @@ _TALLIES = """
 
 
 def fill(engine: Engine, count: int) -> None:
-    """A job of which half is done, with figures and verdicts."""
+    """Make a job that is half done, with figures and verdicts."""
     submit(engine, count)
     work_half(engine, 1)
     with session_scope(engine) as session:
@@ -77,7 +77,7 @@ def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]
     for chosen in ("state=failed", "code=truncated", "verdict=accepted", "verdict=none&state=done", "verdict=redone",
                    "state=pending", "verdict=rejected&order=colourful", "doubtful=true&order=pale"):  # fmt: skip
         yield f"API, scans with {chosen}", fixed(f"/api/v1/jobs/1/scans?{chosen}")
-    if count <= MOST_COMPARED:  # of a larger job, the page says where else to look
+    if count <= MOST_COMPARED:  # for a larger job, the page only says where to look instead
         yield "scans unlike their folder", fixed("/jobs/1?unlike=true")
         yield "API, scans unlike their folder", fixed("/api/v1/jobs/1/scans?unlike=true")
     for name, path in (

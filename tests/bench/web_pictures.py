@@ -1,4 +1,4 @@
-"""`python -m tests.bench.web_pictures`: the first thumbnail and the tiles of a 400-megapixel TIFF, time and memory."""
+"""`python -m tests.bench.web_pictures`: time and memory for a 400-megapixel TIFF's first thumbnail and tiles."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ MUST_SECONDS, MUST_BYTES = 10.0, 400 << 20
 
 
 class Children:
-    """What this process' children take: the most memory of one of them, looked at often, and time on a core."""
+    """The peak memory of one of this process' children, read every 0.02 s, and the processor time of all of them."""
 
     def __init__(self) -> None:
         self.peak_bytes = 0
@@ -37,7 +37,7 @@ class Children:
 
 
 async def measure(pictures: Pictures, folder: Path) -> bool:
-    """Returns whether the thumbnail keeps its limits."""
+    """Returns whether the thumbnail stays within its limits."""
     children = Children()
     watching = asyncio.create_task(children.watch())
     await pictures.thumbnail(PictureFile(str(folder), "small.tif", None, "1"), "small")

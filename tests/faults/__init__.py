@@ -1,1 +1,1 @@
-"""Faults: real processes against real services, broken on purpose, and compared with what must come out."""
+"""Faults: real processes and real services are broken on purpose, and the results compared with the expected ones."""

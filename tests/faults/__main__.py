@@ -1,4 +1,4 @@
-"""`make faults`: every fault over many scans, a world each; prints what was measured. Takes a while."""
+"""`make faults`: run every fault over many scans, in a world of its own, and print what was measured. Takes a while."""
 
 import argparse
 import shutil
@@ -51,7 +51,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random moments")
     parser.add_argument("--logs", type=Path, help="a folder for the processes' logs")
     asked = parser.parse_args()
-    # So that a disk is unmounted and services are stopped whoever ends this.
+    # On SIGTERM too, the disk is unmounted and the services are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     failures = 0
     with ExitStack() as services:
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def on_a_small_disk(world: World) -> str:
-    """Run the test of a full disk on a small disk. It mounts one, so it must run as root."""
+    """Run the test of a full disk on a small disk. It mounts that disk, so it must run as root."""
     with small_disk(world.folder / "small-disk") as disk:
         world.destination = str(disk / "out")
         filler = disk / "filler"
@@ -93,7 +93,7 @@ def on_a_small_disk(world: World) -> str:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Path]:
-    """A disk of 64 MB; raises CalledProcessError for who may not mount one."""
+    """A disk of 64 MB. Raises CalledProcessError if the user may not mount one."""
     folder.mkdir()
     mount, umount = shutil.which("mount") or "mount", shutil.which("umount") or "umount"
     subprocess.run([mount, "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)], check=True)

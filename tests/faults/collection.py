@@ -1,4 +1,4 @@
-"""The scans of a fault test, and what must come out of each."""
+"""The scans of a fault test, and the expected output of each."""
 
 import hashlib
 import tempfile
@@ -50,9 +50,9 @@ class Collection:
             client.put_object(Bucket=bucket, Key=f"{prefix}/{key}", Body=content)
 
     def outputs(self, keys: Iterable[str], made_at: datetime) -> Iterator[tuple[str, bytes]]:
-        """The expected outputs, by key, to the last byte: made by the same pipeline in this process, without any fault.
+        """The bytes of the expected outputs by key, made by the same pipeline in this process, without any fault.
 
-        made_at: the job's time, which is stored in an output.
+        made_at: the job's time, which is stored in each output.
         """
         configure_libraries()
         with tempfile.TemporaryDirectory(prefix="photochrom-faults-") as name:
@@ -61,7 +61,7 @@ class Collection:
             destination.mkdir()
             pipeline = _undisturbed(source, destination, Path(name))
             for key in keys:
-                # Under its own key, which its output names.
+                # The scan needs its own key, because its output names the key.
                 (source / key).parent.mkdir(parents=True, exist_ok=True)
                 (source / key).write_bytes(self.scans[key])
                 scan = Assignment(key, None, key, OutputOptions("png"), DIGITAL_SOURCE_TYPE, made_at)

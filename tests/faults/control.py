@@ -1,6 +1,6 @@
-"""Commands on a busy pool: how soon they take effect. Real processes, with the default settings.
+"""How soon commands take effect on a busy pool. Real processes, with the default settings.
 
-Each returns what it measured, as a sentence.
+Each function returns what it measured, as a sentence.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from tests.faults.world import Change, World
 
 MOST_SECONDS = 5.0
 ROUND_SECONDS = 1.0  # the scheduler's
-# Chunks that take longer than what is measured, were they not interrupted.
+# With these settings, a chunk that is not interrupted takes longer than the times that are measured.
 SLOW = {
     "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "500",
     "PHOTOCHROM_RECORD_SECONDS": "2",
@@ -24,7 +24,7 @@ SLOW = {
 
 
 def urgent_job_first(world: World) -> str:
-    """A small urgent job comes while a long one fills the queue; it starts within one chunk's time."""
+    """A small urgent job that is submitted while a long job fills the queue starts within one chunk's time."""
     world.change(**SLOW)
     long = world.submit_also(world.destination)
     world.start("scheduler", "worker-1", "worker-2")
@@ -39,7 +39,7 @@ def urgent_job_first(world: World) -> str:
     assert started <= one_chunk + ROUND_SECONDS, f"started after {started:.1f} s, a chunk takes {one_chunk:.1f} s"
     others = [(each.at - first.at).total_seconds() for each in leases(changes, long) if first.at < each.at < last.at]
     until = (last.at - first.at).total_seconds()
-    # While the last urgent message is on its way to one worker's child, the other's may have begun with the next one.
+    # While the last urgent message is on its way to one worker's child, the other's may begin a chunk of the long job.
     assert len(others) <= 1, (others, until)
     assert all(until - at < ROUND_SECONDS for at in others), (others, until)
     return f"it started after {max(0.0, started):.1f} s; a chunk takes {one_chunk:.1f} s"
@@ -55,14 +55,14 @@ def equal_jobs_share(world: World) -> str:
     world.wait(lambda: len(leases(world.changes(), pair[1])) >= 8, 120)
     counts = Counter(each.job_id for each in leases(world.changes()) if each.at > began)
     first, second = (counts[job] for job in pair)
-    # The second has nothing out at first, the first up to three chunks for each of two children.
+    # At first, the second job has sent no chunks, and the first job up to three for each of two children.
     assert 8 <= second <= first + 7, counts
     assert first >= 2, counts
     return f"chunks begun from then on: {first} of the older job, {second} of the newer"
 
 
 def control_is_quick(world: World) -> str:
-    """Pause, resume, priority and cancel, while both workers are in chunks of sixteen seconds."""
+    """Pause, resume, raise the priority and cancel while both workers are busy with chunks of sixteen seconds."""
     world.change(**SLOW)
     first = world.submit_also(world.destination, chunk_scans=128)
     world.start("scheduler", "worker-1", "worker-2")

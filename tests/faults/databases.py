@@ -1,6 +1,6 @@
 """PostgreSQL servers that change while a job runs: read-only for a while, replaced by a standby, or behind a pooler.
 
-Each returns what it measured, as a sentence.
+Each function returns what it measured, as a sentence.
 """
 
 import time
@@ -72,7 +72,7 @@ def failover(world: World) -> str:
 
 
 def _url_of_both(database: str, *servers: PostgreSQLServer) -> str:
-    """A URL with both servers, for which the driver looks for the one that accepts writes."""
+    """A URL with both servers, of which the driver chooses the one that accepts writes."""
     url = make_url(servers[0].url(database)).set(host=None, port=None)
     hosts = tuple(f"127.0.0.1:{server.port}" for server in servers)
     return url.set(query={"host": hosts, "target_session_attrs": "read-write"}).render_as_string(hide_password=False)

@@ -1,6 +1,6 @@
-"""Children that are stopped for longer than their lease, as a suspended machine's are, and then go on.
+"""Children that are stopped for longer than their lease, as on a suspended machine, and then continue.
 
-Returns what it measured, as a sentence.
+The function returns what it measured, as a sentence.
 """
 
 import signal

@@ -1,6 +1,6 @@
 """Workers and model servers that are killed while a job runs, and scans that kill them.
 
-Each returns what it measured, as a sentence.
+Each function returns what it measured, as a sentence.
 """
 
 import signal
@@ -17,7 +17,7 @@ from tests.faults.world import World
 
 
 def workers_killed(world: World, times: int) -> str:
-    """kill -9 of a worker, alone or with its whole machine; another is started each time."""
+    """SIGKILL ends a worker, alone or with all its children, and another worker is started each time."""
     world.change(PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS="150")
     world.submit()
     world.start("scheduler", "worker-1", "worker-2")
@@ -45,8 +45,8 @@ def schedulers_killed(world: World, times: int) -> str:
 
 
 def model_servers_killed(world: World, times: int) -> str:
-    """One of the two running model servers is killed. Its children wait for the next one, so no chunk is lost and no
-    scan fails.
+    """One of the two running model servers is killed. The children that use it wait for the next one, so no chunk is
+    lost and no scan fails.
     """
     world.submit()
     world.start("scheduler", "worker-1", "worker-2")
@@ -60,7 +60,7 @@ def model_servers_killed(world: World, times: int) -> str:
 
 
 def scans_that_kill(world: World) -> str:
-    """One kills the child that opens it, one the model server: they alone fail, and the rest is done."""
+    """One scan kills the child that opens it, another the model server. Only these two fail; the others are done."""
     world.submit()
     world.start("scheduler", "worker-1")
     world.wait_until_completed()

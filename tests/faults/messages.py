@@ -51,7 +51,7 @@ def messages_repeated(world: World) -> str:
 
 
 def _freeze_a_holder(world: World) -> None:
-    """Stop a child that has a chunk in hand until its lease is lost, then let it go on."""
+    """Suspend a child that holds a chunk until its lease is lost, and then resume it."""
     frozen: list[tuple[psutil.Process, int]] = []
 
     def froze_one() -> bool:
@@ -61,7 +61,7 @@ def _freeze_a_holder(world: World) -> None:
             child = psutil.Process(int(str(holder).rpartition("/")[2]))
             child.suspend()
             with read_scope(world.engine) as session:
-                # It may have ended the chunk just before.
+                # The child may have ended the chunk just before.
                 still = session.scalar(select(Chunk.worker).where(Chunk.id == chunk_id)) == holder
             if still:
                 frozen.append((child, chunk_id))
@@ -74,7 +74,7 @@ def _freeze_a_holder(world: World) -> None:
     try:
         # A child that is frozen in the middle of a write holds the chunk's row until the database ends its transaction.
         world.wait(lambda: _lost_leases(world, chunk_id) > 0, IDLE_WRITE_SECONDS + 30)
-        time.sleep(1)  # another has it by now
+        time.sleep(1)  # by now, another child has the chunk
     finally:
         child.resume()
 

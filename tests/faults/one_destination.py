@@ -1,6 +1,6 @@
 """Two jobs over scans of the same names, into one destination, while workers are killed.
 
-Each returns what it measured, as a sentence.
+Each function returns what it measured, as a sentence.
 """
 
 import pytest
@@ -39,8 +39,8 @@ def two_jobs(world: World, kills: int) -> str:
 
 
 def _cancelled_in_hand(world: World) -> None:
-    """In another destination: a worker may still store the scans of a cancelled job that it holds, so they stay
-    claimed.
+    """Cancel a job in another destination while a worker holds its scans. The worker may still store their outputs, so
+    these stay claimed.
     """
     destination = f"{world.destination}-cancelled"
     cancelled = world.submit_also(destination, priority=9)
@@ -52,7 +52,7 @@ def _cancelled_in_hand(world: World) -> None:
 
 
 def _compare(world: World, job_id: int) -> int:
-    """Compare outputs with their rows. Returns how many were read."""
+    """Compare a job's outputs with their rows. Returns how many outputs were read."""
     client, count = world.s3.client(), 0
     for scan in records.stream(world.engine, job_id):
         assert scan.state == ScanState.DONE, (scan.source_key, scan.state, scan.error_message)

@@ -1,6 +1,6 @@
 """Services that are away, damage data, or refuse requests while a job runs.
 
-Each returns what it measured, as a sentence.
+Each function returns what it measured, as a sentence.
 """
 
 import threading
@@ -96,7 +96,7 @@ def s3_spoiled(world: World, share: float) -> str:
         world.wait_until_completed(600)
     check(world)
     spoiled = sum(count for fault, count in flaky.counts.items() if fault != "calls")
-    # As many as asked for, and of every kind.
+    # The share of spoiled calls is as requested, and each kind of fault occurred.
     assert spoiled >= share * 0.8 * flaky.counts["calls"]
     assert all(flaky.counts[fault] for fault in PASSING), flaky.counts
     return f"{spoiled} of {flaky.counts['calls']} calls spoiled, device work {device_work(world):.2f}"

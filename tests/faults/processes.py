@@ -1,4 +1,4 @@
-"""The processes of a system to break: started, killed, told to stop."""
+"""Starts, kills and stops the processes of a system that a test breaks."""
 
 import signal
 import subprocess
@@ -23,7 +23,7 @@ class Processes(ABC):
         """The environment of processes that are started from now on."""
 
     def start(self, *names: str, **settings: str) -> None:
-        """Start these processes, also again. `settings` are for these only."""
+        """Start these processes, for the first time or again. `settings` are for these only."""
         for name in names:
             with (self.folder / f"{name}.log").open("ab") as log:
                 command = [sys.executable, "-m", "scheduler", name.partition("-")[0]]

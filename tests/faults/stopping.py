@@ -14,17 +14,17 @@ from tests.faults.world import Change, World
 
 OUT_SECONDS = 30.0
 GOES_ON_SECONDS = 5.0
-STARTED_SECONDS = 150.0  # on a machine with much else to do
-# It is slow, so that there is something left to hand back however long the other takes to start.
+STARTED_SECONDS = 150.0  # enough for a busy machine
+# The first worker is slow, so that it still has scans to hand back, however long the other one takes to start.
 _FIRST = {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "4000"}
 
 
 def worker_told_to_stop(world: World, tell: Callable[[], object] | None = None, **settings: str) -> str:
-    """The worker is told by SIGTERM, or by `tell`. It holds the whole job, while another worker has nothing to do.
+    """A worker is told to stop by SIGTERM or by `tell`. It holds the whole job, and another worker has nothing to do.
 
-    settings: those of the worker that is told. Returns what was measured, as a sentence.
+    settings: those of the worker that is told to stop. Returns what was measured, as a sentence.
     """
-    # No lease ends meanwhile: what the other gets was handed back.
+    # No lease ends during the test, so the other worker gets only what was handed back.
     world.change(PHOTOCHROM_LEASE_SECONDS="120")
     world.submit(chunk_scans=len(world.collection.scans))
     world.start("scheduler")

@@ -27,7 +27,7 @@ from tests.services import PostgreSQLServer
 from worker.storage import S3Options
 
 HOOK = Path(__file__).parent / "hook"
-# Counts every write of the state done, one that changes nothing too.
+# Logs every write of the state `done`, even one that changes nothing.
 COUNT_DONE = """
 CREATE TABLE done_log (scan_id bigint);
 CREATE FUNCTION log_done() RETURNS trigger AS
@@ -122,7 +122,7 @@ class World(Processes):
                 "PHOTOCHROM_BROKER_URL": self.valkey.url,
                 "PHOTOCHROM_DATABASE_URL": self._database,
                 "PHOTOCHROM_QUEUE": self.name,
-                # Whoever stops the test must not leave its workers behind.
+                # The workers must end with the test, however it is stopped.
                 "PHOTOCHROM_PARENT_PID": str(os.getpid()),
                 "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "40",
                 "PHOTOCHROM_BATCH_SIZE": "4",
@@ -149,7 +149,7 @@ class World(Processes):
         self.job_id = self.submit_also(self.destination, chunk_scans=chunk_scans)
 
     def submit_also(self, destination: str, *, chunk_scans: int = 8, source: str = "in", **options: Any) -> int:
-        """One more job over the same scans, with options of a Submission; its number."""
+        """Submit one more job over the same scans, with options of a Submission, and return its number."""
         os.environ.update(self._s3_environment)
         s3 = S3Options(endpoint_url=self.s3.endpoint_url, attempts=3, timeout_seconds=10)
         submitter = Submitter(self.engine, s3=s3, chunk_scans=chunk_scans, checkpoints=list)

@@ -95,7 +95,7 @@ def of_another_size(extension: str, data: bytes, width: int, height: int) -> byt
 
 
 def _resize_tiff(file: bytearray, width: int, height: int) -> None:
-    """ImageWidth and ImageLength of the first directory of a classic TIFF; a BigTIFF stays as it is."""
+    """Set ImageWidth and ImageLength in the first directory of a classic TIFF; a BigTIFF stays as it is."""
     order = "<" if file[:2] == b"II" else ">"
     if len(file) < 16 or struct.unpack_from(order + "H", file, 2)[0] != 42:
         return
@@ -107,7 +107,7 @@ def _resize_tiff(file: bytearray, width: int, height: int) -> None:
 
 
 def sound_files() -> list[Bytes]:
-    """Every variant that can be read, files that say much beside their pixels, and TIFFs of several pages."""
+    """Every variant that can be read, files with much metadata, and TIFFs of several pages."""
     extensions = {"jpeg": "jpg", "png": "png", "webp": "webp", "jp2": "jp2", "tiff": "tif"}
     variants = [(variant.name, variant.data) for variant in all_variants() if variant.code is None]
     found = [(extensions.get(name.removeprefix("opencv ").split()[0], "tif"), data) for name, data in variants]
@@ -143,7 +143,7 @@ def hostile_files(count: int, seed: int) -> Iterator[Hostile]:
 
 
 def bombs() -> list[Hostile]:
-    """Small files that would be large ones: they are refused by their headers."""
+    """Small files of very large images, which are refused by their headers."""
     black = Image.new("1", (30_000, 30_000))
     coded = pillow_bytes(ramp(), "JPEG2000")
     files = [

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from worker.colour.lab import luminance_to_lightness, srgb_to_linear
 
 _SIDE = 48
-_MOST_OFF = 6.0  # L*, in the mean over a small copy: profiles and decoders differ by less, lost pixels by more
+_MOST_OFF = 6.0  # L*, mean over a small copy: other profiles and decoders cause less, lost pixels more
 _KNOWN = ("L", "RGB", "RGBA", "LA", "P", "1", "I;16", "I;16B", "I;16L")
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])["<]')
@@ -39,7 +39,7 @@ def silent_damage(source: Path, output: Path) -> str | None:
 
 
 def _of_output(path: Path) -> Lightness | None:
-    """L* of a small copy. OpenJPEG reads JPEG 2000, because Pillow lets values beyond 16 bits start at 0 again."""
+    """L* of a small copy. OpenJPEG reads JPEG 2000, because in Pillow values beyond 16 bits start at 0 again."""
     if path.suffix != ".jp2":
         return _by_pillow(path)
     pixels = imagecodecs.jpeg2k_decode(path.read_bytes())
@@ -73,7 +73,7 @@ def _by_pillow(path: Path) -> Lightness | None:
             return None
         tags = getattr(image, "tag_v2", {})
         if 16 in tags.get(258, ()) and (tags.get(284) == _PLANAR or 338 in tags):
-            return None  # channels of 16 bits that lie apart, or more of them than colours: it reads them as others
+            return None  # Pillow misreads 16-bit channels that are stored separately, or more than the colours
         upright = ImageOps.exif_transpose(image) or image
         if image.format == "JPEG2000" and (said := _XMP_ORIENTATION.search(path.read_bytes())):
             upright = _turned(image, int(said[1]))
@@ -83,7 +83,7 @@ def _by_pillow(path: Path) -> Lightness | None:
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    """The image rotated by EXIF's number."""
+    """The image, turned as EXIF's number says."""
     way = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -97,7 +97,7 @@ def _turned(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _by_tifffile(path: Path) -> Lightness | None:
-    """Of a TIFF of one page, grey or RGB."""
+    """L* of a small copy, by tifffile, of a TIFF of one page, grey or RGB; None for other files."""
     return _quietly(lambda: _of_tiff(path))
 
 
@@ -109,7 +109,7 @@ def _of_tiff(path: Path) -> Lightness | None:
         if page.photometric not in (0, 1, 2) or 274 in page.tags or 338 in page.tags:  # turned, or with alpha
             return None
         if not _tells_its_bytes(page):
-            return None  # parts whose size is unknown, which it reads as black
+            return None  # tifffile reads strips and tiles whose size is unknown as black
         pixels = page.asarray()
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
         return None
@@ -131,9 +131,10 @@ def _tells_its_bytes(page: tifffile.TiffPage) -> bool:
 
 
 def _small_lightness(values: NDArray[np.float64]) -> Lightness:
-    """L* of samples 0..1, (height, width, 1 or 3).
+    """L* of a small copy of samples 0..1, (height, width, 1 or 3).
 
-    Each sample counts by its area. Pillow's box takes whole samples or none, so two copies of one noise differ.
+    Each sample counts by its area. Pillow's box filter takes whole samples or none, so two copies of the same noise
+    would differ.
     """
     rgb = np.repeat(values, 3, axis=-1) if values.shape[-1] == 1 else values
     return _lightness(cv2.resize(np.ascontiguousarray(rgb), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA))

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.memory`: hostile files one by one in this process, and what each takes above its budget."""
+"""`python -m tests.fuzz.memory`: colourize hostile files in this process, and measure the memory above the budget."""
 
 import argparse
 import ctypes
@@ -25,13 +25,13 @@ from worker.storage.folder.storage import FolderStorage
 
 _LIMITS = ScanLimits(max_bytes=4 << 30, max_pixels=50_000_000)
 _NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
-_ARENA_MAX = -8  # of glibc's mallopt: a child has one heap, too
+_ARENA_MAX = -8  # of glibc's mallopt: like a child, this process then has one heap
 _RESET_PEAK = "5"  # proc(5), clear_refs
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one file took: resident memory at its peak above that before it, and the budget that it held at most."""
+    """What one file took: how far the resident memory grew at its peak, and the most budget that the file held."""
 
     name: str
     way: str
@@ -45,7 +45,7 @@ class Taken:
 
 
 class _MeasuredBudget(ByteBudget):
-    """Notes the most that was asked for at once, also where that is above the limit."""
+    """Records the most bytes that were requested at once, even if they are above the limit."""
 
     def __init__(self) -> None:
         super().__init__(1 << 30)

@@ -25,7 +25,7 @@ def odd(extension: str, data: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _entries(data: bytes) -> tuple[str, list[int], int]:
-    """Byte order of a classic TIFF, where the first directory's entries are, and its pointer to the next one."""
+    """A classic TIFF's byte order, and where the first directory's entries and its pointer to the next one are."""
     order = "<" if data[:2] == b"II" else ">"
     if len(data) < 16 or struct.unpack_from(order + "H", data, 2)[0] != 42:
         return order, [], 0
@@ -35,7 +35,7 @@ def _entries(data: bytes) -> tuple[str, list[int], int]:
 
 
 def _tiff_value(data: bytes, dice: np.random.Generator) -> bytes:
-    """A tag's value, or where it points to."""
+    """Change a tag's value, or its pointer to the value."""
     return _tiff_number(data, dice, 8)
 
 
@@ -60,7 +60,7 @@ def _tiff_next(data: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _hole(data: bytes, dice: np.random.Generator) -> bytes:
-    """Bytes that are missing, zeros or FF, and an end marker further on."""
+    """Remove bytes, or replace them by zeros or FF, and add an end marker at the end."""
     start = int(dice.integers(len(data) // 3, max(len(data) // 3 + 1, len(data) - 8)))
     length = int(dice.integers(64, 3000))
     fill = (b"", bytes(length), b"\xff" * length)[int(dice.integers(0, 3))]
@@ -68,7 +68,7 @@ def _hole(data: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _zeros(data: bytes, dice: np.random.Generator) -> bytes:
-    """A sector that a broken copy lost."""
+    """Replace a sector by zeros, as in a broken copy."""
     start = int(dice.integers(len(data) // 3, len(data)))
     return data[:start] + bytes(min(512, len(data) - start)) + data[start + 512 :]
 
@@ -92,7 +92,7 @@ def _jp2_orientation(data: bytes, dice: np.random.Generator) -> bytes:
 
 
 def _empty_tile(data: bytes, dice: np.random.Generator) -> bytes:
-    """A tile-part that has its header alone."""
+    """Remove everything but the header from a tile-part."""
     first = data.find(b"\xff\x90\0\x0a")
     start = data.find(b"\xff\x93", first) + 2
     if first < 0 or start < 2:

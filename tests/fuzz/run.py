@@ -1,4 +1,4 @@
-"""One run: files into folders, a job for each output format, and everything that must hold afterwards."""
+"""One run: write files into folders, submit a job for each output format, and check all that must hold afterwards."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ from worker.error_codes import ERROR_CODES
 from worker.settings.settings import load_settings
 
 FORMATS = ("source", "tiff", "jpeg", "png", "jp2")
-# What speaks of us and not of the file.
+# Codes that show a fault of Photochrom, not of the file.
 _OURS = {"internal", "worker_killed", "unwritable", "model_failed", "model_unavailable", "disk_full", "source_changed"}
 SCAN_SECONDS = 60.0  # no scan of so few pixels may take longer
 _SETTINGS = {
@@ -46,7 +46,7 @@ class Outcome:
     slowest_seconds: float = 0.0
     compared: int = 0  # outputs whose lightness another reader could judge
     most_bytes: int = 0  # resident, of the worker with its children, above what it took at its start
-    most_bytes_of_one: int = 0  # of one process of it
+    most_bytes_of_one: int = 0  # the same for one of these processes
     seconds: float = 0.0
 
 
@@ -113,7 +113,7 @@ def _wait(system: System, job_ids: list[int], outcome: Outcome, deadline: float)
 
 
 def _resident() -> dict[int, int]:
-    """Bytes of each of the worker's processes; a page that several share is counted with each."""
+    """Resident bytes of each of the worker's processes. A memory page that several share counts for each of them."""
     sizes: dict[int, int] = {}
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):

@@ -13,7 +13,7 @@ from db.session import make_engine
 def engine(database_url: str) -> Iterator[Engine]:
     """A migrated job database, once on SQLite and once on PostgreSQL."""
     engine = make_engine(database_url)
-    if current_revision(engine) is None:  # a module whose database is its own
+    if current_revision(engine) is None:  # a module that has a database of its own
         upgrade(engine)
     yield engine
     engine.dispose()

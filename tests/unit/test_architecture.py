@@ -25,7 +25,7 @@ from tests.source_code import (
     source_files,
 )
 
-# What a part must not import, by the beginnings of module names.
+# The beginnings of the names of modules that a part must not import.
 FORBIDDEN = {
     "db": ("worker", "scheduler"),
     "worker": ("scheduler",),
@@ -35,10 +35,10 @@ FORBIDDEN = {
     "worker/inference/batching.py": ("db.", "celery", "sqlalchemy", "worker.settings.settings", "socket", "tensorflow"),
     "scheduler": ("tensorflow", "keras"),
 }
-# Errors stand on the ground floor, and everybody may raise them.
+# Errors depend on nothing else, and every part may raise them.
 ALLOWED = ("db.errors", "worker.errors")
 
-# What `scheduler` uses of `worker`, as it would use a library.
+# The parts of `worker` that `scheduler` may use, as it would use a library.
 LIBRARY = (
     "worker.arrays",
     "worker.broker",
@@ -58,11 +58,11 @@ LIBRARY = (
 )
 
 MODULES_IN_A_FOLDER = 12
-# These have more, and no more than this; a number only ever shrinks.
+# Folders that may hold more modules, each with its limit. A limit may only be lowered.
 FULLER_FOLDERS: dict[str, int] = {}
 
 FUNCTION_LINES = 40
-# These too only ever shrink.
+# These limits too may only be lowered.
 LONGER_FUNCTIONS = 1
 IMPORTS_IN_FUNCTIONS = 25
 BARE_WORD_PERCENT = 0.3
@@ -93,7 +93,7 @@ def test_the_scheduler_uses_of_the_worker_what_is_a_library() -> None:
 
 
 def is_of_the_library(name: str) -> bool:
-    """`worker.supervision` too, where `model_server_process` is taken from it."""
+    """Whether a name is in the library, or is a package that holds a part of it, such as `worker.supervision`."""
     return any(f"{name}.".startswith(f"{part}.") or f"{part}.".startswith(f"{name}.") for part in LIBRARY)
 
 
@@ -156,7 +156,8 @@ def test_only_the_settings_read_the_environment() -> None:
         if {"os.getenv", "os.environ"} & set(attributes(path))
     }
 
-    # The first looks for misspelt names, six pass it on to what they start, the last sets what TensorFlow reads.
+    # The first looks for misspelt names. Six pass the environment on to processes that they start. The last sets
+    # variables that TensorFlow reads.
     assert readers <= {
         "worker/settings/settings.py",
         "worker/supervision/celery_process.py",

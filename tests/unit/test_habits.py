@@ -1,4 +1,4 @@
-"""What people who join the project expect to find: hooks, a workflow, types, and pages whose links lead somewhere."""
+"""What people who join the project expect to find: hooks, a workflow, types, and pages with working links."""
 
 import re
 import subprocess
@@ -59,7 +59,7 @@ def test_a_heading_s_anchor_is_what_readers_are_shown() -> None:
 
 
 def links(page: Path) -> Iterator[str]:
-    """Those within the project."""
+    """The links of a page to places within the project."""
     text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text("utf-8"))
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if not re.match(r"[a-z]+:", link):
@@ -78,6 +78,6 @@ def anchors(page: Path) -> set[str]:
 
 
 def anchor(heading: str) -> str:
-    """As GitHub makes it of a heading."""
+    """The anchor that GitHub makes from a heading."""
     words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.lstrip("#").strip()).lower()
     return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")

@@ -1,4 +1,4 @@
-"""A program that only has the name of another one is not taken for it."""
+"""Another program that happens to have the right name is not used."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ IMAGEMAGICK = Program(("convert",), "-version", r"\AVersion: ImageMagick (\d+\.\
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Make a program named `convert` of a shell script; nothing else is on the PATH."""
+    """Make a program named `convert` from a shell script; nothing else is on the PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def install(script: str) -> Path:

@@ -81,7 +81,7 @@ class RayBench:
             try:
                 self._start()
                 break
-            except Exception:  # Ray gives a machine that others use 30 seconds, and raises nothing more precise
+            except Exception:  # on a busy machine Ray gives up after 30 seconds, with no more precise error
                 ray.shutdown()
                 if attempt == _ATTEMPTS - 1:
                     raise

@@ -23,7 +23,7 @@ from worker.training.data.photo_cache import PhotoCache
 _PHOTOS = 400
 _PHOTO_PX = (256, 340)  # height and width, as the photo cache keeps them
 _CLASSIFIERS = 2
-_READY = 6  # batches for the bare step
+_READY = 6  # batches that are made beforehand, to measure only the step
 
 
 class TrainingBench:
@@ -38,7 +38,7 @@ class TrainingBench:
     def load(self, side_px: int | None = None, batch_size: int | None = None) -> dict[str, float]:
         """Builds the network and its batches with the settings of `photochrom train`, and takes two steps."""
         load_backend()
-        fusion = import_module("worker.training.fitting.fusion")  # only now, since it loads TensorFlow
+        fusion = import_module("worker.training.fitting.fusion")  # imported only now, because it loads TensorFlow
         self._loop = import_module("worker.training.fitting.loop")
         usual = fusion.Settings(head="both")
         settings = replace(

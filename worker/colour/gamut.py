@@ -25,7 +25,7 @@ def lab_to_linear_in_gamut(lightness: Floats, a: Floats, b: Floats) -> Floats:
     Colours that sRGB can't show lose chroma. The table of the largest chroma has enough steps for hue but not for
     lightness. So a colour that is still outside is mixed with the grey of its luminance, which keeps L* exact.
     """
-    # cv2.magnitude would round the last pixels of a strip in another way than the others.
+    # cv2.magnitude is not used, because it rounds the last pixels of a strip differently from the others.
     share = _largest_chroma_of(lightness, a, b) / np.maximum(np.sqrt(a * a + b * b), _ROUNDING)
     np.minimum(share, 1, out=share)
     rgb = lab_to_linear(lightness, a * share, b * share)
@@ -42,11 +42,11 @@ def lab_to_linear_in_gamut(lightness: Floats, a: Floats, b: Floats) -> Floats:
 def lab_to_linear_where_it_fits(lightness: Floats, a: Floats, b: Floats) -> Floats:
     """As `lab_to_linear_in_gamut`, but many times as fast if sRGB can show most of the colours."""
     rgb = lab_to_linear(lightness, a, b)
-    # Places in a flat array: NumPy would look for them anew for each array that is indexed by a mask.
+    # These are places in a flat array. With a mask, NumPy would search for the places again for each array.
     outside = np.flatnonzero((rgb.min(axis=0) < -_ROUNDING) | (rgb.max(axis=0) > 1 + _ROUNDING))
     count = len(outside)
     if count:
-        # OpenCV rounds the last few of a thousand otherwise than the others: here they are padding.
+        # OpenCV rounds the last few values of a block differently from the others. Here these are padding.
         padded = np.zeros((3, 1, -(-count // _OPENCV_BLOCK) * _OPENCV_BLOCK), np.float32)
         for plane, values in zip(padded, (lightness, a, b), strict=True):
             plane[0, :count] = np.take(values, outside)

@@ -102,13 +102,13 @@ class Profile:
 
 
 def _parametric(tag: bytes, x: Curve) -> Curve:
-    """A parametric curve: (a x + b) ** g + e from d on, c x + f below, by its five function types."""
+    """A parametric curve of one of five function types: (a x + b) ** g + e from d on, and c x + f below d."""
     (function_type,) = struct.unpack_from(">H", tag, 8)
     if function_type >= len(_PARAMETERS):
         raise ValueError(function_type)
     numbers = [value / 65536 for value in struct.unpack_from(f">{_PARAMETERS[function_type]}i", tag, 12)]
     g, a, b, c, d, e, f = numbers + [1, 0, 0, 0, 0, 0][len(numbers) - 1 :]
-    if function_type in (1, 2):  # these begin at -b / a, and c is added everywhere
+    if function_type in (1, 2):  # here d is -b / a, and c is added everywhere
         d, e, f, c = -b / a, c if function_type == 2 else 0, c if function_type == 2 else 0, 0
     power = np.power(np.maximum(a * x + b, 0), g) + e
     curve: Curve = np.where(x >= d, power, c * x + f).clip(0, 1)

@@ -34,8 +34,8 @@ class ColourTable:
         colours = self._colours.reshape(-1)
         # Without a mode, take would check each index and copy through a buffer.
         np.take(colours, index, out=out, mode="wrap")
-        if out.min() == 0:  # not even black is 0: its fourth byte is 255
-            # By pair of a*, b*; this is ten times as fast as sorting the index.
+        if out.min() == 0:  # 0: not in the table yet; even black is not 0, because its fourth byte is 255
+            # The missing colours are collected by pair of a*, b*, which is ten times as fast as sorting the index.
             missing = np.zeros(STEPS * STEPS, np.bool_)
             missing[index[out == 0] // LEVELS] = True
             self._work_out(np.flatnonzero(missing))

@@ -56,7 +56,7 @@ class Assignment:
     output_key: str
     output: OutputOptions
     digital_source_type: str  # IPTC's term for such outputs
-    made_at: datetime  # written into the output; it is the job's time, so that a second attempt gives the same bytes
+    made_at: datetime  # written into the output: the job's time, so that a second attempt gives the same bytes
     skip_colour: bool = True  # skip a scan that is in colour already
     colours: ColourOptions = ColourOptions()  # noqa: RUF009 - frozen
 
@@ -230,7 +230,7 @@ class Pipeline:
             return [self._predict(scan, squares[0], measurements)]
         with ThreadPoolExecutor(min(_SQUARES_AT_ONCE, len(squares))) as threads:
             futures = [
-                # In this thread's context, from which log lines and spans take their ids.
+                # It runs in this thread's context, because log lines and spans take their ids from there.
                 threads.submit(copy_context().run, self._predict, scan, model_input, measurements)
                 for model_input in squares
             ]
@@ -288,7 +288,7 @@ class Pipeline:
     def _store(self, scan: Assignment, path: Path, measurements: ScanMeasurements) -> None:
         def expect_lease() -> None:
             if not self.still_held():
-                # Another worker's output may be there now, with its hash in the row.
+                # Another worker may have stored its output there by now, and recorded its hash in the row.
                 message = f"{scan.source_key} was not stored: the lease on it ended first"
                 raise ScanError("lease_ended", message, permanent=False)
 

@@ -7,7 +7,7 @@ from worker.errors import UsageError
 FORMATS = ("source", "jpeg", "png", "tiff", "jp2")
 COMPRESSIONS = ("deflate", "lzw", "none")  # of TIFF outputs, each without loss
 
-# Of outputs, the canonical one first. A WebP is only ever the output of a WebP.
+# The extensions of outputs, the canonical one first. Only a scan that is a WebP gets a WebP as output.
 _EXTENSIONS = {
     "jpeg": ("jpg", "jpeg", "jpe", "jfif", "jif", "jfi"),
     "png": ("png",),
@@ -15,7 +15,7 @@ _EXTENSIONS = {
     "jp2": ("jp2", "jpx", "jpf"),
     "webp": ("webp",),
 }
-_CODESTREAMS = ("j2k", "j2c", "jpc")  # JPEG 2000 without its container, which an output needs for its metadata
+_CODESTREAMS = ("j2k", "j2c", "jpc")  # JPEG 2000 without a container; an output needs one for its metadata
 _FORMAT_OF = {extension: name for name, extensions in _EXTENSIONS.items() for extension in extensions}
 _FORMAT_OF.update(dict.fromkeys(_CODESTREAMS, "jp2"))
 _MAGIC = (
@@ -28,7 +28,7 @@ _MAGIC = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "jp2"),
     (b"\xff\x4f\xff\x51", "jp2"),  # a codestream
 )
-FIRST_BYTES = 12  # what tells formats apart
+FIRST_BYTES = 12  # as many as are needed to tell formats apart
 EXPECTED = "a JPEG, PNG, TIFF, JPEG 2000 or WebP file"
 
 
@@ -45,7 +45,8 @@ class OutputOptions:
     compression: str = "deflate"
     pyramid: bool = False
     label: str | None = None  # a small visible mark
-    # One page of a TIFF with several, so a pyramid's smaller copies are stored below it, not as further pages.
+    # Whether it is one page of a TIFF with several. Then a pyramid's smaller copies are stored below the page, not as
+    # further pages.
     is_page: bool = False
 
     def __post_init__(self) -> None:
@@ -106,6 +107,6 @@ def format_of_content(first_bytes: bytes) -> str | None:
 
 
 def _extension(key: str) -> str:
-    """What follows the last dot of the key's name; nothing for `.jpg`, a hidden file without one."""
+    """The part of the key's name after the last dot; "" for `.jpg`, which is a hidden file without an extension."""
     stem, _, extension = key.rpartition("/")[2].rpartition(".")
     return extension.lower() if stem else ""

@@ -432,6 +432,6 @@ def load_settings(**options: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
     except ValidationError as error:
-        # A default that follows from other settings can't be told while one of those is wrong, which is said already.
+        # Such a problem means that a default can't be computed, because another setting is wrong. That one is named.
         problems = [one for one in error.errors(include_url=False) if one["type"] != "default_factory_not_called"]
         raise UsageError("; ".join(sentence(problem, Settings, prefix=PREFIX) for problem in problems)) from None

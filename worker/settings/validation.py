@@ -11,7 +11,7 @@ from worker.errors import UsageError
 
 # Kubernetes sets such variables in every pod for each Service in its namespace, also for one called photochrom-...
 _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT\w*)$|_PORT(_\d+_(TCP|UDP)\w*)?$")
-# The test suite's own variable: a folder with photographs that are too many for the repository.
+# A variable of the test suite: a folder with more photographs than the repository can hold.
 _OF_THE_TESTS = "TEST_"
 
 _EXPECTED = {

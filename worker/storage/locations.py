@@ -83,7 +83,7 @@ def _reaches(folder: Path, other: Path) -> bool:
 def _lies_in(folder: Path, other: Path) -> bool:
     """Whether `folder` is in `other`; both are resolved.
 
-    A bind mount, or other upper and lower case on some disks, is a second path to the same folder.
+    The same folder may have a second path: by a bind mount or, on some disks, with other upper and lower case.
     """
     return folder.is_relative_to(other) or any(is_same(path, other) for path in (folder, *folder.parents))
 

@@ -11,7 +11,7 @@ from worker.supervision.managed_process import ManagedProcess, RestartPolicy
 from worker.system.heap import ONE_HEAP
 
 COLD_SECONDS = 2.0  # for a cold shutdown, and for SIGKILL to take effect
-# Celery may end if a broker dies at the wrong moment. If it ends more often than this, the worker gives up.
+# Celery may end if a broker dies at a bad moment. If Celery ends more often than this, the worker gives up.
 _POLICY = RestartPolicy(first_pause_seconds=2.0, longest_pause_seconds=2.0, most_ends=10, window_seconds=600.0)
 
 

@@ -78,7 +78,7 @@ class ModelServers:
         for last, before, counts in zip(self._last, self._before, now, strict=True):
             if any(
                 counts[name] < last.get(name, 0) for name in counts.keys() - set(_NOT_ADDED)
-            ):  # another server by now
+            ):  # the server is a new one
                 for name, count in last.items():
                     before[name] = before.get(name, 0.0) + count
             last.update(counts)

@@ -35,7 +35,7 @@ def lower_priority(niceness: int) -> None:
     """
     lowered = os.nice(max(0, niceness - os.nice(0)))
     if lowered > 0 and os.getsid(0) == os.getpid():
-        with suppress(OSError):  # without the feature
+        with suppress(OSError):  # this kernel has no such feature
             _SESSION_PRIORITY.write_text(str(lowered), encoding="ascii")
 
 

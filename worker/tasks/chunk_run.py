@@ -146,7 +146,7 @@ class ChunkRun:
             not self._job_runs
             or self._lacks_credentials
             or self._must_hand_back()
-            # The other scans would fail too. They are not counted as tried, and wait as long as the failed ones.
+            # The other scans would fail too. They do not count as tried, but they wait as long as the failed ones.
             or self._outages >= 2 * self._settings.threads_for()
         )
 

@@ -19,9 +19,9 @@ from worker.tasks.lease import Lease
 
 logger = logging.getLogger(__name__)
 
-# An answer of the database is used for this long, because an upload asks before every block, and a record is an answer
-# too. In less time no database fails over and another worker gets the chunk, colours a scan and stores it. So a child
-# asks at most once for each of its records.
+# The database's answer is used for this long, because an upload asks before every block. A record counts as an answer
+# too, so a child asks at most once for each of its records. In so short a time, it can't happen that a database fails
+# over and that another worker then gets the chunk, colours a scan and stores it.
 FRESH_SECONDS = 1.0
 _PAUSE_SECONDS = 0.5  # between two questions while the database does not answer
 
@@ -37,7 +37,7 @@ class Fence:
     def __init__(self, engine: Engine, message: ChunkMessage, lease: Lease, lease_seconds: float) -> None:
         self._engine, self._message = engine, message
         self._lease, self._lease_seconds = lease, lease_seconds
-        self._confirmed_at = float("-inf")  # when the last question began that the database answered with yes
+        self._confirmed_at = float("-inf")  # when the last question with the answer yes began
         self._asking = threading.Lock()
 
     def is_held(self) -> bool:
@@ -70,7 +70,8 @@ class Fence:
         asked_at = boot_seconds()
         with question_scope(self._engine) as session:
             left = leases.seconds_left(session, self._message)
-        # Records keep more than half of it. If less is left, the two clocks disagree, and it may end during an upload.
+        # With each record, more than half of the lease is left. If less is left, the two clocks disagree, and the lease
+        # may end during an upload.
         if left >= self._lease_seconds / 2:
             self._confirmed_at = asked_at
             return

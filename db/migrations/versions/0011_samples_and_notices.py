@@ -37,7 +37,7 @@ def upgrade() -> None:
 
 
 def _change_check() -> None:
-    """Change the constraint's text; for SQLite in the way of https://sqlite.org/lang_altertable.html (7).
+    """Change the constraint's text in SQLite, as section 7 of https://sqlite.org/lang_altertable.html describes.
 
     The only other way in SQLite is to make a new table, and then the views that read it would have to be dropped. The
     new check allows more than the old one, so the existing rows fulfil it.

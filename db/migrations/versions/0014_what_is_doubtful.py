@@ -19,8 +19,7 @@ def upgrade() -> None:
     for name in _CHANGED:
         op.execute(f"DROP VIEW {name}")
     if op.get_bind().dialect.name != "sqlite":
-        # In the sort order of a language, keys of different folders are mixed, so a folder would not be a range of
-        # keys.
+        # The sort order of a language mixes keys of different folders, so a folder would not be a range of keys.
         for column in ("source_key", "output_key"):
             op.execute(f'ALTER TABLE scan ALTER COLUMN {column} TYPE text COLLATE "C"')
     for name, query in _VIEWS.items():

@@ -23,7 +23,7 @@ _JOB_FAILURES = """
     JOIN job ON job.id = failure.job_id
     GROUP BY job.id, job.name, failure.error_code
 """
-# Beside scan_history, and not a part of it: a page of a union has to be sorted as a whole.
+# This is a view beside scan_history and not a part of it, because a whole union must be sorted for each page.
 _SCAN_JOBS = """
     CREATE VIEW scan_jobs AS
     SELECT one.source_key, one.output_key, one.state, one.error_code, one.error_message, one.job_id,

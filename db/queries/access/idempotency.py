@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from db.models.access import IdempotencyKey
 
 KEPT = timedelta(days=7)
-GOING = timedelta(seconds=60)  # the process of a first request that has been silent for this time was killed
+GOING = timedelta(seconds=60)  # a first request whose process is silent for this long was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def begin(session: Session, actor: str, key: str, request_sha256: str, *, now: d
         row = session.scalars(
             select(IdempotencyKey).where(IdempotencyKey.actor == actor, IdempotencyKey.key == key)
         ).one_or_none()
-        if row is None:  # it failed in between and freed the key: the next try takes it
+        if row is None:  # the first request failed meanwhile and freed the key; the next try takes it
             return Earlier(request_sha256, None, None)
         return Earlier(row.request_sha256, row.status, row.answer)
     return None

@@ -21,7 +21,7 @@ def move(session: Session, job: Job, chunk_ids: Sequence[int], *, keeps_traces: 
     if keeps_traces:
         columns = [column.key for column in ArchivedScan.__table__.columns]
         session.execute(insert(ArchivedScan).from_select(columns, _traces(chunk_ids)))
-    # What parts of keys are looked for in.
+    # These rows serve only the search for parts of keys.
     session.execute(
         delete(ChunkKeys).where(ChunkKeys.chunk_id.in_(chunk_ids)).execution_options(synchronize_session=False)
     )

@@ -19,7 +19,7 @@ from db.queries.jobs import lifecycle
 from db.queries.reports import due
 
 SILENT = timedelta(minutes=1)  # a process that archives a job and is silent for this long is taken for dead
-_CHUNKS = 64  # looked at for one step
+_CHUNKS = 64  # chunks that one step looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Archiving:
     """The hold of one process on a job that it archives or deletes. `state` is the job's state when it began."""
 
     job: Job
-    begun_at: datetime  # with `attempt`, what tells this process from every other one that was at work on the job
+    begun_at: datetime  # with `attempt`, it tells this process from all others that worked on the job
     attempt: int
     state: str
 
@@ -93,7 +93,7 @@ def begin_deletion(session: Session, job_id: int, *, forget_accepted: bool, now:
 
 def _locked(session: Session, job_id: int) -> tuple[Job, JobArchive | None]:
     lifecycle.get(session, job_id)
-    # Whoever reviews or retries holds this row too: see hold_rows.
+    # Reviews and retries lock this row too: see hold_rows.
     held = select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
     job = session.scalars(held).one()
     return job, session.get(JobArchive, job_id)

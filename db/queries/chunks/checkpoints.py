@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, func, or_
 from db.models.jobs import Job
 from db.models.pool import Worker
 
-# The checkpoint that a job is to be coloured with, where it is not left to the workers.
+# The checkpoint that a job requires; NULL if a worker with any checkpoint may colour it.
 _WANTED: ColumnElement[str] = Job.options["checkpoint"].as_string()
 
 

@@ -51,7 +51,7 @@ class Claim:
     chunk_id: int
     attempt: int
     job: Job
-    scans: Sequence[Scan]  # that are pending; without the columns that only a result fills
+    scans: Sequence[Scan]  # the pending ones, without the columns that only a result fills
 
 
 def claim(session: Session, message: ChunkMessage, *, worker: str, lease_seconds: float, now: datetime) -> Claim | None:
@@ -119,8 +119,8 @@ def recount(session: Session, chunk_ids: Sequence[int], *, now: datetime, is_ret
     of the scans had ended and are pending again.
     """
 
-    # The states are no conditions of the inner query: where PostgreSQL's statistics are older than the scans, it would
-    # take the index by state for the better one, and read every scan that is done.
+    # The inner query has no condition on the state. With statistics that are older than the scans, PostgreSQL would
+    # choose the index by state, and read every scan that is done.
     states = {"done_count": ScanState.DONE, "failed_count": ScanState.FAILED, "skipped_count": ScanState.SKIPPED}
     counts = [func.count().filter(Scan.state == state).label(name) for name, state in states.items()]
     counted = select(Scan.chunk_id, *counts).where(Scan.chunk_id.in_(chunk_ids)).group_by(Scan.chunk_id).subquery()
@@ -139,7 +139,7 @@ def release(session: Session, message: ChunkMessage, *, not_before: datetime | N
 
     Does nothing if the lease is already lost.
     """
-    # By the counts in the chunk's own row: after waiting for the row's lock, the statement sees them as they are now.
+    # The counts in the chunk's own row decide: after waiting for the row's lock, the statement sees their new values.
     later = literal(not_before, UtcDateTime())
     values = {
         **_unheld(ChunkState.PENDING),

@@ -62,7 +62,7 @@ class Progress:
     failed: int
     skipped: int
     started_at: datetime | None  # when a worker first claimed one of its chunks
-    busy_seconds: float | None  # from then to the last scan, less every long time in which no scan ended
+    busy_seconds: float | None  # from then to the last scan, without long times in which no scan ended
     scans_per_second: float | None  # while workers worked on it; None before the first record
 
     @property
@@ -218,7 +218,7 @@ def change_state(session: Session, job_id: int, state: str, *, now: datetime) ->
 
 
 def _report_due(stopped_at: datetime | None) -> datetime | None:
-    """Some time after a job was stopped, when the scans that workers still had have ended too."""
+    """Some time after a job was stopped. By then, the scans that workers still had have ended too."""
     return stopped_at + STOPPED_JOB_SETTLES if stopped_at else None
 
 

@@ -54,11 +54,11 @@ class _Holder:
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """A job with a scan whose output lies, or is to lie, at a place."""
+    """A job with a scan whose output is stored at a place, or will be stored there."""
 
     job_id: int
     holds_place: bool
-    makes_it: bool  # the job is to make it, or a worker has it in hand
+    makes_it: bool  # the job is still going to make it, or a worker is making it
     has_made_it: bool
 
 
@@ -69,14 +69,15 @@ def claim(session: Session, job: Job, keys: Mapping[str, str]) -> None:
     worker is still going to make it. Outputs that a cancelled job did not make are free.
     """
     hashes = {f"{job.destination}/{output}": source_hash(f"{job.source}/{source}") for output, source in keys.items()}
-    # First all that is new, then all that is there, each in one order, so that no two submissions wait for each other:
-    # who waits for a claim that is there has no new ones to insert any more, for which another could wait in turn.
+    # All new claims are inserted first, and then all existing ones are locked, each in one order. So no two submissions
+    # wait for each other: one that waits for an existing claim has no new claims left to insert, for which the other
+    # could wait.
     left, rows = hashes, list[OutputClaim]()
     while left:
         parts = [dict(part) for part in _parts(sorted(left.items()))]
         old = [part for part in parts if _insert_new(session, job.id, part) < len(part)]
         rows += [row for part in old for row in _locked(session, list(part))]
-        # A claim that was there may have been released before it was locked: it is inserted again.
+        # An existing claim may have been released before it was locked. The next round inserts it again.
         left = {uri: source for part in old for uri, source in part.items()}
         for row in rows:
             left.pop(row.uri, None)
@@ -99,7 +100,7 @@ def claim_again(session: Session, job: Job, failed: Sequence[ColumnElement[bool]
         .cte("claimed")
         .prefix_with("MATERIALIZED")
     )
-    # All of them are locked, in one order; only those of other jobs, mostly none, are read.
+    # All of these claims are locked, in one order. Only those of other jobs are read; mostly there are none.
     foreign = select(claimed.c.uri, claimed.c.source_key).where(claimed.c.job_id != job.id)
     hashes = {uri: source_hash(f"{job.source}/{source_key}") for uri, source_key in session.execute(foreign)}
     rows = [row for part in _parts(sorted(hashes)) for row in _locked(session, part)]
@@ -114,7 +115,7 @@ def _locked(session: Session, uris: Sequence[str]) -> Sequence[OutputClaim]:
 def _take(
     session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Mapping[str, int], *, is_retry: bool
 ) -> None:
-    """Make these claims the job's. This transaction must hold their rows. Raises Conflict for those it can't have."""
+    """Give these claims to the job. This transaction must hold their rows. Raises Conflict if one can't be taken."""
     holders = [holder for part in _parts(rows) for holder in _holders(session, job, part, hashes, is_retry=is_retry)]
     if holders:
         raise Conflict(_refusal(job, holders, is_retry=is_retry))
@@ -150,11 +151,11 @@ def _insert_new(session: Session, job_id: int, hashes: Mapping[str, int]) -> int
 def _holders(
     session: Session, job: Job, rows: Sequence[OutputClaim], hashes: Mapping[str, int], *, is_retry: bool
 ) -> Iterator[_Holder]:
-    """Of claims that are there already, those that are not to be had."""
+    """The existing claims that the job can't have."""
     for claimant in {row.job_id for row in rows}:
         claimed = [row for row in rows if row.job_id == claimant]
         other_job = session.get(Job, claimant)
-        if other_job is None:  # its rows were deleted, its outputs are there
+        if other_job is None:  # its rows were deleted, but its outputs still exist
             writers_by_uri: Mapping[str, list[_Writer]] = {}
         else:
             writers_by_uri = _writers(session, other_job.destination, [row.uri for row in claimed])
@@ -162,19 +163,19 @@ def _holders(
             key, writers = row.uri.removeprefix(f"{job.destination}/"), writers_by_uri.get(row.uri, [])
             of_other_jobs = [one for one in writers if one.job_id != job.id]
             if row.source_hash == hashes[row.uri]:
-                # A submit that was stopped on the way finds its own. What another job has made of the scan since it
-                # failed here is no more to be made by a retry.
+                # A submission that was stopped and is continued finds its own claims. If another job has made the
+                # output since the scan failed here, a retry must not make it again.
                 makers = [one for one in of_other_jobs if one.makes_it or (is_retry and one.has_made_it)]
                 if makers:
                     yield _Holder(key, makers[0].job_id, is_other_source=False)
             elif len(of_other_jobs) < len(writers) and not is_retry:
-                continue  # two scans of this job: the insert of the scans refuses it, and says so
+                continue  # two scans of this job have this output: inserting the scans raises the error
             elif not writers or any(one.holds_place for one in of_other_jobs):
                 yield _Holder(key, claimant, is_other_source=True)
 
 
 def _writers(session: Session, destination: str, uris: Sequence[str]) -> dict[str, list[_Writer]]:
-    """By place: each job that has a scan whose output belongs there."""
+    """For each output's URI: the jobs that have a scan with this output."""
     prefix = f"{destination}/"
     keys = [uri.removeprefix(prefix) for uri in uris]
     is_done = Scan.state == ScanState.DONE
@@ -189,7 +190,7 @@ def _writers(session: Session, destination: str, uris: Sequence[str]) -> dict[st
     )
     for key, job_id, *facts in session.execute(query):
         writers.setdefault(prefix + key, []).append(_Writer(job_id, *map(bool, facts)))
-    # Last, because rows that are archived meanwhile move from the table above to this one in one transaction.
+    # This table is read last: a row that is archived meanwhile moves from the table above to it in one transaction.
     archived = (
         select(OUTPUT_KEY, ArchivedScan.job_id)
         .join(Job, Job.id == ArchivedScan.job_id)

@@ -78,7 +78,7 @@ def _expect_to_go_on(session: Session, job: Job) -> None:
 
 
 def _expect_none_accepted(session: Session, job: Job, failed: Sequence[ColumnElement[bool]]) -> None:
-    """What an earlier job made under the same key may have been accepted meanwhile."""
+    """Raises Conflict if a person has accepted an output that an earlier job made under the same key."""
     if (job.selection or {}).get("overwrite_accepted"):
         return
     earlier, earlier_job = aliased(Scan), aliased(Job)

@@ -72,7 +72,7 @@ class ScanFilter:
 
 
 def _unlike_their_folder(session: Session, job_id: int) -> ColumnElement[bool]:
-    """The view sorts all scans of the job, so a page of a large job would take seconds. Raises UsageError for one."""
+    """The view sorts all scans of the job, so a page of a large job takes seconds. Raises UsageError for such a job."""
     scan_count = session.scalar(select(Job.scan_count).where(Job.id == job_id)) or 0
     if scan_count > MOST_COMPARED:
         raise UsageError(

@@ -48,7 +48,7 @@ def _pace(session: Session, job_id: int) -> Pace | None:
     if not rows:
         return None
     first = min(finished_at for finished_at, _ in rows)
-    # The scans that were recorded first were begun earlier, so their time is not in the measured time.
+    # Work on the scans that were recorded first began before the measured time, so they do not count.
     sizes = [size for finished_at, size in rows if finished_at > first]
     seconds = _busy_seconds(sorted({finished_at for finished_at, _ in rows}))
     if len(sizes) < _FEWEST or seconds <= 0:

@@ -11,7 +11,7 @@ from sqlalchemy.sql.functions import GenericFunction
 from db.models.chunk_keys import ChunkKeys
 from db.models.jobs import Chunk, Scan
 
-MOST_CHUNKS = 256  # a part that is in more of them is met soon enough in the order of the list
+MOST_CHUNKS = 256  # if more chunks have the part, reading the list in its order finds it soon enough
 _REMEMBERED = "chunks with a part of a key"
 
 
@@ -53,9 +53,9 @@ def key_contains(session: Session, job_id: int, part: str) -> list[ColumnElement
 
 
 def _chunks_with(session: Session, job_id: int, part: str) -> Sequence[int]:
-    """The first of them, one more than MOST_CHUNKS. A chunk whose keys were not kept may have it.
+    """The first chunks that have the part, at most MOST_CHUNKS + 1. A chunk whose keys were not kept may have it.
 
-    The session remembers them, since a page asks for a list's scans and for their number.
+    The session remembers these chunks, because a page needs both the scans of a list and their number.
     """
     remembered: dict[tuple[int, str], Sequence[int]] = session.info.setdefault(_REMEMBERED, {})
     if (job_id, part) not in remembered:

@@ -88,7 +88,7 @@ def record(session: Session, records: Sequence[ScanRecord]) -> None:
 def _row(record: ScanRecord) -> dict[str, object]:
     measurements = {name: getattr(record.measurements, name) for name in _MEASURED}
     if measurements["source_bytes"] is None:
-        del measurements["source_bytes"]  # the figure of the listing stays
+        del measurements["source_bytes"]  # the size from the listing stays
     ended = record.state != ScanState.PENDING
     return {
         "id": record.scan_id,
@@ -246,7 +246,7 @@ def accepted(session: Session, destination: str, keys: Sequence[str]) -> set[str
         .join(Job, Job.id == ArchivedScan.job_id)
         .where(Job.destination == destination, ArchivedScan.state == ScanState.DONE, OUTPUT_KEY.in_(keys))
     )
-    # Of several, the one that was done last.
+    # If a key has several outputs, the one that was done last counts.
     verdicts: dict[str, str | None] = {row[0]: row[1] for row in _by_end(session, live, archived)}
     return {key for key, verdict in verdicts.items() if verdict == Verdict.ACCEPTED}
 
@@ -267,7 +267,7 @@ def kept(session: Session, destination: str, keys: Sequence[str]) -> set[str]:
         .join(Job, Job.id == ArchivedScan.job_id)
         .where(Job.destination == destination, ArchivedScan.state == ScanState.DONE, OUTPUT_KEY.in_(keys))
     )
-    # Of several, the last to be done.
+    # If a key has several outputs, the one that was done last counts.
     last = {row[0]: (row[1], "redone" in (row[2] or {})) for row in _by_end(session, live, archived)}
     decided = (Verdict.ACCEPTED, Verdict.REDONE)
     return {

@@ -61,7 +61,7 @@ def _at_once(probes: list[Probe], seconds: float) -> dict[str, float]:
 
 
 def _beside_codecs(used: float, opened: Sum, encoded: Sum) -> Figure:
-    """A scan's cost beside what no program can leave out: decoding it, and encoding its colours."""
+    """A scan's cost, compared with the work that every program must do: decode the scan and encode its colours."""
     codecs = 1 / opened.per_cpu_second + 1 / encoded.per_cpu_second
     return Figure(
         "host", "processor time of the worker / of opening and encoding alone", ratio(used, codecs),

@@ -12,7 +12,7 @@ from scheduler.bench.sizes import Bench
 _MB = 1e6
 _CHUNK_SCANS = 32
 _LOOK_SECONDS = 0.05
-_LARGE_SECONDS = 600  # for the TIFF
+_LARGE_SECONDS = 600  # the longest wait for the TIFF
 _LIMITS_MB = ((100, (800.0, 300.0)), (float("inf"), (1000.0, 400.0)))  # up to this many megapixels: must, aim
 
 
@@ -36,7 +36,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def _around(bench: Bench, pool: Pool, outputs: Outputs, count: int) -> float:
-    """The median memory in bytes while the outputs from number `count` to a tenth more are made."""
+    """The median memory in bytes, from output number `count` on, while a tenth of all outputs is made."""
     upto = min(count + max(1, outputs.expected // 10), outputs.expected)
     outputs.wait_for(count)
     seen = [pool.memory_bytes("worker")]  # at least one value, even if the outputs come quickly

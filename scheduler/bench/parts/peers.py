@@ -20,8 +20,8 @@ from worker.extras import expect_installed
 _DIFFERENT_SCANS = 12
 _CHUNK_SCANS = 16
 _FAULT_SCANS = 24
-_LEASE_SECONDS = "10"  # of a worker that is killed: a chunk is taken up again so much later
-_SECONDS = 180  # that a peer may take for the scans of one fault
+_LEASE_SECONDS = "10"  # of the worker: this long after it is killed, its chunk is begun again
+_SECONDS = 180  # the longest time that a peer may take for the scans of one fault
 _LOOK_SECONDS = 0.05
 
 
@@ -34,7 +34,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
 
 
 def _pace(bench: Bench, paths: Sequence[Path], folder: Path) -> Iterator[Figure]:
-    """All three in turns; the others are held still."""
+    """Measure all three programs in turns; meanwhile the other two are stopped."""
     with Pool(bench.folder / "pace", chunk_scans=_CHUNK_SCANS) as pool, ExitStack() as opened:
         keys = pool.put(paths, bench.sizes.scans)
         peers: list[Peer] = [
@@ -98,7 +98,7 @@ def _faults(bench: Bench, paths: Sequence[Path], folder: Path) -> Iterator[Figur
 
 
 def _damaged(bench: Bench, peer: Peer, keys: list[str]) -> Figure:
-    """Eight scans of which the fourth ends in its middle."""
+    """Colourize eight scans, of which the fourth is cut off in its middle."""
     bench.say(f"peers: a damaged scan for {peer.name}")
     outputs = peer.colourize(keys, "damaged-")
     _watch(peer, outputs)
@@ -110,7 +110,7 @@ def _damaged(bench: Bench, peer: Peer, keys: list[str]) -> Figure:
 
 
 def _killed(bench: Bench, peer: Peer, keys: list[str], *, whole: bool) -> Figure:
-    """kill -9 of the process that holds the model, or of all, at a third of the scans."""
+    """Kill the process with the model, or all processes, with kill -9 after a third of the scans."""
     victim = "all its processes" if whole else "the process with the model"
     bench.say(f"peers: kill -9 of {victim}, {peer.name}")
     outputs = peer.colourize(keys, "whole-" if whole else "model-")
@@ -133,7 +133,10 @@ def _killed(bench: Bench, peer: Peer, keys: list[str], *, whole: bool) -> Figure
 
 
 def _watch(peer: Peer, outputs: Outputs) -> set[tuple[str, int]]:
-    """Until the peer has ended: all writes of outputs that were seen. Raises ServiceUnavailable after a while."""
+    """Watch until the peer has ended. Returns all writes of outputs that were seen.
+
+    Raises ServiceUnavailable if the peer has not ended after _SECONDS.
+    """
     deadline, writes = time.monotonic() + _SECONDS, outputs.writes()
     while not peer.has_ended():
         writes |= outputs.writes()

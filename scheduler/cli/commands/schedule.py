@@ -91,14 +91,14 @@ def _is_typed(context: typer.Context, option: str) -> bool:
 
 
 def _cleared(value: Any) -> Any:
-    """None, or nothing, for a text that was typed as ""."""
+    """None, or an empty tuple, if the option was typed as ""."""
     if isinstance(value, tuple):
         return tuple(text for text in value if text)
     return None if value == "" else value
 
 
 def _keep(settings: Settings, keep: Keep, name: str, submission: Submission, cron: str, timezone: str) -> None:
-    """Add or edit, and say what comes next."""
+    """Add or edit the schedule, and print when it next starts a job."""
     check_colours(settings, head=submission.head, embedding=submission.embedding)
     engine, s3 = open_database(settings), settings.s3_options
     schedule, same_destination = keep(

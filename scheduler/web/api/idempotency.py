@@ -65,7 +65,7 @@ def answer_once(
 
 
 def _held(engine: Engine, actor: str, key: str) -> AbstractContextManager[None]:
-    """The key's row says that this process is at it, as long as it lives."""
+    """While the block runs, the key's row shows that this process still answers the request."""
 
     def extend() -> bool:
         with session_scope(engine) as session:

@@ -128,7 +128,7 @@ class SubmissionBody(BaseModel):
 
 
 def _expect_in_source(manifest: str | None, source: str) -> None:
-    """Over HTTP, nobody may make this machine open its other files."""
+    """Raises UsageError for other files of this machine, because nobody may make it open them over HTTP."""
     if manifest is None or manifest.startswith("s3://"):
         return
     location = parse_location(source)

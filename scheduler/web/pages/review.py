@@ -116,7 +116,7 @@ def _page(
 
 
 def _counts(session: Session, scan: Scan, query: ScanQuery) -> dict[str, Any]:
-    """What is left of the default lists, or where the scan is in the list that somebody chose."""
+    """The number of scans that are left in the default lists, or the scan's position in the list that was chosen."""
     values: dict[str, Any] = {"position": None, **_left(session, scan.job_id)}
     if query not in (DOUBTFUL, UNREVIEWED):
         values["position"] = scan_pages.position(session, scan, query.filter, query.order, limit=MOST_COUNTED)
@@ -144,7 +144,7 @@ def _end(request: Request, context: Context, job: Job, query: ScanQuery, *, walk
 
 
 def _onward(job_id: int, following: int | None, query: ScanQuery) -> str:
-    """The next scan of the list; after the doubtful ones the others, and after any other list its end."""
+    """The address of the list's next scan. After the doubtful scans come the unreviewed ones; other lists just end."""
     if following is not None:
         return _address(job_id, following, query)
     if query == DOUBTFUL:

@@ -58,7 +58,7 @@ class System:
         return dict(json.loads(self.photochrom("status", str(job_id), "--json"))[0])
 
     def make_buckets(self) -> None:
-        """Make the buckets archive, which holds the folder `scans` as plates, and archive-colour."""
+        """Make the buckets `archive`, with the folder `scans` as `plates` in it, and `archive-colour`."""
         self.compose("exec", "--no-tty", "s3", "mkdir", "-p", "/data/archive", "/data/archive-colour")
         self.compose("cp", str(self.folder / "scans"), "s3:/data/archive/plates")
 
@@ -69,7 +69,7 @@ class System:
         return self.compose("ps", "--quiet", *options, service).split()
 
     def kill(self, container: str) -> None:
-        """SIGKILL from outside, as the kernel does it: Docker starts the container again, as for any that died."""
+        """Send SIGKILL from outside, as the kernel does, so that Docker starts the container again as after a crash."""
         os.kill(int(inspect(container, "{{.State.Pid}}")), signal.SIGKILL)
 
     def port(self, service: str, port: int) -> int:

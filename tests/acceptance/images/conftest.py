@@ -32,7 +32,7 @@ def services(image: str, _daemon: Path) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whichever test is the first builds images, which takes minutes on a machine that has none of their layers."""
+    """The first test that runs builds the images, which takes minutes on a machine that has none of their layers."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(SECONDS))

@@ -1,5 +1,5 @@
-"""deploy/compose.yml, up: what docs/operate.md says to type, who is let in to the pages, processes and containers that
-die, down and up again.
+"""deploy/compose.yml as it runs: the commands of docs/operate.md, who is let in to the pages, killed processes and
+containers, and `down` and `up` again.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The image of deploy/Dockerfile, run as an archive would: its own user, nothing writable but what it is given."""
+"""The image of deploy/Dockerfile, run as an archive would run it: as its own user, which may write only to /colour."""
 
 import json
 import os

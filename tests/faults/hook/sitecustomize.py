@@ -1,8 +1,9 @@
 """Python runs this at the start of every process that has this folder on its PYTHONPATH: a worker under test.
 
-A scan named "kills-child" kills the child that opens it; one of a single grey kills the model server that has it on
-its device, as a file that a decoder or a driver dies of would. The model server writes down how many scans it has
-predicted, batch by batch, into the file DEVICE_LOG. FREEZE_AT names stages: one child each stops itself there.
+A scan named "kills-child" kills the child that opens it, as a file that crashes a decoder would. A scan of a single
+grey kills the model server that predicts it, as a scan that crashes a driver would. After each batch, the model server
+writes the number of its scans into the file DEVICE_LOG. FREEZE_AT names stages; at each of them, one child stops
+itself.
 """
 
 import os

@@ -46,7 +46,7 @@ class Collection:
         source: str = "s3://scans/in",
         options: dict[str, object] | None = None,
     ) -> int:
-        """A job that has ended with an output for each key, except those that failed."""
+        """Make a job that has ended with an output for each key, except those in `failed`."""
         listed = [NewScan(key, f"{number:032x}", 1000, f"{key}.jpg") for number, key in enumerate(keys)]
         with session_scope(self.engine) as session:
             made = {"name": "plates", "source": source, "destination": self.destination, "priority": 0, "now": at}
@@ -62,7 +62,7 @@ class Collection:
     def end(
         self, job_id: int, *, failed: Sequence[str] = (), state: str = JobState.COMPLETED, at: datetime = ENDED
     ) -> None:
-        """Set every scan to done, except those that failed."""
+        """Set every scan to done, except those in `failed`."""
         with session_scope(self.engine) as session:
             records.record(session, [_record(scan, at, scan.source_key in failed) for scan in _scans(session, job_id)])
             ended = {"state": ChunkState.DONE, "done_count": Chunk.scan_count}

@@ -1,4 +1,4 @@
-"""A job's rows go to files and out of the database; what became of its scans stays known."""
+"""A job's rows move from the database to files, and the results of its scans stay known."""
 
 from datetime import timedelta
 
@@ -203,7 +203,7 @@ def test_a_file_that_is_read_back_otherwise_deletes_nothing(
         archiver.archive(job_id)
 
     assert len(collection.live_scans(job_id)) == 20
-    collection.accept(job_id, KEYS[1])  # it is as it was
+    collection.accept(job_id, KEYS[1])  # the job is unchanged
 
 
 def test_where_the_store_can_not_be_opened_the_job_is_as_it_was(collection: Collection) -> None:
@@ -219,7 +219,7 @@ def test_where_the_store_can_not_be_opened_the_job_is_as_it_was(collection: Coll
 
 
 def test_an_archiving_that_was_stopped_after_any_step_continues(collection: Collection) -> None:
-    """A step that fails, again and again, at each place in turn."""
+    """Each call is interrupted at its second step, until one call reaches the end."""
     job_id, stops = collection.job(KEYS), 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""`photochrom jobs archive`, killed at any moment: nothing is lost, and the next call ends it."""
+"""`photochrom jobs archive` is killed at any moment: nothing is lost, and a later call completes the archive."""
 
 import random
 import signal
@@ -56,7 +56,7 @@ def _attempt(collection: Collection, job_id: int) -> int | None:
 
 
 def _expect_nothing_lost(collection: Collection, job_id: int) -> str:
-    """The archive's state; and nobody waits for the minute after which it may go on."""
+    """Check the rows, and return the archive's state. Date its last step back, so that the next call need not wait."""
     with session_scope(collection.engine) as session:
         live = session.scalar(select(func.count()).select_from(Scan).where(Scan.job_id == job_id)) or 0
         archived = session.scalar(select(func.count()).select_from(ArchivedScan)) or 0

@@ -1,4 +1,4 @@
-"""Fixtures of tests in which two write at once."""
+"""Fixtures of tests in which two transactions write at once."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -19,7 +19,7 @@ SCAN_COUNT = 8
 
 
 class Moment(datetime):
-    """When a scan ended; the driver is given a way of its own to write it."""
+    """The time when a scan ended, in a type of its own, so that the driver converts it with `Freezing`."""
 
 
 class Freezing(DatetimeDumper):
@@ -38,7 +38,7 @@ def main(url: str, message: ChunkMessage, idle_seconds: int) -> None:
     engine = db.session.make_engine(url)
     with db.session.read_scope(engine) as session:
         scan_ids = [scan.id for scan in claims.pending_scans(session, message.chunk_id)]
-    # Values that all scans share are sent once, so each scan ends at another moment.
+    # The driver sends a value that all scans share only once, so each scan ends at a different moment.
     ends = [Moment.fromtimestamp(NOON.timestamp() + number, NOON.tzinfo) for number in range(len(scan_ids))]
     records = [
         ScanRecord(scan_id, "failed", 1, ScanMeasurements(), "w", end, "truncated", "it ends")

@@ -31,7 +31,7 @@ def test_a_key_comes_back_as_it_was_whatever_is_in_it(engine: Engine) -> None:
 
 
 def test_measurements_are_recorded_whatever_their_number_type_is(engine: Engine) -> None:
-    """One of numpy's, a whole number of milliseconds, none at all; beside a size that stays the listing's."""
+    """A number can be numpy's, whole, or missing. Where the size is missing, the listing's size stays."""
     job_id = make_job(engine, scan_count=3)
     measured = [
         ScanMeasurements(1, fetch_ms=2),

@@ -112,7 +112,7 @@ def test_only_leases_that_have_ended_expire(engine: Engine) -> None:
 
 
 def test_a_scan_that_kills_its_workers_ends_alone_and_fails(engine: Engine) -> None:
-    """Given a chunk of three that loses two leases, each scan then has a chunk of its own; one more loss fails it."""
+    """When a chunk of three has lost two leases, each scan gets a chunk of its own; one more loss fails the scan."""
     job_id = make_job(engine, scan_count=3)
     for _ in range(2):
         [message] = dispatch(engine, job_id)
@@ -282,7 +282,7 @@ def test_scans_of_a_cancelled_job_are_not_retried(engine: Engine) -> None:
 
 
 def test_a_retry_ends_the_pause_after_an_outage(engine: Engine) -> None:
-    """Whoever asks for a retry has mended the service, and does not wait a quarter of an hour more."""
+    """A person who asks for a retry has mended the service, and must not wait until the pause is over."""
     job_id = make_job(engine, scan_count=3)
     [message] = dispatch(engine, job_id)
     claim(engine, message)

@@ -1,4 +1,4 @@
-"""The database itself refuses what can't be."""
+"""The database itself refuses impossible values."""
 
 from sqlalchemy import CheckConstraint, Engine, inspect
 
@@ -6,7 +6,7 @@ from db.models.base import Base
 
 
 def test_models_and_migrations_agree_on_check_constraints(engine: Engine) -> None:
-    """Alembic does not compare these; their SQL comes back reworded, so their names must do."""
+    """Alembic does not compare check constraints. Databases reword their SQL, so this test compares their names."""
     inspector = inspect(engine)
     for table in Base.metadata.sorted_tables:
         wanted = {str(each.name) for each in table.constraints if isinstance(each, CheckConstraint)}

@@ -1,4 +1,4 @@
-"""Every error of the database is sorted: it passes by itself, a person can mend it, or it is a fault of ours."""
+"""Each error of the database is of one of three kinds: it passes by itself, a person can mend it, or it is a bug."""
 
 from collections.abc import Iterator
 
@@ -49,7 +49,7 @@ def test_a_value_that_no_column_can_keep_is_refused(postgresql: Engine) -> None:
 
 
 def test_a_server_that_was_read_only_is_written_again_over_new_connections(postgresql: Engine) -> None:
-    """As after a failover: the connections that are open lead to the server that was the primary once."""
+    """After a failover, the open connections still lead to the server that was the primary before."""
     database = postgresql.url.database
     with postgresql.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text(f'ALTER DATABASE "{database}" SET default_transaction_read_only = on'))
@@ -60,7 +60,7 @@ def test_a_server_that_was_read_only_is_written_again_over_new_connections(postg
     with postgresql.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET default_transaction_read_only = off"))
         connection.execute(text(f'ALTER DATABASE "{database}" RESET default_transaction_read_only'))
-        connection.execute(text("SET default_transaction_read_only = on"))  # as the old primary stays
+        connection.execute(text("SET default_transaction_read_only = on"))  # as on the old primary
     with pytest.raises(DatabaseUnavailable):
         make_job(postgresql, scan_count=1)
 
@@ -133,7 +133,7 @@ def test_a_pooler_in_transaction_mode_works(postgresql_url: str, postgresql_serv
     with service_folder() as folder, PgBouncer(folder, postgresql_server) as pooler:
         engines = [make_engine(pooler.url(database)) for _ in range(3)]
         upgrade(engines[0])
-        # In turns, so that each client meets connections that another one has used.
+        # The clients take turns, so that each one gets connections that another one has used.
         numbers = [make_job(engine, scan_count=3) for _ in range(8) for engine in engines]
         for engine in engines:
             check_up_to_date(engine)

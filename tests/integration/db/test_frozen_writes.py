@@ -1,4 +1,4 @@
-"""A process that is frozen during a write keeps the locks on its rows: PostgreSQL ends it, and nobody waits for it."""
+"""A process that is frozen during a write keeps its row locks. PostgreSQL ends its transaction; nobody waits for it."""
 
 import subprocess
 import sys
@@ -24,12 +24,12 @@ from tests.rows import NOON, chunk_of, make_job
 from tests.waiting import PATIENCE_SECONDS
 
 IDLE_SECONDS = 1
-SOON_SECONDS = IDLE_WRITE_SECONDS / 2  # under the limit for idle writes, which a wait would last
+SOON_SECONDS = IDLE_WRITE_SECONDS / 2  # a call that waited would take at least the whole limit for idle writes
 
 
 @pytest.fixture
 def database_url(migrated_postgresql_url: str) -> str:
-    """SQLite has one lock, and no such cases."""
+    """SQLite has one lock for the whole database, so these cases do not occur there."""
     return migrated_postgresql_url
 
 

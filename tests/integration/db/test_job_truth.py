@@ -25,8 +25,8 @@ from tests.integration.db.truth.machine import JobTruth
 # As many as the suite has time for; a thorough search takes many more.
 EXAMPLES = int(os.environ.get("TEST_TRUTH_EXAMPLES", "8"))
 STEPS = 20
-# Searches for a fault that was put in, each from a beginning of its own: hypothesis begins with small worlds, more of
-# them the more it may try, so that one long search finds less.
+# The searches for a planted fault, each with a seed of its own. Hypothesis begins with small worlds, and tries more of
+# them the more examples it may try, so one long search finds less than several short ones.
 SEARCHES, EXAMPLES_EACH = 12, 25
 
 
@@ -53,7 +53,7 @@ def test_after_any_steps_the_job_database_is_consistent_and_every_job_can_end(en
     search(engine, EXAMPLES * 2, print_blob=True)
 
 
-# What is put wrong: the module, its function, a piece of the function's text, and what stands there instead.
+# The planted faults: the module, its function, a piece of the function's source, and what replaces that piece.
 FAULTS = {
     "lost count": (leases, "record", "        claims.recount(", "        runs and claims.recount("),
     "chunk claimed twice": (
@@ -70,7 +70,7 @@ FAULTS = {
     ),
     "expiry not counted": (claims, "lose_lease", "Chunk.lost_leases + 1", "Chunk.lost_leases"),
 }
-# The look at the scans before the lock of the chunk: a retry in between leaves them behind.
+# With this fault, the scans are read before the chunk is locked, so a retry in between leaves its scans behind.
 LOOKS_TOO_EARLY = (
     """
         "state": case((_HAS_NOTHING_LEFT, ChunkState.DONE), else_=ChunkState.PENDING),
@@ -103,7 +103,7 @@ def test_the_search_finds_what_is_put_wrong_on_purpose(
 def test_the_search_notices_a_record_of_an_earlier_attempt(
     migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A search comes to it too, but only after minutes."""
+    """A search finds this fault too, but only after minutes."""
     engine = make_engine(migrated_sqlite_url)
     any_attempt = changed(claims._held, "            Chunk.attempt == message.attempt,\n", "")
     monkeypatch.setattr(claims, "_held", any_attempt)
@@ -119,7 +119,7 @@ def test_the_search_notices_a_record_of_an_earlier_attempt(
 def test_the_search_notices_faults_that_need_two_transactions_at_once(
     migrated_postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of the meetings that the search may come to: a retry, not yet committed, and the end of the chunk."""
+    """A chunk is released while a retry is not yet committed, which is one of the pairs that the search can try."""
     engine = make_engine(migrated_postgresql_url)
     monkeypatch.setattr(claims, "release", changed(claims.release, *LOOKS_TOO_EARLY))
     world = JobTruth(engine)

@@ -28,7 +28,7 @@ def job_id(engine: Engine) -> int:
 
 
 def search(engine: Engine, job_id: int, part: str, order: str = "listing") -> list[str]:
-    """Over pages of three scans."""
+    """The keys that a search finds, over pages of three scans."""
     keys: list[str] = []
     cursor: str | None = ""
     while cursor is not None:

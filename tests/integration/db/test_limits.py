@@ -1,4 +1,4 @@
-"""A LIMIT limits whatever the statistics say, on PostgreSQL: its planner decides how often a subquery is run."""
+"""On PostgreSQL, a LIMIT holds whatever the statistics say, though the planner decides how often a subquery runs."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,7 +23,7 @@ def database_url(postgresql_url: str) -> str:
 
 @pytest.fixture
 def stale(engine: Engine) -> Engine:
-    """Statistics of 100,000 finished chunks, and no others; autovacuum must not mend them meanwhile."""
+    """A database whose statistics know only 100,000 finished chunks. Autovacuum must not correct these statistics."""
     job_id = make_job(engine, scan_count=1)
     with session_scope(engine) as session:
         session.execute(text("ALTER TABLE chunk SET (autovacuum_enabled = off)"))
@@ -49,7 +49,7 @@ def queue_all(engine: Engine, job_id: int) -> None:
 def taken(engine: Engine, take: Callable[[Session], object]) -> int:
     """How many chunks a call changes."""
     with session_scope(engine) as session:
-        # What stale statistics may choose by chance, and on some machines do: the subquery within a nested loop.
+        # Force the plan that stale statistics choose on some machines: the subquery within a nested loop.
         for method in ("hashagg", "sort", "hashjoin", "mergejoin", "material"):
             session.execute(text(f"SET LOCAL enable_{method} = off"))
         result = take(session)
@@ -98,7 +98,7 @@ def test_as_many_listings_are_taken_as_a_scheduler_can_do(engine: Engine) -> Non
 
 
 def test_a_record_reads_the_scans_of_its_own_chunk_alone(engine: Engine) -> None:
-    """Also where the statistics are of the time when no scan was done, and an index by state would seem to be best."""
+    """This holds even with statistics from before any scan was done, by which an index by state seems to be best."""
     job_id = make_job(engine, scan_count=6_400, chunk_scans=64)
     with session_scope(engine) as session:
         session.execute(text("ALTER TABLE scan SET (autovacuum_enabled = off)"))

@@ -1,4 +1,4 @@
-"""The schema's history and the models say the same."""
+"""The migrations and the models describe the same schema."""
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -20,7 +20,7 @@ def test_migrations_give_what_the_models_say(engine: Engine) -> None:
 
 def test_keys_are_ordered_by_their_bytes_whatever_the_language_of_the_database(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
-        return  # which orders all text so
+        return  # SQLite orders all text by its bytes
     with read_scope(engine) as session:
         columns = session.execute(
             text(

@@ -122,7 +122,7 @@ def test_a_retry_is_refused_where_another_source_has_taken_the_output_over(engin
     end(engine, first, scans="failed")
     second = submit(engine, "s3://b/box2", "0002.tif")
     with session_scope(engine) as session:
-        # As an upgrade finds it, of two jobs that wrote one output before outputs were claimed.
+        # An upgrade finds this if two jobs wrote one output before outputs were claimed.
         session.execute(delete(OutputClaim))
         session.execute(update(Scan).where(Scan.job_id == second).values(output_key="0001.tif"))
         source = output_claims.source_hash("s3://b/box2/0002.tif")
@@ -227,7 +227,7 @@ def release(engine: Engine, job_id: int) -> None:
 
 
 def test_a_release_and_a_submission_lock_claims_in_one_order(postgresql_url: str, other: ThreadPoolExecutor) -> None:
-    """The table has them in another order, in which the release would come to them."""
+    """The table has the claims in another order. In that order, the release would cause a deadlock."""
     engine = make_engine(postgresql_url)
     upgrade(engine)
     cancelled = submit(engine, "s3://b/box1", "2.tif")
@@ -270,7 +270,7 @@ def _anyone_waits(engine: Engine) -> bool:
 
 
 def test_an_upgrade_claims_the_outputs_that_are_there(database_url: str) -> None:
-    """By the same hash in PostgreSQL, SQLite and Python, so that the next submission knows its own."""
+    """The hash is the same in PostgreSQL, SQLite and Python, so that the next submission recognizes its own claims."""
     engine = make_engine(database_url)
     upgrade(engine)
     names = ("ä b.tif", "2.tif")

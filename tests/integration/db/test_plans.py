@@ -1,4 +1,4 @@
-"""What a round of the scheduler reads: never a finished chunk."""
+"""A round of the scheduler never reads a finished chunk."""
 
 import pytest
 from sqlalchemy import Engine, event, text
@@ -11,7 +11,7 @@ from tests.rows import NOON, make_job
 
 @pytest.fixture
 def database_url(migrated_sqlite_url: str) -> str:
-    """Its plans depend on the indexes alone; PostgreSQL's on how much there is."""
+    """SQLite's plans depend on the indexes alone; PostgreSQL's also depend on the number of rows."""
     return migrated_sqlite_url
 
 

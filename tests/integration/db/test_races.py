@@ -23,7 +23,7 @@ from tests.waiting import PATIENCE_SECONDS
 
 @pytest.fixture
 def database_url(migrated_postgresql_url: str) -> str:
-    """SQLite has one lock, and no such cases."""
+    """SQLite has one lock for the whole database, so these cases do not occur there."""
     return migrated_postgresql_url
 
 
@@ -106,7 +106,7 @@ def test_a_job_that_is_brought_back_meanwhile_is_not_archived(engine: Engine, ot
         lifecycle.complete_finished(session, now=NOON)
 
     def archive(its: Session) -> object:
-        job = lifecycle.get(its, job_id)  # the session has it in memory, as it was
+        job = lifecycle.get(its, job_id)  # the session has the job in memory, with its old state
         assert job.state == JobState.COMPLETED
         return progress.begin(its, job_id, now=NOON + timedelta(days=2)), job
 
@@ -185,7 +185,7 @@ def test_two_schedulers_at_once_share_the_listings_that_wait(engine: Engine, oth
 
 
 def test_a_job_that_fails_too_often_is_aborted_while_others_record(engine: Engine) -> None:
-    """With hundreds of workers, one of them is in the middle of a record of this job at any time."""
+    """With hundreds of workers, at any time one of them is recording scans of this job."""
     job_id = make_job(engine, scan_count=2, chunk_scans=1)
     with session_scope(engine) as session:
         session.execute(text("UPDATE job SET max_failures = 0"))

@@ -1,4 +1,4 @@
-"""Prefixes and parts of keys are compared as they stand, on SQLite and on PostgreSQL."""
+"""Prefixes and parts of keys are compared literally, on SQLite and on PostgreSQL."""
 
 import pytest
 from sqlalchemy import Engine

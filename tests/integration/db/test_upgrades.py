@@ -1,4 +1,4 @@
-"""A database of every earlier version, with data in it, becomes one of this version and loses nothing."""
+"""A database of any earlier version, with data in it, is upgraded to this version and loses nothing."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,7 +21,8 @@ from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import make_engine, read_scope, session_scope
 from tests.rows import NOON
 
-# What an earlier version had. A column that is not named here is made up by its type; a table stays empty.
+# The rows of an earlier version. A column that is not named here gets a value by its type; a table that is not named
+# here stays empty.
 ROWS: dict[str, list[dict[str, Any]]] = {
     "job": [
         {"id": 1, "state": "running", "finished_at": None, "scan_count": 2, "options": {"format": "jpeg"}},
@@ -78,7 +79,7 @@ def test_an_earlier_version_s_data_is_all_there_after_an_upgrade_and_its_jobs_go
 
 def test_a_table_that_a_revision_makes_again_keeps_the_rows_that_refer_to_it(sqlite_url: str) -> None:
     engine = make_engine(sqlite_url)
-    upgrade(engine, "0002")  # before any view: a revision that does this drops those first
+    upgrade(engine, "0002")  # before any view, because a revision that makes a table again drops the views first
     fill(engine)
     with session_scope(_without_cascades(engine)) as session:
         operations = Operations(MigrationContext.configure(session.connection()))
@@ -90,14 +91,14 @@ def test_a_table_that_a_revision_makes_again_keeps_the_rows_that_refer_to_it(sql
 
 
 def fill(engine: Engine) -> None:
-    """Rows for every table of the database as it is."""
+    """Insert the rows into every table that the database has at its revision."""
     found = MetaData()
     found.reflect(engine)
     with session_scope(engine) as session:
         for table in found.sorted_tables:
             for number, row in enumerate(ROWS.get(table.name, []), 1):
                 session.execute(sa.insert(table), row_of(table, row, number))
-        if engine.dialect.name == "postgresql":  # what was inserted with its number must not be numbered again
+        if engine.dialect.name == "postgresql":  # new rows must not get the ids of these rows
             for name in ("job", "chunk", "scan"):
                 session.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), 100)"))
 
@@ -143,7 +144,7 @@ def assert_nothing_is_orphaned(engine: Engine) -> None:
 
 
 def finish(engine: Engine) -> None:
-    """The job that was under way is worked to its end."""
+    """Complete the job that was running."""
     later = NOON + timedelta(days=1)
     with session_scope(engine) as session:
         [message] = dispatch.take_for_dispatch(session, 1, 9, now=later)

@@ -1,4 +1,4 @@
-"""The views say what the rows say, on both databases; docs/queries.md says what they are."""
+"""On both databases, the views agree with the rows, and docs/queries.md describes the views."""
 
 import random
 import re
@@ -27,7 +27,7 @@ DONE = ScanMeasurements(width=4000, height=3000, output_sha256="f", source_bytes
 
 
 def work(engine: Engine, job_id: int, *, after: timedelta, worker: str = "w", failed: int = 0) -> None:
-    """One chunk is claimed and, a minute later, ended; the first `failed` of its scans fail."""
+    """Claim one chunk, and end it a minute later; the first `failed` of its scans fail."""
     at = NOON + after
     with session_scope(engine) as session:
         [message] = dispatch.take_for_dispatch(session, job_id, 1, now=at)
@@ -155,7 +155,7 @@ def test_a_worker_s_activity_is_its_own(worked: Engine) -> None:
 
 
 def test_the_queue_has_exactly_what_weighs_and_says_why(engine: Engine) -> None:
-    """The limits stand twice, in Python and in the view: over random outputs, both must say the same."""
+    """The limits exist twice, in Python and in the view, so both must give the same result for random outputs."""
     job_id, dice = make_job(engine, scan_count=300), random.Random(7)
     measured = [_random(dice) for _ in range(300)]
     with session_scope(engine) as session:

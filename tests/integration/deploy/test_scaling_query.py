@@ -1,4 +1,4 @@
-"""The query by which KEDA brings workers and sends them away, as it stands in the manifest, on a real PostgreSQL."""
+"""The manifest's query, by which KEDA adds and removes workers, on a real PostgreSQL."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def test_workers_are_wanted_from_the_first_chunk_to_the_last(postgresql_url: str
 
     with session_scope(engine) as session:
         dispatch.take_for_dispatch(session, job_id, 3, now=NOON)
-    assert waiting(engine) == 10  # at the broker, or in a worker's hands, they are still to be done
+    assert waiting(engine) == 10  # chunks at the broker or at a worker are still to be done
     with session_scope(engine) as session:
         lifecycle.change_state(session, job_id, JobState.PAUSED, now=NOON)
     assert waiting(engine) == 0

@@ -17,13 +17,14 @@ StartChild = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def socket_path(tmp_path: Path) -> Path:
-    # The server makes the folder, private; the name is short for Unix sockets' 107 bytes.
+    # The server makes this folder, as a private one. Its name is short because a Unix socket's path has a limit of
+    # 107 bytes.
     return tmp_path / "s" / "model"
 
 
 @pytest.fixture
 def start_server(socket_path: Path, tmp_path: Path) -> Iterator[StartServer]:
-    """Start a stand-in server and wait until it answers; `odd` gives the one in odd_server.py."""
+    """Start a stand-in server and wait until it answers; with `odd`, start the one in odd_server.py."""
     started: list[ModelServerProcess] = []
 
     def start(milliseconds: float = 0.0, *, batch_size: int = 4, odd: bool = False) -> ModelServerProcess:
@@ -50,7 +51,7 @@ def start_server(socket_path: Path, tmp_path: Path) -> Iterator[StartServer]:
 
 @pytest.fixture
 def start_child(socket_path: Path) -> Iterator[StartChild]:
-    """Start child.py, whose lines come on its stdout."""
+    """Start child.py, and return the process with its output as a pipe."""
     started: list[subprocess.Popen[str]] = []
 
     def start(threads: int, scans: int, seed: int = 0) -> "subprocess.Popen[str]":

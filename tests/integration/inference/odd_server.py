@@ -1,9 +1,9 @@
-"""The model server with a stand-in that does what the scan asks for: server.py's own arguments.
+"""The model server with a stand-in whose faults a scan chooses. It takes the same arguments as server.py.
 
-A scan of lightness 66 everywhere kills the process in its batch; one of 77 makes predict raise; one of 55 makes the
-first server that sees it hang, and no later one, which finds the file HUNG_FILE; one of 88 needs
-more memory than a device with room for batches of two has, until the model is loaded for one. Each batch
-is written to BATCHES_FILE, as its scans' first values, before it is predicted.
+The lightness of a scan, which is the same everywhere, chooses the fault. 66 kills the process during the batch, and 77
+makes the prediction raise. 55 makes the first server hang; later servers find the file HUNG_FILE and do not hang. 88
+needs more memory than the device has for batches of two or more, until the model is loaded for batches of one. Before
+a batch is predicted, the first value of each of its scans is written to BATCHES_FILE.
 """
 
 import os

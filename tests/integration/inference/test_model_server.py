@@ -52,7 +52,7 @@ def test_scans_of_two_children_share_a_batch(start_server: StartServer, socket_p
     counters = stats(socket_path, 5)
     for client in clients:
         client.close()
-    # The first scan may go with few others; those that came while it ran fill the batches behind it.
+    # The first batch may hold few scans. The scans that come while it runs fill the next batches.
     assert counters["batches"] <= 6
 
 

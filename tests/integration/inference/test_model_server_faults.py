@@ -60,7 +60,7 @@ def test_all_predictions_come_though_the_server_is_killed_in_its_batches(
 
 
 def test_a_scan_that_kills_the_server_fails_alone(start_server: StartServer, socket_path: Path, tmp_path: Path) -> None:
-    """Its neighbours are tried apart from it, so only it is on the device when the next servers die."""
+    """The other scans of its batch are tried apart from it, so it alone is on the device when the next servers die."""
     server = start_server(20, odd=True)
     client = PredictionClient(socket_path, slots=4, timeout_seconds=PATIENCE_SECONDS)
     with Polled(server), ThreadPoolExecutor(4) as pool:
@@ -161,7 +161,7 @@ def test_a_second_server_on_the_same_socket_refuses(start_server: StartServer, s
 
 
 def test_the_server_ends_with_its_parent(socket_path: Path) -> None:
-    """The parent is killed, so that nothing of it can stop the server."""
+    """The parent is killed, so no code of the parent can stop the server."""
     script = (
         "import sys, time; from worker.supervision.model_server_process import ModelServerProcess\n"
         "from worker.settings.model_options import ModelOptions\n"

@@ -118,7 +118,7 @@ def test_each_notice_arrives_once_though_the_receiver_was_away_and_schedulers_we
     tell(outbox(engine, receiver))
     complete(engine)
     killed = outbox(engine, receiver)
-    killed.collect()  # and never sends
+    killed.collect()  # this scheduler never sends
     with session_scope(engine) as session:
         notices.claim(
             session, next(iter(killed._senders)), now=utc_now(), sending=timedelta(minutes=2)
@@ -276,7 +276,7 @@ def test_the_notice_that_no_worker_runs_is_sent_once_for_each_silence_after_an_h
         with read_scope(engine) as session:
             return [occurrence.name for occurrence in recent_events(session, now + later)]
 
-    assert names(timedelta(0)) == []  # they were paused until now
+    assert names(timedelta(0)) == []  # the jobs were paused until 59 minutes ago
     assert names(timedelta(minutes=2)) == ["no-worker/ever"]
     with session_scope(engine) as session:
         lifecycle.change_state(session, first, JobState.CANCELLED, now=now)

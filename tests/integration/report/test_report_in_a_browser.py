@@ -1,4 +1,4 @@
-"""The report as a browser shows it: at phone and desktop width, by keyboard, by ear, and with keys that mean harm."""
+"""The report in a browser: at phone and desktop width, by keyboard, with a screen reader, and with hostile keys."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -45,7 +45,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def full(data: ReportData, pictures: list[Path]) -> ReportData:
-    """With something in every part of the page."""
+    """A report with something in every part of its page."""
     shown = [thumbnail(picture) for picture in pictures]
     pairs = [pair(f"box {n}/{n:04}.tif", before=each, after=each, certainty=0.4) for n, each in enumerate(shown * 3)]
     return replace(
@@ -68,7 +68,7 @@ def full(data: ReportData, pictures: list[Path]) -> ReportData:
 
 @pytest.fixture
 def open_page(chromium: Browser, tmp_path: Path) -> Iterator[OpenPage]:
-    """Opens a report's page without any network; nothing may be asked for but the file itself."""
+    """Opens a report's page without any network. The page may request nothing but the file itself."""
     contexts: list[BrowserContext] = []
     asked: list[str] = []
     said: list[str] = []

@@ -55,7 +55,7 @@ def place(destination: str, tmp_path: Path, s3_options: S3Options) -> Place:
 
 
 def make_job(engine: Engine, destination: str, place: Place, keys: tuple[str, ...] = KEYS, version: str = "") -> int:
-    """A completed job with --bag, whose outputs are there; one more scan failed."""
+    """Make a completed job with --bag and its outputs; one more scan has failed."""
     with session_scope(engine) as session:
         job_id = lifecycle.create(
             session, name="test", source="/in", destination=destination, options={"bag": True}, priority=0, now=NOON

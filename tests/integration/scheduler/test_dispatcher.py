@@ -137,7 +137,7 @@ def test_a_more_urgent_job_does_not_wait_behind_what_is_queued(engine: Engine, d
     sent = dispatcher.round()
 
     assert (sent, queued_jobs(engine)) == (3, [long, urgent, urgent, urgent])
-    with session_scope(engine) as session:  # the messages of the others are old now
+    with session_scope(engine) as session:  # the messages of the other chunks are out of date now
         claims = [
             chunks.claim(session, ChunkMessage(number, 1), worker=f"w/{number}", lease_seconds=60, now=utc_now())
             for number in range(1, 5)
@@ -158,7 +158,7 @@ def test_a_job_whose_priority_is_raised_does_not_wait_either(engine: Engine, dis
     assert queued_jobs(engine) == [other] * 4
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no clock but this machine's
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite uses this machine's clock
 def test_a_machine_whose_clock_is_wrong_takes_no_lease_that_lives(
     engine: Engine, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -170,4 +170,4 @@ def test_a_machine_whose_clock_is_wrong_takes_no_lease_that_lives(
     monkeypatch.setattr("db.clock.utc_now", lambda: datetime.now(UTC) + timedelta(days=1))
 
     assert expire(engine, chunk_attempts=3) == 0
-    assert dispatcher.round() == 1  # and its workers have not fallen silent
+    assert dispatcher.round() == 1  # the workers do not count as silent either

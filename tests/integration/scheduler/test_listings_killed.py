@@ -47,7 +47,7 @@ def start_scheduler(valkey: ValkeyServer, s3_server: S3Server, database_url: str
 @pytest.fixture
 def job_id(engine: Engine, s3_server: S3Server, s3_options: S3Options, bucket: str) -> int:
     """A job that waits for a scheduler to list its source."""
-    # The server's buckets are folders: so many objects are made faster this way than over HTTP.
+    # The server's buckets are folders, and to write files into them is faster than to make the objects over HTTP.
     for box in range(2):
         folder = s3_server.folder / "buckets" / bucket / "in" / f"box {box}"
         folder.mkdir(parents=True)
@@ -70,7 +70,7 @@ def job(engine: Engine, job_id: int) -> Job:
 
 
 def kill_in_the_middle(scheduler: subprocess.Popen[bytes], engine: Engine) -> int:
-    """Returns how many scans were listed by then."""
+    """Kill the scheduler during its listing. Returns how many scans it has listed."""
     try:
         wait_until(lambda: scan_count(engine) or scheduler.poll() is not None, pause_seconds=0.005)
     finally:
@@ -105,7 +105,7 @@ def test_a_listing_whose_scheduler_was_killed_is_taken_over_when_its_lease_ends_
     try:
         wait_for_rounds(engine)
         assert (scan_count(engine), job(engine, job_id).listing_attempt) == (listed, 1)
-        with session_scope(engine) as session:  # as two minutes of silence do
+        with session_scope(engine) as session:  # two minutes of silence have the same effect
             session.execute(update(Job).values(listing_lease_expires_at=utc_now() - timedelta(seconds=1)))
         wait_until(lambda: job(engine, job_id).state != JobState.SUBMITTING)
     finally:

@@ -71,7 +71,7 @@ CHILDREN = {
 
 @pytest.fixture
 def premis(migrated_sqlite_url: str, tmp_path: Path) -> ElementTree.Element:
-    """Of a job with a scan in each state."""
+    """The premis.xml of a job with a scan in each state."""
     engine = make_engine(migrated_sqlite_url)
     _make_job(engine)
     write_premis(engine, "s3://colour/plates", tmp_path / "premis.xml")

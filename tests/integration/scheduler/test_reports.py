@@ -1,4 +1,4 @@
-"""Each job's report is written when it ends, once, where its outputs are."""
+"""Each job's report is written once, when the job ends, into the folder of its outputs."""
 
 from datetime import timedelta
 from pathlib import Path

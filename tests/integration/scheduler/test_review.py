@@ -202,7 +202,7 @@ def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(migrated_sqli
     listed = review()[1]
     assert "2 of 2. Next: photochrom review 1 accept|reject|redo KEY..." in listed
     assert "colourfulness" in listed
-    assert "certainty" not in listed  # which no head gave
+    assert "certainty" not in listed  # no head gave a certainty
     assert review("accept", "box/1.jpg", "--by", "ada") == (0, "1 output accepted by ada\n")
     assert review("redo", "box/2.jpg", "--checkpoint", VIVID) == (
         0,

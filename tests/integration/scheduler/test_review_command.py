@@ -93,7 +93,7 @@ def test_a_redo_may_choose_head_embedding_and_saturation(review: Review, sqlite_
 
 
 def finish(engine: Engine, job_id: int) -> None:
-    """A worker has coloured all of it."""
+    """Set all scans of the job to done, as if a worker had coloured them."""
     with session_scope(engine) as session:
         session.execute(update(Scan).where(Scan.job_id == job_id).values(state="done", output_sha256="e"))
 

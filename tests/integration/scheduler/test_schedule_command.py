@@ -1,4 +1,4 @@
-"""`photochrom schedule` as it is typed: what it changes, and who is said to have done it."""
+"""`photochrom schedule` as it is typed: what it changes, and who is recorded as the person who did it."""
 
 import json
 import subprocess

@@ -21,13 +21,13 @@ from scheduler.submission.submitter import Submission, open_both
 from worker.settings.settings import Settings
 from worker.storage import S3Options
 
-SCHEDULES = 15  # so many times the two meet
+SCHEDULES = 15  # the two schedulers meet this many times
 PATIENCE_SECONDS = 60
 PROCESSES = multiprocessing.get_context("spawn")
 
 
 class Beside(ScheduleRunner):
-    """Waits for the other scheduler where both know what is due, and neither has fired."""
+    """Waits for the other scheduler when both know what is due and neither has fired it."""
 
     met: Callable[[], object]
 
@@ -37,7 +37,7 @@ class Beside(ScheduleRunner):
 
 
 def fire_what_is_due(url: str, barrier: Barrier) -> None:
-    """A scheduler's process, for one round: the two meet before each schedule is fired."""
+    """Run one round of a scheduler, which waits for the other scheduler before it fires each schedule."""
     settings, engine = Settings(), make_engine(url)
     with ThreadPoolExecutor(2) as listing:
         runner = Beside(engine, settings, listing)
@@ -47,7 +47,7 @@ def fire_what_is_due(url: str, barrier: Barrier) -> None:
 
 
 def take_over_what_is_silent(url: str, barrier: Barrier) -> None:
-    """A scheduler's process, for one round."""
+    """Run one round of a scheduler, which begins at the same moment as the other scheduler's."""
     settings, engine = Settings(), make_engine(url)
     with ThreadPoolExecutor(2) as listing:
         runner = ScheduleRunner(engine, settings, listing)
@@ -68,13 +68,13 @@ def in_two_processes(work: Callable[[str, Barrier], None], url: str) -> None:
 
 @pytest.fixture
 def database_url(migrated_postgresql_url: str) -> str:
-    """What several machines share."""
+    """PostgreSQL, because several machines share it."""
     return migrated_postgresql_url
 
 
 @pytest.fixture
 def engine(engine: Engine, tmp_path: Path) -> Engine:
-    """With so many schedules, all due for a week, since no scheduler ran."""
+    """A database with SCHEDULES schedules, all due for a week because no scheduler ran."""
     (tmp_path / "in").mkdir()
     for scan in range(3):
         (tmp_path / "in" / f"{scan}.tif").write_bytes(b"a scan")
@@ -118,7 +118,7 @@ def test_of_two_schedulers_at_the_same_moment_one_fires_what_is_due_or_was_misse
 def test_of_two_schedulers_at_the_same_moment_one_takes_over_a_listing(
     engine: Engine, migrated_postgresql_url: str
 ) -> None:
-    with session_scope(engine) as session:  # by a scheduler that was killed long ago
+    with session_scope(engine) as session:  # fired by a scheduler that was killed long ago
         now = utc_now() - timedelta(hours=1)
         for each in schedules.enabled(session):
             schedules.fire(session, each, next_due_at=now + timedelta(days=1), now=now, lease_seconds=120)

@@ -1,4 +1,4 @@
-"""Nightly jobs over simulated days: what is due, once, whatever happens to the schedulers and to the clock."""
+"""Nightly jobs over simulated days: what is due is fired once, whatever happens to the schedulers and to the clock."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,7 +68,7 @@ class World:
         return ScheduleRunner(self.engine, settings, AtOnce(), now=self.now)
 
     def pass_time(self, until: datetime, *runners: ScheduleRunner) -> None:
-        """With these schedulers, and workers that end every job within a step."""
+        """Move the clock in steps. In each step, these schedulers make a round, and workers end every job."""
         while self.time < until:
             self.time += STEP
             for runner in runners:
@@ -128,14 +128,14 @@ def test_three_days_with_two_schedulers_a_restart_and_summer_time(world: World) 
     world.schedule()
     world.pass_time(at(28, 12), world.scheduler(), world.scheduler())
     world.add("c.tif")
-    world.time = at(29, 5)  # nobody was there at 01:00; in between, the clocks went forward
+    world.time = at(29, 5)  # no scheduler ran at 01:00; in between, the clocks went forward
     again = world.scheduler(), world.scheduler()
     world.add("a.tif")  # another file of that name
     world.pass_time(at(30, 12), *again)
 
     assert world.history() == [
         ("28 00:00", FiringState.SUBMITTED, ["a.tif", "b.tif"]),  # 01:00 CET
-        ("29 06:00", FiringState.SUBMITTED, ["a.tif", "c.tif"]),  # made up for, once
+        ("29 06:00", FiringState.SUBMITTED, ["a.tif", "c.tif"]),  # the missed firing, once
         ("29 23:00", FiringState.NOTHING_NEW, []),  # 01:00 CEST
     ]
 
@@ -201,7 +201,7 @@ def test_a_listing_whose_scheduler_was_killed_is_another_s(world: World) -> None
     world.add("a.tif", "b.tif")
     world.schedule()
     world.time = at(28, 2)
-    with session_scope(world.engine) as session:  # a scheduler fires, begins its job, and is gone
+    with session_scope(world.engine) as session:  # a scheduler fires, begins its job, and is killed
         [due] = schedules.enabled(session)
         listing = schedules.fire(session, due, next_due_at=at(29, 0), now=world.time, lease_seconds=120)
         assert listing is not None

@@ -1,4 +1,4 @@
-"""What `photochrom status` says of jobs that nobody serves."""
+"""What `photochrom status` says of jobs that no scheduler or worker works on."""
 
 from datetime import timedelta
 

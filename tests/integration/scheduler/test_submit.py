@@ -1,4 +1,4 @@
-"""What is submitted: chosen from a folder or a bucket, by manifests, patterns and what is there already."""
+"""Which scans are submitted: chosen from a folder or a bucket by manifests, by patterns and by existing outputs."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def rows(engine: Engine, submitted: Submitted) -> list[Scan]:
 
 
 def fail(engine: Engine, job_id: int, count: int, code: str = "truncated") -> None:
-    """The first `count` scans of the job's next chunk fail."""
+    """Fail the first `count` scans of the job's next chunk."""
     with session_scope(engine) as session:
         [message] = dispatch.take_for_dispatch(session, job_id, 1, now=NOON)
         claims.claim(session, message, worker="w/1", lease_seconds=60, now=NOON)

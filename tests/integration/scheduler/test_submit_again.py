@@ -1,4 +1,4 @@
-"""Submits that are stopped on the way and begun again, or that find some of their work done."""
+"""Submissions that are stopped and begun again, or that find some of their work done."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -141,7 +141,7 @@ def test_patterns_that_leave_no_scan_leave_no_job(engine: Engine, asked: Submiss
 
 
 def do_all(engine: Engine, asked: Submission, *, checkpoint: str, seconds: float = 10.0) -> None:
-    """Every pending scan is done, one each `seconds`, and its output stored."""
+    """Complete every pending scan, one each `seconds`, and store its output."""
     with session_scope(engine) as session:
         at = NOON
         for message in dispatch.take_for_dispatch(session, 1, 99, now=NOON):

@@ -25,7 +25,7 @@ MADE = b"colour"
 
 @pytest.fixture
 def submit(engine: Engine, tmp_path: Path) -> Callable[..., Submitted]:
-    """`submit("box1", overwrite="always")` into one destination."""
+    """`submit("box1", overwrite="always")` submits a job into the one destination."""
     for box in ("box1", "box2"):
         (tmp_path / box).mkdir()
         for name in ("1.png", "2.png"):
@@ -129,7 +129,7 @@ def test_an_output_that_a_person_had_made_again_stays_so(
         [scan] = reviews.outputs(session, 1, ["1.png"])
         job, by = lifecycle.get(session, 1), By("ada", NOON)
         redone = reviews.redo(session, job, [scan], by, options={"head": "vivid"}, chunk_scans=1)
-    assert submit("box1").accepted == 1  # it is being made
+    assert submit("box1").accepted == 1  # its redo is not done yet
     colour_all(engine, tmp_path / "colour", redone)
 
     again = submit("box1", "two")

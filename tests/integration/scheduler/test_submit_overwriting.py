@@ -1,4 +1,4 @@
-"""What `--overwrite` and `--missing-only` leave alone at a destination with outputs: a folder, and real S3."""
+"""What `--overwrite` and `--missing-only` leave out if the destination has outputs, in a folder and on real S3."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -58,7 +58,7 @@ def remove(root: str, request: pytest.FixtureRequest) -> Callable[[str], None]:
 
 @pytest.fixture
 def submit(engine: Engine, root: str, s3_options: S3Options) -> Callable[..., list[str]]:
-    """`submit(checkpoint="two", overwrite="never")`: the keys of the job that comes of it."""
+    """`submit(checkpoint="two", overwrite="never")` submits a job, and returns its keys."""
 
     def ask(checkpoint: str = "one", **options: object) -> list[str]:
         asked = Submission(f"{root}/in", f"{root}/out", **options)  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def colour_all(engine: Engine, place: Place, job_id: int) -> None:
 
 @pytest.fixture
 def _coloured(engine: Engine, place: Place, remove: Callable[[str], None], submit: Callable[..., list[str]]) -> None:
-    """A collection that was coloured by the checkpoint `one`, and what was done to its files since."""
+    """A collection that the checkpoint `one` has coloured, with some of its files changed since."""
     for key in KEYS[:-1]:
         place(f"in/{key}", b"grey")
     submit()

@@ -1,4 +1,4 @@
-"""`photochrom status --watch` and the bar, as they look where they are piped and on a screen."""
+"""`photochrom status --watch` and the progress bar, in a pipe and on a screen."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the doctor finds of a real database and a real S3 server."""
+"""What the doctor finds at a real database and a real S3 server."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -32,7 +32,7 @@ def submission(tmp_path: Path) -> Submission:
 
 
 def job(engine: Engine, submission: Submission, **values: object) -> int:
-    """A running job between the folders of the submission, with other values where they are given."""
+    """Make a running job between the folders of the submission. `values` replace columns of its row."""
     with session_scope(engine) as session:
         places = {"source": submission.source, "destination": submission.destination}
         job_id = lifecycle.create(session, name="job", options={}, priority=0, now=NOON, **places)

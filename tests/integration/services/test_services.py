@@ -35,7 +35,7 @@ def ping(url: str) -> bool:
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:
-    """Processes that work in `folder`; a dead one that nobody has reaped is not counted."""
+    """The processes whose working folder is `folder`, without zombies."""
     found = []
     for process in psutil.process_iter(["cwd", "status"]):
         if process.info["cwd"] == str(folder) and process.info["status"] != psutil.STATUS_ZOMBIE:

@@ -20,7 +20,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def mark(monkeypatch: pytest.MonkeyPatch) -> str:
-    """What tells the processes of a test from all others."""
+    """A mark in the environment, which only the processes of one test have."""
     mark = new_mark()
     monkeypatch.setenv(MARK, mark)
     return mark

@@ -1,7 +1,7 @@
 """TLS and passwords by settings alone: Valkey, S3 and PostgreSQL, with certificates that are made for the test.
 
-The wheels' Valkey and PostgreSQL are built without TLS: before them stands a proxy with the certificate, which speaks
-TLS as the server itself would, so that the client's side is the real one. rclone serves S3 over TLS itself.
+The wheels' Valkey and PostgreSQL are built without TLS. In front of them, a proxy with the certificate speaks TLS as
+the server itself would, so the client's side is the real one. rclone serves S3 over TLS itself.
 """
 
 import socket
@@ -33,7 +33,7 @@ SSL_REQUEST = struct.pack(
 
 
 class Certificates:
-    """An authority, and what it gave a server on this machine; as files."""
+    """The files of a certificate authority, and of the certificate that it issued for `host`."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
         folder.mkdir(exist_ok=True)
@@ -52,13 +52,13 @@ def trusted(tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 def strange(tmp_path: Path) -> Certificates:
-    """Another authority, which the server's certificate is not from."""
+    """Another authority, which did not issue the server's certificate."""
     return Certificates(tmp_path / "strange")
 
 
 @pytest.fixture
 def misnamed(tmp_path: Path) -> Certificates:
-    """For another host."""
+    """A certificate for another host."""
     return Certificates(tmp_path / "misnamed", "elsewhere.example")
 
 
@@ -151,7 +151,7 @@ def test_s3_is_refused_whose_certificate_is_for_another_host(
 
 @contextmanager
 def tls_before(server_port: int, certificates: Certificates, *, postgresql: bool = False) -> Iterator[int]:
-    """A port that speaks TLS, before a server on this machine that does not."""
+    """A port that speaks TLS, in front of a server on this machine that does not."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.certificate, certificates.key)
 

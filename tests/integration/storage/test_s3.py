@@ -34,7 +34,7 @@ def test_the_content_type_is_kept(storage: S3Storage, s3_server: S3Server, scan:
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_odd_keys_travel_unchanged(storage: S3Storage, tmp_path: Path, key: str) -> None:
     if len(key) > 100:
-        key = "/".join(key[at : at + 100] for at in range(0, len(key), 100))  # 1 024 bytes with the prefix, or nearly
+        key = "/".join(key[at : at + 100] for at in range(0, len(key), 100))  # close to 1,024 bytes with the prefix
     (tmp_path / "from").write_bytes(b"scan")
     storage.store(tmp_path / "from", key, content_type="image/png")
     assert [found.key for found in storage.list()] == [key]

@@ -16,7 +16,7 @@ from worker.storage.s3.storage import S3Storage
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """Accepts connections and never answers."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 

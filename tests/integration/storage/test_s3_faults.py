@@ -1,4 +1,4 @@
-"""S3Storage when calls go wrong on their way."""
+"""S3Storage when calls fail."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +16,7 @@ Behind = Callable[..., S3Storage]
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """botocore pauses up to a second, at random, before a second try."""
+    """Shorten botocore's pause before a second try, which is random and up to a second."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
 
 

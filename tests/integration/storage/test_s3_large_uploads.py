@@ -1,4 +1,4 @@
-"""A submission tries an upload in parts: a key of KMS may take small files and refuse these, hours later."""
+"""A submission tries an upload in parts, because a KMS key may allow small files and refuse parts hours later."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -44,7 +44,7 @@ def store_too_late(storage: S3Storage, path: Path, lease: Lease) -> None:
 
 @pytest.fixture
 def before(storage: S3Storage, scan: Path) -> str:
-    """The ETag of what another has stored by then."""
+    """The ETag of the object that another worker has stored before."""
     return storage.store(scan, "a", content_type="image/tiff").etag
 
 

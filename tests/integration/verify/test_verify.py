@@ -1,4 +1,4 @@
-"""Fixity: a job's files read again from a folder and from S3, and what was done to them since."""
+"""Fixity: a job's files are read again, from a folder and from S3, to find what has changed since."""
 
 import hashlib
 import json
@@ -166,7 +166,7 @@ def test_outputs_that_a_later_job_made_again_are_compared_with_its_rows(
 def test_an_output_that_another_source_has_replaced_names_the_job(
     engine: Engine, tmp_path: Path, place: Place, s3_options: S3Options
 ) -> None:
-    """As it could happen before outputs were claimed: advice to make it again would destroy the other job's."""
+    """This could happen before outputs were claimed. To make the output again would destroy the other job's output."""
     destination = str(tmp_path / "out")
     first = make_done_job(engine, str(tmp_path / "box1"), destination, place)
     with session_scope(engine) as session:

@@ -50,7 +50,7 @@ class Web:
 
 
 def form(**fields: object) -> dict[str, object]:
-    """What a form of `Web.browser` sends."""
+    """The fields that a form of `Web.browser` sends."""
     return {csrf.FIELD: csrf.token("a-browser"), **fields}
 
 
@@ -75,7 +75,7 @@ def make_web(engine: Engine, folder: Path, source: Path, destination: Path, **ch
 
 
 def make_collection(engine: Engine, source: Path, destination: Path) -> int:
-    """A completed job whose files are there."""
+    """Make a completed job with its files. Returns its number."""
     listed = []
     for number in range(SCANS):
         key = f"box/{number}.jpg"

@@ -1,4 +1,4 @@
-"""Who may do what: each role against each route, each way to sign in, and who is kept out."""
+"""Who may do what: each role on each route, each way to sign in, and who is refused."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ from worker.errors import UsageError
 
 ADA = Actor("ada")
 PASSWORD = "correct horse battery"
-OPEN = {"/sign-in", "/sign-out", "/live", "/ready"}  # for whoever has not signed in
+OPEN = {"/sign-in", "/sign-out", "/live", "/ready"}  # for people who have not signed in
 
 
 def routes() -> Iterator[tuple[str, APIRoute]]:

@@ -1,4 +1,4 @@
-"""The HTTP API: the same values as --json, errors as problem details, and nothing that makes it fail."""
+"""The HTTP API: the same values as --json, errors as problem details, and no request that makes it fail."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def api_web(engine: Engine, tmp_path: Path) -> Web:
     return make_web(engine, tmp_path, tmp_path / "scans", tmp_path / "colour")
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # one kind is enough to compare
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # one kind of database is enough to compare
 def test_a_job_is_what_status_json_prints(web: Web, sqlite_url: str, tmp_path: Path) -> None:
     printed = photochrom_here("status", "1", "--json", folder=tmp_path, PHOTOCHROM_DATABASE_URL=sqlite_url)
 
@@ -147,9 +147,9 @@ def test_schedules_are_added_edited_run_and_removed(web: Web) -> None:
     assert [row["name"] for row in client.get("/api/v1/schedules").json()] == ["twin"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the queries have their tests on both
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the queries are tested on both databases
 def test_nothing_that_is_sent_makes_it_fail(api_web: Web, engine: Engine) -> None:
-    """Every operation, as its own description allows and forbids: no 500, and answers as described."""
+    """Requests that an operation's description allows or forbids get no 500, and only answers that are described."""
     make_collection(engine, api_web.source, api_web.destination)
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", api_web.app)
     checked = 0

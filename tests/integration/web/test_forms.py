@@ -50,7 +50,7 @@ def test_looking_at_a_source_that_takes_too_long_ends_with_what_to_do(
 
 
 def listings(web: Web, engine: Engine) -> BackgroundListings:
-    """A scheduler's."""
+    """The background listings of a scheduler."""
     return BackgroundListings(engine, web.context.settings, AtOnce())
 
 
@@ -103,11 +103,11 @@ def test_a_listing_whose_scheduler_was_killed_is_taken_over_and_the_late_one_wri
     with session_scope(engine) as session:
         [killed] = submissions.take_waiting(session, 9, now=database_now(session), lease_seconds=60)
     listings(web, engine).round()
-    assert browser.get("/api/v1/jobs/2").json()["state"] == "submitting"  # it is held
+    assert browser.get("/api/v1/jobs/2").json()["state"] == "submitting"  # the first scheduler still holds the listing
     with session_scope(engine) as session:
         submissions.hold(session, killed.attempt, until=database_now(session))
     listings(web, engine).round()
-    listings(web, engine)._list(killed, ExitStack())  # it was only slow
+    listings(web, engine)._list(killed, ExitStack())  # the first scheduler was only slow
 
     job = browser.get("/api/v1/jobs/2").json()
     assert (job["state"], job["scans"]) == ("running", 1)

@@ -1,4 +1,4 @@
-"""The pages in a real browser: no barrier by axe's rules, light and dark, desktop and phone; by keyboard alone."""
+"""The pages in a real browser, light and dark, on desktop and phone: no barrier by axe's rules, and no mouse needed."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""What holds for every request: limits, headers and counts, also where something goes wrong on the way."""
+"""Limits, headers and counts hold for every request, even for one that fails."""
 
 import socket
 import threading
@@ -28,7 +28,7 @@ ADA = Actor("ada")
 
 
 def requests_counted(web: Web) -> dict[tuple[str, str], float]:
-    """By route and status."""
+    """The number of requests by route and status."""
     [metric] = web.metrics.requests.collect()
     samples = (sample for sample in metric.samples if sample.name.endswith("_total"))
     return {(sample.labels["route"], sample.labels["status"]): sample.value for sample in samples}
@@ -80,7 +80,7 @@ def test_a_body_that_does_not_say_its_length_is_held_to_the_limit(web: Web, path
 
 @pytest.fixture
 def port(web: Web) -> Iterator[int]:
-    """Of a real server."""
+    """The port of a real server."""
     config = uvicorn.Config(web.app, port=0, log_config=None, http="h11")  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -154,7 +154,7 @@ def test_a_browser_s_own_header_entries_do_not_count(web: Web, engine: Engine) -
         sign_in(browser, "wrong horse battery", forwarded=f"198.51.100.{number}, 192.0.2.7, 10.9.9.9")
 
     assert sign_in(browser, "correct horse battery", forwarded="198.51.100.99, 192.0.2.7, 10.9.9.9") == 429
-    assert sign_in(browser, "correct horse battery", forwarded="nonsense") == 303  # it is counted for the proxy
+    assert sign_in(browser, "correct horse battery", forwarded="nonsense") == 303  # it counts for the proxy's address
 
 
 def test_the_header_does_not_count_if_it_comes_from_another_address(web: Web, engine: Engine) -> None:
@@ -213,7 +213,7 @@ def test_a_key_is_held_while_its_request_is_worked_on(
     refused: list[str] = []
 
     def make() -> tuple[int, dict[str, object]]:
-        deadline = time.monotonic() + 1.5  # three times as long as a silent process is waited for
+        deadline = time.monotonic() + 1.5  # three times the time after which a silent process loses its key
         while time.monotonic() < deadline:
             with session_scope(engine) as session:
                 if idempotency.begin(session, "ada", "box-7", "x", now=utc_now()) is not None:

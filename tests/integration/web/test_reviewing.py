@@ -101,7 +101,7 @@ def test_a_redo_keeps_the_earlier_output_until_somebody_has_chosen(web: Web, eng
 
 
 def set_redo_state(engine: Engine, state: str, code: str | None = None) -> None:
-    """Job 2, which makes scan 1 of job 1 again, is in this state."""
+    """Set the scan of job 2, which makes scan 1 of job 1 again, to this state."""
     ended = None if state == "pending" else NOON
     with session_scope(engine) as session:
         values = {"state": state, "finished_at": ended, "error_code": code, "output_sha256": "f" * 64}

@@ -1,4 +1,4 @@
-"""The end of Celery: its children have ended before the worker hands their chunks to others."""
+"""Celery's children have ended before the worker hands their chunks to other workers."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 from worker.supervision.celery_process import CeleryProcess
 from worker.system.process_names import group_lives
 
-# A parent that ends at SIGTERM and leaves a child behind that does not.
+# A parent that ends at SIGTERM, and leaves a child behind that ignores SIGTERM.
 _LEAVES_A_CHILD = """
 import subprocess, sys, time
 child = "import signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open(sys.argv[1], 'w').close()"

@@ -76,12 +76,12 @@ def child(engine: Engine, tmp_path: Path, database_url: str) -> Child:
 
 @pytest.fixture
 def claim(engine: Engine, child: Child, collection: Path) -> Callable[[], Claim]:
-    """Claims the one chunk of the collection's job; submits it first."""
+    """Submits the collection's job. Returns a function that claims the job's one chunk."""
     submission = Submission(str(collection), str(collection.parent / "colour"))
     Submitter(engine, s3=child.settings.s3_options, chunk_scans=64, checkpoints=list).submit(submission)
 
     def claim() -> Claim:
-        later = utc_now() + timedelta(hours=1)  # whatever pause it had is over
+        later = utc_now() + timedelta(hours=1)  # any pause of the chunk is over
         with session_scope(engine) as session:
             [message] = dispatch.take_for_dispatch(session, 1, 1, now=later)
             seconds = child.settings.lease_seconds
@@ -127,7 +127,7 @@ def test_a_chunk_is_recorded_and_handed_back_in_one_transaction(child: Child, cl
     chunk_run(child, claimed).run()
 
     writing = [one for one in commits if not one.get_execution_options().get("photochrom_reads")]
-    assert len(writing) == 1  # what is asked before an output is stored only reads
+    assert len(writing) == 1  # the check before an output is stored only reads
 
 
 def test_a_job_chooses_head_and_saturation_and_each_row_says_how_its_pixels_were_made(
@@ -205,7 +205,7 @@ def test_a_passing_failure_is_tried_again_after_a_pause_and_fails_with_the_last_
 def test_an_outage_is_waited_out_with_growing_pauses_and_costs_few_scans_their_tries(
     engine: Engine, child: Child, claim: Callable[[], Claim]
 ) -> None:
-    """The store stays away: two scans of four are tried ever later, until they fail; the others keep their tries."""
+    """The store stays away. Two scans of four are tried, with growing pauses, until they fail; two keep their tries."""
     fail_with(child, "storage_unavailable")
     for seconds in (10, 20, 25):
         before = utc_now()
@@ -225,7 +225,7 @@ def test_an_outage_is_waited_out_with_growing_pauses_and_costs_few_scans_their_t
 
 
 def refuse_credentials(child: Child, uri: str, method: str, times: int) -> list[str]:
-    """The first calls of a storage's method fail as with expired credentials; the keys of all calls as they come."""
+    """Let a storage's method fail `times` times, as with expired credentials. Returns the list of all calls' keys."""
     storage = child.storage(uri)
     call, keys = getattr(storage, method), list[str]()
 
@@ -266,7 +266,7 @@ def test_a_finished_output_is_stored_once_the_credentials_are_accepted(
 def pauses_until_access(
     child: Child, uri: str, refusals: list[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> list[float]:
-    """The pauses that a worker makes whose checks of a store fail so, one after the other, and then succeed."""
+    """The pauses of a worker whose checks of a store fail with each of `refusals` in turn, and then succeed."""
     pauses = list[float]()
 
     def check(storage: FolderStorage) -> None:
@@ -329,7 +329,7 @@ def test_after_a_lost_lease_nothing_is_stored_though_the_clock_says_it_is_held(
 
 
 def expire_by_a_clock_ahead(engine: Engine, monkeypatch: pytest.MonkeyPatch, **ahead: float) -> int:
-    """The scheduler takes back the leases that have ended by a clock that is ahead. Returns how many."""
+    """Expire leases as a scheduler by a database clock that is ahead. Returns how many leases have ended."""
     with monkeypatch.context() as failover:
         failover.setattr("scheduler.daemon.lease_expiry.database_now", lambda _: utc_now() + timedelta(**ahead))
         return lease_expiry.expire(engine, chunk_attempts=3)
@@ -342,7 +342,7 @@ def test_a_database_whose_clock_is_ahead_gave_the_chunk_away_and_the_other_worke
     collection: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    child.settings.record_seconds = 60  # no record tells this child before its first output is ready
+    child.settings.record_seconds = 60  # no record tells this child of the lost lease before an output is ready
     claimed, outputs = claim(), collection.parent / "colour"
 
     def fail_over(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:

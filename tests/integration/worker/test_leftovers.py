@@ -1,4 +1,4 @@
-"""What killed workers leave on a machine, and who clears it away."""
+"""The temporary folders that killed workers leave on a machine are removed by the next worker."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Notices that a machine will be taken away, from real HTTP servers that answer as the clouds' do."""
+"""Notices that a machine will be taken away, from real HTTP servers that answer like those of the clouds."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Celery's app is made by Celery's own entry point, and by no import of anything else."""
+"""Only Celery's own entry point makes the Celery app; importing any other module makes none."""
 
 import subprocess
 import sys

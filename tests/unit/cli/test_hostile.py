@@ -1,4 +1,4 @@
-"""Arguments that no person types on purpose: one line on standard error, and no traceback, whatever the command."""
+"""Every command answers hostile arguments with at most one line on standard error, and with no traceback."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from scheduler.cli.lazy import load_command
 from tests.acceptance.command import photochrom_here
 from tests.integration.scheduler.test_review import make_doubtful_job
 
-# Those that become another program, go on until they are stopped, or take minutes.
+# Commands that become another program, run until they are stopped, or take minutes.
 ENDLESS = {"worker", "scheduler", "web", "train", "cross-fit", "expect", "evaluate", "demo", "bench", "doctor"}
 HOSTILE = ["\udcff[/]{}%s\x1b[2J\u202e", "../" * 20_000]
 
@@ -28,7 +28,7 @@ def database(sqlite_url: str) -> str:
 
 
 def arguments_with(command: Any, name: str, text: str) -> list[str]:
-    """The least that the command takes, with `text` for the parameter of this name."""
+    """The fewest arguments that the command accepts, with `text` for the parameter of this name."""
     options: list[str] = []
     positions: list[str] = []
     for parameter in command.params:

@@ -98,7 +98,7 @@ def complete(folder: Path, typed: str) -> list[str]:
 
 
 def test_completion_can_be_shown_for_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))  # the tests' own may be none
+    monkeypatch.setattr("shellingham.detect_shell", lambda *_: ("bash", "/bin/bash"))  # the tests may run in no shell
     shown = photochrom_here("--show-completion", "bash", folder=tmp_path)
 
     assert "complete -o default -F _photochrom_completion photochrom" in shown.stdout

@@ -1,4 +1,4 @@
-"""`photochrom models`: what a checkpoint is and what it was measured at."""
+"""`photochrom models` shows what a checkpoint contains and the figures that were measured with it."""
 
 import json
 import re

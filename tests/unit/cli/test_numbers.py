@@ -1,4 +1,4 @@
-"""Numbers on the command line: what is none, or beyond the limits, is refused in one sentence."""
+"""On the command line, a text that is no number, or a number beyond the limits, is refused in one sentence."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def numbers() -> list[tuple[list[str], Any, str]]:
 
 
 def arguments_with(command: Any, number_name: str, text: str) -> list[str]:
-    """The least that the command takes, with `text` as the number of this name."""
+    """The fewest arguments that the command accepts, with `text` for the number of this name."""
     options: list[str] = []
     positions: list[str] = []
     for parameter in command.params:

@@ -1,11 +1,11 @@
-"""Commands that take what submit takes."""
+"""Commands that take the options of submit."""
 
 from inspect import signature
 
 from scheduler.cli.commands.jobs.submit import submit
 from scheduler.cli.commands.schedule import add
 
-# What makes no sense night after night.
+# Options that make no sense for a job that runs every night.
 NOT_NIGHTLY = {
     *("sample", "heads", "saturations", "name", "missing_only", "overwrite", "redo_all", "overwrite_accepted"),
     *("output_prefix", "dry_run", "json"),

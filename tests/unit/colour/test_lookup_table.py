@@ -8,7 +8,7 @@ from worker.scans.writing.painters import within_table
 
 
 def colours_at_every_level(a: float, b: float) -> NDArray[np.uint8]:
-    """(256, 3)."""
+    """The RGB colours with this a* and b* at every grey level, (256, 3)."""
     a_step, b_step = (int((value + 128) * STEPS_PER_UNIT) for value in (a, b))
     found = np.empty(LEVELS, np.uint32)
     ColourTable().look_up((a_step * STEPS + b_step) * LEVELS + np.arange(LEVELS), found)
@@ -17,7 +17,7 @@ def colours_at_every_level(a: float, b: float) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize(("a", "b"), [(0.5, 1), (1.5, 7.5), (-8, 12), (4, -20), (30, 25), (-40, 40), (60, 60)])
 def test_no_level_of_grey_is_lost_to_rounding(a: float, b: float) -> None:
-    """Each colour is well nearer to its own level than to the next: rounding alone would come to 0.48."""
+    """Each colour is clearly nearer to its own level than to the next; rounding alone could miss by 0.48 levels."""
     lightness = luminance_to_lightness(srgb_to_linear(colours_at_every_level(a, b) / 255) @ LUMINANCE)
     level = np.interp(lightness, grey_lightness(8), np.arange(LEVELS))
     assert np.abs(level - np.arange(LEVELS)).max() < 0.44

@@ -12,7 +12,7 @@ from worker.settings.settings import Settings
 ROOT = Path(__file__).parents[3]
 DEPLOY = ROOT / "deploy"
 DRAIN_SECONDS = float(Settings.model_fields["drain_seconds"].default)
-# A worker that is told to stop is out within its drain; the machine under it may be slow.
+# A worker that is told to stop ends within its drain time; the margin is for a slow machine.
 MARGIN_SECONDS = 10
 DIGEST = "@sha256:" + 4 * "0123456789abcdef"
 
@@ -22,7 +22,7 @@ def documents(name: str) -> list[dict[str, Any]]:
 
 
 def seconds(text: str) -> float:
-    """As compose and systemd write them: 45s, 45, 2m."""
+    """Read a duration as compose and systemd write it: 45s, 45, 2m."""
     number, unit = re.fullmatch(r"(\d+)(s|m|)", text).groups()  # type: ignore[union-attr]
     return float(number) * (60 if unit == "m" else 1)
 

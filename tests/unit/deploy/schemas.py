@@ -1,4 +1,4 @@
-"""Kubernetes' own schemas, and those of custom resources that lie in crds/."""
+"""Kubernetes' own schemas, and the schemas of custom resources in crds/."""
 
 from functools import cache
 from pathlib import Path
@@ -13,7 +13,7 @@ CRDS = Path(__file__).with_name("crds")
 
 
 def check(manifest: dict[str, Any], version: str) -> None:
-    """Raises for what this version of Kubernetes, KEDA or Prometheus' operator would refuse or silently leave out."""
+    """Raises if this version of Kubernetes, KEDA or Prometheus' operator would refuse or silently drop a field."""
     schema = _custom_schemas().get((manifest["apiVersion"], manifest["kind"]))
     if schema is None:
         kubernetes_validate.validate(manifest, version, strict=True)
@@ -28,13 +28,13 @@ def _custom_schemas() -> dict[tuple[str, str], dict[str, Any]]:
         definition = yaml.safe_load(path.read_text("utf-8"))["spec"]
         for version in definition["versions"]:
             schema = _closed(version["schema"]["openAPIV3Schema"])
-            schema["properties"]["metadata"].pop("additionalProperties", None)  # every resource's, said elsewhere
+            schema["properties"]["metadata"].pop("additionalProperties", None)  # its fields are defined elsewhere
             schemas[f"{definition['group']}/{version['name']}", definition["names"]["kind"]] = schema
     return schemas
 
 
 def _closed(schema: Any) -> Any:
-    """The schema, refusing fields that it does not name: Kubernetes would drop them without a word."""
+    """The same schema, but it refuses fields that it does not name; Kubernetes would drop them silently."""
     if isinstance(schema, list):
         return [_closed(item) for item in schema]
     if not isinstance(schema, dict):

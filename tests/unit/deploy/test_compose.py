@@ -1,4 +1,4 @@
-"""The compose files hold up to compose's own schema, and fit each other and the rest of deploy/."""
+"""The compose files are valid by compose's own schema, and agree with each other and with the rest of deploy/."""
 
 import json
 import os

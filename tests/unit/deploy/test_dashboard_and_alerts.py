@@ -1,4 +1,4 @@
-"""Prometheus takes configuration and rules, alerts go off when they should, queries ask for what there is."""
+"""Prometheus accepts the configuration and the rules, alerts fire when they should, and queries use real metrics."""
 
 import json
 import re

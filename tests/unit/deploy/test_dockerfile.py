@@ -1,4 +1,4 @@
-"""The Dockerfile passes hadolint; its images are not root's and hold the versions that the tests ran with."""
+"""The Dockerfile passes hadolint; its images do not run as root, and hold the versions that the tests ran with."""
 
 import re
 import subprocess
@@ -45,7 +45,7 @@ def test_an_image_has_the_versions_that_the_tests_ran_with(device: str) -> None:
         dict(re.findall(r"(?m)^([\w.-]+)==([^ ;]+)", path.read_text("utf-8")))
         for path in (ROOT / "requirements.lock", DEPLOY / f"requirements-{device}.lock")
     )
-    # On x86-64 the image without a GPU has the same TensorFlow without the GPU's code.
+    # On x86-64 the image for CPUs has tensorflow-cpu: the same TensorFlow without the code for GPUs.
     if device == "cpu":
         assert built.pop("tensorflow-cpu") == tested["tensorflow"]
     assert {name: version for name, version in built.items() if name in tested} == {

@@ -1,4 +1,4 @@
-"""The chart, rendered by Helm's own engine: valid for four versions of Kubernetes, and the same as the manifests."""
+"""The chart, rendered by Helm's own engine, is valid for four versions of Kubernetes and matches the manifests."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -29,7 +29,7 @@ def rendered(path: Path) -> list[dict[str, Any]]:
 
 
 def component(manifest: dict[str, Any]) -> tuple[str, str]:
-    """Its kind, and which process it is about; the manifests say the latter in their selectors and pods alone."""
+    """A manifest's kind and process; the plain manifests name the process only in their selectors and pods."""
     spec = manifest.get("spec", {})
     labels = spec.get("template", {}).get("metadata", {}).get("labels") or spec.get("selector", {}).get(
         "matchLabels", {}
@@ -58,7 +58,7 @@ def test_every_version_of_kubernetes_takes_it(path: Path, version: str) -> None:
 
 
 def comparable(manifest: dict[str, Any]) -> dict[str, Any]:
-    """What a manifest asks for, without what only one of the two ways writes: more labels, a name for each device."""
+    """A manifest's spec without the parts that only the chart or only the manifests have, such as device names."""
     spec = deepcopy(manifest["spec"])
     text = yaml.safe_dump(spec).replace("photochrom-worker-gpu", "photochrom-worker")
     spec = yaml.safe_load(text.replace("registry.example.org/photochrom:gpu", "photochrom"))

@@ -1,4 +1,4 @@
-"""The Kubernetes manifests hold up to Kubernetes' and KEDA's own schemas, and to how a worker stops."""
+"""The Kubernetes manifests are valid by Kubernetes' and KEDA's own schemas, and let a worker stop properly."""
 
 from copy import deepcopy
 from typing import Any
@@ -66,7 +66,7 @@ def test_a_worker_pod_has_time_to_drain_a_model_time_to_load_and_one_gpu() -> No
     assert pod["terminationGracePeriodSeconds"] >= drain + MARGIN_SECONDS
     assert probe["periodSeconds"] * probe["failureThreshold"] >= 300
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert "replicas" not in worker()["spec"]  # KEDA's, which applying again must not undo
+    assert "replicas" not in worker()["spec"]  # KEDA sets them; applying the manifest again must not undo this
 
 
 def test_machines_can_be_drained_while_a_job_runs() -> None:
@@ -78,7 +78,7 @@ def test_machines_can_be_drained_while_a_job_runs() -> None:
     for manifest in (each for each in WORKLOADS if each["kind"] == "Deployment"):
         component = manifest["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/component"]
         if component == "web":
-            continue  # no job waits for the pages
+            continue  # no job depends on the web pages
         budget = budgets[component]
         assert budget.get("maxUnavailable") == 1 or budget["minAvailable"] < manifest["spec"]["replicas"]
 

@@ -5,7 +5,7 @@ import re
 from tests.unit.deploy.files import DEPLOY, ROOT
 from worker.settings.settings import PREFIX, Settings
 
-OF_COMPOSE = {"PHOTOCHROM_PASSWORD"}  # compose.yml's own, put into addresses
+OF_COMPOSE = {"PHOTOCHROM_PASSWORD"}  # only compose.yml uses it
 
 
 def test_every_name_is_a_setting() -> None:

@@ -1,4 +1,4 @@
-"""systemd takes the units, they are locked up well, and a worker has time to drain."""
+"""systemd accepts the units and rates them as well protected, and a worker has time to drain."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ UNITS = ("photochrom-scheduler.service", "photochrom-web.service", "photochrom-w
 
 @pytest.fixture
 def units(tmp_path: Path) -> dict[str, Path]:
-    """The units as they lie on a machine: the program where it is here, and one worker of the template."""
+    """The units as they are installed, with the path of this machine's Python and one worker of the template."""
     installed = {}
     for name in UNITS:
         path = tmp_path / name.replace("@", "@0")

@@ -1,4 +1,4 @@
-"""What the doctor says of the room on disks."""
+"""What the doctor says about the free space on disks."""
 
 from pathlib import Path
 

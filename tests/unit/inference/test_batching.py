@@ -29,7 +29,7 @@ def colours_of(lightness: PackedLightness) -> PackedAb:
 
 
 class FakeModel:
-    """Answers like the stand-in; remembers its batches, can be held up, and can be made to fail."""
+    """Answers like the stand-in model and records its batches. A test can block it or make it fail."""
 
     def __init__(self, fails: Callable[[PackedLightness], Exception | None] = lambda lightness: None) -> None:
         self.batches: list[list[int]] = []  # the levels of the scans in each call
@@ -109,7 +109,7 @@ def test_the_next_batch_fills_while_one_runs() -> None:
 
 
 def test_a_scan_that_came_during_a_batch_has_waited_when_it_ends() -> None:
-    """The wait counts from the scan's coming, so a device that was busy for longer goes on at once."""
+    """The wait counts from the scan's arrival, so a device that was busy for longer takes the scan at once."""
     model, now = FakeModel(), [0.0]
     with batching(model, wait_seconds=1.0, clock=lambda: now[0]) as batcher:
         model.go_on.clear()
@@ -243,7 +243,7 @@ def test_closing_finishes_the_running_batch_and_cancels_the_rest() -> None:
     assert model.entered.acquire(timeout=SOON)
     closing = threading.Thread(target=batcher.close)
     closing.start()
-    while not batcher.submit(a_scan(4), *PAPER).cancelled():  # not closing yet
+    while not batcher.submit(a_scan(4), *PAPER).cancelled():  # `close` has not begun yet
         pass
     model.go_on.set()
     closing.join(SOON)

@@ -1,4 +1,4 @@
-"""A model for each embedding that is asked for, behind slots and batches of one size."""
+"""A model for each embedding that jobs ask for; all models share slots and batches of one size."""
 
 import numpy as np
 

@@ -16,7 +16,7 @@ from worker.supervision.model_server_process import ModelServerProcess
 
 
 class ResourceExhaustedError(Exception):
-    """TensorFlow's, by its name."""
+    """Stands for TensorFlow's error, which is recognized by this name."""
 
 
 def test_the_model_starts_with_the_largest_batch_that_the_device_has_room_for() -> None:
@@ -37,7 +37,7 @@ def test_a_device_without_room_for_one_scan_is_an_error() -> None:
 
 
 class Gpu(StubColorizer):
-    """Each batch takes 10 ms and 1 ms a scan, by a clock of its own; from 64 scans on, a scan takes 2 ms."""
+    """Has its own clock: a batch takes 10 ms and 1 ms for each scan, or 2 ms for each scan from 64 scans on."""
 
     device = "GPU"
     now = 0.0

@@ -1,4 +1,4 @@
-"""An InceptionResNetV2 and a whole checkpoint, made once: they take seconds."""
+"""An InceptionResNetV2 and whole checkpoints, made only once because making them takes seconds."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def feature_layers() -> Layers:
 
 @pytest.fixture(scope="session")
 def map_checkpoint_folder(feature_layers: Layers, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained checkpoint with a map, which sees scans at 64 px."""
+    """An untrained checkpoint with a feature map; its network sees scans at 64 px."""
     folder = tmp_path_factory.mktemp("checkpoints") / "with-map"
     small = {"architecture": "compact", "input_px": 32, "temperature": 1.0}
     embeddings = {"compact": TrainedEmbedding(compact.fold(compact.build_compact(32)), small)}

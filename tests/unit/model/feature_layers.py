@@ -7,7 +7,7 @@ from worker.model.weights import Layers
 
 
 def untrained_feature_layers(with_classifier: bool = False) -> Layers:
-    """Kernels and biases in the order of `features.feature_maps`; with the two of the class logits if asked for."""
+    """Kernels and biases in the order of `features.feature_maps`, then the two layers of the class logits if wanted."""
     rng = np.random.default_rng(0)
     shapes: list[tuple[int, ...]] = [(3, 3, 3, 32)]
     channels = 32

@@ -75,7 +75,7 @@ def test_a_checkpoint_with_a_map_sees_its_own_side(map_checkpoint_folder: Path) 
 
 @pytest.mark.parametrize("side", [96, 299])
 def test_scans_may_come_at_another_side_than_the_embeddings_own(map_checkpoint_folder: Path, side: int) -> None:
-    """A server's slots have the side of its first model; an embedding that a job asks for later may see another."""
+    """A server's slots have the side of its first model, but a model that is loaded later may have another side."""
     first = Colorizer.load(map_checkpoint_folder, batch_size=1)
     later = Colorizer.load(map_checkpoint_folder, batch_size=1, lightness_px=side)
     assert first.lightness_px == 224

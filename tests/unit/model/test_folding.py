@@ -9,7 +9,7 @@ from worker.model.norm_folding import assign, fold_network, for_head
 
 
 def shaken(model: keras.Model) -> keras.Model:
-    """The model with batch norms as training would leave them."""
+    """The model, with batch norms as they could be after training."""
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

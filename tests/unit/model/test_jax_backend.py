@@ -1,4 +1,7 @@
-"""A worker's model under Keras' JAX backend gives TensorFlow's colours; in a process of its own, as Keras takes one."""
+"""Keras' JAX backend gives the same colours as the TensorFlow backend.
+
+JAX runs in a process of its own, because Keras uses only one backend in a process.
+"""
 
 import os
 import subprocess

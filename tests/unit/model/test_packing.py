@@ -1,4 +1,4 @@
-"""Lightness and colours on their way between a child and the device."""
+"""Lightness and colours are packed on their way between a child and the device."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def test_lightness_and_colours_come_back_as_they_were_but_for_a_step() -> None:
 
 
 def test_a_scan_travels_in_a_quarter_of_a_megabyte_both_ways() -> None:
-    """A network that sees 256 px beside an embedding that sees 299."""
+    """The sizes are those of a network for 256 px and an embedding for 299 px."""
     lightness, ab = np.full((400, 400), 50, np.float32), np.zeros((128, 128, 2), np.float32)
 
     assert pack_lightness(lightness, 299).nbytes + pack_ab(ab).nbytes <= 250_000

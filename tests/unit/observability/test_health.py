@@ -1,4 +1,4 @@
-"""Whether a process lives and is ready: over HTTP, for systemd, and by `photochrom health`."""
+"""A process tells whether it is alive and ready: over HTTP, to systemd, and through `photochrom health`."""
 
 import socket
 import urllib.error

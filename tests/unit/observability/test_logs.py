@@ -1,4 +1,4 @@
-"""Lines of JSON that say which job, chunk and scan they are about."""
+"""Log lines in JSON name the job, the chunk and the scan that they are about."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What a worker and a scheduler count, and that docs/metrics.md says what each figure is."""
+"""The metrics of a worker and a scheduler; docs/metrics.md explains each of them."""
 
 import re
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Traces: a span for a scan, and below it one for each stage; none where nobody asked."""
+"""Traces have a span for each scan and, below it, a span for each stage; without tracing there are none."""
 
 from collections.abc import Iterator
 from dataclasses import replace

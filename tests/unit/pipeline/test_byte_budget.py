@@ -1,4 +1,4 @@
-"""In flight by bytes."""
+"""The bytes of the scans in flight are limited."""
 
 import threading
 

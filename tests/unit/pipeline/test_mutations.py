@@ -1,4 +1,4 @@
-"""Hostile files through the pipeline: each ends done or with a code, and a scan that failed has no output."""
+"""In the pipeline, a hostile file ends as done or with an error code, and a failed scan has no output."""
 
 from collections import Counter
 from pathlib import Path
@@ -20,7 +20,7 @@ FORMATS = ("jpeg", "png", "tiff", "jp2", "webp")
 
 
 def carry_mutations(folder: Path, files: int, seed: int) -> Counter[str]:
-    """How many mutated files ended how."""
+    """The number of mutated files for each way to end: "done" or an error code."""
     configure_libraries()
     for name in ("in", "out"):
         (folder / name).mkdir()

@@ -1,4 +1,4 @@
-"""TIFFs of several pages: the same pages come out, each of its own size and depth, in its own colours."""
+"""TIFFs of several pages: the output has the same pages, each with its own size, depth and colours."""
 
 import io
 from dataclasses import replace
@@ -133,7 +133,7 @@ def test_a_damaged_page_leaves_no_output(pipeline: Pipeline, tmp_path: Path) -> 
 
 
 def test_as_many_small_pages_are_predicted_at_once_as_fit(tmp_path: Path) -> None:
-    """Strips are of one page at a time, so each page's share of them counts once."""
+    """Only one page at a time is worked on, so the memory for strips counts once for the whole group."""
     path = tmp_path / "a.tif"
     path.write_bytes(tiff_of([ramp(60, 90)] * 20))
     limits = ScanLimits(max_bytes=1 << 30, max_pixels=1 << 30)

@@ -1,4 +1,4 @@
-"""One scan through the pipeline, between two folders, and what its row then knows."""
+"""One scan goes through the pipeline from one folder to another, and its row gets the measured values."""
 
 import threading
 from collections.abc import Callable
@@ -110,7 +110,7 @@ def test_a_scan_in_colour_has_no_output(pipeline: Pipeline, tmp_path: Path) -> N
 
 
 def beside_another() -> Callable[[NDArray[np.float32], ColourOptions], Prediction]:
-    """A prediction whose first call waits for another one."""
+    """A function for predictions whose first call waits until a second call comes."""
     first, another = threading.Lock(), threading.Event()
 
     def predict_beside_another(lightness: NDArray[np.float32], options: ColourOptions) -> Prediction:

@@ -44,7 +44,7 @@ def credentials(**settings: Any) -> Credentials:
 
 
 def write_source(folder: Path, format: str) -> str:
-    """A scan with EXIF and XMP; its key."""
+    """Write a scan with EXIF and XMP; return its key."""
     rows = np.linspace(20, 230, 240, dtype=np.uint8)
     image = Image.fromarray(np.tile(rows, (160, 1)))
     exif = Image.Exif()

@@ -1,4 +1,4 @@
-"""A job database, folders of pictures for a storage, and the report's values ready-made."""
+"""A job database, a folder of pictures that serves as a storage, and ready values of a report."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -59,7 +59,7 @@ def _job() -> dict[str, Any]:
 
 
 def scan_row(number: int, **changes: Any) -> dict[str, Any]:
-    """A row of job 7 that is done, a second after the one before it."""
+    """The row of a scan of job 7 that is done; scan `number` ends one second after the scan before it."""
     row: dict[str, Any] = dict.fromkeys(column.key for column in Scan.__table__.columns)
     row |= {"id": number, "job_id": 7, "chunk_id": 1, "state": ScanState.DONE, "attempts": 1, "output_sha256": "0" * 64}
     row |= {"source_key": f"{number}.png", "output_key": f"{number}.jpg", "width": 4000, "height": 3000, "bit_depth": 8}
@@ -83,7 +83,7 @@ def add_scans(session: Session) -> AddScans:
 
 
 def work(session: Session, scans: int, *, began: datetime, last: datetime) -> None:
-    """As workers record it: so many scans of job 7 were done between these moments."""
+    """Record, as workers do, that so many scans of job 7 were done between these two times."""
     counts = {"done_count": scans, "failed_count": 0, "skipped_count": 0}
     session.execute(update(Chunk).values(scan_count=scans, started_at=began, **counts))
     at = {"hour": began.replace(minute=0), "first_at": began, "last_at": last}
@@ -93,7 +93,7 @@ def work(session: Session, scans: int, *, began: datetime, last: datetime) -> No
 
 @pytest.fixture
 def storage(tmp_path: Path) -> PictureFolder:
-    """Holds 1.png to 3.png, and results of the first two: there is no 3.jpg."""
+    """A storage with 1.png to 3.png and the results of the first two; there is no 3.jpg."""
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
     for number in (1, 2, 3):
         pyvips.Image.new_from_array(noise[..., 0]).write_to_file(str(tmp_path / f"{number}.png"))

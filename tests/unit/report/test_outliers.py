@@ -1,4 +1,4 @@
-"""A scan that comes out unlike its neighbours stands out; one among few, or among others like it, does not."""
+"""A scan is an outlier if its result differs from its neighbours', but not if it has few neighbours."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The page is a function of its data: complete in itself, and whatever a key holds is text."""
+"""The page depends only on its data and loads nothing else; any key is shown as text."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -27,7 +27,7 @@ HOSTILE = [
 
 @dataclass
 class Page(HTMLParser):
-    """What a browser would make of the page."""
+    """The tags and the text that a browser would read in the page."""
 
     html: str
     tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 
 def with_key(data: ReportData, key: str) -> ReportData:
-    """The key at every place where one can stand."""
+    """The same data with the key in every place that can hold one."""
     reason = Reason("failed", "truncated", 1, (Problem(key, f"{key} ends too early"),))
     missing = pair(key, after=f"{key} is not there any more")
     return replace(

@@ -1,4 +1,4 @@
-"""A certificate for content credentials, by an authority that nobody knows."""
+"""A certificate for content credentials, signed by an unknown authority."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """A chain and the signer's private key, both PEM files."""
+    """Write a certificate chain and the signer's private key; return the paths of the two PEM files."""
     authority, signer = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root = _builder("Authority", "Authority", authority.public_key(), authority.public_key())
     root = root.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)

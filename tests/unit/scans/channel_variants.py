@@ -1,4 +1,4 @@
-"""Files whose channels are more than grey or RGB, or lie apart."""
+"""Files with more channels than grey or RGB, or with channels that are stored separately."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.unit.scans.variant import Variant
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
 FLOATS = (GREY16 / 65535).astype(np.float32)
-TURNED = [(274, 3, 1, 6, True)]  # a quarter, clockwise
+TURNED = [(274, 3, 1, 6, True)]  # orientation 6: a quarter turn clockwise
 LAYOUTS: dict[str, dict[str, Any]] = {"strips": {"rowsperstrip": 7}, "tiles": {"tile": (16, 32)}}
 
 
@@ -74,13 +74,13 @@ def _empty_profile() -> Iterator[Variant]:
 
 
 def _other_channels() -> Iterator[Variant]:
-    """Channels that are neither colour nor alpha, as a film scanner's infrared, before or after an alpha."""
+    """Channels that are neither colour nor alpha, such as a film scanner's infrared, before or after an alpha."""
     infrared = GREY16[::-1].copy()
     extras = (["unspecified"], ["unspecified"] * 2, ["unassalpha", "unspecified"], ["unspecified", "unassalpha"])
     for extra, planar, layout in itertools.product(extras, ("contig", "separate"), LAYOUTS):
         for name, photometric, colours in (("grey", "minisblack", 1), ("rgb", "rgb", 3)):
             if colours == 1 and extra == ["unspecified"] * 2:
-                continue  # refused, as one of five channels is
+                continue  # refused, like a file of five channels
             data = tiff_bytes(
                 np.stack([GREY16] * colours + [infrared] * len(extra), axis=2 if planar == "contig" else 0),
                 photometric=photometric, planarconfig=planar, extrasamples=extra, **LAYOUTS[layout],

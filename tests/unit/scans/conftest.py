@@ -1,4 +1,4 @@
-"""Scans made by other writers (Pillow, tifffile), and outputs read by other readers."""
+"""Scans that other libraries write (Pillow, tifffile), and outputs that other libraries read."""
 
 import io
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def opened(tmp_path: Path) -> Opener:
 
 
 def ramp(height: int = 60, width: int = 90, bits: int = 8) -> Array:
-    """Every grey there is, from left to right and line by line."""
+    """Grey levels from black to white, from left to right and row by row."""
     levels = np.linspace(0, (1 << bits) - 1, height * width).round()
     return levels.astype(np.uint8 if bits == 8 else np.uint16).reshape(height, width)
 

@@ -1,4 +1,4 @@
-"""Metadata as libexiv2 reads it: a reader, and a writer, that is not ours."""
+"""Metadata that libexiv2 reads and writes, so that the tests do not depend on the project's own code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ def _opened(path: Path) -> Iterator[exiv2.Image]:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Every value by its key, as `Exif.Photo.DateTimeOriginal`."""
+    """Every value by its key, such as `Exif.Photo.DateTimeOriginal`."""
     with _opened(path) as image:
         blocks = (image.exifData(), image.iptcData(), image.xmpData())
         return {datum.key(): datum.toString() for block in blocks for datum in block}

@@ -1,4 +1,4 @@
-"""Minimal ICC v2 and v4 profiles by hand (ICC.1:2022): one gamma or curve, and for RGB any primaries."""
+"""Minimal ICC v2 and v4 profiles, made by hand (ICC.1:2022): one gamma or curve, and for RGB any primaries."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""JPEG 2000 files that no writer at hand makes: components of different sizes, palettes."""
+"""JPEG 2000 files that no installed library writes: with components of different sizes, or with palettes."""
 
 import struct
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _RESOLUTIONS = 3
 
 
 def codestream_of(components: Sequence[NDArray[Any]], steps: Sequence[tuple[int, int]]) -> bytes:
-    """One tile of 8-bit components, each of its own size, its packets component by component. (T.800, B.12.1.5.)"""
+    """One tile of 8-bit components of different sizes; its packets are in the order of components (T.800, B.12.1.5)."""
     streams = [_taken_apart(component) for component in components]
     height, width = components[0].shape
     siz = struct.pack(">HIIIIIIIIH", 0, width, height, 0, 0, width, height, 0, 0, len(components))
@@ -27,7 +27,7 @@ def codestream_of(components: Sequence[NDArray[Any]], steps: Sequence[tuple[int,
 
 
 def _taken_apart(component: NDArray[Any]) -> tuple[bytes, bytes, bytes]:
-    """COD, QCD and packets of a codestream of one component."""
+    """The segments COD and QCD and the packets of a codestream that holds only this component."""
     data = bytes(
         imagecodecs.jpeg2k_encode(
             np.ascontiguousarray(component), codecformat="j2k", reversible=True, resolutions=_RESOLUTIONS
@@ -43,7 +43,7 @@ def _taken_apart(component: NDArray[Any]) -> tuple[bytes, bytes, bytes]:
 
 
 def jp2_of(codestream: bytes, shape: tuple[int, int, int], colour_space: int, more: bytes = b"") -> bytes:
-    """A file around a codestream; `shape` is height, width and components, `more` boxes of its header."""
+    """A file with a codestream; `shape` is height, width and components, and `more` are further boxes of the header."""
     height, width, count = shape
     head = boxes.box(b"ihdr", struct.pack(">IIHBBBB", height, width, count, 7, 7, 0, 0))
     head += boxes.box(b"colr", struct.pack(">BBBI", 1, 0, 0, colour_space)) + more
@@ -56,7 +56,7 @@ def jp2_of(codestream: bytes, shape: tuple[int, int, int], colour_space: int, mo
 
 
 def palette_boxes(palette: NDArray[np.uint8]) -> bytes:
-    """pclr and cmap for a palette (entries, channels) of 8 bits."""
+    """The boxes pclr and cmap of a palette (entries, channels) of 8 bits."""
     entries, channels = palette.shape
     pclr = struct.pack(">HB", entries, channels) + bytes([7] * channels) + palette.tobytes()
     cmap = b"".join(struct.pack(">HBB", 0, 1, channel) for channel in range(channels))

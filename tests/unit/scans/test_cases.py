@@ -1,4 +1,4 @@
-"""Small files made after public bug reports, where this machine has them: each is read right, or refused rightly."""
+"""Small files made after public bug reports, if this machine has them, are read correctly or correctly refused."""
 
 import os
 from collections.abc import Callable

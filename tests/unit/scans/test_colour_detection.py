@@ -1,4 +1,4 @@
-"""Colour photographs and toned prints, told apart."""
+"""Colour photographs are distinguished from toned prints."""
 
 import io
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def photograph(name: str) -> Array:
 
 
 def grey(name: str = "astronaut") -> Array:
-    """(height, width), 0..1"""
+    """A photograph in grey: (height, width), 0..1"""
     return np.asarray(Image.fromarray(photograph(name)).convert("L")) / 255
 
 

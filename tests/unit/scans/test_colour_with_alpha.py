@@ -1,4 +1,4 @@
-"""A colour photograph is in colour whatever its alpha says, in every format that has one."""
+"""A colour photograph is in colour whatever its alpha channel holds, in every format that has alpha."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""A grey scan with a little strong colour, a stamp or a pencil's line, keeps it."""
+"""A grey scan keeps small parts in a strong colour, such as a stamp or a pencil line."""
 
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def test_lightness_that_the_small_copy_lacks_has_the_tone_of_its_neighbours(tmp_
     path.write_bytes(tiff_bytes(picture, photometric="rgb"))
     tones = find_own_colours(open_scan_file(path, "a", LIMITS)).tones
     assert tones is not None
-    assert tones[:, 1].min() > 8  # b*: yellow, from black on
+    assert tones[:, 1].min() > 8  # b*: yellow at every lightness, even at black
 
 
 def test_a_large_scans_marks_are_kept_in_fewer_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_a_large_scans_marks_are_kept_in_fewer_pixels(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("side", [7, 14])
 def test_a_small_stamp_is_kept_too(side: int, tmp_path: Path) -> None:
-    """0.04 % of the picture, and 0.16 %."""
+    """The stamps cover 0.04 % and 0.16 % of the picture."""
     picture = np.dstack([GREY] * 3)
     picture[100 : 100 + side, 200 : 200 + side] = RED
     output = coloured(tiff_bytes(picture, photometric="rgb"), tmp_path)

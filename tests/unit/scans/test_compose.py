@@ -1,4 +1,4 @@
-"""The colour image against CIE's formulas as scikit-image has them, read back by Pillow and tifffile."""
+"""The colour image agrees with CIE's formulas in scikit-image; Pillow and tifffile read it back."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -147,7 +147,7 @@ def test_the_models_colours_are_laid_over_the_picture_at_pixel_centres() -> None
 
 @pytest.fixture(params=["held", "streamed"])
 def memory(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways that pixels take through a compose."""
+    """Run a test twice: with pixels held in memory, and with pixels that are streamed."""
     if request.param == "streamed":
         for module in (probe, composing):
             monkeypatch.setattr(module, "HELD_BYTES", 0)

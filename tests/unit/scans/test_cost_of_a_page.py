@@ -1,4 +1,4 @@
-"""A page costs the same however many there are."""
+"""A page costs the same, whatever the number of pages in its file."""
 
 import io
 from pathlib import Path
@@ -14,7 +14,7 @@ from worker.scans.reading.colour_detection import coloured_share
 
 
 def directories_read(pages: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Directories that are read for a page of so many."""
+    """How many TIFF directories are read for each page, on average, in a file of `pages` pages."""
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
         for _ in range(pages):

@@ -1,4 +1,4 @@
-"""Files cut short, damaged, or of hostile sizes: each fails with its code, before it costs much."""
+"""Files that are cut short, damaged or of a hostile size fail with their code, before they cost much."""
 
 import struct
 import tracemalloc
@@ -33,7 +33,7 @@ ERROR_CODES = {"unreadable", "truncated", "unsupported", "too_large", "empty"}
 def test_a_file_cut_short_anywhere_fails_as_truncated(kind: str, opened: Opener) -> None:
     data = WHOLE[kind]
     opened(data)
-    # Where the directory comes last, the file's last bytes say that no other one follows: pixels don't need them.
+    # If the directory comes last, the last bytes only say that no other directory follows: pixels don't need them.
     longest = len(data) - (5 if "directory last" in kind else 1)
     for length in [*np.linspace(8, longest, 40).astype(int), longest - 1]:
         with pytest.raises(ScanError) as failed:
@@ -109,7 +109,7 @@ def _error_of(opened: Opener, data: bytes) -> ScanError | None:
 
 
 def _small_png(width: int, height: int) -> bytes:
-    """A PNG that promises any number of pixels in less than 100 bytes."""
+    """A PNG of less than 100 bytes whose header promises this many pixels."""
 
     def chunk(data: bytes) -> bytes:
         return struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))

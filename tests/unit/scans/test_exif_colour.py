@@ -1,4 +1,4 @@
-"""A JPEG's EXIF alone may say that its colours are Adobe RGB's; the output's says sRGB."""
+"""A JPEG is read as Adobe RGB even if only its EXIF says so; the EXIF of the output says sRGB."""
 
 import io
 import struct
@@ -17,7 +17,7 @@ SRGB, UNCALIBRATED = 1, 0xFFFF
 
 
 def exif(space: int, index: bytes) -> bytes:
-    """EXIF of these two tags, as cameras write them: ColorSpace and InteropIndex."""
+    """EXIF with the two tags ColorSpace and InteropIndex, as cameras write them."""
     main = struct.pack("<HHHIII", 1, 0x8769, 4, 1, 26, 0)
     sub = struct.pack("<HHHIIHHIII", 2, 0xA001, 3, 1, space, 0xA005, 4, 1, 56, 0)
     interoperability = struct.pack("<HHHI4sI", 1, 1, 2, 4, index, 0)

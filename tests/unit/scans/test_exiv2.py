@@ -20,7 +20,7 @@ FORMATS = ("jpeg", "png", "tiff", "jp2", "webp")
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One scan of each format; libexiv2 itself has put into the last two what the TIFF says."""
+    """One scan of each format; libexiv2 itself copied the TIFF's metadata into the JPEG 2000 and the WebP."""
     folder = tmp_path_factory.mktemp("scans")
     for format in ("jpeg", "png", "tiff"):
         (folder / format).write_bytes(_scan(format))
@@ -48,7 +48,7 @@ def test_all_that_the_format_can_carry_is_there(
     assert [float(Fraction(part)) for part in values["Exif.GPSInfo.GPSLatitude"].split()] == [52, 30, 15.5]
     assert values["Xmp.dc.source"] == "box 7"
     assert values.get("Exif.Image.Orientation", "1") == "1"
-    if target == "webp":  # has no place for it
+    if target == "webp":  # WebP has no place for IPTC
         assert lost == (() if source == "webp" else ("IPTC",))
     elif source != "webp":
         assert (values["Iptc.Application2.Caption"], lost) == ("A street, 1936", ())

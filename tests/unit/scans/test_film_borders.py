@@ -1,4 +1,4 @@
-"""Film borders: found where they are, never made up, and left without colour."""
+"""Film borders are found where they are, are never found where there are none, and get no colour."""
 
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ FILM = (520, 680)  # height, width
 
 def photograph(name: str, width: int = PICTURE.width, height: int = PICTURE.height) -> Array:
     image = Image.fromarray(getattr(data, name)()).convert("L").resize((width, height))
-    # Film has no picture as black as its rebate.
+    # On film, no part of a picture is as black as the rebate.
     return (np.asarray(image).astype(int) * 200 // 255 + 45).astype(np.uint8)
 
 
 def film(name: str = "camera", *, tilt: int = 0) -> Array:
-    """A photograph on 35 mm film: rebates, perforations above and below, edge print, a scratch of light at the left."""
+    """A photograph on 35 mm film: rebates, perforations above and below, edge print, a bright scratch at the left."""
     levels = np.random.default_rng(1).normal(18, 2, FILM).clip(0, 255).astype(np.uint8)
     for left in range(10, FILM[1], 48):
         levels[8:30, left : left + 28] = 250
@@ -39,7 +39,7 @@ def film(name: str = "camera", *, tilt: int = 0) -> Array:
 
 
 def cut_into(found: Box, shares: float) -> bool:
-    """Whether the box leaves out more than that share of the picture's sides, or holds more of the border."""
+    """Whether a side of the box is further from the same side of the picture than this share of the film's width."""
     ends = zip(
         (found.left, found.top, found.left + found.width, found.top + found.height),
         (PICTURE.left, PICTURE.top, PICTURE.left + PICTURE.width, PICTURE.top + PICTURE.height),

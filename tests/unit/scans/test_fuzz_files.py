@@ -1,4 +1,4 @@
-"""The fuzz run's own parts: its files are odd in every way, and its independent reader finds lost pixels."""
+"""The parts of the fuzz run: it makes files that are odd in every way, and its own reader finds lost pixels."""
 
 import struct
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Sectors of zeros in WebP and JPEG 2000 data, which their decoders take for codes like others."""
+"""Sectors of zeros in WebP and JPEG 2000 data, which the decoders take for valid codes."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ def test_a_whole_picture_has_no_hole(kind: str, picture: str, opened: Opener) ->
 
 
 def test_code_blocks_that_later_layers_add_nothing_to_are_no_hole(opened: Opener) -> None:
-    """The upper half is almost blank, and complete after a few layers: a zero bit for each of its blocks follows."""
+    """The almost blank upper half is complete after a few layers; later layers give each of its blocks one zero bit."""
     rng = np.random.default_rng(1)
     picture = rng.normal(128, 25, (512, 512)).clip(0, 255).astype(np.uint8)
     picture[:300] = 40 + (rng.random((300, 512)) < 0.02)
@@ -57,7 +57,7 @@ def test_code_blocks_that_later_layers_add_nothing_to_are_no_hole(opened: Opener
     np.testing.assert_array_equal(grey_of(opened(data, "a.jp2")), picture)
 
 
-# Without its last 8 bytes it is full too: libwebp reads the distance of the last copy beyond the end.
+# The picture is full without the last 8 bytes too: libwebp reads the distance of the last copy beyond the end.
 ENDS_WITH_A_COPY = base64.b64decode(
     "UklGRrgAAABXRUJQVlA4TKsAAAAvL0AMAAXkSJIUSaqvVHTQmIVNC0qd1fseEf2fgMt/91a1MpNbkSDPZSzbyv6hIK048eDSewly"
     "yKUX5QdOkK7CjVXNPYguaj2RZOMgm43EBMckiGJwqYDJDMJJTlWStCiIdyNyX9I8SKUxLLfMVYKM0XUaf0pDED3L28tkVg/ychZG"

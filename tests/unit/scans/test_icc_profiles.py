@@ -1,4 +1,4 @@
-"""Lightness through ICC profiles, against their own formulas and against LittleCMS (by Pillow)."""
+"""Lightness through ICC profiles agrees with the profiles' formulas and with LittleCMS (through Pillow)."""
 
 import io
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""JPEG 2000: written without loss in tiles, read tile by tile, and refused where a file would burst the memory."""
+"""JPEG 2000 is written without loss in tiles, read tile by tile, and refused if a file would need too much memory."""
 
 import struct
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_a_grey_profile_counts(opened: Opener) -> None:
 
 
 def with_size(data: bytes, width: int, height: int, tile: int) -> bytes:
-    """The same file, said to be of another size, in tiles of another size."""
+    """The same file, but its header names another size, and another size of tiles."""
     at = data.index(b"\xff\x51") + 6
     return data[:at] + struct.pack(">8I", width, height, 0, 0, tile, tile, 0, 0) + data[at + 32 :]
 

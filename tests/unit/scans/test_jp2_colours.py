@@ -1,4 +1,4 @@
-"""JPEG 2000 whose components are not yet its colours: palettes, luma and chroma; and tiles that hold nothing."""
+"""JPEG 2000 files whose components are palette numbers, or luma and chroma; and files with empty tiles."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""What libvips warns of while one file is read, and which of it is about that file."""
+"""While a file is read, the warnings of libvips about this file are kept, and those about other files are not."""
 
 import threading
 from pathlib import Path
@@ -19,7 +19,7 @@ def read(path: Path) -> None:
 
 
 def stream(path: Path) -> None:
-    """As a scan is read while its output is written: in this thread alone."""
+    """Read a file in this thread alone, as a scan is read while its output is written."""
     image = pyvips.Image.tiffload(str(path), access="sequential")
     pyvips.Region.new(image).fetch(0, 0, image.width, image.height)
 

@@ -15,7 +15,7 @@ HEAD_BYTES = 8
 
 
 def write_tiff(path: Path, width: int, height: int, order: str, *, top: bytes) -> None:
-    """A grey TIFF of one strip a row. Its pixels begin at byte 8, as libtiff writes them; those after `top` are 0."""
+    """A grey TIFF with one strip for each row. Its pixels begin at byte 8, as in libtiff; pixels after `top` are 0."""
     end = HEAD_BYTES + width * height
     places = np.arange(height, dtype=np.uint64) * width + HEAD_BYTES
     arrays_at = end + 2 + 10 * 12 + 4

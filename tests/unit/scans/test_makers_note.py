@@ -1,4 +1,4 @@
-"""EXIF keeps its byte order, and a maker's note its place: what it points to is found again."""
+"""EXIF keeps its byte order, and a maker's note keeps its place, so that the offsets in the note stay valid."""
 
 import struct
 from pathlib import Path
@@ -17,7 +17,7 @@ MOVED = "places within the maker's note (it is there, but has moved)"
 
 
 def exif_of_a_camera(order: str) -> bytes:
-    """Canon's note: a directory whose only value lies outside of it, at a place counted from where the EXIF begins."""
+    """Canon's note: a directory whose only value lies outside of it, at an offset from the beginning of the EXIF."""
     comment = b"UNICODE\0" + SAID.encode("utf-16-le" if order == "<" else "utf-16-be")
     note = struct.pack(order + "HHHIII", 1, 6, 2, len(MODEL), NOTE_AT + 18, 0) + MODEL
     main = struct.pack(order + "H", 2) + struct.pack(order + "HHII", 271, 2, 6, 38)

@@ -1,4 +1,4 @@
-"""Two hundred bad and odd files in one process: each keeps its own code and words, in any order and in threads."""
+"""Of 200 bad and odd files in one process, each gets its own code and message, in any order and in threads."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,7 +31,7 @@ def code(line: str) -> str:
 
 
 def outcome(number: int, data: bytes, folder: Path) -> str:
-    """How a file ends when it alone is read: its size and lightness, or code and sentence."""
+    """The result of reading this file alone: its size and lightness, or its error code and message."""
     folder.mkdir(exist_ok=True)
     path = folder / f"{number}"
     path.write_bytes(data)

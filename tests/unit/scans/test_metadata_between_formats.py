@@ -1,4 +1,4 @@
-"""Metadata from every format into every format: written by Pillow and tifffile, read back by Pillow."""
+"""Metadata is copied from every format into every format; Pillow and tifffile write it, and Pillow reads it back."""
 
 import io
 import itertools
@@ -40,7 +40,7 @@ def _exif() -> Image.Exif:
 
 
 def _scan(format: str, **more: Any) -> bytes:
-    """A scan that says all that its format can say."""
+    """A scan with all the metadata that its format can hold."""
     pixels = ramp()
     if format == "jpeg":
         data = pillow_bytes(pixels, "JPEG", dpi=(600, 600), exif=_exif(), xmp=XMP, **more)
@@ -72,7 +72,7 @@ def test_exif_with_its_time_and_place_is_carried(source: str, target: str, tmp_p
         exif = image.getexif()
         assert (exif[0x010E], exif[0x8298], exif[0x010F]) == ("A street", "Public domain", "Creo")
         assert exif.get_ifd(0x8769)[0x9003] == "1936:05:01 12:00:00"
-        assert exif.get_ifd(0x8769)[0xA002] == 60  # upright, so made true again
+        assert exif.get_ifd(0x8769)[0xA002] == 60  # the width, which was corrected when the picture was turned
         assert exif.get_ifd(0x8825)[1] == "N"
         assert [float(part) for part in exif.get_ifd(0x8825)[2]] == [52.0, 30.0, 15.5]
         assert exif.get(0x0112, 1) == 1
@@ -271,7 +271,7 @@ def test_of_two_segments_of_a_kind_the_first_counts_and_the_other_is_named(
     data = _scan("jpeg")
     first = read_metadata(_file(tmp_path, data))
     second = mark + b"what another program left here"
-    at = data.index(b"\xff\xdb")  # the tables, behind everything that is said
+    at = data.index(b"\xff\xdb")  # the quantization tables, which follow all metadata
     twice = data[:at] + b"\xff\xe1" + struct.pack(">H", len(second) + 2) + second + data[at:]
     metadata = read_metadata(_file(tmp_path, twice))
     assert (metadata.exif, metadata.xmp) == (first.exif, first.xmp)

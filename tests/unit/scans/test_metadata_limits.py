@@ -1,4 +1,4 @@
-"""Memory is bounded whatever the metadata of a file are; metadata that are left out are named."""
+"""Memory is bounded whatever metadata a file holds, and metadata that is left out is named."""
 
 import hashlib
 import struct

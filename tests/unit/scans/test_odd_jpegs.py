@@ -66,7 +66,7 @@ def test_a_small_hole_of_zeros_is_a_failure(kind: str, zeros: int, opened: Opene
 @pytest.mark.parametrize("optimize", [False, True])
 @pytest.mark.parametrize("place", [0, 100, 190])
 def test_zeros_that_are_a_pictures_own_codes_are_no_hole(optimize: bool, place: int, opened: Opener) -> None:
-    """With tables of its own, a blank area is coded in zeros; but behind a hole in it, some data are left over."""
+    """A JPEG with tables of its own codes a blank area as zeros, but a hole in this area leaves some data over."""
     mostly_blank = np.full((256, 320), 200, np.uint8)
     mostly_blank[place : place + 50, 100:180] = PICTURE[:50, 100:180]
     data = pillow_bytes(mostly_blank, "JPEG", quality=90, optimize=optimize)
@@ -77,7 +77,7 @@ def test_zeros_that_are_a_pictures_own_codes_are_no_hole(optimize: bool, place: 
 
 
 def test_a_lost_last_interval_is_a_failure(opened: Opener) -> None:
-    """libjpeg tells of it when the last rows are read, in other words than of data that end early."""
+    """libjpeg reports it when the last rows are read, with another message than for data that end early."""
     data = KINDS["restarts"]
     last = max(data.rfind(bytes([0xFF, marker])) for marker in range(0xD0, 0xD8))
     with pytest.raises(ScanError) as refused:
@@ -87,7 +87,7 @@ def test_a_lost_last_interval_is_a_failure(opened: Opener) -> None:
 
 @pytest.mark.parametrize("height", [200, 250, 257])
 def test_a_blank_last_interval_is_the_pictures_own(height: int, opened: Opener) -> None:
-    """Its codes are zeros up to the restart marker before it."""
+    """The codes of this interval are zeros, from the restart marker before it on."""
     blank = np.full((height, 320), 128, np.uint8)
     blank[:10, 100:180] = PICTURE[:10, 100:180]
     data = pillow_bytes(blank, "JPEG", quality=90, optimize=True, restart_marker_blocks=48)
@@ -125,7 +125,7 @@ def test_a_whole_jpeg_is_decoded_once(opened: Opener, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("height", [65, 129, 250, 257])
 def test_the_last_rows_of_a_blank_picture_are_its_own(height: int, opened: Opener) -> None:
-    """Of a picture of so many rows, a decoder of smaller copies leaves out the last codes."""
+    """With these heights, a decoder that makes smaller copies does not read the last codes."""
     blank = np.full((height, 320, 3), 200, np.uint8)
     blank[:10, 100:180] = COLOUR[:10, 100:180]
     data = pillow_bytes(blank, "JPEG", quality=90, optimize=True)
@@ -178,7 +178,7 @@ def test_a_restart_marker_behind_the_last_interval_is_neither_a_hole_nor_hides_o
 
 
 def in_scans(colour: bytes, grey: bytes) -> bytes:
-    """A JPEG of grey and two blank channels, each in a scan of its own; of other JPEGs' heads and coded data."""
+    """A JPEG with one scan for grey and two for blank channels; it has the head of `colour` and the data of `grey`."""
     head = colour[: colour.index(b"\xff\xda")]
     coded = grey[grey.index(b"\xff\xda") + 10 : -2]
     channels = zip((1, 2, 3), (0, 0x11, 0x11), (coded, bytes(640), bytes(640)), strict=True)  # 4 bits a block

@@ -1,4 +1,4 @@
-"""TIFFs with oddities and a complete picture: rubbish after it, tags that nobody needs, wrong counts."""
+"""TIFFs with a complete picture and with oddities: rubbish after the picture, useless tags, wrong counts."""
 
 import io
 import struct
@@ -137,7 +137,7 @@ def test_every_picture_of_an_imagej_stack_is_a_page(tmp_path: Path) -> None:
     out = io.BytesIO()
     tifffile.imwrite(out, stack[0], description="ImageJ=1.53t\nimages=3\nslices=3\n", metadata=None)
     path = tmp_path / "stack"
-    path.write_bytes(out.getvalue() + stack[1:].tobytes())  # tifffile ends with the pixels
+    path.write_bytes(out.getvalue() + stack[1:].tobytes())  # tifffile writes the pixels last
     file = open_scan_file(path, "a.tif", LIMITS)
     headers = probe_pages(file, LIMITS)
     for header, picture in zip(headers, stack, strict=True):

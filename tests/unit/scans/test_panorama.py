@@ -1,4 +1,4 @@
-"""Long scans are seen in squares along their longer side, lying or upright, and their colours have no seams."""
+"""The model sees a long scan, wide or tall, as squares along its longer side, and the colours have no seams."""
 
 from pathlib import Path
 

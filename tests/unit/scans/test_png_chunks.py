@@ -1,4 +1,4 @@
-"""What a PNG says in chunks: found wherever they lie, and named where they can't be read."""
+"""Metadata in a PNG's chunks is found wherever the chunks are, and named if it can't be read."""
 
 import struct
 import zlib

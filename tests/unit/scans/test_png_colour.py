@@ -1,4 +1,4 @@
-"""PNGs have the lightness that they say: by gAMA and cHRM, or by a profile that libpng leaves out."""
+"""PNGs are read with the lightness that they declare in gAMA and cHRM, or in a profile that libpng ignores."""
 
 import struct
 import zlib
@@ -61,7 +61,7 @@ def test_srgbs_own_power_stands_for_its_curve(bands: int, opened: Opener) -> Non
 @pytest.mark.parametrize("bands", [1, 2])
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_grey_scan_with_the_profile_of_an_rgb_mode_has_its_lightness(bits: int, bands: int, opened: Opener) -> None:
-    """Pillow and scanners write such files; libpng leaves the profile out."""
+    """Pillow and scanners write such files, but libpng ignores the profile."""
     stored = ramp(bits=bits)
     png = imagecodecs.png_encode(stored if bands == 1 else np.dstack([stored] * 2))
     profile = rgb_profile(gamma_curve(1.0), D50_SRGB)

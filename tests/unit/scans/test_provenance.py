@@ -1,4 +1,4 @@
-"""How an output was made stands in it, whatever its format; read back by Pillow and by ElementTree."""
+"""An output of any format says in its XMP how it was made; Pillow and ElementTree read this back."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def packet(inside: str, attributes: str = "") -> bytes:
 
 
 def properties(xmp: bytes) -> dict[str, str]:
-    """The simple properties of all descriptions; one that is there twice is an error."""
+    """The simple properties of all descriptions; a property that occurs twice is an error."""
     found: dict[str, str] = {}
     for description in ElementTree.fromstring(xmp).iter(f"{RDF}Description"):
         simple = [*description.attrib.items(), *((child.tag, child.text or "") for child in description)]

@@ -1,4 +1,4 @@
-"""TIFFs whose pictures are whole, and of which libtiff only warns."""
+"""TIFFs with complete pictures, for which libtiff only gives warnings."""
 
 import io
 import struct
@@ -49,14 +49,14 @@ def with_channels(*channels: NDArray[np.uint8]) -> list[bytes]:
 
 
 def old_lzw(pixels: bytes) -> bytes:
-    """Codes of 9 bits, the lowest first, as early writers had them."""
+    """LZW codes of 9 bits, with the lowest bit first, as early programs wrote them."""
     codes = [code for at in range(0, len(pixels), 200) for code in (256, *pixels[at : at + 200])] + [257]
     packed: int = sum(code << 9 * number for number, code in enumerate(codes))
     return packed.to_bytes(len(codes) * 9 // 8 + 1, "little")
 
 
 def packbits(pixels: NDArray[np.uint8]) -> bytes:
-    """A run of bytes for each row; the last one runs beyond its end."""
+    """A run of bytes for each row; the last run is longer than its row."""
     rows: list[bytes] = [row.tobytes() for row in pixels]
     return b"".join(bytes([63]) + row for row in rows[:-1]) + bytes([66]) + rows[-1] + b"\1\2\3"
 
@@ -92,7 +92,7 @@ def test_a_harmless_warning_hides_no_damage_in_a_later_strip(opened: Opener) -> 
     noisy = np.random.default_rng(0).integers(0, 255, (32, 64, 3)).astype(np.uint8)
     whole, damaged = jpeg(RGB[:32], subsampling=0), jpeg(noisy, subsampling=0)
     damaged = damaged[: len(damaged) // 2] + END
-    # Its subsampling is not in its tags, of which libtiff warns first.
+    # The tags do not give the subsampling, so libtiff warns about this first.
     assert grey_of(opened(tiff([whole] * 3, 7, 6, [8] * 3, rows=[32]))).shape == GREY.shape
     with pytest.raises(ScanError, match="Corrupt JPEG data|Premature end") as refused:
         opened(tiff([whole, whole, damaged], 7, 6, [8] * 3, rows=[32])).model_input()
@@ -140,4 +140,4 @@ def test_jpeg_of_more_than_8_bits_is_another_kind_and_no_damage(
 def with_tile(tile: bytes) -> bytes:
     out = io.BytesIO()
     tifffile.imwrite(out, iter([tile]), shape=GREY.shape, dtype=np.uint16, tile=GREY.shape, compression="jpeg")
-    return with_number(out.getvalue(), 258, 16)  # bits that libtiff reads, which tifffile took from the tile
+    return with_number(out.getvalue(), 258, 16)  # libtiff reads 16 bits; tifffile wrote the tile's number

@@ -1,4 +1,4 @@
-"""The table of format variants: each is read right, and keeps its lightness in colour, or is refused with its code."""
+"""Each format variant in the table is read correctly and keeps its lightness, or is refused with its code."""
 
 from pathlib import Path
 

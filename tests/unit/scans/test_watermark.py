@@ -1,4 +1,4 @@
-"""The visible mark: in the picture's corner, in both depths, the same however the scan is cut into strips."""
+"""The visible mark is in the picture's corner, in both depths, and is the same for strips of any height."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_only_the_corner_differs_and_letters_are_white(bits: int, opened: Opener
     assert columns.min() > 420
     plate = labelled[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] / np.iinfo(plain.dtype).max
     assert plate.max() == pytest.approx(1.0, abs=0.05)
-    assert plate.min() < 0.5  # of a picture that is nearly white there
+    assert plate.min() < 0.5  # dark, although the picture is nearly white there
     assert 0.05 < (plate.min(axis=2) > 0.8).mean() < 0.6
 
 

@@ -1,4 +1,4 @@
-"""XMP too long for one segment of a JPEG: read whole, written in two parts, as Adobe's standard has it."""
+"""XMP that is too long for one JPEG segment is read whole and written in two parts, as Adobe's standard says."""
 
 import hashlib
 import re
@@ -22,7 +22,7 @@ NOTE = 'xmlns:N="http://ns.adobe.com/xmp/note/" N:HasExtendedXMP="%s" dc:title="
 
 
 def extended_jpeg(text: str = LONG, *, named: str | None = None, portions: int = 99) -> bytes:
-    """A JPEG whose XMP has a second part, in portions of 60 000 bytes, the last of them first."""
+    """A JPEG whose XMP has a second part, in portions of 60,000 bytes; the last portion comes first."""
     second = re.sub(rb"<\?.*?\?>", b"", packet(f"<dc:source>{text}</dc:source>"))
     md5 = hashlib.md5(second, usedforsecurity=False).hexdigest().upper()
     jpeg = pillow_bytes(ramp(), "JPEG", xmp=packet("", NOTE % (named or md5)))
@@ -90,7 +90,7 @@ def test_exiv2_reads_all_of_it(format: str, tmp_path: Path) -> None:
 
 
 def test_exiv2_reads_the_first_part_in_a_jpeg(tmp_path: Path) -> None:
-    """libexiv2 joins no second part."""
+    """libexiv2 does not read the second part."""
     path, _ = output(extended_jpeg(), "jpeg", tmp_path)
     assert read_metadata(path)["Xmp.iptcExt.AISystemUsed"] == MADE.software
 
@@ -105,7 +105,7 @@ def test_incomplete_metadata_is_named_and_the_rest_is_copied(named: str | None, 
 
 
 def test_extended_xmp_of_any_depth_is_read_or_named() -> None:
-    """Somewhere below Python's own limit, what can still be looked through can't be copied any more."""
+    """A little below Python's recursion limit, nested XMP can still be searched but can no longer be copied."""
     for depth in range(850, 1000):
         nested = b"<dc:a>" * depth + b"deep" + b"</dc:a>" * depth
         second = re.sub(rb"<\?.*?\?>", b"", packet("")).replace(

@@ -1,4 +1,4 @@
-"""A scan that only its XMP calls turned is turned; where EXIF says otherwise, EXIF is right."""
+"""A scan is turned if only its XMP says so; if EXIF says something else, EXIF counts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""When a cron line is due, also where clocks change."""
+"""When a cron line is due, also on days when the clocks change."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ ROME = "Europe/Rome"
 
 
 def due_times(cron: str, first: str, days: int) -> list[str]:
-    """In Rome's time, from the beginning of the day `first` on."""
+    """The due times of a cron line in Rome, for so many days from the beginning of the day `first`."""
     at = datetime.fromisoformat(first).replace(tzinfo=ZoneInfo(ROME)) - timedelta(seconds=1)
     end, found = at + timedelta(days=days), []
     while (at := next_due(cron, ROME, after=at.astimezone(UTC))) < end:
@@ -33,7 +33,7 @@ def test_a_time_that_comes_twice_in_autumn_counts_once() -> None:
 
 
 def test_it_is_not_due_again_when_asked_within_the_repeated_hour() -> None:
-    second_coming = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # 02:10 CET: 02:30 CEST is 40 minutes past
+    second_coming = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)  # 02:10 CET, 40 minutes after 02:30 CEST
 
     assert next_due("30 2 * * *", ROME, after=second_coming) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
 

@@ -1,4 +1,4 @@
-"""Settings that are wrong are refused in a sentence; the reference is the class's own."""
+"""Wrong settings are refused in a sentence, and the reference page is made from the class."""
 
 from pathlib import Path
 

@@ -20,7 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 def opened(made: Made, *, suffix: str = "") -> dict[str, Image.Image]:
-    """Pillow's view of every readable scan: another reader than the one that wrote them."""
+    """Every readable scan, opened by Pillow, which is not the library that wrote it."""
     folder, samples = made
     keys = [sample.key for sample in samples if not sample.planted_failure and sample.key.endswith(suffix)]
     return {key: Image.open(folder / SCANS / key) for key in keys}

@@ -71,7 +71,7 @@ def test_store_makes_the_folders_that_it_needs(destination: Path, output: Path) 
 def test_a_disk_that_takes_two_names_for_one_loses_no_output(
     there: str, key: str, destination: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Such a disk finds one file by both names, and lists one of them: here it is there twice."""
+    """Such a disk finds one file under both names and lists only one of them; here the test makes two files instead."""
     for each in (there, key):
         FolderStorage(destination).store(output, each, content_type="image/tiff")
     assert files(destination) == sorted([there, key])
@@ -186,7 +186,7 @@ def test_an_output_that_may_not_count_any_more_leaves_what_was_there(destination
 def test_the_lease_is_looked_at_last_before_an_output_takes_its_place(
     destination: Path, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Looks at names can take minutes on a NAS, and what comes after the lease's end must not be stored."""
+    """Checking the names can take minutes on a NAS, and no output may be stored after the lease has ended."""
     storage, order = FolderStorage(destination), list[str]()
     monkeypatch.setattr(storage, "_expect_no_other_name", lambda *_: order.append("names"))
 

@@ -1,4 +1,4 @@
-"""What other programs leave beside scans is no scan, in folders and on S3; what can't be listed is named."""
+"""Leftovers of other programs are no scans, in folders and on S3; files that can't be listed are named."""
 
 import os
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ def test_a_folder_lists_scans_counts_leftovers_and_names_what_it_cannot_list(tmp
 def test_a_folder_that_cannot_be_read_is_named_and_the_rest_is_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Rights keep no root out, as whom a container's tests may run."""
+    """The error is simulated, because permissions do not stop root, and in a container the tests may run as root."""
     (tmp_path / "closed").mkdir()
     (tmp_path / "open.tif").write_bytes(b"x")
     scandir = os.scandir

@@ -78,7 +78,7 @@ def test_a_symlink_does_not_hide_an_overlap(tmp_path: Path) -> None:
 def test_another_path_to_the_same_folder_does_not_hide_an_overlap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only root can bind a folder to a second place, so which folders are one is said here."""
+    """Only root can bind-mount a folder at a second place, so the test itself says which folders are the same."""
     masters, bound = tmp_path / "masters", tmp_path / "bound"
     masters.mkdir()
     bound.mkdir()

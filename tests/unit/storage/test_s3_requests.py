@@ -1,4 +1,4 @@
-"""What S3's requests say beside their own arguments, and credentials that expire."""
+"""Further arguments of requests to S3, such as encryption, and credentials that expire."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def failure(code: str, status: int, message: str = "") -> ClientError:
 
 
 class Client:
-    """Answers head_object as told, one call after the other."""
+    """Answers each call of head_object with the next of `answers`; an exception is raised."""
 
     class meta:  # noqa: N801 - botocore's name
         endpoint_url = "https://s3.example"

@@ -1,4 +1,4 @@
-"""Keys that a bag can't hold, since the programs that read its manifest would read them otherwise."""
+"""Keys that a bag can't hold, because the programs that read its manifest would read other keys."""
 
 import codecs
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which checkpoint a job's scans are recorded with, by its head and its embedding."""
+"""A job's head and embedding decide which checkpoint is recorded for its scans."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Manifests: every form that a collection's list comes in, and what is none."""
+"""Manifests: every form in which a list of scans is read, and files that are refused."""
 
 import gzip
 import os

@@ -1,4 +1,4 @@
-"""What a submission says that it left out."""
+"""What a submission says about the files that it left out."""
 
 from scheduler.submission.request import Submitted
 

@@ -1,4 +1,4 @@
-"""A managed process: started again when it ends by itself, given up when it does so again and again, stopped."""
+"""A managed process is started again when it ends by itself, is given up if this repeats, and can be stopped."""
 
 import signal
 import subprocess

@@ -16,7 +16,8 @@ def resident_bytes() -> int:
 def test_free_memory_inside_the_heap_is_returned_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heap, "_EVERY_SECONDS", 0.0)
     freed = FreedMemory()
-    # Below the size that gets memory of its own, so in the heap; every other one stays, so none is free at its end.
+    # Blocks of this size are in the heap; larger blocks get memory of their own. Every other block stays in use, so the
+    # free memory is inside the heap and not at its end.
     blocks = [np.ones(100_000, np.uint8) for _ in range(2000)]
     del blocks[::2]
     before = resident_bytes()

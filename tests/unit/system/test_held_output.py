@@ -1,4 +1,4 @@
-"""What libraries write to standard error while they load reaches no terminal, unless loading fails."""
+"""Text that libraries write to standard error while they load is shown only if loading fails."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""In a container, children and threads follow its quota and its memory."""
+"""In a container, the numbers of children and threads follow the container's CPU quota and memory."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Folders that are one by way of mounts: what the system's table says, and real bind mounts where they can be made."""
+"""Folders that are the same because of a mount: the system's table of mounts, and real bind mounts if possible."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def test_the_systems_table_is_read(tmp_path: Path) -> None:
 
 
 def test_two_shares_of_one_server_are_not_taken_for_one(tmp_path: Path) -> None:
-    """NFS gives both the device of their common file system, and calls each one's root "/"."""
+    """NFS gives both shares the device of their common file system, and the root "/"."""
     for name in ("scans", "colour"):
         (tmp_path / name).mkdir()
     mounts = [Mount("0:55", Path("/"), tmp_path / name, "nfs") for name in ("scans", "colour")]
@@ -47,8 +47,8 @@ def can_mount() -> bool:
     [
         ("masters/box", "elsewhere", "elsewhere", "True True"),
         ("masters/box", "elsewhere", "elsewhere/new/colour", "True True"),
-        ("elsewhere", "masters/box", "elsewhere/new", "True True"),  # which is seen within the source
-        ("masters/box", "colour/inner", "colour", "True True"),  # where an output could be written over a master
+        ("elsewhere", "masters/box", "elsewhere/new", "True True"),  # it is visible within the source
+        ("masters/box", "colour/inner", "colour", "True True"),  # an output could overwrite a master
         ("masters", "elsewhere", "colour", "False False"),
         ("elsewhere", "masters", "colour", "False False"),
     ],

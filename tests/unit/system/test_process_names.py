@@ -1,4 +1,4 @@
-"""Whether processes are running: one that has ended and waits for its parent is not."""
+"""A process that has ended is not running, even if its parent has not waited for it yet."""
 
 import os
 import signal
@@ -26,4 +26,4 @@ def test_a_process_group_is_running_while_one_of_its_processes_is() -> None:
     assert group_lives(process.pid)
 
     os.killpg(process.pid, signal.SIGKILL)
-    wait_until(lambda: not group_lives(process.pid))  # a process that was killed ends in its own time
+    wait_until(lambda: not group_lives(process.pid))  # a killed process takes a moment to end

@@ -1,4 +1,4 @@
-"""A file that is written beside its place and renamed into it: whole, or not there at all."""
+"""A file that is written beside its place and then renamed is either whole or not there at all."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -
     with write_beside_then_rename(path) as part:
         part.write_text("new")
         assert path.read_text() == "old"
-        assert part.parent == path.parent  # a rename from another disk is none
-        assert part.suffix == path.suffix  # which many libraries go by
+        assert part.parent == path.parent  # files can be renamed only within one disk
+        assert part.suffix == path.suffix  # many libraries choose the format by it
 
     assert files(tmp_path) == {"card.json": "new"}
 

@@ -37,7 +37,7 @@ def test_an_extension_makes_a_lease_longer_and_never_brings_a_lost_one_back() ->
 
 
 def test_the_clock_of_leases_goes_on_while_the_machine_is_suspended() -> None:
-    """CLOCK_MONOTONIC does not, so it would lag behind by as long as that took."""
+    """CLOCK_MONOTONIC stops while the machine is suspended, so a lease would seem to be valid for too long."""
     suspended = time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
     assert abs(boot_seconds() - time.monotonic() - suspended) < 60

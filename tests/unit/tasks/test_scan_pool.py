@@ -1,4 +1,4 @@
-"""The scan pool: several scans in hand, outcomes in bulk, and when it stops."""
+"""The scan pool works on several scans at once, gives outcomes in batches, and stops when it is told to."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The table of error codes: nothing is raised that is not in it, and nothing is in it that is never raised."""
+"""The table of error codes holds every code that is raised, and no other codes."""
 
 import ast
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def calls() -> Iterator[tuple[str, ast.Call]]:
 
 
 def raised() -> Iterator[tuple[str, str | None, bool | None]]:
-    """(where, the code if it stands there, permanent if it stands there) of every ScanError that is made."""
+    """Every ScanError that is made: its place, and its code and `permanent` if they are literals (else None)."""
     for where, call in calls():
         name = ast.unparse(call.func)
         permanent = {keyword.arg: keyword.value for keyword in call.keywords}.get("permanent")

@@ -1,4 +1,4 @@
-"""Versions of what an installation holds, under whichever name it was installed."""
+"""The version of an installed package is found under whichever name it was installed."""
 
 from importlib.metadata import PackageNotFoundError
 from unittest.mock import patch

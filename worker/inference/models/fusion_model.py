@@ -48,7 +48,7 @@ class FusionModel:
         )
 
     def checkpoint_id_of(self, head: str) -> str:
-        # The id for its default head; it ends in a digest if the embedding is a file.
+        # This is the id for the default head. If the embedding is a file, the id ends in a digest.
         of_own_head = self._colorizer.checkpoint_id
         return self._colorizer.card.variant(head, self.embedding, lambda: of_own_head.rpartition("-")[2])
 
@@ -57,7 +57,7 @@ class FusionModel:
 
 
 def _decided(path: Path | None, checkpoint: Path) -> Precision | None:
-    """The precision that was chosen for this machine before; None, without a file, to measure it now."""
+    """The precision in the file, which is measured first if it is not there; None without a file."""
     if path is None:
         return None
     key = precision_file.machine_key(device_name(), read_card(checkpoint).id)

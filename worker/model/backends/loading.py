@@ -4,14 +4,14 @@ import os
 
 from worker.system.held_output import held_standard_error
 
-# Environment variables with which oneDNN, TensorFlow and XLA compute otherwise. With ONEDNN_MAX_CPU_ISA=AVX2, oneDNN
-# has no bfloat16: a model server that computed in it would be aborted at each start.
+# Environment variables that change what oneDNN, TensorFlow and XLA compute. With ONEDNN_MAX_CPU_ISA=AVX2, for example,
+# oneDNN has no bfloat16, so a model server that computes in bfloat16 would be aborted at each start.
 _PREFIXES = ("ONEDNN_", "DNNL_", "XLA_", "TF_ENABLE_", "TF_XLA_")
 
 
 def load_backend() -> None:
     """Load the backend and let it find its devices, so that later imports need not. Raises CheckpointError."""
-    # Nobody needs its later warnings either; its errors are exceptions.
+    # TensorFlow's later warnings are not needed either; its errors are exceptions.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_standard_error():
         from worker.model.backends.choice import backend  # this loads it

@@ -35,12 +35,12 @@ class Structure:
     expected_bytes: int
     pages: tuple[int, ...] = (0,)
     tiff_pages: dict[int, TiffPage] = field(default_factory=dict)
-    damage: str | None = None  # what can't be, in words
-    unsupported: str | None = None  # what is not read here, in words
+    damage: str | None = None  # what is wrong in the file, in words
+    unsupported: str | None = None  # the kind of file that can't be read here, in words
     lost: tuple[str, ...] = ()  # what could not be read after the pictures, in words
     frames: int = 1  # of an animation
     tiles_across: int = 0
-    jpeg_zeros: Zeros | None = None  # of which only decoding tells whether they are a picture's
+    jpeg_zeros: Zeros | None = None  # only decoding shows whether they belong to the picture
 
     @property
     def is_cut(self) -> bool:
@@ -80,7 +80,7 @@ def _png_structure(file: BinaryIO, size: int) -> Structure:
         length, name = struct.unpack(">I4s", _read(file, size, place, 8))
         if name == b"acTL":
             (frames,) = struct.unpack(">I", _read(file, size, place + 8, 4))
-        place += 12 + length  # with its length, name and checksum
+        place += 12 + length  # 12: the chunk's length, name and checksum
         if place > size:
             raise EndsEarly(place)
         if name == b"IEND":

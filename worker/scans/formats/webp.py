@@ -17,8 +17,8 @@ _EXTENDED = b"VP8X"
 _OF_PIXELS = {_EXTENDED, b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"ANIM", b"ANMF"}
 _MOST_BYTES = 16 << 20  # of one chunk's content; more is hostile
 _MOST_CHUNKS = 10_000
-_LAST_BYTES = 16  # of a picture's data: more than the last code takes, which a decoder reads beyond the end
-_FEWEST_BYTES = 64  # of a picture that is more than one colour
+_LAST_BYTES = 16  # of a picture's data; a decoder reads the last code beyond the end, and it is shorter than this
+_FEWEST_BYTES = 64  # the data of a picture with more than one colour are longer
 
 
 def read_chunks(path: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -67,7 +67,7 @@ def refuse_hole(path: Path) -> None:
 
 
 def _picture(path: Path) -> tuple[bytes, bytes] | None:
-    """The chunk of the picture, its name and its content; None for an animation, and where it is not whole."""
+    """The name and content of the picture's chunk; None for an animation, or if the chunk is not complete."""
     with path.open("rb") as file:
         for name, length in _heads(file):
             if name in (b"VP8 ", b"VP8L"):

@@ -119,7 +119,7 @@ class Credentials:
 
 
 def _library() -> Any:
-    """C2PA's own, which comes with an extra and takes a third of a second to load."""
+    """C2PA's library. It comes with an extra and takes a third of a second to load."""
     import c2pa
 
     return c2pa
@@ -133,7 +133,7 @@ def _asking(command: tuple[str, ...]) -> Callable[[bytes], bytes]:
 
 
 def _add_source(builder: Any, source: Path, format: str, provenance: Provenance) -> None:
-    """The scan as the parent, by its hash; with its own manifest, if it has one."""
+    """Add the scan as the parent, identified by its hash, with its own manifest if it has one."""
     ingredient = {
         "title": provenance.source_key,
         "relationship": "parentOf",
@@ -191,7 +191,7 @@ def signature_of(path: Path, format: str) -> str | None:
         try:
             reader = c2pa.Reader.try_create(MIME_TYPES[format], stream)
         except c2pa.C2paError:
-            return None  # no such file at all, whatever its name says; its hash tells whether it was one
+            return None  # the file is not of this format, whatever its name is; its hash shows whether it has changed
         if reader is None:
             return None
         with reader:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 IPTC = 0x0404
-# Of the grey scan: thumbnails, and the ICC profile, or that there is none.
+# Resources that are true only for the grey scan: thumbnails, and its ICC profile or the statement that it has none.
 _UNTRUE = (0x0409, 0x040C, 0x040F, 0x0411)
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
     resource_id: int
-    name: bytes  # with its length before it, padded to even
+    name: bytes  # with its length in front, padded to an even size
     data: bytes
 
 

@@ -94,7 +94,7 @@ def _properties(provenance: Provenance, earlier_type: str) -> dict[str, str]:
 
 
 def _how(provenance: Provenance) -> dict[str, str]:
-    """What the network was asked for, and what it computed in; what is not known is left out."""
+    """The options of the prediction, and the precision and input size that were used. Unknown ones are left out."""
     values = {
         "photochrom:Head": provenance.head,
         "photochrom:Embedding": provenance.embedding,
@@ -108,7 +108,8 @@ def _how(provenance: Provenance) -> dict[str, str]:
 _TIFF, _EXIF, _PHOTOSHOP = (f"http://ns.adobe.com/{name}/1.0/" for name in ("tiff", "exif", "photoshop"))
 _DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 
-# Of the source's pixels: an output is upright, in sRGB, and says its own size and depth where its format has that.
+# Properties of the source's pixels. An output is upright and in sRGB, and gives its size and depth where its format
+# does.
 _OF_PIXELS = {
     *((_TIFF, name) for name in ("Orientation", "ImageWidth", "ImageLength")),
     *((_TIFF, name) for name in ("BitsPerSample", "SamplesPerPixel", "Compression", "PhotometricInterpretation")),
@@ -123,12 +124,12 @@ _REPLACED = {
     (_IPTC, "AISystemUsed"),
     (_IPTC, "AISystemVersionUsed"),
     (_XMP, "MetadataDate"),
-    (xmp.NOTE, xmp.HAS_EXTENDED),  # joined, or lost
+    (xmp.NOTE, xmp.HAS_EXTENDED),  # the second part is joined again, or lost
 }
 
 
 def _take_old(description: minidom.Element) -> str:
-    """Remove what is written again and what is no longer true. Returns the source's own digital source type."""
+    """Remove properties that are written again or are no longer true. Returns the source's own digital source type."""
     source_type = ""
     attributes = description.attributes
     for place in reversed(range(attributes.length)):
@@ -151,7 +152,7 @@ def _is_replaced(namespace: str | None, name: str | None) -> bool:
 
 
 def _history(document: minidom.Document, rdf: minidom.Element, description: minidom.Element) -> minidom.Element:
-    """The list of what was done to the file: the one that is there, or a new one in `description`."""
+    """The list of the file's edits: the existing one, or a new one in `description`."""
     for history in rdf.getElementsByTagNameNS(_MEDIA, "History"):
         for events in history.getElementsByTagNameNS(_RDF, "Seq"):
             return events
@@ -192,7 +193,7 @@ def _new(document: minidom.Document, name: str, attributes: dict[str, str]) -> m
 
 
 def _holdable(text: str) -> str:
-    """What XML can hold (XML 1.0, 2.2; 3.3.3 for lines' ends): a key may have control characters."""
+    """The text without characters that XML can't hold (XML 1.0, 2.2; 3.3.3 for line ends): a key may have such."""
     return _NO_XML.sub("\ufffd", text)
 
 

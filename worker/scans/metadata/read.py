@@ -21,20 +21,20 @@ from worker.scans.metadata import photoshop, xmp
 from worker.scans.metadata.photoshop import Resource
 from worker.scans.reading.scan_file import ScanFile
 
-# Of pixels and their arrangement (TIFF 6.0; libtiff), which an output has its own of.
+# Tags of pixels and their arrangement (TIFF 6.0; libtiff). An output has its own.
 _STRUCTURE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 274, 277, 278, 279, 280, 281, 284, 288, 289),
     *(290, 291, 292, 293, 297, 300, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325, 326, 327, 328, 332, 334, 336),
     *(338, 339, 340, 341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 34675),
 }
-_MORE_PIXELS = {Tag.SUB_IFDS, Tag.PHOTOSHOP_LAYERS}  # other pages and layers: offsets that nothing else could hold
+_MORE_PIXELS = {Tag.SUB_IFDS, Tag.PHOTOSHOP_LAYERS}  # other pages and layers: their offsets are useless elsewhere
 _RESOLUTION, _INCH = (Tag.X_RESOLUTION, Tag.Y_RESOLUTION), 2
-_UNITS = (1, 2, 3)  # of resolution: none, inch, centimetre; others are damage
+_UNITS = (1, 2, 3)  # of a resolution: none, inch, centimetre; others are damage
 _UNIT_MILLIMETRES = {2: 25.4, 3: 10.0}  # inch, centimetre
-_IPTC_MARK = 0x1C  # before each of its fields
+_IPTC_MARK = 0x1C  # each field of IPTC begins with it
 _IPTC_TEXT = "iptc"
 _ANCESTORS = "photoshop:DocumentAncestors of XMP (too long)"
-_MAX_LOST = 100  # that are named one by one
+_MAX_LOST = 100  # at most this many are named one by one
 _ONE_OF_EACH = {segments.EXIF: "EXIF", segments.XMP: "XMP"}
 
 
@@ -44,11 +44,11 @@ class Metadata:
 
     exif: Exif = field(default_factory=Exif)
     xmp: bytes | None = None
-    extended_xmp: bytes | None = None  # what of it is too long for a JPEG's segment: for JPEG outputs alone
+    extended_xmp: bytes | None = None  # the part that does not fit into a JPEG's segment; only for JPEG outputs
     iptc: bytes | None = None
-    resources: list[Resource] = field(default_factory=list)  # Photoshop's, IPTC not among them
+    resources: list[Resource] = field(default_factory=list)  # Photoshop's, without IPTC
     texts: list[tuple[str, bytes]] = field(default_factory=list)  # keyword and UTF-8 text
-    per_millimetre: tuple[float, float] = resolution.UNKNOWN_RESOLUTION  # pixels
+    per_millimetre: tuple[float, float] = resolution.UNKNOWN_RESOLUTION  # pixels per millimetre
     lost: list[str] = field(default_factory=list)
 
     def turn(self) -> None:
@@ -72,7 +72,7 @@ def read_metadata(file: ScanFile, page: int = 0) -> Metadata:
 
 
 def _shorten_xmp(metadata: Metadata) -> None:
-    """Leave out what would take too much memory to parse."""
+    """Shorten XMP that would take too much memory to parse, or leave it out."""
     if metadata.xmp and len(metadata.xmp) > MAX_XMP_BYTES:
         shorter = xmp.without_ancestors(metadata.xmp)
         if len(shorter) < len(metadata.xmp):
@@ -92,7 +92,7 @@ def _read_jpeg(path: Path, metadata: Metadata) -> None:
         if marker == segments.COMMENT:
             metadata.texts.append(("Comment", _as_utf_8(content.rstrip(b"\0"))))
         elif mark := next((mark for mark in _ONE_OF_EACH if content.startswith(mark)), None):
-            # Readers, libvips among them, go by the first.
+            # Readers, including libvips, use only the first.
             if mark in marks:
                 _lose(metadata, f"another JPEG segment of {_ONE_OF_EACH[mark]}")
             elif mark == segments.EXIF:
@@ -195,7 +195,7 @@ def _read_tiff(path: Path, metadata: Metadata, page: TiffPage) -> None:
 
 
 def _descriptive(main: Tags) -> Tags:
-    """The tags that do not speak of pixels and their arrangement, with values that can be."""
+    """The tags that do not describe pixels or their arrangement, without impossible values."""
     unit = main.get(Tag.RESOLUTION_UNIT)
     untrue = {Tag.RESOLUTION_UNIT} if unit and unit.number() not in _UNITS else set()
     # Readers fail on a resolution that is no fraction.
@@ -216,7 +216,7 @@ def _take_exif(block: bytes, metadata: Metadata) -> None:
 
 
 def _resolution(main: Tags) -> tuple[float, float] | None:
-    """Pixels per millimetre across and down, where the tags say so."""
+    """Pixels per millimetre, across and down; None if the tags do not give them."""
     unit = _UNIT_MILLIMETRES.get(main[Tag.RESOLUTION_UNIT].number() if Tag.RESOLUTION_UNIT in main else _INCH)
     parts = [main[tag].numbers()[:2] for tag in _RESOLUTION if tag in main and main[tag].field_type == FRACTION]
     if unit is None or len(parts) < len(_RESOLUTION) or not all(len(part) == 2 and all(part) for part in parts):
@@ -226,7 +226,7 @@ def _resolution(main: Tags) -> tuple[float, float] | None:
 
 
 def _take_iptc(profile: bytes | None, metadata: Metadata) -> None:
-    """IPTC in a PNG is a resource block, or the bare data set."""
+    """Store a PNG's IPTC, which is a resource block or the bare data set."""
     if profile is None:
         _lose(metadata, "IPTC (damaged)")
     elif profile.startswith(b"8BIM"):
@@ -246,7 +246,7 @@ def _take_resources(block: bytes, metadata: Metadata) -> None:
 
 
 def _as_utf_8(text: bytes) -> bytes:
-    """JPEG does not say what its comments are written in: where they are no UTF-8, they are older, and Latin-1."""
+    """The comment in UTF-8. JPEG names no encoding: a comment that is not valid UTF-8 is read as Latin-1."""
     try:
         return text.decode().encode()
     except UnicodeDecodeError:
@@ -254,14 +254,16 @@ def _as_utf_8(text: bytes) -> bytes:
 
 
 def _bytes_of(main: Tags, tag: int) -> bytes | None:
-    """A tag's bytes, the tag taken out."""
+    """The bytes of a tag, which is removed from `main`."""
     value: Value | None = main.pop(tag, None)
     return value.data if value else None
 
 
 def _iptc_of(main: Tags) -> bytes | None:
-    """A TIFF's data set. Photoshop and others call it numbers of 32 bits, which it is not: in files whose big end comes
-    first, it has then been turned with the byte order, and its first mark tells."""
+    """A TIFF's data set. Photoshop and others wrongly store it as numbers of 32 bits.
+
+    In big-endian files, its bytes are then swapped by fours. The place of its first mark shows this.
+    """
     data = _bytes_of(main, Tag.IPTC)
     if data and data[0] != _IPTC_MARK and data[3:4] == bytes([_IPTC_MARK]):
         return b"".join(data[place : place + 4][::-1] for place in range(0, len(data), 4))

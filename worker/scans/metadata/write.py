@@ -15,13 +15,14 @@ from worker.scans.metadata.photoshop import Resource
 from worker.scans.metadata.read import Metadata
 from worker.scans.metadata.xmp import portions_of
 
-# What EXIF knows of TIFF's tags (CIPA DC-008, 4.6.4), and what Windows and scanners add; others only a TIFF can hold.
+# TIFF's tags that EXIF defines (CIPA DC-008, 4.6.4), and those that Windows and scanners add. Only a TIFF can hold
+# others.
 _IN_EXIF = {
     *(269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 318, 319, 33432),
     *(18246, 18249, 40091, 40092, 40093, 40094, 40095),
 }
 _SRGB, _SRGB_INDEX = 1, Value(2, b"R98\0")
-_INCH = 2  # of ResolutionUnit
+_INCH = 2  # as a ResolutionUnit
 
 
 def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height: int) -> tuple[str, ...]:
@@ -35,7 +36,7 @@ def add_metadata(path: Path, format: str, metadata: Metadata, width: int, height
 
 
 def _fitting(exif: Exif, width: int, height: int) -> Exif:
-    """The tags that speak of the pixels made true again."""
+    """The tags, with values that are true for the output's pixels."""
     truths: Tags = {
         Tag.COLOR_SPACE: short(_SRGB),
         Tag.PIXEL_X_DIMENSION: long(width),
@@ -88,7 +89,7 @@ def _add_to_png(path: Path, metadata: Metadata) -> None:
 
 
 def _add_to_jp2(path: Path, metadata: Metadata) -> None:
-    """As ExifTool does it: EXIF with all of TIFF's tags, IPTC and Photoshop's resources in boxes of their own."""
+    """As ExifTool writes them: EXIF with all TIFF tags, IPTC, and Photoshop's resources, each in its own box."""
     blocks = {
         boxes.EXIF: exif_block(metadata.exif) if metadata.exif else b"",
         boxes.IPTC: metadata.iptc or b"",
@@ -101,7 +102,7 @@ def _add_to_jp2(path: Path, metadata: Metadata) -> None:
 
 def _add_to_webp(path: Path, metadata: Metadata) -> None:
     exif = _without_strange_tags(metadata)
-    if metadata.per_millimetre != resolution.UNKNOWN_RESOLUTION:  # for which a WebP has no other place
+    if metadata.per_millimetre != resolution.UNKNOWN_RESOLUTION:  # a WebP has no other place for it
         across, down = (fraction(round(value * 25_400), 1000) for value in metadata.per_millimetre)
         exif.main |= {
             Tag.X_RESOLUTION: across,
@@ -128,7 +129,7 @@ def _add_to_tiff(path: Path, metadata: Metadata) -> None:
         return
     try:
         add_to_tiff(path, exif)
-    except FormatError as error:  # of a file of ours: its own directory is beyond all measure
+    except FormatError as error:  # Photochrom wrote the file, but its directory is far too large
         metadata.lost.append(f"all tags ({error})")
 
 

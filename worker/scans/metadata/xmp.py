@@ -18,12 +18,12 @@ from worker.scans.formats.metadata_limits import MAX_XMP_BYTES
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 TIFF = "http://ns.adobe.com/tiff/1.0/"
 XMLNS = "http://www.w3.org/2000/xmlns/"
-MAX_PORTION = 65_400  # bytes of extended XMP in a segment, as the standard has it
+MAX_PORTION = 65_400  # bytes of extended XMP in a segment, by the standard
 
 NOTE, HAS_EXTENDED = "http://ns.adobe.com/xmp/note/", "HasExtendedXMP"
 
 _NAMED = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>)\s*([0-9A-Fa-f]{32})")
-_PORTION = struct.Struct(">32sII")  # MD5 of the whole in hexadecimal, its bytes, this portion's place in it
+_PORTION = struct.Struct(">32sII")  # the whole's MD5 in hexadecimal, its length, this portion's place in it
 _ORIENTATIONS = tuple("12345678")
 _ANCESTORS, _ANCESTORS_END = b"<photoshop:DocumentAncestors", b"</photoshop:DocumentAncestors>"
 _END = b"</x:xmpmeta>"
@@ -129,7 +129,7 @@ def names_extended(packet: bytes) -> bool:
 
 
 def _assembled(packet: bytes, portions: Sequence[bytes]) -> bytes:
-    """The extended XMP that the packet names; empty where it is not whole."""
+    """The extended XMP that the packet names; empty if it is not complete."""
     named = _NAMED.search(packet)
     parts: dict[int, bytes] = {}
     for portion in portions:
@@ -142,12 +142,12 @@ def _assembled(packet: bytes, portions: Sequence[bytes]) -> bytes:
 
 
 def _md5(extended: bytes) -> bytes:
-    """As the standard wants it; it guards nothing."""
+    """The MD5 in the form that the standard requires. It is not used for security."""
     return hashlib.md5(extended, usedforsecurity=False).hexdigest().upper().encode()
 
 
 def _declare_prefixes(description: minidom.Element) -> None:
-    """What elements around it declare, in itself, so that it can be moved."""
+    """Declare the prefixes of the elements around it in the element itself, so that it can be moved."""
     around = description.parentNode
     while isinstance(around, minidom.Element):
         for place in range(around.attributes.length):
@@ -159,7 +159,7 @@ def _declare_prefixes(description: minidom.Element) -> None:
 
 
 def _element(packet: bytes) -> bytes:
-    """The packet without its wrapping, in which scanners' software makes mistakes."""
+    """The packet without its wrapper, in which some scanners' software makes mistakes."""
     start, end = packet.find(b"<x:xmpmeta"), packet.rfind(_END)
     return packet[start : end + len(_END)] if 0 <= start < end else packet.strip(b"\0 \r\n\t")
 

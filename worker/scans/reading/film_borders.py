@@ -13,17 +13,17 @@ from worker.scans.geometry import Box
 from worker.scans.reading.model_input import fit
 
 _SIDE = 480  # pixels of the longer side, on which borders are looked for
-_SMALLEST = 64  # pixels; nothing is said of smaller scans
-_DEEPEST = 0.16  # of a side: the widest border
+_SMALLEST = 64  # pixels; in smaller scans no borders are looked for
+_DEEPEST = 0.16  # the widest border, as a share of the side
 _BLACKEST, _WHITEST = 72, 160  # levels of 255: a rebate is darker, holes, print and mounts are brighter
 _ALIKE = 14  # levels of 255 within which a rebate is one black
-_SOLID = 0.88  # of a line, that is black at the picture's edge
-_BORDER = 0.85  # of a line, that is black, hole, print or mount
-_LINES = 0.7  # of the lines outside the picture, of which that is so: print has soft edges
-_LEAST_SIDES = 3  # that have a border: photographs have dark skies, or dark floors, seldom three of them
-_EDGE = 0.04  # of a side, within which a border gives way to the picture
-_DROP = 0.35  # of a line, that is black no longer then
-_MARGIN = 0.15  # of the other sides, that a line leaves out as long as their borders are not known
+_SOLID = 0.88  # the share of a line's pixels that are black, in a border's last line
+_BORDER = 0.85  # the share of a line's pixels that are black, hole, print or mount
+_LINES = 0.7  # the share of a border's lines that are such lines: print has soft edges
+_LEAST_SIDES = 3  # with a border: photographs have dark skies or floors, but seldom three dark sides
+_EDGE = 0.04  # the share of a side within which the border changes to the picture
+_DROP = 0.35  # the share of a line's pixels that stop being black there
+_MARGIN = 0.15  # the share of a line that is left out at both ends, until the borders there are known
 
 Levels = NDArray[np.uint8]
 
@@ -57,7 +57,7 @@ def _ends(lines: Levels) -> tuple[int, int]:
 
 
 def _depth(lines: Levels) -> int:
-    """How many lines from the first on are border; `lines` (lines, samples)."""
+    """The number of lines, from the first one on, that belong to a border; `lines` (lines, samples)."""
     deepest, edge = round(_DEEPEST * len(lines)), max(2, round(_EDGE * len(lines)))
     outer = lines[:deepest]
     bright = np.count_nonzero(outer > _WHITEST, axis=1) / lines.shape[1]
@@ -71,8 +71,8 @@ def _depth(lines: Levels) -> int:
 
 
 def _solid_lines(lines: Levels) -> list[tuple[int, int]]:
-    """The lines that are one black, with its level, the last line first."""
-    # A median is dear, and as black as that only where half of the line is.
+    """The lines that are almost wholly of one black, and its level; the last line comes first."""
+    # A median takes long, and it can be black only if half of the line is black.
     dark = np.flatnonzero(2 * np.count_nonzero(lines <= _BLACKEST, axis=1) >= lines.shape[1])
     if not len(dark):
         return []

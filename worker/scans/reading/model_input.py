@@ -45,9 +45,9 @@ def fit(grey: Pixels, box: Box) -> Pixels:
 
 
 def _halved(grey: Pixels, limit: int) -> Pixels:
-    """Grey, halved several times down to the limit at most. This is many times faster than reducing by another factor.
+    """Grey, halved as often as the factor `limit` allows. This is many times faster than reducing by another factor.
 
-    The rest of the size is cut off on both sides: less than half a pixel of the result.
+    Pixels that are left over are cut off on both sides: less than half a pixel of the result.
     """
     step = 1 << max(0, limit.bit_length() - 1)
     (height, below), (width, right) = (divmod(side, step) for side in grey.shape)

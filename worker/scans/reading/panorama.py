@@ -17,10 +17,10 @@ from worker.scans.reading.model_input import ModelInput, make_model_input
 
 Floats = NDArray[np.float32]
 
-LONGEST_IN_ONE = 2.5  # the longer side by the shorter, up to which one square shows a scan
-_LONGEST = 16  # beyond which a scan is seen shortened, so that squares are not without number
-_STEP = 2 / 3  # of a square, from one to the next at most
-MAX_COLOUR_SIDE = 2400  # samples of colour along the longer side: more would take memory, and show nothing
+LONGEST_IN_ONE = 2.5  # longer side / shorter side; up to this, one square shows the scan
+_LONGEST = 16  # beyond this ratio, the model sees a scan shortened, so that the number of squares is limited
+_STEP = 2 / 3  # of a square: the largest distance from one square to the next
+MAX_COLOUR_SIDE = 2400  # colour samples along the longer side; more would take memory and not be visible
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,9 @@ def _format_of(path: Path, key: str) -> str:
 
 
 def _check_structure(structure: Structure, key: str, format: str) -> None:
-    """Raises ScanError if the file is cut short, damaged, or does not have one picture a page."""
-    if format != "jpeg" and structure.is_cut:  # a JPEG may hide its end before foreign bytes: decoding will tell
+    """Raises ScanError if the file is cut short or damaged, or if a page has more than one picture."""
+    # Other bytes may follow a JPEG's end and hide it. Then decoding shows whether the JPEG is complete.
+    if format != "jpeg" and structure.is_cut:
         raise truncated(key, format, structure)
     if structure.damage:
         raise unreadable(key, format, structure.damage)

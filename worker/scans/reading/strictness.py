@@ -24,20 +24,20 @@ from worker.scans.vips import SAYS_NO_MORE, ErrorBuffer, cleared_errors, kept_wa
 
 Result = TypeVar("Result")
 
-# libjpeg reports only its first warning. So the causes of warnings in a JPEG's head are removed first, and then a
+# libjpeg reports only its first warning. So the causes of warnings in a JPEG's head are removed first. After that, a
 # warning is about the pixels.
 _HARMLESS = {
     "jpeg": re.compile("extraneous bytes before marker|JFIF revision|color transform code|bad ICC|SOS parameters"),
-    # Of JPEG's strips: see tiff.supported.fails_from.
+    # In strips of JPEG: see tiff.supported.fails_from.
     "tiff": re.compile(
         "^(?!Corrupt JPEG data|Premature end|Inconsistent progression|Application transferred|error in tile)"
         "|extraneous bytes before marker 0xd9"
     ),
 }
-# Words of libjpeg for lost pixels. libvips looks for them before it reads rows, so not after the last ones, and not at
-# all in a TIFF's tiles.
+# libjpeg's messages about lost pixels. libvips checks for them before it reads rows. So it misses those that come with
+# the last rows, and all in a TIFF's tiles.
 _LATE = re.compile("(?:Premature end of|Inconsistent progression|Corrupt JPEG data: (?![0-9]+ extraneous bytes))[^\n]*")
-_MAX_METADATA = {"jpeg": 4 << 20, "png": 1 << 10}  # stored bytes; a kilobyte of PNG's may be a megabyte unpacked
+_MAX_METADATA = {"jpeg": 4 << 20, "png": 1 << 10}  # stored bytes; a PNG's kilobyte may unpack to a megabyte
 _MAX_TRIES_ALONE = 4
 _BEFORE_END = re.compile("([0-9]+) extraneous bytes before marker 0xd9")
 
@@ -51,14 +51,14 @@ class _Readers:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._running = self._waiting = 0  # readers; those who want to be alone, or are
-        self._begun = 0  # readers so far
+        self._running = self._waiting = 0  # readers; of these, those that are alone or wait to be
+        self._begun = 0  # the number of readers so far
         self._is_one_alone = False
 
     def words_of(self, work: Callable[[], Result], *, until_the_end: bool = False) -> Result | str:
         """The result of the work, or libvips' message if it failed.
 
-        until_the_end: libjpeg's word that pixels are missing counts too where it came with the last rows.
+        until_the_end: a message of libjpeg that pixels are missing also counts if it came with the last rows.
         """
         with self._among_others() as begun:
             emptied_before = ErrorBuffer.times_emptied
@@ -69,13 +69,13 @@ class _Readers:
             else:
                 words = _late_words() if until_the_end else ""
                 if until_the_end and not words and ErrorBuffer.times_emptied != emptied_before:
-                    words = SAYS_NO_MORE  # what it said may have been taken with another's error
+                    words = SAYS_NO_MORE  # its message may have been removed with another thread's
                 if not words:
                     return result
             if begun is not None and self._begun == begun and words != SAYS_NO_MORE:
                 return words
         with self._alone():
-            for _ in range(_MAX_TRIES_ALONE):  # what others closed just now may still say something
+            for _ in range(_MAX_TRIES_ALONE):  # files that others have just closed may still cause messages
                 earlier = words
                 cleared_errors()
                 emptied_before = ErrorBuffer.times_emptied
@@ -87,19 +87,19 @@ class _Readers:
                 else:
                     words = _late_words() if until_the_end else ""
                     if not words and until_the_end and ErrorBuffer.times_emptied != emptied_before:
-                        continue  # by a thread that writes, or opens a file
+                        continue  # a thread that writes or opens a file has emptied it
                     if not words:
                         return result
                 if words == SAYS_NO_MORE and warnings:
-                    words = warnings[0]  # at which reading stopped
+                    words = warnings[0]  # the one at which reading stopped
                 if words == earlier:
                     break
             return words or result
 
     def watched(self, work: Callable[[], Result], is_harmless: Callable[[str], bool]) -> Result | str:
-        """The same, read alone: where libvips only warns of something else than harmless things, its first such words.
+        """As `words_of`, but alone. After warnings only: the first that is not harmless, or else the result.
 
-        For files that are known to be warned of, so that reading them may not stop at a warning.
+        It is for files that are known to cause warnings, so reading must not stop at a warning.
         """
         with self._alone():
             for _ in range(_MAX_TRIES_ALONE):
@@ -118,7 +118,7 @@ class _Readers:
 
     @contextmanager
     def _among_others(self) -> Iterator[int | None]:
-        """Gives the reader's number where nobody else reads as it begins."""
+        """Gives the reader's number if no other thread reads when it begins; otherwise None."""
         with self._changed:
             self._changed.wait_for(lambda: not self._waiting)
             self._running, self._begun = self._running + 1, self._begun + 1
@@ -147,7 +147,7 @@ class _Readers:
 
 
 def _late_words() -> str:
-    """What was said of lost pixels though reading went on."""
+    """The message about lost pixels that did not stop the reading; "" if there is none."""
     found = _LATE.search(words_kept())
     return found[0] if found else ""
 
@@ -164,7 +164,7 @@ def decoded(file: ScanFile, work: Callable[[], Result]) -> Result:
         if file.format == "tiff" and file.fails_on == "error":
             result = _readers.watched(work, lambda warning: _is_harmless_in_tiff(file, warning))
         else:
-            # A JPEG that is read in spite of a warning has no other: libjpeg tells of its first alone.
+            # If a JPEG is read in spite of a warning, no other warning can follow: libjpeg reports only its first.
             is_watched = file.format == "tiff" or (file.format == "jpeg" and file.fails_on == "warning")
             result = _readers.words_of(work, until_the_end=is_watched)
         if not isinstance(result, str):
@@ -202,7 +202,7 @@ def _is_relaxed(file: ScanFile, warning: str) -> bool:
     if file.format == "tiff":
         if warning == SAYS_NO_MORE or not _is_harmless_in_tiff(file, warning):
             return False
-        file.fails_on = "error"  # from now on, its warnings are looked through: see _Readers.watched
+        file.fails_on = "error"  # from now on, each warning is checked: see _Readers.watched
         return True
     if not _HARMLESS[file.format].search(warning):
         return False
@@ -216,13 +216,13 @@ def _is_relaxed(file: ScanFile, warning: str) -> bool:
 
 
 def _is_padding(file: ScanFile, warning: str) -> bool:
-    """Whether the bytes that libjpeg did not understand only fill up a JPEG behind the last of several scans."""
+    """Whether the bytes that libjpeg did not understand are only padding after the last of several scans."""
     stray = _BEFORE_END.search(warning)
     return stray is not None and has_several_scans(file.path) and _has_padding(file, int(stray[1]))
 
 
 def _is_harmless_in_tiff(file: ScanFile, warning: str) -> bool:
-    """Whether no pixel is lost: nothing, or nothing but padding, stands behind the coded data of a strip of JPEG."""
+    """Whether no pixel is lost: the coded data of a strip of JPEG are followed by nothing or only by padding."""
     if not _HARMLESS["tiff"].search(warning):
         return False
     stray = _BEFORE_END.search(warning)

@@ -16,9 +16,9 @@ from worker.scans.formats.jpeg.segments import copy_with_clean_head
 from worker.scans.reading.scan_file import ScanFile
 from worker.scans.reading.strictness import words_of_reading
 
-_ENOUGH = 2  # bytes: the last one of the coded data, and the zero that stands behind it where it is FF
+_ENOUGH = 2  # bytes: the last one of the coded data, and the zero that follows it if it is FF
 _END = b"\xff\xd9"
-_TOO_LITTLE = re.compile("Corrupt JPEG data|Premature end")  # libjpeg's words, jerror.h
+_TOO_LITTLE = re.compile("Corrupt JPEG data|Premature end")  # libjpeg's messages, jerror.h
 
 
 def refuse_holes(file: ScanFile) -> None:
@@ -39,7 +39,7 @@ def refuse_holes(file: ScanFile) -> None:
 
 
 def _needs_a_part(file: ScanFile, copy: Path, tail: int) -> bool:
-    """Whether the picture needs some bytes of the tail, but not all: neither is the tail padding, nor its blank end."""
+    """Whether the picture needs only a part of the tail. Then the tail is neither padding nor a blank end."""
     return _is_too_little(file, copy, tail) and not _is_too_little(file, copy, _ENOUGH)
 
 
@@ -55,7 +55,7 @@ def _is_too_little(file: ScanFile, copy: Path, left_out: int) -> bool:
         shortened.write(_END)
 
     def read() -> float:
-        # At its full size: of a smaller one, libjpeg may leave out the codes of the last rows.
+        # The picture is read at its full size: for a smaller one, libjpeg may skip the codes of the last rows.
         image = pyvips.Image.jpegload(str(copy), access="sequential", fail_on="warning")
         return float(image.avg())
 

@@ -10,7 +10,7 @@ from worker.scans.writing.upsample import Upsampler
 
 Floats = NDArray[np.float32]
 
-_FADE = 0.004  # of the picture's shorter side: a step from colour to none would show as a line
+_FADE = 0.004  # of the picture's shorter side; without a fade, the edge of the colours would show as a line
 
 
 class Rows(Protocol):
@@ -30,7 +30,7 @@ def upsampler_of(ab: Floats, model_input: ModelInput, width: int, height: int, *
 
 
 class _Framed:
-    """Fades to neutral within a few pixels at the picture's edge."""
+    """Colours that fade to neutral within a few pixels of the picture's edge."""
 
     def __init__(self, ab: Floats, model_input: ModelInput, neutral: float) -> None:
         assert model_input.picture is not None
@@ -56,7 +56,7 @@ class _Framed:
 
 
 def _ramp(length: int, pixels: float) -> Floats:
-    """From 0 at both ends up to 1 within some pixels: (length,)."""
+    """(length,): it rises from 0 to 1 within `pixels` pixels from each end."""
     from_end = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
     ramp: Floats = np.minimum(1, from_end / pixels).astype(np.float32)
     return ramp

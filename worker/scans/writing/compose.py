@@ -23,10 +23,10 @@ from worker.scans.writing.painters import Painter, painter_of, to_depth_of
 from worker.scans.writing.pixel_stream import PixelStream, image_of
 from worker.scans.writing.watermark import Label
 
-_STRIP_PIXELS = 1 << 16  # a strip's a*, b*, index and colours then stay in a core's cache
+_STRIP_PIXELS = 1 << 16  # so small that a strip's a*, b*, index and colours stay in a core's cache
 
-_EIGHT_BITS = ("jpeg", "webp")  # formats without more for a sample
-_MOST_PIXELS = {"jpeg": 65_500, "webp": 16_383}  # of a side: libjpeg's own limit, and RFC 9649's
+_EIGHT_BITS = ("jpeg", "webp")  # formats that hold at most 8 bits for a sample
+_MOST_PIXELS = {"jpeg": 65_500, "webp": 16_383}  # of a side: the limits of libjpeg and RFC 9649
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def _write(
 
 
 def _lost_pixels(scan: OpenScan, shape: Shape, label: Label | None) -> Iterator[str]:
-    """What the output does not have of the scan's pixels, in words."""
+    """Properties of the scan's pixels that the output lacks, in words."""
     if shape.bit_depth < scan.bit_depth:
         yield f"depth ({shape.bit_depth} of {scan.bit_depth} bits are kept)"
     yield from scan.lost
@@ -132,7 +132,7 @@ def _painted_strips(
     colourfulness: Colourfulness,
     label: Label | None,
 ) -> Iterator[Pixels]:
-    """The colours strip by strip, each in its room (rows, width, 3 or 4)."""
+    """Paint the colours strip by strip, each into its room (rows, width, 3 or 4), and give them."""
     top = 0
     for strip, room in zip(scan.strips(rows), rooms, strict=False):
         colours = room[: len(strip)]

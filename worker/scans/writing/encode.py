@@ -16,7 +16,7 @@ from worker.scans.metadata.xmp import split
 from worker.scans.reading.scan import OpenScan
 from worker.scans.vips import writing
 
-_TILE = 256  # pixels, of a pyramid
+_TILE = 256  # pixels; the side of a pyramid's tiles
 _UNIT = "resolution-unit"
 
 
@@ -30,7 +30,7 @@ def write_image(
     header, metadata = scan.header_image(), read_metadata(scan.file, scan.header.page)
     if scan.header.is_on_its_side:
         metadata.turn()
-    if (header.xres, header.yres) == UNKNOWN_RESOLUTION:  # a JPEG 2000 or WebP may say it in its EXIF alone
+    if (header.xres, header.yres) == UNKNOWN_RESOLUTION:  # a JPEG 2000 or WebP may have it only in its EXIF
         header = header.copy(xres=metadata.per_millimetre[0], yres=metadata.per_millimetre[1])
     metadata.per_millimetre = (header.xres, header.yres)
     metadata.lost += ["ICC profile (damaged: the scan was read as if it had none)"] * has_damaged_profile(header)
@@ -58,7 +58,7 @@ def _with_resolution(image: pyvips.Image, source: pyvips.Image) -> pyvips.Image:
 
 def _save(image: pyvips.Image, options: OutputOptions, path: str) -> None:
     if options.format == "jpeg":
-        # Chroma at full size: subsampled, it would move L* at every edge.
+        # Chroma has the full size, because subsampled chroma would change L* at every edge.
         image.jpegsave(path, Q=options.quality, subsample_mode="off", profile="srgb", keep="icc")
     elif options.format == "png":
         image.pngsave(path, compression=2, filter="up", profile="srgb", keep="icc")
@@ -90,5 +90,5 @@ def save_tiff(image: pyvips.Image, options: OutputOptions, path: str) -> None:
 
 
 def _is_huge(image: pyvips.Image) -> bool:
-    """Whether a TIFF might pass the 4 GB that a classic one can address."""
+    """Whether a TIFF might exceed the 4 GB that a classic TIFF can address."""
     return bool(image.width * image.height * image.bands * (2 if image.format == "ushort" else 1) > 3 << 30)

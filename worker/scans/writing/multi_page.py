@@ -8,8 +8,8 @@ from worker.scans.formats.tiff.tags import Tag, Tags, long, shorts
 from worker.scans.reading.probe import ScanHeader
 from worker.scans.vips import writing
 
-_ONE_OF_SEVERAL = 2  # of NewSubfileType
-_CLASSIC_BYTES = 3 << 30  # a classic TIFF ends at 4 GB
+_ONE_OF_SEVERAL = 2  # a bit of NewSubfileType
+_CLASSIC_BYTES = 3 << 30  # safely below the 4 GB of a classic TIFF
 
 
 class PageWriter:
@@ -19,7 +19,7 @@ class PageWriter:
         self._key, self._path, self._pages = key, path, len(headers)
         self._is_big = sum(map(_colour_bytes, headers)) > _CLASSIC_BYTES
         self._added = 0
-        self._link: int | None = None  # where the last page says where the next one is
+        self._link: int | None = None  # the place of the last page's pointer to the next page
 
     def add(self, part: Path) -> None:
         """Add the next page, and remove its file. Raises ScanError unwritable."""

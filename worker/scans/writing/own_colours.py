@@ -16,7 +16,7 @@ class WithOwnColours:
     ) -> None:
         """`marks`: a* + 128, b* + 128 and a weight. The values of the rows are neutral + steps * a*, b*.
 
-        size: height and width of the scan. The marks (height, width, 3) may be smaller in both.
+        size: height and width of the scan. The marks (height, width, 3) may have a smaller height and width.
         """
         self._rows, self._marks, self._size = rows, marks, size
         self._neutral, self._steps_per_unit = np.float32(neutral), np.float32(steps_per_unit)

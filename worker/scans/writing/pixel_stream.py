@@ -32,7 +32,7 @@ class PixelStream:
         A strip may be overwritten when the next one is requested.
         """
         self._error: Exception | None = None  # what `strips` raised
-        # Kept, since libvips calls back into this Python object, but does not hold it.
+        # It is kept here, because libvips calls this Python object but holds no reference to it.
         self._source = pyvips.SourceCustom()
         self._strips = strips
         self._strip_bytes = rows * shape.row_bytes
@@ -53,8 +53,8 @@ class PixelStream:
     def __exit__(
         self, pixel_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Raise the exception of the strips, for which libvips can only say that it read nothing."""
-        # At once, for the rest of this stream is a cycle of references through libvips.
+        """Raise the exception of the strips. libvips can only report that it read nothing."""
+        # The strips are freed at once. The rest of this stream is in a cycle of references through libvips.
         self._strips, self._strip = iter(()), memoryview(b"")
         if self._error:
             raise self._error from None
@@ -73,7 +73,7 @@ class PixelStream:
         return data or None
 
     def _strip_at(self, number: int) -> memoryview:
-        """Strips only ever come one after the other, though one may be read in pieces."""
+        """The strip with this number. Strips come only in order, but each may be read in several pieces."""
         while self._number < number:
             self._strip = next(self._strips).data.cast("B")
             self._number += 1

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from worker.scans.geometry import Box
 
-_ROWS_OF_A_RUN = 4  # from which on a few operations for each run cost less than gathering its rows
+_ROWS_OF_A_RUN = 4  # for longer runs, a few operations for each run cost less than gathering its rows
 
 
 class Upsampler:
@@ -36,7 +36,7 @@ class Upsampler:
                 plane *= share
                 plane += above
             return
-        # The same sums, run by run of rows between the same two samples: a third of the passes over memory.
+        # The same sums for each run of rows that lie between the same two samples. This reads memory a third as often.
         starts = np.searchsorted(before, range(before[0], before[-1] + 2))
         for row, start, stop in zip(range(before[0], before[-1] + 1), starts[:-1], starts[1:], strict=True):
             run, above = out[:, start:stop], self._wide[:, row, None]
@@ -45,7 +45,7 @@ class Upsampler:
 
 
 def _neighbours(inner: int, outer: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """For each of `outer` pixels: the one of `inner` samples before it, and the share (0..1) of the one after."""
+    """For each of `outer` pixels: the last of `inner` samples before it, and the share (0..1) of the next sample."""
     place = (np.arange(outer) + 0.5) * (inner / outer) - 0.5
     place = place.clip(0, inner - 1)
     before = place.astype(np.intp)

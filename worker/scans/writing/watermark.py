@@ -13,11 +13,11 @@ from worker.errors import UsageError
 from worker.scans.geometry import Box
 
 LONGEST = 80  # letters
-_HEIGHT = 0.022  # of the picture's shorter side: the letters' size
+_HEIGHT = 0.022  # the letters' size, as a share of the picture's shorter side
 _SMALLEST, _LARGEST = 8, 240  # pixels
-_PLATE = 0.55  # how much of the picture the plate behind the letters covers
-_WIDEST = 0.9  # of the picture
-_MARGIN = 0.5  # of the letters' size, around the plate and within it
+_PLATE = 0.55  # how strongly the plate behind the letters covers the picture, 0..1
+_WIDEST = 0.9  # the widest and highest plate, as a share of the picture
+_MARGIN = 0.5  # around the plate and within it, as a share of the letters' size
 
 
 def check_label(text: str) -> None:
@@ -47,8 +47,8 @@ class Label:
         top = max(picture.top, picture.top + picture.height - height - margin)
         self._box = Box(left, top, width, height)
         letters = _letters(text, size, width, height) if self.fits else np.zeros((0, 0), np.float32)
-        self._keep = ((1 - _PLATE) * (1 - letters))[..., None]  # (height, width, 1): of the picture
-        self._add = letters[..., None]  # (height, width, 1): of white
+        self._keep = ((1 - _PLATE) * (1 - letters))[..., None]  # (height, width, 1): the share of the picture
+        self._add = letters[..., None]  # (height, width, 1): the share of white
 
     def stamp(self, top: int, colours: Pixels) -> None:
         """Put the mark's rows into `colours` (rows, width, 3 or 4), whose first row is the scan's row `top`."""
@@ -81,7 +81,7 @@ def _shown(letter: str) -> bytes:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: no machine is sure to have fonts of its own."""
+    """DejaVu Sans, which comes with matplotlib, because a machine may have no fonts of its own."""
     package = importlib.util.find_spec("matplotlib")
     assert package is not None
     assert package.origin is not None

@@ -98,13 +98,14 @@ class FolderStorage:
                     os.fsync(file.fileno())
                     etag = etag_of(os.fstat(file.fileno()))
                 self._expect_no_other_name(target, key)
-                # Nothing slow may happen between these two, and looking up a name on a NAS may take minutes.
+                # Nothing slow may happen between this check and the renaming. Looking up a name on a NAS may take
+                # minutes.
                 before_commit()
             _sync_folder(target.parent)
         return Transfer(moved.bytes, moved.sha256, etag)
 
     def _is_there(self) -> bool:
-        """Whether outputs can go into the folder. One that Photochrom names itself is made in a destination that is."""
+        """Whether outputs can go into the folder. A folder in OWN_FOLDERS is made if the destination exists."""
         path = self.location.path
         if path.is_dir():
             return True

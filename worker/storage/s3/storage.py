@@ -135,7 +135,7 @@ class S3Storage:
                     )
                 )
             except (BotoCoreError, ClientError) as error:
-                before_commit()  # an error that it raised in the middle of a request comes here as botocore's error
+                before_commit()  # an error that it raised during the request arrives here as botocore's error
                 raise scan_fault(error, key, self.uri, self.address, writing=True) from error
 
     def stat(self, key: str) -> StoredObject | None:

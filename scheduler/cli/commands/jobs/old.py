@@ -58,7 +58,7 @@ def archive(job: Numbers = None, older_than: OlderThan = None, rest: Rest = 2.0)
 
 
 def _do_all(numbers: list[int], do: Callable[[int], str], *, by_age: bool) -> None:
-    """Of many that were chosen by their age, one that is refused holds up no other; the exit status is 1 then."""
+    """Archive or delete each job. by_age: if one is refused, the others are still done, and the exit status is 1."""
     refused = 0
     for number in numbers:
         try:

@@ -25,7 +25,7 @@ from worker.settings.settings import Settings, load_settings
 
 VERDICTS = ("accept", "reject", "redo")
 MOST_UNLIKE = 1_000  # outputs unlike their folder; the view folder_outliers has all
-CHOICES = {"keep": "earlier", "take": "new"}  # of an output that was made again, one of its two results
+CHOICES = {"keep": "earlier", "take": "new"}  # which of the two results of a redone output to keep
 
 Action = Annotated[
     str | None,

@@ -60,7 +60,7 @@ def scans(
 
 def _show_history(engine: Engine, key: str, job: int | None, *, json: bool) -> None:
     with read_scope(engine) as session:
-        # In this order, so that what is archived meanwhile is in one of the two.
+        # The archived scans are read last, so that a scan that is archived meanwhile is in one of the two.
         rows: list[tuple[Scan | ArchivedScan, Job]] = [*history(session, key, job_id=job)]
         rows += archived_scans.history(session, key, job_id=job)
     rows.sort(key=lambda row: row[1].id)

@@ -1,7 +1,8 @@
-"""Everything that schedulers, workers, people and accidents do to the job database, for hypothesis to put together.
+"""Everything that schedulers, workers, people and accidents do to the job database, in steps for hypothesis to combine.
 
-One step after the other, and on PostgreSQL two at once. The whole database is looked at after each. Worlds are small,
-and many rules name the same job or chunk again, so that what goes wrong only together comes together.
+Steps run one after the other, and on PostgreSQL also two at once. After each step, the whole database is checked.
+Worlds are small, and many rules choose the same job or chunk again, so that steps that fail only together are tried
+together.
 """
 
 from collections import Counter
@@ -29,7 +30,7 @@ OUTCOMES = st.lists(
 )
 PICK = st.integers(0, 1 << 8)  # which of several, modulo their number
 CODES = st.sampled_from([None, "truncated", leases.WORKER_KILLED])
-# What may meet in two transactions at once, about one chunk.
+# The steps about one chunk that may run at once, in two transactions.
 MEETING = ("record", "record_again", "release", "lose", "retry", "pause", "cancel", "dispatch", "complete", "deliver")
 
 
@@ -67,7 +68,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
         else:
             assert self._do(self._change(job_id, state)) == (self.seen.jobs[job_id] in lifecycle.ALLOWED[state])
 
-    # Schedulers, several and none in step with another.
+    # Schedulers. There are several, which do not wait for each other.
 
     @precondition(lambda self: self.seen.jobs)
     @rule(pick=PICK, what=st.sampled_from(["dispatch", "send again", "take back", "expire", "complete"]))
@@ -107,7 +108,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
     @precondition(lambda self: self.holders)
     @rule(pick=PICK, meanwhile=st.sampled_from([None, "pause", "cancel", "change hands", *MEETING]), outcomes=OUTCOMES)
     def record(self, pick: int, meanwhile: str | None, outcomes: list[str]) -> None:
-        """Record scans after something else has happened to the chunk or its job, which its holder does not know."""
+        """Record scans after the chunk or its job has changed without its holder's knowledge."""
         holder = self._holder(pick)
         if meanwhile == "change hands":
             self._change_hands(holder)
@@ -151,7 +152,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
 
     @rule(state=st.sampled_from([ScanState.DONE, ScanState.FAILED, ScanState.PENDING]))
     def everything_is_worked_off(self, state: str) -> None:
-        """Work off everything without trouble, so that jobs end, and `retry` can start them again."""
+        """End all scans without a fault, so that jobs end and `retry` can start them again."""
         self._run_in_peace(state)
 
     @precondition(lambda self: self.seen.jobs)
@@ -193,7 +194,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
                 assert chunk.worker == holder.name
 
     def teardown(self) -> None:
-        """Without further trouble, every job that was not cancelled must end."""
+        """Without further faults, every job that was not cancelled must end."""
         try:
             self._end_in_peace()
         finally:
@@ -212,7 +213,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
         assert set(self.seen.jobs.values()) <= set(JobState.ENDED)
 
     def _run_in_peace(self, state: str) -> None:
-        """One round in which every scan that is found comes to `state`."""
+        """Run one round, in which every scan in hand is recorded with `state`."""
         self._everything_is_in_hand()
         for holder in list(self.holders):
             holder.last = [self._record_of(each, state, holder) for each in holder.in_hand]
@@ -231,7 +232,7 @@ class JobTruth(Steps, RuleBasedStateMachine):
                 self._do(self._deliver(message))
 
     def _change_hands(self, holder: Holder) -> None:
-        """The holder loses its lease, perhaps to another one, and continues."""
+        """The holder loses its lease and continues, while another holder may have got the chunk."""
         self._do(self._lose(holder, False))
         self._do(self._dispatch(holder.job_id, 4))
         for message in self.sent[-4:]:

@@ -36,14 +36,14 @@ class Holder:
 
 
 class Step(NamedTuple):
-    """One transaction, and what the world learns from its result: a LeaseLost or UsageError if it raised that."""
+    """One transaction, and a function that gets its result, or the LeaseLost or UsageError that it raised."""
 
     work: Callable[[Session], Any]
     then: Callable[[Any], None] = lambda result: None
 
 
 class Steps:
-    """The world as far as steps need it: what was sent, who holds what, what is stored."""
+    """The part of the world that steps need: the sent messages, the holders of chunks, the stored outputs."""
 
     engine: Engine
     other: ThreadPoolExecutor
@@ -141,7 +141,7 @@ class Steps:
         return ScanRecord(scan_id, state, 1, written, holder.name, self.now, code, code)
 
     def _do(self, step: Step) -> bool:
-        """Returns whether it was allowed."""
+        """Run a step, and return whether it was allowed."""
         result = _outcome(self.engine, step.work)
         step.then(result)
         return not isinstance(result, Exception)

@@ -24,11 +24,13 @@ PHOTOSHOP = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
 
 SRGB, GREY, SYCC, CMYK = 16, 17, 18, 12  # enumerated colour spaces
 _COLOUR, _ALPHA, _MULTIPLIED_ALPHA = 0, 1, 2  # kinds of channels
-_WHOLE, _NONE = 0, 0xFFFF  # what a channel that is not of one colour is of
+_WHOLE, _NONE = 0, 0xFFFF  # a channel that belongs to the whole image, or to no colour
 _MAX_BOXES = 10_000
-_MAX_BYTES = MAX_TOTAL_BYTES  # of all boxes that are read; a codestream is not
+_MAX_BYTES = MAX_TOTAL_BYTES  # of all boxes whose contents are read; a codestream is not one of them
 _CODESTREAM_TO_THE_END = struct.pack(">I4s", 0, b"jp2c")
-_AROUND_OTHERS = (b"jp2h", b"res ")  # each only within those before it, so that a hostile file is not endlessly deep
+# Boxes that contain other boxes. Each is read only inside those before it, so that a hostile file can't be endlessly
+# deep.
+_AROUND_OTHERS = (b"jp2h", b"res ")
 _FILE_TYPE = b"jp2 \0\0\0\0jp2 "
 
 
@@ -41,13 +43,14 @@ class Boxes:
     end: int = 0
     colour_space: int | None = None
     profile: bytes | None = None
-    palette: bytes | None = None  # of pclr: colours by number
-    palette_mapping: bytes = b""  # of cmap: which component, through which column of the palette, is which channel
-    alpha_channels: tuple[int, ...] | None = None  # None where the file says nothing of channels
+    palette: bytes | None = None  # from pclr: the colours by number
+    # From cmap: for each channel, its component and its column of the palette.
+    palette_mapping: bytes = b""
+    alpha_channels: tuple[int, ...] | None = None  # None if the file does not describe its channels
     has_odd_channels: bool = False  # colours multiplied by alpha, or in another order
     per_millimetre: tuple[float, float] | None = None
     uuids: dict[bytes, bytes] = field(default_factory=dict)
-    unread: list[str] = field(default_factory=list)  # kinds of boxes that say something else
+    unread: list[str] = field(default_factory=list)  # types of boxes whose contents are not used
 
 
 def read_boxes(path: Path) -> Boxes:
@@ -70,7 +73,7 @@ def read_boxes(path: Path) -> Boxes:
 
 
 def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, first byte of the content, and end of each box; the last one's end may lie beyond the file."""
+    """The type, first byte of the content, and end of each box. The last box may end beyond the file."""
     for _ in range(_MAX_BOXES):
         if start + 8 > end:
             return
@@ -88,7 +91,7 @@ def _walk(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, in
 
 
 def _take(boxes: Boxes, box_type: bytes, file: BinaryIO, start: int, end: int, around: int = 0) -> None:
-    """Store what a box says. `around`: how many boxes are around it."""
+    """Store what a box says. `around`: the number of boxes that contain it."""
     if box_type in _AROUND_OTHERS[around:]:
         for inner, first, last in _walk(file, start, end):
             if last <= end:
@@ -124,7 +127,7 @@ def _name(box_type: bytes) -> str:
 
 
 def _take_colour(boxes: Boxes, content: bytes) -> None:
-    """A reader goes by the first colour box that it understands."""
+    """Store the colours of the first colour box that can be understood; readers use only this one."""
     if boxes.colour_space is not None or boxes.profile is not None:
         return
     if content[:1] == b"\1" and len(content) >= 7:
@@ -134,7 +137,7 @@ def _take_colour(boxes: Boxes, content: bytes) -> None:
 
 
 def _resolution(content: bytes) -> tuple[float, float] | None:
-    """Across and down, in pixels per millimetre. (I.5.3.7.)"""
+    """The resolution across and down, in pixels per millimetre. (I.5.3.7.)"""
     if len(content) < 10:
         return None
     down, down_by, across, across_by, down_power, across_power = struct.unpack(">HHHHbb", content[:10])
@@ -161,7 +164,7 @@ def head_of(
     of the file.
     """
     inner = box(b"ihdr", struct.pack(">IIHBBBB", height, width, bands, bit_depth - 1, 7, 0, 0))
-    # Readers of the plainest kind go by the first of them, and know no profiles.
+    # The simplest readers use only the first colour box, and can't read profiles.
     inner += box(b"colr", struct.pack(">BBBI", 1, 0, 0, SRGB)) + box(b"colr", b"\2\0\0" + profile)
     if bands == 4:
         channels = [(0, 0, 1), (1, 0, 2), (2, 0, 3), (3, _ALPHA, 0)]
@@ -195,7 +198,7 @@ def add_uuids(path: Path, uuids: dict[bytes, bytes]) -> None:
 
 
 def _packed_resolution(per_millimetre: tuple[float, float]) -> bytes:
-    across, down = (round(number * 10_000) for number in per_millimetre)  # of 10 metres
+    across, down = (round(number * 10_000) for number in per_millimetre)  # pixels per 10 metres
     parts, powers = [], []
     for number in (down, across):
         power = 0

@@ -14,7 +14,7 @@ from worker.scans.geometry import Box
 SIZ, COD, QCD, SOT, SOD = 0xFF51, 0xFF52, 0xFF5C, 0xFF90, 0xFF93
 START, END = b"\xff\x4f", b"\xff\xd9"
 _LENGTHS, _PACKED_HEADERS = (0xFF55, 0xFF57), 0xFF60  # TLM, PLM; PPM
-_SIZ = struct.Struct(">HIIIIIIIIH")  # capabilities, the grid, the image's place in it, tiles and theirs, components
+_SIZ = struct.Struct(">HIIIIIIIIH")  # capabilities, two corners of the image, tile size and origin, count
 _MAX_SEGMENTS = 1_000
 _MAX_TILES = 65_535  # A.4.2: a tile's number has 16 bits
 _SOT_BYTES = 12
@@ -86,7 +86,7 @@ class Codestream:
 
     grid: Grid
     depths: list[int]
-    steps: list[tuple[int, int]]  # the components' sampling, across and down; (1, 1) is every pixel
+    steps: list[tuple[int, int]]  # each component's sampling, across and down; (1, 1): every pixel has a sample
     segments: list[tuple[int, bytes]] = field(default_factory=list)  # markers and contents, SIZ first
     tiles_at: int = 0
 
@@ -147,7 +147,7 @@ def tile_parts(file: BinaryIO, stream: Codestream, end: int) -> Iterator[tuple[i
         marker_number, _, number, length = struct.unpack(">HHHI", head[:10])
         if marker_number != SOT or (length and length < _SOT_BYTES + 2):
             raise CodestreamError("is damaged between its tiles")
-        stop = place + length if length else end - len(END)  # 0: all that is left
+        stop = place + length if length else end - len(END)  # length 0: to the end
         file.seek(end - len(END))
         if stop > end or (not length and file.read(len(END)) != END):
             raise CodestreamCut("ends early")
@@ -215,7 +215,7 @@ class TileWriter:
 
 
 def _taken_apart(codestream: bytes) -> tuple[bytes, list[bytes], bytes]:
-    """SIZ's content, COD and QCD as they stand, and the tile-part, of an encoder's codestream of one tile."""
+    """Three parts of an encoder's codestream of one tile: SIZ's content, the whole COD and QCD, and the tile-part."""
     place, siz, coding = 2, b"", []
     while True:
         marker, length = struct.unpack_from(">HH", codestream, place)

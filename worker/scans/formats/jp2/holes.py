@@ -10,8 +10,8 @@ import struct
 
 from worker.scans.formats.errors import FormatError
 
-_FEWEST_ZEROS = 64  # bytes: what an arithmetic coder makes is as good as random
-_MARKER = re.compile(b"\xff[\x90\x93-\xff]")  # but for those that may stand between packets, FF 91 and FF 92
+_FEWEST_ZEROS = 64  # bytes: an arithmetic coder's output looks random, so it has no such run of zeros
+_MARKER = re.compile(b"\xff[\x90\x93-\xff]")  # without FF 91 and FF 92, which may stand between packets
 _OTHER_CODERS = 0x41  # code-block styles: some passes in plain bits, or high throughput
 _SHORTEST = 10
 
@@ -25,7 +25,7 @@ def zeros_of_hole(coding: bytes, precincts: int, pixels: int) -> int | None:
     if len(coding) < _SHORTEST or coding[8] & _OTHER_CODERS:
         return None
     layers = struct.unpack_from(">H", coding, 2)[0]
-    # In a later layer, a code-block that is complete, or has nothing for this layer, is a zero bit of its packet.
+    # In a later layer, a code-block that is complete, or has no data in this layer, adds one zero bit to its packet.
     of_blocks = 0 if layers == 1 else (pixels >> coding[6] % 16 + coding[7] % 16 + 4) // 8
     return int(_FEWEST_ZEROS + layers * precincts + of_blocks)
 

@@ -38,10 +38,10 @@ from worker.scans.geometry import Shape
 from worker.system.whole_files import write_beside_then_rename
 
 _COC, _SOD = 0xFF53, b"\xff\x93"
-_MAX_TILE_SAMPLES = 1 << 28  # the decoder holds each as an int of 32 bits, and once more as it comes out
+_MAX_TILE_SAMPLES = 1 << 28  # the decoder holds each as a 32-bit integer, and once more in its result
 _MAX_PIXELS = 10_000_000  # of a side: libvips' own limit
-_MAX_PACKETS = 1 << 20  # of a component: what the decoder plans for, whether there are any or not
-_ROWS = 64  # of a strip of the TIFF
+_MAX_PACKETS = 1 << 20  # of a component; the decoder prepares for all of them, even if the file has none
+_ROWS = 64  # in a strip of the TIFF
 _KNOWN_SPACES = (None, jp2_boxes.SRGB, jp2_boxes.GREY, jp2_boxes.SYCC, jp2_boxes.CMYK)
 _CHROMA_STEPS = ((2, 1), (2, 2))
 
@@ -141,7 +141,7 @@ def _of_palette(boxes: Boxes, stream: Codestream, key: str) -> tuple[int, int]:
 
 
 def _interpretation(boxes: Boxes, bands: int, bits: int, key: str) -> str:
-    """libvips' name of the kind of colour. Without a word on channels, the second or fourth one is alpha."""
+    """libvips' name of the kind of colour. If channels are not described, the second or fourth is alpha."""
     if boxes.colour_space not in _KNOWN_SPACES:
         raise _unsupported(key, f"the colour space {boxes.colour_space}")
     is_cmyk = boxes.colour_space == jp2_boxes.CMYK or (boxes.profile or b"")[16:20] == b"CMYK"
@@ -219,7 +219,7 @@ def _tiles(path: Path, header: Jp2Header) -> Iterator[Iterator[bytes]]:
         coding = next((content for marker, content in stream.segments if marker == COD), b"")
         per_component = _precincts(coding[0], coding[5:], header) if len(coding) >= 10 else 0
         if per_component and not coding[0] & 1:
-            per_component = per_component // 33 * (1 + coding[5])  # 33 are the most levels that there can be
+            per_component = per_component // 33 * (1 + coding[5])  # 33 is the largest possible number of resolutions
         tile_pixels = min(stream.grid.tile_width, stream.grid.width) * min(stream.grid.tile_height, stream.grid.height)
         zeros = zeros_of_hole(coding, per_component * len(stream.depths), tile_pixels)
         for number, start, stop in tile_parts(file, stream, end):
@@ -248,15 +248,16 @@ def _refuse_hole(file: BinaryIO, stop: int, zeros: int) -> None:
 
 
 def _fewest_bytes(header: Jp2Header) -> int:
-    """What a tile's packets need at least: one byte each, though nothing is in them. (B.10.3.)
+    """The least number of bytes that a tile's packets need. Each packet has at least one, even if empty. (B.10.3.)
 
-    Edge tiles may lack resolutions, and tiles may be coded in their own way: one packet a component is always there.
+    Tiles at an edge may lack resolutions, and a tile may have its own coding. So only one packet for each component is
+    certain.
     """
     return len(header.stream.depths)
 
 
 def _segments_of_part(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
-    """Markers and contents of a tile-part's header; the file stands behind it then."""
+    """The markers and contents of a tile-part's header. Afterwards the file's position is right after the header."""
     place = start + 12
     while place + 2 <= stop:
         file.seek(place)
@@ -272,7 +273,7 @@ def _segments_of_part(file: BinaryIO, start: int, stop: int) -> Iterator[tuple[i
 
 
 def _check_coding(segments: Iterable[tuple[int, bytes]], header: Jp2Header) -> None:
-    """Refuse what would make the decoder plan for millions of packets: precincts of a few pixels, countless layers."""
+    """Refuse tiny precincts or countless layers, for which the decoder would prepare millions of packets."""
     layers = 1
     for marker, content in segments:
         if marker == COD and len(content) >= 10:

@@ -10,7 +10,7 @@ from worker.arrays import Pixels
 from worker.scans.formats.jp2.boxes import head_of
 from worker.scans.formats.jp2.codestream import Grid, TileWriter
 
-_TILE = 1024  # pixels; 64, a code-block's side, at the coarsest of five resolutions
+_TILE = 1024  # pixels; at the coarsest of five resolutions these are 64, the side of a code-block
 _RESOLUTIONS = 5
 
 
@@ -48,7 +48,7 @@ def _tiles(rows: Pixels) -> list[Pixels]:
 
 
 def _coded(tile: Pixels) -> bytes:
-    """The tile by the 5-3 wavelet and the reversible change of colours, which lose nothing."""
+    """The tile, coded without loss: with the 5-3 wavelet and the reversible colour transform."""
     smallest = min(tile.shape[:2])
     resolutions = min(_RESOLUTIONS, smallest.bit_length())
     whole = np.ascontiguousarray(tile)

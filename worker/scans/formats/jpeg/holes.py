@@ -13,15 +13,15 @@ from worker.scans.formats.jpeg.segments import head_segments
 _BASELINE = (0xC0, 0xC1)
 _TABLES = 0xC4
 _HOLE = bytes(64)
-_HOLE_IN_BLOCKS = bytes(16)  # where zeros are AC coefficients, 40 equal ones in turn or more: no picture's
+_HOLE_IN_BLOCKS = bytes(16)  # if zeros are codes of AC coefficients: at least 40 equal ones, as in no picture
 _END = b"\xff\xd9"
-# Some writers put one behind the last interval too, which T.81 does not want there, and which libjpeg passes over.
+# Some writers put a restart marker after the last interval too. T.81 does not allow it, and libjpeg skips it.
 _RESTART_AT_THE_END = re.compile(rb"\xff[\xd0-\xd7]\Z")
 _BLOCK = 1 << 20
 AC = 16
 _SECTOR = 512  # bytes; a broken copy leaves no smaller hole
 PADDING = b"\0\xff"
-_DOUBTFUL = bytes(8)  # fewer zeros than a hole has, and more than a picture's codes often make
+_DOUBTFUL = bytes(8)  # fewer zeros than in a hole, but more than most pictures' codes have
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class Zeros:
 
     end: int
     tail: int
-    is_tail_doubtful: bool  # it is longer than padding mostly is, and no picture's codes
+    is_tail_doubtful: bool  # it is longer than most padding, and can't be codes of the picture
     is_middle_doubtful: bool
-    is_tail_flat: bool  # it is as long as a hole, but may be the codes of a picture's blank end
+    is_tail_flat: bool  # it is as long as a hole, but may be codes of a blank end of the picture
 
 
 def zeros_in(file: BinaryIO) -> int | Zeros | None:
@@ -52,7 +52,7 @@ def zeros_in(file: BinaryIO) -> int | Zeros | None:
     if len(frame) < 6 or len(selectors) != frame[5]:
         return None
     symbols = symbols_of_zeros([content for marker, content in segments if marker == _TABLES])
-    # In tables that were made for one picture, a code of zeros may mean blocks of one grey.
+    # In tables that were made for one picture, a code that is all zeros may stand for blocks of one grey.
     tables = _tables_of(selectors)
     is_flat = all(symbols.get(table, 0) == 0 for table in tables)
     is_filling = any(symbols.get(table, 0) for table in tables if table >= AC)
@@ -60,18 +60,21 @@ def zeros_in(file: BinaryIO) -> int | Zeros | None:
 
 
 def _selectors(file: BinaryIO) -> bytes:
-    """A scan's choice of tables, a byte for each of its channels; the file is read up to its coded data."""
+    """The tables that a scan uses, one byte for each channel. Afterwards the file is at the scan's coded data."""
     content = file.read(max(0, int.from_bytes(file.read(2), "big") - 2))
     return content[2 : 1 + 2 * content[0] : 2] if content else b""
 
 
 def _tables_of(selectors: bytes) -> set[int]:
-    """The tables that are named, as they name themselves: 16 more where they are for AC coefficients."""
+    """The numbers of the selected tables, as in the tables' own headers: AC tables have 16 added."""
     return {selector >> 4 for selector in selectors} | {AC + selector % 16 for selector in selectors}
 
 
 def _first_zeros(file: BinaryIO, hole_bytes: bytes, *, is_flat: bool) -> int | Zeros | None:
-    """A hole: at least so many zeros, and not at the very end, where a few only fill it up. Else what is doubtful."""
+    """The place of a hole, at least `hole_bytes` long and not at the very end, where zeros may be padding.
+
+    Otherwise the doubtful zeros, or None.
+    """
     place, before, hole, doubt = file.tell(), b"", None, None
     while block := file.read(_BLOCK):
         data, start = before + block, place - len(before)
@@ -91,7 +94,7 @@ def _first_zeros(file: BinaryIO, hole_bytes: bytes, *, is_flat: bool) -> int | Z
 
 
 def _zeros_before(file: BinaryIO, end: int, doubt: int, *, is_flat: bool) -> int | Zeros | None:
-    """`doubt`: the first of the zeros that were found before the end of the coded data."""
+    """The result for zeros up to the end of the coded data. `doubt`: the place of the first doubtful zeros."""
     tail = _tail(file, end)
     if not is_flat and tail >= _SECTOR:
         return end - tail
@@ -105,7 +108,7 @@ def _zeros_before(file: BinaryIO, end: int, doubt: int, *, is_flat: bool) -> int
 
 
 def _tail(file: BinaryIO, end: int) -> int:
-    """How many bytes just before the end are zeros or FF."""
+    """The number of bytes right before the end that are zeros or FF."""
     place, count = end, 0
     while place > 0:
         start = max(0, place - _BLOCK)
@@ -125,7 +128,7 @@ def symbols_of_zeros(contents: list[bytes]) -> dict[int, int]:
 
 
 def _tables(content: bytes) -> Iterator[tuple[int, int]]:
-    """Each table in a segment, and the symbol that its code of zeros stands for."""
+    """The number of each table in a segment, and the symbol whose code is all zeros."""
     place = 0
     while place + 17 <= len(content):
         count = sum(content[place + 1 : place + 17])

@@ -20,7 +20,7 @@ _REFINEMENT = bytes(512)  # this many unchanged values; damaged copies lose sect
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """Where its coded data lie, what its header says, and by table what the code of zeros stands for."""
+    """The places of its coded data, its header, and for each table the symbol whose code is all zeros."""
 
     start: int
     end: int
@@ -29,14 +29,14 @@ class _Scan:
 
     @property
     def hole(self) -> bytes:
-        """Zeros that it can't have; none where it may have any."""
+        """A run of zeros that it can't have; empty if it may have any number of zeros."""
         first_coefficient, is_refinement = self.header[-3], self.header[-1] >> 4
         if not first_coefficient:
-            return b""  # the DC of a blank picture
+            return b""  # DC coefficients: a blank picture has only zeros
         if is_refinement:
             return _REFINEMENT
         symbol = self.symbols.get(AC + self.header[2] % 16, 0)
-        return _FIRST if symbol % 16 else b""  # without a value: the ends of blank blocks
+        return _FIRST if symbol % 16 else b""  # a symbol without a value ends blank blocks
 
 
 def progressive_hole_at(file: BinaryIO) -> int | None:

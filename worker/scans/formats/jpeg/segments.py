@@ -18,11 +18,11 @@ MOST_XMP_BYTES = MOST_BYTES - len(XMP)
 
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _ADOBE_MARKER = 0xEE
-_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # of frames
-_ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a content
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)  # markers of frames
+_ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without content
 _MAX_SEGMENTS = 10_000
 _MAX_APPLICATION_SEGMENTS = 300  # a profile has 255 of them at most
-_MAX_STRAY = 1 << 16  # bytes between the segments of a head; more is no JPEG
+_MAX_STRAY = 1 << 16  # bytes between the segments of a head; a file with more is no JPEG
 _MAX_LETTERS = 32
 _OF_PIXELS = {(0xE0, b"JFIF"), (0xE0, b"JFXX"), (0xE2, b"ICC_PROFILE"), (0xEE, b"Adobe")}
 
@@ -112,7 +112,7 @@ def copy_with_clean_head(path: Path, target: Path) -> None:
 
 
 def _sound_segment(marker: int, content: bytes) -> bytes | None:
-    """A segment that decoding needs, as libjpeg knows it; None for others."""
+    """The content that decoding needs, in a form that libjpeg accepts; None for other segments."""
     if not (marker & 0xF0 == APP0 or marker == COMMENT):
         return content
     if marker == APP0 and content.startswith(b"JFIF\0") and len(content) >= 14:

@@ -19,12 +19,12 @@ from worker.system.whole_files import write_beside_then_rename
 
 XMP = "XML:com.adobe.xmp"
 RAW = "Raw profile type "
-EXIF_NAMES = ("exif", "APP1")  # of raw profiles
+EXIF_NAMES = ("exif", "APP1")  # names of raw profiles
 
 _SIGNATURE_AND_HEADER = 8 + 25
 TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _WANTED = (b"eXIf", *TEXTS)
-# Of the pixels and their colour, or of when they were changed last.
+# Chunks about the pixels, their colours, or the time of their last change.
 _OF_PIXELS = {
     *(
         b"IHDR",
@@ -125,7 +125,7 @@ def _keyword_of(chunk: Chunk) -> str:
 
 def _short_text_of(chunk: Chunk) -> bytes | None:
     try:
-        return text_of(chunk, 2 * MAX_XMP_BYTES)[1]  # twice: a raw profile is hexadecimal
+        return text_of(chunk, 2 * MAX_XMP_BYTES)[1]  # twice, because a raw profile is hexadecimal
     except TextTooLong:
         return None
 
@@ -174,7 +174,7 @@ def copy_without_texts(path: Path, target: Path) -> None:
 
 
 def _walk(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Type and length of each chunk; the file stands at its content, and wherever it is left, the next one is found."""
+    """The type and length of each chunk. The file is then at the chunk's content, and may be left at any place."""
     place = 8
     for _ in range(_MAX_CHUNKS):
         file.seek(place)
@@ -233,7 +233,7 @@ def add_chunks(path: Path, chunks: list[Chunk]) -> None:
 
 
 def _unpacked(data: bytes, max_bytes: int, name: str) -> bytes:
-    """Raises zlib.error, also for what is cut short; TextTooLong."""
+    """Raises TextTooLong; and zlib.error, also if the data are cut short."""
     packed = zlib.decompressobj()
     unpacked = packed.decompress(data, max_bytes + 1)
     if len(unpacked) > max_bytes:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from worker.colour.icc_writer import D65, grey_profile, primaries_of, rgb_profile
 from worker.scans.formats.png.chunks import profile_of, read_colour_chunks
 
-_UNIT = 100_000  # of gAMA and cHRM
+_UNIT = 100_000  # gAMA and cHRM hold whole numbers of 1 / 100 000
 _GAMMAS = range(10_000, 1_000_000)  # others are damage
-_SRGBS = range(45_000, 46_001)  # gAMA of sRGB is 45 455, a power that stands for its curve
+_SRGBS = range(45_000, 46_001)  # sRGB files have 45 455, a power close to sRGB's curve
 _SRGB_PLACES = np.array([[0.64, 0.33], [0.30, 0.60], [0.15, 0.06]])  # x, y of red, green, blue
 _NEAR = 0.01  # of x and y
-_BRIGHTEST = 4.0  # no primary's X, Y or Z is so large beside white's 1
+_BRIGHTEST = 4.0  # if white has 1, no primary has such a large X, Y or Z
 _CICP_SRGB = bytes((1, 13, 0, 1))
 
 
@@ -51,7 +51,7 @@ def profile_of_png(path: Path, bands: int) -> bytes | None:
 
 
 def _primaries_said(content: bytes) -> NDArray[np.float64] | None:
-    """What cHRM says, as `primaries_of` has it; None where that is sRGB's, or no display's."""
+    """The primaries of cHRM, as `primaries_of` returns them; None if they are sRGB's, or not possible."""
     if len(content) != 32:
         return None
     white, *primaries = np.array(struct.unpack(">8I", content)).reshape(4, 2) / _UNIT

@@ -14,7 +14,7 @@ _NAMES = {
     Tag.GPS_IFD: "GPS directory",
     Tag.INTEROPERABILITY_IFD: "interoperability directory",
 }
-# Tags that say where pixels are: thousands of numbers, which are not needed here.
+# Tags with the places of pixels: thousands of numbers, which are not needed here.
 _PIXEL_PLACES = {Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS}
 
 
@@ -40,7 +40,7 @@ def orientation_of(block: bytes) -> int:
 class _ExifReader:
     def __init__(self, file: BinaryIO) -> None:
         self._ifds = IfdReader(file)
-        self._bytes_left = MAX_TOTAL_BYTES  # what goes beyond, such as Photoshop's layers, is not read
+        self._bytes_left = MAX_TOTAL_BYTES  # values that exceed it, such as Photoshop's layers, are not read
         self._lost: list[str] = []
 
     def read(self, offset: int | None) -> Exif:
@@ -57,7 +57,7 @@ class _ExifReader:
         return Exif(main, exif, gps, interoperability, self._ifds.order, note_at, self._lost)
 
     def _entries_below(self, entries: dict[int, Entry], pointer: Tag) -> dict[int, Entry]:
-        """The directory that a tag points to; nothing where there is none, or a damaged one."""
+        """The directory that a tag points to; empty if there is none, or if it is damaged."""
         if pointer not in entries:
             return {}
         try:

@@ -8,7 +8,7 @@ from worker.scans.formats.tiff.tags import Tag, Tags, long, long8, short, shorts
 from worker.scans.geometry import Shape
 
 _ORDER, _MARK = ("<", b"II+\0") if sys.byteorder == "little" else (">", b"MM\0+")
-_DIRECTORY = 16  # where it begins
+_DIRECTORY = 16  # the byte where it begins
 _GREY, _RGB = 1, 2  # PhotometricInterpretation: grey whose 0 is black, RGB
 
 
@@ -31,7 +31,7 @@ def tiff_header(shape: Shape, rows: int) -> bytes:
         Tag.PLANAR_CONFIG: short(1),  # channels side by side
     }
     if shape.bands % 2 == 0:
-        tags[Tag.EXTRA_SAMPLES] = short(2)  # alpha, colours not multiplied by it
+        tags[Tag.EXTRA_SAMPLES] = short(2)  # alpha; the colours are not multiplied by it
     pixels_at = _DIRECTORY + len(pack_directory(tags, _DIRECTORY, _ORDER, big=True))
     tags[Tag.STRIP_OFFSETS] = long8(*(pixels_at + start for start in starts))
     head = _MARK + struct.pack(_ORDER + "HHQ", 8, 0, _DIRECTORY)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from worker.scans.formats.errors import EndsEarly
 from worker.scans.formats.tiff.tags import UNIT_BYTES, UNITS, TagsError, Value, in_order
 
-Numbers = NDArray[np.float64]  # so that a hostile sum of two of them can't overflow
+Numbers = NDArray[np.float64]  # floats, so that the sum of two hostile numbers can't overflow
 
 _MAX_TAGS = 4096  # of a directory
 _MAX_PAGES = 100_000
@@ -51,7 +51,7 @@ class IfdReader:
         self.is_big = head[2:4] in (b"+\0", b"\0+")
         self.word = "Q" if self.is_big else "I"
         self.word_bytes = 8 if self.is_big else 4
-        self.first_link = self.word_bytes  # where the file says where its first directory is
+        self.first_link = self.word_bytes  # the place of the pointer to the first directory
         self.first = self._number(self.word, self.first_link)
 
     def entries(self, offset: int) -> dict[int, Entry]:

@@ -16,8 +16,8 @@ from worker.scans.formats.tiff.tags import LONG, LONG8, SHORT, Exif, Tag, Tags, 
 
 _PIXEL_TAGS = (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS)
 _OFFSET_TAGS = (Tag.STRIP_OFFSETS, Tag.TILE_OFFSETS)
-_MAX_BEFORE_NOTE = 16 << 10  # bytes; what lies further on in a file is not to be kept in its place
-_UTF_16 = b"UNICODE\0"  # of a user's comment, in the byte order of the whole
+_MAX_BEFORE_NOTE = 16 << 10  # bytes; a note that lies further on in its file does not keep its place
+_UTF_16 = b"UNICODE\0"  # begins a user's comment whose text has the block's byte order
 
 
 def exif_block(exif: Exif) -> bytes:
@@ -84,10 +84,10 @@ def pack_directory(tags: Tags, offset: int, order: str, *, big: bool) -> bytes:
 
 
 class _IfdWriter(IfdReader):
-    """Directories at the end of a TIFF file that is open for reading and writing."""
+    """Writes directories at the end of a TIFF file that is open for reading and writing."""
 
     def append(self, exif: Exif, link: int, *, after: int = 0) -> int:
-        """Write directories, and at `link` where they are; returns where the next link goes."""
+        """Write directories, and write their place at `link`. Returns the place of the next link."""
         offset = self._end()
         self.size = offset + self.file.write(_pack_exif(exif, offset, self.order, big=self.is_big, after=after))
         self.file.seek(link)
@@ -95,19 +95,19 @@ class _IfdWriter(IfdReader):
         return self.next_link(offset)
 
     def append_alone(self, tags: Tags) -> int:
-        """Write a directory that no other one is followed by; returns its place."""
+        """Write a directory that is not followed by another one. Returns its place."""
         offset = self._end()
         self.file.write(_pack(tags, offset, self.order, self.is_big, 0))
         return offset
 
     def _end(self) -> int:
-        """The file's end, made even: the place of a new directory."""
+        """The place of a new directory: the end of the file, after a zero if its size is odd."""
         offset = self.file.seek(0, io.SEEK_END)
         return offset + self.file.write(b"\0" * (offset % 2))
 
 
 def _in_order(exif: Exif, order: str) -> Exif:
-    """The tags for another byte order: a comment in UTF-16 is turned, though TIFF calls it mere bytes."""
+    """The tags for another byte order. A UTF-16 comment's bytes are swapped, although TIFF sees them as plain bytes."""
     comment = exif.exif.get(Tag.USER_COMMENT)
     if order == exif.order or comment is None or not comment.data.startswith(_UTF_16):
         return exif
@@ -117,7 +117,7 @@ def _in_order(exif: Exif, order: str) -> Exif:
 
 
 def _moved(page: Tags, shift: int) -> Tags:
-    """A directory whose pixels lie `shift` bytes further on."""
+    """The page's tags for pixels that lie `shift` bytes further on."""
     moved = {tag: long8(*(place + shift for place in page[tag].numbers())) for tag in _OFFSET_TAGS if tag in page}
     return page | moved
 
@@ -131,7 +131,7 @@ def _pack_exif(exif: Exif, offset: int, order: str, *, big: bool, after: int = 0
         pointers.insert(0, (main, Tag.EXIF_IFD, sub))
     written = [pointer for pointer in pointers if pointer[2] or pointer[2] is sub]
     for tags, pointer, _ in written:
-        tags[pointer] = long8(0)  # its place is known once all lengths are
+        tags[pointer] = long8(0)  # the place is known only when all lengths are known
     place = offset + len(_pack(main, offset, order, big, after))
     for tags, pointer, below in written:
         tags[pointer] = long8(place)
@@ -150,7 +150,7 @@ def _pack(
     after: int,
     elsewhere: Mapping[int, int] | None = None,
 ) -> bytes:
-    """One directory and its values, but for those of the tags that lie `elsewhere`, at these places, already."""
+    """One directory and its values. Values of the tags in `elsewhere` are already in the file, at these places."""
     count_code, word = ("Q", "Q") if big else ("H", "I")
     room = struct.calcsize("<" + word)
     values_at = offset + struct.calcsize("<" + count_code) + len(tags) * (4 + 2 * room) + room

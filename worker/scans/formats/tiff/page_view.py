@@ -17,11 +17,11 @@ from worker.scans.formats.tiff.ifd_writer import pack_directory
 from worker.scans.formats.tiff.layout import TiffPage, read_pieces
 from worker.scans.formats.tiff.tags import FRACTION, UNIT_BYTES, Tag, Tags, long8, shorts
 
-_CLASSIC_BYTES = (1 << 32) - (1 << 20)  # beyond which a classic TIFF can't point to a directory
+_CLASSIC_BYTES = (1 << 32) - (1 << 20)  # beyond this, a classic TIFF can't point to a directory
 _HEAD_BYTES, _BIG_HEAD_BYTES = 8, 16
-# What a page's tags say of places in the file: of its pieces, and of old JPEG's stream and tables.
+# Tags that hold places in the file: those of strips or tiles, and those of old JPEG's stream and tables.
 _PLACES = (Tag.STRIP_OFFSETS, Tag.TILE_OFFSETS, 513, 519, 520, 521)
-# What libvips needs to decode a page, and to know its colours; old JPEG's tags (512 to 521) with it.
+# Tags that libvips needs to decode a page and to know its colours, including old JPEG's (512 to 521).
 _OF_PIXELS = {
     *(Tag.IMAGE_WIDTH, Tag.IMAGE_LENGTH, Tag.BITS_PER_SAMPLE, Tag.COMPRESSION, Tag.PHOTOMETRIC, Tag.FILL_ORDER),
     *(Tag.SAMPLES_PER_PIXEL, Tag.ROWS_PER_STRIP, Tag.PLANAR_CONFIG, Tag.T4_OPTIONS, Tag.T6_OPTIONS, Tag.PREDICTOR),
@@ -35,7 +35,7 @@ _OPTIONAL = {
     *(Tag.X_RESOLUTION, Tag.Y_RESOLUTION, Tag.RESOLUTION_UNIT, Tag.ICC_PROFILE, Tag.FILL_ORDER, Tag.INK_SET),
     *(Tag.YCBCR_COEFFICIENTS, Tag.YCBCR_POSITIONING, Tag.REFERENCE_BLACK_WHITE),
 }
-# Values of tags that have a default, which others mean; libtiff would fail on them.
+# The valid values of tags that have a default. Any other value means the default, but libtiff would fail on it.
 _SOUND = {
     Tag.FILL_ORDER: (1, 2),
     Tag.PLANAR_CONFIG: (1, 2),
@@ -79,7 +79,7 @@ def pixel_tags(file: BinaryIO, page: TiffPage) -> Tags:
 
 
 def _is_left_out(reader: IfdReader, entry: Entry) -> bool:
-    """Whether a tag that can be done without points beyond the file's end; raises EndsEarly for any other."""
+    """Whether a tag is optional and points beyond the file's end. `reader.value` raises EndsEarly for other tags."""
     return entry.tag in _OPTIONAL and reader.is_beyond(entry)
 
 
@@ -87,17 +87,17 @@ def load_directory(path: Path, tags: Tags, fail_on: str) -> pyvips.Image:
     """The image that `tags` describe in the bytes of a TIFF file. Raises pyvips.Error, FormatError."""
     view = _PageView(path, tags)
     image = pyvips.Image.tiffload_source(view.source, access="sequential", fail_on=fail_on)
-    # libvips calls back into the view as long as pixels are read, and pyvips hands these references on to all images
-    # that are made of this one.
+    # libvips calls the view as long as pixels are read. pyvips passes these references on to all images that are made
+    # from this one.
     image._references.append(view)
     return image
 
 
 class _PageView:
-    """A file whose head and end are others than on disk.
+    """A view of a file with another header and another end than on disk.
 
-    Beyond a classic TIFF's reach it becomes a BigTIFF. The header of that is longer, and most pixels begin right behind
-    the short one, so everything behind it lies 8 bytes further on in the view than on disk.
+    A file that is too large for a classic TIFF becomes a BigTIFF, whose header is 8 bytes longer. Most pixels begin
+    right after the short header, so everything after it lies 8 bytes further on in the view than on disk.
     """
 
     def __init__(self, path: Path, tags: Tags) -> None:
@@ -136,7 +136,7 @@ class _PageView:
 
 
 def _moved(tags: Tags, distance: int) -> Tags:
-    """The tags of a page whose bytes lie further on; 0 is no place, but means that there is nothing."""
+    """The tags of a page whose bytes lie further on. 0 is not a place: it means that there is nothing."""
     places = {tag: tags[tag].numbers() for tag in _PLACES if tag in tags}
     moved = {tag: long8(*(place and place + distance for place in numbers)) for tag, numbers in places.items()}
     return {**tags, **moved}

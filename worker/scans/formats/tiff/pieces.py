@@ -34,7 +34,7 @@ class Place:
     is_planar: bool
     piece_width: int
     piece_height: int
-    is_sized: bool  # whether the bytes of a piece follow from its size
+    is_sized: bool  # whether the length of a piece follows from its size in pixels
     shift: int = 0
 
     @classmethod
@@ -97,7 +97,7 @@ class Pieces:
 
     starts: Numbers
     lengths: Numbers
-    damage: str | None = None  # what can't be, in words
+    damage: str | None = None  # what is wrong, in words
 
     @property
     def end(self) -> int:
@@ -145,7 +145,7 @@ def _counts(reader: IfdReader, entry: Entry | None, pieces: int, place: Place) -
 
 
 def _needed(place: Place, pieces: int) -> Numbers:
-    """The bytes of each piece of an uncompressed page; the last strip of each channel may have fewer rows."""
+    """The length of each piece of an uncompressed page. The last strip of each channel may have fewer rows."""
     needed = np.full(pieces, float(place.piece_bytes))
     if not place.is_tiled:
         rows = place.height - (place.down - 1) * place.piece_height
@@ -154,7 +154,7 @@ def _needed(place: Place, pieces: int) -> Numbers:
 
 
 def _up_to_next(starts: Numbers, size: int) -> Numbers:
-    """The room of each piece, where the file says nothing of its length: up to the next one, or the file's end."""
+    """The largest possible length of each piece, if the file gives none: up to the next piece, or the file's end."""
     ends = np.unique(np.append(starts, size))
     places = np.searchsorted(ends, starts, side="right").clip(max=len(ends) - 1)
     lengths: Numbers = np.maximum(ends[places] - starts, 1)

@@ -32,7 +32,7 @@ def picture_count(reader: IfdReader, entries: Mapping[int, Entry], place: Place)
 
 
 def _shaped(description: bytes, place: Place) -> int:
-    """By tifffile's own description: the shape of all pictures together."""
+    """The number of pictures by tifffile's own description, which has the shape of all pictures together."""
     try:
         shape = json.loads(description.rstrip(b"\0"))["shape"]
         count, remainder = divmod(math.prod(map(int, shape)), place.width * place.height * place.samples)

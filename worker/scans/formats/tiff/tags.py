@@ -15,7 +15,7 @@ from worker.scans.formats.errors import FormatError
 class Tag(IntEnum):
     """The numbers of those tags of TIFF and EXIF that Photochrom uses."""
 
-    INTEROPERABILITY_INDEX = 1  # of the directory of that name
+    INTEROPERABILITY_INDEX = 1  # in the interoperability directory
     NEW_SUBFILE_TYPE = 254
     SUBFILE_TYPE = 255
     IMAGE_WIDTH = 256
@@ -54,7 +54,7 @@ class Tag(IntEnum):
     REFERENCE_BLACK_WHITE = 532
     XMP = 700
     IPTC = 33723
-    UIC2 = 33629  # MetaMorph's: as many values as there are pictures
+    UIC2 = 33629  # MetaMorph's; it has one value for each picture
     PHOTOSHOP_RESOURCES = 34377
     ICC_PROFILE = 34675
     EXIF_IFD = 0x8769
@@ -73,7 +73,7 @@ UNIT_BYTES = {
     **{16: 8, 17: 8, 18: 8},  # BigTIFF's
     129: 1,  # EXIF 3.0's UTF-8
 }
-UNITS = {5: 2, 10: 2}  # of a value that is a fraction
+UNITS = {5: 2, 10: 2}  # a fraction consists of two numbers
 BYTE, SHORT, LONG, FRACTION, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16  # TIFF's types
 
 
@@ -118,7 +118,7 @@ class Exif:
     exif: Tags = field(default_factory=dict)
     gps: Tags = field(default_factory=dict)
     interoperability: Tags = field(default_factory=dict)
-    order: str = "<"  # as struct has it
+    order: str = "<"  # byte order, as in the module struct
     note_at: int | None = None
     lost: list[str] = field(default_factory=list)
 
