@@ -14,6 +14,11 @@ import pyvips
 
 from worker.errors import ScanError
 
+# The kinds of samples that are read, by libvips' names: their bytes, and their value for white and for full alpha.
+SAMPLE_BYTES = {"uchar": 1, "ushort": 2, "uint": 4, "float": 4}
+FULL = {"uchar": 255, "ushort": 65535, "uint": (1 << 32) - 1, "float": 1}
+WIDE = ("uint", "float")  # kinds that become 16 bits
+
 SAYS_NO_MORE = "its decoder or encoder gives no details"
 _SAYS_NOTHING = re.compile("^unable to |: (read|load|write) error$")
 _SAYS_WHERE = re.compile("decompress error tile [0-9]+ x [0-9]+$")
@@ -23,7 +28,7 @@ _LOADERS = (
     "VipsForeignLoadTiffFile",
     "VipsForeignLoadTiffSource",
     "VipsForeignLoadWebpFile",
-    "VipsForeignLoadVipsFile",  # of scans that are turned: only for files of our own
+    "VipsForeignLoadVipsFile",  # of rotated scans: only for files that Photochrom wrote
 )
 
 
@@ -36,7 +41,7 @@ def configure_libraries(threads: int = 1) -> None:
     `threads`: how many threads each of the two may use for one scan. There are as many children as cores, so one thread
     is right for them. Afterwards, no file can reach a decoder other than those of the formats of scans.
     """
-    # What libvips warns of, an odd tag or a padding byte, is common in sound scans and names scratch files.
+    # Warnings of libvips about odd tags or padding bytes are common for sound scans, and they name scratch files.
     logging.getLogger("pyvips").setLevel(logging.ERROR)
     pyvips.concurrency_set(threads)
     cv2.setNumThreads(threads)
@@ -73,7 +78,7 @@ class ErrorBuffer:
             return
 
         def counted(error: pyvips.Error, *arguments: object) -> None:
-            # Before and behind: whoever looks in between sees that it changes.
+            # It counts before and after, so that code which reads the counter in between sees a change.
             cls.times_emptied += 1
             take(error, *arguments)
             cls.times_emptied += 1

@@ -19,7 +19,7 @@ from worker.errors import PhotochromError
 from worker.scans import ScanLimits, configure_libraries
 from worker.scans.reading.probe import probe
 
-MEMORY_BYTES = 384 << 20  # in addition to what the process has when it is ready
+MEMORY_BYTES = 416 << 20  # for each picture, in addition to what the process has before it
 KEPT_BYTES = 48 << 20  # a process that keeps more of it after a picture is replaced before the next one
 CPU_SECONDS = 15  # for each picture
 LARGE_PIXELS = 8_000_000  # from here on a decoder may need more than MEMORY_BYTES: some 40 bytes a pixel
@@ -31,8 +31,9 @@ LARGE_OR_DAMAGED = (
 def main() -> None:
     configure_libraries()
     ready_bytes = _mapped_bytes()
-    _limit_memory(ready_bytes + MEMORY_BYTES)
+    _limit_for_good(ready_bytes + KEPT_BYTES + MEMORY_BYTES)
     for line in sys.stdin:
+        _limit_memory(_mapped_bytes() + MEMORY_BYTES)
         _limit_time()
         answer = _answer(Path(json.loads(line)))
         is_full = _mapped_bytes() > ready_bytes + KEPT_BYTES
@@ -44,10 +45,15 @@ def _mapped_bytes() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
 
 
-def _limit_memory(limit_bytes: int) -> None:
-    """Limit the process' address space."""
-    resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+def _limit_for_good(address_space_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_memory(address_space_bytes: int) -> None:
+    """Until the next call, and at most the limit for good."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (min(address_space_bytes, most), most))
 
 
 def _limit_time() -> None:

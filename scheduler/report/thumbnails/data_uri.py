@@ -9,9 +9,9 @@ import pyvips
 
 from scheduler.report.data import Picture
 from scheduler.report.plain_text import without_credentials, without_key
+from scheduler.report.thumbnails.reduced import flat, reduced
 from worker.errors import PhotochromError
-from worker.scans.format_names import FIRST_BYTES, format_of_content
-from worker.scans.reading.loading import load, reading
+from worker.scans.reading.loading import reading
 from worker.scans.reading.scan_file import ScanLimits, open_scan_file
 from worker.scans.vips import block_other_formats
 
@@ -21,6 +21,7 @@ THUMBNAIL_BYTES = 48 * 1024
 QUALITIES = (80, 65, 50, 35, 20)
 # Fetching a larger file would take too long for a report.
 FETCH_BYTES = 256 << 20
+_OF_FILE = ("is ", "has ", "ends ", "begins ", "holds ")  # a sentence about a file, without the file's name
 
 
 class Fetches(Protocol):
@@ -42,32 +43,29 @@ def picture(
         storage.fetch(key, path, etag=etag, max_bytes=FETCH_BYTES)
         return make(path)
     except PhotochromError as error:
-        sentence = without_key(without_credentials(str(error)), key)
-        return f"It {sentence}" if sentence.startswith(("is ", "has ", "ends ")) else sentence
+        sentence = without_key(without_key(without_credentials(str(error)), key), path.name)
+        return f"It {sentence}" if sentence.startswith(_OF_FILE) else sentence
     finally:
         path.unlink(missing_ok=True)
 
 
 def _small(path: Path) -> pyvips.Image:
     block_other_formats()
-    size = {"height": THUMBNAIL_PIXELS, "size": "down"}
-    with path.open("rb") as file:
-        if format_of_content(file.read(FIRST_BYTES)) != "jp2":
-            return pyvips.Image.thumbnail(str(path), THUMBNAIL_PIXELS, **size)
     try:
-        scan_file = open_scan_file(path, path.name, ScanLimits(FETCH_BYTES, 1 << 40))
-        with reading(scan_file):
-            return load(scan_file).thumbnail_image(THUMBNAIL_PIXELS, **size).copy_memory()
+        file = open_scan_file(path, path.name, ScanLimits(FETCH_BYTES, 1 << 40))
+        with reading(file):
+            return flat(reduced(file, THUMBNAIL_PIXELS)).copy_memory()
     finally:
-        path.with_name(path.name + ".unpacked").unlink(missing_ok=True)
+        for unpacked in path.parent.glob(f"{path.name}.*unpacked"):
+            unpacked.unlink()
 
 
 def thumbnail(path: Path) -> Picture:
-    """An sRGB JPEG of at most THUMBNAIL_PIXELS and THUMBNAIL_BYTES, without metadata. Raises pyvips.Error."""
+    """An sRGB JPEG of at most THUMBNAIL_PIXELS and THUMBNAIL_BYTES, without metadata.
+
+    Raises pyvips.Error, or ScanError for the same files as a worker.
+    """
     image = _small(path)
-    if image.hasalpha():
-        image = image.flatten(background=[255])
-    image = image.colourspace("srgb" if image.bands > 2 else "b-w").copy_memory()
     for quality in QUALITIES:
         content = image.jpegsave_buffer(Q=quality, keep="none")
         if len(content) <= THUMBNAIL_BYTES:

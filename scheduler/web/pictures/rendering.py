@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyvips
 
+from scheduler.report.thumbnails.reduced import flat, reduced
 from worker.errors import ScanError
 from worker.scans import ScanFile, ScanLimits, open_scan_file, probe_pages
 from worker.scans.reading.loading import load, reading
@@ -13,6 +14,7 @@ from worker.scans.vips import last_line
 
 THUMBNAIL_SIDES = {"small": 480, "large": 1600}  # pixels of the longer side
 TILE_PIXELS = 512
+_TIFF_STEP = 16  # a tile's side in a TIFF is a multiple of it
 _QUALITY = {"small": 80, "large": 86}
 _TILE_QUALITY = 88
 
@@ -30,8 +32,8 @@ def thumbnail(path: Path, key: str, limits: ScanLimits, size: str, target: Path)
     probe_pages(file, limits)
     side = THUMBNAIL_SIDES[size]
     with reading(file):
-        small = _reduced(file, side)
-        _flat(small).jpegsave(str(target), Q=_QUALITY[size], keep="none", optimize_coding=True)
+        small = reduced(file, side)
+        flat(small).jpegsave(str(target), Q=_QUALITY[size], keep="none", optimize_coding=True)
 
 
 def make_pyramid(path: Path, key: str, limits: ScanLimits, target: Path) -> Pyramid:
@@ -47,11 +49,13 @@ def _save_pyramid(file: ScanFile, target: Path) -> None:
     image = load(file)
     if image.get_typeof("orientation") and image.get("orientation") > 1:
         image = _any_row_of(image, file.path).autorot()
-    _flat(image).tiffsave(
+    # libvips (8.18) reads no tiles that are many times as large as their picture.
+    side = min(TILE_PIXELS, -(-max(image.width, image.height) // _TIFF_STEP) * _TIFF_STEP)
+    flat(image).tiffsave(
         str(target),
         tile=True,
-        tile_width=TILE_PIXELS,
-        tile_height=TILE_PIXELS,
+        tile_width=side,
+        tile_height=side,
         pyramid=True,
         compression="jpeg",
         Q=_TILE_QUALITY,
@@ -83,25 +87,6 @@ def tile(path: Path, level: int, column: int, row: int) -> bytes:
         return content
     except pyvips.Error as error:
         raise ScanError("unreadable", f"the tile can't be read ({last_line(error)})", permanent=True) from None
-
-
-def _reduced(file: ScanFile, side: int) -> pyvips.Image:
-    """The picture, reduced. Some decoders can give a small picture directly; JPEG 2000 is unpacked first."""
-    size = {"height": side, "size": "down"}
-    if file.format == "jp2":
-        return load(file).thumbnail_image(side, **size)
-    return pyvips.Image.thumbnail(str(file.path), side, **size)
-
-
-def _flat(image: pyvips.Image) -> pyvips.Image:
-    """The picture in 8-bit sRGB or grey, converted with its ICC profile if this can be used."""
-    if image.format == "float":
-        image = (image * 255).copy(interpretation="srgb" if image.bands > 2 else "b-w").cast("uchar")
-    if image.hasalpha():
-        image = image.flatten(background=[65535 if image.format == "ushort" else 255])
-    if image.bands > 2 and image.get_typeof("icc-profile-data"):
-        image = image.icc_transform("srgb", embedded=True, intent="relative", depth=8)
-    return image.colourspace("srgb" if image.bands > 2 else "b-w").cast("uchar")
 
 
 def _any_row_of(image: pyvips.Image, path: Path) -> pyvips.Image:

@@ -126,7 +126,9 @@ def test_missing_files_and_files_that_are_no_image_become_sentences(
     add_scans([scan_row(2), scan_row(3), scan_row(4)])
     second, third, fourth = build().pairs
 
-    assert second.after == "The file exists, but it can't be opened as an image."
+    assert second.after == (
+        "It begins with the bytes 6e 6f 74 20 61 6e 20 69; expected a JPEG, PNG, TIFF, JPEG 2000 or WebP file"
+    )
     assert third.after == "It is not there any more"
     assert fourth.before == "It is not there any more"
 
@@ -164,7 +166,7 @@ def test_a_report_of_10_000_scans_stays_under_5_mb(add_scans: AddScans, session:
 
 
 class WorstPicture(PictureFolder):
-    """Every key is noise, which compresses worst."""
+    """Each file is noise, which compresses worst."""
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> None:
         noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3), np.uint8)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import pyvips
 from PIL import Image
 
 from scheduler.export.csv_file import write_csv
 from scheduler.report.thumbnails.data_uri import thumbnail
 from scheduler.standalone.contact_sheet import contact_sheet
+from worker.errors import ScanError
 
 
 def written(rows: list[dict[str, object]]) -> list[list[str]]:
@@ -29,7 +29,7 @@ def test_a_cell_that_a_spreadsheet_would_run_begins_with_an_apostrophe(start: st
 
 @pytest.mark.parametrize("key", ["a;=cmd()", "a\n=cmd()", 'a";@SUM(1)', "a\t+1"])
 def test_no_cell_is_run_where_cells_end_at_semicolons_either(key: str) -> None:
-    """As in most of Europe: there the quotes of a second cell are letters, and lines end within it."""
+    """In most of Europe cells end at semicolons, so quotes around a key do not keep it in one cell or on one line."""
     file = io.StringIO(newline="")
     write_csv([{"id": 1, "source_key": key}], file)
 
@@ -79,5 +79,5 @@ def test_no_other_format_is_decoded_for_a_thumbnail_whatever_its_name_says(conte
     path.write_bytes(content)
     if not content:
         Image.new("L", (9, 9)).save(path, "GIF")
-    with pytest.raises(pyvips.Error):
+    with pytest.raises(ScanError, match="begins with the bytes"):
         thumbnail(path)

@@ -58,7 +58,7 @@ def test_a_grey_scan_is_read_level_by_level(kind: str, opened: Opener) -> None:
 
 
 def test_channels_that_lie_apart_have_the_tiles_that_their_sides_ask_for(opened: Opener) -> None:
-    """As in libtiff, where a list of tiles is longer than that: the rest of it is nobody's."""
+    """If the list of tiles is longer than the height and the width need, the rest of it is ignored, as in libtiff."""
     top = ramp(16, 96)
     planes = np.stack([np.tile(top, (4, 1)), np.full((64, 96), 200, np.uint8), np.full((64, 96), 90, np.uint8)])
     taller = tiff_bytes(planes, photometric="rgb", planarconfig="separate", tile=(16, 32))
@@ -114,7 +114,7 @@ def test_a_colour_coded_jpeg_of_greys_is_read(mode: str, opened: Opener) -> None
     image = Image.fromarray(RGB8).convert(mode)
     scan = opened(pillow_bytes(image, "JPEG", quality=100), "a.jpg")
     grey = grey_of(scan).astype(int).ravel()
-    # Without a profile CMYK's greys depend on the inks assumed; that black, white and their order survive does not.
+    # Without a profile, CMYK's greys depend on the assumed inks, but black, white and the order of the greys do not.
     if mode == "CMYK":
         assert grey[0] < 60
         assert grey[-1] > 250
@@ -152,7 +152,7 @@ REFUSED = {
     "32-bit integers": (tiff_bytes(GREY16.astype(np.uint32)), "unsupported"),
     "floats beyond 1": (tiff_bytes(GREY16.astype(np.float32)), "unsupported"),
     "not a number": (tiff_bytes(np.full((9, 9), np.nan, np.float32)), "unsupported"),
-    "doubles": (tiff_bytes(GREY16 / 65535), "unsupported"),
+    "doubles beyond 1": (tiff_bytes(GREY16 / 6553), "unsupported"),
     "five channels": (
         tiff_bytes(np.zeros((9, 9, 5), np.uint8), photometric="minisblack", planarconfig="contig"),
         "unsupported",
@@ -182,7 +182,7 @@ def test_a_thumbnail_beside_the_page_is_no_second_page(opened: Opener) -> None:
 
 
 def _png_of_bits(levels: NDArray[np.uint8], bits: int) -> bytes:
-    """A PNG of 1, 2 or 4 bits per grey sample, by hand: Pillow writes them as palettes."""
+    """A PNG of 1, 2 or 4 bits per grey sample, made by hand because Pillow writes such PNGs as palettes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

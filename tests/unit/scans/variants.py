@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
 from tests.unit.scans.odd_variants import odd_variants
+from tests.unit.scans.unpacked_variants import unpacked_variants
 from tests.unit.scans.variant import Variant
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
@@ -30,6 +31,7 @@ def all_variants() -> list[Variant]:
         *_opencv(),
         *_refused(),
         *odd_variants(),
+        *unpacked_variants(),
     ]
 
 
@@ -177,7 +179,6 @@ def _refused() -> Iterator[Variant]:
     odd = {
         "32-bit integers": tiff_bytes(GREY16.astype(np.uint32)),
         "signed": tiff_bytes((GREY16 // 2).astype(np.int16)),
-        "doubles": tiff_bytes(GREY16 / 65535),
         "floats beyond 1": tiff_bytes(GREY16.astype(np.float32)),
         "complex": tiff_bytes(GREY16.astype(np.complex64)),
         "five channels": tiff_bytes(np.zeros((9, 9, 5), np.uint8), photometric="minisblack", planarconfig="contig"),

@@ -19,18 +19,19 @@ import pyvips
 from numpy.typing import NDArray
 
 from worker.colour.icc_reader import PROFILE_FIELD
+from worker.scans.reading.grey import in_16_bits
 from worker.scans.reading.loading import load, reading
 from worker.scans.reading.scan_file import ScanFile
 from worker.scans.reading.strictness import decoded
+from worker.scans.vips import FULL, WIDE
 
-COLOURED_SHARE = 0.06  # share of the pixels from which a scan counts as in colour
-_ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's own
-_FAINTEST_MARK, _STRONG_MARK = 12.0, 24.0  # CIE a*, b* units from the tone: where a mark's colour begins, and is whole
-_FEWEST_MARKED = 3  # pixels of the small copy, from which on a grey scan has marks in colour
+COLOURED_SHARE = 0.06  # from this share of coloured pixels on, a scan counts as in colour
+_ACROSS, _ALONG = 4.0, 14.0  # CIE a*, b* units from the tone: in another hue, in the tone's hue
+_FAINTEST_MARK, _STRONG_MARK = 12.0, 24.0  # CIE a*, b* units from the tone: where a mark's weight is 0, and is full
+_FEWEST_MARKED = 3  # pixels of the small copy; with fewer, a grey scan has no marks in colour
 _NEUTRAL_CHROMA = 2.0  # below it, a tone has no hue
-_LEVEL = 2.5  # L* that share one tone
-_FULL = {"uchar": 255, "ushort": 65535, "float": 1}  # of alpha
-_SIDE = 192  # pixels; averaged so far, JPEG's blocks and a sensor's noise are gone
+_LEVEL = 2.5  # a range of L* of this size shares one tone
+_SIDE = 192  # pixels; in so small a copy, JPEG's blocks and a sensor's noise are averaged out
 
 Labs = NDArray[np.floating[Any]]
 
@@ -130,7 +131,7 @@ def _own_colours(lab: Labs) -> OwnColours:
 
 
 def _tones(level: NDArray[np.intp], ab: Labs) -> Labs:
-    """The median a*, b* of each level, (levels, 2); a level that no pixel has lies between its neighbours."""
+    """The median a*, b* of each level, (levels, 2). A level without pixels is interpolated between its neighbours."""
     present = np.unique(level)
     medians = np.array([np.median(ab[level == number], axis=0) for number in present])
     levels = np.arange(int(present[-1]) + 1)
@@ -138,17 +139,17 @@ def _tones(level: NDArray[np.intp], ab: Labs) -> Labs:
 
 
 def _small_lab(image: pyvips.Image) -> Labs:
-    """L*, a*, b* of a reduced copy, (pixels, 3); transparent pixels, whose colour nobody sees, are left out.
+    """L*, a*, b* of a reduced copy, (pixels, 3). Transparent pixels are left out, because nobody sees their colour.
 
-    Where alpha hides every pixel, as masks of film scanners do, all are taken.
+    If alpha hides every pixel, as in the masks of film scanners, all pixels are used.
     """
     factor = max(1.0, max(image.width, image.height) / _SIDE)
-    # In memory, since a file gives its pixels once, and they are asked for more often.
+    # The copy is in memory, because a file's pixels can be read only once, and they are needed more often.
     small = image.shrink(min(factor, image.width), min(factor, image.height)).copy_memory()
     if not image.hasalpha():
         return _lab(small)
     alpha = np.asarray(small[small.bands - 1].numpy()).reshape(-1)
-    visible = alpha > _FULL[small.format] / 2
+    visible = alpha > FULL[small.format] / 2
     colours = _lab(small[: small.bands - 1])
     return colours[visible] if visible.any() else colours
 
@@ -161,12 +162,12 @@ def _lab(image: pyvips.Image) -> Labs:
 
 def lab_image(image: pyvips.Image) -> pyvips.Image:
     """L*, a*, b* of an image without alpha, by its profile if the profile can be used."""
-    if image.format == "float":  # 0..1 with sRGB's curve, as worker.scans.reading.grey reads it
-        image = (image * 255).cast("uchar").copy(interpretation="srgb")
+    if image.format in WIDE:
+        image = in_16_bits(image)
     fallback = {"input_profile": "cmyk"} if image.interpretation == "cmyk" else {}
     if not (fallback or image.get_typeof(PROFILE_FIELD)):
         return image.colourspace("lab")
     try:
         return image.icc_import(embedded=True, pcs="lab", intent="relative", **fallback)
-    except pyvips.Error:  # a profile that says nothing, or is another device's: as without one
+    except pyvips.Error:  # the profile is unusable or another device's: ignore it
         return image.colourspace("lab")

@@ -8,51 +8,57 @@ from worker.arrays import Pixels
 from worker.colour.icc_reader import PROFILE_FIELD, Profile, profile_of
 from worker.colour.lab import LUMINANCE, Floats, linear_to_srgb, srgb_to_linear
 from worker.errors import ScanError
+from worker.scans.vips import FULL, SAMPLE_BYTES, WIDE
 
-_DEPTHS = {"uchar": 8, "ushort": 16, "float": 16}
 _GREYS, _RGBS = ("b-w", "grey16"), ("srgb", "rgb16", "rgb", "scrgb")
-_OVERSHOOT = 0.1  # beyond 0..1, that is clipped
-_ROUNDING = 0.5 / 65535  # beyond 0..1, that no output shows
-_LINEAR_LEVELS = 1 << 16  # of linear light: a twentieth of an 8-bit sRGB level at black, where they lie closest
+_OVERSHOOT = 0.1  # beyond 0..1; samples up to here are clipped
+_FEWEST_LEVELS = 1 << 16  # of 32-bit integers, whose white is 65,536 times as much
+_ROUNDING = 0.5 / 65535  # beyond 0..1; no output shows a difference this small
+_LINEAR_LEVELS = 1 << 16  # of linear light; one is a twentieth of sRGB's smallest 8-bit step, which is at black
 
 
 def output_bit_depth(image: pyvips.Image, key: str) -> int:
     """8 or 16: the depth that the scan's output gets. Raises ScanError for samples that have no known meaning."""
-    if image.format not in _DEPTHS:
-        raise _unsupported(f"{key} has samples of type {image.format}; expected 1, 8 or 16 bits, or floats from 0 to 1")
-    return _DEPTHS[image.format]
+    if image.format not in SAMPLE_BYTES:
+        expected = "expected unsigned integers of at most 32 bits, or floats from 0 to 1"
+        raise _unsupported(f"{key} has samples of type {image.format}; {expected}")
+    return 8 if image.format == "uchar" else 16
 
 
 def to_grey(image: pyvips.Image, key: str) -> pyvips.Image:
     """sRGB grey with the lightness of `image`, 8 or 16 bits, lazily: one band, or two where the scan has alpha.
 
-    Floats must have been checked. Raises ScanError for kinds of colour that have no known meaning.
+    Samples of WIDE kinds must have been checked. Raises ScanError for kinds of colour that have no known meaning.
     """
     depth = output_bit_depth(image, key)
-    if image.format == "float":
-        image = _integers(image)
+    if image.format in WIDE:
+        image = in_16_bits(image)
     if not image.hasalpha():
         return _grey_of(image, depth, key)
     grey = _grey_of(image[: image.bands - 1], depth, key)
     return grey.bandjoin(image[image.bands - 1].cast(grey.format))
 
 
-def check_floats(image: pyvips.Image, key: str) -> bool:
-    """Whether some samples are slightly outside 0..1 and must be clipped. It reads all pixels once.
+def check_range(image: pyvips.Image, key: str) -> bool:
+    """Whether some floats are slightly outside 0..1 and must be clipped. It reads all pixels once.
 
-    Filters that sharpen or reduce a picture overshoot at edges. Raises ScanError unsupported for samples further
-    outside.
+    Filters that sharpen or reduce a picture overshoot at edges. Raises ScanError unsupported for floats further
+    outside, and for integers that use so little of their 32 bits that the picture would be black.
     """
-    low, high, total = image.stats().numpy()[0, :3]  # over all bands
+    low, high, total = image.stats().numpy()[0, :3]  # the first row is for all bands
+    if image.format == "uint":
+        if 0 < high < _FEWEST_LEVELS:
+            raise _unsupported(f"{key} holds integers of 32 bits up to {high:,.0f}; expected white at 4,294,967,295")
+        return False
     if not (low >= -_OVERSHOOT and high <= 1 + _OVERSHOOT) or np.isnan(total):
         raise _unsupported(f"{key} holds floats from {low:g} to {high:g}; expected 0 to 1")
     return bool(low < -_ROUNDING or high > 1 + _ROUNDING)
 
 
-def _integers(image: pyvips.Image) -> pyvips.Image:
-    """Floats 0..1, which ImageMagick, GIMP and scikit-image write with sRGB's curve, as 16-bit samples."""
+def in_16_bits(image: pyvips.Image) -> pyvips.Image:
+    """Integers of 32 bits, or floats 0..1, which ImageMagick, GIMP and scikit-image write with sRGB's curve."""
     colour_bands = image.bands - image.hasalpha()
-    integers = (image * 65535).rint().cast("ushort")  # which clips
+    integers = (image * (65535 / FULL[image.format])).rint().cast("ushort")  # the cast clips
     return integers.copy(interpretation="rgb16" if colour_bands == 3 else "grey16")
 
 
@@ -78,7 +84,7 @@ def _unsupported(message: str) -> ScanError:
 def _through_table(image: pyvips.Image, profile: Profile, depth: int) -> pyvips.Image:
     """A grey scan, converted by its profile. Only the 256 or 65 536 levels are converted, not every pixel.
 
-    Some scanners give grey files the profile of their RGB mode: its greys are those with R = G = B.
+    Some scanners give grey files the profile of their RGB mode. Then a grey level means R = G = B.
     """
     tables = profile.luminance_tables(1 << depth)
     if tables is not None:
@@ -94,7 +100,7 @@ def _through_table(image: pyvips.Image, profile: Profile, depth: int) -> pyvips.
 
 
 def _luminance_of(image: pyvips.Image, profile: Profile | None, depth: int) -> pyvips.Image:
-    """Y/Yn of RGB: each channel's levels through their curve, added up."""
+    """Y/Yn of RGB: the sum of the channels, each converted by its curve."""
     levels = 1 << depth
     tables = LUMINANCE[:, None] * srgb_to_linear(np.linspace(0, 1, levels))[None]
     if profile:
@@ -106,7 +112,7 @@ def _luminance_of(image: pyvips.Image, profile: Profile | None, depth: int) -> p
 
 
 def _luminance_by_lcms(image: pyvips.Image) -> pyvips.Image:
-    """Through the scan's own profile; through libvips' own for print (CMYK) where a CMYK scan has none."""
+    """Y/Yn by the scan's own profile; for a CMYK scan without one, by libvips' own profile for print."""
     if image.interpretation in ("lab", "labs"):
         lab = image.colourspace("lab")
     else:

@@ -16,6 +16,7 @@ from worker.scans.formats.tiff import supported
 from worker.scans.formats.tiff.page_view import load_page
 from worker.scans.formats.tiff.planar import load_planes
 from worker.scans.formats.tiff.supported import colours_and_alpha, fails_from, refuse_misread, wants_planes
+from worker.scans.formats.tiff.unpacked import header_of_unpacked, load_unpacked, wants_unpacking
 from worker.scans.reading.orientation import orientation_of_page
 from worker.scans.reading.scan_file import ScanFile, truncated, unreadable, unsupported_kind
 from worker.scans.reading.strictness import decoded, leave_out_long_metadata
@@ -30,8 +31,8 @@ _LOADERS = {
 _STRICT = ("jpeg", "tiff")  # formats whose decoders only warn of lost pixels; see reading.strictness
 _ORIENTATION = "orientation"
 
-# How libvips and the libraries under it speak of sound files that they have no decoder for. A marker that libjpeg does
-# not know is damage, but for the one of JPEG-LS, F7.
+# The messages of libvips and its libraries for sound files that they have no decoder for. A marker that libjpeg does
+# not know means damage, except F7, which is JPEG-LS.
 _UNSUPPORTED = re.compile(
     "out of range|unsupported(?! marker type 0x(?!f7))|not supported|not implemented|not configured"
     "|improper JPEG data precision",
@@ -39,14 +40,15 @@ _UNSUPPORTED = re.compile(
 )
 
 
-def load(file: ScanFile, page: int = 0, **options: object) -> pyvips.Image:
+def load(file: ScanFile, page: int = 0, *, is_header: bool = False, **options: object) -> pyvips.Image:
     """The page as a libvips image. Only its header is read now. Its pixels are read later, once, from top to bottom.
 
     The loader is always that of the file's format, never one that libvips chooses; `options` are for this loader. A
-    JPEG 2000 is first unpacked into another file in the scan's folder. The field `orientation` says how to rotate the
+    JPEG 2000, or a TIFF of a kind that libvips can't read, is first unpacked into another file in the scan's folder;
+    a TIFF is not if `is_header`, and then its pixels must not be read. The field `orientation` says how to rotate the
     page. Raises ScanError, pyvips.Error, FormatError: call it within `reading`.
     """
-    image = _loaded(file, page, options).copy()
+    image = _loaded(file, page, options, is_header).copy()
     orientation = orientation_of_page(file, page)
     if image.get_typeof(_ORIENTATION):
         image.remove(_ORIENTATION)
@@ -55,12 +57,12 @@ def load(file: ScanFile, page: int = 0, **options: object) -> pyvips.Image:
     return image
 
 
-def _loaded(file: ScanFile, page: int, options: dict[str, object]) -> pyvips.Image:
+def _loaded(file: ScanFile, page: int, options: dict[str, object], is_header: bool) -> pyvips.Image:
     if file.format == "jp2":
         unpacked = jp2_reader.unpack(file.path, file.key, file.jp2_header)
         return file.jp2_header.dress(pyvips.Image.tiffload(str(unpacked), access="sequential", fail_on="error"))
     if file.format == "tiff":
-        return _tiff_page(file, page)
+        return _tiff_page(file, page, is_header)
     fails_on = file.fails_on if file.format in _STRICT else "error"
     leave_out_long_metadata(file)
     image = _LOADERS[file.format](str(file.read_from), access="sequential", fail_on=fails_on, **options)
@@ -71,18 +73,22 @@ def _loaded(file: ScanFile, page: int, options: dict[str, object]) -> pyvips.Ima
     return image
 
 
-def _tiff_page(file: ScanFile, number: int) -> pyvips.Image:
+def _tiff_page(file: ScanFile, number: int, is_header: bool) -> pyvips.Image:
     page = file.tiff_page(number)
     if page is None:
         raise FormatError("it has no directory")
     refuse_misread(page)
+    if wants_unpacking(page):
+        if is_header:
+            return header_of_unpacked(file.path, page)
+        return load_unpacked(file.path, page, file.beside(f"{number}.unpacked"))
     level = fails_from(page, file.fails_on)
     image = (load_planes if wants_planes(page) else load_page)(file.path, page, level)
     return colours_and_alpha(image, page)
 
 
 def _with_profile(image: pyvips.Image, profile_said: Callable[[pyvips.Image], bytes | None]) -> pyvips.Image:
-    """A copy with its own profile, or one that says what is said in another way."""
+    """A copy of the image with its own profile. If it has none, with a profile of the colours that the file names."""
     image = image.copy()
     if not image.get_typeof(PROFILE_FIELD) and (profile := profile_said(image)):
         image.set_type(pyvips.GValue.blob_type, PROFILE_FIELD, profile)
@@ -93,7 +99,7 @@ def load_header(file: ScanFile, page: int = 0) -> pyvips.Image:
     """An image for reading only the header: nothing is decoded. Raises ScanError."""
     with reading(file):
         if file.format != "jp2":
-            return decoded(file, lambda: load(file, page))
+            return decoded(file, lambda: load(file, page, is_header=True))
         image = file.jp2_header.image()
         if (orientation := orientation_of_page(file, page)) > 1:
             image.set_type(pyvips.GValue.gint_type, _ORIENTATION, orientation)

@@ -7,19 +7,21 @@ import pyvips
 
 from worker.errors import ScanError
 from worker.scans.formats.jp2 import reader
+from worker.scans.formats.tiff.unpacked import unpacking_bytes, wants_unpacking
 from worker.scans.reading.grey import output_bit_depth
 from worker.scans.reading.loading import load_header
 from worker.scans.reading.model_input import MODEL_INPUT_SIZE
 from worker.scans.reading.panorama import MAX_COLOUR_SIDE, is_long
 from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
+from worker.scans.vips import SAMPLE_BYTES
 
 HELD_BYTES = 96 << 20  # a scan's grey, and its colour image, are held whole up to this size; larger ones are streamed
 
-_FIRST_ON_ITS_SIDE = 5  # of EXIF's eight orientations
+_FIRST_ON_ITS_SIDE = 5  # of EXIF's eight orientations, this one and the later ones
 _COEFFICIENT_BYTES = 2
 _COLOUR_BYTES = 8  # a* and b* as float32
 STRIP_BYTES = 32 << 20  # what strips, decoder and encoder take at least
-# They hold copies of so many rows of a wide picture's colours, measured with widths of 20,000 to 300,000 pixels.
+# They hold several copies of this many rows of a wide picture's colours (measured with 20,000 to 300,000 pixels a row).
 _STRIP_ROWS, _STRIP_COPIES = 384, 3
 
 
@@ -37,7 +39,7 @@ class ScanHeader:
     has_alpha: bool
     is_held: bool  # its grey is decoded once and kept; otherwise it is streamed from the file when needed
     decoded_bytes: int
-    page: int = 0  # of a TIFF, as they lie in the file
+    page: int = 0  # its number in a TIFF, in the order of the file
     is_on_its_side: bool = False  # rotated by 90 degrees in the file
 
 
@@ -76,7 +78,7 @@ def _header_of(image: pyvips.Image, file: ScanFile, page: int) -> ScanHeader:
     sample_bytes = image.width * image.height * depth // 8
     grey_bytes, colour_bytes = sample_bytes * (1 + alpha), sample_bytes * (3 + alpha)
     held = [part for part in (grey_bytes, colour_bytes) if part <= HELD_BYTES]
-    decoder = reader.decoding_bytes(file.jp2_header) if file.format == "jp2" else _whole_bytes(image, file.format)
+    decoder = _decoder_bytes(image, file, page)
     return ScanHeader(
         format=file.format,
         width=upright.width,
@@ -92,8 +94,16 @@ def _header_of(image: pyvips.Image, file: ScanFile, page: int) -> ScanHeader:
     )
 
 
+def _decoder_bytes(image: pyvips.Image, file: ScanFile, page: int) -> int:
+    """The additional memory that decoding takes, in bytes."""
+    tiff_page = file.tiff_page(page)
+    if tiff_page and wants_unpacking(tiff_page):
+        return unpacking_bytes(tiff_page)
+    return reader.decoding_bytes(file.jp2_header) if file.format == "jp2" else _whole_bytes(image, file.format)
+
+
 def _strip_bytes(upright: pyvips.Image, depth: int, alpha: bool) -> int:
-    """What strips, decoder and encoder take."""
+    """The memory, in bytes, that strips, decoder and encoder take."""
     row_bytes = upright.width * (3 + alpha) * depth // 8
     return int(max(STRIP_BYTES, row_bytes * min(upright.height, _STRIP_ROWS) * _STRIP_COPIES))
 
@@ -108,7 +118,7 @@ def upsampled_bytes(upright: pyvips.Image) -> int:
 
 def _whole_bytes(image: pyvips.Image, format: str) -> int:
     """The additional memory for decoding a format that can't be decoded from top to bottom, in bytes."""
-    sample_bytes = {"uchar": 1, "ushort": 2, "float": 4}[image.format]
+    sample_bytes = SAMPLE_BYTES[image.format]
     in_passes = any(image.get_typeof(name) and image.get(name) for name in ("interlaced", "jpeg-multiscan"))
     if in_passes and format == "jpeg":
         sample_bytes = _COEFFICIENT_BYTES  # libjpeg keeps all coefficients until the last pass is read

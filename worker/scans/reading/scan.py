@@ -12,18 +12,19 @@ from worker.arrays import Pixels
 from worker.scans.geometry import Box
 from worker.scans.reading.colour_detection import OwnColours, marks_of
 from worker.scans.reading.film_borders import find_picture, scaled
-from worker.scans.reading.grey import check_floats, to_grey
+from worker.scans.reading.grey import check_range, to_grey
 from worker.scans.reading.loading import check_checksums, load, load_header, reading
 from worker.scans.reading.model_input import MODEL_INPUT_SIZE, ModelInput, box_in_square, fit, make_model_input
 from worker.scans.reading.panorama import ModelInputs, inputs_along, is_long, length_of
 from worker.scans.reading.probe import HELD_BYTES, ScanHeader, orientation_field, probe_pages
 from worker.scans.reading.scan_file import ScanFile, ScanLimits, open_scan_file
 from worker.scans.reading.strictness import decoded
+from worker.scans.vips import WIDE
 from worker.system.whole_files import write_beside_then_rename
 
 Marks = NDArray[np.uint8]
 
-STREAM_BLOCK_BYTES = 4 << 20  # what is decoded at once of a streamed scan
+STREAM_BLOCK_BYTES = 4 << 20  # of a streamed scan, decoded in one step
 _BORDER_SIDE = 1024  # pixels; a streamed scan's borders are looked for in a copy of this size
 
 
@@ -35,10 +36,10 @@ class OpenScan:
         self.key, self.format = file.key, file.format
         self.width, self.height = header.width, header.height
         self.bit_depth = header.bit_depth
-        self.clips_floats = False  # whether samples a little beyond 0..1 are taken for 0 or 1
-        self.marks: Marks | None = None  # (height, width, 3), or fewer of both: colours that the scan has of its own
-        self.lost: list[str] = []  # of its pixels, in words
-        self._floats_checked = False
+        self.clips_floats = False  # whether samples slightly outside 0..1 are clipped
+        self.marks: Marks | None = None  # (height, width, 3), or smaller: the scan's own colours
+        self.lost: list[str] = []  # what is lost of its pixels, in words
+        self._range_checked = False
         check_checksums(file, header.page)
         self._held = self._decode() if header.is_held else None  # (height, width, 1 or 2)
 
@@ -112,12 +113,12 @@ class OpenScan:
         """The scan's header as an upright image, for its resolution. Its pixels must not be read."""
         with reading(self.file):
             image = load_header(self.file, self.header.page)
-            # libvips turns the pixels, and leaves the resolution as it was.
+            # libvips rotates the pixels, but does not exchange the two resolutions.
             turned = image.copy(xres=image.yres, yres=image.xres) if self.header.is_on_its_side else image
             return turned.autorot()
 
     def _blocks(self, rows: int) -> Iterator[Pixels]:
-        """Blocks of whole strips, decoded as they are asked for."""
+        """Blocks of whole strips. Each block is decoded when it is needed."""
         row_bytes = self.width * (1 + self.header.has_alpha) * self.bit_depth // 8
         block_rows = rows * max(1, STREAM_BLOCK_BYTES // (rows * row_bytes))
         with reading(self.file):
@@ -137,18 +138,18 @@ class OpenScan:
 
     def _image(self) -> pyvips.Image:
         image = self._load()
-        if image.format == "float" and not self._floats_checked:
-            self.clips_floats = check_floats(image, self.key)
-            self._floats_checked, image = True, self._load()
+        if image.format in WIDE and not self._range_checked:
+            self.clips_floats = check_range(image, self.key)
+            self._range_checked, image = True, self._load()
         grey = to_grey(image, self.key)
-        # Turning needs any row at any time; a file gives them from top to bottom.
+        # Rotating needs the rows in any order, but a file gives them from top to bottom.
         return self._any_row_of(grey).autorot() if orientation_field(image) > 1 else grey
 
     def _load(self) -> pyvips.Image:
         return load(self.file, self.header.page)
 
     def _any_row_of(self, grey: pyvips.Image) -> pyvips.Image:
-        """The same image in memory, or where it is too large for that, in the scratch folder."""
+        """The same image in memory or, if it is too large for that, in the scratch folder."""
         if self.header.is_held:
             return grey.copy_memory()
         path = self.file.beside(f"{self.header.page}.grey.v")
@@ -182,7 +183,7 @@ def open_scan(path: Path, key: str, limits: ScanLimits) -> OpenScan:
 
 
 def _array(buffer: bytes, image: pyvips.Image) -> Pixels:
-    """libvips' memory as uint8 or uint16 (height, width, bands), not copied."""
+    """The buffer as uint8 or uint16 (height, width, bands), without copying."""
     shape = (-1, image.width, image.bands)
     if image.format == "uchar":
         return np.frombuffer(buffer, np.uint8).reshape(shape)

@@ -23,8 +23,8 @@ for type in 0 2 4 6; do
     done
 done
 for depth in 10 12 14 32; do
-    convert ramp.png -colorspace Gray -depth "$depth" -compress none "tiff:refused-$depth.tif"
+    convert ramp.png -colorspace Gray -depth "$depth" -compress none "tiff:grey-$depth-none.tif"
 done
 for depth in 8 16; do
-    convert ramp.png -colorspace Lab -depth "$depth" "tiff:refused-lab-$depth.tif"
+    convert ramp.png -colorspace Lab -depth "$depth" "tiff:lab-$depth.tif"
 done

@@ -14,17 +14,17 @@ from worker.scans.formats.tiff.pieces import Pieces, Place, pieces_of
 from worker.scans.formats.tiff.stacks import picture_count
 from worker.scans.formats.tiff.tags import Tag
 
-MINISWHITE, MINISBLACK, RGB, MASK, CMYK, YCBCR, LAB, LOGLUVS = 0, 1, 2, 4, 5, 6, 8, (32844, 32845)  # Photometric
+MINISWHITE, MINISBLACK, RGB, MASK, CMYK, YCBCR, LABS, LOGLUVS = 0, 1, 2, 4, 5, 6, (8, 9), (32844, 32845)  # Photometric
 NOT_STATED = -1  # no PhotometricInterpretation: whether 0 is black or white is not known
 JPEG, DEFLATES = 7, (8, 32946)  # Compression
 FLOATS = 3  # SampleFormat
-ASSOCIATED_ALPHA, _ALPHA, _CORELS_ALPHA = 1, 2, 999  # ExtraSamples: colours are multiplied by the first; 0 is others
+ASSOCIATED_ALPHA, _ALPHA, _CORELS_ALPHA = 1, 2, 999  # ExtraSamples: colours are multiplied by the first; 0: others
 OTHER_INKS = 2  # InkSet
 
 _REDUCED, _ONE_OF_SEVERAL = 1, 2  # bits of NewSubfileType
 _OLD_REDUCED, _OLD_ONE_OF_SEVERAL = 2, 3  # values of SubfileType
-_FIRST_TAGS = (Tag.NEW_SUBFILE_TYPE, Tag.SUBFILE_TYPE, Tag.IMAGE_WIDTH)  # with one of which a picture's tags begin
-_MAX_PAGES = 100_000  # more is a loop, or hostile
+_FIRST_TAGS = (Tag.NEW_SUBFILE_TYPE, Tag.SUBFILE_TYPE, Tag.IMAGE_WIDTH)  # a picture's tags begin with one of these
+_MAX_PAGES = 100_000  # a file with more is a loop, or hostile
 _MAX_TAGS = 4096
 
 
@@ -101,7 +101,7 @@ def read_layout(file: BinaryIO) -> TiffLayout:
 
 
 def _add_stacked(reader: IfdReader, layout: TiffLayout) -> None:
-    """The further pictures of a stack in one directory. Raises UnsupportedKind, or EndsEarly."""
+    """Add the further pictures of a stack that has one directory. Raises UnsupportedKind, or EndsEarly."""
     page = layout.pages[0]
     entries = reader.entries(page.offset)
     count = picture_count(reader, entries, page.place)
@@ -111,7 +111,7 @@ def _add_stacked(reader: IfdReader, layout: TiffLayout) -> None:
     if not (page.place.is_sized and pieces.is_contiguous and page.damage is None):
         raise UnsupportedKind(f"a stack of {count:,} pictures in one directory, compressed or in pieces")
     length = int(pieces.lengths.sum())
-    if page.pixels_end + length > reader.size:  # a description that was copied from a stack to one of its pictures
+    if page.pixels_end + length > reader.size:  # a picture was taken from a stack, with the stack's description
         layout.lost.append(f"{count - 1:,} further pictures, of which its description speaks (the file holds one)")
         return
     for number in range(1, count):
@@ -120,9 +120,9 @@ def _add_stacked(reader: IfdReader, layout: TiffLayout) -> None:
 
 
 def _is_picture(reader: IfdReader, offset: int, layout: TiffLayout) -> bool:
-    """Whether a directory behind the first one is there; names in `layout` what was to follow otherwise.
+    """Whether a later directory is that of a picture. If not, what is missing is noted in `layout.lost`.
 
-    Raises EndsEarly where the file was cut, and not only ends in rubbish.
+    Raises EndsEarly if the file was cut short, but not if it only ends in rubbish.
     """
     is_one_of_several = len(layout.pages) > 1 or layout.pages[0].is_one_of_several
     try:
@@ -140,7 +140,7 @@ def _is_picture(reader: IfdReader, offset: int, layout: TiffLayout) -> bool:
 
 
 def _begins_as_picture(reader: IfdReader, offset: int) -> bool:
-    """Whether a directory that the file's end cuts off begins as that of a picture."""
+    """Whether a directory that is cut off by the file's end begins like that of a picture."""
     try:
         start, count, _ = reader.shape(offset)
         reader.file.seek(start)
@@ -151,7 +151,7 @@ def _begins_as_picture(reader: IfdReader, offset: int) -> bool:
 
 
 def _places_of(entries: Mapping[int, Entry]) -> tuple[Tag, Tag] | None:
-    """The tags that say where its tiles, or its strips, are."""
+    """The tags with the places and lengths of its tiles or strips; None if there are no such tags."""
     if Tag.TILE_OFFSETS in entries and Tag.TILE_WIDTH in entries:
         return Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS
     return (Tag.STRIP_OFFSETS, Tag.STRIP_BYTE_COUNTS) if Tag.STRIP_OFFSETS in entries else None
@@ -188,7 +188,7 @@ def read_pieces(file: BinaryIO, page: TiffPage) -> Pieces:
 
 
 def _sound_number(reader: IfdReader, entries: Mapping[int, Entry], tag: int) -> int:
-    """A number of a tag that nobody needs; 0 where it can't be read."""
+    """The number in a tag that is not essential; 0 if it can't be read."""
     try:
         return reader.number(entries, tag, 0)
     except EndsEarly:
@@ -196,7 +196,7 @@ def _sound_number(reader: IfdReader, entries: Mapping[int, Entry], tag: int) -> 
 
 
 def _extra_samples(reader: IfdReader, entry: Entry | None, samples: int) -> tuple[int, ...]:
-    """Kinds of the channels that are no colours; none where there are as many as channels: one is left for a colour."""
+    """The kinds of the channels that are not colours; empty if these would be all channels, because one is a colour."""
     if entry is None or not 0 < entry.count < samples or not entry.length:
         return ()
     return tuple(map(_extra_sample, reader.numbers(entry).tolist()))

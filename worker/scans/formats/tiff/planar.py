@@ -11,9 +11,9 @@ from worker.scans.formats.tiff.layout import ASSOCIATED_ALPHA, CMYK, MINISBLACK,
 from worker.scans.formats.tiff.page_view import load_directory, pixel_tags
 from worker.scans.formats.tiff.pieces import Place
 from worker.scans.formats.tiff.tags import Tag, Tags, TagsError, long8, short
+from worker.scans.vips import FULL
 
-_FULL = {"uchar": 255, "ushort": 65535, "float": 1}
-# What only the whole page has.
+# Tags that belong only to the whole page.
 _OF_PAGE = {Tag.EXTRA_SAMPLES, Tag.ICC_PROFILE, Tag.INK_SET, Tag.COLOR_MAP}
 _MAX_CHANNELS = 5
 _KINDS = {(RGB, 8): "srgb", (RGB, 16): "rgb16", (RGB, 32): "srgb", (CMYK, 8): "cmyk", (CMYK, 16): "cmyk"}
@@ -43,19 +43,20 @@ def _load_planes(path: Path, page: TiffPage, fail_on: str) -> pyvips.Image:
 
 
 def _divided_by_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
-    """The image with its own colours, where they are multiplied by its alpha."""
+    """The image. If its colours are multiplied by its alpha, they are divided again."""
     extra = page.extra_samples
     if ASSOCIATED_ALPHA not in extra:
         return image
     place = image.bands - len(extra) + extra.index(ASSOCIATED_ALPHA)
-    divided = image.unpremultiply(alpha_band=place, max_alpha=_FULL[image.format])
+    divided = image.unpremultiply(alpha_band=place, max_alpha=FULL[image.format])
     return divided if image.format == "float" else divided.rint().cast(image.format)
 
 
 def _plane(tags: Tags, channel: int, place: Place) -> Tags:
     """The directory of one channel.
 
-    The picture's sides say how many strips or tiles a channel has. A longer list ends in entries that no channel uses.
+    The picture's size gives the number of strips or tiles of a channel. No channel uses the last entries of a longer
+    list.
     """
     pieces = place.across * place.down
     plane = {tag: value for tag, value in tags.items() if tag not in _OF_PAGE}

@@ -12,7 +12,7 @@ from worker.scans.formats.tiff.layout import (
     DEFLATES,
     FLOATS,
     JPEG,
-    LAB,
+    LABS,
     LOGLUVS,
     MASK,
     MINISBLACK,
@@ -24,18 +24,19 @@ from worker.scans.formats.tiff.layout import (
     alpha_among,
     read_pieces,
 )
+from worker.scans.formats.tiff.unpacked import wants_unpacking
 
 _DEPTHS = (1, 2, 4, 8, 16, 32, 64)
-_AT_ONCE = 1 << 18  # bytes that are unpacked at once
-_MAX_TIMES = 2  # what is padded, and has its checksum behind that, is no damage yet
+_AT_ONCE = 1 << 18  # bytes that are unpacked in one step
+_MAX_TIMES = 2  # of the expected size: padding before the checksum is no damage
 
 
 def refuse_misread(page: TiffPage) -> None:
-    """Raises UnsupportedKind for a kind of pixels that libvips would misread."""
-    reason = ""
-    if page.bits not in _DEPTHS:
+    """Raises UnsupportedKind for a kind of pixels that libvips would misread and that is not unpacked for it."""
+    reason, is_unpacked = "", wants_unpacking(page)
+    if page.bits not in _DEPTHS and not is_unpacked:
         reason = f"samples of {page.bits} bits"
-    elif page.bits < 8 and page.samples > 1:
+    elif page.bits < 8 and page.samples > 1 and not is_unpacked:
         reason = f"{page.samples} channels of {page.bits} bits"
     elif page.is_reduced and page.has_pages_below:
         reason = "a small copy alone, its picture below it, as raw photographs have it"
@@ -47,14 +48,16 @@ def refuse_misread(page: TiffPage) -> None:
         reason = "LogLuv"
     elif page.photometric == CMYK and (page.inks == OTHER_INKS or _others(page)):
         reason = "other inks than CMYK's"
-    elif page.photometric == YCBCR and page.compression != JPEG:
-        reason = f"YCbCr in compression {page.compression}, which is read in JPEG alone"
-    elif page.photometric == LAB:
-        reason = "CIE Lab"
+    elif page.photometric == YCBCR and page.compression != JPEG and not is_unpacked:
+        reason = f"YCbCr of {page.samples} channels of {page.bits} bits in compression {page.compression}"
+    elif page.photometric in LABS and not is_unpacked:
+        reason = f"CIE Lab of {page.samples} channels of {page.bits} bits in compression {page.compression}"
     elif page.photometric == MINISWHITE and page.sample_format == FLOATS:
         reason = "floats whose 0 is white"
     elif page.photometric == MINISBLACK and page.sample_format == FLOATS and _is_multiplied(page):
         reason = "grey floats multiplied by alpha"
+    elif page.bits == 32 and page.sample_format != FLOATS and _is_multiplied(page):
+        reason = "integers of 32 bits multiplied by alpha"
     if reason:
         raise UnsupportedKind(reason)
 
@@ -71,7 +74,7 @@ def colours_and_alpha(image: pyvips.Image, page: TiffPage) -> pyvips.Image:
     if not other_channels:
         return image
     colours, alpha = image.bands - len(page.extra_samples), alpha_among(page.extra_samples)
-    if colours < 1 or other_channels > colours:  # a picture in many bands of light has none that is its grey
+    if colours < 1 or other_channels > colours:  # in a picture of many spectral bands, none is its grey
         raise UnsupportedKind(f"{image.bands} channels, {other_channels} of them neither colour nor alpha")
     colour_bands = image.extract_band(0, n=colours)
     return colour_bands if alpha is None else colour_bands.bandjoin(image[colours + alpha])
@@ -82,7 +85,7 @@ def _is_multiplied(page: TiffPage) -> bool:
 
 
 def _others(page: TiffPage) -> int:
-    """How many of its channels are neither colour nor alpha."""
+    """The number of the page's channels that are neither colour nor alpha."""
     return len(page.extra_samples) - (alpha_among(page.extra_samples) is not None)
 
 

@@ -1,0 +1,299 @@
+"""TIFF pages that libvips (8.18) can't read, or misreads: they are unpacked into a plain TIFF beside the scan.
+
+These are samples of 2 to 15 bits that libtiff leaves packed, floats of 64 bits, CIE Lab, YCbCr that is not JPEG, and
+pages packed by LZMA or Zstandard. TIFF 6.0, sections 8, 14, 21 and 23; for ICC's Lab, Adobe's Photoshop TIFF Technical
+Notes (2002).
+"""
+
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import imagecodecs
+import numpy as np
+import pyvips
+from numpy.typing import NDArray
+
+from worker.colour.gamut import lab_to_linear_in_gamut
+from worker.colour.lab import linear_to_srgb
+from worker.scans.formats.errors import FormatError, LibraryError, UnsupportedKind
+from worker.scans.formats.tiff.layout import (
+    DEFLATES,
+    FLOATS,
+    LABS,
+    MINISBLACK,
+    MINISWHITE,
+    RGB,
+    YCBCR,
+    TiffPage,
+    read_pieces,
+)
+from worker.scans.formats.tiff.page_view import load_directory, pixel_tags
+from worker.scans.formats.tiff.tags import Tag, Tags, long, long8, short, shorts
+from worker.system.whole_files import write_beside_then_rename
+
+Samples = NDArray[Any]  # uint8, uint16 or float32
+
+_NONE, _LZW, _PACKBITS, _LZMA, _ZSTD = 1, 5, 32773, 34925, 50000  # Compression
+_UNSIGNED, _SIGNED = 1, 2  # SampleFormat
+_DOUBLE = 64  # bits
+_HORIZONTAL = 2  # Predictor
+_FROM_THE_LOW_BIT = 2  # FillOrder
+_ICC_LAB = LABS[1]
+_KINDS = {8: np.uint8, 16: np.uint16, 32: np.float32}  # of written samples, by bits
+_HEAD = b"II*\0\x08\0\0\0"  # of a TIFF whose directory is given to libvips apart
+_ROWS = 16  # of a strip that is written
+_LZMA_BYTES = 1 << 27  # for its dictionary; the largest that is usual needs half of it
+# What describes the packed pixels, and not those that are written.
+_OF_PACKED = {
+    *(Tag.TILE_WIDTH, Tag.TILE_LENGTH, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS, Tag.PREDICTOR, Tag.FILL_ORDER),
+    *(Tag.SAMPLE_FORMAT, Tag.PLANAR_CONFIG, Tag.YCBCR_COEFFICIENTS, Tag.YCBCR_SUBSAMPLING, Tag.YCBCR_POSITIONING),
+    *(Tag.REFERENCE_BLACK_WHITE, Tag.JPEG_TABLES, Tag.EXTRA_SAMPLES),
+}
+
+
+def wants_unpacking(page: TiffPage) -> bool:
+    """Whether the page is of a kind that is read here. Its separate channels and alpha are not."""
+    if page.compression not in _UNPACKERS or page.extra_samples or page.is_planar:
+        return False
+    bits, is_unsigned = page.bits, page.sample_format == _UNSIGNED
+    if page.sample_format == FLOATS:
+        return bits == _DOUBLE and (page.photometric, page.samples) in ((MINISBLACK, 1), (RGB, 3))
+    if page.photometric in LABS:
+        return page.samples == 3 and bits in (8, 16) and page.sample_format in (_UNSIGNED, _SIGNED)
+    if page.photometric == YCBCR:
+        return page.samples == 3 and bits == 8 and is_unsigned
+    is_grey = page.photometric in (MINISWHITE, MINISBLACK) and page.samples == 1
+    if not (is_unsigned and bits <= 16 and (is_grey or (page.photometric == RGB and page.samples == 3))):
+        return False
+    return page.compression in (_LZMA, _ZSTD) or bits not in (1, 2, 4, 8, 16) or (bits < 8 and not is_grey)
+
+
+def load_unpacked(path: Path, page: TiffPage, target: Path) -> pyvips.Image:
+    """The page as an image, after its pixels were written to `target`. Raises pyvips.Error, FormatError."""
+    with path.open("rb") as file:
+        packed = _Packed.of(file, page)
+        if not target.exists():
+            with write_beside_then_rename(target) as part, part.open("wb") as out:
+                out.write(_HEAD)
+                for rows in _rows(file, packed):
+                    out.write(np.ascontiguousarray(rows).data)
+    return load_directory(target, packed.plain_tags(), "error")
+
+
+def header_of_unpacked(path: Path, page: TiffPage) -> pyvips.Image:
+    """An image with the header that `load_unpacked` gives; its pixels must not be read."""
+    with path.open("rb") as file:
+        return load_directory(path, _Packed.of(file, page).plain_tags(), "error")
+
+
+def unpacking_bytes(page: TiffPage) -> int:
+    """The largest memory, in bytes, that unpacking takes: a strip or a row of tiles, packed, unpacked and converted."""
+    samples = page.place.piece_width * page.place.piece_height * page.samples
+    row = page.place.width * page.place.piece_height * page.samples
+    in_floats = page.photometric in (*LABS, YCBCR)
+    return 2 * page.piece_bytes + (32 if in_floats else 8) * samples + 2 * row
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A page and those of its tags that say how its pixels are packed."""
+
+    page: TiffPage
+    tags: Tags
+    order: str  # < or >, of 16-bit samples
+    predictor: int
+    is_from_low_bit: bool
+    subsampling: tuple[int, int] = (1, 1)  # of YCbCr: pixels across and down that share Cb and Cr
+
+    @classmethod
+    def of(cls, file: BinaryIO, page: TiffPage) -> Self:
+        """Raises FormatError, or UnsupportedKind for a combination that is not read."""
+        tags = pixel_tags(file, page)
+        if len(set(tags[Tag.BITS_PER_SAMPLE].numbers())) > 1 if Tag.BITS_PER_SAMPLE in tags else False:
+            raise UnsupportedKind(f"channels of {tags[Tag.BITS_PER_SAMPLE].numbers()} bits")
+        predictor = tags[Tag.PREDICTOR].number() if Tag.PREDICTOR in tags else 1
+        if predictor != 1 and (predictor != _HORIZONTAL or page.bits not in (8, 16) or page.photometric == YCBCR):
+            raise UnsupportedKind(f"predictor {predictor} with samples of {page.bits} bits")
+        file.seek(0)
+        order = "<" if file.read(2) == b"II" else ">"
+        fill = tags[Tag.FILL_ORDER].number() if Tag.FILL_ORDER in tags else 1
+        packed = cls(page, tags, order, predictor, fill == _FROM_THE_LOW_BIT)
+        if page.photometric != YCBCR:
+            return packed
+        across, down = tags[Tag.YCBCR_SUBSAMPLING].numbers()[:2] if Tag.YCBCR_SUBSAMPLING in tags else (2, 2)
+        if across not in (1, 2, 4) or down not in (1, 2, 4):
+            raise FormatError(f"it says that {across} x {down} pixels share a colour")
+        return replace(packed, subsampling=(across, down))
+
+    @property
+    def depth(self) -> int:
+        """8, 16, or 32 for floats: the bits of the samples that are written."""
+        if self.page.sample_format == FLOATS:
+            return 32
+        return 8 if self.page.bits <= 8 else 16
+
+    @property
+    def bands(self) -> int:
+        """Of the pixels that are written."""
+        return self.page.samples
+
+    def plain_tags(self) -> Tags:
+        """Of a TIFF with the written pixels, without compression, in strips."""
+        place, is_grey = self.page.place, self.bands == 1
+        row_bytes = place.width * self.bands * self.depth // 8
+        tops = range(0, place.height, _ROWS)
+        left_out = _OF_PACKED | ({Tag.ICC_PROFILE} if self.page.photometric in LABS else set())  # of Lab, not of sRGB
+        return {tag: value for tag, value in self.tags.items() if tag not in left_out} | {
+            Tag.BITS_PER_SAMPLE: shorts(*[self.depth] * self.bands),
+            Tag.COMPRESSION: short(_NONE),
+            Tag.SAMPLE_FORMAT: shorts(*[FLOATS if self.depth == 32 else _UNSIGNED] * self.bands),
+            Tag.PHOTOMETRIC: short(MINISBLACK if is_grey else RGB),
+            Tag.SAMPLES_PER_PIXEL: short(self.bands),
+            Tag.ROWS_PER_STRIP: long(_ROWS),
+            Tag.STRIP_OFFSETS: long8(*(len(_HEAD) + top * row_bytes for top in tops)),
+            Tag.STRIP_BYTE_COUNTS: long8(*(min(_ROWS, place.height - top) * row_bytes for top in tops)),
+        }
+
+
+def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
+    """The pixels from top to bottom, as many rows at once as a strip or tile has."""
+    page, place = packed.page, packed.page.place
+    pieces = read_pieces(file, page)
+    places = list(zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True))
+    if len(places) < place.pieces:
+        raise FormatError(f"it has {len(places):,} strips or tiles; its size needs {place.pieces:,}")
+    for down in range(place.down):
+        height = min(place.piece_height, place.height - down * place.piece_height)
+        packed_rows = place.piece_height if place.is_tiled else height
+        pixels = np.empty((height, place.width, packed.bands), _KINDS[packed.depth])
+        for across in range(place.across):
+            number = down * place.across + across
+            start, length = places[number]
+            file.seek(int(start))
+            samples = _samples(packed, file.read(int(length)), packed_rows, number)
+            left = across * place.piece_width
+            width = min(place.piece_width, place.width - left)
+            pixels[:, left : left + width] = _converted(packed, samples[:height, :width])
+        yield pixels
+
+
+def _samples(packed: _Packed, data: bytes, rows: int, number: int) -> Samples:
+    """A strip's or tile's samples as they are meant (rows, piece width, samples), not yet scaled or converted."""
+    page, width = packed.page, packed.page.place.piece_width
+    across, down = packed.subsampling
+    groups = (-(-width // across), -(-rows // down))
+    of_groups = groups[0] * groups[1] * (across * down + 2)  # bytes
+    expected = of_groups if page.photometric == YCBCR else page.place.row_bytes * rows
+    if packed.is_from_low_bit:
+        data = bytes(imagecodecs.bitorder_decode(data))
+    unpacked = _unpacked(page.compression, data, expected)
+    if len(unpacked) < expected:
+        raise FormatError(f"strip or tile {number:,} has {len(unpacked):,} bytes of pixels; expected {expected:,}")
+    if page.photometric == YCBCR:
+        return _upsampled(np.frombuffer(unpacked, np.uint8, expected), groups, packed.subsampling)[:rows, :width]
+    shape = (rows, width, page.samples)
+    samples: Samples
+    if page.bits == 8:
+        samples = np.frombuffer(unpacked, np.uint8, expected).reshape(shape)
+    elif page.bits == 16:
+        samples = np.frombuffer(unpacked, packed.order + "u2", expected // 2).astype(np.uint16).reshape(shape)
+    elif page.bits == _DOUBLE:
+        samples = np.frombuffer(unpacked, packed.order + "f8", expected // 8).astype(np.float32).reshape(shape)
+    else:
+        kind = np.uint8 if page.bits < 8 else np.uint16
+        samples = imagecodecs.packints_decode(unpacked[:expected], kind, page.bits, runlen=width * page.samples)
+        samples = samples[: rows * width * page.samples].reshape(shape)
+    if packed.predictor == _HORIZONTAL:
+        samples = np.cumsum(samples, axis=1, dtype=samples.dtype)
+    return samples
+
+
+def _upsampled(data: NDArray[np.uint8], groups: tuple[int, int], subsampling: tuple[int, int]) -> NDArray[np.uint8]:
+    """Groups of pixels that share Cb and Cr (TIFF 6.0, section 21) -> (rows, columns, 3), each pixel with its own."""
+    (columns, rows), (across, down) = groups, subsampling
+    units = data.reshape(rows, columns, across * down + 2)
+    lightness = units[..., :-2].reshape(rows, columns, down, across).transpose(0, 2, 1, 3)
+    colours = units[..., -2:].repeat(down, axis=0).repeat(across, axis=1)
+    return np.dstack([lightness.reshape(rows * down, columns * across), colours])
+
+
+def _converted(packed: _Packed, samples: Samples) -> Samples:
+    """Samples (rows, columns, samples) -> grey or RGB of all levels of 8 or 16 bits, or floats, of the same shape."""
+    page, full, kind = packed.page, (1 << packed.depth) - 1, _KINDS[packed.depth]
+    if page.bits == _DOUBLE:
+        return samples
+    if page.photometric in LABS:
+        rgb = _rgb_of_lab(samples, page.photometric, page.bits)
+        return np.rint(linear_to_srgb(rgb) * full).astype(kind)
+    if page.photometric == YCBCR:
+        return _rgb_of_ycbcr(samples, packed.tags)
+    whole = (1 << page.bits) - 1
+    levels = ((np.arange(whole + 1, dtype=np.uint64) * full + whole // 2) // whole).astype(kind)
+    scaled: Samples = (levels[::-1] if page.photometric == MINISWHITE else levels)[samples]
+    return scaled
+
+
+def _rgb_of_lab(samples: Samples, photometric: int, bits: int) -> NDArray[np.float32]:
+    """CIE Lab, or ICC's, of 8 or 16 bits -> linear R, G, B (rows, columns, 3), 0..1, of the same L*."""
+    white = 0xFF00 if (photometric, bits) == (_ICC_LAB, 16) else (1 << bits) - 1
+    lightness = samples[..., 0].astype(np.float32) * np.float32(100 / white)
+    if photometric == _ICC_LAB:
+        a, b = (samples[..., band].astype(np.float32) / (1 << (bits - 8)) - 128 for band in (1, 2))
+    else:
+        a, b = (samples[..., band].astype(f"i{bits // 8}") / np.float32(1 << (bits - 8)) for band in (1, 2))
+    rgb = lab_to_linear_in_gamut(np.clip(lightness, 0, 100), a.astype(np.float32), b.astype(np.float32))
+    return np.moveaxis(rgb, 0, -1)
+
+
+def _rgb_of_ycbcr(samples: Samples, tags: Tags) -> Samples:
+    """Y, Cb, Cr (rows, columns, 3) of 8 bits -> R, G, B. TIFF 6.0, sections 20 and 21."""
+    red, green, blue = _fractions(tags, Tag.YCBCR_COEFFICIENTS, (0.299, 0.587, 0.114))
+    black_white = _fractions(tags, Tag.REFERENCE_BLACK_WHITE, (0, 255, 128, 255, 128, 255))
+    blacks, whites = np.array(black_white[::2], np.float32), np.array(black_white[1::2], np.float32)
+    if green <= 0 or not (whites > blacks).all():
+        raise FormatError("its coefficients of YCbCr can't be right")
+    full = np.array([255, 127, 127], np.float32)
+    y, cb, cr = np.moveaxis((samples - blacks) * (full / (whites - blacks)), -1, 0)
+    r, b = y + cr * (2 - 2 * red), y + cb * (2 - 2 * blue)
+    g = (y - red * r - blue * b) / green
+    rgb: Samples = np.rint(np.stack([r, g, b], axis=-1)).clip(0, 255).astype(np.uint8)
+    return rgb
+
+
+def _fractions(tags: Tags, tag: Tag, default: tuple[float, ...]) -> tuple[float, ...]:
+    numbers = tags[tag].numbers() if tag in tags else []
+    pairs = list(zip(numbers[::2], numbers[1::2], strict=False))
+    if len(pairs) != len(default) or not all(below for _, below in pairs):
+        return default
+    return tuple(above / below for above, below in pairs)
+
+
+def _unpacked(compression: int, data: bytes, expected: int) -> bytes:
+    """At most `expected` bytes of pixels. Raises LibraryError if they can't be unpacked."""
+    try:
+        return _UNPACKERS[compression](data, expected)
+    except (ValueError, RuntimeError, zlib.error, lzma.LZMAError, EOFError) as error:
+        raise LibraryError(f"its pixels can't be unpacked: {error}") from None
+
+
+def _inflate(data: bytes, expected: int) -> bytes:
+    return zlib.decompressobj().decompress(data, expected)
+
+
+def _unpack_lzma(data: bytes, expected: int) -> bytes:
+    return lzma.LZMADecompressor(memlimit=_LZMA_BYTES).decompress(data, expected)
+
+
+# By compression; each gives at most so many bytes.
+_UNPACKERS: dict[int, Callable[[bytes, int], bytes]] = {
+    _NONE: lambda data, expected: data[:expected],
+    _LZW: lambda data, expected: bytes(imagecodecs.lzw_decode(data, out=expected)),
+    _PACKBITS: lambda data, expected: bytes(imagecodecs.packbits_decode(data, out=expected)),
+    **dict.fromkeys(DEFLATES, _inflate),
+    _LZMA: _unpack_lzma,
+    _ZSTD: lambda data, expected: bytes(imagecodecs.zstd_decode(data, out=expected)),
+}
