@@ -57,10 +57,13 @@ def test_a_low_priority_counts_among_sessions_too(leads: bool) -> None:
     code = (
         "import os, pathlib\n"
         f"if {leads}: os.setsid()\n"
-        "before = pathlib.Path('/proc/self/autogroup').read_text().split()[-1]\n"
+        "def of_session():\n"
+        "    group = pathlib.Path('/proc/self/autogroup').read_text().split()  # empty: in no group\n"
+        "    return int(group[-1]) if group else 0\n"
+        "before = of_session()\n"
         "from worker.system.process_limits import lower_priority\n"
         "lower_priority(7); lower_priority(3)\n"
-        "print(os.nice(0), int(pathlib.Path('/proc/self/autogroup').read_text().split()[-1]) - int(before))"
+        "print(os.nice(0), of_session() - before)"
     )
 
     assert run(code).stdout == ("7 7\n" if leads else "7 0\n")
