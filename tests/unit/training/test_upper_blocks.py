@@ -39,6 +39,20 @@ def test_before_training_both_ways_answer_the_same() -> None:
         assert np.asarray(one) == pytest.approx(np.asarray(other), abs=1e-2)
 
 
+def test_in_bfloat16_it_answers_nearly_the_same_and_learns_in_float32() -> None:
+    layers = untrained_feature_layers(with_classifier=True)
+    exact = build_tuned_network(layers)
+    mixed = build_tuned_network(layers, mixed_precision="mixed_bfloat16")
+    mixed.set_weights(exact.get_weights())
+    grey = np.random.default_rng(0).uniform(0, 255, (2, 224, 224, 1)).astype(np.float32)
+    expected = exact(fine_maps(layers)(grey))
+    result = mixed(fine_maps(layers, "mixed_bfloat16")(grey))
+    for one, other in zip(result, expected, strict=True):
+        scale = float(np.abs(np.asarray(other)).max())
+        assert np.asarray(one) == pytest.approx(np.asarray(other), abs=0.05 * scale)
+    assert {weight.dtype for weight in mixed.trainable_weights} == {"float32"}
+
+
 def test_the_trained_map_and_features_come_out_as_they_went_in() -> None:
     layers = untrained_feature_layers(with_classifier=True)
     tuned = build_tuned_network(layers)

@@ -124,11 +124,17 @@ def _block(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], expands: bool, st
     y = ops.depthwise_conv(y, kernel[..., None], strides=stride, padding="same") + bias
     y = ops.relu6(y)
     kernel, bias = next(layers)
-    y = ops.conv(y, kernel, strides=1, padding="same") + bias
+    y = _sums(y, kernel) + bias
     return x + y if stride == 1 and x.shape[-1] == channels else y
 
 
 def _convolution(x: Tensor, layers: Iterator[tuple[Tensor, Tensor]], strides: int = 1) -> Tensor:
     """The next convolution of the list, with its bias and ReLU6."""
     kernel, bias = next(layers)
-    return ops.relu6(ops.conv(x, kernel, strides=strides, padding="same") + bias)
+    return ops.relu6(_sums(x, kernel, strides) + bias)
+
+
+def _sums(x: Tensor, kernel: Tensor, strides: int = 1) -> Tensor:
+    """The convolution of x with this kernel, computed in the kernel's number format, given in that of x."""
+    result = ops.conv(ops.cast(x, kernel.dtype), kernel, strides=strides, padding="same")
+    return ops.cast(result, x.dtype)

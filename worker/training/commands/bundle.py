@@ -119,9 +119,9 @@ def fit_upper_blocks(prepared: Prepared, recipe: Recipe, work: Path) -> None:
     """Trains the feature network's upper blocks together with the map, from the trained map on."""
     options, folder = recipe["tune"], work / "tune"
     config = TuneConfig(**_only(options, TuneConfig))
-    model = build_tuned_network(prepared.layers, config.dropout, config.side_px)
+    model = build_tuned_network(prepared.layers, config.dropout, config.side_px, config.mixed_precision)
     continue_map(model, _untuned_map(recipe, work))
-    compute_fine = fine_maps(prepared.layers)
+    compute_fine = fine_maps(prepared.layers, config.mixed_precision)
     batches = TunedBatches(prepared.cache, prepared.sampler, compute_fine, config)
     rows = {name: of_source[::TUNE_PHOTOS_EVERY] for name, of_source in prepared.yardstick.items()}
     validate = TunedValidation(prepared, rows, compute_fine, AGED_VIEW)

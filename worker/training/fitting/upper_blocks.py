@@ -17,6 +17,7 @@ import tensorflow as tf
 from keras import layers
 from numpy.typing import NDArray
 
+from worker.model.backends.precision import computing_in
 from worker.model.classifiers.features import FEATURES_PX, FINE_LAYERS, LAYERS, MAP_CHANNELS, fine_map, upper_maps
 from worker.model.norm_folding import plain_network_weights
 from worker.model.place_map import FEATURE_STRIDES, coarse_bins, coarse_colours, place_map
@@ -34,6 +35,7 @@ Floats = NDArray[np.float32]
 LEARNING_SHARE = (
     2.0  # of a layer's own scale, for a change of 1: blocks move faster than the map, whose values are small
 )
+FULL_KERNEL = 4  # dimensions; a depthwise kernel has three
 THREADS = 2
 FIRST_NEW_VIEW = 1000  # numbers of views that are made for one step alone
 
@@ -48,6 +50,7 @@ class TuneConfig:
     dropout: float = 0.15
     weight_decay: float = 0.03
     bins_share: float = BINS_SHARE
+    mixed_precision: str = "mixed_bfloat16"  # or "float32", which is faster on processors without bfloat16
     seed: int = 1
 
 
@@ -57,10 +60,13 @@ class UpperBlocks(layers.Layer):  # type: ignore[misc]  # Keras tells no types
 
     What is trained is each value's difference from the start, in units of `LEARNING_SHARE` of its layer's root mean
     square. So one learning rate suits layers of every scale, and weight decay draws towards ImageNet's weights.
+    Convolutions of 1x1 are computed in `dtype_1x1`, depthwise ones in float32: on a CPU the gradients of the latter
+    take twice as long in bfloat16.
     """
 
-    def __init__(self, start: Layers, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, start: Layers, dtype_1x1: str = "float32", **options: Any) -> None:
+        super().__init__(dtype="float32", **options)
+        self._dtype_1x1 = dtype_1x1
         self._start = [tuple(np.asarray(value, np.float32) for value in pair) for pair in start]
 
     def build(self, _: tuple[int | None, ...]) -> None:
@@ -76,15 +82,18 @@ class UpperBlocks(layers.Layer):  # type: ignore[misc]  # Keras tells no types
     def call(self, fine: Any) -> tuple[Any, Any]:
         """(batch, 28, 28, 48) -> (batch, 14, 14, 120), (batch, 7, 7, 352)."""
         pairs = [
-            (_moved(kernel, of_kernel), _moved(bias, of_bias))
-            for (kernel, bias), (of_kernel, of_bias) in zip(self._start, self.differences, strict=True)
+            (keras.ops.cast(kernel, self._dtype_1x1) if len(kernel.shape) == FULL_KERNEL else kernel, bias)
+            for kernel, bias in self._moved_pairs()
         ]
         return upper_maps(fine, pairs)
 
     def layers_now(self) -> Layers:
         """The weights as they are now."""
+        return [(np.asarray(kernel), np.asarray(bias)) for kernel, bias in self._moved_pairs()]
+
+    def _moved_pairs(self) -> list[tuple[Any, Any]]:
         return [
-            (np.asarray(_moved(kernel, of_kernel)), np.asarray(_moved(bias, of_bias)))
+            (_moved(kernel, of_kernel), _moved(bias, of_bias))
             for (kernel, bias), (of_kernel, of_bias) in zip(self._start, self.differences, strict=True)
         ]
 
@@ -94,17 +103,20 @@ def _moved(start: Floats, difference: Any) -> Any:
     return keras.ops.convert_to_tensor(start) + unit * keras.ops.convert_to_tensor(difference)
 
 
-def build_tuned_network(start: Layers, dropout: float = 0.0, side_px: int = FEATURES_PX) -> keras.Model:
+def build_tuned_network(
+    start: Layers, dropout: float = 0.0, side_px: int = FEATURES_PX, mixed_precision: str = "float32"
+) -> keras.Model:  # fmt: skip
     """The map of stride 8 -> a, b (batch, 28, 28, 2), bins (batch, 14, 14, 313): upper blocks and map in one.
 
-    The shapes are those of `side_px` 224. The map is in its folded form, without norms. It is computed in float32: on a
-    CPU the gradients of depthwise convolutions take twice as long in bfloat16.
+    The shapes are those of `side_px` 224. The map is in its folded form, without norms.
     """
     places = side_px // FEATURE_STRIDES[0]
     fine = keras.Input((places, places, MAP_CHANNELS[0]), name="features_8")
-    middle, coarse = UpperBlocks(start[FINE_LAYERS:LAYERS], name="upper_blocks")(fine)
-    at_places = place_map([fine, middle, coarse], batch_norm=False, dropout=dropout)
-    return keras.Model(fine, [coarse_colours(at_places), coarse_bins(at_places[:, ::2, ::2])], name="tuned_map")
+    dtype_1x1 = keras.mixed_precision.DTypePolicy(mixed_precision).compute_dtype
+    middle, coarse = UpperBlocks(start[FINE_LAYERS:LAYERS], dtype_1x1, name="upper_blocks")(fine)
+    with computing_in(mixed_precision):
+        at_places = place_map([fine, middle, coarse], batch_norm=False, dropout=dropout)
+        return keras.Model(fine, [coarse_colours(at_places), coarse_bins(at_places[:, ::2, ::2])], name="tuned_map")
 
 
 def continue_map(model: keras.Model, map_weights: Mapping[str, Floats]) -> None:
@@ -154,13 +166,14 @@ class TunedBatches:
         return photo_view(square, int(row), int(number))
 
 
-def fine_maps(layers: Layers) -> Callable[[Floats], Floats]:
+def fine_maps(layers: Layers, mixed_precision: str = "float32") -> Callable[[Floats], Floats]:
     """Computes maps of stride 8 of grey (n, side, side, 1), 0..255."""
-    weights = [(tf.constant(kernel), tf.constant(bias)) for kernel, bias in layers[:FINE_LAYERS]]
+    dtype = keras.mixed_precision.DTypePolicy(mixed_precision).compute_dtype
+    weights = [(tf.cast(kernel, dtype), tf.cast(bias, dtype)) for kernel, bias in layers[:FINE_LAYERS]]
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def compute(grey: Any) -> Any:
-        return fine_map(grey, weights)
+        return tf.cast(fine_map(tf.cast(grey, dtype), weights), tf.float32)
 
     return lambda grey: np.asarray(compute(tf.constant(grey)))
 
