@@ -51,10 +51,14 @@ def _few_bits() -> Iterator[Variant]:
     odd_width = tiff_bytes(samples[:, :95], bitspersample=12)
     yield Variant("tiff 12 bits, half a byte at each row's end", odd_width, scaled(samples[:, :95], 12))
     for bits in (2, 4, 12):
-        samples = GREY16 >> (16 - bits)
-        narrow = samples.astype(np.uint8 if bits < 8 else np.uint16)
+        of_bits = GREY16 >> (16 - bits)
+        narrow = of_bits.astype(np.uint8 if bits < 8 else np.uint16)
         data = tiff_bytes(np.dstack([narrow] * 3), photometric="rgb", bitspersample=bits)
-        yield Variant(f"tiff rgb {bits} bits", data, scaled(samples, bits), within=1)
+        yield Variant(f"tiff rgb {bits} bits", data, scaled(of_bits, bits), within=1)
+    padded = tiff_bytes(np.vstack([samples, samples[:8]]), bitspersample=12, rowsperstrip=72)
+    for coding, pack in _PACKERS.items():
+        data = with_number(_packed(padded, coding, pack), 257, 64)
+        yield Variant(f"tiff 12 bits, more rows than its height in compression {coding}", data, scaled(GREY16 >> 4, 12))
     turned = _from_low_bit(tiff_bytes(GREY16 >> 4, bitspersample=12, rowsperstrip=64))
     yield Variant("tiff 12 bits from the low bit", turned, scaled(GREY16 >> 4, 12))
 
@@ -178,3 +182,5 @@ def _damaged() -> Iterator[Variant]:
         yield Variant(f"tiff unpacked, half of compression {coding} damaged", bytes(data), code="unreadable")
         short = _packed(whole, coding, lambda strip, pack=pack: pack(strip[:-500]))
         yield Variant(f"tiff unpacked, fewer pixels than its size in compression {coding}", short, code="unreadable")
+    tall = with_number(with_number(whole, 257, (1 << 31) - 1), 278, 1)
+    yield Variant("tiff unpacked, one strip of a billion", tall, code="unreadable")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import linear_to_srgb
-from worker.scans.formats.errors import FormatError, LibraryError, UnsupportedKind
+from worker.scans.formats.errors import FormatError, UnsupportedKind
 from worker.scans.formats.tiff.layout import (
     DEFLATES,
     FLOATS,
@@ -43,9 +43,11 @@ _DOUBLE = 64  # bits
 _HORIZONTAL = 2  # Predictor
 _FROM_THE_LOW_BIT = 2  # FillOrder
 _ICC_LAB = LABS[1]
+_HUGE = 1e30  # what is so far outside 0..1 is refused later
 _KINDS = {8: np.uint8, 16: np.uint16, 32: np.float32}  # of written samples, by bits
 _HEAD = b"II*\0\x08\0\0\0"  # of a TIFF whose directory is given to libvips apart
-_ROWS = 16  # of a strip that is written
+_FEWEST_ROWS, _MOST_STRIPS = 16, 1 << 14  # that are written
+_MOST_TIMES, _PADDING_BYTES = 2, 1 << 18  # of the pixels that are expected: what a strip may have besides
 _LZMA_BYTES = 1 << 27  # for its dictionary; the largest that is usual needs half of it
 # What describes the packed pixels, and not those that are written.
 _OF_PACKED = {
@@ -113,6 +115,9 @@ class _Packed:
     def of(cls, file: BinaryIO, page: TiffPage) -> Self:
         """Raises FormatError, or UnsupportedKind for a combination that is not read."""
         tags = pixel_tags(file, page)
+        pieces = tags[Tag.TILE_OFFSETS if page.is_tiled else Tag.STRIP_OFFSETS].count
+        if pieces < page.place.pieces:
+            raise FormatError(f"it has {pieces:,} strips or tiles; its size needs {page.place.pieces:,}")
         if len(set(tags[Tag.BITS_PER_SAMPLE].numbers())) > 1 if Tag.BITS_PER_SAMPLE in tags else False:
             raise UnsupportedKind(f"channels of {tags[Tag.BITS_PER_SAMPLE].numbers()} bits")
         predictor = tags[Tag.PREDICTOR].number() if Tag.PREDICTOR in tags else 1
@@ -145,7 +150,8 @@ class _Packed:
         """Of a TIFF with the written pixels, without compression, in strips."""
         place, is_grey = self.page.place, self.bands == 1
         row_bytes = place.width * self.bands * self.depth // 8
-        tops = range(0, place.height, _ROWS)
+        rows = max(_FEWEST_ROWS, -(-place.height // _MOST_STRIPS))
+        tops = range(0, place.height, rows)
         left_out = _OF_PACKED | ({Tag.ICC_PROFILE} if self.page.photometric in LABS else set())  # of Lab, not of sRGB
         return {tag: value for tag, value in self.tags.items() if tag not in left_out} | {
             Tag.BITS_PER_SAMPLE: shorts(*[self.depth] * self.bands),
@@ -153,9 +159,9 @@ class _Packed:
             Tag.SAMPLE_FORMAT: shorts(*[FLOATS if self.depth == 32 else _UNSIGNED] * self.bands),
             Tag.PHOTOMETRIC: short(MINISBLACK if is_grey else RGB),
             Tag.SAMPLES_PER_PIXEL: short(self.bands),
-            Tag.ROWS_PER_STRIP: long(_ROWS),
+            Tag.ROWS_PER_STRIP: long(rows),
             Tag.STRIP_OFFSETS: long8(*(len(_HEAD) + top * row_bytes for top in tops)),
-            Tag.STRIP_BYTE_COUNTS: long8(*(min(_ROWS, place.height - top) * row_bytes for top in tops)),
+            Tag.STRIP_BYTE_COUNTS: long8(*(min(rows, place.height - top) * row_bytes for top in tops)),
         }
 
 
@@ -164,8 +170,6 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
     page, place = packed.page, packed.page.place
     pieces = read_pieces(file, page)
     places = list(zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True))
-    if len(places) < place.pieces:
-        raise FormatError(f"it has {len(places):,} strips or tiles; its size needs {place.pieces:,}")
     for down in range(place.down):
         height = min(place.piece_height, place.height - down * place.piece_height)
         packed_rows = place.piece_height if place.is_tiled else height
@@ -190,7 +194,8 @@ def _samples(packed: _Packed, data: bytes, rows: int, number: int) -> Samples:
     expected = of_groups if page.photometric == YCBCR else page.place.row_bytes * rows
     if packed.is_from_low_bit:
         data = bytes(imagecodecs.bitorder_decode(data))
-    unpacked = _unpacked(page.compression, data, expected)
+    # The last strip may be packed with as many rows as the others, or be padded.
+    unpacked = _unpacked(page.compression, data, _MOST_TIMES * expected + _PADDING_BYTES)
     if len(unpacked) < expected:
         raise FormatError(f"strip or tile {number:,} has {len(unpacked):,} bytes of pixels; expected {expected:,}")
     if page.photometric == YCBCR:
@@ -202,7 +207,9 @@ def _samples(packed: _Packed, data: bytes, rows: int, number: int) -> Samples:
     elif page.bits == 16:
         samples = np.frombuffer(unpacked, packed.order + "u2", expected // 2).astype(np.uint16).reshape(shape)
     elif page.bits == _DOUBLE:
-        samples = np.frombuffer(unpacked, packed.order + "f8", expected // 8).astype(np.float32).reshape(shape)
+        doubles = np.frombuffer(unpacked, packed.order + "f8", expected // 8).clip(-_HUGE, _HUGE)
+        with np.errstate(invalid="ignore"):  # what is no number is refused later
+            samples = doubles.astype(np.float32).reshape(shape)
     else:
         kind = np.uint8 if page.bits < 8 else np.uint16
         samples = imagecodecs.packints_decode(unpacked[:expected], kind, page.bits, runlen=width * page.samples)
@@ -272,28 +279,28 @@ def _fractions(tags: Tags, tag: Tag, default: tuple[float, ...]) -> tuple[float,
     return tuple(above / below for above, below in pairs)
 
 
-def _unpacked(compression: int, data: bytes, expected: int) -> bytes:
-    """At most `expected` bytes of pixels. Raises LibraryError if they can't be unpacked."""
+def _unpacked(compression: int, data: bytes, most: int) -> bytes:
+    """At most so many bytes of pixels. Raises FormatError if they can't be unpacked."""
     try:
-        return _UNPACKERS[compression](data, expected)
+        return _UNPACKERS[compression](data, most)
     except (ValueError, RuntimeError, zlib.error, lzma.LZMAError, EOFError) as error:
-        raise LibraryError(f"its pixels can't be unpacked: {error}") from None
+        raise FormatError(f"its pixels can't be unpacked: {error}") from None
 
 
-def _inflate(data: bytes, expected: int) -> bytes:
-    return zlib.decompressobj().decompress(data, expected)
+def _inflate(data: bytes, most: int) -> bytes:
+    return zlib.decompressobj().decompress(data, most)
 
 
-def _unpack_lzma(data: bytes, expected: int) -> bytes:
-    return lzma.LZMADecompressor(memlimit=_LZMA_BYTES).decompress(data, expected)
+def _unpack_lzma(data: bytes, most: int) -> bytes:
+    return lzma.LZMADecompressor(memlimit=_LZMA_BYTES).decompress(data, most)
 
 
 # By compression; each gives at most so many bytes.
 _UNPACKERS: dict[int, Callable[[bytes, int], bytes]] = {
-    _NONE: lambda data, expected: data[:expected],
-    _LZW: lambda data, expected: bytes(imagecodecs.lzw_decode(data, out=expected)),
-    _PACKBITS: lambda data, expected: bytes(imagecodecs.packbits_decode(data, out=expected)),
+    _NONE: lambda data, most: data[:most],
+    _LZW: lambda data, most: bytes(imagecodecs.lzw_decode(data, out=most)),
+    _PACKBITS: lambda data, most: bytes(imagecodecs.packbits_decode(data, out=most)),
     **dict.fromkeys(DEFLATES, _inflate),
     _LZMA: _unpack_lzma,
-    _ZSTD: lambda data, expected: bytes(imagecodecs.zstd_decode(data, out=expected)),
+    _ZSTD: lambda data, most: bytes(imagecodecs.zstd_decode(data, out=most)),
 }
