@@ -47,6 +47,7 @@ _HUGE = 1e30  # what is so far outside 0..1 is refused later
 _KINDS = {8: np.uint8, 16: np.uint16, 32: np.float32}  # of written samples, by bits
 _HEAD = b"II*\0\x08\0\0\0"  # of a TIFF whose directory is given to libvips apart
 _FEWEST_ROWS, _MOST_STRIPS = 16, 1 << 14  # that are written
+_SAMPLES_AT_ONCE = 1 << 20  # that are converted, which takes up to 50 bytes a sample
 _MOST_TIMES, _PADDING_BYTES = 2, 1 << 18  # of the pixels that are expected: what a strip may have besides
 _LZMA_BYTES = 1 << 27  # for its dictionary; the largest that is usual needs half of it
 # What describes the packed pixels, and not those that are written.
@@ -96,8 +97,8 @@ def unpacking_bytes(page: TiffPage) -> int:
     """The largest memory, in bytes, that unpacking takes: a strip or a row of tiles, packed, unpacked and converted."""
     samples = page.place.piece_width * page.place.piece_height * page.samples
     row = page.place.width * page.place.piece_height * page.samples
-    in_floats = page.photometric in (*LABS, YCBCR)
-    return 2 * page.piece_bytes + (32 if in_floats else 8) * samples + 2 * row
+    sample_bytes = 24 if page.bits == _DOUBLE else 4
+    return 3 * page.piece_bytes + sample_bytes * samples + 4 * row + 50 * _SAMPLES_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,7 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
     page, place = packed.page, packed.page.place
     pieces = read_pieces(file, page)
     places = list(zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True))
+    at_once = max(1, _SAMPLES_AT_ONCE // (place.piece_width * page.samples))  # rows
     for down in range(place.down):
         height = min(place.piece_height, place.height - down * place.piece_height)
         packed_rows = place.piece_height if place.is_tiled else height
@@ -181,7 +183,9 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
             samples = _samples(packed, file.read(int(length)), packed_rows, number)
             left = across * place.piece_width
             width = min(place.piece_width, place.width - left)
-            pixels[:, left : left + width] = _converted(packed, samples[:height, :width])
+            for top in range(0, height, at_once):
+                block = samples[top : min(height, top + at_once), :width]
+                pixels[top : top + at_once, left : left + width] = _converted(packed, block)
         yield pixels
 
 
