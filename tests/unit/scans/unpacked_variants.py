@@ -55,6 +55,17 @@ def _few_bits() -> Iterator[Variant]:
         narrow = of_bits.astype(np.uint8 if bits < 8 else np.uint16)
         data = tiff_bytes(np.dstack([narrow] * 3), photometric="rgb", bitspersample=bits)
         yield Variant(f"tiff rgb {bits} bits", data, scaled(of_bits, bits), within=1)
+    apart = {"photometric": "rgb", "planarconfig": "separate", "bitspersample": 12}
+    for layout, how in LAYOUTS.items():
+        data = tiff_bytes(np.stack([samples] * 3), **apart, **how)
+        yield Variant(f"tiff 12 bits in planes {layout}", data, scaled(samples, 12), within=2)
+    half = np.full_like(samples, 0x800)
+    for kind in ("unassalpha", "unspecified"):
+        both = {"planarconfig": "contig", "extrasamples": [kind], "bitspersample": 12}
+        data = tiff_bytes(np.dstack([samples, half]), photometric="minisblack", **both)
+        yield Variant(f"tiff 12 bits and {kind}", data, scaled(samples, 12))
+        data = tiff_bytes(np.dstack([0xFFF - samples, half]), photometric="miniswhite", **both)
+        yield Variant(f"tiff 12 bits white is zero and {kind}", data, scaled(samples, 12))
     padded = tiff_bytes(np.vstack([samples, samples[:8]]), bitspersample=12, rowsperstrip=72)
     for coding, pack in _PACKERS.items():
         data = with_number(_packed(padded, coding, pack), 257, 64)
@@ -115,6 +126,9 @@ def _lab() -> Iterator[Variant]:
         yield Variant(f"tiff lab 16 {layout}", lab, of_16, within=16)
         deep = np.dstack([icc_16, np.full_like(GREY16, 0x8000), np.full_like(GREY16, 0x8000)])
         yield Variant(f"tiff icc lab 16 {layout}", tiff_bytes(deep, photometric="icclab", **how), of_icc_16, within=16)
+    clear = np.dstack([GREY8, NEUTRAL8, NEUTRAL8, middle])
+    data = tiff_bytes(clear, photometric="cielab", planarconfig="contig", extrasamples=["unassalpha"])
+    yield Variant("tiff lab with alpha", data, of_8, within=1)
     colours = np.dstack([GREY8, np.full_like(GREY8, 236), np.full_like(GREY8, 40)])  # a* -20, b* 40
     yield Variant("tiff lab in colour", tiff_bytes(colours, photometric="cielab"), of_8, within=1)
 
@@ -155,6 +169,8 @@ def _packed_otherwise() -> Iterator[Variant]:
 
 
 def _not_read() -> Iterator[Variant]:
+    old = with_number(tiff_bytes(GREY8, compression="jpeg"), 259, 6)
+    yield Variant("tiff of old-style jpeg", old, code="unsupported")
     little = tiff_bytes((GREY16 >> 4).astype(np.uint32))
     yield Variant("tiff 12 bits in integers of 32", little, code="unsupported")
     alpha = np.full_like(GREY16, 1 << 31, np.uint32)
@@ -164,8 +180,6 @@ def _not_read() -> Iterator[Variant]:
     signed = tiff_bytes(GREY16.astype(np.int32))
     yield Variant("tiff signed integers of 32 bits", signed, code="unsupported")
     yield Variant("tiff integers of 64 bits", tiff_bytes(GREY16.astype(np.uint64)), code="unsupported")
-    planes = tiff_bytes(np.stack([GREY16 >> 4] * 3), photometric="rgb", planarconfig="separate", bitspersample=12)
-    yield Variant("tiff 12 bits in planes", planes, code="unsupported")
     white_is_zero = tiff_bytes(GREY16 / 65535, photometric="miniswhite")
     yield Variant("tiff floats of 64 bits white is zero", white_is_zero, code="unsupported")
     itu = tiff_bytes(np.dstack([GREY8, NEUTRAL8, NEUTRAL8]), photometric=10)

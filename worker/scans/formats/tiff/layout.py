@@ -16,7 +16,7 @@ from worker.scans.formats.tiff.tags import Tag
 
 MINISWHITE, MINISBLACK, RGB, MASK, CMYK, YCBCR, LABS, LOGLUVS = 0, 1, 2, 4, 5, 6, (8, 9), (32844, 32845)  # Photometric
 NOT_STATED = -1  # no PhotometricInterpretation: whether 0 is black or white is not known
-JPEG, DEFLATES = 7, (8, 32946)  # Compression
+OLD_JPEG, JPEG, DEFLATES = 6, 7, (8, 32946)  # Compression
 FLOATS = 3  # SampleFormat
 ASSOCIATED_ALPHA, _ALPHA, _CORELS_ALPHA = 1, 2, 999  # ExtraSamples: colours are multiplied by the first; 0: others
 OTHER_INKS = 2  # InkSet

@@ -18,6 +18,7 @@ from worker.scans.formats.tiff.layout import (
     MINISBLACK,
     MINISWHITE,
     NOT_STATED,
+    OLD_JPEG,
     OTHER_INKS,
     YCBCR,
     TiffPage,
@@ -36,6 +37,8 @@ def refuse_misread(page: TiffPage) -> None:
     reason, is_unpacked = "", wants_unpacking(page)
     if page.bits not in _DEPTHS and not is_unpacked:
         reason = f"samples of {page.bits} bits"
+    elif page.compression == OLD_JPEG:
+        reason = "old-style JPEG, which TIFF has replaced"
     elif page.bits < 8 and page.samples > 1 and not is_unpacked:
         reason = f"{page.samples} channels of {page.bits} bits"
     elif page.is_reduced and page.has_pages_below:

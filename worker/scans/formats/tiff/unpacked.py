@@ -21,6 +21,7 @@ from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import linear_to_srgb
 from worker.scans.formats.errors import FormatError, UnsupportedKind
 from worker.scans.formats.tiff.layout import (
+    ASSOCIATED_ALPHA,
     DEFLATES,
     FLOATS,
     LABS,
@@ -54,25 +55,31 @@ _LZMA_BYTES = 1 << 27  # for its dictionary; the largest that is usual needs hal
 _OF_PACKED = {
     *(Tag.TILE_WIDTH, Tag.TILE_LENGTH, Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS, Tag.PREDICTOR, Tag.FILL_ORDER),
     *(Tag.SAMPLE_FORMAT, Tag.PLANAR_CONFIG, Tag.YCBCR_COEFFICIENTS, Tag.YCBCR_SUBSAMPLING, Tag.YCBCR_POSITIONING),
-    *(Tag.REFERENCE_BLACK_WHITE, Tag.JPEG_TABLES, Tag.EXTRA_SAMPLES),
+    *(Tag.REFERENCE_BLACK_WHITE, Tag.JPEG_TABLES),
 }
 
 
 def wants_unpacking(page: TiffPage) -> bool:
-    """Whether the page is of a kind that is read here. Its separate channels and alpha are not."""
-    if page.compression not in _UNPACKERS or page.extra_samples or page.is_planar:
-        return False
+    """Whether the page is of a kind that is read here."""
     bits, is_unsigned = page.bits, page.sample_format == _UNSIGNED
-    if page.sample_format == FLOATS:
-        return bits == _DOUBLE and (page.photometric, page.samples) in ((MINISBLACK, 1), (RGB, 3))
-    if page.photometric in LABS:
-        return page.samples == 3 and bits in (8, 16) and page.sample_format in (_UNSIGNED, _SIGNED)
-    if page.photometric == YCBCR:
-        return page.samples == 3 and bits == 8 and is_unsigned
-    is_grey = page.photometric in (MINISWHITE, MINISBLACK) and page.samples == 1
-    if not (is_unsigned and bits <= 16 and (is_grey or (page.photometric == RGB and page.samples == 3))):
+    if page.compression not in _UNPACKERS or _colours_of(page) != page.samples - len(page.extra_samples):
         return False
-    return page.compression in (_LZMA, _ZSTD) or bits not in (1, 2, 4, 8, 16) or (bits < 8 and not is_grey)
+    if page.photometric in LABS:
+        return bits in (8, 16) and page.sample_format in (_UNSIGNED, _SIGNED)
+    if page.photometric == YCBCR:
+        return bits == 8 and is_unsigned and page.samples == 3 and not page.is_planar
+    if page.sample_format == FLOATS:
+        return bits == _DOUBLE and page.photometric != MINISWHITE and ASSOCIATED_ALPHA not in page.extra_samples
+    if not (is_unsigned and bits <= 16):
+        return False
+    return page.compression in (_LZMA, _ZSTD) or bits not in (1, 2, 4, 8, 16) or (bits < 8 and page.samples > 1)
+
+
+def _colours_of(page: TiffPage) -> int:
+    """How many channels the page's colours have; -1 for kinds that are not read here."""
+    if page.photometric in (MINISWHITE, MINISBLACK):
+        return 1
+    return 3 if page.photometric in (RGB, YCBCR, *LABS) else -1
 
 
 def load_unpacked(path: Path, page: TiffPage, target: Path) -> pyvips.Image:
@@ -149,7 +156,7 @@ class _Packed:
 
     def plain_tags(self) -> Tags:
         """Of a TIFF with the written pixels, without compression, in strips."""
-        place, is_grey = self.page.place, self.bands == 1
+        place, is_grey = self.page.place, _colours_of(self.page) == 1
         row_bytes = place.width * self.bands * self.depth // 8
         rows = max(_FEWEST_ROWS, -(-place.height // _MOST_STRIPS))
         tops = range(0, place.height, rows)
@@ -172,15 +179,17 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
     pieces = read_pieces(file, page)
     places = list(zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True))
     at_once = max(1, _SAMPLES_AT_ONCE // (place.piece_width * page.samples))  # rows
+    planes = range(page.samples if page.is_planar else 1)
     for down in range(place.down):
         height = min(place.piece_height, place.height - down * place.piece_height)
         packed_rows = place.piece_height if place.is_tiled else height
         pixels = np.empty((height, place.width, packed.bands), _KINDS[packed.depth])
         for across in range(place.across):
             number = down * place.across + across
-            start, length = places[number]
-            file.seek(int(start))
-            samples = _samples(packed, file.read(int(length)), packed_rows, number)
+            samples = np.concatenate([
+                _samples(packed, _read(file, *places[number + plane * place.across * place.down]), packed_rows, number)
+                for plane in planes
+            ], axis=2)  # fmt: skip
             left = across * place.piece_width
             width = min(place.piece_width, place.width - left)
             for top in range(0, height, at_once):
@@ -189,9 +198,15 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
         yield pixels
 
 
+def _read(file: BinaryIO, start: float, length: float) -> bytes:
+    file.seek(int(start))
+    return file.read(int(length))
+
+
 def _samples(packed: _Packed, data: bytes, rows: int, number: int) -> Samples:
-    """A strip's or tile's samples as they are meant (rows, piece width, samples), not yet scaled or converted."""
+    """A strip's or tile's samples as they are meant (rows, piece width, channels), not yet scaled or converted."""
     page, width = packed.page, packed.page.place.piece_width
+    channels = 1 if page.is_planar else page.samples
     across, down = packed.subsampling
     groups = (-(-width // across), -(-rows // down))
     of_groups = groups[0] * groups[1] * (across * down + 2)  # bytes
@@ -204,7 +219,7 @@ def _samples(packed: _Packed, data: bytes, rows: int, number: int) -> Samples:
         raise FormatError(f"strip or tile {number:,} has {len(unpacked):,} bytes of pixels; expected {expected:,}")
     if page.photometric == YCBCR:
         return _upsampled(np.frombuffer(unpacked, np.uint8, expected), groups, packed.subsampling)[:rows, :width]
-    shape = (rows, width, page.samples)
+    shape = (rows, width, channels)
     samples: Samples
     if page.bits == 8:
         samples = np.frombuffer(unpacked, np.uint8, expected).reshape(shape)
@@ -216,8 +231,8 @@ def _samples(packed: _Packed, data: bytes, rows: int, number: int) -> Samples:
             samples = doubles.astype(np.float32).reshape(shape)
     else:
         kind = np.uint8 if page.bits < 8 else np.uint16
-        samples = imagecodecs.packints_decode(unpacked[:expected], kind, page.bits, runlen=width * page.samples)
-        samples = samples[: rows * width * page.samples].reshape(shape)
+        samples = imagecodecs.packints_decode(unpacked[:expected], kind, page.bits, runlen=width * channels)
+        samples = samples[: rows * width * channels].reshape(shape)
     if packed.predictor == _HORIZONTAL:
         samples = np.cumsum(samples, axis=1, dtype=samples.dtype)
     return samples
@@ -237,14 +252,16 @@ def _converted(packed: _Packed, samples: Samples) -> Samples:
     page, full, kind = packed.page, (1 << packed.depth) - 1, _KINDS[packed.depth]
     if page.bits == _DOUBLE:
         return samples
-    if page.photometric in LABS:
-        rgb = _rgb_of_lab(samples, page.photometric, page.bits)
-        return np.rint(linear_to_srgb(rgb) * full).astype(kind)
     if page.photometric == YCBCR:
         return _rgb_of_ycbcr(samples, packed.tags)
     whole = (1 << page.bits) - 1
     levels = ((np.arange(whole + 1, dtype=np.uint64) * full + whole // 2) // whole).astype(kind)
-    scaled: Samples = (levels[::-1] if page.photometric == MINISWHITE else levels)[samples]
+    scaled: Samples = levels[samples]
+    if page.photometric == MINISWHITE:
+        scaled[..., 0] = full - scaled[..., 0]
+    if page.photometric in LABS:
+        rgb = _rgb_of_lab(samples, page.photometric, page.bits)
+        scaled[..., :3] = np.rint(linear_to_srgb(rgb) * full)
     return scaled
 
 
