@@ -28,7 +28,7 @@ from worker.training.evaluation.tuned_validation import TunedValidation
 from worker.training.evaluation.yardstick import HELD_OUT_SOURCES
 from worker.training.export.checkpoint import TrainedEmbedding, TrainedFeatures, export_weights
 from worker.training.export.run_outputs import LIMITS
-from worker.training.fitting.averaged_loop import BEST_FILE, LoopConfig
+from worker.training.fitting.averaged_loop import BEST_FILE, LATEST_FILE, LoopConfig
 from worker.training.fitting.joined import (
     JoinConfig,
     build_joined,
@@ -166,11 +166,18 @@ def _untuned_map(recipe: Recipe, work: Path) -> MapWeights:
 
 
 def trained_map(prepared: Prepared, recipe: Recipe, work: Path) -> tuple[MapWeights, Layers]:
-    """The best map of the last stage that trained it, and the feature network that it was trained with."""
+    """The best map of the last stage that trained it, and the feature network that it was trained with.
+
+    With `mean_with_latest` in stage `tune`, both are the mean of the best weights and the latest ones.
+    """
     if "tune" not in recipe:
         return _untuned_map(recipe, work), prepared.layers[:LAYERS]
     tuned = build_tuned_network(prepared.layers)
     tuned.load_weights(work / "tune" / BEST_FILE)
+    if recipe["tune"].get("mean_with_latest"):
+        best = tuned.get_weights()
+        tuned.load_weights(work / "tune" / LATEST_FILE)
+        tuned.set_weights([(one + other) / 2 for one, other in zip(best, tuned.get_weights(), strict=True)])
     return trained_parts(tuned, prepared.layers)
 
 
