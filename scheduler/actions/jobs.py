@@ -22,9 +22,10 @@ def change_state(engine: Engine, job_id: int, action: str, actor: Actor) -> str:
     """
     with session_scope(engine) as session:
         now = database_now(session)
-        if action == "cancel" and lifecycle.get(session, job_id).state == JobState.SAMPLED:
+        if action == "cancel":
             samples.cancel(session, job_id, now=now)
-        lifecycle.change_state(session, job_id, STATES[action], now=now)
+        else:
+            lifecycle.change_state(session, job_id, STATES[action], now=now)
         audit.note(session, actor.name, actor.via, action, now=now, job_id=job_id)
     return STATES[action]
 

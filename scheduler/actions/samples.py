@@ -3,10 +3,8 @@
 from sqlalchemy import Engine
 
 from db.clock import database_now
-from db.errors import Conflict
-from db.models.jobs import JobState
 from db.queries.access import audit
-from db.queries.jobs import lifecycle, samples
+from db.queries.jobs import samples
 from db.session import session_scope
 from scheduler.actions.actor import Actor
 from scheduler.submission.sampling import chosen_options
@@ -23,9 +21,6 @@ def approve(engine: Engine, job_id: int, actor: Actor, *, head: str | None, satu
 def reject(engine: Engine, job_id: int, actor: Actor) -> None:
     """End the job and the unfinished jobs of its sample. Raises NotFound, Conflict."""
     with session_scope(engine) as session:
-        now, job = database_now(session), lifecycle.get(session, job_id)
-        if job.state != JobState.SAMPLED:
-            raise Conflict(f"job {job_id} is {job.state}; only a sampled job can be rejected")
-        samples.cancel(session, job_id, now=now)
-        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=now)
+        now = database_now(session)
+        samples.reject(session, job_id, now=now)
         audit.note(session, actor.name, actor.via, "reject_sample", now=now, job_id=job_id)

@@ -1,6 +1,7 @@
 """Fixtures on top of the services."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine
@@ -17,3 +18,10 @@ def engine(database_url: str) -> Iterator[Engine]:
         upgrade(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def other() -> Iterator[ThreadPoolExecutor]:
+    """A thread for the other one of two transactions that write at once."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool

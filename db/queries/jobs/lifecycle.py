@@ -198,6 +198,13 @@ def get(session: Session, job_id: int) -> Job:
     return job
 
 
+def hold(session: Session, job_id: int) -> Job:
+    """As `get`, with the job as it is now; until the end of this transaction, nobody else changes it."""
+    held = select(Job).where(Job.id == job_id).with_for_update(key_share=True)
+    session.execute(held.execution_options(populate_existing=True))
+    return get(session, job_id)
+
+
 def change_state(session: Session, job_id: int, state: str, *, now: datetime) -> None:
     """Pause, resume or cancel a job. Chunks that wait with the broker are taken back.
 

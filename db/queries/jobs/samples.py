@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from db.errors import Conflict
@@ -74,10 +74,12 @@ def add(
 
 def of_job(session: Session, job_id: int) -> list[Progress]:
     """The jobs that colour this job's sample, in the order of the choices."""
-    ids = session.scalars(
-        select(Job.id).where(Job.selection["sample_of"].as_integer() == job_id).order_by(Job.id)
-    ).all()
+    ids = session.scalars(select(Job.id).where(_is_sample_of(job_id)).order_by(Job.id)).all()
     return [lifecycle.progress(session, sample) for sample in ids]
+
+
+def _is_sample_of(job_id: int) -> ColumnElement[bool]:
+    return Job.selection["sample_of"].as_integer() == job_id
 
 
 def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
@@ -85,16 +87,23 @@ def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
 
     Raises NotFound, and Conflict if the job does not wait for a choice.
     """
-    job = lifecycle.get(session, job_id)
-    changed = session.scalars(
-        update(Job)
-        .where(Job.id == job_id, Job.state == JobState.SAMPLED)
-        .values(state=JobState.RUNNING, options={**job.options, **options})
-        .returning(Job.id)
-        .execution_options(synchronize_session=False)
-    ).all()
-    if not changed:
-        raise Conflict(f"job {job_id} is {job.state}; only a sampled job can be approved")
+    job = _waiting(session, job_id, "approved")
+    job.state, job.options = JobState.RUNNING, {**job.options, **options}
+    session.flush()
+
+
+def reject(session: Session, job_id: int, *, now: datetime) -> None:
+    """Cancel the job, and the unfinished jobs of its sample. Raises as `approve`."""
+    _waiting(session, job_id, "rejected")
+    cancel(session, job_id, now=now)
+
+
+def _waiting(session: Session, job_id: int, participle: str) -> Job:
+    """A job that waits for a choice; until the end of this transaction, nobody else can approve or reject it."""
+    job = lifecycle.hold(session, job_id)
+    if job.state != JobState.SAMPLED:
+        raise Conflict(f"job {job_id} is {job.state}; only a sampled job can be {participle}")
+    return job
 
 
 def scans_per_second(samples: Sequence[Progress]) -> float | None:
@@ -109,7 +118,15 @@ def scans_per_second(samples: Sequence[Progress]) -> float | None:
 
 
 def cancel(session: Session, job_id: int, *, now: datetime) -> None:
-    """Cancel the unfinished jobs of this job's sample."""
-    for sample in of_job(session, job_id):
-        if not sample.ended:
-            lifecycle.change_state(session, sample.job.id, JobState.CANCELLED, now=now)
+    """Cancel the job. If it waits for a choice, the unfinished jobs of its sample are cancelled too.
+
+    Raises NotFound, and Conflict if the job has ended.
+    """
+    # The rows are locked first, the job's before those of its sample, and read afterwards. So no job of the sample ends
+    # between the two, and a job whose listing ends at this moment is cancelled together with its sample.
+    if lifecycle.hold(session, job_id).state == JobState.SAMPLED:
+        held = select(Job).where(_is_sample_of(job_id)).order_by(Job.id).with_for_update(key_share=True)
+        for sample in session.scalars(held.execution_options(populate_existing=True)).all():
+            if sample.state not in JobState.ENDED:
+                lifecycle.change_state(session, sample.id, JobState.CANCELLED, now=now)
+    lifecycle.change_state(session, job_id, JobState.CANCELLED, now=now)

@@ -1,0 +1,126 @@
+"""Two people act on the same job at the same time, on a real PostgreSQL: what one of them is told stays true."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, update
+
+from db.models.jobs import Chunk, ChunkState, Job, JobState
+from db.queries.jobs import lifecycle, samples
+from db.queries.jobs.samples import Choice
+from db.queries.scans import records
+from db.session import read_scope, session_scope
+from scheduler.actions import jobs as job_actions
+from scheduler.actions import samples as sample_actions
+from scheduler.actions.actor import Actor
+from tests.integration.db.test_races import wait_until_blocked
+from tests.rows import NOON, make_job
+from tests.waiting import PATIENCE_SECONDS
+from worker.errors import Conflict
+
+ADA, GRACE = Actor("ada"), Actor("grace")
+
+
+@pytest.fixture
+def database_url(migrated_postgresql_url: str) -> str:
+    """SQLite has one lock for the whole database, so these cases do not occur there."""
+    return migrated_postgresql_url
+
+
+@contextmanager
+def before_the_first(engine: Engine, beginning: str, action: Callable[[], None]) -> Iterator[None]:
+    """Call `action` right before the first statement with this beginning is sent."""
+    actions = [action]
+
+    def run(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if actions and statement.startswith(beginning):
+            actions.pop()()
+
+    event.listen(engine, "before_cursor_execute", run)
+    try:
+        yield
+    finally:
+        event.remove(engine, "before_cursor_execute", run)
+    assert not actions, f"no statement began with {beginning}"
+
+
+def states(engine: Engine, *job_ids: int) -> list[str]:
+    with read_scope(engine) as session:
+        return [lifecycle.get(session, job_id).state for job_id in job_ids]
+
+
+@pytest.fixture
+def sampled(engine: Engine) -> int:
+    """A job that waits for a choice; the jobs 2 and 3 colour its sample."""
+    job_id = make_job(engine, scan_count=3)
+    with session_scope(engine) as session:
+        session.execute(update(Job).values(state=JobState.SAMPLED))
+        job, scans = lifecycle.get(session, job_id), records.of_job(session, job_id)
+        choices = [Choice(name, {"head": name}) for name in ("paper", "vivid")]
+        assert samples.add(session, job, scans[:1], choices, chunk_scans=64, now=NOON) == [2, 3]
+    return job_id
+
+
+def test_an_approval_during_a_rejection_is_refused(engine: Engine, sampled: int, other: ThreadPoolExecutor) -> None:
+    approvals: list[Future[Any]] = []
+
+    def approve() -> None:
+        approvals.append(other.submit(sample_actions.approve, engine, sampled, ADA, head="vivid", saturation=None))
+        wait_until_blocked(engine, approvals[0])
+
+    with before_the_first(engine, "UPDATE job", approve):
+        sample_actions.reject(engine, sampled, GRACE)
+
+    with pytest.raises(Conflict, match="job 1 is cancelled; only a sampled job can be approved"):
+        approvals[0].result(PATIENCE_SECONDS)
+    assert states(engine, 1, 2, 3) == [JobState.CANCELLED] * 3
+
+
+def test_a_rejection_during_an_approval_is_refused(engine: Engine, sampled: int, other: ThreadPoolExecutor) -> None:
+    with session_scope(engine) as session:
+        samples.approve(session, sampled, {})
+        rejection = other.submit(sample_actions.reject, engine, sampled, GRACE)
+        wait_until_blocked(engine, rejection)
+
+    with pytest.raises(Conflict, match="job 1 is running; only a sampled job can be rejected"):
+        rejection.result(PATIENCE_SECONDS)
+    assert states(engine, 1, 2, 3) == [JobState.RUNNING] * 3
+
+
+def cancel(engine: Engine, job_id: int, actor: Actor) -> None:
+    job_actions.change_state(engine, job_id, "cancel", actor)
+
+
+@pytest.mark.parametrize("end", [sample_actions.reject, cancel])
+def test_a_part_of_the_sample_that_completes_meanwhile_does_not_keep_the_job_from_ending(
+    engine: Engine, sampled: int, other: ThreadPoolExecutor, end: Callable[[Engine, int, Actor], None]
+) -> None:
+    with session_scope(engine) as session:
+        session.execute(update(Chunk).where(Chunk.job_id == 2).values(state=ChunkState.DONE, done_count=1))
+
+    def complete() -> None:
+        with session_scope(engine) as session:
+            lifecycle.complete_finished(session, now=NOON)
+
+    with before_the_first(engine, "UPDATE job", lambda: other.submit(complete).result(PATIENCE_SECONDS)):
+        end(engine, sampled, GRACE)
+
+    assert states(engine, 1, 3) == [JobState.CANCELLED] * 2
+    assert states(engine, 2)[0] in JobState.ENDED
+
+
+def test_cancelling_a_job_whose_listing_ends_meanwhile_ends_the_sample(
+    engine: Engine, sampled: int, other: ThreadPoolExecutor
+) -> None:
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == sampled).values(state=JobState.SUBMITTING))
+    with session_scope(engine) as session:
+        lifecycle.start(session, sampled, other_count=0, state=JobState.SAMPLED)
+        cancelling = other.submit(cancel, engine, sampled, GRACE)
+        wait_until_blocked(engine, cancelling)
+    cancelling.result(PATIENCE_SECONDS)
+
+    assert states(engine, 1, 2, 3) == [JobState.CANCELLED] * 3
