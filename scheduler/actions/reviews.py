@@ -84,10 +84,11 @@ def choose(
 
     Returns the jobs that replace them. The pages write nothing into the stores, so a worker colours the scans once
     more, with the options of the new outputs: one job for each redo. Raises NotFound; Conflict if there is nothing to
-    choose between, and then changes nothing.
+    choose between (any more), and then changes nothing.
     """
     with session_scope(engine) as session:
         scans, by = outputs(session, job_id, scan_ids), By(actor.name, database_now(session))
+        reviews.hold(session, scans)
         results = [_two_results(session, scan, chosen) for scan in scans]
         redo_job_ids = []
         if chosen == "new":
@@ -103,7 +104,9 @@ def _two_results(session: Session, scan: Scan, chosen: str) -> Job:
     """The job that made the scan's output again and kept the earlier output. Raises Conflict if there is none."""
     again = reviews.redone(session, scan)
     if again is None or not (again[1].selection or {}).get("beside"):
-        raise Conflict(f"{scan.source_key} was not redone, so there is only one output")
+        raise Conflict(
+            f"{scan.source_key} has no two results to choose between: it was not redone, or somebody has chosen since"
+        )
     if chosen == "new" and again[0].state != ScanState.DONE:
         raise Conflict(f"the new output of {scan.source_key} is {again[0].state}; choose when it is done")
     return again[1]

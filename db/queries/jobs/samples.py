@@ -79,7 +79,8 @@ def of_job(session: Session, job_id: int) -> list[Progress]:
 
 
 def _is_sample_of(job_id: int) -> ColumnElement[bool]:
-    return Job.selection["sample_of"].as_integer() == job_id
+    is_sample: ColumnElement[bool] = Job.selection["sample_of"].as_integer() == job_id
+    return is_sample
 
 
 def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:

@@ -114,7 +114,6 @@ def decide(
     verdict: str,
     by: By,
     *,
-    redo_job_id: int | None = None,
     seen: Mapping[int, int | None] | None = None,
 ) -> None:
     """Record a verdict on these outputs. They leave the queue.
@@ -122,14 +121,37 @@ def decide(
     seen: by the scan's id, the id of the review that the reviewer saw (None for no review). Raises Conflict if there is
     a newer one or the job is archived, UsageError if `seen` names other scans; nothing is recorded then.
     """
+    hold(session, scans)
+    _expect_seen(session, scans, seen)
+    _record(session, scans, verdict, by, redo_job_id=None)
+
+
+def hold(session: Session, scans: Sequence[Scan]) -> None:
+    """Lock these outputs for a verdict; until the end of this transaction, nobody else gives one, and nobody begins to
+    archive or delete their jobs. Raises Conflict if a job is archived.
+
+    What a verdict depends on is read after this: of two reviewers at the same time, the second sees what the first
+    wrote. Everybody locks in one order: jobs, then scans by their ids, then the claims of outputs.
+    """
     for job_id in sorted({scan.job_id for scan in scans}):
         archives.hold_rows(session, job_id)
-    if seen is not None:
-        if other_ids := seen.keys() - {scan.id for scan in scans}:
-            raise UsageError(
-                f"seen names scan {min(other_ids)}, which is not among the scans of this verdict; leave it out"
-            )
-        _expect_nothing_new(session, seen)
+    ids = sorted(scan.id for scan in scans)
+    for start in range(0, len(ids), _PART):
+        part = Scan.id.in_(ids[start : start + _PART])
+        session.execute(select(Scan.id).where(part).order_by(Scan.id).with_for_update())
+
+
+def _expect_seen(session: Session, scans: Sequence[Scan], seen: Mapping[int, int | None] | None) -> None:
+    if seen is None:
+        return
+    if other_ids := seen.keys() - {scan.id for scan in scans}:
+        raise UsageError(
+            f"seen names scan {min(other_ids)}, which is not among the scans of this verdict; leave it out"
+        )
+    _expect_nothing_new(session, seen)
+
+
+def _record(session: Session, scans: Sequence[Scan], verdict: str, by: By, *, redo_job_id: int | None) -> None:
     review = {"verdict": verdict, "reviewed_by": by.name, "reviewed_at": by.reviewed_at, "note": by.note}
     session.execute(insert(Review), [{"scan_id": scan.id, "redo_job_id": redo_job_id, **review} for scan in scans])
     for start in range(0, len(scans), _PART):
@@ -138,9 +160,6 @@ def decide(
 
 
 def _expect_nothing_new(session: Session, seen: Mapping[int, int | None]) -> None:
-    # Lock the rows first, in one order, then read: of two reviewers at the same time, the second sees what the first
-    # wrote.
-    session.execute(select(Scan.id).where(Scan.id.in_(seen)).order_by(Scan.id).with_for_update())
     newest = latest(session, list(seen))
     for scan_id, review_id in seen.items():
         review = newest.get(scan_id)
@@ -180,10 +199,11 @@ def undo(session: Session, job_id: int, name: str, *, scan_id: int | None = None
     review = session.scalars(query.order_by(Review.id.desc()).limit(1)).first()
     if review is None:
         raise Conflict(f"you have given no verdict in job {job_id} that could be taken back")
-    _expect_nothing_new(session, {review.scan_id: review.id})
+    scan = session.get_one(Scan, review.scan_id)
+    hold(session, [scan])
+    _expect_nothing_new(session, {scan.id: review.id})
     if review.redo_job_id is not None:
         raise Conflict(f"job {review.redo_job_id} makes it again; cancel that job, or choose between the two results")
-    scan = session.get_one(Scan, review.scan_id)
     session.delete(review)
     session.flush()
     before = latest(session, [scan.id]).get(scan.id)
@@ -210,6 +230,8 @@ def redo(
     Each output replaces the earlier one. With `keep_earlier`, the outputs go into the new job's folder below REDONE in
     the same destination, and the earlier ones stay until somebody chooses. `seen` is the same as for `decide`.
     """
+    hold(session, scans)
+    _expect_seen(session, scans, seen)
     job_id = lifecycle.create(
         session,
         name=f"{job.name}, redone",
@@ -226,7 +248,7 @@ def redo(
     again = [NewScan(scan.source_key, scan.source_etag, scan.source_bytes, scan.output_key) for scan in scans]
     lifecycle.add_scans(session, job_id, again, chunk_scans=chunk_scans)
     lifecycle.start(session, job_id, other_count=0)
-    decide(session, scans, Verdict.REDONE, by, redo_job_id=job_id, seen=seen)
+    _record(session, scans, Verdict.REDONE, by, redo_job_id=job_id)
     return job_id
 
 

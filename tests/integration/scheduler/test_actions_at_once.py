@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event, update
 
-from db.models.jobs import Chunk, ChunkState, Job, JobState
+from db.models.jobs import Chunk, ChunkState, Job, JobState, Scan
 from db.queries.jobs import lifecycle, samples
 from db.queries.jobs.samples import Choice
+from db.queries.reports import reviews
 from db.queries.scans import records
 from db.session import read_scope, session_scope
 from scheduler.actions import jobs as job_actions
+from scheduler.actions import reviews as review_actions
 from scheduler.actions import samples as sample_actions
 from scheduler.actions.actor import Actor
 from tests.integration.db.test_races import wait_until_blocked
+from tests.integration.scheduler.test_review import done
 from tests.rows import NOON, make_job
 from tests.waiting import PATIENCE_SECONDS
 from worker.errors import Conflict
@@ -124,3 +127,71 @@ def test_cancelling_a_job_whose_listing_ends_meanwhile_ends_the_sample(
     cancelling.result(PATIENCE_SECONDS)
 
     assert states(engine, 1, 2, 3) == [JobState.CANCELLED] * 3
+
+
+def colour_all(engine: Engine, job_id: int) -> None:
+    with session_scope(engine) as session:
+        records.record(session, [done(scan.id, 40.0) for scan in records.of_job(session, job_id)])
+
+
+@pytest.fixture
+def coloured(engine: Engine) -> int:
+    """A job with the outputs 1, 2 and 3."""
+    job_id = make_job(engine, scan_count=3)
+    colour_all(engine, job_id)
+    return job_id
+
+
+@pytest.fixture
+def redone(engine: Engine, coloured: int) -> int:
+    """A job of whose outputs 1 and 2 there are two results."""
+    colour_all(engine, review_actions.redo(engine, coloured, [1, 2], ADA, options={}, chunk_scans=64))
+    return coloured
+
+
+def latest_verdicts(engine: Engine, scan_id: int) -> tuple[str | None, str]:
+    """The verdict in the scan's row, and that of its latest review."""
+    with read_scope(engine) as session:
+        return session.get_one(Scan, scan_id).verdict, reviews.latest(session, [scan_id])[scan_id].verdict
+
+
+def test_an_output_that_one_keeps_while_another_takes_the_new_one_is_kept_or_replaced_but_not_both(
+    engine: Engine, redone: int, other: ThreadPoolExecutor
+) -> None:
+    choices: list[Future[list[int]]] = []
+
+    def keep() -> None:
+        choices.append(other.submit(review_actions.choose, engine, redone, [2], "earlier", ADA, chunk_scans=64))
+        wait_until_blocked(engine, choices[0])
+
+    with before_the_first(engine, "INSERT INTO job", keep):
+        review_actions.choose(engine, redone, [1, 2], "new", GRACE, chunk_scans=64)
+
+    with pytest.raises(Conflict, match=r"box/1.jpg has no two results to choose between"):
+        choices[0].result(PATIENCE_SECONDS)
+    assert latest_verdicts(engine, 2) == ("redone", "redone")
+
+
+def redo(engine: Engine, job_id: int) -> object:
+    return review_actions.redo(engine, job_id, [1], ADA, options={}, chunk_scans=64)
+
+
+def accept(engine: Engine, job_id: int) -> object:
+    return review_actions.decide(engine, job_id, [1], "accept", ADA)
+
+
+@pytest.mark.parametrize("act", [accept, redo])
+def test_of_two_verdicts_at_once_the_output_has_the_later_one(
+    engine: Engine, coloured: int, other: ThreadPoolExecutor, act: Callable[[Engine, int], object]
+) -> None:
+    verdicts: list[Future[int]] = []
+
+    def reject() -> None:
+        verdicts.append(other.submit(review_actions.decide, engine, coloured, [1], "reject", GRACE))
+        wait_until_blocked(engine, verdicts[0])
+
+    with before_the_first(engine, "UPDATE scan", reject):
+        act(engine, coloured)
+    verdicts[0].result(PATIENCE_SECONDS)
+
+    assert latest_verdicts(engine, 1) == ("rejected", "rejected")

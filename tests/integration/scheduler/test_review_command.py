@@ -69,7 +69,7 @@ def test_option_all_does_not_change_existing_verdicts(review: Review) -> None:
         (["accept"], "expected either keys"),
         (["--all"], "--all needs a verdict"),
         (["praise", "box/1.jpg"], "'praise' is not a verdict; expected accept, reject, redo, keep or take"),
-        (["keep", "box/1.jpg"], "there is only one output"),
+        (["keep", "box/1.jpg"], "has no two results to choose between: it was not redone"),
         (["take", "--all"], "no output with two results"),
     ],
 )
