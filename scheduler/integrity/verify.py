@@ -39,7 +39,8 @@ class Verifier:
         """Read every source and output of the job's done scans; then list what else is at the destination.
 
         A file there is extra if it is not the output of any job with this destination. Raises UsageError for an unknown
-        job or a missing location, and ServiceUnavailable.
+        job or a missing location, Conflict if the job's rows are archived or deleted (also if that began meanwhile),
+        and ServiceUnavailable.
         """
         with read_scope(self._engine) as session:
             job = lifecycle.get(session, job_id)
@@ -55,6 +56,8 @@ class Verifier:
                 for checked in pool.map(lambda scan: _check(scan, source, destination, Path(folder)), current):
                     verified.add(checked)
                 self._progress(verified)
+            with read_scope(self._engine) as session:
+                archives.expect_rows(session, job_id)  # of a job that is deleted meanwhile, later pages lack scans
             if job.sealed_at:
                 verified.add(_check_bag(destination, Path(folder)))
         verified.differences += self._extra(job, destination)

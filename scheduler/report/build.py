@@ -116,7 +116,8 @@ def _pairs(
         ThumbnailProcess() as process,
         ThreadPoolExecutor(PAIRS_AT_ONCE) as threads,
     ):
-        return tuple(threads.map(pair, chosen))
+        # A scan whose row was deleted since it was chosen is left out; store.write_report then refuses the report.
+        return tuple(threads.map(pair, [choice for choice in chosen if choice[0] in rows]))
 
 
 def _pair(scan: Scan, group: str, before: Picture | str, after: Picture | str, links: Links) -> Pair:

@@ -4,6 +4,7 @@ import tempfile
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
@@ -30,19 +31,28 @@ def report_key(job: Job) -> str:
 def write_report(
     engine: Engine, job_id: int, path: Path, *, s3: S3Options, settings: Settings, outputs: str | None = None
 ) -> None:
-    """Write one HTML file to `path`. `outputs`: see Links. Raises UsageError if there is no such job."""
+    """Write one HTML file to `path`. `outputs`: see Links.
+
+    Raises NotFound if there is no such job; Conflict if its rows are archived or deleted, also if that began meanwhile.
+    """
     with read_scope(engine) as session:
-        job = lifecycle.get(session, job_id)
         archives.expect_rows(session, job_id)
-        if job.state == JobState.SAMPLED:
-            path.write_text(sample_page(session, job, s3), encoding="utf-8")
-            return
-        source, destination = (open_storage(parse_location(uri), s3=s3) for uri in (job.source, job.destination))
-        facts = settings_facts(settings)
-        links = Links(outputs, settings.web_url)
-        now = database_now(session)
-        data = build_report(session, job_id, source, destination, now=now, settings=facts, links=links)
-    path.write_text(render_report(data), encoding="utf-8")
+        page = _page(session, job_id, s3, settings, outputs)
+    # Each query read the rows of its own moment. If some were deleted between two queries, the page lacks them.
+    with read_scope(engine) as session:
+        archives.expect_rows(session, job_id)
+    path.write_text(page, encoding="utf-8")
+
+
+def _page(session: Session, job_id: int, s3: S3Options, settings: Settings, outputs: str | None) -> str:
+    job = lifecycle.get(session, job_id)
+    if job.state == JobState.SAMPLED:
+        return sample_page(session, job, s3)
+    source, destination = (open_storage(parse_location(uri), s3=s3) for uri in (job.source, job.destination))
+    facts = settings_facts(settings)
+    links = Links(outputs, settings.web_url)
+    now = database_now(session)
+    return render_report(build_report(session, job_id, source, destination, now=now, settings=facts, links=links))
 
 
 def store_report(engine: Engine, job_id: int, settings: Settings) -> str:

@@ -288,9 +288,10 @@ def hold_rows(session: Session, job_id: int) -> None:
 
 
 def expect_rows(session: Session, job_id: int) -> None:
-    """Raises Conflict for a job whose rows are archived or deleted, or are about to be."""
+    """Raises Conflict for a job whose rows are archived or deleted, or are about to be; NotFound if there is no job."""
     archive = session.get(JobArchive, job_id, populate_existing=True)
     if archive is None:
+        lifecycle.get(session, job_id)
         return
     if archive.state == ArchiveState.DELETING:
         raise Conflict(f"job {job_id} is being deleted")

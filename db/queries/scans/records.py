@@ -12,6 +12,7 @@ from db.models.archives import OUTPUT_KEY, ArchivedScan
 from db.models.jobs import Job, JobState, Scan, ScanState
 from db.models.reviews import Verdict
 from db.queries import bulk
+from db.queries.archives import progress as archives
 from db.queries.chunks import claims
 from db.queries.scans import review_weight
 from db.queries.substrings import begins_with
@@ -139,6 +140,9 @@ def stream(engine: Engine, job_id: int, *, state: str | None = None) -> Iterator
 
     Each page has its own transaction. A reader may take hours (`photochrom scans 1 --json | less`), and while a
     transaction is open for so long, PostgreSQL can't remove old rows of any table.
+
+    Raises Conflict or NotFound after the last scan if somebody began to archive or delete the job meanwhile, because
+    scans may be missing then.
     """
     after = 0
     while True:
@@ -146,8 +150,10 @@ def stream(engine: Engine, job_id: int, *, state: str | None = None) -> Iterator
             page = of_job(session, job_id, state=state, after_id=after, limit=_PAGE)
         yield from page
         if len(page) < _PAGE:
-            return
+            break
         after = page[-1].id
+    with read_scope(engine) as session:
+        archives.expect_rows(session, job_id)
 
 
 def _of_job(job_id: int, state: str | None) -> Select[Scan]:

@@ -293,6 +293,18 @@ def test_a_deleted_job_leaves_its_outputs_claims_alone(collection: Collection) -
         collection.job(KEYS[:1], source="s3://other/in")
 
 
+def test_a_reader_of_a_job_that_is_deleted_meanwhile_is_told_that_scans_may_be_missing(collection: Collection) -> None:
+    job_id = collection.job(KEYS)
+    collection.job(["a later one"])
+    scans = records.stream(collection.engine, job_id)
+    next(scans)
+    with session_scope(collection.engine) as session:
+        progress.begin_deletion(session, job_id, forget_accepted=False, now=ENDED)
+
+    with pytest.raises(Conflict, match="job 1 is being deleted"):
+        list(scans)
+
+
 def test_accepted_outputs_are_not_forgotten_by_mistake(collection: Collection) -> None:
     job_id = collection.job(KEYS)
     collection.accept(job_id, KEYS[5])
@@ -307,11 +319,13 @@ def test_accepted_outputs_are_not_forgotten_by_mistake(collection: Collection) -
         assert _known(session, job_id) == 0
 
 
-def test_database_time_is_what_counts(collection: Collection) -> None:
-    """The archive of a job that has just ended waits for its report, for a day at most."""
+def test_a_job_whose_report_is_still_to_be_written_is_archived_after_a_day_at_most(collection: Collection) -> None:
     job_id = collection.job(KEYS, at=utc_now())
     with session_scope(collection.engine) as session:
         session.get_one(Job, job_id).report_due_at = utc_now()
 
     with pytest.raises(Conflict, match="report of job 1 is still to be written"):
         collection.archiver().archive(job_id)
+    with session_scope(collection.engine) as session:
+        session.get_one(Job, job_id).finished_at = utc_now() - timedelta(days=1, seconds=1)
+    assert collection.archiver().archive(job_id).scans == len(KEYS)

@@ -2,19 +2,25 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, update
 
 from db.clock import utc_now
 from db.models.jobs import Job, JobState
+from db.queries.archives import progress
 from db.queries.jobs import lifecycle, retries
 from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope, session_scope
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.daemon.report_writer import Reporter
+from scheduler.report import build, groups
+from scheduler.report.store import store_report
 from tests.at_once import AtOnce
 from tests.integration.db.test_views import work
+from tests.rows import make_job
+from worker.errors import Conflict
 from worker.settings.settings import Settings
 
 
@@ -101,6 +107,26 @@ def test_a_cancelled_job_has_its_report_after_its_workers_settled(engine: Engine
     reporter(engine).round()
 
     assert "0</b> of 2 scans" in reports(tmp_path)[0].read_text()
+
+
+def test_a_report_of_a_job_that_is_deleted_meanwhile_is_not_stored(
+    engine: Engine, job: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end(engine, job)
+    make_job(engine, scan_count=1)  # in SQLite the latest job can't be deleted
+
+    def choose_then_delete(*arguments: Any) -> object:
+        chosen = groups.choose(*arguments)
+        with session_scope(engine) as session:
+            deletion = progress.begin_deletion(session, job, forget_accepted=False, now=utc_now())
+            assert progress.step(session, deletion, keeps_traces=False, most=10, now=utc_now()) == 2
+        return chosen
+
+    monkeypatch.setattr(build, "choose", choose_then_delete)
+
+    with pytest.raises(Conflict, match=f"job {job} is being deleted"):
+        store_report(engine, job, Settings())
+    assert reports(tmp_path) == []
 
 
 def test_reports_can_be_turned_off(engine: Engine, job: int, tmp_path: Path) -> None:

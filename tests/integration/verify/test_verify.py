@@ -14,13 +14,15 @@ from db.models.outputs import OutputClaim
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
+from scheduler.actions.actor import Actor
+from scheduler.archive.deletion import Pace, delete_job
 from scheduler.cli.display.remedies import remedies
 from scheduler.integrity.differences import Verified
 from scheduler.integrity.verify import Verifier
 from scheduler.standalone.folder_run import LOCK
 from tests.acceptance.command import photochrom
-from tests.rows import NOON
-from worker.errors import UsageError
+from tests.rows import NOON, make_job
+from worker.errors import NotFound, UsageError
 from worker.storage import S3Options, open_storage, parse_location
 
 KEYS = ("box/0.png", "box/1.png", "ä b.png")
@@ -95,6 +97,20 @@ def test_unchanged_files_are_reported_as_unchanged(engine: Engine, job: int, s3_
 
     assert (found.sources, found.outputs, found.differences) == (3, 3, [])
     assert "each is as recorded" in found.sentence()
+
+
+def test_a_verification_of_a_job_that_is_deleted_meanwhile_has_no_result(
+    engine: Engine, job: int, s3_options: S3Options
+) -> None:
+    make_job(engine, scan_count=1)  # in SQLite the latest job can't be deleted
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == job).values(state=JobState.COMPLETED, finished_at=NOON))
+
+    def delete_it(_: Verified) -> None:
+        delete_job(engine, job, Actor("ada"), Pace(rest=0), forget_accepted=False, show=lambda _: None)
+
+    with pytest.raises(NotFound, match=f"job {job} is not in the database"):
+        Verifier(engine, s3=s3_options, threads=2, progress=delete_it).verify(job)
 
 
 def test_changed_and_extra_files_are_named(
