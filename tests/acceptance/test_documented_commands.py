@@ -1,4 +1,8 @@
-"""Every command in README.md and docs/ is run as it stands there, page by page, on real services."""
+"""The commands in README.md and docs/ are run page by page, on real services.
+
+They are run as they stand there, except for addresses, passwords, ports and the keys of scans, which are those of the
+tests. `documents.ELSEWHERE` lists the commands that are not run here, and why.
+"""
 
 import os
 import re
@@ -17,7 +21,7 @@ from scheduler.standalone.services.service import free_port
 from tests.acceptance.command import clean_environment, photochrom, photochrom_process
 from tests.acceptance.documents import ELSEWHERE, ROOT, commands, elsewhere, pages, script
 
-# Pages whose commands need a pool that another page starts, and README, which starts its own.
+# Pages whose commands need a pool that runs already. On the other pages, the commands start what they need.
 ON_A_POOL = ("docs/collections.md", "docs/nightly.md")
 PATIENCE_SECONDS = 500  # a page takes a minute on a machine that does nothing else
 ON_THEIR_OWN = ("README.md", "docs/operate.md", "docs/research.md")

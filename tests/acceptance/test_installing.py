@@ -93,13 +93,13 @@ def test_a_scheduler_alone_submits_and_dispatches(
     assert (job["state"], job["pending"]) == ("running", 1)
 
 
-def test_a_command_says_which_extra_it_lacks(scheduler_only: Path, tmp_path: Path) -> None:
+def test_a_command_names_the_extra_of_the_first_package_that_it_lacks(scheduler_only: Path, tmp_path: Path) -> None:
     program = scheduler_only / "bin" / "photochrom"
-    for arguments, extra in ((["worker"], "report"), (["run", tmp_path, tmp_path / "colour"], "run")):
+    for arguments, extra in ((["worker"], "worker"), (["run", tmp_path, tmp_path / "colour"], "report")):
         ran = run(program, *arguments, folder=tmp_path, settings={})
         assert ran.returncode == 2
         assert ran.stderr.count("\n") == 1
-        assert "pip install 'photochrom[" in ran.stderr, extra
+        assert f"pip install 'photochrom[{extra}]'" in ran.stderr
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ def ask(engine: Engine, query: str) -> Any:
 
 
 class Measurement:
-    """The scheduler's rounds, a person's `status` and `pause`, and looks at the server, while workers work."""
+    """The scheduler's rounds, a person's `status`, and looks at the server, while workers work."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine

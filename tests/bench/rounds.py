@@ -1,4 +1,4 @@
-"""The scheduler's round with a million chunks in the database, nine of ten of them done; and a pause meanwhile.
+"""The scheduler's round with a million chunks in the database, nine of ten of them done; and then a pause of their job.
 
 python -m tests.bench.rounds --chunks 1000000
 """
@@ -46,7 +46,7 @@ def fill(engine: Engine, count: int) -> int:
 
 
 def report(what: str, work: Callable[[], object], tries: int = TRIES) -> None:
-    """Print the milliseconds of each try, because the first try has a cold cache."""
+    """Print the median and the longest time of the tries, in milliseconds. The first try has a cold cache."""
     taken = []
     for _ in range(tries):
         began = time.perf_counter()

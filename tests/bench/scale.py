@@ -1,6 +1,7 @@
 """`make scale`: how long each operation takes with a million scans in the job database, which have no pixels.
 
-Prints one line for each figure and exits 1 when one is over its limit (limits are for PostgreSQL; SQLite's are told).
+Prints one line for each figure, with its limit, for PostgreSQL and for SQLite. Exits 1 if one is over its limit, by its
+best try, because the first one has a cold cache.
 """
 
 import argparse

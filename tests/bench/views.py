@@ -69,7 +69,7 @@ def _count(engine: Engine) -> None:
 
 
 def questions() -> Iterator[tuple[str, str]]:
-    """(title, SQL) of each query in docs/queries.md."""
+    """(title, SQL): views as a whole, a page of others, and then each query in docs/queries.md."""
     for view in WHOLE:
         yield f"all of {view}", f"SELECT * FROM {view}"
     for view, page in PAGES.items():

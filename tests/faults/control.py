@@ -1,6 +1,7 @@
-"""How soon commands take effect on a busy pool. Real processes, with the default settings.
+"""How soon commands take effect on a busy pool, and how two jobs share it.
 
-Each function returns what it measured, as a sentence.
+The processes are real, and scans take as long as SLOW says; some jobs have chunks of another size. Each function
+returns what it measured, as a sentence.
 """
 
 from collections import Counter
@@ -103,7 +104,7 @@ def _change(world: World, job_id: int, state: str) -> datetime:
 
 
 def leases(changes: Sequence[Change], job_id: int | None = None, after: datetime | None = None) -> list[Change]:
-    """The number of chunks that a worker has claimed."""
+    """The changes by which a worker claimed a chunk: of this job only, and after this time only, if they are given."""
     return [
         each
         for each in changes

@@ -35,7 +35,7 @@ CREATE FUNCTION log_done() RETURNS trigger AS
 CREATE TRIGGER log_done AFTER UPDATE OF state ON scan FOR EACH ROW WHEN (NEW.state = 'done')
   EXECUTE FUNCTION log_done();
 """
-# When which chunk came into which state, and a job into its.
+# Logs when each chunk came into which state.
 _LOG_STATES = """
 CREATE TABLE state_log (at timestamptz, job_id bigint, chunk_id bigint, was text, state text, worker text);
 CREATE FUNCTION log_chunk() RETURNS trigger AS

@@ -120,8 +120,8 @@ def sound_files() -> list[Bytes]:
 def hostile_files(count: int, seed: int) -> Iterator[Hostile]:
     """Damaged files; the same seed gives the same files.
 
-    A quarter has oddities of real files. Of the rest, a sixth claims a wrong size, and a tenth has the name of another
-    format.
+    A quarter has oddities of real files. Of the rest, a sixth claims a wrong size, and the others are damaged in one of
+    _WAYS. A tenth of all gets a random extension, which mostly is that of another format.
     """
     sound, dice = sound_files(), np.random.default_rng(seed)
     datas = [data for _, data in sound]

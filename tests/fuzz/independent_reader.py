@@ -28,8 +28,8 @@ Lightness = NDArray[np.float64]
 
 
 def silent_damage(source: Path, output: Path) -> str | None:
-    """How an output's lightness differs from what every other reader reads of its source; None if no
-    reader can tell.
+    """A sentence if an output's lightness is far from what each of the other readers reads of its source; None if it is
+    near to what one of them reads, or if none can tell.
     """
     lightness, others = _quietly(lambda: _of_output(output)), expected_lightness(source)
     if lightness is None or not others:

@@ -156,7 +156,7 @@ def test_only_the_settings_read_the_environment() -> None:
         if {"os.getenv", "os.environ"} & set(attributes(path))
     }
 
-    # The first looks for misspelt names. Six pass the environment on to processes that they start. The last sets
+    # The first looks for misspelt names. Seven pass the environment on to processes that they start. The last sets
     # variables that TensorFlow reads.
     assert readers <= {
         "worker/settings/settings.py",

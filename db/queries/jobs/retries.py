@@ -68,7 +68,7 @@ def _allow_no_more_for(session: Session, job: Job, failed: Sequence[ColumnElemen
 
 
 def _expect_to_go_on(session: Session, job: Job) -> None:
-    """Raises UsageError if the other failed scans, those with another code, are more than the job allows."""
+    """Raises Conflict if the other failed scans, those with another code, are more than the job allows."""
     left = session.scalar(select(func.sum(Chunk.failed_count)).where(Chunk.job_id == job.id, HAS_FAILED)) or 0
     if job.max_failures is not None and left > job.max_failures:
         raise Conflict(

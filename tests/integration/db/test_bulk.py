@@ -1,4 +1,4 @@
-"""Scans in bulk: what a driver's own errors become."""
+"""Scans in bulk: keys and numbers come back as they were, and two scans never have one output."""
 
 import numpy as np
 import pytest

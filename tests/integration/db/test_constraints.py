@@ -1,4 +1,4 @@
-"""The database itself refuses impossible values."""
+"""The checks by which the database itself refuses impossible values are those of the models."""
 
 from sqlalchemy import CheckConstraint, Engine, inspect
 

@@ -1,4 +1,4 @@
-"""Which scans are submitted: chosen from a folder or a bucket by manifests, by patterns and by existing outputs."""
+"""Jobs over a folder: which scans manifests, patterns and existing outputs choose; jobs that are aborted."""
 
 from pathlib import Path
 

@@ -310,7 +310,7 @@ def test_a_child_that_was_frozen_past_its_lease_stores_nothing(
 def test_after_a_lost_lease_nothing_is_stored_though_the_clock_says_it_is_held(
     engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
 ) -> None:
-    """The database's clock went ahead while a scan was on the device: its chunk went to another worker."""
+    """The scheduler took the chunk back while a scan was on the device, by a database clock that was ahead."""
     child.settings.record_seconds = 0.05
     lease = Lease(600, boot_seconds())
     claimed = claim()

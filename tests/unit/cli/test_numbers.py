@@ -15,7 +15,7 @@ WHOLE_NUMBER_ONLY = {"1.5"}
 
 
 def numbers() -> list[tuple[list[str], Any, str]]:
-    """Each number that a command takes: the words of the command, what else it needs, and how the number is typed."""
+    """Each number that a command takes: the words of the command, the command itself, and the number's name."""
     typed = []
     for name, entry in COMMANDS.items():
         command = load_command(name, entry)

@@ -42,16 +42,34 @@ def test_only_this_machine_is_let_in_and_nothing_of_ours_is_root() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+    users = image_users()
     for name in ("migrate", "scheduler", "web", "worker"):
-        assert SERVICES[name]["read_only"]
-        assert SERVICES[name]["cap_drop"] == ["ALL"]
+        service = SERVICES[name]
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", service.get("user", users[service["build"]["target"]]))
+    assert users["gpu"] == users["cpu"]
 
 
-def test_every_mounted_volume_is_defined() -> None:
-    for service in SERVICES.values():
-        for volume in service.get("volumes", []):
-            source = volume.partition(":")[0] if isinstance(volume, str) else ""
-            assert not source.startswith(".") or (DEPLOY / source).exists()
+def image_users() -> dict[str, str]:
+    """The user of each stage of the Dockerfile that sets one."""
+    stages = re.split(r"(?m)^FROM \S+ AS ", (DEPLOY / "Dockerfile").read_text("utf-8"))[1:]
+    users = {stage.split()[0]: re.findall(r"(?m)^USER (\S+)$", stage) for stage in stages}
+    return {name: lines[-1] for name, lines in users.items() if lines}
+
+
+def test_every_mounted_file_and_volume_exists() -> None:
+    sources = [
+        volume.partition(":")[0]
+        for service in SERVICES.values()
+        for volume in service.get("volumes", [])
+        if isinstance(volume, str)  # the others are volumes without a name
+    ]
+    files = {source for source in sources if source.startswith(".")}
+
+    assert files
+    assert all((DEPLOY / source).exists() for source in files)
+    assert set(sources) - files == set(documents("compose.yml")[0]["volumes"])
 
 
 def test_every_image_has_a_version() -> None:

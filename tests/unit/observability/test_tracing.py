@@ -14,6 +14,8 @@ from db.session import make_engine
 from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from worker.observability.tracing import Tracing
 from worker.pipeline.colorize import Pipeline
+from worker.settings.settings import Settings
+from worker.tasks.child import _span_maker
 
 
 @pytest.fixture
@@ -48,6 +50,23 @@ def test_a_scan_s_stages_are_spans_below_the_scan_s(
     scan = finished.pop("scan").context
     assert scan is not None
     assert {span.parent and span.parent.span_id for span in finished.values()} == {scan.span_id}
+
+
+def test_without_tracing_a_scan_has_no_spans(
+    pipeline: Pipeline,  # noqa: F811
+    tracing: Tracing,
+    engine: Engine,
+    spans: InMemorySpanExporter,
+    tmp_path: Path,
+) -> None:
+    """A child whose settings say nothing about traces takes `no_span`, also where spans could be sent."""
+    Image.fromarray(data.camera()).save(tmp_path / "in" / "a.png")
+    span = _span_maker(Settings(), engine)
+    colorize(replace(pipeline, span=span), assignment("a.png", "a.png", "png"))
+    tracing.flush()
+
+    assert (tmp_path / "out" / "a.png").exists()
+    assert spans.get_finished_spans() == ()
 
 
 def test_a_statement_is_a_span(engine: Engine, tracing: Tracing, spans: InMemorySpanExporter) -> None:

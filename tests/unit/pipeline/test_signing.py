@@ -11,6 +11,7 @@ import c2pa
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from tests.unit.scans.certificates import write_certificate
@@ -47,10 +48,17 @@ def write_source(folder: Path, format: str) -> str:
     """Write a scan with EXIF and XMP; return its key."""
     rows = np.linspace(20, 230, 240, dtype=np.uint8)
     image = Image.fromarray(np.tile(rows, (160, 1)))
-    exif = Image.Exif()
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    xmp += b'<rdf:Description rdf:about="" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Rome"/>'
+    xmp += b"</rdf:RDF></x:xmpmeta>"
+    exif, text = Image.Exif(), PngInfo()
     exif[0x010E] = "A mill"
+    text.add_itxt("XML:com.adobe.xmp", xmp.decode())
+    options: dict[str, Any] = {"jpeg": {"xmp": xmp}, "png": {"pnginfo": text}, "webp": {"xmp": xmp}}
+    if format == "tiff":
+        exif[0x02BC] = xmp
     key = f"mill.{FORMATS[format]}"
-    image.convert("RGB" if format == "webp" else "L").save(folder / "in" / key, exif=exif)
+    image.convert("RGB" if format == "webp" else "L").save(folder / "in" / key, exif=exif, **options.get(format, {}))
     return key
 
 
@@ -80,6 +88,7 @@ def test_a_signature_is_valid_and_changes_nothing_else(
     scan = assignment(key, key, format)
     colorize(pipeline, scan)
     plain = contents(tmp_path / "out" / key)
+    assert (plain["exif"], "Rome" in str(plain["xmp"])) == ("A mill", True)
 
     measurements = colorize(replace(pipeline, credentials=credentials(**settings)), scan)
 

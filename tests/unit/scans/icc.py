@@ -1,4 +1,7 @@
-"""Minimal ICC v2 and v4 profiles, made by hand (ICC.1:2022): one gamma or curve, and for RGB any primaries."""
+"""Minimal ICC profiles, made by hand (ICC.1:2022): one gamma or curve, and for RGB any primaries.
+
+Their header always says version 2.4, also with a parametric curve, which is from version 4: readers go by the tags.
+"""
 
 import struct
 

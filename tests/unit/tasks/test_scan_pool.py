@@ -80,7 +80,7 @@ def test_no_more_than_its_threads_run_at_once(pool: ScanPool) -> None:
     assert sorted(started) == list(range(1, 9))
 
 
-def test_a_scheduler_that_is_told_to_stop_finishes_its_current_work(pool: ScanPool) -> None:
+def test_a_pool_that_is_told_to_stop_finishes_only_the_scans_that_it_has_begun(pool: ScanPool) -> None:
     stopped = threading.Event()
 
     outcomes = colorized(pool, lambda scan, measured: stopped.set(), stopping=stopped.is_set)

@@ -123,7 +123,7 @@ def _moved(page: Tags, shift: int) -> Tags:
 
 
 def _pack_exif(exif: Exif, offset: int, order: str, *, big: bool, after: int = 0, keep_note: bool = False) -> bytes:
-    """The directories one behind the other, the first of them at `at` of the file."""
+    """The directories one behind the other, the first of them at `offset` of the file."""
     elsewhere: dict[int, int] = {Tag.MAKER_NOTE: exif.note_at} if keep_note and exif.note_at else {}
     main, sub = dict(exif.main), dict(exif.exif)
     pointers = [(main, Tag.GPS_IFD, exif.gps), (sub, Tag.INTEROPERABILITY_IFD, exif.interoperability)]

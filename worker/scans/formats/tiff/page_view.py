@@ -30,7 +30,7 @@ _OF_PIXELS = {
     *(Tag.X_RESOLUTION, Tag.Y_RESOLUTION, Tag.RESOLUTION_UNIT, Tag.ICC_PROFILE),
     *range(512, 522),
 }
-# Without these a page can't be decoded, so that a value beyond the file's end is a cut.
+# A page can be decoded without these. A value of another tag beyond the file's end means that the file is cut.
 _OPTIONAL = {
     *(Tag.X_RESOLUTION, Tag.Y_RESOLUTION, Tag.RESOLUTION_UNIT, Tag.ICC_PROFILE, Tag.FILL_ORDER, Tag.INK_SET),
     *(Tag.YCBCR_COEFFICIENTS, Tag.YCBCR_POSITIONING, Tag.REFERENCE_BLACK_WHITE),
