@@ -110,7 +110,7 @@ class Job(Base):
     report_tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")  # since the job's end
     report_due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when a scheduler next tries to write it
     report_key: Mapped[str | None] = mapped_column(Text)  # key of the latest report in the destination
-    submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name; NULL for jobs from before this column
+    submitted_by: Mapped[str | None] = mapped_column(Text)  # a person's name, or "schedule NAME"; NULL if unknown
     archive_key: Mapped[str | None] = mapped_column(Text)  # key in the destination of the file with its scans' rows
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from db.errors import Conflict, LeaseLost, NotFound
 from db.models.jobs import Job, JobState
 from db.models.schedules import Firing, FiringState, Schedule
+from db.queries.jobs import submissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,11 @@ class FiringLease:
     firing_id: int
     attempt: int
     schedule: Schedule
+
+
+def submitter(name: str) -> str:
+    """What the jobs of this schedule have in their column `submitted_by`."""
+    return f"schedule {name}"
 
 
 def add(
@@ -205,6 +211,15 @@ def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[
     return [FiringLease(row.id, row.attempt, session.get_one(Schedule, row.schedule_id)) for row in rows]
 
 
+def hold(session: Session, lease: FiringLease) -> None:
+    """Keep the firing as it is until the transaction ends, so that what this writes is the lease's.
+
+    Raises LeaseLost if another scheduler has taken over the listing, or the firing has ended.
+    """
+    if session.scalar(select(Firing.id).where(*_held(lease)).with_for_update()) is None:
+        raise _lost(lease)
+
+
 def extend(session: Session, lease: FiringLease, *, lease_seconds: float, now: datetime) -> None:
     """Raises LeaseLost if another scheduler has taken over the listing."""
     _change(session, lease, lease_expires_at=now + timedelta(seconds=lease_seconds))
@@ -221,14 +236,21 @@ def finish(session: Session, lease: FiringLease, state: str, *, job_id: int | No
 
 
 def _change(session: Session, lease: FiringLease, **values: object) -> None:
-    held: tuple[ColumnElement[bool], ...] = (
-        Firing.id == lease.firing_id,
-        Firing.attempt == lease.attempt,
-        Firing.state == FiringState.LISTING,
-    )
-    statement = update(Firing).where(*held).values(**values).returning(Firing.id)
+    statement = update(Firing).where(*_held(lease)).values(**values).returning(Firing.id)
     if not session.scalars(statement.execution_options(synchronize_session=False)).all():
-        raise LeaseLost(f"firing {lease.firing_id} of {lease.schedule.name!r} is another scheduler's by now")
+        raise _lost(lease)
+
+
+def _held(lease: FiringLease) -> tuple[ColumnElement[bool], ...]:
+    return Firing.id == lease.firing_id, Firing.attempt == lease.attempt, Firing.state == FiringState.LISTING
+
+
+def _lost(lease: FiringLease) -> LeaseLost:
+    name = lease.schedule.name
+    return LeaseLost(
+        f"run {lease.firing_id} of the schedule {name!r} has ended, or another scheduler lists its source by now; "
+        "photochrom schedule history NAME shows what became of it"
+    )
 
 
 def into_same_destination(session: Session, destination: str, *, but: str) -> list[str]:
@@ -246,12 +268,16 @@ def set_enabled(session: Session, name: str, next_due_at: datetime | None) -> No
     schedule.enabled, schedule.next_due_at = next_due_at is not None, next_due_at
 
 
-def remove(session: Session, name: str) -> None:
-    """Remove the schedule and its history. The jobs that it made stay.
+def remove(session: Session, name: str, *, now: datetime) -> None:
+    """Remove the schedule and its history. The jobs that it made stay; one whose source is not listed completely is
+    cancelled.
 
     Raises UsageError if there is no such schedule.
     """
     session.delete(named(session, name, lock=True))
+    session.flush()
+    problem = "its schedule was removed before the source was listed completely"
+    submissions.abandon(session, submitter(name), problem, now=now)
 
 
 def history(session: Session, schedule_id: int, *, limit: int) -> list[tuple[Firing, Job | None]]:

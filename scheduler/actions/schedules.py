@@ -86,7 +86,7 @@ def disable(engine: Engine, name: str, actor: Actor) -> None:
 def remove(engine: Engine, name: str, actor: Actor) -> None:
     """Raises NotFound."""
     with session_scope(engine) as session:
-        schedules.remove(session, name)
+        schedules.remove(session, name, now=database_now(session))
         _note(session, actor, "schedule_remove", name)
 
 

@@ -13,7 +13,7 @@ import typer
 from pydantic import ValidationError
 from typer.exceptions import TyperException
 
-from worker.errors import PhotochromError, UsageError, unusable
+from worker.errors import Conflict, LeaseLost, PhotochromError, UsageError, unusable
 from worker.extras import missing_extra
 
 WRONG_USE, FAULT, INTERRUPTED, UNREAD = 2, 70, 130, 141
@@ -58,6 +58,8 @@ def as_photochrom_error(error: Exception) -> PhotochromError | None:
     """Photochrom's own error for this exception, also if the system or an argument caused it; None if it is a fault."""
     if isinstance(error, PhotochromError):
         return error
+    if isinstance(error, LeaseLost):
+        return Conflict(str(error))
     if isinstance(error, OSError):
         return unusable(error)
     if isinstance(error, ModuleNotFoundError):

@@ -96,7 +96,7 @@ def list_and_submit(
     """Make a job of new and changed scans, and record the result in the firing's row. Call it inside `held`.
 
     Raises PhotochromError after the error is recorded; ServiceUnavailable means that the listing is tried again. Raises
-    LeaseLost if another scheduler has taken over; this listing is then deleted.
+    LeaseLost if another scheduler has taken over, or the firing has ended; this attempt then starts no job.
     """
     submitter = Submitter(
         engine,
@@ -104,6 +104,7 @@ def list_and_submit(
         chunk_scans=settings.chunk_scans,
         checkpoints=list,  # with a new checkpoint, a scan does not count as new
         progress=progress,
+        lease=lease,
     )
     try:
         submitted = submitter.submit(submission(lease.schedule))

@@ -9,11 +9,13 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
+from db.queries import schedules
 from db.queries.access import audit
 from db.queries.jobs import lifecycle, submissions
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.jobs.submissions import SubmissionAttempt
 from db.queries.pool.throughput import Pace, recent_pace
+from db.queries.schedules import FiringLease
 from db.session import read_scope, session_scope
 from scheduler.actions.actor import Actor
 from scheduler.report import REPORTS
@@ -80,7 +82,7 @@ class Submitter:
 
     checkpoints: gives the ids of the checkpoints that would colour a scan now; called only if unchanged outputs are
     left out. progress: called from time to time with the counts so far. actor: who submits, for the job's row and the
-    audit rows; None for a schedule.
+    audit rows; None for a schedule, whose firing's `lease` must then be held: each method raises LeaseLost without it.
     """
 
     def __init__(
@@ -92,9 +94,12 @@ class Submitter:
         checkpoints: Callable[[], Sequence[str]],
         progress: Callable[[Submitted], None] = lambda _: None,
         actor: Actor | None = None,
+        lease: FiringLease | None = None,
     ) -> None:
         self._engine = engine
         self._actor = actor
+        self._lease = lease
+        self._submitted_by = actor.name if actor else schedules.submitter(lease.schedule.name) if lease else None
         self._s3 = s3
         self._chunk_scans = chunk_scans
         self._checkpoints = checkpoints
@@ -134,7 +139,9 @@ class Submitter:
         with session_scope(self._engine) as session:
             job_id, _ = self._find_or_create(session, request, selection, source, destination)
             now = database_now(session)
-            is_left = submissions.leave_to_schedulers(session, job_id, request.as_json(), now=now)
+            is_left = submissions.leave_to_schedulers(
+                session, job_id, request.as_json(), submitted_by=self._submitted_by, now=now
+            )
         return Submitted(job_id=job_id, already=not is_left)
 
     def go_on(self, request: Submission, attempt: SubmissionAttempt) -> Submitted:
@@ -164,7 +171,10 @@ class Submitter:
             job_id, is_new = self._find_or_create(session, request, selection, source, destination)
             if is_new:
                 return SubmissionAttempt(job_id, 0, None)
-            again = submissions.take_over(session, job_id, name=request.name or source.uri, priority=request.priority)
+            name = request.name or source.uri
+            again = submissions.take_over(
+                session, job_id, name=name, priority=request.priority, submitted_by=self._submitted_by
+            )
             return again or Submitted(job_id=job_id, already=True)
 
     def _selection(self, request: Submission) -> dict[str, Any] | None:
@@ -187,8 +197,10 @@ class Submitter:
             return whole and same_options(job.options, request.options)
 
         submissions.lock(session)
+        self._hold(session)
         same_job = submissions.same_job(session, same)
         if same_job is not None:
+            self._abandon_others(session, same_job.id)
             return same_job.id, False
         job_id = lifecycle.create(
             session,
@@ -199,11 +211,27 @@ class Submitter:
             selection=selection,
             priority=request.priority,
             now=database_now(session),
-            submitted_by=self._actor.name if self._actor else None,
+            submitted_by=self._submitted_by,
         )
         if self._actor:
             self._note(session, job_id, self._actor)
+        self._abandon_others(session, job_id)
         return job_id, True
+
+    def _hold(self, session: Session) -> None:
+        """Raises LeaseLost if this submitter lists for a firing that another scheduler has, or that has ended."""
+        if self._lease:
+            schedules.hold(session, self._lease)
+
+    def _abandon_others(self, session: Session, job_id: int) -> None:
+        """Cancel the schedule's other jobs whose listing was stopped. They differ from this one, so nobody goes on.
+
+        Only the holder of the firing's lease lists for a schedule, so nobody lists them now.
+        """
+        if self._lease:
+            name = schedules.submitter(self._lease.schedule.name)
+            problem = f"what its schedule submits has changed since; job {job_id} lists the source from the start"
+            submissions.abandon(session, name, problem, but=job_id, now=database_now(session))
 
     def _note(self, session: Session, job_id: int, actor: Actor) -> None:
         audit.note(session, actor.name, actor.via, "submit", now=database_now(session), job_id=job_id)
@@ -227,6 +255,7 @@ class Submitter:
         _expect_scans(request, source, submitted)
         if submitted.scans:
             with session_scope(self._engine) as session:
+                self._hold(session)
                 allowed = request.failures_allowed(submitted.to_colour, archived=submitted.archived)
                 sample = request.sample if submitted.to_colour else None
                 state = JobState.SAMPLED if sample else JobState.RUNNING

@@ -44,12 +44,18 @@ def lock(session: Session) -> None:
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
-def take_over(session: Session, job_id: int, *, name: str, priority: int) -> SubmissionAttempt | None:
-    """Continue a listing as its next attempt. Returns None if the listing is complete, or the job was cancelled."""
+def take_over(
+    session: Session, job_id: int, *, name: str, priority: int, submitted_by: str | None
+) -> SubmissionAttempt | None:
+    """Continue a listing as its next attempt; from now on, the job is `submitted_by`'s, who lists it.
+
+    Returns None if the listing is complete, or the job was cancelled.
+    """
     row = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.SUBMITTING)
-        .values(listing_attempt=Job.listing_attempt + 1, name=name, priority=priority, listing_lease_expires_at=None)
+        .values(listing_attempt=Job.listing_attempt + 1, name=name, priority=priority, submitted_by=submitted_by)
+        .values(request=None, listing_lease_expires_at=None)
         .returning(Job.listing_attempt, Job.listing)
         .execution_options(synchronize_session=False)
     ).first()
@@ -64,12 +70,16 @@ class BackgroundListing:
     request: dict[str, Any]
 
 
-def leave_to_schedulers(session: Session, job_id: int, request: dict[str, Any], *, now: datetime) -> bool:
-    """Let the next scheduler list the job. Returns False if a scheduler already lists it, or the listing
-    is complete.
+def leave_to_schedulers(
+    session: Session, job_id: int, request: dict[str, Any], *, submitted_by: str | None, now: datetime
+) -> bool:
+    """Let the next scheduler list the job, which is `submitted_by`'s from now on.
+
+    Returns False if a scheduler already lists it, or the listing is complete.
     """
     free = (Job.id == job_id, Job.state == JobState.SUBMITTING, Job.listing_lease_expires_at.is_(None))
-    left = update(Job).where(*free).values(request=request, listing_lease_expires_at=now).returning(Job.id)
+    values = {"request": request, "listing_lease_expires_at": now, "submitted_by": submitted_by}
+    left = update(Job).where(*free).values(values).returning(Job.id)
     return bool(session.scalars(left.execution_options(synchronize_session=False)).all())
 
 
@@ -116,6 +126,21 @@ def give_up(session: Session, attempt: SubmissionAttempt, problem: str, *, now: 
         return False
     lifecycle.change_state(session, attempt.job_id, JobState.CANCELLED, now=now)
     return True
+
+
+def abandon(
+    session: Session, submitted_by: str, problem: str, *, but: int | None = None, now: datetime
+) -> Sequence[int]:
+    """Cancel the jobs that this submitter lists itself and has not finished listing, except the job `but`.
+
+    Their scans would otherwise wait for ever, and no other job could make them. Returns the ids of these jobs.
+    """
+    begun = (Job.state == JobState.SUBMITTING, Job.submitted_by == submitted_by, Job.request.is_(None), Job.id != but)
+    rows = session.execute(select(Job.id, Job.listing).where(*begun).order_by(Job.id).with_for_update()).all()
+    for job_id, listing in rows:
+        session.execute(update(Job).where(Job.id == job_id).values(listing={**(listing or {}), "problem": problem}))
+        lifecycle.change_state(session, job_id, JobState.CANCELLED, now=now)
+    return [row[0] for row in rows]
 
 
 def advance(session: Session, attempt: SubmissionAttempt, position: dict[str, Any] | None) -> None:

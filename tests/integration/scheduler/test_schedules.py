@@ -1,5 +1,6 @@
 """Nightly jobs over simulated days: what is due is fired once, whatever happens to the schedulers and to the clock."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from scheduler.daemon.backlog_metrics import BacklogMetrics
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import firing
 from scheduler.schedules.runner import ScheduleRunner
-from scheduler.submission.submitter import Submission, open_both
+from scheduler.submission.submitter import Submission, Submitter, open_both
 from tests.at_once import AtOnce
 from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable, UsageError
@@ -332,7 +333,7 @@ def test_removing_a_schedule_leaves_its_jobs(world: World) -> None:
     world.pass_time(at(28, 12), world.scheduler())
 
     with session_scope(world.engine) as session:
-        schedules.remove(session, "plates")
+        schedules.remove(session, "plates", now=world.time)
 
     with read_scope(world.engine) as session:
         assert session.scalar(select(func.count()).select_from(Firing)) == 0
@@ -364,3 +365,150 @@ def test_the_stores_of_a_new_schedule_are_opened_before_the_transaction(
     actions.add(world.engine, "x", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), actor=Actor("ada"))
 
     assert connections == [0]
+
+
+def edit(world: World, **changes: Any) -> None:
+    """What `photochrom schedule edit plates` does with these options."""
+    with read_scope(world.engine) as session:
+        schedule = schedules.named(session, "plates")
+    cron = changes.pop("cron", schedule.cron)
+    submission = replace(firing.submission(schedule), **changes)
+    actions.edit(
+        world.engine, "plates", submission, cron=cron, timezone="Europe/Rome", s3=S3Options(), actor=Actor("ada")
+    )
+
+
+def stop_after_the_first_page(patched: pytest.MonkeyPatch) -> None:
+    """From now on, a page holds one scan, and the database is away after the first page."""
+    insert, pages = Submitter._insert, list[object]()
+
+    def insert_once(*call: Any) -> None:
+        pages.append(call)
+        if len(pages) > 1:
+            raise ServiceUnavailable("the database is away")
+        insert(*call)
+
+    patched.setattr("scheduler.submission.lister.PAGE_SCANS", 1)
+    patched.setattr(Submitter, "_insert", insert_once)
+
+
+def jobs(world: World) -> list[tuple[str, int]]:
+    """(state, quality) of every job."""
+    with read_scope(world.engine) as session:
+        return [(job.state, job.options["quality"]) for job in session.scalars(select(Job).order_by(Job.id))]
+
+
+@pytest.fixture
+def half_listed(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Two scans of a manifest; the first attempt of the night has listed one of them and is tried again in a minute."""
+    world.add("a.tif", "b.tif", "c.tif")
+    (world.folder / "list.csv").write_text("key\na.tif\nb.tif\n")
+    world.schedule(manifest=str(world.folder / "list.csv"))
+    world.time = at(28, 0)
+    with monkeypatch.context() as patched:
+        stop_after_the_first_page(patched)
+        world.scheduler().round()
+    assert jobs(world) == [(JobState.SUBMITTING, 95)]
+    return world
+
+
+def test_an_edit_leaves_no_half_listed_job_in_the_way(half_listed: World) -> None:
+    edit(half_listed, quality=90)
+    half_listed.time += timedelta(minutes=10)
+
+    half_listed.scheduler().round()
+
+    assert half_listed.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif", "b.tif"])]
+    assert jobs(half_listed) == [(JobState.CANCELLED, 95), (JobState.RUNNING, 90)]
+    with read_scope(half_listed.engine) as session:
+        assert "job 2 lists the source" in str(lifecycle.get(session, 1).listing)
+
+
+def test_a_new_manifest_leaves_no_half_listed_job_in_the_way(half_listed: World) -> None:
+    (half_listed.folder / "list.csv").write_text("key\na.tif\nc.tif\n\n")
+    half_listed.time += timedelta(minutes=10)
+
+    half_listed.scheduler().round()
+
+    assert half_listed.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif", "c.tif"])]
+    assert jobs(half_listed) == [(JobState.CANCELLED, 95), (JobState.RUNNING, 95)]
+
+
+def test_a_schedule_that_is_removed_leaves_no_half_listed_job(half_listed: World) -> None:
+    actions.remove(half_listed.engine, "plates", Actor("ada"))
+
+    half_listed.schedule(quality=90)
+    half_listed.time = at(29, 12)
+    half_listed.scheduler().round()
+
+    assert jobs(half_listed) == [(JobState.CANCELLED, 95), (JobState.RUNNING, 90)]
+
+
+def test_a_half_listed_job_that_a_person_continues_is_not_cancelled_by_its_schedule(
+    half_listed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with read_scope(half_listed.engine) as session:
+        submission = firing.submission(schedules.named(session, "plates"))
+    submitter = Submitter(half_listed.engine, s3=S3Options(), chunk_scans=64, checkpoints=list, actor=Actor("ada"))
+    with monkeypatch.context() as patched:
+        stop_after_the_first_page(patched)
+        with pytest.raises(ServiceUnavailable):
+            submitter.submit(submission)
+    edit(half_listed, quality=90)
+    half_listed.time += timedelta(minutes=10)
+
+    half_listed.scheduler().round()
+
+    assert jobs(half_listed) == [(JobState.SUBMITTING, 95)]
+    [(_, state, _)] = half_listed.history()
+    assert state == FiringState.FAILED
+
+
+def test_a_scheduler_that_lost_its_lease_starts_no_job(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was frozen at the end of its listing for so long that another scheduler has listed the source."""
+    world.add("a.tif")
+    world.schedule()
+    world.time = at(28, 0)
+
+    def thaw(*_: object) -> None:
+        monkeypatch.undo()
+        world.time += timedelta(minutes=10)
+        edit(world, quality=90)
+        world.scheduler().round()
+
+    monkeypatch.setattr("scheduler.submission.submitter._expect_scans", thaw)
+    world.scheduler().round()
+
+    assert jobs(world) == [(JobState.CANCELLED, 95), (JobState.RUNNING, 90)]
+    assert world.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif"])]
+
+
+def test_a_scheduler_that_lost_its_lease_leaves_the_job_of_its_new_holder_alone(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was frozen before it began a job, until another scheduler has listed half of the source."""
+    world.add("a.tif", "b.tif")
+    world.schedule()
+    world.time = at(28, 0)
+
+    def thaw(*_: object) -> None:
+        monkeypatch.undo()
+        world.time += timedelta(minutes=10)
+        edit(world, quality=90)
+        with monkeypatch.context() as patched:
+            stop_after_the_first_page(patched)
+            world.scheduler().round()
+
+    monkeypatch.setattr(Submitter, "_selection", thaw)
+    world.scheduler().round()
+
+    assert jobs(world) == [(JobState.SUBMITTING, 90)]
+
+
+def test_a_nightly_job_says_which_schedule_submitted_it(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    world.pass_time(at(28, 12), world.scheduler())
+
+    with read_scope(world.engine) as session:
+        assert lifecycle.get(session, 1).submitted_by == "schedule plates"

@@ -13,6 +13,7 @@ from scheduler.cli.errors import FAULT, run_reporting_errors
 from scheduler.cli.lazy import load_command
 from tests.acceptance.command import photochrom_here
 from tests.integration.scheduler.test_review import make_doubtful_job
+from worker.errors import LeaseLost
 
 # Commands that become another program, run until they are stopped, or take minutes.
 ENDLESS = {"worker", "scheduler", "web", "train", "cross-fit", "expect", "evaluate", "demo", "bench", "doctor"}
@@ -68,9 +69,10 @@ def test_a_fault_is_one_line_with_its_place_and_a_status_of_its_own(capsys: pyte
 
 
 @pytest.mark.parametrize(
-    "error", [UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), MemoryError(), OSError(28, "full")]
+    "error",
+    [UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates"), MemoryError(), OSError(28, "full"), LeaseLost("taken")],
 )
-def test_errors_caused_by_an_argument_or_the_machine_are_wrong_use(
+def test_errors_caused_by_an_argument_the_machine_or_another_process_are_no_faults(
     error: Exception, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def failing() -> int:
