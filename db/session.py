@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from db.errors import UsageError
+from db.errors import DatabaseUnavailable, UsageError
 from db.sqlstates import address, drops_pool, translated
 
 __all__ = ["address", "make_engine", "question_scope", "read_scope", "session_scope"]
@@ -147,6 +148,10 @@ def _errors_translated(engine: Engine) -> Iterator[None]:
         yield
     except OverflowError as error:
         raise UsageError(f"a number is too large for the database ({error}); expected at most {2**63 - 1}") from error
+    except PoolTimeoutError as error:
+        raise DatabaseUnavailable(
+            f"all connections of this process to {address(engine)} are in use; it passes when one of them is free"
+        ) from error
     except DBAPIError as error:
         if drops_pool(error):
             # After a failover the old server may still answer for some time. New connections go to the new server.

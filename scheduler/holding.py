@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 def extended(extend: Callable[[], bool], every_seconds: float, name: str) -> Iterator[None]:
     """Calls `extend` every `every_seconds`, in a thread with this name, while the block runs, until it returns False.
 
-    If the database can't be reached, `extend` is called again at the next turn, because the claim may not have expired
-    yet.
+    If `extend` raises, because the database can't be reached or for any other reason, it is called again at the next
+    turn, because the claim may not have expired yet.
     """
     ended = threading.Event()
 
@@ -26,6 +26,8 @@ def extended(extend: Callable[[], bool], every_seconds: float, name: str) -> Ite
                     return
             except PhotochromError as error:
                 logger.warning("%s; trying again", error)
+            except Exception:
+                logger.exception("the claim of a %s could not be extended; trying again", name)
 
     holder = threading.Thread(target=work, name=name, daemon=True)
     holder.start()

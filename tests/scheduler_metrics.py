@@ -10,5 +10,6 @@ from scheduler.daemon.metrics import SchedulerMetrics
 def scheduler_metrics() -> SchedulerMetrics:
     metrics = SchedulerMetrics()
     metrics.show(Backlog({"running": 1}, {"queued": 2}, 3, 4, 5), 6)
-    metrics.show_schedules({"plates": Firing(state=FiringState.FAILED, fired_at=datetime(2026, 3, 28, tzinfo=UTC))})
+    night = datetime(2026, 3, 28, tzinfo=UTC)
+    metrics.show_schedules({"plates": Firing(state=FiringState.FAILED, fired_at=night)}, {"plates": night})
     return metrics

@@ -16,6 +16,7 @@ from db.errors import Conflict, LeaseLost, NotFound
 from db.models.jobs import Job, JobState
 from db.models.schedules import Firing, FiringState, Schedule
 from db.queries.jobs import submissions
+from db.queries.limited import chosen_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +200,20 @@ def give_up(session: Session, *, now: datetime, tries: int) -> list[int]:
     )
 
 
-def take_over(session: Session, *, now: datetime, lease_seconds: float) -> list[FiringLease]:
-    """Take over the listings whose lease has ended, or that are due again, under a new attempt."""
+def take_over(
+    session: Session, count: int, *, now: datetime, lease_seconds: float, waiting_since: datetime | None = None
+) -> list[FiringLease]:
+    """Take over up to `count` listings whose lease has ended, or that are due again, each under a new attempt.
+
+    Those that wait longest come first; with `waiting_since`, only those that have waited since then. Another scheduler
+    that asks at the same time takes other listings.
+    """
+    waits = (Firing.state == FiringState.LISTING, Firing.lease_expires_at <= (waiting_since or now))
+    longest = select(Firing.id).where(*waits).order_by(Firing.lease_expires_at, Firing.id).limit(count)
+    chosen = chosen_ids(longest.with_for_update(skip_locked=True))
     rows = session.execute(
         update(Firing)
-        .where(Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now)
+        .where(Firing.id == chosen.c.id, *waits)
         .values(attempt=Firing.attempt + 1, lease_expires_at=now + timedelta(seconds=lease_seconds))
         .returning(Firing.id, Firing.attempt, Firing.schedule_id)
         .execution_options(synchronize_session=False)

@@ -32,9 +32,8 @@ class BacklogMetrics:
         with read_scope(self._engine) as session:
             heard_after = database_now(session) - timedelta(seconds=self._settings.silent_seconds)
             waiting = backlog(session, heard_after=heard_after)
-            fired = schedules.latest(session)
-            latest = {
-                schedule.name: fired[schedule.id] for schedule in schedules.enabled(session) if schedule.id in fired
-            }
-        self.metrics.show_schedules(latest)
+            fired, enabled = schedules.latest(session), schedules.enabled(session)
+        latest = {schedule.name: fired[schedule.id] for schedule in enabled if schedule.id in fired}
+        due = {schedule.name: schedule.next_due_at for schedule in enabled if schedule.next_due_at}
+        self.metrics.show_schedules(latest, due)
         self.metrics.show(waiting, self._queue.depth())

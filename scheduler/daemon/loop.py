@@ -23,6 +23,7 @@ from scheduler.daemon.dispatcher import Dispatcher
 from scheduler.daemon.heartbeat import SchedulerHeartbeat
 from scheduler.daemon.metrics import SchedulerMetrics
 from scheduler.daemon.report_writer import Reporter
+from scheduler.schedules import runner
 from scheduler.schedules.runner import ScheduleRunner
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import ChunkQueue
@@ -33,8 +34,6 @@ from worker.settings.settings import Settings
 from worker.system.wait import wait_for
 
 logger = logging.getLogger(__name__)
-
-LISTINGS_AT_ONCE = 2  # of nightly jobs; others wait
 
 
 class Rounds(Protocol):
@@ -82,7 +81,7 @@ def _trace(engine: Engine, settings: Settings) -> None:
 def _rounds(engine: Engine, settings: Settings) -> Iterator[tuple[Rounds, ...]]:
     """The long tasks that have a turn in every round. Each one works in its own threads and is stopped at the end."""
     with (
-        ThreadPoolExecutor(LISTINGS_AT_ONCE, thread_name_prefix="listing") as listing,
+        ThreadPoolExecutor(runner.AT_ONCE, thread_name_prefix="listing") as listing,
         ThreadPoolExecutor(background_listings.AT_ONCE, thread_name_prefix="submission") as submitting,
         ThreadPoolExecutor(1, thread_name_prefix="report") as reporting,
         ThreadPoolExecutor(1, thread_name_prefix="sealing") as alone,

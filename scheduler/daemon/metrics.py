@@ -6,6 +6,7 @@ docs/metrics.md explains each metric; a test compares the two.
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -68,7 +69,14 @@ class SchedulerMetrics:
             ["schedule", "state"],
             registry=self.registry,
         )
+        self.due = Gauge(
+            "photochrom_schedule_due_timestamp_seconds",
+            "When each enabled schedule is due next, or has been due since, Unix time.",
+            ["schedule"],
+            registry=self.registry,
+        )
         self._shown: set[tuple[str, str]] = set()
+        self._shown_due: set[str] = set()
 
     @contextmanager
     def round(self) -> Iterator[None]:
@@ -92,8 +100,13 @@ class SchedulerMetrics:
         self.workers.set(backlog.workers)
         self.children.set(backlog.children)
 
-    def show_schedules(self, latest: Mapping[str, Firing]) -> None:
-        """Set the gauges for schedules. `latest`: by the schedule's name, its latest firing."""
+    def show_schedules(self, latest: Mapping[str, Firing], due: Mapping[str, datetime]) -> None:
+        """Set the gauges for schedules. By the schedule's name, `latest`: its latest firing; `due`: its next time."""
+        for name, due_at in due.items():
+            self.due.labels(name).set(due_at.timestamp())
+        for name in self._shown_due - due.keys():
+            self.due.remove(name)
+        self._shown_due = set(due)
         fired = {(name, firing.state): firing.fired_at.timestamp() for name, firing in latest.items()}
         for labels, when in fired.items():
             self.fired.labels(*labels).set(when)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -109,7 +109,7 @@ def list_and_submit(
     try:
         submitted = submitter.submit(submission(lease.schedule))
     except ServiceUnavailable as error:
-        put_off(engine, lease, error.message, now())
+        put_off(engine, lease, now(), message=error.message)
         raise
     except PhotochromError as error:
         _finish(engine, lease, FiringState.FAILED, job_id=None, message=error.message)
@@ -120,8 +120,8 @@ def list_and_submit(
 
 
 def give_back(engine: Engine, lease: FiringLease, now: datetime) -> None:
-    """End the lease, so that another scheduler can list at once."""
-    with suppress(LeaseLost), session_scope(engine) as session:
+    """End the lease, so that another scheduler can list at once. Raises LeaseLost."""
+    with session_scope(engine) as session:
         schedules.put_off(session, lease, "its scheduler stopped", until=now)
 
 
@@ -130,8 +130,11 @@ def _finish(engine: Engine, lease: FiringLease, state: str, *, job_id: int | Non
         schedules.finish(session, lease, state, job_id=job_id, message=message)
 
 
-def put_off(engine: Engine, lease: FiringLease, message: str, now: datetime) -> None:
-    """Try the listing again after a pause, which doubles with each try. After TRIES tries, the firing fails."""
+def put_off(engine: Engine, lease: FiringLease, now: datetime, *, message: str) -> None:
+    """Try the listing again after a pause, which doubles with each try. After TRIES tries, the firing fails.
+
+    Raises LeaseLost.
+    """
     if lease.attempt >= TRIES:
         _finish(engine, lease, FiringState.FAILED, job_id=None, message=f"given up after {TRIES} tries: {message}")
         return

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
 
 from db.errors import DatabaseRefused, DatabaseUnavailable, PhotochromError, UsageError
 from db.migrations import check_up_to_date, upgrade
@@ -90,6 +90,16 @@ def test_a_role_without_a_right_hears_which(postgresql: Engine, statement: str, 
         poor.dispose()
         with session_scope(postgresql) as session:
             session.execute(text(f"DROP ROLE {role}"))
+
+
+def test_a_pool_whose_connections_are_all_in_use_means_an_unavailable_database(sqlite_url: str) -> None:
+    engine = create_engine(sqlite_url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+
+    with read_scope(engine) as session:
+        session.execute(text("SELECT 1"))
+        with pytest.raises(DatabaseUnavailable, match="all connections of this process"):
+            check_up_to_date(engine)
+    engine.dispose()
 
 
 def test_a_database_without_the_tables_says_what_to_run(postgresql_url: str) -> None:

@@ -27,7 +27,7 @@ def test_a_listing_that_kills_its_scheduler_is_given_up(engine: Engine) -> None:
         with session_scope(engine) as session:
             now = NOON + timedelta(hours=hour)
             schedules.give_up(session, now=now, tries=3)
-            taken += len(schedules.take_over(session, now=now, lease_seconds=60))
+            taken += len(schedules.take_over(session, 9, now=now, lease_seconds=60))
 
     assert taken == 3
     with read_scope(engine) as session:

@@ -15,7 +15,7 @@ from db.models.jobs import Job, Scan
 from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import schedules
 from db.session import make_engine, read_scope, session_scope
-from scheduler.schedules import firing
+from scheduler.schedules import firing, runner
 from scheduler.schedules.runner import ScheduleRunner
 from scheduler.submission.submitter import Submission, open_both
 from worker.settings.settings import Settings
@@ -39,21 +39,28 @@ class Beside(ScheduleRunner):
 def fire_what_is_due(url: str, barrier: Barrier) -> None:
     """Run one round of a scheduler, which waits for the other scheduler before it fires each schedule."""
     settings, engine = Settings(), make_engine(url)
+    runner.AT_ONCE = SCHEDULES  # otherwise a scheduler with two listings would let the other one wait at the barrier
     with ThreadPoolExecutor(2) as listing:
-        runner = Beside(engine, settings, listing)
-        runner.met = lambda: barrier.wait(PATIENCE_SECONDS)
-        runner.round()
+        beside = Beside(engine, settings, listing)
+        beside.met = lambda: barrier.wait(PATIENCE_SECONDS)
+        beside.round()
     engine.dispose()
 
 
 def take_over_what_is_silent(url: str, barrier: Barrier) -> None:
-    """Run one round of a scheduler, which begins at the same moment as the other scheduler's."""
+    """Run rounds of a scheduler, which begin at the same moment as the other scheduler's, until nothing waits."""
     settings, engine = Settings(), make_engine(url)
     with ThreadPoolExecutor(2) as listing:
-        runner = ScheduleRunner(engine, settings, listing)
+        silent = ScheduleRunner(engine, settings, listing)
         barrier.wait(PATIENCE_SECONDS)
-        runner.round()
+        while any_listing(engine):
+            silent.round()
     engine.dispose()
+
+
+def any_listing(engine: Engine) -> bool:
+    with read_scope(engine) as session:
+        return session.scalar(select(Firing.id).where(Firing.state == FiringState.LISTING).limit(1)) is not None
 
 
 def in_two_processes(work: Callable[[str, Barrier], None], url: str) -> None:

@@ -1,5 +1,7 @@
 """Nightly jobs over simulated days: what is due is fired once, whatever happens to the schedulers and to the clock."""
 
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +28,7 @@ from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import firing
 from scheduler.schedules.runner import ScheduleRunner
 from scheduler.submission.submitter import Submission, Submitter, open_both
-from tests.at_once import AtOnce
+from tests.at_once import AtOnce, Later
 from worker.broker.chunk_queue import ChunkQueue
 from worker.errors import ServiceUnavailable, UsageError
 from worker.settings.settings import Settings
@@ -51,12 +53,12 @@ class World:
         for key in keys:
             (self.folder / "in" / key).write_text(f"{key} at {self.time}")
 
-    def schedule(self, cron: str = "0 1 * * *", **options: Any) -> None:
-        asked = Submission(str(self.folder / "in"), str(self.folder / "out"), overwrite="new", **options)
+    def schedule(self, cron: str = "0 1 * * *", *, name: str = "plates", out: str = "out", **options: Any) -> None:
+        asked = Submission(str(self.folder / "in"), str(self.folder / out), overwrite="new", **options)
         with session_scope(self.engine) as session:
             firing.new_schedule(
                 session,
-                "plates",
+                name,
                 asked,
                 open_both(asked, S3Options()),
                 cron=cron,
@@ -64,9 +66,9 @@ class World:
                 now=self.time,
             )
 
-    def scheduler(self) -> ScheduleRunner:
+    def scheduler(self, executor: Executor | None = None) -> ScheduleRunner:
         settings = Settings(s3_attempts=1)
-        return ScheduleRunner(self.engine, settings, AtOnce(), now=self.now)
+        return ScheduleRunner(self.engine, settings, executor or AtOnce(), now=self.now)
 
     def pass_time(self, until: datetime, *runners: ScheduleRunner) -> None:
         """Move the clock in steps. In each step, these schedulers make a round, and workers end every job."""
@@ -512,3 +514,87 @@ def test_a_nightly_job_says_which_schedule_submitted_it(world: World) -> None:
 
     with read_scope(world.engine) as session:
         assert lifecycle.get(session, 1).submitted_by == "schedule plates"
+
+
+def firings(world: World) -> list[tuple[str, str]]:
+    """(schedule, result) of every firing, oldest first."""
+    with read_scope(world.engine) as session:
+        rows = session.execute(select(Schedule.name, Firing.state).join(Firing).order_by(Firing.id))
+        return [(name, state) for name, state in rows]
+
+
+@pytest.fixture
+def six_due(world: World) -> World:
+    world.add("a.tif")
+    for number in range(6):
+        world.schedule(name=f"{number}", out=f"out {number}")
+    world.time = at(28, 0)
+    return world
+
+
+def test_a_scheduler_fires_no_more_schedules_than_it_can_list_at_once(six_due: World) -> None:
+    executor, another = Later(), Later()
+    busy = six_due.scheduler(executor)
+
+    for _ in range(2):
+        busy.round()
+    assert firings(six_due) == [("0", FiringState.LISTING), ("1", FiringState.LISTING)]
+    six_due.scheduler(another).round()
+    assert [name for name, _ in firings(six_due)] == ["0", "1", "2", "3"]
+    executor.run()
+    busy.round()
+
+    assert [name for name, _ in firings(six_due)] == ["0", "1", "2", "3", "4", "5"]
+    assert firings(six_due)[0] == ("0", FiringState.SUBMITTED)
+    another.run()
+
+
+def test_a_listing_that_kills_its_scheduler_each_time_costs_the_others_no_try(six_due: World) -> None:
+    for _ in range(firing.TRIES + 1):
+        six_due.scheduler(Killed()).round()
+        six_due.time += timedelta(seconds=125)
+
+    assert {state for _, state in firings(six_due)} == {FiringState.LISTING}
+    six_due.pass_time(at(28, 6), six_due.scheduler())
+    assert sorted(firings(six_due)) == [(f"{number}", FiringState.SUBMITTED) for number in range(6)]
+
+
+class Killed(Executor):
+    """Is killed before it begins what is submitted to it: nothing runs, and no lease is extended."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        fn.args[1].close()  # type: ignore[attr-defined]  # the threads of a killed process end with it
+        return Future()
+
+
+def test_a_listing_that_waits_for_a_thread_is_handed_back_when_its_scheduler_stops(world: World) -> None:
+    world.add("a.tif")
+    world.schedule()
+    world.time = at(28, 0)
+    executor = Later()
+    stopped = world.scheduler(executor)
+    stopped.round()
+    stopped.stop()
+
+    executor.run()
+    assert (jobs(world), world.history()) == ([], [("28 00:00", FiringState.LISTING, [])])
+    world.scheduler().round()
+
+    assert world.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif"])]
+
+
+def test_what_waits_longest_is_begun_first_whether_it_was_tried_before_or_not(world: World) -> None:
+    """So schedules whose store is away keep nobody from the others."""
+    world.add("a.tif")
+    for number in range(2):
+        world.schedule(name=f"away {number}", out=f"away {number}")
+    world.schedule(cron="1 1 * * *", name="new", out="new")
+    world.time = at(28, 0)
+    world.scheduler(Killed()).round()  # its leases end after two minutes
+    world.time = at(28, 0, 3)
+
+    world.scheduler(Killed()).round()
+
+    with read_scope(world.engine) as session:
+        rows = session.execute(select(Schedule.name, Firing.attempt).join(Firing).order_by(Firing.id))
+        assert [tuple(row) for row in rows] == [("away 0", 2), ("away 1", 1), ("new", 1)]

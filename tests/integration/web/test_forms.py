@@ -215,5 +215,5 @@ def test_a_schedule_that_is_run_by_its_page_is_listed_by_the_next_scheduler(web:
     browser.post("/schedules/control?name=plates", data=form(action="run"))
 
     with session_scope(engine) as session:
-        taken = schedules.take_over(session, now=database_now(session), lease_seconds=60)
+        taken = schedules.take_over(session, 9, now=database_now(session), lease_seconds=60)
     assert [listing.schedule.name for listing in taken] == ["plates"]

@@ -111,15 +111,25 @@ def test_children_report_to_their_worker_and_continue_when_it_is_gone(tmp_path: 
 def test_a_schedule_has_one_series_that_says_what_its_latest_firing_came_to() -> None:
     metrics, name = SchedulerMetrics(), "photochrom_schedule_fired_timestamp_seconds"
     at = datetime(2026, 3, 28, tzinfo=UTC)
-    metrics.show_schedules({"plates": Firing(state=FiringState.FAILED, fired_at=at)})
+    metrics.show_schedules({"plates": Firing(state=FiringState.FAILED, fired_at=at)}, {})
     assert sample(metrics.registry, name, schedule="plates", state="failed") == at.timestamp()
 
-    metrics.show_schedules({"plates": Firing(state=FiringState.SUBMITTED, fired_at=at)})
+    metrics.show_schedules({"plates": Firing(state=FiringState.SUBMITTED, fired_at=at)}, {})
     assert sample(metrics.registry, name, schedule="plates", state="failed") is None
     assert sample(metrics.registry, name, schedule="plates", state="submitted") == at.timestamp()
 
-    metrics.show_schedules({})
+    metrics.show_schedules({}, {})
     assert sample(metrics.registry, name, schedule="plates", state="submitted") is None
+
+
+def test_an_enabled_schedule_has_a_series_that_says_since_when_it_is_due() -> None:
+    metrics, name = SchedulerMetrics(), "photochrom_schedule_due_timestamp_seconds"
+    night = datetime(2026, 3, 28, tzinfo=UTC)
+    metrics.show_schedules({}, {"plates": night})
+    assert sample(metrics.registry, name, schedule="plates") == night.timestamp()
+
+    metrics.show_schedules({}, {})
+    assert sample(metrics.registry, name, schedule="plates") is None
 
 
 def test_every_metric_is_explained_and_nothing_else() -> None:
