@@ -103,28 +103,39 @@ def fire(
 
     Also returns None if an earlier job of the schedule has not ended; the firing's row says so.
     """
+    due_at = schedule.next_due_at
     if not _move_on(session, schedule, next_due_at):
         return None
-    due_at, going = schedule.next_due_at, _going(session, schedule.id)
+    schedule = session.get_one(Schedule, schedule.id, populate_existing=True)  # it may have been edited since
+    going = _going(session, schedule.id)
     if going is None:
         return _begin(session, schedule, due_at=due_at, now=now, lease_seconds=lease_seconds)
-    _note(session, schedule, FiringState.STILL_GOING, _still_going(going), now=now, job_id=going.job_id)
+    _note(session, schedule.id, due_at, FiringState.STILL_GOING, _still_going(going), now=now, job_id=going.job_id)
     return None
 
 
 def fail(session: Session, schedule: Schedule, message: str, *, next_due_at: datetime, now: datetime) -> bool:
     """Set the schedule's next time and add a failed firing. Returns False if another scheduler has done so."""
+    due_at = schedule.next_due_at
     if not _move_on(session, schedule, next_due_at):
         return False
-    _note(session, schedule, FiringState.FAILED, message, now=now)
+    _note(session, schedule.id, due_at, FiringState.FAILED, message, now=now)
     return True
 
 
 def _move_on(session: Session, schedule: Schedule, next_due_at: datetime) -> bool:
-    """Set the schedule's next time. Of all schedulers that find it due, only one gets True."""
+    """Set the schedule's next time. Of all schedulers that find it due, only one gets True.
+
+    Nobody gets True if its cron line or time zone has changed since it was read, because `next_due_at` follows them.
+    """
+    as_read = (
+        Schedule.next_due_at == schedule.next_due_at,
+        Schedule.cron == schedule.cron,
+        Schedule.timezone == schedule.timezone,
+    )
     moved = session.scalars(
         update(Schedule)
-        .where(Schedule.id == schedule.id, Schedule.enabled, Schedule.next_due_at == schedule.next_due_at)
+        .where(Schedule.id == schedule.id, Schedule.enabled, *as_read)
         .values(next_due_at=next_due_at)
         .returning(Schedule.id)
         .execution_options(synchronize_session=False)
@@ -133,10 +144,16 @@ def _move_on(session: Session, schedule: Schedule, next_due_at: datetime) -> boo
 
 
 def _note(
-    session: Session, schedule: Schedule, state: str, message: str, *, now: datetime, job_id: int | None = None
+    session: Session,
+    schedule_id: int,
+    due_at: datetime | None,
+    state: str,
+    message: str,
+    *,
+    now: datetime,
+    job_id: int | None = None,
 ) -> None:
-    due_at = schedule.next_due_at
-    row = Firing(schedule_id=schedule.id, due_at=due_at, fired_at=now, state=state, job_id=job_id, message=message)
+    row = Firing(schedule_id=schedule_id, due_at=due_at, fired_at=now, state=state, job_id=job_id, message=message)
     session.add(row)
 
 
@@ -269,13 +286,31 @@ def into_same_destination(session: Session, destination: str, *, but: str) -> li
     return list(session.scalars(query.order_by(Schedule.name)))
 
 
-def set_enabled(session: Session, name: str, next_due_at: datetime | None) -> None:
-    """Enable the schedule with its next time, or disable it with None.
+def set_enabled(session: Session, name: str, next_due_at: datetime | None, *, now: datetime) -> None:
+    """Enable the schedule with its next time, or disable it with None, which also ends its listing.
 
     Raises UsageError if there is no such schedule.
     """
     schedule = named(session, name, lock=True)
     schedule.enabled, schedule.next_due_at = next_due_at is not None, next_due_at
+    if next_due_at is None:
+        _end_listing(session, schedule, now=now)
+
+
+def _end_listing(session: Session, schedule: Schedule, *, now: datetime) -> None:
+    """End the listing of a schedule that is disabled, and cancel its job.
+
+    A listing that a person started goes on, because people may run disabled schedules.
+    """
+    problem = "its schedule was disabled before the source was listed completely"
+    listing = (Firing.schedule_id == schedule.id, Firing.state == FiringState.LISTING)
+    session.execute(
+        update(Firing)
+        .where(*listing, Firing.due_at.is_not(None))
+        .values(state=FiringState.FAILED, message=problem, lease_expires_at=None)
+    )
+    if session.scalar(select(Firing.id).where(*listing)) is None:
+        submissions.abandon(session, submitter(schedule.name), problem, now=now)
 
 
 def remove(session: Session, name: str, *, now: datetime) -> None:

@@ -1,7 +1,7 @@
 """Add, edit, enable, disable, run and remove schedules."""
 
 from dataclasses import asdict, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ def edit(
 ) -> tuple[Schedule, list[str]]:
     """Change what a schedule submits and when, from its next time on. Its history stays.
 
-    Returns and raises as `add`.
+    A time that has come stays due, so an edit loses no night that was missed or is about to be fired. Returns and
+    raises as `add`.
     """
     source, destination = open_both(submission, s3)
     scheduled = replace(submission, overwrite="new", missing_only=False)
@@ -54,13 +55,20 @@ def edit(
         options["manifest"] = str(Path(submission.manifest).absolute())
     with session_scope(engine) as session:
         schedule = schedules.named(session, name, lock=True)
-        due_at = next_due(cron, timezone, after=database_now(session))
+        _set_times(schedule, cron, timezone, now=database_now(session))
         schedule.source, schedule.destination, schedule.options = source.uri, destination.uri, options
-        schedule.cron, schedule.timezone = " ".join(cron.split()), timezone
-        schedule.next_due_at = due_at if schedule.enabled else None
         session.flush()
         _note(session, actor, "schedule_edit", name)
         return schedule, schedules.into_same_destination(session, schedule.destination, but=name)
+
+
+def _set_times(schedule: Schedule, cron: str, timezone: str, *, now: datetime) -> None:
+    """Raises UsageError for an invalid cron line or time zone."""
+    following, cron = next_due(cron, timezone, after=now), " ".join(cron.split())
+    is_changed = (schedule.cron, schedule.timezone) != (cron, timezone)
+    schedule.cron, schedule.timezone = cron, timezone
+    if is_changed and schedule.next_due_at and schedule.next_due_at > now:
+        schedule.next_due_at = following
 
 
 def enable(engine: Engine, name: str, actor: Actor) -> Schedule:
@@ -69,17 +77,17 @@ def enable(engine: Engine, name: str, actor: Actor) -> Schedule:
     Raises NotFound, and UsageError if its cron line is invalid.
     """
     with session_scope(engine) as session:
-        schedule = schedules.named(session, name)
-        due_at = schedule.next_due_at or next_due(schedule.cron, schedule.timezone, after=database_now(session))
-        schedules.set_enabled(session, name, due_at)
+        schedule, now = schedules.named(session, name, lock=True), database_now(session)
+        due_at = schedule.next_due_at or next_due(schedule.cron, schedule.timezone, after=now)
+        schedules.set_enabled(session, name, due_at, now=now)
         _note(session, actor, "schedule_enable", name)
         return schedule
 
 
 def disable(engine: Engine, name: str, actor: Actor) -> None:
-    """Raises NotFound."""
+    """Start no new jobs. A night whose source is still being listed ends as failed. Raises NotFound."""
     with session_scope(engine) as session:
-        schedules.set_enabled(session, name, None)
+        schedules.set_enabled(session, name, None, now=database_now(session))
         _note(session, actor, "schedule_disable", name)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from db.clock import utc_now
 from db.models.schedules import Schedule
 from db.queries import schedules
 from db.session import read_scope
@@ -108,7 +109,10 @@ def _keep(settings: Settings, keep: Keep, name: str, submission: Submission, cro
         print(f"schedule {name} is changed; it is disabled, until photochrom schedule enable {name}")
     else:
         due = local_time(schedule.next_due_at, schedule.timezone)
-        print(f"schedule {name} starts its next job at {due}; a scheduler must be running then")
+        if schedule.next_due_at > utc_now():
+            print(f"schedule {name} starts its next job at {due}; a scheduler must be running then")
+        else:
+            print(f"schedule {name} has been due since {due}; the next scheduler that is free starts its job")
     if same_destination:
         print(
             f"warning: {schedule.destination} is the destination of {', '.join(same_destination)} too", file=sys.stderr

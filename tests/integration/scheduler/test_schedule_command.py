@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from db.clock import utc_now
 from db.models.access import AuditEntry
-from db.session import make_engine, read_scope
+from db.models.schedules import Schedule as ScheduleRow
+from db.session import make_engine, read_scope, session_scope
 from tests.acceptance.command import photochrom_here
 
 Schedule = Callable[..., subprocess.CompletedProcess[str]]
@@ -92,3 +94,14 @@ def test_two_schedules_into_one_destination_are_warned_of(schedule: Schedule) ->
 
     assert second.returncode == 0
     assert "is the destination of plates too" in second.stderr
+
+
+def test_an_edit_says_that_a_schedule_is_due_already(schedule: Schedule, migrated_sqlite_url: str) -> None:
+    with session_scope(make_engine(migrated_sqlite_url)) as session:
+        session.execute(update(ScheduleRow).values(next_due_at=utc_now()))
+    due_at = plates(schedule)["next_due_at"]
+
+    edited = schedule("edit", "plates", "--quality", "90")
+
+    assert edited.stdout.startswith("schedule plates has been due since ")
+    assert plates(schedule)["next_due_at"] == due_at
