@@ -23,6 +23,12 @@ def known(session: Session, events: list[str], receiver: str) -> set[str]:
     return recorded
 
 
+def last_added(session: Session, receiver: str, prefix: str) -> datetime | None:
+    """When the receiver's latest notice was added whose event begins with `prefix`; None if there is none."""
+    begins = Notice.event.startswith(prefix, autoescape=True)
+    return session.scalar(select(func.max(Notice.created_at)).where(Notice.receiver == receiver, begins))
+
+
 def add(session: Session, event: str, receiver: str, content: dict[str, Any], *, now: datetime) -> None:
     """Add a notice, unless another scheduler has added it already."""
     dialect = postgresql if session.connection().dialect.name == "postgresql" else sqlite

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, or_, select
 from sqlalchemy.orm import Session
 
 from db.models.access import AuditEntry
@@ -18,6 +18,8 @@ from scheduler.text import counted, why_aborted
 
 RECENT = timedelta(days=1)  # older events are not sent; otherwise a new receiver would get a notice of each old job
 WITHOUT_WORKERS = timedelta(hours=1)
+DIGESTS = "digest/"  # the names of digests begin so
+LONGEST_DIGEST = timedelta(days=7)  # if digests were off for long, the next one does not list all jobs since then
 _WAITS_SINCE = ("resume", "retry", "approve", "listed")  # actions after which a job's work waits for a worker again
 
 
@@ -52,8 +54,9 @@ class Occurrence:
 def recent_events(session: Session, now: datetime, *, since: datetime | None = None) -> Iterator[Occurrence]:
     """All events that receivers should know, whether they were sent or not.
 
-    These are jobs that ended since `since` (None: in the last day), schedules that failed in the last day, and what is
-    still so: samples that wait for a choice, and work that waits without workers.
+    These are jobs that ended since `since` (None: in the last day), runs of schedules that failed in the last day, and
+    what is still so: samples that wait for a choice, schedules whose latest run failed, and work that waits without
+    workers.
     """
     yield from _ended_jobs(session, max(since or now - RECENT, now - RECENT))
     yield from _sampled_jobs(session)
@@ -102,10 +105,14 @@ def _sample_waits(session: Session, job_id: int, job_name: str) -> Event | None:
 
 
 def _failed_firings(session: Session, fired_since: datetime) -> Iterator[Occurrence]:
-    """Failed firings, chosen by the time of firing. A row has no time of the failure, which may come hours later."""
+    """Failed firings, chosen by the time of firing, and each schedule's latest firing if it failed.
+
+    A row has no time of the failure, which may come hours later, or days later if no scheduler was running.
+    """
+    latest = select(func.max(Firing.id)).group_by(Firing.schedule_id)
     failed = select(Firing.id, Firing.message, Schedule.name).join(Schedule, Schedule.id == Firing.schedule_id)
-    failed = failed.where(Firing.state == FiringState.FAILED, Firing.fired_at > fired_since).order_by(Firing.id)
-    for firing_id, message, schedule in session.execute(failed):
+    failed = failed.where(Firing.state == FiringState.FAILED, or_(Firing.fired_at > fired_since, Firing.id.in_(latest)))
+    for firing_id, message, schedule in session.execute(failed.order_by(Firing.id)):
         title = f"Photochrom: schedule {schedule} failed"
         text = f"Schedule {schedule} made no job: {message}"
         data = {"schedule": schedule, "firing": firing_id}
@@ -138,9 +145,14 @@ def _work_without_workers(session: Session, now: datetime) -> Iterator[Occurrenc
             return
 
 
-def digest(session: Session, now: datetime) -> Event:
-    """The digest: the jobs that ended in the last 24 hours, and how many have not ended."""
-    ended = select(Job).where(Job.finished_at > now - RECENT, Job.state.in_(JobState.ENDED)).order_by(Job.id)
+def digest_name(now: datetime) -> str:
+    return f"{DIGESTS}{now:%Y-%m-%d}"
+
+
+def digest(session: Session, now: datetime, *, since: datetime | None = None) -> Event:
+    """The digest: the jobs that ended since `since` (None: in the last 24 hours), and how many have not ended."""
+    since = max(since or now - RECENT, now - LONGEST_DIGEST)
+    ended = select(Job).where(Job.finished_at > since, Job.state.in_(JobState.ENDED)).order_by(Job.id)
     lines = []
     for job in session.scalars(ended):
         progress = lifecycle.progress(session, job.id)
@@ -148,4 +160,4 @@ def digest(session: Session, now: datetime) -> Event:
     going = session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED))).all()
     lines.append(f"{counted(len(going), 'job')} not finished.")
     title = f"Photochrom: {now:%Y-%m-%d}"
-    return Event(f"digest/{now:%Y-%m-%d}", "digest", title, "\n".join(lines), "/jobs", {"jobs": len(lines) - 1})
+    return Event(digest_name(now), "digest", title, "\n".join(lines), "/jobs", {"jobs": len(lines) - 1})

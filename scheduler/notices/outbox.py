@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from functools import partial
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -11,7 +10,7 @@ from sqlalchemy.orm import Session
 from db.clock import database_now
 from db.queries import notices
 from db.session import read_scope, session_scope
-from scheduler.notices.events import Event, Occurrence, digest, recent_events
+from scheduler.notices.events import DIGESTS, Event, Occurrence, digest, digest_name, recent_events
 from scheduler.notices.receivers import receivers
 from scheduler.notices.sender import Sender
 from worker.settings.settings import Settings
@@ -61,8 +60,8 @@ class Outbox:
         with read_scope(self._engine) as session:
             now = database_now(session)
             since = self._looked_at - SEEN_AFTER if self._looked_at else None
-            occurrences = [*recent_events(session, now, since=since), *self._digest(session, now)]
-            missing = list(self._without_a_row(session, occurrences))
+            missing = list(self._without_a_row(session, list(recent_events(session, now, since=since))))
+            missing += self._digests(session, now)
         for event, receiver in missing:
             self.add(event, receiver, now)
         self._looked_at = now
@@ -76,11 +75,15 @@ class Outbox:
             if event is not None:
                 yield from ((event, receiver) for receiver in missing)
 
-    def _digest(self, session: Session, now: datetime) -> list[Occurrence]:
+    def _digests(self, session: Session, now: datetime) -> Iterator[tuple[Event, str]]:
+        """Today's digest for each receiver that has none yet. It begins where the receiver's previous one ended."""
         hour = self._settings.notices_digest_hour
         if hour is None or now.hour < hour:
-            return []
-        return [Occurrence(f"digest/{now:%Y-%m-%d}", partial(digest, session, now))]
+            return
+        for receiver in self._senders:
+            if not notices.known(session, [digest_name(now)], receiver):
+                before = notices.last_added(session, receiver, DIGESTS)
+                yield digest(session, now, since=before - SEEN_AFTER if before else None), receiver
 
     def add(self, event: Event, receiver: str, now: datetime) -> None:
         """Raises ServiceUnavailable."""

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from db.queries.jobs import lifecycle
 from db.queries.pool import workers
 from db.session import read_scope, session_scope
 from scheduler.doctor.stalled_jobs import undelivered
-from scheduler.notices.events import recent_events
+from scheduler.notices.events import digest, recent_events
 from scheduler.notices.outbox import STOP_SECONDS, Outbox
 from scheduler.notices.receivers import receivers
 from tests.acceptance.command import photochrom_here
@@ -246,6 +246,24 @@ def test_a_schedule_that_fails_after_hours_of_tries_is_told_by_the_scheduler_tha
     assert body["data"]["kind"] == "schedule.failed"
 
 
+def test_a_schedule_that_fails_more_than_a_day_after_it_fired_is_told_once(engine: Engine, receiver: Receiver) -> None:
+    now = utc_now()
+    with session_scope(engine) as session:
+        places = {"source": "s3://a/b", "destination": "s3://c/d", "options": {}, "cron": "0 1 * * *"}
+        schedule = Schedule(name="plates", **places, timezone="UTC", enabled=False, created_at=now)
+        session.add(schedule)
+        session.flush()
+        failed = {"schedule_id": schedule.id, "state": FiringState.FAILED, "message": "given up after 12 tries"}
+        for hours in (49, 25):
+            session.add(Firing(**failed, fired_at=now - timedelta(hours=hours)))
+            session.flush()
+
+    for _ in range(2):
+        tell(outbox(engine, receiver))
+
+    assert [body["id"] for body in receiver.bodies] == ["firing/2"]  # the one before is history
+
+
 def test_a_receiver_that_does_not_answer_holds_up_neither_the_others_nor_a_stop(
     engine: Engine, receiver: Receiver
 ) -> None:
@@ -307,6 +325,41 @@ def test_a_digest_is_sent_once_a_day(engine: Engine, receiver: Receiver) -> None
     digests = [body["data"]["text"] for body in receiver.bodies if body["data"]["kind"] == "digest"]
     assert len(digests) == 1
     assert "Job 1, a box: completed" in digests[0]
+
+
+def test_a_job_that_ends_between_two_digests_is_in_one_of_them(
+    engine: Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schedulers look every few seconds, so the time of a digest moves a little from day to day."""
+    six, looked_at = datetime(2026, 7, 1, 6, tzinfo=UTC), list[datetime]()
+    monkeypatch.setattr("scheduler.notices.outbox.database_now", lambda _: looked_at[-1])
+    ended_at = six + timedelta(seconds=2)
+    job_id = complete(engine)
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == job_id).values(finished_at=ended_at))
+    box = outbox(engine, receiver, notices_digest_hour=6)
+
+    for look in (timedelta(seconds=0.1), timedelta(days=1, seconds=3.1)):
+        looked_at.append(six + look)
+        box.collect()
+
+    with read_scope(engine) as session:
+        digests = select(Notice).where(Notice.event.startswith("digest/")).order_by(Notice.id)
+        texts = [notice.content["text"] for notice in session.scalars(digests)]
+    assert "Job 1, a box: completed" in texts[1]
+
+
+def test_a_digest_after_months_without_one_lists_a_week(engine: Engine) -> None:
+    now = utc_now()
+    for days in (6, 8):
+        job_id = complete(engine)
+        with session_scope(engine) as session:
+            session.execute(update(Job).where(Job.id == job_id).values(finished_at=now - timedelta(days=days)))
+
+    with read_scope(engine) as session:
+        text = digest(session, now, since=now - timedelta(days=90)).text
+
+    assert text.splitlines()[:-1] == ["Job 1, a box: completed, 0 done, 0 failed."]
 
 
 def test_a_webhook_without_a_secret_and_what_is_no_address_are_refused() -> None:
