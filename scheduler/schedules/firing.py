@@ -93,7 +93,8 @@ def list_and_submit(
     now: Clock,
     progress: Callable[[Submitted], None] = lambda _: None,
 ) -> Submitted:
-    """Make a job of new and changed scans, and record the result in the firing's row. Call it inside `held`.
+    """Make a job of new and changed scans, and record the result in the firing's row. Call it inside `held`. The
+    submitter records a new job, in the transaction that starts it.
 
     Raises PhotochromError after the error is recorded; ServiceUnavailable means that the listing is tried again. Raises
     LeaseLost if another scheduler has taken over, or the firing has ended; this attempt then starts no job.
@@ -114,8 +115,10 @@ def list_and_submit(
     except PhotochromError as error:
         _finish(engine, lease, FiringState.FAILED, job_id=None, message=error.message)
         raise
-    state = FiringState.NOTHING_NEW if submitted.job_id is None else FiringState.SUBMITTED
-    _finish(engine, lease, state, job_id=submitted.job_id, message=submitted.sentence())
+    if submitted.job_id is None:
+        _finish(engine, lease, FiringState.NOTHING_NEW, job_id=None, message=submitted.sentence())
+    elif submitted.already:
+        _finish(engine, lease, FiringState.SUBMITTED, job_id=submitted.job_id, message=submitted.sentence())
     return submitted
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState
+from db.models.schedules import FiringState
 from db.queries import schedules
 from db.queries.access import audit
 from db.queries.jobs import lifecycle, submissions
@@ -82,7 +83,8 @@ class Submitter:
 
     checkpoints: gives the ids of the checkpoints that would colour a scan now; called only if unchanged outputs are
     left out. progress: called from time to time with the counts so far. actor: who submits, for the job's row and the
-    audit rows; None for a schedule, whose firing's `lease` must then be held: each method raises LeaseLost without it.
+    audit rows; None for a schedule. lease: of the schedule's firing; `submit` raises LeaseLost once it is lost. The
+    start of the job also finishes the firing, so no job runs of which its firing does not know.
     """
 
     def __init__(
@@ -271,6 +273,11 @@ class Submitter:
                 )
                 if sample:
                     submitted.samples = begin_sample(session, attempt.job_id, sample, scan_count=submitted.to_colour)
+                if self._lease:
+                    sentence = submitted.sentence()
+                    schedules.finish(
+                        session, self._lease, FiringState.SUBMITTED, job_id=attempt.job_id, message=sentence
+                    )
 
     def _insert(
         self, destination: Storage, attempt: SubmissionAttempt, page: Sequence[NewScan], position: dict[str, Any]

@@ -220,6 +220,10 @@ def test_a_listing_whose_scheduler_was_killed_is_another_s(world: World) -> None
         assert len(session.scalars(select(Job)).all()) == 1
 
 
+def away(*_: object, **__: object) -> None:
+    raise ServiceUnavailable("the database is away")
+
+
 def killed(_: object) -> None:
     raise RuntimeError
 
@@ -227,7 +231,6 @@ def killed(_: object) -> None:
 def test_a_store_that_is_away_is_asked_again_that_night(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.add("a.tif")
     world.schedule()
-    away = lambda *_, **__: (_ for _ in ()).throw(ServiceUnavailable("the store is away"))  # noqa: E731
     with monkeypatch.context() as patched:
         patched.setattr("scheduler.schedules.firing.Submitter.submit", away)
         world.pass_time(at(28, 0, 30), world.scheduler())
@@ -698,3 +701,22 @@ def test_a_run_that_a_person_started_goes_on_though_its_schedule_is_disabled(hal
     half_listed.scheduler().round()
 
     assert half_listed.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif", "b.tif"])]
+
+
+def test_a_running_job_is_known_to_its_schedule_though_nothing_could_be_written_after_its_start(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("a.tif")
+    world.schedule()
+    world.time = at(28, 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(firing, "_finish", away)
+        world.scheduler().round()
+    edit(world, quality=90)
+    world.add("b.tif")
+    world.time += timedelta(minutes=10)
+
+    world.scheduler().round()
+
+    assert jobs(world) == [(JobState.RUNNING, 95)]
+    assert world.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif"])]
