@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db.clock import database_now
+from db.errors import UsageError
 from db.models.schedules import Schedule
 from db.queries import schedules
 from db.queries.access import audit
@@ -28,7 +29,7 @@ def add(
 
     Raises UsageError, ServiceUnavailable.
     """
-    scheduled = replace(submission, overwrite="new", missing_only=False)
+    scheduled = _scheduled(submission)
     opened = open_both(scheduled, s3)
     with session_scope(engine) as session:
         schedule = new_schedule(
@@ -46,8 +47,8 @@ def edit(
     A time that has come stays due, so an edit loses no night that was missed or is about to be fired. Returns and
     raises as `add`.
     """
-    source, destination = open_both(submission, s3)
-    scheduled = replace(submission, overwrite="new", missing_only=False)
+    scheduled = _scheduled(submission)
+    source, destination = open_both(scheduled, s3)
     options: dict[str, Any] = {
         key: value for key, value in asdict(scheduled).items() if key not in ("source", "destination", "name")
     }
@@ -60,6 +61,16 @@ def edit(
         session.flush()
         _note(session, actor, "schedule_edit", name)
         return schedule, schedules.into_same_destination(session, schedule.destination, but=name)
+
+
+def _scheduled(submission: Submission) -> Submission:
+    """The submission as a schedule makes it. Raises UsageError for one with a sample."""
+    if submission.sample is not None:
+        raise UsageError(
+            "a schedule takes no sample, because its jobs would wait for a person's choice; leave it out, and find the "
+            "options with photochrom submit --sample"
+        )
+    return replace(submission, overwrite="new", missing_only=False)
 
 
 def _set_times(schedule: Schedule, cron: str, timezone: str, *, now: datetime) -> None:

@@ -147,6 +147,18 @@ def test_schedules_are_added_edited_run_and_removed(web: Web) -> None:
     assert [row["name"] for row in client.get("/api/v1/schedules").json()] == ["twin"]
 
 
+def test_a_schedule_with_a_sample_is_refused(web: Web) -> None:
+    client = web.browser()
+    body = {"source": str(web.source), "destination": str(web.source.parent / "nightly"), "cron": "@daily"}
+    client.post("/api/v1/schedules/plates", json=body)
+
+    added = client.post("/api/v1/schedules/sampled", json={**body, "sample": 5})
+    edited = client.put("/api/v1/schedules/plates", json={**body, "sample": 5})
+
+    assert (added.status_code, edited.status_code) == (422, 422)
+    assert "a schedule takes no sample" in added.json()["detail"]
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # the queries are tested on both databases
 def test_nothing_that_is_sent_makes_it_fail(api_web: Web, engine: Engine) -> None:
     """Requests that an operation's description allows or forbids get no 500, and only answers that are described."""
