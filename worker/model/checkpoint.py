@@ -16,7 +16,7 @@ from worker.system.whole_files import write_beside_then_rename
 
 NETWORK = "fusion-1"  # change it when older weights no longer fit network.py
 CARD_FILE = "card.json"
-BUNDLED = "second"
+BUNDLED = "third"
 WITHOUT_MAP = "first"  # the bundled checkpoint with exactly the paper's network
 STAND_IN = "stand-in"  # the id of the stand-in model, which has no checkpoint
 IMAGENET = "imagenet"  # the embedding with weights that Keras downloads

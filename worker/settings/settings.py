@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     s3_unsigned: bool = Field(False, description="Whether S3 is read without credentials, as public buckets allow.")
 
     checkpoint: Annotated[Path, AfterValidator(checkpoint_folder)] | None = Field(
-        None, description="Folder of a checkpoint, or the name of a bundled one; unset means `second`."
+        None, description="Folder of a checkpoint, or the name of a bundled one; unset means `third`."
     )
     features: Literal["none"] | None = Field(
         None,

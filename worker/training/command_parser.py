@@ -233,7 +233,7 @@ def _export(parser: argparse.ArgumentParser) -> None:
 
 def _bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "recipe", type=Path, metavar="RECIPE", help="TOML file, such as worker/training/recipes/second.toml"
+        "recipe", type=Path, metavar="RECIPE", help="TOML file, such as worker/training/recipes/third.toml"
     )
     parser.add_argument(
         "--photos", type=Path, required=True, metavar="FOLDER",

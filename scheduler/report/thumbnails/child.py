@@ -52,8 +52,8 @@ def _limit_for_good(address_space_bytes: int) -> None:
 
 def _limit_memory(address_space_bytes: int) -> None:
     """Until the next call, and at most the limit for good."""
-    _, most = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (min(address_space_bytes, most), most))
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (min(address_space_bytes, hard), hard))
 
 
 def _limit_time() -> None:

@@ -173,7 +173,7 @@ def test_two_schedulers_at_once_share_the_listings_that_wait(engine: Engine, oth
             job_id = lifecycle.create(
                 session, name="j", source=f"s3://b/{number}", destination="s3://b/o", options={}, priority=0, now=NOON
             )
-            submissions.leave_to_schedulers(session, job_id, {}, now=NOON)
+            submissions.leave_to_schedulers(session, job_id, {}, submitted_by=None, now=NOON)
 
     def take(its: Session) -> list[int]:
         listings = submissions.take_waiting(its, 2, now=NOON, lease_seconds=60)

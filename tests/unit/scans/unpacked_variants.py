@@ -18,7 +18,7 @@ from worker.colour.lab import lightness_to_grey
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
 LAYOUTS: dict[str, dict[str, Any]] = {"strips": {"rowsperstrip": 24}, "tiles": {"tile": (16, 32)}}
-_PACKERS: dict[int, Callable[[bytes], bytes]] = {
+_PACKERS: dict[int, Callable[[bytes], Any]] = {
     5: imagecodecs.lzw_encode, 8: zlib.compress, 32773: imagecodecs.packbits_encode, 34925: lzma.compress,
     50000: imagecodecs.zstd_encode,
 }  # fmt: skip
@@ -74,10 +74,10 @@ def _few_bits() -> Iterator[Variant]:
     yield Variant("tiff 12 bits from the low bit", turned, scaled(GREY16 >> 4, 12))
 
 
-def _packed(data: bytes, coding: int, pack: Callable[[bytes], bytes]) -> bytes:
-    """A TIFF of one strip without compression, packed."""
+def _packed(data: bytes, coding: int, pack: Callable[[bytes], Any], missing_bytes: int = 0) -> bytes:
+    """A TIFF of one strip without compression, packed; the strip's last bytes may be left out."""
     start, length = (number_of(data, tag) for tag in (273, 279))
-    strip = pack(data[start : start + length])
+    strip = bytes(pack(data[start : start + length - missing_bytes]))
     packed = with_number(with_number(data, 273, len(data)), 279, len(strip))
     return with_number(packed, 259, coding) + strip
 
@@ -194,7 +194,7 @@ def _damaged() -> Iterator[Variant]:
         start, length = (number_of(data, tag) for tag in (273, 279))
         data[start + length // 2 :] = b"\x80" * (length - length // 2)
         yield Variant(f"tiff unpacked, half of compression {coding} damaged", bytes(data), code="unreadable")
-        short = _packed(whole, coding, lambda strip, pack=pack: pack(strip[:-500]))
+        short = _packed(whole, coding, pack, missing_bytes=500)
         yield Variant(f"tiff unpacked, fewer pixels than its size in compression {coding}", short, code="unreadable")
     tall = with_number(with_number(whole, 257, (1 << 31) - 1), 278, 1)
     yield Variant("tiff unpacked, one strip of a billion", tall, code="unreadable")

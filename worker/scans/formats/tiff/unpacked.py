@@ -300,28 +300,28 @@ def _fractions(tags: Tags, tag: Tag, default: tuple[float, ...]) -> tuple[float,
     return tuple(above / below for above, below in pairs)
 
 
-def _unpacked(compression: int, data: bytes, most: int) -> bytes:
+def _unpacked(compression: int, data: bytes, limit: int) -> bytes:
     """At most so many bytes of pixels. Raises FormatError if they can't be unpacked."""
     try:
-        return _UNPACKERS[compression](data, most)
+        return _UNPACKERS[compression](data, limit)
     except (ValueError, RuntimeError, zlib.error, lzma.LZMAError, EOFError) as error:
         raise FormatError(f"its pixels can't be unpacked: {error}") from None
 
 
-def _inflate(data: bytes, most: int) -> bytes:
-    return zlib.decompressobj().decompress(data, most)
+def _inflate(data: bytes, limit: int) -> bytes:
+    return zlib.decompressobj().decompress(data, limit)
 
 
-def _unpack_lzma(data: bytes, most: int) -> bytes:
-    return lzma.LZMADecompressor(memlimit=_LZMA_BYTES).decompress(data, most)
+def _unpack_lzma(data: bytes, limit: int) -> bytes:
+    return lzma.LZMADecompressor(memlimit=_LZMA_BYTES).decompress(data, limit)
 
 
 # By compression; each gives at most so many bytes.
 _UNPACKERS: dict[int, Callable[[bytes, int], bytes]] = {
-    _NONE: lambda data, most: data[:most],
-    _LZW: lambda data, most: bytes(imagecodecs.lzw_decode(data, out=most)),
-    _PACKBITS: lambda data, most: bytes(imagecodecs.packbits_decode(data, out=most)),
+    _NONE: lambda data, limit: data[:limit],
+    _LZW: lambda data, limit: bytes(imagecodecs.lzw_decode(data, out=limit)),
+    _PACKBITS: lambda data, limit: bytes(imagecodecs.packbits_decode(data, out=limit)),
     **dict.fromkeys(DEFLATES, _inflate),
     _LZMA: _unpack_lzma,
-    _ZSTD: lambda data, most: bytes(imagecodecs.zstd_decode(data, out=most)),
+    _ZSTD: lambda data, limit: bytes(imagecodecs.zstd_decode(data, out=limit)),
 }
