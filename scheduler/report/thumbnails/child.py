@@ -20,6 +20,7 @@ from worker.scans import ScanLimits, configure_libraries
 from worker.scans.reading.probe import probe
 
 MEMORY_BYTES = 416 << 20  # for each picture, in addition to what the process has before it
+FILE_BYTES = 1 << 30  # of a picture that has to be unpacked into a file
 KEPT_BYTES = 48 << 20  # a process that keeps more of it after a picture is replaced before the next one
 CPU_SECONDS = 15  # for each picture
 LARGE_PIXELS = 8_000_000  # from here on a decoder may need more than MEMORY_BYTES: some 40 bytes a pixel
@@ -47,6 +48,7 @@ def _mapped_bytes() -> int:
 
 def _limit_for_good(address_space_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -65,8 +67,8 @@ def _limit_time() -> None:
 def _answer(path: Path) -> dict[str, object]:
     try:
         return asdict(thumbnail(path))
-    except (PhotochromError, pyvips.Error, MemoryError) as error:
-        if _is_large(path):
+    except (PhotochromError, pyvips.Error, MemoryError, OSError) as error:
+        if isinstance(error, OSError) or _is_large(path):
             # A decoder that gets no memory says the same as one whose file is damaged.
             return {"error": LARGE_OR_DAMAGED}
         return {"error": error.message if isinstance(error, PhotochromError) else ""}

@@ -47,6 +47,7 @@ def picture(
         return f"It {sentence}" if sentence.startswith(_OF_FILE) else sentence
     finally:
         path.unlink(missing_ok=True)
+        _remove_unpacked(path)  # which a process that was killed leaves
 
 
 def _small(path: Path) -> pyvips.Image:
@@ -56,8 +57,12 @@ def _small(path: Path) -> pyvips.Image:
         with reading(file):
             return flat(reduced(file, THUMBNAIL_PIXELS)).copy_memory()
     finally:
-        for unpacked in path.parent.glob(f"{path.name}.*unpacked"):
-            unpacked.unlink()
+        _remove_unpacked(path)
+
+
+def _remove_unpacked(path: Path) -> None:
+    for unpacked in path.parent.glob(f"*{path.name}.*unpacked"):  # unfinished ones have a longer name
+        unpacked.unlink(missing_ok=True)
 
 
 def thumbnail(path: Path) -> Picture:

@@ -36,6 +36,11 @@ def test_each_level_of_grey_is_read_exactly(variant: Variant, opened: Opener) ->
     np.testing.assert_allclose(grey_of(scan).astype(int), variant.grey.astype(int), atol=variant.within)
 
 
+@pytest.mark.parametrize("variant", [one for one in READ if one.name.endswith(" and unspecified")], ids=by_name)
+def test_a_channel_that_is_no_alpha_is_left_out(variant: Variant, opened: Opener) -> None:
+    assert not opened(variant.data, "a.tif").header.has_alpha
+
+
 @pytest.mark.parametrize("variant", READ, ids=by_name)
 def test_its_colour_image_has_its_lightness(variant: Variant, opened: Opener, tmp_path: Path) -> None:
     scan = opened(variant.data, "a.tif")

@@ -126,6 +126,8 @@ def _lab() -> Iterator[Variant]:
         yield Variant(f"tiff lab 16 {layout}", lab, of_16, within=16)
         deep = np.dstack([icc_16, np.full_like(GREY16, 0x8000), np.full_like(GREY16, 0x8000)])
         yield Variant(f"tiff icc lab 16 {layout}", tiff_bytes(deep, photometric="icclab", **how), of_icc_16, within=16)
+    ignored = tiff_bytes(np.dstack([GREY8, NEUTRAL8, NEUTRAL8]), photometric="cielab")
+    yield Variant("tiff lab with a predictor of no meaning", with_entry(ignored, 317, 3, 2), of_8, within=1)
     clear = np.dstack([GREY8, NEUTRAL8, NEUTRAL8, middle])
     data = tiff_bytes(clear, photometric="cielab", planarconfig="contig", extrasamples=["unassalpha"])
     yield Variant("tiff lab with alpha", data, of_8, within=1)
@@ -169,6 +171,19 @@ def _packed_otherwise() -> Iterator[Variant]:
 
 
 def _not_read() -> Iterator[Variant]:
+    lab = np.dstack([GREY8, NEUTRAL8, NEUTRAL8, NEUTRAL8])
+    multiplied = tiff_bytes(lab, photometric="cielab", planarconfig="contig", extrasamples=["assocalpha"])
+    yield Variant("tiff lab multiplied by alpha", multiplied, code="unsupported")
+    dark = np.dstack([*[np.full_like(GREY16, 4000, np.uint32)] * 3, np.full_like(GREY16, (1 << 32) - 1, np.uint32)])
+    yield Variant(
+        "tiff of dark integers of 32 bits and alpha",
+        tiff_bytes(dark, photometric="rgb", extrasamples=["unassalpha"]),
+        code="unsupported",
+    )
+    of_24_bits = GREY16.astype(np.uint32) << 8
+    yield Variant("tiff of 24 bits in integers of 32", tiff_bytes(of_24_bits), code="unsupported")
+    whole = tiff_bytes(GREY16 >> 4, bitspersample=12, rowsperstrip=64)
+    yield Variant("tiff of no bits", with_number(whole, 258, 0), code="unsupported")
     old = with_number(tiff_bytes(GREY8, compression="jpeg"), 259, 6)
     yield Variant("tiff of old-style jpeg", old, code="unsupported")
     little = tiff_bytes((GREY16 >> 4).astype(np.uint32))
@@ -196,5 +211,11 @@ def _damaged() -> Iterator[Variant]:
         yield Variant(f"tiff unpacked, half of compression {coding} damaged", bytes(data), code="unreadable")
         short = _packed(whole, coding, pack, missing_bytes=500)
         yield Variant(f"tiff unpacked, fewer pixels than its size in compression {coding}", short, code="unreadable")
+    broad = _packed(whole, 50000, _PACKERS[50000])
+    for tag in (256, 257, 278):
+        broad = with_number(broad, tag, 60_000)
+    yield Variant("tiff unpacked, of more pixels than a classic TIFF has room for", broad, code="too_large")
+    ycbcr = with_entry(_as_ycbcr(bytes(3 * 64 * 96), 1, 1), 530, 3, 1)
+    yield Variant("tiff ycbcr with half a subsampling", ycbcr, code="unreadable")
     tall = with_number(with_number(whole, 257, (1 << 31) - 1), 278, 1)
     yield Variant("tiff unpacked, one strip of a billion", tall, code="unreadable")

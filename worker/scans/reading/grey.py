@@ -12,7 +12,7 @@ from worker.scans.vips import FULL, SAMPLE_BYTES, WIDE
 
 _GREYS, _RGBS = ("b-w", "grey16"), ("srgb", "rgb16", "rgb", "scrgb")
 _OVERSHOOT = 0.1  # beyond 0..1; samples up to here are clipped
-_FEWEST_LEVELS = 1 << 16  # of 32-bit integers, whose white is 65,536 times as much
+_FEWEST_LEVELS = 1 << 26  # of 32-bit integers, whose white is 64 times as much
 _ROUNDING = 0.5 / 65535  # beyond 0..1; no output shows a difference this small
 _LINEAR_LEVELS = 1 << 16  # of linear light; one is a twentieth of sRGB's smallest 8-bit step, which is at black
 
@@ -45,7 +45,8 @@ def check_range(image: pyvips.Image, key: str) -> bool:
     Filters that sharpen or reduce a picture overshoot at edges. Raises ScanError unsupported for floats further
     outside, and for integers that use so little of their 32 bits that the picture would be black.
     """
-    low, high, total = image.stats().numpy()[0, :3]  # the first row is for all bands
+    colours = image[: image.bands - 1] if image.format == "uint" and image.hasalpha() else image
+    low, high, total = colours.stats().numpy()[0, :3]  # the first row is for all bands
     if image.format == "uint":
         if 0 < high < _FEWEST_LEVELS:
             raise _unsupported(f"{key} holds integers of 32 bits up to {high:,.0f}; expected white at 4,294,967,295")

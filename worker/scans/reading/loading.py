@@ -78,12 +78,13 @@ def _tiff_page(file: ScanFile, number: int, is_header: bool) -> pyvips.Image:
     if page is None:
         raise FormatError("it has no directory")
     refuse_misread(page)
-    if wants_unpacking(page):
-        if is_header:
-            return header_of_unpacked(file.path, page)
-        return load_unpacked(file.path, page, file.beside(f"{number}.unpacked"))
-    level = fails_from(page, file.fails_on)
-    image = (load_planes if wants_planes(page) else load_page)(file.path, page, level)
+    if wants_unpacking(page) and is_header:
+        image = header_of_unpacked(file.path, page)
+    elif wants_unpacking(page):
+        image = load_unpacked(file.path, page, file.beside(f"{number}.unpacked"))
+    else:
+        load_kind = load_planes if wants_planes(page) else load_page
+        image = load_kind(file.path, page, fails_from(page, file.fails_on))
     return colours_and_alpha(image, page)
 
 

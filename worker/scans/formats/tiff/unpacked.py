@@ -6,8 +6,10 @@ Notes (2002).
 """
 
 import lzma
+import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self
@@ -33,7 +35,7 @@ from worker.scans.formats.tiff.layout import (
     read_pieces,
 )
 from worker.scans.formats.tiff.page_view import load_directory, pixel_tags
-from worker.scans.formats.tiff.tags import Tag, Tags, long, long8, short, shorts
+from worker.scans.formats.tiff.tags import Tag, Tags, TagsError, long, long8, short, shorts
 from worker.system.whole_files import write_beside_then_rename
 
 Samples = NDArray[Any]  # uint8, uint16 or float32
@@ -64,13 +66,14 @@ def wants_unpacking(page: TiffPage) -> bool:
     bits, is_unsigned = page.bits, page.sample_format == _UNSIGNED
     if page.compression not in _UNPACKERS or _colours_of(page) != page.samples - len(page.extra_samples):
         return False
+    is_multiplied = ASSOCIATED_ALPHA in page.extra_samples  # libvips divides only what has sRGB's curve
     if page.photometric in LABS:
-        return bits in (8, 16) and page.sample_format in (_UNSIGNED, _SIGNED)
+        return bits in (8, 16) and page.sample_format in (_UNSIGNED, _SIGNED) and not is_multiplied
     if page.photometric == YCBCR:
         return bits == 8 and is_unsigned and page.samples == 3 and not page.is_planar
     if page.sample_format == FLOATS:
-        return bits == _DOUBLE and page.photometric != MINISWHITE and ASSOCIATED_ALPHA not in page.extra_samples
-    if not (is_unsigned and bits <= 16):
+        return bits == _DOUBLE and page.photometric != MINISWHITE and not is_multiplied
+    if not (is_unsigned and 1 <= bits <= 16):
         return False
     return page.compression in (_LZMA, _ZSTD) or bits not in (1, 2, 4, 8, 16) or (bits < 8 and page.samples > 1)
 
@@ -84,7 +87,7 @@ def _colours_of(page: TiffPage) -> int:
 
 def load_unpacked(path: Path, page: TiffPage, target: Path) -> pyvips.Image:
     """The page as an image, after its pixels were written to `target`. Raises pyvips.Error, FormatError."""
-    with path.open("rb") as file:
+    with path.open("rb") as file, _broken_tags():
         packed = _Packed.of(file, page)
         if not target.exists():
             with write_beside_then_rename(target) as part, part.open("wb") as out:
@@ -96,8 +99,19 @@ def load_unpacked(path: Path, page: TiffPage, target: Path) -> pyvips.Image:
 
 def header_of_unpacked(path: Path, page: TiffPage) -> pyvips.Image:
     """An image with the header that `load_unpacked` gives; its pixels must not be read."""
-    with path.open("rb") as file:
-        return load_directory(path, _Packed.of(file, page).plain_tags(), "error")
+    with path.open("rb") as file, _broken_tags():
+        return load_directory(path, _Packed.of(file, page).plain_tags(is_header=True), "error")
+
+
+@contextmanager
+def _broken_tags() -> Iterator[None]:
+    """Turns what Python says of impossible numbers and missing tags into a FormatError."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except (LookupError, ValueError, struct.error) as error:
+        raise TagsError(f"a tag is missing, or not what it should be: {error}") from None
 
 
 def unpacking_bytes(page: TiffPage) -> int:
@@ -105,7 +119,13 @@ def unpacking_bytes(page: TiffPage) -> int:
     samples = page.place.piece_width * page.place.piece_height * page.samples
     row = page.place.width * page.place.piece_height * page.samples
     sample_bytes = 24 if page.bits == _DOUBLE else 4
-    return 3 * page.piece_bytes + sample_bytes * samples + 4 * row + 50 * _SAMPLES_AT_ONCE
+    packed = _most_packed(page.piece_bytes) + (_LZMA_BYTES if page.compression == _LZMA else 0)
+    return packed + 3 * page.piece_bytes + sample_bytes * samples + 4 * row + 50 * _SAMPLES_AT_ONCE
+
+
+def _most_packed(unpacked_bytes: int) -> int:
+    """The bytes that are read of a strip or tile at most, whatever length its tag gives."""
+    return _MOST_TIMES * unpacked_bytes + _PADDING_BYTES
 
 
 @dataclass(frozen=True)
@@ -128,7 +148,8 @@ class _Packed:
             raise FormatError(f"it has {pieces:,} strips or tiles; its size needs {page.place.pieces:,}")
         if len(set(tags[Tag.BITS_PER_SAMPLE].numbers())) > 1 if Tag.BITS_PER_SAMPLE in tags else False:
             raise UnsupportedKind(f"channels of {tags[Tag.BITS_PER_SAMPLE].numbers()} bits")
-        predictor = tags[Tag.PREDICTOR].number() if Tag.PREDICTOR in tags else 1
+        knows_predictor = page.compression not in (_NONE, _PACKBITS) and Tag.PREDICTOR in tags
+        predictor = tags[Tag.PREDICTOR].number() if knows_predictor else 1
         if predictor != 1 and (predictor != _HORIZONTAL or page.bits not in (8, 16) or page.photometric == YCBCR):
             raise UnsupportedKind(f"predictor {predictor} with samples of {page.bits} bits")
         file.seek(0)
@@ -154,11 +175,11 @@ class _Packed:
         """Of the pixels that are written."""
         return self.page.samples
 
-    def plain_tags(self) -> Tags:
-        """Of a TIFF with the written pixels, without compression, in strips."""
+    def plain_tags(self, is_header: bool = False) -> Tags:
+        """Of a TIFF with the written pixels, without compression, in strips; or only with their header."""
         place, is_grey = self.page.place, _colours_of(self.page) == 1
         row_bytes = place.width * self.bands * self.depth // 8
-        rows = max(_FEWEST_ROWS, -(-place.height // _MOST_STRIPS))
+        rows = place.height if is_header else max(_FEWEST_ROWS, -(-place.height // _MOST_STRIPS))
         tops = range(0, place.height, rows)
         left_out = _OF_PACKED | ({Tag.ICC_PROFILE} if self.page.photometric in LABS else set())  # of Lab, not of sRGB
         return {tag: value for tag, value in self.tags.items() if tag not in left_out} | {
@@ -169,7 +190,9 @@ class _Packed:
             Tag.SAMPLES_PER_PIXEL: short(self.bands),
             Tag.ROWS_PER_STRIP: long(rows),
             Tag.STRIP_OFFSETS: long8(*(len(_HEAD) + top * row_bytes for top in tops)),
-            Tag.STRIP_BYTE_COUNTS: long8(*(min(rows, place.height - top) * row_bytes for top in tops)),
+            Tag.STRIP_BYTE_COUNTS: (
+                long8(1) if is_header else long8(*(min(rows, place.height - top) * row_bytes for top in tops))
+            ),
         }
 
 
@@ -177,19 +200,18 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
     """The pixels from top to bottom, as many rows at once as a strip or tile has."""
     page, place = packed.page, packed.page.place
     pieces = read_pieces(file, page)
-    places = list(zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True))
+    places = list(zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True))[: place.pieces]
     at_once = max(1, _SAMPLES_AT_ONCE // (place.piece_width * page.samples))  # rows
-    planes = range(page.samples if page.is_planar else 1)
+    most_bytes = _most_packed(page.piece_bytes)
     for down in range(place.down):
         height = min(place.piece_height, place.height - down * place.piece_height)
         packed_rows = place.piece_height if place.is_tiled else height
         pixels = np.empty((height, place.width, packed.bands), _KINDS[packed.depth])
         for across in range(place.across):
             number = down * place.across + across
-            samples = np.concatenate([
-                _samples(packed, _read(file, *places[number + plane * place.across * place.down]), packed_rows, number)
-                for plane in planes
-            ], axis=2)  # fmt: skip
+            channels = [_read(file, *place_of, most_bytes) for place_of in places[number :: place.across * place.down]]
+            parts = [_samples(packed, data, packed_rows, number) for data in channels]
+            samples = np.concatenate(parts, axis=2)
             left = across * place.piece_width
             width = min(place.piece_width, place.width - left)
             for top in range(0, height, at_once):
@@ -198,9 +220,9 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
         yield pixels
 
 
-def _read(file: BinaryIO, start: float, length: float) -> bytes:
+def _read(file: BinaryIO, start: float, length: float, most_bytes: int) -> bytes:
     file.seek(int(start))
-    return file.read(int(length))
+    return file.read(min(int(length), most_bytes))
 
 
 def _samples(packed: _Packed, data: bytes, rows: int, number: int) -> Samples:
