@@ -113,7 +113,7 @@ def _of_tiff(path: Path) -> Lightness | None:
         pixels = page.asarray()
     if pixels.dtype not in (np.uint8, np.uint16) or pixels.ndim not in (2, 3):
         return None
-    values = pixels.astype(np.float64) / np.iinfo(pixels.dtype).max
+    values = pixels.astype(np.float64) / ((1 << page.bitspersample) - 1)  # 12 bits in uint16, for example
     if values.ndim == 2:
         values = values[..., None]
     elif page.planarconfig == _PLANAR:

@@ -113,9 +113,9 @@ def test_a_whole_jpeg_is_decoded_once(opened: Opener, monkeypatch: pytest.Monkey
     loads: list[ScanFile] = []
     plain = loading.load
 
-    def counted(file: ScanFile, page: int = 0) -> pyvips.Image:
+    def counted(file: ScanFile, page: int = 0, **options: bool) -> pyvips.Image:
         loads.append(file)
-        return plain(file, page)
+        return plain(file, page, **options)
 
     for module in (loading, scan):
         monkeypatch.setattr(module, "load", counted)
