@@ -47,6 +47,7 @@ def _mapped_bytes() -> int:
 
 
 def _limit_for_good(address_space_bytes: int) -> None:
+    """From now on, also if a decoder is taken over: so much memory, FILE_BYTES in a file, no core."""
     resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

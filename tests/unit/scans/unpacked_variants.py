@@ -217,5 +217,9 @@ def _damaged() -> Iterator[Variant]:
     yield Variant("tiff unpacked, of more pixels than a classic TIFF has room for", broad, code="too_large")
     ycbcr = with_entry(_as_ycbcr(bytes(3 * 64 * 96), 1, 1), 530, 3, 1)
     yield Variant("tiff ycbcr with half a subsampling", ycbcr, code="unreadable")
+    tiles = tiff_bytes(noise, compression="zstd", tile=(64, 96))
+    for tag in (322, 323):
+        tiles = with_number(tiles, tag, 1 << 20)
+    yield Variant("tiff unpacked, a tile many times as large as its picture", tiles, code="unsupported")
     tall = with_number(with_number(whole, 257, (1 << 31) - 1), 278, 1)
     yield Variant("tiff unpacked, one strip of a billion", tall, code="unreadable")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from worker.colour.gamut import lab_to_linear_in_gamut
 from worker.colour.lab import linear_to_srgb
 from worker.scans.formats.errors import FormatError, UnsupportedKind
+from worker.scans.formats.tiff.ifd_reader import IfdReader
 from worker.scans.formats.tiff.layout import (
     ASSOCIATED_ALPHA,
     DEFLATES,
@@ -52,6 +53,7 @@ _HEAD = b"II*\0\x08\0\0\0"  # of a TIFF whose directory is given to libvips apar
 _FEWEST_ROWS, _MOST_STRIPS = 16, 1 << 14  # that are written
 _SAMPLES_AT_ONCE = 1 << 20  # that are converted, which takes up to 50 bytes a sample
 _MOST_TIMES, _PADDING_BYTES = 2, 1 << 18  # of the pixels that are expected: what a strip may have besides
+_LARGEST_TILE = 1 << 24  # pixels by which a tile may be larger than its picture
 _LZMA_BYTES = 1 << 27  # for its dictionary; the largest that is usual needs half of it
 # What describes the packed pixels, and not those that are written.
 _OF_PACKED = {
@@ -120,7 +122,9 @@ def unpacking_bytes(page: TiffPage) -> int:
     row = page.place.width * page.place.piece_height * page.samples
     sample_bytes = 24 if page.bits == _DOUBLE else 4
     packed = _most_packed(page.piece_bytes) + (_LZMA_BYTES if page.compression == _LZMA else 0)
-    return packed + 3 * page.piece_bytes + sample_bytes * samples + 4 * row + 50 * _SAMPLES_AT_ONCE
+    # Channels that lie apart are unpacked one after the other, and then joined.
+    joined = sample_bytes * samples * (2 if page.is_planar else 1)
+    return packed + 3 * page.piece_bytes + joined + 4 * row + 50 * _SAMPLES_AT_ONCE
 
 
 def _most_packed(unpacked_bytes: int) -> int:
@@ -146,16 +150,18 @@ class _Packed:
         pieces = tags[Tag.TILE_OFFSETS if page.is_tiled else Tag.STRIP_OFFSETS].count
         if pieces < page.place.pieces:
             raise FormatError(f"it has {pieces:,} strips or tiles; its size needs {page.place.pieces:,}")
-        if len(set(tags[Tag.BITS_PER_SAMPLE].numbers())) > 1 if Tag.BITS_PER_SAMPLE in tags else False:
-            raise UnsupportedKind(f"channels of {tags[Tag.BITS_PER_SAMPLE].numbers()} bits")
+        place = page.place
+        if place.piece_width * place.piece_height > place.width * place.height + _LARGEST_TILE:
+            raise UnsupportedKind(f"tiles of {place.piece_width:,} x {place.piece_height:,} pixels")
+        bits = tags[Tag.BITS_PER_SAMPLE].numbers() if Tag.BITS_PER_SAMPLE in tags else []
+        if len(set(bits)) > 1:
+            raise UnsupportedKind(f"channels of {', '.join(map(str, bits))} bits")
         knows_predictor = page.compression not in (_NONE, _PACKBITS) and Tag.PREDICTOR in tags
         predictor = tags[Tag.PREDICTOR].number() if knows_predictor else 1
         if predictor != 1 and (predictor != _HORIZONTAL or page.bits not in (8, 16) or page.photometric == YCBCR):
             raise UnsupportedKind(f"predictor {predictor} with samples of {page.bits} bits")
-        file.seek(0)
-        order = "<" if file.read(2) == b"II" else ">"
         fill = tags[Tag.FILL_ORDER].number() if Tag.FILL_ORDER in tags else 1
-        packed = cls(page, tags, order, predictor, fill == _FROM_THE_LOW_BIT)
+        packed = cls(page, tags, IfdReader(file).order, predictor, fill == _FROM_THE_LOW_BIT)
         if page.photometric != YCBCR:
             return packed
         across, down = tags[Tag.YCBCR_SUBSAMPLING].numbers()[:2] if Tag.YCBCR_SUBSAMPLING in tags else (2, 2)
@@ -170,24 +176,19 @@ class _Packed:
             return 32
         return 8 if self.page.bits <= 8 else 16
 
-    @property
-    def bands(self) -> int:
-        """Of the pixels that are written."""
-        return self.page.samples
-
     def plain_tags(self, is_header: bool = False) -> Tags:
         """Of a TIFF with the written pixels, without compression, in strips; or only with their header."""
-        place, is_grey = self.page.place, _colours_of(self.page) == 1
-        row_bytes = place.width * self.bands * self.depth // 8
+        place, bands, is_grey = self.page.place, self.page.samples, _colours_of(self.page) == 1
+        row_bytes = place.width * bands * self.depth // 8
         rows = place.height if is_header else max(_FEWEST_ROWS, -(-place.height // _MOST_STRIPS))
         tops = range(0, place.height, rows)
         left_out = _OF_PACKED | ({Tag.ICC_PROFILE} if self.page.photometric in LABS else set())  # of Lab, not of sRGB
         return {tag: value for tag, value in self.tags.items() if tag not in left_out} | {
-            Tag.BITS_PER_SAMPLE: shorts(*[self.depth] * self.bands),
+            Tag.BITS_PER_SAMPLE: shorts(*[self.depth] * bands),
             Tag.COMPRESSION: short(_NONE),
-            Tag.SAMPLE_FORMAT: shorts(*[FLOATS if self.depth == 32 else _UNSIGNED] * self.bands),
+            Tag.SAMPLE_FORMAT: shorts(*[FLOATS if self.depth == 32 else _UNSIGNED] * bands),
             Tag.PHOTOMETRIC: short(MINISBLACK if is_grey else RGB),
-            Tag.SAMPLES_PER_PIXEL: short(self.bands),
+            Tag.SAMPLES_PER_PIXEL: short(bands),
             Tag.ROWS_PER_STRIP: long(rows),
             Tag.STRIP_OFFSETS: long8(*(len(_HEAD) + top * row_bytes for top in tops)),
             Tag.STRIP_BYTE_COUNTS: (
@@ -206,12 +207,13 @@ def _rows(file: BinaryIO, packed: _Packed) -> Iterator[Samples]:
     for down in range(place.down):
         height = min(place.piece_height, place.height - down * place.piece_height)
         packed_rows = place.piece_height if place.is_tiled else height
-        pixels = np.empty((height, place.width, packed.bands), _KINDS[packed.depth])
+        pixels = np.empty((height, place.width, page.samples), _KINDS[packed.depth])
         for across in range(place.across):
             number = down * place.across + across
-            channels = [_read(file, *place_of, most_bytes) for place_of in places[number :: place.across * place.down]]
-            parts = [_samples(packed, data, packed_rows, number) for data in channels]
-            samples = np.concatenate(parts, axis=2)
+            # One place, or one for each channel if the channels lie apart.
+            of_channels = places[number :: place.across * place.down]
+            read = (_read(file, *one, most_bytes) for one in of_channels)
+            samples = np.concatenate([_samples(packed, data, packed_rows, number) for data in read], axis=2)
             left = across * place.piece_width
             width = min(place.piece_width, place.width - left)
             for top in range(0, height, at_once):
