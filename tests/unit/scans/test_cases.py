@@ -22,8 +22,6 @@ FOLDERS = (
 WORDS = {
     "0a-damaged-lzw.tif": ("unreadable", "Using code not yet in table"),
     "0c-short-strip.tif": ("unreadable", "Not enough data for scanline"),
-    "0d-lab.tif": ("unsupported", "CIE Lab"),
-    "0e-twelve-bits.tif": ("unsupported", "12 bits"),
 }
 JPEGS = {
     "after-eoi-another-jpeg.jpg": None,
