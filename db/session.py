@@ -1,5 +1,6 @@
 """Engines and transactions, for PostgreSQL and SQLite."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -91,6 +92,10 @@ def _postgresql_engine(url: URL) -> Engine:
     return engine
 
 
+def _square_root(number: float | None) -> float | None:
+    return None if number is None else math.sqrt(number)
+
+
 def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": 60})
 
@@ -100,6 +105,8 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # SQLite has no sqrt before 3.35, nor where it was built without its mathematics; a view needs it.
+        connection.create_function("sqrt", 1, _square_root, deterministic=True)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

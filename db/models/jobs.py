@@ -224,6 +224,7 @@ class Scan(Base):
     # What the output's format can't hold; NULL if nothing was lost.
     lost_metadata: Mapped[str | None] = mapped_column(Text)
 
+    software: Mapped[str | None] = mapped_column(Text)  # with its version, as in the output's XMP
     checkpoint: Mapped[str | None] = mapped_column(String(64))
     head: Mapped[str | None] = mapped_column(String(16))  # of the network: paper or vivid
     embedding: Mapped[str | None] = mapped_column(Text)  # its name in the model card, or a file
@@ -241,6 +242,8 @@ class Scan(Base):
     compose_ms: Mapped[float | None]
     store_ms: Mapped[float | None]
     colourfulness: Mapped[float | None]  # Hasler and Suesstrunk 2003, of the output
+    mean_a: Mapped[float | None]  # the mean CIE a*, b* of the output
+    mean_b: Mapped[float | None]
     certainty: Mapped[float | None]  # 0..1; NULL if no head gives one
     clipped_share: Mapped[float | None]  # 0..1, the share of pure black or white, which can have no colour
     review_weight: Mapped[float | None]  # higher: look at it sooner; NULL: nobody needs to look

@@ -3,8 +3,8 @@
 A SHA-256 takes 32 bytes, which no compression makes smaller. So a row has only one: the output's, which proves what a
 published picture is. The source's hash and ETag are in a second file, with the same rows in the same order.
 
-Digits beyond the accuracy of a value also take space. So times of stages are stored with three digits, colourfulness
-and shares with two or three decimals, and moments to the millisecond. Each column has the encoding that suits it.
+Digits beyond the accuracy of a value also take space. So times of stages are stored with three digits, colours and
+shares with one to three decimals, and moments to the millisecond. Each column has the encoding that suits it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from db.models.reviews import Review
 from worker.storage.base import BLOCK_BYTES
 
 ROW_GROUP = 50_000  # rows in memory at once
-FORMAT = "1"  # of these files, in their metadata; another number for other columns
+FORMAT = "2"  # of these files, in their metadata; another number for other columns
 
 _WHOLE, _REAL, _TEXT = pa.int64(), pa.float32(), pa.string()
 _MOMENT = pa.timestamp("ms", tz="UTC")
@@ -39,6 +39,8 @@ _REVIEW = pa.struct(
 _STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")
 _DECIMALS = {
     "colourfulness": 2,
+    "mean_a": 1,
+    "mean_b": 1,
     "certainty": 3,
     "clipped_share": 3,
     "review_weight": 3,
@@ -58,7 +60,7 @@ SCANS = pa.schema(
         ("output_bytes", _WHOLE),
         ("output_sha256", _HASH),
         *((name, _WHOLE) for name in _PICTURE),
-        *((name, _TEXT) for name in ("lost_metadata", "checkpoint", "head", "embedding", "precision")),
+        *((name, _TEXT) for name in ("lost_metadata", "software", "checkpoint", "head", "embedding", "precision")),
         ("input_px", _WHOLE),
         ("worker", _TEXT),
         *((name, _REAL) for name in (*_STAGES, *_DECIMALS)),

@@ -34,7 +34,7 @@ GROUPS = (
     Group(
         UNLIKE,
         "Unlike their folder",
-        "These are much more or much less colourful than the other scans in the same folder.",
+        "These are much more or much less colourful than the other scans in the same folder, or have other colours.",
     ),
     Group(LEAST_CERTAIN, "Least certain", "The model was least certain of these."),
 )

@@ -1,4 +1,6 @@
-"""How colourful an image is, by Hasler and Suesstrunk (2003), "Measuring colourfulness in natural images"."""
+"""How colourful an image is, by Hasler and Suesstrunk (2003), "Measuring colourfulness in natural images", and its mean
+colour.
+"""
 
 import cv2
 import numpy as np
@@ -22,6 +24,18 @@ class Colourfulness:
         """Add a strip (rows, width, 3 or 4) whose first row is `top`. Its samples are copied."""
         first = -top % self._every
         self._rows.append(strip[first :: self._every, :: self._every, :3].copy())
+
+    def mean_ab(self) -> tuple[float, float]:
+        """The mean CIE a*, b* of the samples.
+
+        OpenCV's table is ten times as fast as `worker.colour.lab`. The mean differs by less than 0.1, also from 0 for a
+        grey image.
+        """
+        pixels = np.concatenate(self._rows)
+        whole = (1 << 8 * pixels.itemsize) - 1
+        lab = cv2.cvtColor(pixels.astype(np.float32) * np.float32(1 / whole), cv2.COLOR_RGB2Lab)
+        _, a, b, _ = cv2.mean(lab)
+        return a, b
 
     def clipped_share(self) -> float:
         """The share of samples, 0..1, that are pure black or pure white, which can have no colour."""

@@ -134,7 +134,7 @@ class Pipeline:
     def _colorize_pages(
         self, scan: Assignment, pages: tuple[Page, ...], output: Path, measurements: ScanMeasurements
     ) -> None:
-        """Colour all pages into one TIFF. The row has the picture of the first page, and the mean colourfulness."""
+        """Colour all pages into one TIFF. The row has the picture of the first page, and the mean of all colours."""
         if scan.output.format != "tiff":
             sentence = f"{scan.source_key} has {len(pages)} pages, which a {scan.output.format.upper()} can't hold"
             raise ScanError("unsupported", f"{sentence}; expected --format tiff", permanent=True)
@@ -262,6 +262,8 @@ class Pipeline:
         with self.span(Stage.COMPOSE), timed(measurements, Stage.COMPOSE):
             composed = compose(opened, model_input, ab, scan.output, path, provenance)
         measurements.colourfulness, measurements.clipped_share = composed.colourfulness, composed.clipped_share
+        measurements.mean_a, measurements.mean_b = composed.mean_ab
+        measurements.software = provenance.software
         measurements.lost_metadata = "; ".join(composed.lost) or None
 
     def _sign(

@@ -10,7 +10,7 @@ from worker.observability.stages import Stage
 
 _OF_THE_FIRST_PAGE = (
     *("picture_left", "picture_top", "picture_width", "picture_height"),
-    *("checkpoint", "head", "embedding", "saturation", "precision", "input_px", "doubtful_below"),
+    *("software", "checkpoint", "head", "embedding", "saturation", "precision", "input_px", "doubtful_below"),
 )
 
 
@@ -21,7 +21,7 @@ def add_up(whole: ScanMeasurements, pages: Sequence[ScanMeasurements]) -> None:
         setattr(whole, name, getattr(first, name))
     for name in (Stage.OPEN.column, Stage.WAIT.column, Stage.PREDICT.column, Stage.COMPOSE.column):
         setattr(whole, name, sum(getattr(page, name) for page in pages))
-    for name in ("colourfulness", "clipped_share", "certainty"):
+    for name in ("colourfulness", "clipped_share", "mean_a", "mean_b", "certainty"):
         values = [value for page in pages if (value := getattr(page, name)) is not None]
         setattr(whole, name, fmean(values) if values else None)
     whole.lost_metadata = "; ".join(dict.fromkeys(page.lost_metadata for page in pages if page.lost_metadata)) or None

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, func, literal, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.errors import UsageError
-from db.models.jobs import Job, Scan
+from db.models.jobs import Job, Scan, ScanState
 from db.queries.pages.cursors import Cursor, parse_cursor
 from db.queries.pages.jobs import within
 from db.queries.reports.rows import OUTLIERS
@@ -52,7 +52,7 @@ class ScanFilter:
     verdict: str | None = None
     doubtful: bool = False
     key: str | None = None  # a part of the source's key; upper and lower case differ
-    unlike: bool = False  # much more or less colourful than the others in their folder
+    unlike: bool = False  # much more or less colourful than the others in their folder, or of other colours
 
     def conditions(self, session: Session, job_id: int) -> list[ColumnElement[bool]]:
         chosen: list[ColumnElement[bool]] = [Scan.job_id == job_id]
@@ -182,20 +182,40 @@ def history(
     return [(row[0], row[1]) for row in rows]
 
 
-def folder_colourfulness(session: Session, scan: Scan, *, limit: int) -> list[tuple[int, float]]:
-    """(id, colourfulness) of the job's outputs in the scan's folder, from the first `limit` in it and below it."""
+@dataclass(frozen=True, slots=True)
+class Colours:
+    """How colourful an output is, and its mean a*, b*; None if an earlier version made it."""
+
+    colourfulness: float
+    mean_ab: tuple[float, float] | None
+
+
+def colours_of(scan: Scan) -> Colours | None:
+    """The colours of the scan's output; None if there is none."""
+    if scan.state != ScanState.DONE or scan.colourfulness is None:
+        return None
+    return _colours(scan.colourfulness, scan.mean_a, scan.mean_b)
+
+
+def _colours(colourfulness: float, mean_a: float | None, mean_b: float | None) -> Colours:
+    return Colours(colourfulness, None if mean_a is None or mean_b is None else (mean_a, mean_b))
+
+
+def folder_colours(session: Session, scan: Scan, *, limit: int) -> dict[int, Colours]:
+    """The colours of the job's outputs in the scan's folder by their ids, from the first `limit` in it and below it."""
     folder = scan.source_key.rpartition("/")[0]
     rows = session.execute(
-        select(Scan.id, Scan.colourfulness, Scan.source_key)
+        select(Scan.id, Scan.colourfulness, Scan.mean_a, Scan.mean_b, Scan.source_key)
         .where(
             Scan.job_id == scan.job_id,
             *([begins_with(Scan.source_key, f"{folder}/")] if folder else []),
             Scan.colourfulness.is_not(None),
+            Scan.state == ScanState.DONE,
         )
         .order_by(Scan.source_key)
         .limit(limit)
     )
-    return [(row[0], row[1] or 0.0) for row in rows if row[2].rpartition("/")[0] == folder]
+    return {row[0]: _colours(row[1] or 0.0, row[2], row[3]) for row in rows if row[4].rpartition("/")[0] == folder}
 
 
 def remade_by(session: Session, scan: Scan, job: Job) -> tuple[int, datetime | None] | None:

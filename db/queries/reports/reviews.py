@@ -51,7 +51,7 @@ def unlike_their_folder(session: Session, job_id: int, *, limit: int) -> list[di
         select(Scan.id.label("scan_id"), Scan.job_id, *shown, Scan.review_weight.label("weight"), *measures)
         .join(OUTLIERS, OUTLIERS.c.scan_id == Scan.id)
         .where(OUTLIERS.c.job_id == job_id, Scan.review_weight.is_(None), Scan.verdict.is_(None))
-        .order_by(func.abs(OUTLIERS.c.distance).desc(), Scan.id)
+        .order_by(OUTLIERS.c.furthest.desc(), Scan.id)
         .limit(limit)
     )
     return [dict(row) for row in rows.mappings()]

@@ -27,7 +27,7 @@ MEASURED = (
     Scan.finished_at,
 )
 
-OUTLIERS = table("folder_outliers", *map(column, ("job_id", "scan_id", "distance")))
+OUTLIERS = table("folder_outliers", *map(column, ("job_id", "scan_id", "furthest")))
 
 
 def scans_by_state(session: Session, job_id: int) -> dict[str, int]:
@@ -47,8 +47,8 @@ def unlike_their_folder(session: Session, job_id: int, *, limit: int) -> list[in
     """Ids of the outputs that differ most from the others in their folder (view folder_outliers), the most different
     first.
     """
-    furthest = func.abs(OUTLIERS.c.distance).desc()
-    query = select(OUTLIERS.c.scan_id).where(OUTLIERS.c.job_id == job_id).order_by(furthest, OUTLIERS.c.scan_id)
+    query = select(OUTLIERS.c.scan_id).where(OUTLIERS.c.job_id == job_id)
+    query = query.order_by(OUTLIERS.c.furthest.desc(), OUTLIERS.c.scan_id)
     return list(session.scalars(query.limit(limit)))
 
 

@@ -41,6 +41,7 @@ class ScanMeasurements:
     picture_width: int | None = None
     picture_height: int | None = None
     lost_metadata: str | None = None
+    software: str | None = None
     checkpoint: str | None = None
     head: str | None = None
     embedding: str | None = None
@@ -55,11 +56,16 @@ class ScanMeasurements:
     compose_ms: float | None = None
     store_ms: float | None = None
     colourfulness: float | None = None
+    mean_a: float | None = None
+    mean_b: float | None = None
     certainty: float | None = None
     clipped_share: float | None = None
 
 
 _MEASURED = tuple(field.name for field in fields(ScanMeasurements))
+# Only outputs have these. During an upgrade, a worker of an earlier version may make the output of a scan that failed
+# at a newer one. The earlier version does not write these columns, so they must be empty then.
+_OF_OUTPUTS = ("software", "mean_a", "mean_b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,8 @@ def _row(record: ScanRecord) -> dict[str, object]:
     measurements = {name: getattr(record.measurements, name) for name in _MEASURED}
     if measurements["source_bytes"] is None:
         del measurements["source_bytes"]  # the size from the listing stays
+    if record.state != ScanState.DONE:
+        measurements |= dict.fromkeys(_OF_OUTPUTS)
     ended = record.state != ScanState.PENDING
     return {
         "id": record.scan_id,

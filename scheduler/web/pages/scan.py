@@ -15,7 +15,7 @@ from db.queries.pool import workers
 from db.queries.reports import redos, reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
-from scheduler.report.outliers import FAR, distances
+from scheduler.report.outliers import FAR, ab_distances, distances
 from scheduler.rows import scan_row
 from scheduler.submission.checkpoints import redo_options
 from scheduler.web.api.schemas import RedoChoices
@@ -73,12 +73,17 @@ def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dic
 
 
 def _unlike_its_folder(session: Session, scan: Scan) -> str:
-    """ "more" or "less" if the output is much more or less colourful than the others in its folder; otherwise ""."""
-    if scan.colourfulness is None:
+    """How the output differs from the others in its folder, in words; "" if it is like them."""
+    colours = scan_pages.colours_of(scan)
+    if colours is None:
         return ""
-    rows = [row for row in scan_pages.folder_colourfulness(session, scan, limit=FOLDER_ROWS) if row[0] != scan.id]
-    distance = distances([*(value for _, value in rows), scan.colourfulness])[-1]
-    return ("more" if distance > 0 else "less") if abs(distance) > FAR else ""
+    others = scan_pages.folder_colours(session, scan, limit=FOLDER_ROWS)
+    folder = [*(of_other for scan_id, of_other in others.items() if scan_id != scan.id), colours]
+    distance = distances(of_scan.colourfulness for of_scan in folder)[-1]
+    means = [of_scan.mean_ab for of_scan in folder if of_scan.mean_ab is not None]
+    if colours.mean_ab is not None and ab_distances(means)[-1] > max(FAR, abs(distance)):
+        return "has other colours than"
+    return f"is much {'more' if distance > 0 else 'less'} colourful than" if abs(distance) > FAR else ""
 
 
 @router.post("/jobs/{job_id}/verdicts")

@@ -11,12 +11,12 @@ from sqlalchemy import Engine, inspect, text
 from db.models.jobs import Scan
 from db.queries.chunks import claims, dispatch
 from db.queries.jobs import lifecycle, retries
-from db.queries.pages.scans import folder_colourfulness
+from db.queries.pages.scans import Colours, folder_colours
 from db.queries.scans import leases, review_weight
 from db.queries.scans import records as scans
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
-from scheduler.report.outliers import FAR, distances
+from scheduler.report.outliers import FAR, ab_distances, distances
 from tests.rows import NOON, make_job
 
 PAGE = (Path(__file__).parents[3] / "docs" / "queries.md").read_text()
@@ -176,30 +176,87 @@ def test_the_queue_has_exactly_what_weighs_and_says_why(engine: Engine) -> None:
 def test_the_view_of_outliers_and_the_pages_use_the_same_limits(engine: Engine) -> None:
     job_id, dice = make_job(engine, scan_count=60), random.Random(3)
     folders = ["", "a/", "a/b/", "A/", "a b/", "few/"]
-    values: dict[str, dict[int, float]] = {folder: {} for folder in folders}
+    values: dict[str, dict[int, Colours]] = {folder: {} for folder in folders}
     with session_scope(engine) as session:
         for number, scan in enumerate(scans.of_job(session, job_id)):
             folder = folders[number % 5] if number % 10 or number > 40 else "few/"
             scan.source_key = f"{folder}{number}.jpg"
-            values[folder][scan.id] = round(dice.gauss(20, 4 if folder else 0.1) + 40 * (dice.random() < 0.15), 1)
-            measured = ScanMeasurements(colourfulness=values[folder][scan.id], output_sha256="f")
+            colourfulness = round(dice.gauss(20, 4 if folder else 0.1) + 40 * (dice.random() < 0.15), 1)
+            ab = (dice.gauss(6, 3 if folder else 0.1), dice.gauss(14, 2) - 40 * (dice.random() < 0.1))
+            colours = Colours(colourfulness, None if folder == "A/" and number % 3 else ab)
+            values[folder][scan.id] = colours
+            measured = ScanMeasurements(colourfulness=colourfulness, output_sha256="f")
+            measured.mean_a, measured.mean_b = colours.mean_ab or (None, None)
             session.flush()
             scans.record(session, [ScanRecord(scan.id, "done", 1, measured, "w", NOON)])
 
-    rows = ask(engine, "SELECT folder, scan_id, distance FROM folder_outliers")
+    rows = ask(engine, "SELECT folder, scan_id, furthest FROM folder_outliers")
 
-    expected = {
-        (folder, scan_id): pytest.approx(distance)
-        for folder, of_folder in values.items()
-        for scan_id, distance in zip(of_folder, distances(of_folder.values()), strict=True)
-        if abs(distance) > FAR
-    }
-    assert {(row["folder"], row["scan_id"]): row["distance"] for row in rows} == expected
+    furthest = {(folder, scan_id): value for folder in folders for scan_id, value in _furthest(values[folder]).items()}
+    expected = {key: pytest.approx(value) for key, value in furthest.items() if value > FAR}
+    assert {(row["folder"], row["scan_id"]): row["furthest"] for row in rows} == expected
     assert len({folder for folder, _ in expected}) > 2
     with read_scope(engine) as session:
         for of_folder in values.values():
             scan = session.get_one(Scan, next(iter(of_folder)))
-            assert dict(folder_colourfulness(session, scan, limit=99)) == of_folder
+            assert folder_colours(session, scan, limit=99) == of_folder
+
+
+def _furthest(of_folder: dict[int, Colours]) -> dict[int, float]:
+    by_colourfulness = distances(colours.colourfulness for colours in of_folder.values())
+    furthest = dict(zip(of_folder, map(abs, by_colourfulness), strict=True))
+    means = {scan_id: colours.mean_ab for scan_id, colours in of_folder.items() if colours.mean_ab is not None}
+    for scan_id, distance in zip(means, ab_distances(means.values()), strict=True):
+        furthest[scan_id] = max(furthest[scan_id], distance)
+    return furthest
+
+
+def test_one_green_output_among_forty_brown_ones_of_equal_colourfulness_is_unlike_its_folder(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=41)
+    with session_scope(engine) as session:
+        ids = [scan.id for scan in scans.of_job(session, job_id)]
+        records = [ScanRecord(scan_id, "done", 1, _brown(scan_id), "w", NOON) for scan_id in ids]
+        records[7].measurements.mean_a, records[7].measurements.mean_b = -9.0, 12.0
+        scans.record(session, records)
+
+    [row] = ask(engine, "SELECT * FROM folder_outliers")
+
+    assert (row["scan_id"], row["distance"], row["ab_distance"]) == (ids[7], 0.0, row["furthest"])
+    assert (row["mean_a"], row["mean_b"], row["folder_a"], row["folder_b"]) == (-9.0, 12.0, 7.0, 15.0)
+
+
+def _brown(number: int) -> ScanMeasurements:
+    mean = {"mean_a": 6.0 + number % 3, "mean_b": 14.0 + number % 3}
+    return ScanMeasurements(colourfulness=30.0, output_sha256="f", **mean)  # type: ignore[arg-type]
+
+
+def test_outputs_of_an_earlier_version_are_compared_by_their_colourfulness_alone(engine: Engine) -> None:
+    job_id = make_job(engine, scan_count=12)
+    with session_scope(engine) as session:
+        for number, scan in enumerate(scans.of_job(session, job_id)):
+            measured = ScanMeasurements(colourfulness=90.0 if number == 2 else 30.0, output_sha256="f")
+            if number > 4:  # seven are too few to say what colours are usual
+                measured.mean_a, measured.mean_b = -40.0 if number == 5 else 6.0, 14.0
+            scans.record(session, [ScanRecord(scan.id, "done", 1, measured, "w", NOON)])
+
+    rows = ask(engine, "SELECT source_key, ab_distance FROM folder_outliers")
+
+    assert [tuple(row.values()) for row in rows] == [("box/2.jpg", None)]
+
+
+def test_only_an_output_has_software_and_a_mean_colour(engine: Engine) -> None:
+    """A worker of an earlier version does not write them, and may make the output at a later attempt."""
+    job_id = make_job(engine, scan_count=1)
+    measured = ScanMeasurements(software="Photochrom 9", mean_a=1.0, mean_b=2.0, output_sha256="f")
+    with session_scope(engine) as session:
+        [scan] = scans.of_job(session, job_id)
+        scans.record(session, [ScanRecord(scan.id, "pending", 1, measured, "w", NOON, "store_down", "it is down")])
+
+    columns = "software, mean_a, mean_b, output_sha256"
+    assert tuple(ask(engine, f"SELECT {columns} FROM scan")[0].values()) == (None, None, None, "f")
+    with session_scope(engine) as session:
+        scans.record(session, [ScanRecord(scan.id, "done", 2, measured, "w", NOON)])
+    assert tuple(ask(engine, f"SELECT {columns} FROM scan_history")[0].values()) == ("Photochrom 9", 1.0, 2.0, "f")
 
 
 def _random(dice: random.Random) -> ScanMeasurements:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
-from db.models.jobs import ScanState
+from db.models.jobs import Scan, ScanState
 from db.models.pool import Worker
 from db.models.reviews import Verdict
 from db.queries.chunks import claims, dispatch
@@ -119,6 +119,11 @@ def test_an_output_that_is_unlike_its_folder_is_listed_until_it_is_reviewed(engi
             ]
 
     assert unlike() == [("box/3.jpg", "unlike its folder")]
+    with session_scope(engine) as session:
+        session.execute(update(Scan).values(mean_a=6.0, mean_b=14.0))
+        session.execute(update(Scan).where(Scan.source_key == "box/5.jpg").values(mean_a=-90.0))
+    assert [key for key, _ in unlike()] == ["box/5.jpg", "box/3.jpg"]  # the furthest first
+    decide(engine, job_id, "box/5.jpg", Verdict.ACCEPTED)
     assert queued(engine, job_id) == []
     decide(engine, job_id, "box/3.jpg", Verdict.ACCEPTED)
     assert unlike() == []

@@ -216,11 +216,16 @@ def test_scans_unlike_their_folder_are_a_filter_of_small_jobs(web: Web, engine: 
         lifecycle.add_scans(session, job_id, listed, chunk_scans=64)
         done = update(Scan).where(Scan.job_id == job_id)
         session.execute(done.values(state="done", output_sha256="f", colourfulness=20.0 + Scan.id % 3))
+        session.execute(done.values(mean_a=6.0 + Scan.id % 2, mean_b=14.0))
         session.execute(done.where(Scan.source_key == "box/07.jpg").values(colourfulness=90.0))
+        session.execute(done.where(Scan.source_key == "box/03.jpg").values(mean_a=-9.0))
     client = web.browser()
 
     unlike = client.get(f"/api/v1/jobs/{job_id}/scans?unlike=true").json()["scans"]
-    assert [scan["source_key"] for scan in unlike] == ["box/07.jpg"]
+    assert [scan["source_key"] for scan in unlike] == ["box/03.jpg", "box/07.jpg"]
+    pages = [client.get(f"/jobs/{job_id}/scans/{scan['id']}").text for scan in unlike]
+    assert "has other colours than the others in its folder" in pages[0]
+    assert "is much more colourful than the others in its folder" in pages[1]
     page = client.get(f"/jobs/{job_id}?unlike=true").text
     assert ("07.jpg" in page, "06.jpg" in page, 'name="unlike" value="true" checked' in page) == (True, False, True)
     with session_scope(engine) as session:

@@ -26,6 +26,7 @@ from db.session import make_engine, read_scope, session_scope
 from scheduler.daemon import lease_expiry
 from scheduler.submission.submitter import Submission, Submitter
 from tests.rows import chunk_of
+from worker.colour.lab import rgb_to_lab
 from worker.errors import CredentialsRefused, LeaseLost, ScanError, ServiceUnavailable, UsageError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
@@ -140,9 +141,25 @@ def test_a_job_chooses_head_and_saturation_and_each_row_says_how_its_pixels_were
     assert {(row.head, row.embedding, row.saturation, row.precision, row.input_px) for row in rows(engine)} == {
         ("vivid", "compact", 0.0, "float32", 400)
     }
-    output = cv2.imread(str(collection.parent / "colour" / "1.png"))
+    path = collection.parent / "colour" / "1.png"
+    output = cv2.imread(str(path))
     assert output is not None
+    [software] = {row.software for row in rows(engine)}
+    assert f'photochrom:Software="{software}"'.encode() in path.read_bytes()
     assert np.ptp(output.astype(int), axis=2).max() == 0, "a saturation of 0 is grey"
+
+
+def test_the_mean_colour_of_each_output_is_recorded(
+    engine: Engine, child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    chunk_run(child, claim()).run()
+
+    for row in rows(engine):
+        output = cv2.imread(str(collection.parent / "colour" / row.output_key))
+        assert output is not None
+        expected = rgb_to_lab(output[..., ::-1] / 255)[..., 1:].mean(axis=(0, 1))
+        assert (row.mean_a, row.mean_b) == pytest.approx(tuple(expected), abs=0.1)
+        assert np.hypot(*expected) > 1
 
 
 def test_the_doubtful_limit_of_a_checkpoint_is_stored_with_the_scan_and_puts_it_into_the_queue(

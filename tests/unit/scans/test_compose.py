@@ -22,6 +22,7 @@ from tests.unit.scans.conftest import (
     tiff_bytes,
     write_colour,
 )
+from worker.colour.lab import rgb_to_lab
 from worker.errors import ScanError, UsageError
 from worker.scans import Box, ModelInput, OutputOptions, compose
 from worker.scans.reading import probe
@@ -68,6 +69,7 @@ def test_without_colour_the_scan_comes_back_unchanged(bits: int, opened: Opener,
     output, composed = write_colour(opened(tiff_bytes(grey)), tmp_path, "tiff", NEUTRAL)
     np.testing.assert_array_equal(output, np.dstack([grey] * 3))
     assert composed.colourfulness == 0
+    assert composed.mean_ab == pytest.approx((0, 0), abs=0.05)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -231,6 +233,15 @@ def test_colourfulness_is_that_of_hasler_and_suesstrunk(opened: Opener, tmp_path
     first, second = red - green, (red + green) / 2 - blue
     expected = np.hypot(first.std(), second.std()) + 0.3 * np.hypot(first.mean(), second.mean())
     assert composed.colourfulness == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_the_mean_colour_is_that_of_the_output(bits: int, opened: Opener, tmp_path: Path) -> None:
+    green = np.full((400, 400, 2), (-12, 9), np.float32)
+    output, composed = write_colour(opened(tiff_bytes(ramp(200, 200, bits))), tmp_path, "tiff", green)
+    expected = rgb_to_lab(output / np.iinfo(output.dtype).max)[..., 1:].mean(axis=(0, 1))
+    assert composed.mean_ab == pytest.approx(expected, abs=0.1)
+    assert composed.mean_ab[0] < -5 < 5 < composed.mean_ab[1]
 
 
 def test_many_threads_write_what_one_writes(opened: Opener, tmp_path: Path) -> None:

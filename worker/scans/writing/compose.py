@@ -31,7 +31,7 @@ _MOST_PIXELS = {"jpeg": 65_500, "webp": 16_383}  # of a side: the limits of libj
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """What was written: pixels, bits per sample, bytes, and the colourfulness of Hasler and Suesstrunk (2003)."""
+    """What was written: pixels, bits per sample, bytes, colourfulness (Hasler and Suesstrunk 2003), colour."""
 
     width: int
     height: int
@@ -40,6 +40,7 @@ class Composed:
     bytes: int
     lost: tuple[str, ...] = ()  # metadata that the output can't carry, in words
     clipped_share: float = 0.0  # 0..1, pure black or white
+    mean_ab: tuple[float, float] = (0.0, 0.0)  # CIE a*, b* of the output
 
 
 def compose(
@@ -77,6 +78,7 @@ def compose(
         path.stat().st_size,
         (*lost, *_lost_pixels(scan, shape, label)),
         colourfulness.clipped_share(),
+        colourfulness.mean_ab(),
     )
 
 
