@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, event, func, select, update
 
 from db.models.jobs import Job, JobState, Scan
 from db.queries.access import audit
@@ -233,6 +233,16 @@ def test_scans_unlike_their_folder_are_a_filter_of_small_jobs(web: Web, engine: 
     refused = client.get(f"/api/v1/jobs/{job_id}/scans?unlike=true")
     assert (refused.status_code, "view folder_outliers" in refused.json()["detail"]) == (422, True)
     assert 'name="unlike"' not in client.get(f"/jobs/{job_id}").text
+
+
+def test_a_page_of_scans_unlike_their_folder_reads_the_view_once(web: Web, engine: Engine) -> None:
+    make_job(engine, scan_count=12)
+    client, statements = web.browser(), list[str]()
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+
+    client.get("/jobs/1?unlike=true&order=colourful").raise_for_status()
+
+    assert sum("folder_outliers" in statement for statement in statements) == 1
 
 
 def test_a_sort_leaves_out_nothing_and_leads_on_and_back(web: Web, engine: Engine) -> None:
