@@ -77,6 +77,8 @@ def _object(identifier: str, sha256: str | None, size: int | None, key: str, rel
 
 def _event(job: Job, scan: Scan) -> str:
     detail = f"colours predicted by checkpoint {scan.checkpoint}" if scan.checkpoint else "colours were to be predicted"
+    if scan.software:  # the agent's version is that of the scheduler which seals the bag
+        detail += f", {scan.software}"
     outcome = _element("eventOutcome", _OUTCOMES[scan.state])
     if scan.error_message:
         note = _element("eventOutcomeDetailNote", f"{scan.error_code}: {scan.error_message}", escaped=True)

@@ -87,6 +87,7 @@ def _make_job(engine: Engine) -> None:
         lifecycle.add_scans(session, job_id, [NewScan(key, "e", 10, f"data/{key}") for key in keys], chunk_scans=4)
         done, failed, skipped, _ = records.of_job(session, job_id)
         made = ScanMeasurements(source_sha256="a" * 64, output_sha256="b" * 64, output_bytes=3, checkpoint="second")
+        made.software = "Photochrom 0.1.0"
         ended = [
             ScanRecord(done.id, ScanState.DONE, 1, made, "w", NOW),
             ScanRecord(failed.id, ScanState.FAILED, 3, ScanMeasurements(), "w", NOW, "truncated", "it ends <early>"),
@@ -109,6 +110,13 @@ def test_files_are_objects_of_the_schemas_type_file(premis: ElementTree.Element)
     }
 
     assert types == {"file"}
+
+
+def test_an_event_says_which_software_and_checkpoint_made_the_output(premis: ElementTree.Element) -> None:
+    details = [element.text for element in premis.iter(f"{NAMESPACE}eventDetail")]
+
+    assert details[0] == "colours predicted by checkpoint second, Photochrom 0.1.0"
+    assert set(details[1:]) == {"colours were to be predicted"}
 
 
 def test_sizes_are_whole_numbers(premis: ElementTree.Element) -> None:
