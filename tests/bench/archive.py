@@ -50,7 +50,7 @@ _SCANS = """
     INSERT INTO scan (job_id, chunk_id, state, attempts, source_key, source_etag, source_bytes, source_sha256,
                       output_key, output_bytes, output_sha256, width, height, bit_depth, checkpoint, head, embedding,
                       saturation, precision, input_px, worker, fetch_ms, open_ms, wait_ms, predict_ms, compose_ms,
-                      store_ms, colourfulness, certainty, clipped_share, finished_at)
+                      store_ms, colourfulness, mean_a, mean_b, certainty, clipped_share, software, finished_at)
     SELECT CAST(:job AS bigint), CAST(:first_chunk AS bigint) + number / 64, CAST(:state AS text), 1, key, md5(key),
            4e7 * exp(0.2 * random_normal()),
            CASE WHEN CAST(:ended AS boolean) THEN encode(sha256(key::bytea), 'hex') END,
@@ -61,7 +61,8 @@ _SCANS = """
            'machine-' || (number / 64) % 8 || '/' || number % 16,
            80 * exp(0.4 * random_normal()), 60 * exp(0.2 * random_normal()), 30 * exp(0.8 * random_normal()),
            120 + (number / 8) % 50, 150 * exp(0.2 * random_normal()), 90 * exp(0.5 * random_normal()),
-           25 * exp(0.3 * random_normal()), least(0.999, 0.7 + 0.15 * random_normal()), abs(0.01 * random_normal()),
+           25 * exp(0.3 * random_normal()), 6 + 3 * random_normal(), 14 + 4 * random_normal(),
+           least(0.999, 0.7 + 0.15 * random_normal()), abs(0.01 * random_normal()), 'Photochrom 0.1.0',
            CASE WHEN CAST(:ended AS boolean) THEN
                now() - interval '2 years' + number / 64 * interval '4 seconds' + random() * interval '4 seconds' END
     FROM (SELECT number, 'job-' || CAST(:job AS bigint) || '/box-' || lpad((number / 1000)::text, 5, '0') || '/'

@@ -123,6 +123,7 @@ def _record(scan: Scan, holder: str, now: Any) -> ScanRecord:
     measured.bit_depth, measured.checkpoint = 16, "simulated"
     measured.source_sha256 = measured.output_sha256 = f"{scan.id:064x}"
     measured.colourfulness, measured.certainty = 20.0 + scan.id % 40, 0.6 + scan.id % 7 / 100
+    measured.mean_a, measured.mean_b, measured.software = 6.0 + scan.id % 5, 14.0 + scan.id % 7, "simulated"
     for stage in STAGES:
         setattr(measured, stage, 12.5 + scan.id % 64)
     return ScanRecord(scan.id, ScanState.DONE, 1, measured, holder.partition("/")[0], now)

@@ -25,6 +25,7 @@ from tests.integration.web.conftest import make_web
 LIMIT_SECONDS = 0.3
 _FIGURES = """
     UPDATE scan SET colourfulness = (id * 7919 % 6000) / 100.0, certainty = (id * 104729 % 10000) / 10000.0,
+           mean_a = 6 + (id * 7927 % 900) / 100.0, mean_b = 14 + (id * 7933 % 1100) / 100.0,
            width = 4000, height = 3000, bit_depth = 8, checkpoint = 'first',
            review_weight = CASE WHEN id % 9 = 0 THEN (id * 31 % 1000) / 1000.0 END,
            verdict = CASE WHEN id % 11 = 0 THEN 'accepted' WHEN id % 101 = 0 THEN 'rejected'
