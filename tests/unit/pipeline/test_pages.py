@@ -12,7 +12,7 @@ from skimage import data
 
 from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline
 from tests.unit.scans.conftest import Array, ramp
-from worker.colour.lab import LUMINANCE, linear_to_srgb, srgb_to_linear
+from worker.colour.lab import LUMINANCE, linear_to_srgb, rgb_to_lab, srgb_to_linear
 from worker.errors import ScanError
 from worker.pipeline.colorize import Page, Pipeline, page_groups
 from worker.scans import OutputOptions, ScanLimits, open_scan_file, probe_pages
@@ -54,6 +54,19 @@ def test_the_same_pages_come_out_in_colour(options: dict[str, object], pipeline:
             assert page.aspage().tags[34675].count > 100
     with Image.open(tmp_path / "out" / "a.tif") as image:
         assert getattr(image, "n_frames", 1) == 3
+
+
+def test_the_row_has_the_mean_colour_of_all_pages_and_their_software(pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "in" / "a.tif").write_bytes(tiff_of(PAGES))
+    measurements = colorize(pipeline, assignment("a.tif", "a.tif", "tiff"))
+
+    with tifffile.TiffFile(tmp_path / "out" / "a.tif") as tiff:
+        pages = [page.asarray() for page in tiff.pages]
+        packet = bytes(tiff.pages[0].aspage().tags[700].value)
+    means = [rgb_to_lab(page / np.iinfo(page.dtype).max)[..., 1:].mean(axis=(0, 1)) for page in pages]
+    assert (measurements.mean_a, measurements.mean_b) == pytest.approx(tuple(np.mean(means, axis=0)), abs=0.1)
+    assert np.hypot(*np.mean(means, axis=0)) > 1
+    assert f'photochrom:Software="{measurements.software}"'.encode() in packet
 
 
 def test_pages_beyond_4_gb_go_into_a_bigtiff(
