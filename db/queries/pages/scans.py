@@ -72,14 +72,21 @@ class ScanFilter:
 
 
 def _unlike_their_folder(session: Session, job_id: int) -> ColumnElement[bool]:
-    """The view sorts all scans of the job, so a page of a large job takes seconds. Raises UsageError for such a job."""
+    """The view sorts all scans of the job five times, so a page of a large job takes seconds. A page has several lists
+    and counts, so the view is read once for each session.
+
+    Raises UsageError for a large job.
+    """
     scan_count = session.scalar(select(Job.scan_count).where(Job.id == job_id)) or 0
     if scan_count > MOST_COMPARED:
         raise UsageError(
             f"job {job_id} has {scan_count:,} scans, and up to {MOST_COMPARED:,} are compared with their folders here; "
             f"see photochrom review {job_id}, or the view folder_outliers"
         )
-    return Scan.id.in_(select(OUTLIERS.c.scan_id).where(OUTLIERS.c.job_id == job_id))
+    outliers: dict[int, list[int]] = session.info.setdefault("unlike_their_folder", {})
+    if job_id not in outliers:
+        outliers[job_id] = list(session.scalars(select(OUTLIERS.c.scan_id).where(OUTLIERS.c.job_id == job_id)))
+    return Scan.id.in_(outliers[job_id])
 
 
 @dataclass(frozen=True, slots=True)
