@@ -16,7 +16,7 @@ from db.session import session_scope
 from scheduler.actions.submissions import submitter_of
 from scheduler.holding import extended
 from scheduler.submission.request import Submitted, submission_of
-from worker.errors import PhotochromError, ServiceUnavailable
+from worker.errors import CredentialsRefused, PhotochromError, ServiceUnavailable
 from worker.settings.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class BackgroundListings:
                 logger.info("job %d: %s", job_id, self._submitted(listing).sentence())
             except _Stopping:
                 self._put_off(listing, None, 0)
-            except ServiceUnavailable as error:
+            except (ServiceUnavailable, CredentialsRefused) as error:  # somebody renews credentials that have expired
                 self._try_again(listing, error.message)
             except PhotochromError as error:
                 self._give_up(listing, error.message)

@@ -20,6 +20,7 @@ from db.session import read_scope, session_scope
 from scheduler.holding import extended
 from scheduler.schedules.cron import next_due
 from scheduler.submission.submitter import Submission, Submitted, Submitter
+from worker.errors import CredentialsRefused
 from worker.settings.settings import Settings
 from worker.storage import Storage
 
@@ -96,8 +97,9 @@ def list_and_submit(
     """Make a job of new and changed scans, and record the result in the firing's row. Call it inside `held`. The
     submitter records a new job, in the transaction that starts it.
 
-    Raises PhotochromError after the error is recorded; ServiceUnavailable means that the listing is tried again. Raises
-    LeaseLost if another scheduler has taken over, or the firing has ended; this attempt then starts no job.
+    Raises PhotochromError after the error is recorded; after ServiceUnavailable and CredentialsRefused, the listing is
+    tried again. Raises LeaseLost if another scheduler has taken over, or the firing has ended; this attempt then starts
+    no job.
     """
     submitter = Submitter(
         engine,
@@ -109,7 +111,7 @@ def list_and_submit(
     )
     try:
         submitted = submitter.submit(submission(lease.schedule))
-    except ServiceUnavailable as error:
+    except (ServiceUnavailable, CredentialsRefused) as error:  # somebody renews credentials that have expired
         put_off(engine, lease, now(), message=error.message)
         raise
     except PhotochromError as error:

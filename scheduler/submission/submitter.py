@@ -26,10 +26,11 @@ from scheduler.submission.manifest_file import manifest_version
 from scheduler.submission.request import Submission, Submitted, covers, same_options
 from scheduler.submission.sampling import begin_sample
 from scheduler.text import counted
-from worker.errors import PhotochromError, ServiceUnavailable, UsageError
+from worker.errors import CredentialsRefused, PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key
 from worker.scans.format_names import scan_extensions
 from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
+from worker.storage.folder.listing import is_missing, may_pass
 
 __all__ = ["PAGE_SCANS", "Submission", "Submitted", "Submitter", "expect_a_scan", "open_both"]
 
@@ -61,7 +62,7 @@ def _is_new_folder(location: Location) -> bool:
 
     Workers don't, because on their machine the folder may only not be mounted.
     """
-    return isinstance(location, FolderLocation) and not location.path.exists()
+    return isinstance(location, FolderLocation) and is_missing(location.path)
 
 
 def _make_destination(location: Location) -> None:
@@ -69,6 +70,8 @@ def _make_destination(location: Location) -> None:
         try:
             location.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if may_pass(error):
+                raise ServiceUnavailable(f"the destination {location.uri} can't be made ({error.strerror})") from None
             raise UsageError(f"the destination {location.uri} can't be made ({error.strerror}); name another") from None
 
 
@@ -121,6 +124,8 @@ class Submitter:
         submitted = Submitted(job_id=attempt.job_id, resumed=attempt.before is not None)
         try:
             self._insert_all(request, source, destination, attempt, submitted)
+        except CredentialsRefused as error:  # they were accepted above, so they have expired since
+            raise ServiceUnavailable(f"{error.message}; {_kept(attempt)}") from error
         except UsageError:
             self._remove(attempt)
             raise

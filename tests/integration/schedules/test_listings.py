@@ -13,10 +13,11 @@ from db.session import read_scope
 from scheduler.actions import schedules as actions
 from scheduler.actions.actor import Actor
 from scheduler.schedules import firing
+from scheduler.submission import submitter as submitter_module
 from scheduler.submission.submitter import Submitter
 from tests.at_once import Later
 from tests.integration.schedules.world import Killed, World, at, away, edit, firings, jobs, stop_after_the_first_page
-from worker.errors import ServiceUnavailable
+from worker.errors import CredentialsRefused, ServiceUnavailable
 from worker.storage import S3Options
 
 
@@ -202,3 +203,38 @@ def test_a_running_job_is_known_to_its_schedule_though_nothing_could_be_written_
 
     assert jobs(world) == [(JobState.RUNNING, 95)]
     assert world.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif"])]
+
+
+def test_a_night_waits_for_credentials_that_have_expired(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.add("a.tif")
+    world.schedule()
+    world.time = at(28, 1)
+
+    def refuse(*_: object) -> None:
+        raise CredentialsRefused("ExpiredToken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(submitter_module, "open_both", refuse)
+        world.scheduler().round()
+    assert [state for _, state, _ in world.history()] == [FiringState.LISTING]
+    world.time += timedelta(minutes=10)
+    world.scheduler().round()
+
+    assert [(state, keys) for _, state, keys in world.history()] == [(FiringState.SUBMITTED, ["a.tif"])]
+
+
+def test_credentials_that_expire_while_a_source_is_listed_leave_its_job(
+    half_listed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise CredentialsRefused("ExpiredToken")
+
+    half_listed.time += timedelta(minutes=10)
+    with monkeypatch.context() as patched:
+        patched.setattr(Submitter, "_insert_all", refuse)
+        half_listed.scheduler().round()
+    assert jobs(half_listed) == [(JobState.SUBMITTING, 95)]
+    half_listed.time += timedelta(minutes=10)
+    half_listed.scheduler().round()
+
+    assert jobs(half_listed) == [(JobState.RUNNING, 95)]

@@ -1,10 +1,11 @@
+import errno
 import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from worker.errors import ScanError, StorageUnavailable, UsageError
+from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage.folder.storage import FolderStorage
 
 
@@ -84,7 +85,7 @@ def test_a_folder_that_vanishes_while_it_is_listed_is_named(folder: Path) -> Non
     next(listing)
     (folder / "b/1").unlink()
     (folder / "b").rmdir()
-    with pytest.raises(UsageError, match="source/b"):
+    with pytest.raises(ServiceUnavailable, match="source/b.* is gone since the listing began"):
         next(listing)
 
 
@@ -146,3 +147,33 @@ def test_a_source_that_is_no_folder_is_wrong_use(folder: Path) -> None:
 def test_a_source_that_is_unmounted_may_come_back(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable, match="mounted"):
         FolderStorage(folder / "nas").fetch("a", tmp_path / "to", etag=None, max_bytes=1)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN])
+@pytest.mark.parametrize("call", ["scandir", "stat"])
+def test_a_share_that_fails_for_a_while_is_no_wrong_use(
+    call: str, number: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder / "a/1")
+    real = getattr(os, call)
+
+    def fail_for_a(path: os.PathLike[str], **options: bool) -> object:
+        if Path(path).name in ("a", "1"):
+            raise OSError(number, os.strerror(number))
+        return real(path, **options)
+
+    monkeypatch.setattr(os, call, fail_for_a)
+    with pytest.raises(ServiceUnavailable, match=os.strerror(number)):
+        keys(folder)
+
+
+def test_a_check_tells_a_failing_share_from_a_missing_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="not a folder"):
+        FolderStorage(folder / "nowhere").check()
+
+    def fail(path: object) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(ServiceUnavailable, match="can't be read now"):
+        FolderStorage(folder).check()

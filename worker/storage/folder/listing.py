@@ -6,12 +6,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.errors import ScanError, UsageError
+from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.storage.base import LeftOut, Omission, StoredObject, ignore
 from worker.storage.leftovers import is_leftover
 from worker.storage.locations import is_utf8
 
 NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+# These come again until a person does something. Every other error may pass, as when a NAS does not answer for a while.
+_LASTING = {*NOT_THERE, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL}
 
 
 def walk(root: Path, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
@@ -22,7 +24,8 @@ def walk(root: Path, after: str = "", left_out: LeftOut = ignore) -> Iterator[St
     Keys up to `after` are left out, and folders with only such keys are not opened.
 
     `left_out` is called for leftovers, for names that are not UTF-8 (a database can't store them), and for folders and
-    files that can't be read. Raises UsageError if `root` itself can't be read.
+    files that may not be read. Raises UsageError if there is no `root`, or it may not be read; ServiceUnavailable for
+    errors that may pass, and for a folder inside that is gone, because a share may be unmounted.
     """
     levels = [iter(_names(root, "", left_out))]
     while levels:
@@ -50,6 +53,9 @@ def _names(root: Path, key: str, left_out: LeftOut) -> list[str]:
             )
     except OSError as error:
         # Other errors than missing rights, such as a share that has gone, may affect everything else.
+        if key and error.errno in NOT_THERE:
+            sentence = f"{str(folder)!r} is gone since the listing began; mount it, or list again if it was removed"
+            raise ServiceUnavailable(sentence) from error
         if not key or not isinstance(error, PermissionError):
             raise unreadable(str(folder), error) from error
         left_out(Omission(key, f"it can't be read: {os.strerror(error.errno or 0)}; grant access to it"))
@@ -120,5 +126,24 @@ def etag_of(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
-def unreadable(path: str, error: OSError) -> UsageError:
-    return UsageError(f"{path!r} can't be read: {os.strerror(error.errno or 0)}; grant access to it")
+def unreadable(path: str, error: OSError) -> UsageError | ServiceUnavailable:
+    """The error for a folder or file that can't be read: ServiceUnavailable if that may pass."""
+    reason = os.strerror(error.errno or 0)
+    if may_pass(error):
+        return ServiceUnavailable(f"{path!r} can't be read now ({reason}); check its disk or its share")
+    return UsageError(f"{path!r} can't be read: {reason}; grant access to it")
+
+
+def may_pass(error: OSError) -> bool:
+    return error.errno not in _LASTING
+
+
+def is_missing(path: Path) -> bool:
+    """Whether nothing is at `path`. Raises UsageError or ServiceUnavailable if that can't be seen."""
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            return True
+        raise unreadable(str(path), error) from error
+    return False

@@ -44,12 +44,13 @@ class FolderStorage:
         return f"FolderStorage({self.uri!r})"
 
     def check(self) -> None:
-        """Raises UsageError if there is no readable folder."""
-        if not self.location.path.is_dir():
-            raise UsageError(f"{self.uri} is not a folder; give a folder that exists, or mount it")
+        """Raises UsageError if there is no readable folder, ServiceUnavailable if its disk or share fails."""
         try:
             os.scandir(self.location.path).close()
         except OSError as error:
+            if error.errno in NOT_THERE:
+                sentence = f"{self.uri} is not a folder; give a folder that exists, or mount it"
+                raise UsageError(sentence) from error
             raise unreadable(str(self.location.path), error) from error
 
     def check_large_uploads(self, key: str) -> None:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.exceptions import HTTPError
 
-from worker.errors import ServiceUnavailable, StorageUnavailable, UsageError
+from worker.errors import CredentialsRefused, ServiceUnavailable, StorageUnavailable, UsageError
 from worker.storage.base import BLOCK_BYTES, LeftOut, Omission, S3Options, StoredObject, Transfer, ignore
 from worker.storage.errors import source_changed, too_large, unsafe_key
 from worker.storage.files import Digest, digest, scan_errors
@@ -102,17 +102,36 @@ class S3Storage:
             arguments["OptionalObjectAttributes"] = ["RestoreStatus"]
         if after:
             arguments["StartAfter"] = self._full(after)
-        pages = self._client.get_paginator("list_objects_v2").paginate(**arguments)
-        try:
-            for page in pages:
-                for entry in page.get("Contents", []):
-                    key = entry["Key"].removeprefix(self._full(""))
-                    if is_leftover(key):
-                        left_out(Omission(key))
-                    elif not key.endswith("/") and entry["Key"] != self._full(""):
-                        yield StoredObject(key, entry["Size"], bare(entry["ETag"]), is_archived(entry))
-        except (BotoCoreError, ClientError) as error:
-            raise service_fault(error, self.uri, self.address) from error
+        for page in self._pages(arguments):
+            for entry in page.get("Contents", []):
+                key = entry["Key"].removeprefix(self._full(""))
+                if is_leftover(key):
+                    left_out(Omission(key))
+                elif not key.endswith("/") and entry["Key"] != self._full(""):
+                    yield StoredObject(key, entry["Size"], bare(entry["ETag"]), is_archived(entry))
+
+    def _pages(self, arguments: dict[str, Any]) -> Iterator[Any]:
+        """The pages of a listing. Credentials that expire between two pages are read again.
+
+        If they are refused all the same, others are expected to come, because the pages before were listed: the error
+        is ServiceUnavailable, so that nobody drops what is listed so far.
+        """
+        token: str | None = None
+        while True:
+            part = {**arguments, **({"ContinuationToken": token} if token else {})}
+            try:
+                page = self._call(lambda client, part=part: client.list_objects_v2(**part))  # type: ignore[misc]
+            except (BotoCoreError, ClientError) as error:
+                fault = service_fault(error, self.uri, self.address)
+                if isinstance(fault, CredentialsRefused) and (token or arguments.get("StartAfter")):
+                    raise ServiceUnavailable(fault.message) from error
+                raise fault from error
+            yield page
+            earlier, token = token, page.get("NextContinuationToken")
+            if not token:
+                return
+            if token == earlier:  # the listing would never end
+                raise ServiceUnavailable(f"{self.uri}: {self.address} lists one page twice; try again later")
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
         for _ in range(1, self.options.attempts):
