@@ -18,7 +18,7 @@ _CONTENT = b"written by photochrom doctor; may be removed\n"
 
 
 def time_at(location: S3Location, options: S3Options) -> datetime:
-    """The server's clock."""
+    """The clock of a source's server."""
     always: dict[str, Any] = options.reading()
     answer = make_client(options).list_objects_v2(Bucket=location.bucket, MaxKeys=1, **always)
     return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def source(settings: Settings, place: str | None) -> Iterator[Finding]:
         remedy = "photochrom doctor --source s3://bucket/prefix --destination s3://bucket/prefix"
         yield Finding("stores", State.NOTE, "not checked, since --source is missing", remedy)
         return
-    storage = open_storage(parse_location(place), s3=settings.s3_options)
+    storage = open_storage(parse_location(place), s3=settings.s3_options, is_source=True)
     storage.check()
     objects = list(islice(storage.list(), _LOOKED_AT))
     first = next((stored for stored in objects if not stored.is_archived), None)
@@ -61,8 +62,9 @@ def destination(settings: Settings, place: str | None, source: str | None) -> It
     yield Finding("destination", State.FINE, f"{storage.uri} can be written")
     location = parse_location(place)
     if isinstance(location, S3Location):
-        yield from s3_stores.removed(location, PROBE_KEY, settings.s3_options)
-        yield from s3_stores.in_parts(location, settings.s3_options)
+        signed = replace(settings.s3_options, unsigned=False)
+        yield from s3_stores.removed(location, PROBE_KEY, signed)
+        yield from s3_stores.in_parts(location, signed)
     else:
         (location.path / PROBE_KEY).unlink()
         sizes = [] if source is None else _sizes(settings, source)
@@ -71,7 +73,7 @@ def destination(settings: Settings, place: str | None, source: str | None) -> It
 
 def _sizes(settings: Settings, source: str) -> list[int]:
     """Bytes of the first scans."""
-    objects = open_storage(parse_location(source), s3=settings.s3_options).list()
+    objects = open_storage(parse_location(source), s3=settings.s3_options, is_source=True).list()
     sizes = (stored.bytes for stored in objects if is_scan_key(stored.key))
     return list(islice(sizes, disk_space.SAMPLE_SCANS))
 

@@ -45,7 +45,7 @@ class Verifier:
         with read_scope(self._engine) as session:
             job = lifecycle.get(session, job_id)
             archives.expect_rows(session, job_id)
-        source, destination = self._open(job.source), self._open(job.destination)
+        source, destination = self._open(job.source, is_source=True), self._open(job.destination)
         verified = Verified()
         with (
             tempfile.TemporaryDirectory(prefix="photochrom-verify-") as folder,
@@ -89,8 +89,8 @@ class Verifier:
                 verified.differences.append(Difference("output", "replaced", scan.output_key, other))
         return current
 
-    def _open(self, uri: str) -> Storage:
-        storage = open_storage(parse_location(uri), s3=self._s3)
+    def _open(self, uri: str, *, is_source: bool = False) -> Storage:
+        storage = open_storage(parse_location(uri), s3=self._s3, is_source=is_source)
         storage.check()
         return storage
 

@@ -46,7 +46,7 @@ def sample_page(session: Session, job: Job, s3: S3Options) -> str:
 
 
 def _rows(session: Session, job: Job, tried: Sequence[Progress], s3: S3Options) -> list[SampleRow]:
-    source = open_storage(parse_location(job.source), s3=s3)
+    source = open_storage(parse_location(job.source), s3=s3, is_source=True)
     columns = [
         (
             open_storage(parse_location(progress.job.destination), s3=s3),

@@ -48,7 +48,8 @@ def _page(session: Session, job_id: int, s3: S3Options, settings: Settings, outp
     job = lifecycle.get(session, job_id)
     if job.state == JobState.SAMPLED:
         return sample_page(session, job, s3)
-    source, destination = (open_storage(parse_location(uri), s3=s3) for uri in (job.source, job.destination))
+    source = open_storage(parse_location(job.source), s3=s3, is_source=True)
+    destination = open_storage(parse_location(job.destination), s3=s3)
     facts = settings_facts(settings)
     links = Links(outputs, settings.web_url)
     now = database_now(session)

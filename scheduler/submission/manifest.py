@@ -62,7 +62,7 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
     relative, is_folder = _relative_to(source), isinstance(parse_location(source), FolderLocation)
     number = 0
     try:
-        with opened(where, s3) as file, closing(KeySpool()) as seen:
+        with opened(where, source, s3) as file, closing(KeySpool()) as seen:
             for line, entry in _entries(file, where, source, s3):
                 number = line
                 key = relative(entry.key)

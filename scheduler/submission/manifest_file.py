@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worker.errors import ScanError, ServiceUnavailable, StorageUnavailable, UsageError
-from worker.storage import S3Options, Storage, open_storage, parse_location
+from worker.storage import S3Location, S3Options, Storage, open_storage, parse_location
 from worker.storage.folder.listing import etag_of
 
 _MAX_BYTES = 8 << 30
 
 
-def manifest_version(where: str, s3: S3Options) -> str:
+def manifest_version(where: str, source: str, s3: S3Options) -> str:
     """A text that changes when the manifest's content changes. Raises UsageError, ServiceUnavailable."""
     if not where.startswith("s3://"):
         try:
@@ -26,7 +26,7 @@ def manifest_version(where: str, s3: S3Options) -> str:
             raise UsageError(f"the manifest {where} can't be opened ({error.strerror}); check its path") from None
         except UsageError as error:
             raise UsageError(f"the manifest {where}: {error.message}") from None
-    storage, name = _on_s3(where, s3)
+    storage, name = _on_s3(where, source, s3)
     try:
         stored = storage.stat(name)
     except StorageUnavailable as error:
@@ -52,10 +52,10 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 @contextmanager
-def opened(where: str, s3: S3Options) -> Iterator[BinaryIO]:
+def opened(where: str, source: str, s3: S3Options) -> Iterator[BinaryIO]:
     """The open file, unpacked if it is gzipped. A file on S3 is fetched first."""
     with tempfile.TemporaryDirectory(prefix="photochrom-manifest-") as folder:
-        path = _fetched(where, Path(folder), s3) if where.startswith("s3://") else Path(where)
+        path = _fetched(where, source, Path(folder), s3) if where.startswith("s3://") else Path(where)
         try:
             file = open_regular(path)
         except OSError as error:
@@ -66,8 +66,8 @@ def opened(where: str, s3: S3Options) -> Iterator[BinaryIO]:
             yield gzip.GzipFile(fileobj=file) if zipped else file  # type: ignore[misc]
 
 
-def _fetched(where: str, folder: Path, s3: S3Options) -> Path:
-    storage, name = _on_s3(where, s3)
+def _fetched(where: str, source: str, folder: Path, s3: S3Options) -> Path:
+    storage, name = _on_s3(where, source, s3)
     path = folder / "manifest"
     try:
         storage.fetch(name, path, etag=None, max_bytes=_MAX_BYTES)
@@ -78,6 +78,10 @@ def _fetched(where: str, folder: Path, s3: S3Options) -> Path:
     return path
 
 
-def _on_s3(where: str, s3: S3Options) -> tuple[Storage, str]:
+def _on_s3(where: str, source: str, s3: S3Options) -> tuple[Storage, str]:
+    """The storage with the manifest, and its key. A manifest in the source's bucket is read as the source is."""
     parent, _, name = where.rpartition("/")
-    return open_storage(parse_location(parent), s3=s3), name
+    location, scans = parse_location(parent), parse_location(source)
+    buckets = [place.bucket for place in (location, scans) if isinstance(place, S3Location)]
+    is_beside_scans = len(buckets) == 2 and len(set(buckets)) == 1
+    return open_storage(location, s3=s3, is_source=is_beside_scans), name

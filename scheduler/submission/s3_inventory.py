@@ -23,7 +23,7 @@ def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[in
         raise ValueError(f"fileFormat is {report['fileFormat']!r}; expected CSV")
     names = [name.strip() for name in report["fileSchema"].split(",")]
     number = in_source = 0
-    for number, row in enumerate(_rows(report, s3), 1):
+    for number, row in enumerate(_rows(report, source, s3), 1):
         columns = dict(zip(names, row, strict=True))
         if columns.get("IsDeleteMarker") == "true" or columns.get("IsLatest") == "false":
             continue
@@ -36,11 +36,11 @@ def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[in
         raise ValueError(f"none of its {number} keys lies in the source {source}")
 
 
-def _rows(report: Any, s3: S3Options) -> Iterator[list[str]]:
+def _rows(report: Any, source: str, s3: S3Options) -> Iterator[list[str]]:
     # A bucket's ARN contains the partition: arn:aws-us-gov:s3:::bucket, arn:aws-cn:s3:::bucket ...
     bucket = report["destinationBucket"].rpartition(":::")[2]
     for part in report["files"]:
-        with opened(f"s3://{bucket}/{part['key']}", s3) as file:
+        with opened(f"s3://{bucket}/{part['key']}", source, s3) as file:
             yield from csv.reader(io.TextIOWrapper(file, encoding="utf-8", newline=""))
 
 

@@ -50,7 +50,7 @@ def open_both(request: Submission, s3: S3Options) -> tuple[Storage, Storage]:
             f"the source {request.source} and the destination {request.destination} overlap; "
             "choose a destination outside the source, so that no output can replace a scan"
         )
-    opened = open_storage(source, s3=s3), open_storage(destination, s3=s3)
+    opened = open_storage(source, s3=s3, is_source=True), open_storage(destination, s3=s3)
     opened[0].check()
     if not _is_new_folder(destination):
         opened[1].check()
@@ -185,7 +185,9 @@ class Submitter:
             return again or Submitted(job_id=job_id, already=True)
 
     def _selection(self, request: Submission) -> dict[str, Any] | None:
-        return request.selection(manifest_version(request.manifest, self._s3) if request.manifest else None)
+        if not request.manifest:
+            return request.selection(None)
+        return request.selection(manifest_version(request.manifest, request.source, self._s3))
 
     def _find_or_create(
         self,

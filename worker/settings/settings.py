@@ -62,7 +62,9 @@ class Settings(BaseSettings):
         None, description="Server-side encryption that outputs ask for; unset: the bucket's own."
     )
     s3_kms_key_id: str | None = Field(None, description="Key of aws:kms; unset: the account's default key.")
-    s3_unsigned: bool = Field(False, description="Whether S3 is read without credentials, as public buckets allow.")
+    s3_unsigned: bool = Field(
+        False, description="Whether sources on S3 are read without credentials, as public buckets allow."
+    )
 
     checkpoint: Annotated[Path, AfterValidator(checkpoint_folder)] | None = Field(
         None, description="Folder of a checkpoint, or the name of a bundled one; unset means `third`."

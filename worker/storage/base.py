@@ -56,7 +56,7 @@ class S3Options:
     requester_pays: bool = False
     encryption: str | None = None  # AES256, aws:kms or aws:kms:dsse; None: the bucket's own
     kms_key_id: str | None = None
-    unsigned: bool = False  # without credentials
+    unsigned: bool = False  # sources are read without credentials
 
     def reading(self) -> dict[str, Any]:
         """Additional arguments for every request."""

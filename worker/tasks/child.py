@@ -67,16 +67,18 @@ class Child:
         self.credentials = load_credentials(settings)
         self.span = _span_maker(settings, self.engine)
         self.freed_memory = FreedMemory()
-        self._storages: dict[str, Storage] = {}
+        self._storages: dict[tuple[str, bool], Storage] = {}
         self._refusing: set[str] = set()
         self._sleep: Callable[[float], None] = time.sleep
 
-    def storage(self, uri: str) -> Storage:
-        if uri not in self._storages:
+    def storage(self, uri: str, *, is_source: bool = False) -> Storage:
+        s3 = self.settings.s3_options
+        name = uri, is_source and s3.unsigned
+        if name not in self._storages:
             if len(self._storages) >= KEPT_STORAGES:
                 self._storages.clear()
-            self._storages[uri] = open_storage(parse_location(uri), s3=self.settings.s3_options)
-        return self._storages[uri]
+            self._storages[name] = open_storage(parse_location(uri), s3=s3, is_source=is_source)
+        return self._storages[name]
 
     def expect_access(self, *uris: str) -> None:
         """Record that these stores have refused the worker's credentials. No chunk is taken until they accept them."""
@@ -92,7 +94,7 @@ class Child:
         while self._refusing and not self.runtime.is_draining():
             for uri in sorted(self._refusing):
                 try:
-                    self._storages.pop(uri, None)  # a newly opened storage reads the credentials again
+                    self._storages.pop((uri, False), None)  # a newly opened storage reads the credentials again
                     self.storage(uri).check()
                 except (CredentialsRefused, ServiceUnavailable) as error:
                     logger.error("%s; this worker takes no chunks until that is mended", error.message)
@@ -111,7 +113,7 @@ class Child:
         wait_to_store: Callable[[], bool] = lambda: False,
     ) -> Pipeline:
         return Pipeline(
-            source=self.storage(job.source),
+            source=self.storage(job.source, is_source=True),
             destination=self.storage(job.destination),
             predict=self.model.predict,
             limits=self.limits,

@@ -156,7 +156,8 @@ class ChunkRun:
     def _lack_credentials(self) -> None:
         """Begin no more scans, in this and later chunks, until the stores accept this worker's credentials."""
         self._lacks_credentials = True
-        self._child.expect_access(self._claim.job.source, self._claim.job.destination)
+        job, is_public = self._claim.job, self._child.settings.s3_unsigned
+        self._child.expect_access(job.destination, *([] if is_public else [job.source]))
 
     def _wait_to_store(self) -> bool:
         """Called in a scan's thread when the store refused the finished output.

@@ -80,7 +80,7 @@ def download(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, sid
     """The file itself, unchanged from the store."""
     job, scan = context.scan(identity, job_id, scan_id)
     file = picture_file(job, scan, side)
-    storage = open_storage(parse_location(file.uri), s3=context.settings.s3_options)
+    storage = open_storage(parse_location(file.uri), s3=context.settings.s3_options, is_source=file.is_source)
     path = fetched(storage, file.key, etag=file.etag, max_bytes=context.settings.max_scan_bytes)
     name = quote(file.key.rpartition("/")[2].encode("utf-8", "replace"), safe="")
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}", "cache-control": "no-store"}

@@ -51,7 +51,7 @@ def _limit_memory(beyond_bytes: int) -> None:
 
 class _Maker:
     def __init__(self) -> None:
-        self._storages: dict[str, Storage] = {}
+        self._storages: dict[tuple[str, bool], Storage] = {}
         self.content = b""
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class _Maker:
         A file in a folder is read by a link in another folder, because libraries may write beside the file that they
         read.
         """
-        storage = self._storage(request["uri"], S3Options(**request["s3"]))
+        storage = self._storage(request["uri"], S3Options(**request["s3"]), is_source=request["is_source"])
         with tempfile.TemporaryDirectory(prefix="picture-", dir=request["scratch"]) as folder:
             path, key = Path(folder, "scan"), request["key"]
             location = parse_location(request["uri"])
@@ -114,12 +114,13 @@ class _Maker:
                 storage.fetch(key, path, etag=request["etag"], max_bytes=request["limits"]["max_bytes"])
             use(path)
 
-    def _storage(self, uri: str, s3: S3Options) -> Storage:
-        if uri not in self._storages:
+    def _storage(self, uri: str, s3: S3Options, *, is_source: bool) -> Storage:
+        name = uri, is_source
+        if name not in self._storages:
             if len(self._storages) >= _STORAGES:
                 self._storages.clear()
-            self._storages[uri] = open_storage(parse_location(uri), s3=s3)
-        return self._storages[uri]
+            self._storages[name] = open_storage(parse_location(uri), s3=s3, is_source=is_source)
+        return self._storages[name]
 
 
 def _path_in(storage: Storage, key: str) -> Path:

@@ -17,6 +17,7 @@ class PictureFile:
     key: str
     etag: str | None  # of the source when it was listed; another file under the same key is refused
     version: str
+    is_source: bool = False
 
     @property
     def name(self) -> str:
@@ -29,7 +30,7 @@ def picture_file(job: Job, scan: Scan, side: str) -> PictureFile:
     """The file of a scan. `side`: before or after. Raises NotFound if the scan has no output, and for another side."""
     if side == "before":
         version = scan.source_sha256 or scan.source_etag or "unknown"
-        return PictureFile(job.source, scan.source_key, scan.source_etag, version)
+        return PictureFile(job.source, scan.source_key, scan.source_etag, version, is_source=True)
     if side != "after":
         raise NotFound(f"{side!r} is not a side of a scan; expected one of {', '.join(SIDES)}")
     if scan.state != ScanState.DONE:

@@ -95,4 +95,4 @@ class Pictures:
 
     async def _make(self, task: str, file: PictureFile, part: Path, **more: str) -> None:
         where = {"uri": file.uri, "key": file.key, "etag": file.etag, "target": str(part)}
-        await self._pool.run({"task": task, **where, **self._common, **more})
+        await self._pool.run({"task": task, "is_source": file.is_source, **where, **self._common, **more})

@@ -297,6 +297,20 @@ def pauses_until_access(
     return pauses
 
 
+def test_a_public_source_needs_no_credentials_and_is_not_waited_for(
+    child: Child, claim: Callable[[], Claim], collection: Path
+) -> None:
+    child.settings.s3_unsigned = True
+    claimed = claim()
+
+    pipeline = child.pipeline(claimed.job)
+    chunk_run(child, claimed)._lack_credentials()
+
+    assert pipeline.source is not child.storage(str(collection)), "this one would need credentials"
+    assert pipeline.destination is child.storage(claimed.job.destination)
+    assert child._refusing == {claimed.job.destination}
+
+
 def test_a_worker_whose_credentials_are_refused_takes_no_chunk_until_they_are_accepted(
     child: Child, collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,10 +7,11 @@ from botocore import UNSIGNED
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
 
+from scheduler.submission.manifest_file import manifest_version
+from scheduler.submission.submitter import Submission, open_both
 from worker.errors import CredentialsRefused, ScanError, UsageError
-from worker.storage import S3Location, S3Options
+from worker.storage import S3Location, S3Options, Storage, StoredObject
 from worker.storage.s3 import storage as s3_storage
-from worker.storage.s3.client import make_client
 from worker.storage.s3.errors import service_fault
 from worker.storage.s3.storage import S3Storage
 
@@ -50,11 +51,38 @@ def test_requester_pays_and_encryption_travel_with_the_requests() -> None:
     assert S3Options().writing() == {}
 
 
-def test_a_public_bucket_is_read_without_credentials() -> None:
-    assert (
-        vars(make_client(S3Options(unsigned=True)).meta.config)["_user_provided_options"]["signature_version"]
-        is UNSIGNED
-    )
+def is_signed(storage: Storage) -> bool:
+    assert isinstance(storage, S3Storage)
+    return vars(storage._client.meta.config)["_user_provided_options"]["signature_version"] is not UNSIGNED
+
+
+def test_a_public_source_is_read_without_credentials_and_its_destination_needs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(S3Storage, "check", lambda _: None)
+    request = Submission("s3://public/plates", "s3://private/colour")
+
+    source, destination = open_both(request, S3Options(unsigned=True))
+
+    assert (is_signed(source), is_signed(destination)) == (False, True)
+    assert is_signed(open_both(request, S3Options())[0])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "signed"), [("s3://public/lists/a.csv", False), ("s3://private/lists/a.csv", True)]
+)
+def test_a_manifest_beside_a_public_source_is_read_without_credentials(
+    manifest: str, signed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storages = list[Storage]()
+
+    def stat(storage: Storage, key: str) -> StoredObject:
+        storages.append(storage)
+        return StoredObject(key, 4, "00")
+
+    monkeypatch.setattr(S3Storage, "stat", stat)
+    assert manifest_version(manifest, "s3://public/plates", S3Options(unsigned=True)) == "00"
+    assert [is_signed(storage) for storage in storages] == [signed]
 
 
 @pytest.mark.parametrize(

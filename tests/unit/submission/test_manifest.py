@@ -110,7 +110,7 @@ def test_only_a_regular_file_is_a_manifest(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="not a regular file"):
             list(read_manifest(str(path), "s3://archive/plates", S3Options()))
         with pytest.raises(UsageError, match="not a regular file"):
-            manifest_version(str(path), S3Options())
+            manifest_version(str(path), "s3://archive/plates", S3Options())
 
 
 def test_keys_in_a_folder_may_be_whole_paths(tmp_path: Path) -> None:
