@@ -94,6 +94,8 @@ class ExistingOutputs:
     def sort(self, page: list[NewScan]) -> Sorted:
         """Raises ServiceUnavailable, UsageError."""
         missing, accepted = self._without_accepted(page)
+        if self._request.manifest is not None:
+            missing = self._each(self._as_it_is_now, missing)
         if self._request.overwrite == "never":
             existing = self._outputs.sizes([scan.output_key for scan in missing])
             left = [scan for scan in missing if scan.output_key not in existing]
@@ -158,8 +160,20 @@ class ExistingOutputs:
 
         A manifest may have none, and without them nobody knows whether a scan has changed.
         """
+        return self._each(self._with_etag, page)
+
+    def _each(self, change: Callable[[NewScan], NewScan], page: list[NewScan]) -> list[NewScan]:
         with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
-            return list(pool.map(self._with_etag, page))
+            return list(pool.map(change, page))
+
+    def _as_it_is_now(self, scan: NewScan) -> NewScan:
+        """The scan without its error `archived` if it was restored since an inventory was made."""
+        if scan.error_code is None:
+            return scan
+        stored = self._stat(scan.source_key)
+        if stored is None or stored.is_archived:
+            return scan
+        return replace(scan, source_etag=stored.etag, source_bytes=stored.bytes, error_code=None, error_message=None)
 
     def _with_etag(self, scan: NewScan) -> NewScan:
         if scan.source_etag is not None:

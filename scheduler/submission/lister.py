@@ -10,6 +10,7 @@ from scheduler.submission.request import Submission, Submitted
 from worker.errors import UsageError
 from worker.scans import is_scan_key, output_format, output_key
 from worker.storage import Omission, S3Options, Storage
+from worker.storage.leftovers import is_leftover
 
 PAGE_SCANS = 4_096  # inserted at a time; a whole number of default chunks
 _SHOW_ENTRIES = 1_000
@@ -80,6 +81,9 @@ class Lister:
     def _is_wanted(self, entry: Entry) -> bool:
         if "\0" in entry.key:
             raise UsageError(f"{self._source.uri} holds the key {entry.key!r}, which no database can store; rename it")
+        if self._request.manifest is not None and is_leftover(entry.key):  # a listing of the source leaves them out
+            self._submitted.leftovers += 1
+            return False
         if not is_scan_key(entry.key):
             self._submitted.note_other(entry.key)
             return False

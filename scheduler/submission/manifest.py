@@ -21,7 +21,7 @@ import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -50,7 +50,7 @@ class Entry:
     etag: str | None = None
     bytes: int | None = None
     output: str | None = None
-    is_archived: bool = False  # in cold storage, by the listing
+    is_archived: bool = False  # in cold storage, by the listing; an inventory may be older than a restore
 
 
 def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
@@ -71,7 +71,7 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
                 if is_folder:
                     _expect_plain(key, source)
                 _expect_once(seen, key, entry.output, line)
-                yield Entry(key, entry.etag, entry.bytes, entry.output)
+                yield replace(entry, key=key)
     except (
         csv.Error,
         ValueError,
@@ -116,7 +116,8 @@ def _entries(file: BinaryIO, where: str, source: str, s3: S3Options) -> Iterator
     """Each entry with its line's number."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
     if where.endswith("manifest.json"):
-        return ((number, _entry(row)) for number, row in inventory_rows(json.load(text), source, s3))
+        rows = inventory_rows(json.load(text), source, s3)
+        return ((number, replace(_entry(row), is_archived=is_archived)) for number, row, is_archived in rows)
     return ((number, _entry(row)) for number, row in rows_of(text))
 
 

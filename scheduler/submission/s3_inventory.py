@@ -8,11 +8,12 @@ from urllib.parse import unquote_plus
 
 from scheduler.submission.manifest_file import opened
 from worker.storage import S3Location, S3Options, parse_location
+from worker.storage.s3.classes import may_be_archived
 
 
-def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[int, dict[str, str | None]]]:
+def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[int, dict[str, str | None], bool]]:
     """The whole key, the bytes and the ETag of each object in the report, with its line's number over all files of the
-    report.
+    report, and whether the object may be in cold storage.
 
     report: its manifest.json. A report is usually about a whole bucket, so keys of the source's bucket that are not
     under its prefix are left out. Keys of another bucket are yielded, and the caller refuses them. Raises ValueError,
@@ -31,7 +32,11 @@ def inventory_rows(report: Any, source: str, s3: S3Options) -> Iterator[tuple[in
         key = f"s3://{columns['Bucket']}/{unquote_plus(columns['Key'])}"
         if not key.endswith("/") and not _lies_beside(key, source):
             in_source += 1
-            yield number, {"key": key, "bytes": columns.get("Size"), "etag": columns.get("ETag")}
+            yield (
+                number,
+                {"key": key, "bytes": columns.get("Size"), "etag": columns.get("ETag")},
+                may_be_archived(columns),
+            )
     if number and not in_source:
         raise ValueError(f"none of its {number} keys lies in the source {source}")
 

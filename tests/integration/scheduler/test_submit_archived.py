@@ -1,5 +1,6 @@
 """Scans in cold storage: the listing shows them, no worker tries them, and `retry --code archived` brings them back."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +22,8 @@ from scheduler.submission.sampling import SampleRequest
 from scheduler.submission.submitter import Submission, Submitted, Submitter
 from tests.flaky_s3 import FlakyS3
 from tests.rows import NOON
-from worker.storage import S3Options, open_storage, parse_location
+from worker.storage import S3Options, StoredObject, open_storage, parse_location
+from worker.storage.s3.storage import S3Storage
 
 CLASSES = {
     "in/1.tif": "GLACIER",
@@ -198,3 +200,39 @@ def test_the_pace_counts_only_what_workers_did(
     assert counts.scans_per_second == pytest.approx(1.0, rel=0.01)
     with read_scope(engine) as session:
         assert session.scalar(select(func.sum(Tally.failed_count))) == 0
+
+
+@pytest.mark.parametrize("overwrite", ["changed", "always", "never"])
+def test_an_inventory_tells_them_unless_they_were_restored_since(
+    overwrite: str,
+    engine: Engine,
+    s3_server: S3Server,
+    bucket: str,
+    submitter: Submitter,
+    request_of: Callable[..., Submission],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    classes = {"1.tif": "GLACIER", "2.tif": "DEEP_ARCHIVE", "4.tif": "STANDARD", "@eaDir/5.tif": "STANDARD"}
+    table = "".join(f'"{bucket}","in/{key}","12","abc","{name}"\n' for key, name in classes.items())
+    report = {"fileFormat": "CSV", "fileSchema": "Bucket, Key, Size, ETag, StorageClass", "files": [{"key": "a.csv"}]}
+    report["destinationBucket"] = f"arn:aws:s3:::{bucket}"
+    for key, body in (("a.csv", table), ("inventory/manifest.json", json.dumps(report))):
+        s3_server.client().put_object(Bucket=bucket, Key=key, Body=body.encode())
+    real = S3Storage.stat
+
+    def stat(storage: S3Storage, key: str) -> StoredObject | None:
+        """2.tif was restored."""
+        return StoredObject(key, 12, "abc", is_archived=True) if key == "1.tif" else real(storage, key)
+
+    monkeypatch.setattr(S3Storage, "stat", stat)
+    manifest = f"s3://{bucket}/inventory/manifest.json"
+    submitted = submitter.submit(request_of(manifest=manifest, overwrite=overwrite))
+
+    states = {key: (scan.state, scan.error_code) for key, scan in rows(engine, submitted).items()}
+    assert states == {
+        "1.tif": (ScanState.FAILED, "archived"),
+        "2.tif": (ScanState.PENDING, None),
+        "4.tif": (ScanState.PENDING, None),
+    }
+    assert (submitted.archived, submitted.leftovers) == (1, 1)
+    assert "1 leftover of other programs left out" in submitted.sentence()

@@ -20,6 +20,14 @@ LEFTOVERS = (
     "box/._0001.tif",
     "box/.thumbnails/0001.png",
     ".Trash-1000/files/0001.tif",
+    "@Recently-Snapshot/GMT+01_2024-01-01/0001.tif",
+    "~snapshot/nightly.0/0001.tif",
+    "RECYCLER/S-1-5-21/Dc1.tif",
+    "Recycled/Dc1.tif",
+    "Network Trash Folder/Trash Can #2/0001.tif",
+    "Temporary Items/0001.tif",
+    "FOUND.000/FILE0000.tif",
+    "@GMT-2024.01.01-00.00.00/0001.tif",
 )
 CLASSES = {"1.tif": "GLACIER", "2.tif": "DEEP_ARCHIVE", "3.tif": "GLACIER_IR", "4.tif": "STANDARD"}
 
@@ -29,7 +37,17 @@ def test_leftovers_of_other_programs_are_known(key: str) -> None:
     assert is_leftover(key)
 
 
-@pytest.mark.parametrize("key", ["0001.tif", "box @eaDir/0001.tif", "box#recycle/1.tif", "a.b/c.tif"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "0001.tif",
+        "box @eaDir/0001.tif",
+        "box#recycle/1.tif",
+        "a.b/c.tif",
+        "lost and found.001/1.tif",
+        "Recycled paper/1.tif",
+    ],
+)
 def test_scans_with_odd_names_are_no_leftovers(key: str) -> None:
     assert not is_leftover(key)
 

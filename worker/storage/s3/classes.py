@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}
+_ARCHIVE_TIERS = {"ARCHIVE", "ARCHIVE_ACCESS", "DEEP_ARCHIVE", "DEEP_ARCHIVE_ACCESS"}
 
 
 def is_archived(entry: Mapping[str, Any]) -> bool:
@@ -20,3 +21,10 @@ def is_archived(entry: Mapping[str, Any]) -> bool:
         or 'ongoing-request="false"' in entry.get("Restore", "")  # of a HEAD
     )
     return not is_restored
+
+
+def may_be_archived(columns: Mapping[str, str | None]) -> bool:
+    """Whether an object may have to be restored first, by its row in an S3 Inventory. The row does not say whether it
+    was restored since, so a HEAD must.
+    """
+    return columns.get("StorageClass") in _ARCHIVED or columns.get("IntelligentTieringAccessTier") in _ARCHIVE_TIERS
