@@ -2,7 +2,7 @@
 
 | form | looks like |
 |---|---|
-| CSV without a header | a key a line: `box 1/0001.tif`, or `./box 1/0001.tif` |
+| CSV without a header | a key a line: `box 1/0001.tif`, or `./box 1/0001.tif`; a semicolon or tab is refused |
 | CSV with one | columns `key`, and if known `etag`, `bytes`, `output`, in any order; others are passed over |
 | the same with semicolons or tabs | as spreadsheets write it; it needs its header |
 | a list of checksums | as `sha256sum` or BSD's `sha256` writes it; the checksums are passed over |

@@ -71,8 +71,7 @@ def _names(header: str, delimiter: str) -> list[str]:
 
 
 def _csv(lines: Iterable[str], delimiter: str) -> Rows:
-    reader = csv.reader(lines, strict=True, delimiter=delimiter)
-    rows = ((number, row) for number, row in enumerate(reader, 1) if any(map(str.strip, row)))
+    rows = ((number, row) for number, row in _records(lines, delimiter) if any(map(str.strip, row)))
     number, header = next(rows, (0, []))
     names = [name.strip().lower() for name in header]
     has_header = "key" in names
@@ -90,10 +89,24 @@ def _csv(lines: Iterable[str], delimiter: str) -> Rows:
         yield number, dict(zip(names, row, strict=False))
 
 
+def _records(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Each record with the number of its first line. A quoted value may have several lines."""
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
+    line = 1
+    for row in reader:
+        yield line, row
+        line = reader.line_num + 1
+
+
 def _expect_a_key_alone(line: str) -> None:
-    """Raises ValueError for a line such as `a.tif;17`, which would become a key that no store has."""
+    """Raises ValueError for a line such as `a.tif;17`, `17;a.tif` or `a.tif;b.tif`, which would become a key that no
+    store has.
+    """
     for mark, name in _DELIMITERS.items():
-        first = line.partition(mark)[0]
-        if mark in line and is_scan_key(first) and not is_scan_key(line):
-            columns = f"key{mark}bytes".encode("unicode_escape").decode()
-            raise ValueError(f"{line[:80]!r} has {name} after {first!r}: give a header, such as {columns}")
+        values = line.split(mark)
+        if len(values) > 1 and any(map(is_scan_key, values)):
+            columns = f"key{mark}bytes or key{mark}output".encode("unicode_escape").decode()
+            raise ValueError(
+                f"{line[:80]!r} has {name} after {values[0]!r}: give a header that names the columns, such as "
+                f"{columns}; or, if the name itself has {name}, write key as the first line"
+            )

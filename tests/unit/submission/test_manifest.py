@@ -190,6 +190,13 @@ def test_a_key_that_no_folder_has_is_refused_with_its_line(tmp_path: Path, key: 
     [
         ("a.tif;17\nb.tif;18\n", r"from its first line on.*a semicolon after 'a\.tif'.*key;bytes"),
         ("a.tif\t17\n", r"a tab after 'a\.tif'.*key\\tbytes"),
+        ("b.tif\na.tif;out.tif\n", r"after line 1.*a semicolon after 'a\.tif'.*key;output"),
+        ("a.tif\tout.tif\n", r"a tab after 'a\.tif'.*key\\toutput"),
+        ("17;a.tif\n", r"a semicolon after '17'.*names the columns.*write key as the first line"),
+        ("17;a.tif;other\n", r"a semicolon after '17'"),
+        ("Datei;Ausgabe\na.tif;b.tif\n", r"after line 1.*a semicolon after 'a\.tif'"),
+        ('key\n"two\nlines.tif"\n"two\nlines.tif"\n', r"line 4: .*is listed twice, first on line 2;"),
+        ('key,bytes\n"two\nlines.tif",1\na.tif,1\na.tif,2\n', r"line 5: .*is listed twice, first on line 4;"),
         ("box\\a.tif\n", r"has backslashes; write 'box/a\.tif'"),
         ("a.tif\nb.tif\n./a.tif\n", r"'a\.tif' is listed twice, first on line 1"),
         (f"{'0' * 64}  a.tif\nb.tif\n", "not a line of a checksum list"),
@@ -207,3 +214,9 @@ def test_a_manifest_in_another_encoding_is_told_which_one_is_read(tmp_path: Path
 
     with pytest.raises(UsageError, match="from its first line on: it is not encoded in UTF-8; save it as UTF-8"):
         list(read_manifest(str(path), "s3://scans/box", S3Options()))
+
+
+def test_a_name_with_a_semicolon_is_read_below_a_header(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("key\nDahlia; red.tif\n", encoding="utf-8")
+    entries = list(read_manifest(str(tmp_path / "list"), "s3://bucket/scans", S3Options()))
+    assert entries == [Entry("Dahlia; red.tif")]
