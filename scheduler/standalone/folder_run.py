@@ -23,6 +23,7 @@ from worker.errors import UsageError
 from worker.model.checkpoint import check_embedding, head_of, verify
 from worker.settings.settings import Settings
 from worker.storage import FolderLocation, S3Options, parse_location
+from worker.system.mounts import network_share
 
 STATE_FOLDER = ".photochrom"  # in the output folder; listings leave hidden folders out
 LOCK = "lock"  # in the state folder: one run at a time
@@ -124,6 +125,15 @@ def check_folders(submission: Submission, s3: S3Options) -> Path:
     source, destination = open_both(submission, s3)
     expect_a_scan(source)
     return Path(destination.uri)
+
+
+def check_state_folder(state: Path) -> None:
+    """Raises UsageError for a network share, because the job database is a file of SQLite in the state folder."""
+    if share := network_share(state):
+        raise UsageError(
+            f"the state folder {state} is on a network share ({share}), where the locks of the job database do not "
+            "hold; name a folder on a disk of this machine with --state-folder, the same one each time"
+        )
 
 
 def check_checkpoint(settings: Settings) -> None:

@@ -16,7 +16,7 @@ from worker.errors import UsageError
 from worker.inference import CPU_BATCH_SIZE
 from worker.model.checkpoint import WITHOUT_MAP, bundled_checkpoint_path, checkpoint_folder, read_card
 from worker.settings.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
-from worker.settings.validation import refuse_unknown, sentence
+from worker.settings.validation import refuse_unknown, sentence, sqlite_file
 from worker.storage import S3Options
 from worker.system.machine import available_memory_bytes, whole_cores
 from worker.system.mounts import network_share
@@ -315,7 +315,7 @@ class Settings(BaseSettings):
                 "or sqlite:////path/to/photochrom.db"
             )
         url = self.database_url.get_secret_value()
-        if url.startswith("sqlite:///") and (share := network_share(Path(url.removeprefix("sqlite:///")))):
+        if (path := sqlite_file(url)) and (share := network_share(path)):
             raise UsageError(
                 f"PHOTOCHROM_DATABASE_URL names a file on a network share ({share}), where SQLite's locks do not hold; "
                 "expected a disk of this machine, or postgresql://user:password@host/database"

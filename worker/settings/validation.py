@@ -3,7 +3,9 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import unquote
 
 from pydantic import BaseModel, SecretStr
 
@@ -13,6 +15,8 @@ from worker.errors import UsageError
 _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT\w*)$|_PORT(_\d+_(TCP|UDP)\w*)?$")
 # A variable of the test suite: a folder with more photographs than the repository can hold.
 _OF_THE_TESTS = "TEST_"
+
+_SQLITE = re.compile(r"sqlite(?:\+\w+)?:///(?P<name>[^?]*)(?:\?.*)?", re.DOTALL)
 
 _EXPECTED = {
     "int_parsing": "a whole number",
@@ -71,3 +75,18 @@ def _unknown(name: str, names: set[str], prefix: str) -> str:
 def _is_secret(model: type[BaseModel], field: str) -> bool:
     annotation = model.model_fields[field].annotation
     return annotation is SecretStr or SecretStr in get_args(annotation)
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite database, from a URL with any driver (`sqlite+pysqlite:///...`) and also from one with a
+    `file:` URI (`sqlite:///file:/path?uri=true`). None for a database in memory, and for another database.
+
+    SQLite's own URIs: https://www.sqlite.org/uri.html
+    """
+    match = _SQLITE.fullmatch(url)
+    name = match["name"] if match else ""
+    if not name or name == ":memory:":
+        return None
+    if name.lower().startswith("file:"):
+        name = unquote(re.sub("^file:(?://[^/]*)?", "", name, flags=re.IGNORECASE))
+    return Path(name) if name and name != ":memory:" else None

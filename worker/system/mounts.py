@@ -9,7 +9,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_NETWORK_KINDS = ("nfs", "cifs", "smb", "9p", "ceph", "fuse.sshfs", "fuse.rclone", "fuse.glusterfs", "lustre", "afs")
+# The beginnings of the types of file systems of other machines: of servers, of clusters, of object stores, and of the
+# host of a virtual machine.
+_NETWORK_KINDS = (
+    *("nfs", "cifs", "smb", "afs", "ncpfs", "coda", "davfs", "fuse.davfs", "fuse.sshfs", "fuse.curlftpfs"),
+    *("fuse.gvfsd-fuse", "fuse.smbnetfs"),
+    *("ceph", "fuse.ceph", "lustre", "gpfs", "beegfs", "fhgfs", "panfs", "pvfs2", "orangefs", "wekafs"),
+    *("fuse.glusterfs", "fuse.mfs", "fuse.moosefs", "fuse.lizardfs", "fuse.quobyte", "fuse.juicefs", "fuse.seaweedfs"),
+    *("fuse.s3fs", "fuse.gcsfuse", "gcsfuse", "fuse.goofys", "fuse.geesefs", "fuse.mount-s3", "fuse.mountpoint-s3"),
+    *("fuse.blobfuse", "fuse.rclone", "fuse.s3ql", "fuse.s3backer", "fuse.google-drive-ocamlfuse", "fuse.onedriver"),
+    *("9p", "virtiofs", "vboxsf", "vmhgfs", "fuse.vmhgfs", "prl_fs", "fuse.prl_fsd", "fakeowner", "fuse.osxfs"),
+    "fuse.grpcfuse",
+)
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 

@@ -16,6 +16,7 @@ from scheduler.standalone.folder_run import (
     STATE_FOLDER,
     check_checkpoint,
     check_folders,
+    check_state_folder,
     failures,
     locked,
     progress_so_far,
@@ -47,7 +48,10 @@ def run(
     ],
     state_folder: Annotated[
         Path | None,
-        typer.Option(help="Folder of the job database and the logs; default: .photochrom in the output folder."),
+        typer.Option(
+            help="Folder of the job database and the logs, on a disk of this machine; default: .photochrom in the "
+            "output folder."
+        ),
     ] = None,
     sample: shared.Sample = None,
     heads: shared.Heads = None,
@@ -69,6 +73,7 @@ def run(
     check_checkpoint(settings)
     check_colours(settings, head=submission.head, embedding=submission.embedding)
     state = state_folder or output / STATE_FOLDER
+    check_state_folder(state)
     with locked(output, state):
         system = System(state, with_s3=False, settings={"PHOTOCHROM_FEATURES": features} if features else {})
         run = FolderRun(system, submission, settings, output, web=web)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select, update
+from typer.testing import CliRunner
 
 from db.clock import database_now
 from db.migrations import upgrade
@@ -12,6 +13,8 @@ from db.models.jobs import Chunk, JobState
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
+from scheduler.cli.commands.run import app
+from scheduler.standalone import folder_run
 from scheduler.standalone.folder_run import STATE_FOLDER, locked, take_up_unfinished
 from scheduler.submission.submitter import Submission
 from tests.rows import NOON
@@ -106,3 +109,19 @@ def test_two_runs_into_one_folder_are_kept_apart_whatever_their_state_folders(tm
         locked(output, tmp_path / "another state").__enter__()
     with locked(output, output / STATE_FOLDER), pytest.raises(UsageError, match="another photochrom works in"):
         locked(tmp_path / "elsewhere", output / STATE_FOLDER).__enter__()
+
+
+def test_a_state_folder_on_a_network_share_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans, output = tmp_path / "scans", tmp_path / "colour"
+    scans.mkdir()
+    (scans / "a.tif").write_bytes(b"not looked at")
+    monkeypatch.setattr(folder_run, "network_share", lambda path: "nfs4" if path.is_relative_to(output) else None)
+
+    result = CliRunner().invoke(app, [str(scans), str(output)])
+
+    assert isinstance(result.exception, UsageError)
+    assert "(nfs4)" in str(result.exception)
+    assert "--state-folder" in str(result.exception)
+    assert not output.exists()

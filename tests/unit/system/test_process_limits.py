@@ -81,10 +81,40 @@ def test_the_model_server_is_started_without_secrets() -> None:
     assert without_secrets(environment) == {"PATH": "y"}
 
 
-def test_sqlite_on_a_network_share_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///{}/photochrom.db",
+        "sqlite+pysqlite:///{}/photochrom.db",
+        "sqlite+pysqlite:///{}/photochrom.db?timeout=9",
+        "sqlite:///file:{}/photochrom.db?uri=true",
+        "sqlite:///file://{}/photochrom%2Edb?mode=rwc&uri=true",
+        "sqlite:///file://localhost{}/photochrom.db?uri=true",
+    ],
+)
+def test_sqlite_on_a_network_share_is_refused(url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     mounts = [Mount("8:1", Path("/"), Path("/"), "ext4"), Mount("0:50", Path("/"), tmp_path, "nfs4")]
     assert network_share(Path("/var/photochrom.db"), mounts) is None
     monkeypatch.setattr(settings_module, "network_share", lambda path: network_share(path, mounts))
 
     with pytest.raises(UsageError, match="on a network share"):
-        Settings(database_url=SecretStr(f"sqlite:///{tmp_path}/photochrom.db")).database  # noqa: B018 - it raises
+        Settings(database_url=SecretStr(url.format(tmp_path))).database  # noqa: B018 - it raises
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "postgresql://me@host/nas/photochrom.db"])
+def test_a_database_without_a_file_is_on_no_share(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings_module, "network_share", lambda _: "nfs4")
+
+    assert Settings(database_url=SecretStr(url)).database == url
+
+
+@pytest.mark.parametrize(
+    "kind", ["nfs4", "virtiofs", "vboxsf", "gpfs", "beegfs", "davfs", "fuse.s3fs", "fuse.gcsfuse", "fuse.blobfuse2"]
+)
+def test_file_systems_of_other_machines_are_network_shares(kind: str, tmp_path: Path) -> None:
+    assert network_share(tmp_path, [Mount("0:50", Path("/"), tmp_path, kind)]) == kind
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "overlay", "tmpfs", "fuseblk", "fuse.mergerfs"])
+def test_disks_of_this_machine_are_no_network_shares(kind: str, tmp_path: Path) -> None:
+    assert network_share(tmp_path, [Mount("8:1", Path("/"), tmp_path, kind)]) is None
