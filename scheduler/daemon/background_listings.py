@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120.0  # after this silence, the listing goes to another scheduler
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 30, 1800  # between tries while a service is away
-TRIES = 12
+TRIES = 12  # that fail, or in which the scheduler dies; a scheduler that stops in order takes its try back
 AT_ONCE = 2  # listings of one scheduler; others wait, or another scheduler takes them
 
 
@@ -55,7 +55,7 @@ class BackgroundListings:
             now = database_now(session)
             listings = submissions.take_waiting(session, free, now=now, lease_seconds=LEASE_SECONDS)
         for listing in listings:
-            if listing.attempt.number > TRIES:  # a listing that kills its scheduler is not repeated for ever
+            if listing.attempt.tries > TRIES:  # a listing that kills its scheduler is not repeated for ever
                 self._give_up(listing, f"given up after {TRIES} tries: its scheduler died each time; see its log")
                 continue
             holding = ExitStack()
@@ -73,7 +73,7 @@ class BackgroundListings:
                 self._go_on(Submitted())
                 logger.info("job %d: %s", job_id, self._submitted(listing).sentence())
             except _Stopping:
-                self._put_off(listing, None, 0)
+                self._hand_back(listing)
             except (ServiceUnavailable, CredentialsRefused) as error:  # somebody renews credentials that have expired
                 self._try_again(listing, error.message)
             except PhotochromError as error:
@@ -97,18 +97,25 @@ class BackgroundListings:
 
     def _try_again(self, listing: BackgroundListing, problem: str) -> None:
         """List the source again after a pause, which doubles with each try."""
-        if listing.attempt.number >= TRIES:
+        if listing.attempt.tries >= TRIES:
             self._give_up(listing, f"given up after {TRIES} tries: {problem}")
             return
-        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (listing.attempt.number - 1))
+        pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (listing.attempt.tries - 1))
         logger.warning("job %d: its source can't be listed: %s; tried again", listing.attempt.job_id, problem)
         self._put_off(listing, problem, pause)
 
-    def _put_off(self, listing: BackgroundListing, problem: str | None, pause_seconds: float) -> None:
+    def _hand_back(self, listing: BackgroundListing) -> None:
+        try:
+            with session_scope(self._engine) as session:
+                submissions.hand_back(session, listing.attempt, now=database_now(session))
+        except ServiceUnavailable as error:
+            logger.warning("%s; its lease ends by itself", error)
+
+    def _put_off(self, listing: BackgroundListing, problem: str, pause_seconds: float) -> None:
         try:
             with session_scope(self._engine) as session:
                 until = database_now(session) + timedelta(seconds=pause_seconds)
-                submissions.hold(session, listing.attempt, until=until, problem=problem)
+                submissions.hold(session, listing.attempt, until=until, noted={"problem": problem})
         except ServiceUnavailable as error:
             logger.warning("%s; its lease ends by itself", error)
 

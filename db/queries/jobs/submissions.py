@@ -4,8 +4,8 @@ A second submission of the same job takes over the unfinished listing, under a n
 still runs, its writes then match no row.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,7 @@ class SubmissionAttempt:
     job_id: int
     number: int
     before: dict[str, Any] | None  # None if this is the first attempt
+    tries: int = 0  # of schedulers, with this one; without those that handed the listing back because they stopped
 
 
 def same_job(session: Session, same: Callable[[Job], bool]) -> Job | None:
@@ -59,7 +60,11 @@ def take_over(
         .returning(Job.listing_attempt, Job.listing)
         .execution_options(synchronize_session=False)
     ).first()
-    return SubmissionAttempt(job_id, row[0], row[1] or {}) if row else None
+    if row is None:
+        return None
+    before = {name: value for name, value in (row[1] or {}).items() if name != "tries"}  # a person starts from none
+    session.execute(update(Job).where(Job.id == job_id).values(listing=before))
+    return SubmissionAttempt(job_id, row[0], before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,28 +106,45 @@ def take_waiting(session: Session, count: int, *, now: datetime, lease_seconds: 
         .returning(Job.id, Job.listing_attempt, Job.listing, Job.request)
         .execution_options(synchronize_session=False)
     ).all()
-    return [BackgroundListing(SubmissionAttempt(row[0], row[1], row[2] or {}), row[3]) for row in rows]
+    return [
+        BackgroundListing(_counted(session, SubmissionAttempt(row[0], row[1], row[2] or {})), row[3]) for row in rows
+    ]
 
 
-def hold(session: Session, attempt: SubmissionAttempt, *, until: datetime, problem: str | None = None) -> bool:
-    """Keep the listing until `until`. With `problem`, nobody lists before that time.
+def _counted(session: Session, attempt: SubmissionAttempt) -> SubmissionAttempt:
+    """Count a try of a scheduler. If the scheduler dies, nobody takes the try back."""
+    before = attempt.before or {}
+    tries = int(before.get("tries", 0)) + 1
+    session.execute(update(Job).where(Job.id == attempt.job_id).values(listing={**before, "tries": tries}))
+    return replace(attempt, tries=tries)
 
-    Returns False if another attempt has the listing now.
+
+def hand_back(session: Session, attempt: SubmissionAttempt, *, now: datetime) -> bool:
+    """Let another scheduler go on at once, because this one stops; it does not count as a try. Returns as `hold`."""
+    return hold(session, attempt, until=now, noted={"tries": attempt.tries - 1})
+
+
+def hold(
+    session: Session, attempt: SubmissionAttempt, *, until: datetime, noted: Mapping[str, object] | None = None
+) -> bool:
+    """Keep the listing until `until`. With a problem in `noted`, nobody lists before that time.
+
+    noted: written into the row's listing. Returns False if another attempt has the listing now.
     """
     held = (Job.id == attempt.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == attempt.number)
     row = session.execute(select(Job.listing).where(*held).with_for_update()).first()
     if row is None:
         return False
     values: dict[str, Any] = {"listing_lease_expires_at": until}
-    if problem is not None:
-        values["listing"] = {**(row[0] or {}), "problem": problem}
+    if noted:
+        values["listing"] = {**(row[0] or {}), **noted}
     session.execute(update(Job).where(*held).values(values).execution_options(synchronize_session=False))
     return True
 
 
 def give_up(session: Session, attempt: SubmissionAttempt, problem: str, *, now: datetime) -> bool:
     """Cancel the job and store the reason. Returns False if another attempt has the listing now, or it has ended."""
-    if not hold(session, attempt, until=now, problem=problem):
+    if not hold(session, attempt, until=now, noted={"problem": problem}):
         return False
     lifecycle.change_state(session, attempt.job_id, JobState.CANCELLED, now=now)
     return True
@@ -149,6 +171,8 @@ def advance(session: Session, attempt: SubmissionAttempt, position: dict[str, An
     Raises UsageError if the job was cancelled, or another submission continues it.
     """
     held = (Job.id == attempt.job_id, Job.state == JobState.SUBMITTING, Job.listing_attempt == attempt.number)
+    if position is not None and attempt.tries:
+        position = {**position, "tries": attempt.tries}
     kept = update(Job).where(*held).values(listing=position).returning(Job.id)
     if not session.scalars(kept.execution_options(synchronize_session=False)).all():
         raise UsageError(_lost(session, attempt.job_id))
