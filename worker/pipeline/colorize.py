@@ -63,11 +63,15 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a scan's file. `marks`: the page has coloured marks, which its output keeps."""
+    """One page of a scan's file.
+
+    `marks`: the page has coloured marks, which its output keeps. `loss`: what it loses of its own colours, in words.
+    """
 
     file: ScanFile
     header: ScanHeader
     marks: OwnColours | None = None
+    loss: str | None = None
 
     @property
     def decoded_bytes(self) -> int:
@@ -121,8 +125,8 @@ class Pipeline:
             self._fetch(scan, source, measurements)
             file = open_scan_file(source, scan.source_key, self.limits)
             headers = self._probe(file, measurements)
-            marked = self._refuse_colour(file, headers) if scan.skip_colour else {}
-            pages = tuple(Page(file, header, marked.get(header.page)) for header in headers)
+            colours = self._refuse_colour(file, headers) if scan.skip_colour else {}
+            pages = tuple(_page(file, header, colours.get(header.page, OwnColours())) for header in headers)
             if len(pages) == 1:
                 self._colorize_page(scan, pages[0], output, measurements)
             else:
@@ -173,9 +177,9 @@ class Pipeline:
     def _refuse_colour(self, file: ScanFile, headers: tuple[ScanHeader, ...]) -> dict[int, OwnColours]:
         """Raises ScanError if a page is in colour.
 
-        Returns the coloured marks of grey pages, which are kept, by page.
+        Returns the own colours of the grey pages, by page.
         """
-        marked: dict[int, OwnColours] = {}
+        own_colours: dict[int, OwnColours] = {}
         for number, header in enumerate(headers, 1):
             with self.budget.holding(header.decoded_bytes):
                 colours = find_own_colours(file, header.page)
@@ -184,9 +188,8 @@ class Pipeline:
                 share = f"{colours.share:.0%} of it"
                 message = f"{name} is in colour already, {share}; expected grey, or --colour-scans colourize"
                 raise ScanError("already_colour", message, permanent=True)
-            if colours.has_marks:
-                marked[header.page] = colours
-        return marked
+            own_colours[header.page] = colours
+        return own_colours
 
     def _fetch(self, scan: Assignment, path: Path, measurements: ScanMeasurements) -> None:
         with self.span(Stage.FETCH), timed(measurements, Stage.FETCH):
@@ -205,6 +208,8 @@ class Pipeline:
             opened = OpenScan(page.file, page.header)
             if page.marks is not None:
                 opened.keep_marks(page.marks)
+            if page.loss is not None:
+                opened.lost.append(page.loss)
             picture = opened.find_picture() if self.find_borders else None
             if picture:
                 measurements.picture_left, measurements.picture_top = picture.left, picture.top
@@ -309,6 +314,10 @@ class Pipeline:
                 # The output is finished, so it is kept until the store takes it.
                 if error.code != "credentials" or not self.wait_to_store():
                     raise
+
+
+def _page(file: ScanFile, header: ScanHeader, colours: OwnColours) -> Page:
+    return Page(file, header, colours if colours.has_marks else None, colours.loss)
 
 
 @cache

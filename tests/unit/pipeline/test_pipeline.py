@@ -84,6 +84,16 @@ def test_lost_metadata_is_named_in_the_row(pipeline: Pipeline, tmp_path: Path) -
     assert colorize(pipeline, assignment("a.png", "a.png", "png")).lost_metadata is None
 
 
+def test_faint_colour_that_is_lost_is_named_in_the_row(pipeline: Pipeline, tmp_path: Path) -> None:
+    picture = np.dstack([data.camera()] * 3).clip(20, 235)
+    picture[200:260, 100:160] = (150, 160, 180)
+    Image.fromarray(picture).save(tmp_path / "in" / "a.png")
+
+    lost = colorize(pipeline, assignment("a.png", "a.png", "png")).lost_metadata
+    assert lost is not None
+    assert lost.startswith("faint colour")
+
+
 def test_the_pictures_box_is_in_the_row_unless_borders_are_not_looked_for(pipeline: Pipeline, tmp_path: Path) -> None:
     Image.fromarray(film()).save(tmp_path / "in" / "a.png")
     scan = assignment("a.png", "a.png", "png")
