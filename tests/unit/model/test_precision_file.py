@@ -1,5 +1,9 @@
 """The precision that a machine computes in is decided once."""
 
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -50,6 +54,22 @@ def test_a_variable_that_changes_what_the_processor_computes_decides_again(
 
 def test_a_device_has_a_name_of_its_own_in_the_key() -> None:
     assert device_name() == "CPU" or device_name().startswith("GPU ")
+
+
+def test_workers_that_start_together_decide_one_after_the_other(tmp_path: Path) -> None:
+    path, both_began = tmp_path / "precision.json", threading.Barrier(2)
+
+    def measure(precision: Precision) -> Precision:
+        with suppress(threading.BrokenBarrierError):
+            both_began.wait(0.5)  # ends at once if both measure at the same time
+        return precision
+
+    keys: list[tuple[str, Precision]] = [("a", "bfloat16"), ("b", "float32"), ("a", "float32")]
+    with ThreadPoolExecutor(3) as threads:
+        decisions = list(threads.map(lambda entry: decided(path, entry[0], lambda: measure(entry[1])), keys))
+
+    assert decisions[0] == decisions[2]
+    assert json.loads(path.read_text()) == {"a": decisions[0], "b": "float32"}
 
 
 def test_a_damaged_file_costs_a_measurement(tmp_path: Path) -> None:

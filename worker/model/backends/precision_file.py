@@ -4,11 +4,13 @@ The file is beside the scratch folders. The choice is made again if the processo
 environment variables or the checkpoint changes, or the file is removed.
 """
 
+import fcntl
 import hashlib
 import json
 import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast, get_args
 
@@ -32,17 +34,37 @@ def machine_key(device: str, checkpoint_id: str) -> str:
 def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision:
     """The precision in the file `path` for `key`. If there is none, it is measured and stored.
 
-    If the file can't be read or written, the log says so, and each start measures.
+    Processes that start at the same time decide one after the other, so that they decide the same and keep each other's
+    keys. If the file can't be read or written, the log says so, and each start measures.
     """
-    kept = _read(path)
-    if kept.get(key) in get_args(Precision):
-        return cast("Precision", kept[key])
-    precision = measure()
+    with _locked(path):
+        kept = _read(path)
+        if kept.get(key) in get_args(Precision):
+            return cast("Precision", kept[key])
+        precision = measure()
+        try:
+            _write(path, {**kept, key: precision})
+        except OSError as error:
+            logger.warning("%s can't be written (%s): precision is measured at each start", path, error.strerror)
+        return precision
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Waits for other processes that decide. Without a lock, if the folder can't be written or has no locks.
+
+    The lock is on a file of its own, because the file with the choices is replaced when it is written. The system
+    releases it when the process ends.
+    """
     try:
-        _write(path, {**kept, key: precision})
-    except OSError as error:
-        logger.warning("%s can't be written (%s): precision is measured at each start", path, error.strerror)
-    return precision
+        lock = path.with_name(f"{path.name}.lock").open("w")
+    except OSError:
+        yield
+        return
+    with lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _read(path: Path) -> dict[str, str]:
