@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from scheduler.doctor import disk_space
 from scheduler.doctor.finding import Finding, State
 from worker.settings.settings import Settings
-from worker.system.machine import available_cores, available_memory_bytes, whole_cores
+from worker.system.machine import CHILD_BYTES, available_cores, available_memory_bytes, fitting_children
+
+_LEAST_IN_FLIGHT_BYTES = 64 << 20  # as the setting's default: with less, most scans would be worked on alone
 
 
 def look(settings: Settings) -> Iterator[Finding]:
@@ -24,18 +26,21 @@ def look(settings: Settings) -> Iterator[Finding]:
 def _cores(settings: Settings) -> Finding:
     sentence = f"{settings.children} children for {available_cores():g} cores"
     if settings.children > 2 * available_cores():
-        return Finding("cores", State.NOTE, sentence, f"set PHOTOCHROM_CHILDREN={whole_cores()}")
+        return Finding("cores", State.NOTE, sentence, f"set PHOTOCHROM_CHILDREN={fitting_children()}")
     return Finding("cores", State.FINE, sentence)
 
 
 def _memory(settings: Settings) -> Finding:
-    needed, total = settings.children * settings.in_flight_bytes, available_memory_bytes()
-    sentence = f"children may hold {needed / 1e9:.1f} GB of scans, of {total / 1e9:.1f} GB of memory"
-    if needed > 0.8 * total:
-        fitting = int(0.5 * total / settings.children) >> 20 << 20
+    needed, total = settings.children * (CHILD_BYTES + settings.in_flight_bytes), available_memory_bytes()
+    sentence = f"children may take {needed / 1e9:.1f} GB with their scans, of {total / 1e9:.1f} GB of memory"
+    if needed <= 0.8 * total:
+        return Finding("memory", State.FINE, sentence)
+    fitting = int(0.8 * total / settings.children - CHILD_BYTES) >> 20 << 20
+    if fitting < _LEAST_IN_FLIGHT_BYTES:
+        remedy = f"set PHOTOCHROM_CHILDREN={min(settings.children, fitting_children())}"
+    else:
         remedy = f"set PHOTOCHROM_IN_FLIGHT_BYTES={fitting}, or fewer PHOTOCHROM_CHILDREN"
-        return Finding("memory", State.NOTE, sentence, remedy)
-    return Finding("memory", State.FINE, sentence)
+    return Finding("memory", State.NOTE, sentence, remedy)
 
 
 def _scratch(settings: Settings) -> Finding:

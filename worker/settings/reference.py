@@ -25,7 +25,7 @@ in force here. S3's credentials and region are the usual `AWS_*` variables, whic
 _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text", SecretStr: "text, secret"}
 # Defaults that depend on the machine, in words.
 _OF_THE_MACHINE = {
-    "children": "as many as cores",
+    "children": "as many as cores, fewer where memory is short",
     "in_flight_bytes": "1073741824, less where memory is short",
     "scratch_folder": "the usual temporary folder",
 }

@@ -18,7 +18,7 @@ from worker.model.checkpoint import WITHOUT_MAP, bundled_checkpoint_path, checkp
 from worker.settings.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
 from worker.settings.validation import refuse_unknown, sentence, sqlite_file
 from worker.storage import S3Options
-from worker.system.machine import available_memory_bytes, whole_cores
+from worker.system.machine import available_memory_bytes, fitting_children
 from worker.system.mounts import network_share
 from worker.system.temp_folders import usual_folder
 
@@ -111,7 +111,7 @@ class Settings(BaseSettings):
     runtime_folder: Path | None = Field(None, description="Set by `photochrom worker` for its own processes.")
 
     children: Annotated[int, Field(ge=1, le=1024)] = Field(
-        default_factory=whole_cores, description="Celery children of one worker."
+        default_factory=fitting_children, description="Celery children of one worker."
     )
     model_servers: Annotated[int, Field(ge=1)] = Field(1, description="Set by `photochrom worker` for its children.")
     threads_per_child: Annotated[int | None, Field(ge=1, le=256)] = Field(

@@ -1,9 +1,10 @@
-"""Which cores this process may use, on its machine and in its container."""
+"""Which cores and how much memory this process may use, on its machine and in its container."""
 
 import math
 import os
 from pathlib import Path
 
+CHILD_BYTES = 250_000_000  # of one child with small scans in hand: see docs/performance.md
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -36,9 +37,18 @@ def thread_variables(cgroup: Path = _CGROUP) -> dict[str, str]:
 
 
 def available_memory_bytes(cgroup: Path = _CGROUP) -> int:
+    """The machine's memory, limited by the container's: of cgroup version 2 or version 1."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _read(cgroup / "memory.max")
-    return min(machine, int(limit)) if limit.isdigit() else machine
+    limits = [_read(cgroup / "memory.max"), _read(cgroup / "memory" / "memory.limit_in_bytes")]
+    return min([machine, *(int(limit) for limit in limits if limit.isdigit())])
+
+
+def fitting_children(cgroup: Path = _CGROUP) -> int:
+    """As many children as cores; fewer if they would take more than a quarter of the memory. At least one.
+
+    Their scans may take half of it, and model servers take the rest.
+    """
+    return max(1, min(whole_cores(cgroup), available_memory_bytes(cgroup) // 4 // CHILD_BYTES))
 
 
 def _read(path: Path) -> str:

@@ -6,9 +6,11 @@ import pytest
 
 from worker.settings import settings as settings_module
 from worker.settings.settings import Settings
+from worker.system import machine
 from worker.system.machine import (
     available_cores,
     available_memory_bytes,
+    fitting_children,
     machine_cores,
     thread_variables,
     whole_cores,
@@ -46,4 +48,23 @@ def test_children_and_what_they_hold_follow_the_container(monkeypatch: pytest.Mo
 
     assert Settings(children=4).in_flight_bytes == 128 << 20
     assert Settings(children=4, in_flight_bytes=1 << 30).in_flight_bytes == 1 << 30
-    assert Settings().children == whole_cores()
+    assert Settings().children == fitting_children()
+
+
+def test_children_are_no_more_than_fit_in_a_quarter_of_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "machine_cores", lambda: 64.0)
+    (tmp_path / "memory.max").write_text(f"{4 << 30}\n")
+    assert fitting_children(tmp_path) == 4
+    (tmp_path / "memory.max").write_text(f"{100 << 20}\n")
+    assert fitting_children(tmp_path) == 1
+
+
+def test_a_limit_of_cgroup_version_1_counts_and_none_is_no_limit(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    limit = tmp_path / "memory" / "memory.limit_in_bytes"
+    limit.write_text(f"{512 << 20}\n")
+    assert available_memory_bytes(tmp_path) == 512 << 20
+    limit.write_text("9223372036854771712\n")
+    assert available_memory_bytes(tmp_path) == available_memory_bytes(tmp_path / "no cgroup")
