@@ -1,15 +1,18 @@
 """Oddities and damage that real files have, put into sound files: pointers, counts, holes, orientations."""
 
+import io
 import struct
 from collections.abc import Callable
 
 import numpy as np
+from PIL import Image, PngImagePlugin
 
 from worker.scans.formats.jp2 import boxes
 
 Change = Callable[[bytes, np.random.Generator], bytes]
 
 _END_OF_JPEG = b"\xff\xd9"
+_XMP_TAG = 700
 _NUMBERS = (0, 1, 2, 4, 9, 255, 65_535, 9_000_000, 0x7FFFFFFF, 0xFFFFFFFF)
 _XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -81,6 +84,39 @@ def _tail(data: bytes, dice: np.random.Generator) -> bytes:
     return data + bytes(int(dice.integers(1, 6000)))
 
 
+def _alpha(data: bytes, dice: np.random.Generator) -> bytes:
+    """The same picture with alpha that hides a part of it, in the same format."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            format, picture = image.format or "PNG", image.convert("RGBA")
+    except (OSError, ValueError):
+        return data
+    alpha = dice.integers(0, 256, (4, 4), np.uint8)
+    picture.putalpha(Image.fromarray(alpha).resize(picture.size))
+    file = io.BytesIO()
+    picture.save(file, format, **({"lossless": True} if format == "WEBP" else {}))
+    return file.getvalue()
+
+
+def _own_orientation(data: bytes, dice: np.random.Generator) -> bytes:
+    """The same pixels with an orientation in XMP alone, in a PNG, WebP or TIFF."""
+    xmp = _XMP % int(dice.integers(0, 10))
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            format, picture = image.format, image.copy()
+    except (OSError, ValueError):
+        return data
+    file, texts = io.BytesIO(), PngImagePlugin.PngInfo()
+    if format == "PNG":
+        texts.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        picture.save(file, format, pnginfo=texts)
+    elif format == "WEBP":
+        picture.save(file, format, xmp=xmp, lossless=True)
+    elif format == "TIFF":
+        picture.save(file, format, tiffinfo={_XMP_TAG: xmp})
+    return file.getvalue() or data
+
+
 def _jpeg_orientation(data: bytes, dice: np.random.Generator) -> bytes:
     content = b"http://ns.adobe.com/xap/1.0/\0" + _XMP % int(dice.integers(0, 10))
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + data[2:]
@@ -101,11 +137,11 @@ def _empty_tile(data: bytes, dice: np.random.Generator) -> bytes:
     return data[: first + 6] + struct.pack(">I", start - first) + data[first + 10 : start] + data[first + length :]
 
 
-_TIFF: list[Change] = [_tiff_value, _tiff_value, _tiff_count, _tiff_next, _tail]
+_TIFF: list[Change] = [_tiff_value, _tiff_value, _tiff_count, _tiff_next, _tail, _alpha, _own_orientation]
 _CHANGES: dict[str, list[Change]] = {
     "tif": _TIFF,
     "jpg": [_hole, _hole, _second_picture, _tail, _jpeg_orientation],
-    "jp2": [_empty_tile, _jp2_orientation, _zeros, _tail],
-    "webp": [_zeros, _tail],
-    "png": [_zeros, _tail],
+    "jp2": [_empty_tile, _jp2_orientation, _zeros, _tail, _alpha],
+    "webp": [_zeros, _tail, _alpha, _own_orientation],
+    "png": [_zeros, _tail, _alpha, _own_orientation],
 }
