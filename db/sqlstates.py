@@ -42,6 +42,9 @@ _OLD_SCHEMA = ("42P01", "42703", "3F000")  # a missing table, column or schema
 _UNFIT_VALUE = "22"
 _ADDRESS = {"host", "hostaddr", "port"}  # parts of a URL's query that name the server and are no secret
 _DENIED = re.compile(r"permission denied for (?:(?:table|relation|view|sequence|schema|database|function) )+\S+")
+_NOT_OWNER = re.compile(r"must be owner of \w+ \S+")
+# The right that a statement needs on something that is not a table; of a schema, it is CREATE for a new table.
+_OTHER_RIGHTS = {"sequence": "USAGE", "database": "CONNECT", "function": "EXECUTE"}
 _SQLITE_UNWRITABLE = "SQLITE_READONLY"
 
 
@@ -100,15 +103,26 @@ def _unavailable(engine: Engine, state: str, reason: str) -> str:
 
 def _missing_right(engine: Engine, error: DBAPIError, reason: str) -> str:
     """Which right the role lacks. PostgreSQL names the table, and the statement shows what was done to it."""
-    denied = _DENIED.search(reason)
-    thing = denied.group().removeprefix("permission denied for ") if denied else ""
-    rights = _rights_needed(str(error.statement or ""), thing.split(" ")[-1].strip('"'))
-    lacks = f"{' and '.join(rights)} on {thing}" if thing else "a right"
+    denied, not_owner = _DENIED.search(reason), _NOT_OWNER.search(reason)
     role = engine.url.username or "of this process"
+    if not_owner:
+        return f"the role {role} lacks ownership ({reason}); use the role that owns the tables"
+    thing = denied.group().removeprefix("permission denied for ") if denied else ""
+    rights = _rights_needed(str(error.statement or ""), *_sort_and_name(thing))
+    lacks = f"{' and '.join(rights)} on {thing}" if thing else "a right"
     return f"the role {role} lacks {lacks} ({reason}); grant it, or use the role that owns the tables"
 
 
-def _rights_needed(statement: str, name: str) -> tuple[str, ...]:
+def _sort_and_name(thing: str) -> tuple[str, str]:
+    words = thing.split(" ")
+    return words[0], words[-1].strip('"')
+
+
+def _rights_needed(statement: str, sort: str, name: str) -> tuple[str, ...]:
+    if sort == "schema":
+        return ("CREATE",) if re.match(r"\s*(CREATE|ALTER)\b", statement, re.IGNORECASE) else ("USAGE",)
+    if sort in _OTHER_RIGHTS:
+        return (_OTHER_RIGHTS[sort],)
     written = re.search(rf'\b(INSERT INTO|UPDATE|DELETE FROM|COPY)\s+"?{re.escape(name)}\b', statement, re.IGNORECASE)
     if written is None:
         locks = re.search(r"\bFOR (NO KEY UPDATE|UPDATE|SHARE|KEY SHARE)\b", statement)

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,16 +18,18 @@ def command(settings: dict[str, str], tmp_path: Path) -> Callable[..., subproces
 
 
 @pytest.fixture
-def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Starts `photochrom scheduler` or `photochrom worker`. At the end of the test, SIGTERM must end each process."""
+def start(settings: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts `photochrom scheduler` or `photochrom worker`, behind `prefix` and with other settings where some are
+    named. At the end of the test, SIGTERM must end each process.
+    """
     with ExitStack() as running:
 
-        def start(name: str) -> subprocess.Popen[bytes]:
+        def start(name: str, prefix: Sequence[str] = (), **changes: str) -> subprocess.Popen[bytes]:
             log = running.enter_context((tmp_path / f"{name}.log").open("ab"))
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "scheduler", name],
+                [*prefix, sys.executable, "-P", "-m", "scheduler", name],
                 cwd=tmp_path,
-                env=clean_environment(**settings),
+                env=clean_environment(**{**settings, **changes}),
                 stdout=log,
                 stderr=log,
             )

@@ -74,7 +74,9 @@ def test_a_server_that_was_read_only_is_written_again_over_new_connections(postg
         ("UPDATE chunk SET attempt = 1 WHERE id = 1", "SELECT and UPDATE on table chunk"),
         ("DELETE FROM job", "SELECT and DELETE on table job"),
         ("SELECT id FROM scan FOR UPDATE", "SELECT and UPDATE on table scan"),
-        ("CREATE TABLE public.mine (id int)", "schema public"),
+        ("CREATE TABLE public.mine (id int)", "CREATE on schema public"),
+        ("SELECT nextval('chunk_id_seq')", "USAGE on sequence chunk_id_seq"),
+        ("ALTER TABLE chunk ADD COLUMN mine int", "ownership .must be owner of table chunk"),
     ],
 )
 def test_a_role_without_a_right_hears_which(postgresql: Engine, statement: str, right: str) -> None:

@@ -120,6 +120,22 @@ def test_a_digest_pins_the_image_of_every_pod() -> None:
     assert images == {f"registry.example.org/archive{DIGEST}"}
 
 
+def test_workers_and_the_migration_may_have_secrets_of_their_own() -> None:
+    secrets = {"migrate": {"existingSecret": "owner"}, "workers": {"gpu": {"existingSecret": "worker"}}}
+    used = {
+        component(each)[1]: pod_of(each)["containers"][0]["envFrom"][1]["secretRef"]["name"]
+        for each in render(secrets)
+        if each["kind"] in ("Deployment", "Job")
+    }
+
+    assert used == {
+        "migrate": "owner",
+        "scheduler": "photochrom-secrets",
+        "web": "photochrom-secrets",
+        "worker": "worker",
+    }
+
+
 def test_without_keda_there_are_as_many_workers_as_are_asked_for() -> None:
     manifests = rendered(CHART / "ci" / "plain-values.yaml")
     [worker] = [each for each in manifests if component(each) == ("Deployment", "worker")]

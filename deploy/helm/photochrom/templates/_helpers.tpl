@@ -45,9 +45,9 @@ imagePullSecrets:
 {{- define "photochrom.environment" -}}
 envFrom:
   - configMapRef:
-      name: {{ include "photochrom.name" . }}-settings
+      name: {{ include "photochrom.name" .root }}-settings
   - secretRef:
-      name: {{ .Values.existingSecret }}
+      name: {{ .secret | default .root.Values.existingSecret }}
 {{- end }}
 
 {{- define "photochrom.locked" -}}
