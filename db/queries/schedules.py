@@ -86,8 +86,8 @@ def visible(session: Session, conditions: Sequence[ColumnElement[bool]], name: s
     return session.scalar(select(Schedule).where(Schedule.name == name, *conditions))
 
 
-def enabled(session: Session) -> list[Schedule]:
-    return list(session.scalars(select(Schedule).where(Schedule.enabled).order_by(Schedule.id)))
+def enabled(session: Session, conditions: Sequence[ColumnElement[bool]] = ()) -> list[Schedule]:
+    return list(session.scalars(select(Schedule).where(Schedule.enabled, *conditions).order_by(Schedule.id)))
 
 
 def due(session: Session, now: datetime) -> list[Schedule]:

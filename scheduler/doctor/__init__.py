@@ -1,6 +1,6 @@
 """`photochrom doctor`: checks everything that a worker or scheduler on this machine needs, and says what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from scheduler.doctor import machine, model, services, stores
 from scheduler.doctor.finding import Finding, State, guarded
@@ -10,12 +10,19 @@ from worker.settings.settings import Settings
 __all__ = ["Finding", "State", "exit_status", "look"]
 
 
-def look(settings: Settings, *, source: str | None, destination: str | None, with_model: bool) -> Iterator[Finding]:
-    """Yields each finding when it is made.
+def look(
+    settings: Settings,
+    *,
+    source: str | None,
+    destination: str | None,
+    with_model: bool,
+    prefixes: Sequence[str] | None = None,
+) -> Iterator[Finding]:
+    """Yields each finding when it is made. prefixes: name only schedules that are within these; None: all.
 
     Errors of services, files and settings become findings and are not raised.
     """
-    yield from guarded("database", lambda: services.database(settings))
+    yield from guarded("database", lambda: services.database(settings, prefixes=prefixes))
     yield from guarded("broker", lambda: services.broker(settings))
     yield from guarded("source", lambda: stores.source(settings, source))
     yield from guarded("destination", lambda: stores.destination(settings, destination, source))

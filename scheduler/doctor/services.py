@@ -1,7 +1,7 @@
 """The job database and the broker."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from redis import Redis
@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 from db.clock import database_now, utc_now
 from db.migrations import check_up_to_date, current_revision
 from db.models.pool import Worker
-from db.models.schedules import FiringState
+from db.models.schedules import FiringState, Schedule
 from db.queries import schedules
+from db.queries.pages.jobs import within
 from db.queries.pool import schedulers, workers
-from db.queries.pool.connections import connections
+from db.queries.pool.connections import Connections, connections
 from db.session import address, make_engine, read_scope, session_scope
 from scheduler.doctor.finding import Finding, State, clock
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
@@ -23,11 +24,13 @@ from worker.broker.chunk_queue import ChunkQueue
 from worker.settings.settings import Settings
 
 SCHEDULER_CONNECTIONS = 4  # for its rounds, its heartbeat, a report and a listing
+WEB_CONNECTIONS = 15  # of one process of the pages, when many people look at once: the limit of SQLAlchemy's pool
+CHILD_CONNECTIONS = 2  # at most: one for its records, and one for the question before it stores an output
 
 
-def database(settings: Settings) -> Iterator[Finding]:
+def database(settings: Settings, *, prefixes: Sequence[str] | None = None) -> Iterator[Finding]:
     """Checks the job database: whether it can be reached, is up to date and can be written; its clock; and the
-    schedulers, workers and schedules in it.
+    schedulers, workers and schedules in it. prefixes: name only schedules that are within these; None: all.
     """
     engine = make_engine(settings.database)
     check_up_to_date(engine)
@@ -45,7 +48,7 @@ def database(settings: Settings) -> Iterator[Finding]:
         yield _schedulers(session, heard_after)
         yield _workers(session, heard_after)
         yield from _connections(session, settings, heard_after)
-        yield from _schedules(session)
+        yield from _schedules(session, prefixes)
 
 
 def _try_to_write(engine: Engine) -> None:
@@ -84,29 +87,40 @@ def _workers(session: Session, heard_after: datetime) -> Finding:
 
 
 def _connections(session: Session, settings: Settings, heard_after: datetime) -> Iterator[Finding]:
-    """The connections that the running workers, one more worker like this machine's and two schedulers need, and how
-    many are allowed.
+    """The connections that the running workers, or else one like this machine's, two schedulers and one process of the
+    pages need, and how many are allowed.
     """
     counts = connections(session)
     if counts is None:
         return
     live = workers.live(session, heard_after=heard_after)
     children = [worker.children for worker in live] or [settings.children]
-    needed = 2 * SCHEDULER_CONNECTIONS + sum(1 + count for count in children)
-    sentence = (
-        f"{needed} connections needed for {len(children)} workers, {counts.allowed} allowed, {counts.open} open now"
-    )
-    if needed > counts.allowed:
-        remedy = "raise max_connections and the role's CONNECTION LIMIT, or put PgBouncer in front: docs/operate.md"
-        yield Finding("database", State.WRONG, sentence, remedy)
-    else:
+    others = 2 * SCHEDULER_CONNECTIONS + WEB_CONNECTIONS + len(children)
+    least, most = others + sum(children), others + CHILD_CONNECTIONS * sum(children)
+    who = f"{len(children)} workers, 2 schedulers and the pages need {least} to {most} connections"
+    if counts.pooled:
+        yield Finding("database", State.FINE, _behind_a_pooler(who, most, counts))
+        return
+    sentence = f"{who}; {counts.allowed} allowed, {counts.open} open now"
+    if most <= counts.allowed:
         yield Finding("database", State.FINE, sentence)
+        return
+    remedy = "raise max_connections and the role's CONNECTION LIMIT, or put PgBouncer in front: docs/operate.md"
+    yield Finding("database", State.WRONG if least > counts.allowed else State.NOTE, sentence, remedy)
 
 
-def _schedules(session: Session) -> Iterator[Finding]:
+def _behind_a_pooler(who: str, most: int, counts: Connections) -> str:
+    """Clients connect to the pooler, which has few connections to the server. Only its administrator sees its limit."""
+    return (
+        f"{who} at the pooler, whose limit (max_client_conn of PgBouncer) must be {most} or more; "
+        f"the server behind it has {counts.open} of {counts.allowed} connections open now"
+    )
+
+
+def _schedules(session: Session, prefixes: Sequence[str] | None) -> Iterator[Finding]:
     """The schedules whose latest run failed, so that nothing was coloured that night."""
     latest = schedules.latest(session)
-    for schedule in schedules.enabled(session):
+    for schedule in schedules.enabled(session, within(prefixes, Schedule)):
         firing = latest.get(schedule.id)
         if firing and firing.state == FiringState.FAILED:
             sentence = f"{schedule.name} failed on {firing.fired_at:%Y-%m-%d at %H:%M} UTC: {firing.message}"

@@ -37,7 +37,8 @@ def show(request: Request, context: TheContext, _: Viewer, fragment: bool = Fals
 
 
 @router.post("/pool/doctor")
-def examine(request: Request, context: TheContext, _: Operator) -> Response:
+def examine(request: Request, context: TheContext, identity: Operator) -> Response:
     """The findings of `photochrom doctor --no-model` on the machine that serves these pages."""
-    findings = list(look(context.settings, source=None, destination=None, with_model=False))
+    looked = look(context.settings, source=None, destination=None, with_model=False, prefixes=identity.prefixes)
+    findings = list(looked)
     return render(request, "doctor.html", {"findings": findings})

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from db.migrations import upgrade
 from db.session import make_engine, session_scope
 from scheduler.doctor import s3_stores, services, stores
 from scheduler.doctor.finding import Finding, State, guarded
 from scheduler.standalone.services import S3Server
+from tests.conftest import service_folder
 from tests.flaky_s3 import FlakyS3
+from tests.pgbouncer import PGBOUNCER, PgBouncer
+from tests.services import PostgreSQLServer
 from worker.settings.settings import Settings
 from worker.storage import S3Location, S3Options
 from worker.storage.s3.client import make_client
@@ -26,13 +29,31 @@ def connection_findings(url: str, *, children: int) -> list[Finding]:
 
 
 def test_the_doctor_compares_connections_needed_and_allowed(postgresql_url: str) -> None:
+    """Of 197: two schedulers 8, the pages 15, a worker 1 and one or two for each child."""
     upgrade(make_engine(postgresql_url))
 
     [few] = connection_findings(postgresql_url, children=4)
+    [some] = connection_findings(postgresql_url, children=100)
     [many] = connection_findings(postgresql_url, children=1024)
 
-    assert (few.state, "13 connections needed for 1 workers" in few.sentence) == (State.FINE, True)
-    assert (many.state, "PgBouncer" in many.remedy) == (State.WRONG, True)
+    assert (few.state, "1 workers, 2 schedulers and the pages need 28 to 32 connections" in few.sentence) == (
+        State.FINE,
+        True,
+    )
+    assert (some.state, many.state) == (State.NOTE, State.WRONG)
+    assert "PgBouncer" in many.remedy
+
+
+def test_behind_a_pooler_the_doctor_does_not_compare_clients_with_the_servers_limit(
+    postgresql_url: str, postgresql_server: PostgreSQLServer
+) -> None:
+    PGBOUNCER.require()
+    upgrade(make_engine(postgresql_url))
+    with service_folder() as folder, PgBouncer(folder, postgresql_server) as pooler:
+        [finding] = connection_findings(pooler.url(make_url(postgresql_url).database or ""), children=1024)
+
+    assert (finding.state, finding.remedy) == (State.FINE, "")
+    assert "max_client_conn of PgBouncer) must be 2072 or more" in finding.sentence
 
 
 def test_the_limit_of_the_database_counts_too(postgresql_url: str) -> None:

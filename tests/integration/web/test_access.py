@@ -1,13 +1,16 @@
 """Who may do what: each role on each route, each way to sign in, and who is refused."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import Engine, select
 
+from db.clock import utc_now
 from db.models.access import AuditEntry, Role
-from db.session import read_scope
+from db.queries import schedules
+from db.session import read_scope, session_scope
 from scheduler.actions import users
 from scheduler.actions.actor import Actor
 from scheduler.web.api import api_router
@@ -163,6 +166,25 @@ def test_a_role_may_be_limited_to_places(web: Web, engine: Engine) -> None:
     body = {"source": str(web.source), "destination": str(web.destination)}
     assert web.browser(**elsewhere).post("/api/v1/jobs", json=body).status_code == 403
     assert web.browser(**within).get("/api/v1/jobs/1").status_code == 200
+
+
+def test_the_doctor_names_only_schedules_within_the_places_of_who_asks(web: Web, engine: Engine) -> None:
+    now = utc_now()
+    places = {"source": str(web.source), "destination": str(web.destination), "options": {}}
+    with session_scope(engine) as session:
+        schedule = schedules.add(
+            session, name="plates", **places, cron="0 1 * * *", timezone="UTC", next_due_at=now, now=now
+        )
+        schedules.fail(session, schedule, "the bucket is gone", next_due_at=now + timedelta(days=1), now=now)
+    elsewhere = token(engine, "operator", prefixes=["s3://other"])
+    users.add(engine, "grace", ADA, role="operator", password=None, prefixes=[str(web.source), str(web.destination)])
+    _, secret = users.new_token(engine, "grace", ADA, label="test")
+    within = {"Authorization": f"Bearer {secret}"}
+
+    assert "the bucket is gone" in web.browser(**within).post("/pool/doctor", data=form()).text
+    hidden = web.browser(**elsewhere).post("/pool/doctor", data=form()).text
+    assert "is at revision" in hidden
+    assert "plates" not in hidden
 
 
 def test_a_change_that_another_site_asks_for_is_refused(web: Web) -> None:
