@@ -51,7 +51,7 @@ class Program:
 @cache
 def _answer(path: str, question: str) -> str:
     try:
-        run = subprocess.run([path, question], capture_output=True, text=True, errors="replace", timeout=60)
+        run = subprocess.run([path, *question.split()], capture_output=True, text=True, errors="replace", timeout=60)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return "" if run.returncode else run.stdout + run.stderr
@@ -75,6 +75,13 @@ DOCKER = Program(
 )
 DOCKERD = Program(("dockerd",), "--version", r"\ADocker version (\d+)\.", (20,), "install Debian's package docker.io")
 IPROUTE = Program(("ip",), "-Version", r"\Aip utility, iproute2-(\d+\.\d+)", (5,), "install Debian's package iproute2")
+KUBECTL = Program(
+    ("kubectl",),
+    "version --client",
+    r"Client Version: .*?v(\d+\.\d+)",
+    (1, 20),
+    "install Debian's package kubernetes-client",
+)
 PROMETHEUS = Program(
     ("prometheus",), "--version", r"\Aprometheus, version (\d+\.\d+)", (2, 30), "install Debian's package prometheus"
 )

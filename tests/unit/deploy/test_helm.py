@@ -120,6 +120,33 @@ def test_a_digest_pins_the_image_of_every_pod() -> None:
     assert images == {f"registry.example.org/archive{DIGEST}"}
 
 
+def egress(values: dict[str, Any]) -> list[dict[str, Any]]:
+    [policy] = [each for each in render(values) if each["kind"] == "NetworkPolicy"]
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    return list(policy["spec"]["egress"])
+
+
+def test_pods_connect_only_to_the_services_that_are_named() -> None:
+    peer = [{"ipBlock": {"cidr": "10.1.2.3/32"}}]
+    rules = egress({"networkPolicy": {"egress": {"database": {"ports": [5432, 6432], "to": peer}}}})
+
+    assert {"ports": [{"port": port, "protocol": "TCP"} for port in (5432, 6432)], "to": peer} in rules
+    assert sorted(port["port"] for rule in rules for port in rule["ports"]) == [53, 53, 443, 5432, 6379, 6432]
+
+
+def test_the_pages_are_open_to_other_namespaces_only_with_an_ingress() -> None:
+    def peers(values: dict[str, Any]) -> list[dict[str, Any]]:
+        [policy] = [each for each in render(values) if each["kind"] == "NetworkPolicy"]
+        [pages] = [rule for rule in policy["spec"]["ingress"] if rule["ports"][0]["port"] == "http"]
+        return list(pages["from"])
+
+    controller = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]
+    ingress = {"ingress": {"enabled": True}}
+    assert peers({}) == [{"podSelector": {}}]
+    assert peers({"web": ingress}) == [{"podSelector": {}}, {"namespaceSelector": {}}]
+    assert peers({"web": ingress, "networkPolicy": {"webFrom": controller}}) == [{"podSelector": {}}, *controller]
+
+
 def test_workers_and_the_migration_may_have_secrets_of_their_own() -> None:
     secrets = {"migrate": {"existingSecret": "owner"}, "workers": {"gpu": {"existingSecret": "worker"}}}
     used = {
@@ -149,6 +176,7 @@ def test_a_mistyped_value_is_refused() -> None:
         {"imagee": {}},
         {"image": {"digest": "latest"}},
         {"settings": {"photochrom_log": "x"}},
+        {"networkPolicy": {"egress": {"databse": {"ports": [5432]}}}},
     )
     for values in wrong:
         with pytest.raises(helm.HelmError):

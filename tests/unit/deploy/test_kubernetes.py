@@ -1,12 +1,19 @@
 """The Kubernetes manifests are valid by Kubernetes' and KEDA's own schemas, and let a worker stop properly."""
 
+import re
+import shutil
+import subprocess
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from jsonschema import ValidationError
 
-from tests.unit.deploy.files import DEPLOY, DRAIN_SECONDS, MARGIN_SECONDS, documents
+from tests.programs import KUBECTL
+from tests.unit.deploy.files import DEPLOY, DIGEST, DRAIN_SECONDS, MARGIN_SECONDS, documents
 from tests.unit.deploy.schemas import VERSIONS, check
 
 KUSTOMIZATION = documents("kubernetes/kustomization.yaml")[0]
@@ -81,6 +88,42 @@ def test_machines_can_be_drained_while_a_job_runs() -> None:
             continue  # no job depends on the web pages
         budget = budgets[component]
         assert budget.get("maxUnavailable") == 1 or budget["minAvailable"] < manifest["spec"]["replicas"]
+
+
+def test_pods_connect_to_the_services_of_the_settings_and_to_no_other_port() -> None:
+    [policy] = [each["spec"] for each in MANIFESTS if each["kind"] == "NetworkPolicy"]
+    settings = next(each for each in MANIFESTS if each["kind"] == "ConfigMap")["data"]
+    readme = (DEPLOY / "kubernetes" / "README.md").read_text("utf-8")
+    urls = [settings["PHOTOCHROM_S3_ENDPOINT_URL"], *re.findall(r"='((?:postgresql|redis)://\S+)'", readme)]
+    usual = {"https": 443, "postgresql": 5432}
+    needed = {urlsplit(url).port or usual[urlsplit(url).scheme] for url in urls}
+
+    assert len(needed) == 3
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, *needed}
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    for manifest in WORKLOADS:
+        labels = manifest["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+@pytest.mark.parametrize("digest", [None, DIGEST.removeprefix("@")])
+def test_kustomize_names_every_image_by_its_tag_or_its_digest(digest: str | None, tmp_path: Path) -> None:
+    program = KUBECTL.require()
+    shutil.copytree(DEPLOY / "kubernetes", tmp_path / "kubernetes")
+    kustomization = deepcopy(KUSTOMIZATION)
+    [image] = kustomization["images"]
+    if digest:
+        del image["newTag"]
+        image["digest"] = digest
+    (tmp_path / "kubernetes" / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+
+    command = [program, "kustomize", str(tmp_path / "kubernetes")]
+    built = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    manifests = [each for each in yaml.safe_load_all(built.stdout) if each["kind"] in ("Deployment", "Job")]
+    images = {container["image"] for each in manifests for container in pod_of(each)["containers"]}
+    assert len(manifests) == len(WORKLOADS)
+    assert images == {image["newName"] + (f"@{digest}" if digest else ":gpu")}
 
 
 def test_workers_go_to_zero_and_come_back() -> None:
