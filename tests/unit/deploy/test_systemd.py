@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.programs import SYSTEMD_ANALYZE
+from tests.system_calls import allowed_calls
 from tests.unit.deploy.files import DEPLOY, DRAIN_SECONDS, MARGIN_SECONDS, seconds
 
 UNITS = ("photochrom-scheduler.service", "photochrom-web.service", "photochrom-worker@.service")
@@ -30,9 +31,17 @@ def test_systemd_takes_them_and_rates_them_as_locked_up(units: dict[str, Path]) 
     assert (verified.returncode, verified.stderr) == (0, "")
 
     for path in units.values():
-        command = [program, "security", "--offline=true", "--threshold=40", path]
+        command = [program, "security", "--offline=true", "--threshold=25", path]
         rated = subprocess.run(command, capture_output=True, text=True)
         assert rated.returncode == 0, rated.stdout[-200:]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_refuses_calls_that_only_root_needs_and_allows_what_the_processes_call(name: str) -> None:
+    allowed = allowed_calls(DEPLOY / "systemd" / name)
+    # Children lower their priority; TensorFlow pins threads and memory.
+    assert {"openat", "execve", "setpriority", "sched_setaffinity", "mbind", "memfd_create"} <= allowed
+    assert not {"mount", "chroot", "ptrace", "bpf", "init_module"} & allowed
 
 
 def test_a_worker_has_time_to_drain_and_its_children_are_its_own_to_stop() -> None:
