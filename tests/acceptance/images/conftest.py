@@ -8,6 +8,7 @@ import pytest
 from tests.docker import BASE, IMAGE, ROOT, base_image, build, daemon, service_images
 
 SECONDS = 2_400
+LAYER = "layer"  # the property of a test in which it says a layer's size
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +37,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(SECONDS))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the size of each layer of the image, also if all tests pass."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    layers = [
+        value
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == LAYER and report.when == "call"
+    ]
+    if layers:
+        terminalreporter.write_sep("=", "layers of the image")
+    for layer in layers:
+        terminalreporter.write_line(layer)

@@ -124,7 +124,7 @@ def test_the_pages_wait_for_an_account_and_let_in_only_who_knows_its_password(sy
 def test_killed_containers_come_back_and_each_scan_is_done_once(system: System) -> None:
     system.up("--scale", "worker=2", "--no-recreate")
     submit(system)
-    for service in ("worker", "scheduler", "valkey", "s3", "postgresql"):
+    for service in ("worker", "scheduler", "web", "valkey", "s3", "postgresql"):
         before = system.job(1)["done"]
         victim = system.containers(service)[0]
         system.kill(victim)

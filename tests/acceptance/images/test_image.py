@@ -3,11 +3,13 @@
 import json
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from scheduler.standalone.samples import write_samples
+from tests.acceptance.images.conftest import LAYER
 from tests.docker import absence, docker
 
 if reason := absence():
@@ -42,12 +44,14 @@ def test_it_colours_a_folder(colour: Path) -> None:
     assert {path.stat().st_uid for path in outputs} == {USER}
 
 
-def test_the_layer_that_changes_with_every_commit_is_small(image: str) -> None:
+def test_the_layer_that_changes_with_every_commit_is_small(
+    image: str, record_property: Callable[[str, object], None]
+) -> None:
     history = docker("history", "--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", image).stdout
     layers = [(int(line.split()[0]), line.partition(" ")[2]) for line in history.splitlines()]
     [ours] = [size for size, command in layers if "/wheel/*.whl" in command]
     for size, command in layers:
-        print(f"{size / 1e6:8.1f} MB  {command[:100]}")
+        record_property(LAYER, f"{size / 1e6:8.1f} MB  {command[:100]}")
 
     assert ours < 150e6
     assert sum(size for size, _ in layers) < 3.5e9
