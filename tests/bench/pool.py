@@ -5,6 +5,7 @@ pixels are left out. Prints one line for each figure.
 """
 
 import argparse
+import json
 import multiprocessing
 import statistics
 import sys
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -23,9 +25,12 @@ from db.clock import database_now
 from db.migrations import upgrade
 from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope, session_scope
+from scheduler.cli.commands.jobs.status import read_jobs
 from scheduler.daemon import lease_expiry
 from scheduler.daemon.dispatcher import Dispatcher
+from scheduler.rows import job_row
 from scheduler.standalone.services import ValkeyServer
+from tests.acceptance.command import photochrom
 from tests.bench.scale import submit
 from tests.bench.simulated_workers import CHILDREN, Plan, simulate
 from tests.conftest import service_folder
@@ -97,7 +102,7 @@ class Measurement:
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine = engine
         self._dispatcher = Dispatcher(engine, ChunkQueue(make_app(settings)), settings)
-        self._seconds = settings.scheduler_round_seconds
+        self._seconds, self._silent_seconds = settings.scheduler_round_seconds, settings.silent_seconds
         self.rounds: list[float] = []
         self.statuses: list[float] = []
         self.connections: list[int] = []
@@ -110,8 +115,9 @@ class Measurement:
         self._dispatcher.round()
 
     def status(self) -> None:
-        with read_scope(self._engine) as session:
-            lifecycle.progress(session, 1)
+        """What `photochrom status 1 --json` asks the database and prints."""
+        jobs, hints, _ = read_jobs(self._engine, 1, silent_seconds=self._silent_seconds)
+        json.dumps([job_row(progress, hints) for progress in jobs], default=str)
 
     def run(self, seconds: float) -> None:
         """Make rounds as often as the scheduler does; every second, ask for the `status` and look at the server."""
@@ -141,17 +147,22 @@ class Measurement:
 
 
 @contextmanager
-def workers_at_work(plans: list[Plan]) -> Iterator[tuple[Any, Any]]:
-    """(scans, chunks) that the simulated workers have ended, as shared values."""
+def workers_at_work(plans: list[Plan]) -> Iterator[tuple[Any, Any, list[float]]]:
+    """(scans, chunks) that the simulated workers have ended, as shared values, and a list. After the block, it has the
+    seconds for which a free child waited for each chunk.
+    """
     context = multiprocessing.get_context("spawn")
     stop, scans, chunks = context.Event(), context.Value("q", 0), context.Value("q", 0)
-    processes = [context.Process(target=simulate, args=(plan, stop, scans, chunks)) for plan in plans]
+    waits, waited = context.SimpleQueue(), list[float]()
+    processes = [context.Process(target=simulate, args=(plan, stop, scans, chunks, waits)) for plan in plans]
     for process in processes:
         process.start()
     try:
-        yield scans, chunks
+        yield scans, chunks, waited
     finally:
         stop.set()
+        for _ in processes:
+            waited += waits.get()  # before the end of the processes, which wait until it is read
         for process in processes:
             process.join()
 
@@ -206,7 +217,7 @@ def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker
     """Print the figures; returns what is wrong with the tables' size."""
     settings = Settings(broker_url=SecretStr(broker_url), queue=QUEUE, queue_chunks_per_child=2)
     measurement = Measurement(engine, settings)
-    with workers_at_work(plans) as (scans, chunks):
+    with workers_at_work(plans) as (scans, chunks, waited):
         while scans.value == 0:
             measurement.round()
             time.sleep(0.2)
@@ -219,6 +230,7 @@ def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker
         after = ask(engine, _COUNTERS)
         server = processor_seconds(server_processes(engine)) - server
         workers = processor_seconds(simulated()) - workers
+        command = timed(lambda: status_command(engine))
         pause = timed(lambda: pause_first(engine))
     if asked.statements:
         print_statements(engine, done)
@@ -233,8 +245,10 @@ def measure(asked: argparse.Namespace, engine: Engine, plans: list[Plan], broker
     print(f"waiting for a lock, on average: {statistics.mean(measurement.waiting):.2f}")
     print(f"a round: p95 {p95(measurement.rounds):,.0f} ms of {len(measurement.rounds)}")
     print(
-        f"status: p95 {p95(measurement.statuses):,.0f} ms of {len(measurement.statuses)}; pause: {pause * 1000:,.0f} ms"
+        f"status: p95 {p95(measurement.statuses):,.0f} ms of {len(measurement.statuses)}, once as a command with "
+        f"Python's start {command * 1000:,.0f} ms; pause: {pause * 1000:,.0f} ms"
     )
+    print(f"dispatch lag, a free child's wait for a chunk: p95 {p95(waited):,.0f} ms of {len(waited):,}")
     for (kind, mode, relation), count in measurement.lock_waits.most_common():
         print(f"waits seen in pg_locks: {count} for {kind} {mode} {relation}")
     return bloated_tables(engine)
@@ -245,6 +259,12 @@ def print_statements(engine: Engine, scans: int) -> None:
     with read_scope(engine) as session:
         for calls, ms, plan_ms, query in session.execute(text(_DEAREST)):
             print(f"{ms / scans * 1000:8.1f} us ({plan_ms / scans * 1000:.1f} planned), {calls:,} calls: {query[:200]}")
+
+
+def status_command(engine: Engine) -> None:
+    url = engine.url.render_as_string(hide_password=False)
+    ran = photochrom("status", "1", "--json", folder=Path.cwd(), PHOTOCHROM_DATABASE_URL=url)
+    assert ran.returncode == 0, ran.stderr
 
 
 def pause_first(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """A process of simulated workers: everything that children do to the broker and the job database, without pixels.
 
-The code is the workers' own: claim, read the pending scans, record in parts, release, heartbeats. Children of many
+The code is the workers' own: claim, read the pending scans, ask whether the chunk is still held, record in parts,
+release, heartbeats. Children of many
 workers share a few threads, because a scan's time on the device is left out. The measurement shows what load one
 database takes.
 """
@@ -23,7 +24,7 @@ from db.queries.chunks.claims import ChunkMessage
 from db.queries.pool import workers
 from db.queries.scans import leases
 from db.queries.scans.records import ScanMeasurements, ScanRecord
-from db.session import make_engine, session_scope
+from db.session import make_engine, question_scope, session_scope
 
 LEASE_SECONDS = 120.0
 CHILDREN = 8
@@ -43,10 +44,18 @@ class Plan:
     heartbeat_seconds: float
 
 
-def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any) -> None:
+def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any, waits: Any) -> None:
     """Simulate workers until the event `stop` is set. The shared values `scans` and `chunks` count what they have
-    ended.
+    ended. At the end, the queue `waits` gets a list of the seconds for which a free child waited for each chunk.
     """
+    waited: list[float] = []
+    try:
+        _simulate(plan, stop, scans, chunks, waited)
+    finally:
+        waits.put(waited)
+
+
+def _simulate(plan: Plan, stop: Any, scans: Any, chunks: Any, waited: list[float]) -> None:
     engine = make_engine(plan.database_url)
     with session_scope(engine) as session:
         for name in plan.names:
@@ -57,16 +66,20 @@ def simulate(plan: Plan, stop: Any, scans: Any, chunks: Any) -> None:
         """Act in this thread as one child after the other."""
         turn = number
         with Redis.from_url(plan.broker_url) as redis:
+            free_since = time.monotonic()
             while not stop.is_set():
                 message = _next_message(redis, plan.queue)
                 if message is None:
                     continue
+                waited.append(time.monotonic() - free_since)
                 turn += plan.threads
                 holder = f"{plan.names[turn % len(plan.names)]}/{turn % CHILDREN}"
                 try:
                     count = _run_chunk(engine, message, holder)
                 except (DatabaseUnavailable, LeaseLost):
                     continue
+                finally:
+                    free_since = time.monotonic()
                 with scans.get_lock():
                     scans.value += count
                     chunks.value += 1
@@ -108,6 +121,8 @@ def _run_chunk(engine: Any, message: ChunkMessage, holder: str) -> int:
     pending = claim.scans
     part = -(-len(pending) // RECORDS_OF_A_CHUNK)
     for start in range(0, len(pending), part):
+        with question_scope(engine) as session:  # as the fence does before an output is stored, once for each record
+            leases.seconds_left(session, message)
         with session_scope(engine) as session:
             now = database_now(session)
             records = [_record(scan, holder, now) for scan in pending[start : start + part]]

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import Progress
 from db.queries.pool import workers as worker_queries
 from db.session import read_scope
 from scheduler.cli.common import open_database, print_json
@@ -59,16 +60,21 @@ def _watch(engine: Engine, settings: Settings, job: int | None) -> None:
 
 
 def _show_jobs(engine: Engine, settings: Settings, job: int | None, *, json: bool) -> None:
-    with read_scope(engine) as session:
-        ids = [job] if job is not None else lifecycle.recent_ids(session, limit=LATEST_JOBS)
-        jobs = [lifecycle.progress(session, job_id) for job_id in ids]
-        hints, notice_hints = why_stalled(session, jobs, silent_seconds=settings.silent_seconds), undelivered(session)
+    jobs, hints, notice_hints = read_jobs(engine, job, silent_seconds=settings.silent_seconds)
     if json:
         print_json([job_row(progress, hints) for progress in jobs])
         return
     Console().print(jobs_table(jobs, [*hints, *notice_hints]))
     if job is not None:
         print(*job_details(jobs[0]), sep="\n")
+
+
+def read_jobs(engine: Engine, job: int | None, *, silent_seconds: float) -> tuple[list[Progress], list[str], list[str]]:
+    """What the command shows of one job, or of the latest: progress, why jobs do not continue, undelivered notices."""
+    with read_scope(engine) as session:
+        ids = [job] if job is not None else lifecycle.recent_ids(session, limit=LATEST_JOBS)
+        jobs = [lifecycle.progress(session, job_id) for job_id in ids]
+        return jobs, why_stalled(session, jobs, silent_seconds=silent_seconds), undelivered(session)
 
 
 def _show_workers(engine: Engine, settings: Settings, *, json: bool) -> None:
