@@ -8,10 +8,11 @@ from worker.errors import UsageError
 # By the package's import name; pyproject.toml says what each extra holds.
 _EXTRA_OF = {
     "PIL": "report",
-    "apprise": "web",
+    "apprise": "notices",
     "c2pa": "c2pa",
     "cv2": "report",
     "fastapi": "web",
+    "httpx": "notices",
     "imagecodecs": "report",
     "keras": "worker",
     "matplotlib": "report",

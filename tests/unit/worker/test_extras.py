@@ -1,11 +1,16 @@
-"""The version of an installed package is found under whichever name it was installed."""
+"""The version of an installed package is found under whichever name it was installed; a missing one names its extra."""
 
+import re
+import tomllib
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
-from worker.extras import installed_version
+from worker.extras import installed_version, missing_extra
+
+PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
 
 def test_tensorflow_for_cpus_alone_counts_as_tensorflow() -> None:
@@ -18,3 +23,15 @@ def test_tensorflow_for_cpus_alone_counts_as_tensorflow() -> None:
         assert installed_version("tensorflow") == "2.21.0"
         with pytest.raises(PackageNotFoundError):
             installed_version("no such package")
+
+
+@pytest.mark.parametrize("package", ["apprise", "httpx"])
+def test_notices_need_only_an_extra_of_their_own_and_the_pages_include_it(package: str) -> None:
+    extras = tomllib.loads(PROJECT.read_text("utf-8"))["project"]["optional-dependencies"]
+    error = missing_extra(ModuleNotFoundError(name=package))
+
+    assert error is not None
+    assert "pip install 'photochrom[notices]'" in error.message
+    assert package in {re.split("[>=;]", requirement)[0] for requirement in extras["notices"]}
+    assert len(extras["notices"]) == 2
+    assert any("notices" in requirement for requirement in extras["web"])
