@@ -33,8 +33,9 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
     """The unfinished jobs that this run must finish, the oldest first: redone outputs, retried scans, other folders.
 
     An unfinished job of an earlier run with the same folders is cancelled instead. Its outputs count, and
-    `submit_missing` finds the rest. A job that waits for another checkpoint is not changed. Scans that wait after an
-    outage are due at once, because a person who runs it again has mended what was wrong.
+    `submit_missing` finds the rest. A job that waits for another checkpoint is not changed, nor one of other folders
+    that waits for a choice from its sample. Scans that wait after an outage are due at once, because a person who runs
+    it again has mended what was wrong.
     """
     source, destination = parse_location(submission.source).uri, parse_location(submission.destination).uri
     job_ids: list[int] = []
@@ -45,7 +46,7 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
             is_same = job.source == source and job.destination.partition(f"/{SAMPLES}")[0] == destination
             if job.state == JobState.SUBMITTING or (is_same and not _is_a_decision(job)):
                 lifecycle.change_state(session, job.id, JobState.CANCELLED, now=now)
-            elif serves(own_checkpoint(settings), job.options):
+            elif job.state != JobState.SAMPLED and serves(own_checkpoint(settings), job.options):
                 if job.state == JobState.PAUSED:
                     lifecycle.change_state(session, job.id, JobState.RUNNING, now=now)
                 claims.end_pauses(session, job.id)
@@ -54,7 +55,12 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
 
 
 def _is_a_decision(job: Job) -> bool:
-    """Whether a person asked for this job's scans again: by a redo, or by a retry after the job's report."""
+    """Whether a person asked for this job's scans again: by a redo, or by a retry after the job's report.
+
+    A job that waits for a choice has a report too, its sample's. Its choice is made by the options of the next run.
+    """
+    if job.state == JobState.SAMPLED:
+        return False
     return "redone" in (job.selection or {}) or job.report_key is not None
 
 

@@ -217,3 +217,26 @@ def test_a_run_finishes_what_was_redone_or_retried(collection: Path, tmp_path: P
     assert [job["state"] for job in states[-2:]] == ["completed", "completed"], finished.stdout
     assert "job 1 was submitted before, and is finished first" in finished.stdout
     assert [row.saturation for row in rows(output) if row.job_id == 2] == [0.5]
+
+
+def test_a_sample_is_coloured_then_tried_in_another_way_then_everything_with_the_choice(
+    collection: Path, tmp_path: Path
+) -> None:
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        stand_in = {**STAND_IN, "PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "20"}
+        return photochrom("run", collection, "colour", *options, folder=tmp_path, **stand_in)
+
+    output = tmp_path / "colour"
+    first = run("--sample", "2", "--saturations", "0.5,1.2")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert (output / "photochrom-sample-1.html").exists()
+    again = run("--sample", "2", "--saturations", "0.8")
+    assert again.returncode == 0, again.stdout + again.stderr
+
+    chosen = run("--saturation", "0.8")
+
+    assert chosen.returncode == 0, chosen.stdout + chosen.stderr
+    last = [row for row in rows(output) if row.job_id == 6]
+    assert len(last) == SCAN_COUNT
+    assert {(row.state, row.saturation) for row in last} == {(ScanState.DONE, 0.8)}
+    assert all((output / row.output_key).exists() for row in last)

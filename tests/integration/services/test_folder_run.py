@@ -95,6 +95,25 @@ def test_an_earlier_run_of_the_same_folders_is_listed_again(engine: Engine, subm
     assert state(engine, job_id) == JobState.CANCELLED
 
 
+@pytest.mark.parametrize("report_key", [None, "photochrom-reports/1-sample.html"])
+def test_a_job_that_waits_for_a_choice_is_listed_again_with_the_choice(
+    engine: Engine, submission: Submission, report_key: str | None
+) -> None:
+    job_id = job(engine, submission, state=JobState.SAMPLED, report_key=report_key)
+
+    assert take_up(engine, submission) == []
+    assert state(engine, job_id) == JobState.CANCELLED
+
+
+def test_a_job_of_other_folders_that_waits_for_a_choice_is_not_waited_for(
+    engine: Engine, submission: Submission
+) -> None:
+    job_id = job(engine, submission, source="/elsewhere", state=JobState.SAMPLED)
+
+    assert take_up(engine, submission) == []
+    assert state(engine, job_id) == JobState.SAMPLED
+
+
 def test_a_job_for_another_checkpoint_is_left_as_it_is(engine: Engine, submission: Submission) -> None:
     job_id = job(engine, submission, selection={"redone": 1}, options={"checkpoint": "another"})
 
