@@ -15,8 +15,11 @@ from scheduler.web.auth.identity import Identifier, Identity
 from scheduler.web.auth.throttle import Throttle
 from scheduler.web.errors import Forbidden, Unauthenticated
 from scheduler.web.pictures.service import Pictures
+from scheduler.web.temporary_files import Downloads
 from worker.errors import NotFound
 from worker.settings.settings import Settings
+
+_DOWNLOADS = 2  # as many of the largest scans may be sent at the same time
 
 
 @dataclass(slots=True)
@@ -28,6 +31,10 @@ class Context:
     identifier: Identifier
     pictures: Pictures
     throttle: Throttle = field(default_factory=Throttle)
+    downloads: Downloads = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.downloads = Downloads(_DOWNLOADS * self.settings.max_scan_bytes)
 
     def job(self, identity: Identity, job_id: int) -> Job:
         """The job with this number. Raises NotFound if it does not exist or this person may not see it."""

@@ -19,6 +19,11 @@ def limit_memory_and_files(*, in_flight_bytes: int, file_bytes: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)  # a core would contain the secrets of the process
 
 
+def limit_files(file_bytes: int) -> None:
+    """From now on this process can't write larger files. A limit that is lower already stays."""
+    _lower(resource.RLIMIT_FSIZE, file_bytes)
+
+
 def limit_processor_seconds(seconds: float) -> None:
     """From now on this process is killed after this many more seconds of processor time, over all its threads."""
     usage = resource.getrusage(resource.RUSAGE_SELF)

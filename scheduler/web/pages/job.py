@@ -22,7 +22,7 @@ from scheduler.web.context import Context, TheContext, Viewer
 from scheduler.web.csv_stream import csv_of_scans
 from scheduler.web.parameters import CursorText, Id, ScanQuery
 from scheduler.web.rendering import render
-from scheduler.web.temporary_files import TemporaryFileResponse, fetched
+from scheduler.web.temporary_files import TemporaryFileResponse
 from worker.errors import NotFound
 from worker.storage import open_storage, parse_location
 
@@ -113,9 +113,9 @@ def show_report(context: TheContext, identity: Viewer, job_id: Id) -> Response:
     if job.report_key is None:
         raise NotFound(f"job {job_id} has no report yet; a scheduler writes it when the job ends")
     storage = open_storage(parse_location(job.destination), s3=context.settings.s3_options)
-    path = fetched(storage, job.report_key, etag=None, max_bytes=64 << 20)
+    file = context.downloads.fetch(storage, job.report_key, etag=None, max_bytes=64 << 20)
     headers = {"content-security-policy": REPORT_POLICY, "cache-control": "no-store"}
-    return TemporaryFileResponse(path, media_type="text/html; charset=utf-8", headers=headers)
+    return TemporaryFileResponse(file, media_type="text/html; charset=utf-8", headers=headers)
 
 
 @router.get("/jobs/{job_id}/scans.csv")

@@ -13,7 +13,7 @@ from scheduler.web.context import Context, TheContext, Viewer
 from scheduler.web.parameters import Id
 from scheduler.web.pictures.files import PictureFile, picture_file
 from scheduler.web.pictures.rendering import TILE_PIXELS
-from scheduler.web.temporary_files import TemporaryFileResponse, fetched
+from scheduler.web.temporary_files import TemporaryFileResponse
 from worker.errors import ScanError, ServiceUnavailable
 from worker.scans import content_type
 from worker.storage import open_storage, parse_location
@@ -81,10 +81,11 @@ def download(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, sid
     job, scan = context.scan(identity, job_id, scan_id)
     file = picture_file(job, scan, side)
     storage = open_storage(parse_location(file.uri), s3=context.settings.s3_options, is_source=file.is_source)
-    path = fetched(storage, file.key, etag=file.etag, max_bytes=context.settings.max_scan_bytes)
     name = quote(file.key.rpartition("/")[2].encode("utf-8", "replace"), safe="")
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}", "cache-control": "no-store"}
-    return TemporaryFileResponse(path, media_type=content_type(file.key), headers=headers)
+    media_type, most = content_type(file.key), context.settings.max_scan_bytes
+    fetched = context.downloads.fetch(storage, file.key, etag=file.etag, max_bytes=most)
+    return TemporaryFileResponse(fetched, media_type=media_type, headers=headers)
 
 
 async def _file(context: Context, identity: Viewer, job_id: int, scan_id: int, side: str) -> PictureFile:

@@ -15,9 +15,9 @@ from typing import Any
 from scheduler.web.pictures import rendering
 from worker.errors import PhotochromError, ScanError
 from worker.scans import ScanLimits, configure_libraries
-from worker.storage import FolderLocation, S3Options, Storage, open_storage, parse_location
+from worker.storage import S3Options, Storage, open_storage, parse_location
 from worker.storage.folder.storage import FolderStorage
-from worker.system.process_limits import lower_priority
+from worker.system.process_limits import limit_files, limit_processor_seconds, lower_priority
 
 _NICE = 10  # pages must not slow down a pool on the same machine
 _STORAGES = 16  # at most this many are kept open
@@ -29,13 +29,17 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     lower_priority(_NICE)
     configure_libraries()
-    _limit_memory(json.loads(connection.recv_bytes())["memory_bytes"])
-    maker = _Maker()
+    limits = json.loads(connection.recv_bytes())
+    _limit_memory(limits["memory_bytes"])
+    limit_files(limits["file_bytes"])
+    maker = _Maker(Path(limits["scratch"]))
     while True:
         try:
             request = json.loads(connection.recv_bytes())
         except EOFError:
             return
+        # Who asked kills this process at its time; but nobody does if that process was killed itself.
+        limit_processor_seconds(limits["seconds"])
         connection.send_bytes(json.dumps(maker.answer(request)).encode())
         content, maker.content = maker.content, b""
         connection.send_bytes(content)
@@ -50,7 +54,10 @@ def _limit_memory(beyond_bytes: int) -> None:
 
 
 class _Maker:
-    def __init__(self) -> None:
+    """`scratch`: for files while pictures are made from them. Who kills this process empties the folder."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
         self._storages: dict[tuple[str, bool], Storage] = {}
         self.content = b""
 
@@ -105,14 +112,16 @@ class _Maker:
         read.
         """
         storage = self._storage(request["uri"], S3Options(**request["s3"]), is_source=request["is_source"])
-        with tempfile.TemporaryDirectory(prefix="picture-", dir=request["scratch"]) as folder:
-            path, key = Path(folder, "scan"), request["key"]
-            location = parse_location(request["uri"])
-            if isinstance(location, FolderLocation):
-                path.symlink_to(_path_in(storage, key))
+        wanted = {"etag": request["etag"], "max_bytes": request["limits"]["max_bytes"]}
+        with tempfile.TemporaryDirectory(prefix="picture-", dir=self._scratch) as folder:
+            path = Path(folder, "scan")
+            if isinstance(storage, FolderStorage):
+                with storage.read_in_place(request["key"], **wanted) as source:
+                    path.symlink_to(source)
+                    use(path)
             else:
-                storage.fetch(key, path, etag=request["etag"], max_bytes=request["limits"]["max_bytes"])
-            use(path)
+                storage.fetch(request["key"], path, **wanted)
+                use(path)
 
     def _storage(self, uri: str, s3: S3Options, *, is_source: bool) -> Storage:
         name = uri, is_source
@@ -121,11 +130,6 @@ class _Maker:
                 self._storages.clear()
             self._storages[name] = open_storage(parse_location(uri), s3=s3, is_source=is_source)
         return self._storages[name]
-
-
-def _path_in(storage: Storage, key: str) -> Path:
-    assert isinstance(storage, FolderStorage)
-    return storage.path_to_read(key)
 
 
 if __name__ == "__main__":

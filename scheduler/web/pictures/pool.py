@@ -3,12 +3,14 @@
 import asyncio
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from worker.errors import ScanError, ServiceUnavailable
@@ -19,11 +21,15 @@ _DIED = "the picture can't be made: the file crashed its decoder, or needs more 
 
 
 class PicturePool:
-    """`await run(request)`; the processes start when they are first needed."""
+    """`await run(request)`; the processes start when they are first needed.
 
-    def __init__(self, processes: int, *, memory_bytes: int, seconds: float) -> None:
+    Each has its own folder in `scratch`, where it writes files of at most `file_bytes`.
+    """
+
+    def __init__(self, processes: int, *, memory_bytes: int, seconds: float, scratch: Path, file_bytes: int) -> None:
         self._seconds = seconds
-        self._children = [_Child(memory_bytes) for _ in range(processes)]
+        limits = {"memory_bytes": memory_bytes, "file_bytes": file_bytes, "seconds": seconds}
+        self._children = [_Child(limits, scratch / f"process-{number}") for number in range(processes)]
         self._idle: asyncio.Queue[_Child] | None = None
         self._waiting = 0
 
@@ -73,8 +79,10 @@ def _environment() -> dict[str, str]:
 
 
 class _Child:
-    def __init__(self, memory_bytes: int) -> None:
-        self._memory_bytes = memory_bytes
+    """`scratch`: the folder of this process. It is emptied at the start of the process, and when it has ended."""
+
+    def __init__(self, limits: Mapping[str, Any], scratch: Path) -> None:
+        self._limits, self._scratch = limits, scratch
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
@@ -106,17 +114,19 @@ class _Child:
         if self._process is not None and self._process.poll() is not None:
             self._kill()
         if self._connection is None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.mkdir(parents=True, mode=0o700)
             ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-P", "-m", "scheduler.web.pictures.child", str(theirs.fileno())]
                 self._process = subprocess.Popen(
                     command,
-                    env=_environment(),
+                    env=_environment() | {"TMPDIR": str(self._scratch)},  # libraries write files of their own
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                 )
             self._connection = Connection(ours.detach())
-            self._connection.send_bytes(json.dumps({"memory_bytes": self._memory_bytes}).encode())
+            self._connection.send_bytes(json.dumps({**self._limits, "scratch": str(self._scratch)}).encode())
         return self._connection
 
     def _kill(self) -> None:
@@ -127,3 +137,5 @@ class _Child:
         if process is not None:
             process.kill()
             process.wait()
+            # A killed process leaves what it worked on: a whole scan, and perhaps the same scan unpacked.
+            shutil.rmtree(self._scratch, ignore_errors=True)

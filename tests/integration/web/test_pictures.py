@@ -2,21 +2,32 @@
 
 import asyncio
 import io
+import os
+import resource
 import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import pyvips
 from PIL import Image
 from sqlalchemy import Engine
 
+from scheduler.web.pictures import service
 from scheduler.web.pictures.cache import DiskCache
 from scheduler.web.pictures.files import PictureFile
 from scheduler.web.pictures.pool import PicturePool, _Child
-from tests.integration.web.conftest import Web, make_web
-from worker.errors import ScanError
+from scheduler.web.pictures.service import FAILURE_SECONDS, Pictures
+from scheduler.web.temporary_files import Downloads
+from tests.integration.web.conftest import Web, make_web, write_picture
+from worker.errors import ScanError, ServiceUnavailable
+from worker.settings.settings import Settings
+from worker.storage.folder.storage import FolderStorage
 
 SMALL = "/jobs/1/scans/1/after/small.jpg"
+LIMITS = {"memory_bytes": 1 << 30, "file_bytes": 1 << 30, "seconds": 30}
+LIMITED = (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE, resource.RLIMIT_CPU, resource.RLIMIT_AS)
 
 
 def test_a_thumbnail_is_made_once_and_told_apart_by_its_etag(web: Web) -> None:
@@ -31,8 +42,6 @@ def test_a_thumbnail_is_made_once_and_told_apart_by_its_etag(web: Web) -> None:
 
 
 def test_a_large_picture_is_looked_at_in_tiles(web: Web) -> None:
-    from tests.integration.web.conftest import write_picture
-
     write_picture(web.source / "box/1.jpg", 1, bands=1, width=1500, height=700)
     browser = web.browser()
     about = browser.get("/jobs/1/scans/2/before/tiles.json").json()
@@ -43,10 +52,12 @@ def test_a_large_picture_is_looked_at_in_tiles(web: Web) -> None:
     assert browser.get("/jobs/1/scans/2/before/tiles/0/9/9.jpg").status_code == 404
 
 
-def test_the_process_that_makes_pictures_is_started_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_that_makes_pictures_is_started_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PHOTOCHROM_NOTICES_SECRET", "a secret of ours")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "which reads S3")
-    child = _Child(1 << 30)
+    child = _Child(LIMITS, tmp_path / "scratch")
     try:
         child._running()
         assert child._process is not None
@@ -92,8 +103,8 @@ def test_a_scan_beyond_the_limits_is_not_opened(engine: Engine, web: Web, tmp_pa
     assert b"PHOTOCHROM_MAX_SCAN_PIXELS" in answer.content
 
 
-def test_a_process_that_dies_costs_one_picture(web: Web) -> None:
-    pool = PicturePool(1, memory_bytes=1 << 30, seconds=30)
+def test_a_process_that_dies_costs_one_picture(tmp_path: Path) -> None:
+    pool = PicturePool(1, memory_bytes=1 << 30, seconds=30, scratch=tmp_path, file_bytes=1 << 30)
 
     async def kill_and_ask() -> object:
         with pytest.raises(ScanError):
@@ -108,8 +119,8 @@ def test_a_process_that_dies_costs_one_picture(web: Web) -> None:
     pool.stop()
 
 
-def test_a_picture_that_takes_too_long_is_given_up() -> None:
-    pool = PicturePool(1, memory_bytes=1 << 30, seconds=0.001)
+def test_a_picture_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    pool = PicturePool(1, memory_bytes=1 << 30, seconds=0.001, scratch=tmp_path, file_bytes=1 << 30)
 
     with pytest.raises(ScanError, match="took longer"):
         asyncio.run(pool.run({"task": "levels", "path": "/none"}))
@@ -143,3 +154,124 @@ def test_the_whole_file_can_be_had(web: Web) -> None:
 
     assert answer.content == (web.destination / "box/0.jpg").read_bytes()
     assert answer.headers["content-disposition"] == "attachment; filename*=UTF-8''0.jpg"
+
+
+def test_a_killed_process_leaves_no_scan_behind(tmp_path: Path) -> None:
+    pool = PicturePool(1, memory_bytes=1 << 30, seconds=30, scratch=tmp_path, file_bytes=1 << 30)
+
+    async def kill_while_it_works() -> None:
+        with pytest.raises(ScanError, match="no tile|can't be read"):
+            await pool.run({"task": "tile", "path": "/none", "level": 0, "column": 0, "row": 0})
+        [own] = tmp_path.iterdir()
+        (own / "picture-1").mkdir()
+        (own / "picture-1" / "scan.turn.v").write_bytes(b"half of a scan")
+        pool._children[0]._process.kill()  # type: ignore[union-attr]
+        await asyncio.to_thread(pool._children[0]._process.wait)  # type: ignore[union-attr]
+        with pytest.raises(ScanError):
+            await pool.run({"task": "tile", "path": "/none", "level": 0, "column": 0, "row": 0})
+        assert list(own.iterdir()) == []
+
+    asyncio.run(kill_while_it_works())
+    pool.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_web_process_left_in_its_kept_folder_is_removed_by_the_next(tmp_path: Path) -> None:
+    left = tmp_path / "scratch-left" / "process-0"
+    left.mkdir(parents=True)
+    (left.parent / "in-use").touch()
+    (left / "scan").write_bytes(b"a whole scan")
+
+    Pictures(Settings(), tmp_path).stop()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_a_process_has_limits_for_files_processor_time_and_cores(tmp_path: Path) -> None:
+    child = _Child({**LIMITS, "file_bytes": 7 << 20}, tmp_path / "scratch")
+    try:
+        child.ask({"task": "none"}, 30)
+    except ScanError:
+        assert child._process is not None
+        limits = {number: resource.prlimit(child._process.pid, number)[0] for number in LIMITED}
+    finally:
+        child.stop()
+
+    assert limits[resource.RLIMIT_FSIZE] == 7 << 20
+    assert limits[resource.RLIMIT_CORE] == 0
+    assert 30 <= limits[resource.RLIMIT_CPU] <= 60
+    assert limits[resource.RLIMIT_AS] > 1 << 30
+
+
+def test_a_picture_that_failed_is_not_tried_again_for_some_minutes_but_another_version_is(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures, asked = web.context.pictures, []
+    run = pictures._pool.run
+
+    async def counting(request: dict[str, object]) -> object:
+        asked.append(request["key"])
+        return await run(request)
+
+    monkeypatch.setattr(pictures._pool, "run", counting)
+    (web.source / "box/3.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more than this")
+
+    def look(version: str) -> None:
+        with pytest.raises(ScanError):
+            asyncio.run(pictures.thumbnail(PictureFile(str(web.source), "box/3.jpg", None, version), "small"))
+
+    pictures._pool._idle = None
+    look("1")
+    look("1")
+    assert asked == ["box/3.jpg"]
+    pictures._pool._idle = None
+    look("2")
+    assert asked == ["box/3.jpg"] * 2
+    monkeypatch.setattr(service, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + FAILURE_SECONDS + 1))
+    pictures._pool._idle = None
+    look("1")
+    assert asked == ["box/3.jpg"] * 3
+
+
+def test_remembered_failures_are_bounded_and_a_store_that_was_away_is_none() -> None:
+    failures = service._Failures()
+    failures.add("away", ScanError("storage_unavailable", "no answer", permanent=True))
+    for number in range(5_000):
+        failures.add(f"{number}", ScanError("unreadable", "no picture", permanent=True))
+
+    assert failures.get("away") is None
+    assert failures.get("0") is None
+    assert failures.get("4999") is not None
+    assert len(failures._errors) == 4_096
+
+
+def test_a_scan_in_a_folder_that_was_replaced_is_not_shown_as_the_one_that_was_coloured(web: Web) -> None:
+    path = web.source / "box/2.jpg"
+    status = path.stat()
+    etag = FolderStorage(web.source).stat("box/2.jpg").etag  # type: ignore[union-attr]
+    file = PictureFile(str(web.source), "box/2.jpg", etag, "1")
+    write_picture(path, 99, bands=1, width=80)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1_000_000_000))
+
+    with pytest.raises(ScanError, match="box/2.jpg") as refused:
+        asyncio.run(web.context.pictures.thumbnail(file, "small"))
+
+    assert refused.value.code == "source_changed"
+
+
+def test_downloads_are_bounded_together(web: Web, tmp_path: Path) -> None:
+    storage = FolderStorage(web.destination)
+    size = (web.destination / "box/1.jpg").stat().st_size
+    downloads = Downloads(2 * size - 1)
+    first = downloads.fetch(storage, "box/1.jpg", etag=None, max_bytes=1 << 20)
+
+    with pytest.raises(ServiceUnavailable, match="try again"):
+        downloads.fetch(storage, "box/1.jpg", etag=None, max_bytes=1 << 20)
+    first.remove()
+    with pytest.raises(ScanError, match="box/9"):
+        downloads.fetch(storage, "box/9.jpg", etag=None, max_bytes=1 << 20)
+    with pytest.raises(ScanError, match="box/1"):
+        downloads.fetch(storage, "box/1.jpg", etag=None, max_bytes=size - 1)
+    downloads.fetch(storage, "box/1.jpg", etag=None, max_bytes=1 << 20).remove()
+    assert downloads._bytes == 0
+    assert not first.path.exists()

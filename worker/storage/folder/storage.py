@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -64,7 +64,7 @@ class FolderStorage:
         return walk(self._root(), after, left_out)
 
     def fetch(self, key: str, path: Path, *, etag: str | None, max_bytes: int) -> Transfer:
-        source = self.path_to_read(key)
+        source = self._path_to_read(key)
         with scan_errors(f"reading {key!r} from {self.uri} into {path}"), self._opened(source, key) as file:
             status = _check_source(key, os.fstat(file.fileno()), etag, max_bytes)
             with removed_on_failure(path), path.open("wb") as target:
@@ -125,8 +125,19 @@ class FolderStorage:
     def _root(self) -> Path:
         return resolved(self.location.path)
 
-    def path_to_read(self, key: str) -> Path:
-        """The file's path, for reading it directly. Raises ScanError for a key that leads out of the folder."""
+    @contextmanager
+    def read_in_place(self, key: str, *, etag: str | None, max_bytes: int) -> Iterator[Path]:
+        """The file's path, for reading it without a copy. Raises as `fetch`, also if it was replaced in the block."""
+        source = self._path_to_read(key)
+        with scan_errors(f"reading {key!r} from {self.uri}"), self._opened(source, key) as file:
+            status = _check_source(key, os.fstat(file.fileno()), etag, max_bytes)
+        yield source
+        with scan_errors(f"reading {key!r} from {self.uri}"), self._opened(source, key) as file:
+            if etag_of(os.fstat(file.fileno())) != etag_of(status):
+                raise source_changed(key, "it was written to while it was read")
+
+    def _path_to_read(self, key: str) -> Path:
+        """Raises ScanError for a key that leads out of the folder."""
         root = self._root()
         path = resolved(root / _safe(key))
         if not path.is_relative_to(root):
