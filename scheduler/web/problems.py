@@ -101,8 +101,12 @@ def _answer(
         return problem_response(status, code, sentence, errors=errors, **headers)
     if status == 401 and request.method == "GET":
         return RedirectResponse(f"/sign-in?next={_own_path(request)}", 303)
-    title = TITLES.get(status, "Error")
-    return render(request, "error.html", {"title": title, "sentence": sentence}, status=status, headers=headers)
+    values = {
+        "title": TITLES.get(status, "Error"),
+        "sentence": sentence,
+        "loads_again": status == 503 and request.method == "GET",  # a form must not be sent twice
+    }
+    return render(request, "error.html", values, status=status, headers=headers)
 
 
 def _own_path(request: Request) -> str:

@@ -1,5 +1,21 @@
 // Parts of a page are loaded again while a job is running; times are in the reader's time zone; forms may ask first.
+// While nothing can be loaded, the page says so and since when, and it tries again.
 const EVERY = 2500;
+const away = document.querySelector(".away");
+let fresh = new Date();
+
+function showAway(part, status) {
+  part.classList.add("stale");
+  const why = status === 503 ? "The job database can’t be reached" : "This page can’t be updated";
+  const since = fresh.toLocaleTimeString([], { timeStyle: "medium" });
+  away.textContent = `${why}. What it shows is from ${since}. It is updated as soon as that is possible again.`;
+}
+
+function showFresh(part) {
+  part.classList.remove("stale");
+  fresh = new Date();
+  if (!document.querySelector(".stale")) away.textContent = "";
+}
 
 function showTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
@@ -14,17 +30,30 @@ async function refresh(part) {
   if (document.hidden || part.contains(document.activeElement) || part.querySelector("details[open]")) return;
   try {
     const answer = await fetch(part.dataset.live, { headers: { accept: "text/html" } });
-    if (answer.ok) {
+    if (answer.redirected) {
+      location.reload(); // one must sign in again
+    } else if (answer.ok) {
       const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
       const listed = part.querySelector("[data-listing]") && !parsed.querySelector("[data-listing]");
       part.replaceChildren(...parsed.body.childNodes);
       showTimes(part);
       if (listed) location.reload(); // the listing is complete, so the rest of the page can show its scans
+      showFresh(part);
+    } else {
+      showAway(part, answer.status);
     }
-    part.classList.toggle("stale", !answer.ok);
   } catch {
-    part.classList.add("stale");
+    showAway(part, 0);
   }
+}
+
+// A page that the database was away for is loaded again when its address has another answer.
+function loadAgain() {
+  setTimeout(async () => {
+    const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+    if (answer && answer.status !== 503) location.reload();
+    else loadAgain();
+  }, EVERY);
 }
 
 function keepLive(part) {
@@ -36,6 +65,7 @@ function keepLive(part) {
 
 showTimes(document);
 for (const part of document.querySelectorAll("[data-live]")) keepLive(part);
+if (document.querySelector("[data-load-again]")) loadAgain();
 document.addEventListener("submit", (event) => {
   const asked = event.submitter?.dataset.ask;
   if (asked && !confirm(asked)) event.preventDefault();

@@ -1,14 +1,16 @@
 """A web application over a job with pictures: box/0.jpg to box/4.jpg are done, box/5.jpg has failed."""
 
 import hashlib
+import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pyvips
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 from starlette.testclient import TestClient
 
 from db.models.jobs import ScanState
@@ -132,3 +134,22 @@ def write_picture(path: Path, seed: int, *, bands: int, width: int = 300, height
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width, bands), np.uint8)
     image = pyvips.Image.new_from_array(pixels).copy(interpretation="srgb" if bands == 3 else "b-w")
     image.write_to_file(str(path))
+
+
+@contextmanager
+def away(engine: Engine) -> Iterator[None]:
+    """While the block runs, nobody can connect to the database: a file that can't be opened, or a closed port."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    def lead_astray(_dialect: object, _record: object, arguments: list[str], parameters: dict[str, object]) -> None:
+        if engine.dialect.name == "sqlite":
+            arguments[0] = "/nowhere/photochrom.db"
+        else:
+            parameters.update(host="127.0.0.1", port=port)
+
+    event.listen(engine, "do_connect", lead_astray)
+    engine.dispose()
+    yield
+    event.remove(engine, "do_connect", lead_astray)
+    engine.dispose()

@@ -17,7 +17,7 @@ from db.session import make_engine, read_scope
 from scheduler.daemon.background_listings import BackgroundListings
 from tests import browser as browsers
 from tests.at_once import AtOnce
-from tests.integration.web.conftest import form, make_collection, make_web, write_picture
+from tests.integration.web.conftest import away, form, make_collection, make_web, write_picture
 from tests.programs import CHROMIUM
 
 PAGES = ("/jobs", "/jobs/1", "/jobs/1/failures", "/jobs/1/details", "/jobs/1/scans/1", "/jobs/1/scans/6",
@@ -169,6 +169,35 @@ def test_many_pictures_are_chosen_and_decided_at_once(chromium: Browser, address
 
     with read_scope(pages_engine) as session:
         assert [session.get_one(Scan, number).verdict for number in (3, 4)] == ["accepted", "accepted"]
+    page.context.close()
+
+
+def test_open_pages_say_that_the_database_is_away_and_continue_by_themselves(
+    chromium: Browser, address: str, pages_engine: Engine
+) -> None:
+    live, other = opened(chromium), opened(chromium)
+    live.goto(f"{address}/jobs")
+    with away(pages_engine):
+        expect(live.locator(".away")).to_contain_text("The job database can’t be reached", timeout=30_000)
+        assert live.locator(".stale").evaluate("part => getComputedStyle(part).outlineStyle") == "dashed"
+        assert Axe().run(live).violations_count == 0
+        other.goto(f"{address}/jobs/1")
+        expect(other.get_by_role("heading")).to_have_text("Not available now")
+        assert Axe().run(other).violations_count == 0
+
+    expect(live.locator(".away")).to_be_empty(timeout=30_000)
+    expect(live.locator(".stale")).to_have_count(0)
+    expect(other.get_by_role("heading").first).to_have_text("a box", timeout=30_000)
+    for page in (live, other):
+        page.context.close()
+
+
+def test_a_page_without_its_server_says_since_when(chromium: Browser, address: str) -> None:
+    page = opened(chromium)
+    page.goto(f"{address}/pool")
+    page.route("**/pool?fragment=true", lambda route: route.abort())
+
+    expect(page.locator(".away")).to_contain_text("This page can’t be updated. What it shows is from", timeout=30_000)
     page.context.close()
 
 
