@@ -54,11 +54,12 @@ class Occurrence:
 def recent_events(session: Session, now: datetime, *, since: datetime | None = None) -> Iterator[Occurrence]:
     """All events that receivers should know, whether they were sent or not.
 
-    These are jobs that ended since `since` (None: in the last day), runs of schedules that failed in the last day, and
-    what is still so: samples that wait for a choice, schedules whose latest run failed, and work that waits without
-    workers.
+    These are jobs that ended since `since` (None: in the last day), also because their source could not be listed; runs
+    of schedules that failed in the last day; and what is still so: samples that wait for a choice, schedules whose
+    latest run failed, and work that waits without workers.
     """
     yield from _ended_jobs(session, max(since or now - RECENT, now - RECENT))
+    yield from _jobs_that_were_not_listed(session, max(since or now - RECENT, now - RECENT))
     yield from _sampled_jobs(session)
     yield from _failed_firings(session, now - RECENT)
     yield from _work_without_workers(session, now)
@@ -88,6 +89,23 @@ def _job_ended(session: Session, name: str, row: Row[Any]) -> Event:
         f"/jobs/{job.id}",
         {"job": job.id, "done": progress.done, "failed": progress.failed, "skipped": progress.skipped},
     )
+
+
+def _jobs_that_were_not_listed(session: Session, since: datetime) -> Iterator[Occurrence]:
+    """Jobs that a scheduler cancelled, because their source could not be listed or has no scan to colour."""
+    given_up = Job.listing["given_up"].as_boolean().is_(True)
+    ended = select(Job).where(Job.state == JobState.CANCELLED, Job.finished_at > since, given_up)
+    for job in session.scalars(ended.order_by(Job.id)):
+        text = f"Job {job.id}, {job.name}, was cancelled before its first scan: {_why_not_listed(job)}"
+        title = f"Photochrom: {job.name} was not begun"
+        event = Event(f"job/{job.id}/not-listed", "job.listing_failed", title, text, f"/jobs/{job.id}", {"job": job.id})
+        yield Occurrence(event.name, partial(_as_it_is, event))
+
+
+def _why_not_listed(job: Job) -> str:
+    """What the scheduler recorded when it gave up the listing; "" if it did not."""
+    listing = job.listing or {}
+    return str(listing["problem"]) if listing.get("given_up") and job.state == JobState.CANCELLED else ""
 
 
 def _sampled_jobs(session: Session) -> Iterator[Occurrence]:
@@ -156,7 +174,9 @@ def digest(session: Session, now: datetime, *, since: datetime | None = None) ->
     lines = []
     for job in session.scalars(ended):
         progress = lifecycle.progress(session, job.id)
-        lines.append(f"Job {job.id}, {job.name}: {job.state}, {progress.done:,} done, {progress.failed:,} failed.")
+        line = f"Job {job.id}, {job.name}: {job.state}, {progress.done:,} done, {progress.failed:,} failed."
+        problem = _why_not_listed(job)
+        lines.append(f"{line} It was not begun: {problem}" if problem else line)
     going = session.scalars(select(Job).where(Job.state.not_in(JobState.ENDED))).all()
     lines.append(f"{counted(len(going), 'job')} not finished.")
     title = f"Photochrom: {now:%Y-%m-%d}"

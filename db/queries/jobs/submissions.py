@@ -146,6 +146,9 @@ def give_up(session: Session, attempt: SubmissionAttempt, problem: str, *, now: 
     """Cancel the job and store the reason. Returns False if another attempt has the listing now, or it has ended."""
     if not hold(session, attempt, until=now, noted={"problem": problem}):
         return False
+    listing = session.scalar(select(Job.listing).where(Job.id == attempt.job_id)) or {}
+    # A person may also cancel a job whose listing has a problem, so the problem alone does not say who ended it.
+    session.execute(update(Job).where(Job.id == attempt.job_id).values(listing={**listing, "given_up": True}))
     lifecycle.change_state(session, attempt.job_id, JobState.CANCELLED, now=now)
     return True
 

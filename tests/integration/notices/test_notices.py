@@ -16,13 +16,13 @@ import pytest
 from sqlalchemy import Engine, event, select, update
 
 from db.clock import utc_now
-from db.models.jobs import Job, JobState
+from db.models.jobs import Chunk, Job, JobState, Scan
 from db.models.notices import Notice
 from db.models.pool import Worker
 from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import notices
 from db.queries.access import audit
-from db.queries.jobs import lifecycle
+from db.queries.jobs import lifecycle, submissions
 from db.queries.pool import workers
 from db.session import read_scope, session_scope
 from scheduler.doctor.stalled_jobs import undelivered
@@ -220,6 +220,78 @@ def test_notices_are_sent_for_a_failed_schedule_an_aborted_job_and_a_pool_withou
 
     kinds = sorted(body["data"]["kind"] for body in receiver.bodies)
     assert kinds == ["job.aborted", "pool.no_worker", "schedule.failed"]
+
+
+def test_a_notice_and_the_digest_tell_of_a_job_whose_source_cannot_be_listed(
+    engine: Engine, receiver: Receiver
+) -> None:
+    now = utc_now()
+    with session_scope(engine) as session:
+        for number in (1, 2):
+            places = {"source": f"s3://scans/{number}", "destination": f"s3://out/{number}"}
+            job_id = lifecycle.create(session, name="a box", options={}, priority=0, now=now, **places)
+            submissions.leave_to_schedulers(session, job_id, {}, submitted_by="ada", now=now)
+        attempts = [each.attempt for each in submissions.take_waiting(session, 2, now=now, lease_seconds=60)]
+        assert submissions.give_up(session, attempts[0], "no such bucket", now=now)
+        submissions.hold(session, attempts[1], until=now, problem="no answer")
+        lifecycle.change_state(session, attempts[1].job_id, JobState.CANCELLED, now=now)  # a person does this
+
+    for _ in range(2):
+        tell(outbox(engine, receiver, notices_digest_hour=0))
+
+    told, day = sorted(receiver.bodies, key=lambda body: str(body["data"]["kind"]), reverse=True)
+    assert (told["type"], told["data"]["data"]) == ("org.photochrom.job.listing_failed", {"job": 1})
+    assert told["data"]["text"] == "Job 1, a box, was cancelled before its first scan: no such bucket"
+    assert day["data"]["text"].splitlines()[:2] == [
+        "Job 1, a box: cancelled, 0 done, 0 failed. It was not begun: no such bucket",
+        "Job 2, a box: cancelled, 0 done, 0 failed.",
+    ]
+
+
+def test_a_notice_is_sent_when_a_sample_is_coloured_and_of_failed_scans(engine: Engine, receiver: Receiver) -> None:
+    waiting, tried, failing = make_job(engine, scan_count=3), complete(engine), complete(engine)
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == waiting).values(state=JobState.SAMPLED))
+        session.execute(
+            update(Job)
+            .where(Job.id == tried)
+            .values(selection={"sample_of": waiting}, state="running", finished_at=None)
+        )
+        session.execute(update(Scan).where(Scan.job_id == failing).values(state="failed", error_code="empty"))
+        session.execute(update(Chunk).where(Chunk.job_id == failing).values(state="done", failed_count=3))
+    tell(outbox(engine, receiver))
+    assert [body["data"]["kind"] for body in receiver.bodies] == ["job.completed_with_failures"]
+    assert receiver.bodies[0]["data"]["data"] == {"job": failing, "done": 0, "failed": 3, "skipped": 0}
+
+    with session_scope(engine) as session:
+        session.execute(update(Job).where(Job.id == tried).values(state="completed", finished_at=utc_now()))
+    for _ in range(2):
+        tell(outbox(engine, receiver))
+
+    [_, sample] = receiver.bodies
+    assert (sample["type"], sample["data"]["data"]) == ("org.photochrom.job.sampled", {"job": waiting})
+    assert sample["data"]["link"] == f"https://p.example/jobs/{waiting}/sample"
+
+
+def test_a_receiver_of_apprise_gets_title_text_and_link_and_is_tried_again(engine: Engine, receiver: Receiver) -> None:
+    complete(engine)
+    address = receiver.url.replace("http://", "json://")
+    box = Outbox(engine, Settings(notices=address, web_url="https://p.example"))
+    receiver.status = 500
+    tell(box)
+    with read_scope(engine) as session:
+        [sentence] = undelivered(session)
+    receiver.status = 200
+    end_pauses(engine)
+
+    for _ in range(2):
+        tell(box)
+
+    assert "Apprise could not send it" in sentence
+    [body] = receiver.bodies
+    assert body["title"] == "Photochrom: a box is completed"
+    assert body["message"].startswith("Job 1, a box: 0 scans done")
+    assert body["message"].endswith("https://p.example/jobs/1")
 
 
 def test_a_schedule_that_fails_after_hours_of_tries_is_told_by_the_scheduler_that_looked_before(
