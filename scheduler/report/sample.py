@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from db.models.jobs import Job, Scan, ScanState
 from db.queries.jobs import samples
 from db.queries.jobs.lifecycle import Progress
-from db.queries.scans import records
 from scheduler.report.data import Picture
 from scheduler.report.page import TEMPLATES, duration, number
 from scheduler.report.plain_text import visible
@@ -47,27 +46,28 @@ def sample_page(session: Session, job: Job, s3: S3Options) -> str:
 
 def _rows(session: Session, job: Job, tried: Sequence[Progress], s3: S3Options) -> list[SampleRow]:
     source = open_storage(parse_location(job.source), s3=s3, is_source=True)
-    columns = [
-        (
-            open_storage(parse_location(progress.job.destination), s3=s3),
-            {scan.source_key: scan for scan in records.of_job(session, progress.job.id)},
-        )
-        for progress in tried
-    ]
-    keys = list(columns[0][1]) if columns else []
+    outputs = [open_storage(parse_location(progress.job.destination), s3=s3) for progress in tried]
+    rows = samples.scans(session, tried)
     with tempfile.TemporaryDirectory(prefix="photochrom-report-") as folder, ThumbnailProcess() as process:
         path = Path(folder, "scan")
         return [
             SampleRow(
                 key,
-                picture(source, key, path, process.thumbnail, etag=columns[0][1][key].source_etag),
-                [_colour(storage, scans[key], path, process) for storage, scans in columns],
+                picture(source, key, path, process.thumbnail, etag=_listed_etag(scans)),
+                [_colour(storage, scan, path, process) for storage, scan in zip(outputs, scans, strict=True)],
             )
-            for key in keys
+            for key, scans in rows.items()
         ]
 
 
-def _colour(storage: Fetches, scan: Scan, path: Path, process: ThumbnailProcess) -> Cell:
+def _listed_etag(scans: Sequence[Scan | None]) -> str | None:
+    """The etag of the source when the sample was taken; all jobs of the sample have the same."""
+    return next(scan.source_etag for scan in scans if scan is not None)
+
+
+def _colour(storage: Fetches, scan: Scan | None, path: Path, process: ThumbnailProcess) -> Cell:
+    if scan is None:
+        return "The rows of this job are archived or deleted."
     if scan.state != ScanState.DONE:
         return scan.error_message or scan.state
     return picture(storage, scan.output_key, path, process.thumbnail)

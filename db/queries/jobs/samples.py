@@ -13,6 +13,7 @@ from db.errors import Conflict
 from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan, Progress
+from db.queries.scans import records
 
 SAMPLES = "photochrom-samples/"  # in a destination: one folder for each job with a sample
 
@@ -76,6 +77,13 @@ def of_job(session: Session, job_id: int) -> list[Progress]:
     """The jobs that colour this job's sample, in the order of the choices."""
     ids = session.scalars(select(Job.id).where(_is_sample_of(job_id)).order_by(Job.id)).all()
     return [lifecycle.progress(session, sample) for sample in ids]
+
+
+def scans(session: Session, tried: Sequence[Progress]) -> dict[str, list[Scan | None]]:
+    """For each key of the sample, its scan in each of these jobs; None where the job's rows are archived or deleted."""
+    columns = [{scan.source_key: scan for scan in records.of_job(session, progress.job.id)} for progress in tried]
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return {key: [column.get(key) for column in columns] for key in keys}
 
 
 def _is_sample_of(job_id: int) -> ColumnElement[bool]:

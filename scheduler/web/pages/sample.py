@@ -5,7 +5,6 @@ from starlette.responses import RedirectResponse, Response
 
 from db.models.jobs import ScanState
 from db.queries.jobs import samples
-from db.queries.scans import records
 from db.session import read_scope
 from scheduler.actions import samples as actions
 from scheduler.web.api.schemas import ChoiceBody
@@ -24,13 +23,12 @@ def show(request: Request, context: TheContext, identity: Viewer, job_id: Id) ->
     with read_scope(context.engine) as session:
         values = head_values(session, context, job_id)
         tried = samples.of_job(session, job_id)
-        columns = [{scan.source_key: scan for scan in records.of_job(session, sample.job.id)} for sample in tried]
+        rows = samples.scans(session, tried)
         pace = samples.scans_per_second(tried)
     values |= {
         "tab": "sample",
         "tried": tried,
-        "columns": columns,
-        "keys": list(columns[0]) if columns else [],
+        "rows": rows,
         "hours_seconds": values["job"].scan_count / pace if pace else None,
         "done_state": ScanState.DONE,
     }

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, delete, select
 
-from db.models.jobs import JobState, Scan
+from db.models.jobs import Chunk, JobState, Scan
 from db.queries.jobs import lifecycle, samples
 from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope, session_scope
@@ -105,6 +105,24 @@ def test_the_report_of_a_sample_says_how_to_go_on(engine: Engine, web: Web, samp
 
     assert f"photochrom approve {sampled} --head vivid --saturation 1.3" in page
     assert page.count("data:image/jpeg") == 8  # grey; nothing is coloured yet
+
+
+@pytest.mark.parametrize("archived", [3, 4])
+def test_a_sample_is_shown_though_the_rows_of_one_of_its_jobs_are_archived(
+    engine: Engine, web: Web, sampled: int, archived: int
+) -> None:
+    with session_scope(engine) as session:
+        session.execute(delete(Scan).where(Scan.job_id == archived))
+        session.execute(delete(Chunk).where(Chunk.job_id == archived))
+
+    page = web.browser().get(f"/jobs/{sampled}/sample")
+    with read_scope(engine) as session:
+        report = sample_page(session, lifecycle.get(session, sampled), web.context.settings.s3_options)
+
+    assert page.status_code == 200
+    assert page.text.count("rows are archived or deleted") == 8
+    assert page.text.count('alt="The scan: ') == 8
+    assert report.count("archived or deleted") == report.count("data:image/jpeg") == 8
 
 
 def test_an_impossible_sample_is_refused(tmp_path: Path) -> None:
