@@ -1,6 +1,7 @@
 """The HTTP API: the same values as --json, errors as problem details, and no request that makes it fail."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,12 @@ from schemathesis import checks
 from schemathesis.specs.openapi import checks as specs
 from sqlalchemy import Engine
 
+from scheduler.web import problems
+from scheduler.web.errors import WebError, status_and_code
 from tests.acceptance.command import photochrom_here
 from tests.integration.web.conftest import Web, make_collection, make_web, write_picture
+from tests.source_code import ROOT
+from worker.errors import Conflict, NotFound, PhotochromError, ServiceUnavailable, UsageError
 
 PROBLEM = "application/problem+json"
 CHECKS = [
@@ -177,3 +182,15 @@ def test_nothing_that_is_sent_makes_it_fail(api_web: Web, engine: Engine) -> Non
         call()
         checked += 1
     assert checked >= 24
+
+
+def test_the_docs_name_every_code_of_an_error() -> None:
+    errors = [PhotochromError("x"), NotFound("x"), Conflict("x"), ServiceUnavailable("x"), UsageError("x")]
+    codes = {status_and_code(error) for error in errors}
+    codes |= {(kind.status, kind.code) for kind in (WebError, *WebError.__subclasses__())}
+    codes |= set(problems._CODES.items()) | {(413, "too_large"), (414, "too_large")}
+    rows = re.findall(r"^\| ([0-9, ]+) \| `([a-z_]+)` \|", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
+    documented = {(int(status), code) for statuses, code in rows for status in statuses.split(", ")}
+
+    assert documented == codes
+    assert {status for status, _ in codes} <= set(problems.TITLES)
