@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,8 +40,8 @@ class Links:
     def output(self, scan: Scan) -> str:
         return "" if self.outputs is None else self.outputs + quote(scan.output_key, safe="/")
 
-    def page(self, scan: Scan) -> str:
-        return f"{self.web_url.rstrip('/')}/jobs/{scan.job_id}/scans/{scan.id}" if self.web_url else ""
+    def page(self, job_id: int, scan_id: int) -> str:
+        return f"{self.web_url.rstrip('/')}/jobs/{job_id}/scans/{scan_id}" if self.web_url else ""
 
 
 NO_LINKS = Links()
@@ -79,7 +80,7 @@ def build_report(
         median_certainty=median_certainty,
         uncertain=uncertain,
         uncertain_below=uncertain_below,
-        reasons=collect.reasons(session, job_id),
+        reasons=collect.reasons(session, job_id, partial(links.page, job_id)),
         pairs=_pairs(session, choose(scans, outliers), source, destination, links),
         facts=tuple(_provenance(session, job)),
         settings=tuple(settings),
@@ -132,5 +133,5 @@ def _pair(scan: Scan, group: str, before: Picture | str, after: Picture | str, l
         before=before,
         after=after,
         output=links.output(scan),
-        page=links.page(scan),
+        page=links.page(scan.job_id, scan.id),
     )

@@ -1,7 +1,7 @@
 """Computes the report's values from a job's rows. Pictures are made in `build`."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -117,8 +117,8 @@ def _distribution(values: npt.NDArray[np.float64], width: float, bins: int) -> t
     return Bins(width, counts), float(np.median(values)) if len(values) else None
 
 
-def reasons(session: Session, job_id: int) -> tuple[Reason, ...]:
-    """Failed and skipped scans by error code.
+def reasons(session: Session, job_id: int, page: Callable[[int], str]) -> tuple[Reason, ...]:
+    """Failed and skipped scans by error code. `page`: the address of a scan's page, by its number; "" if unknown.
 
     PROBLEMS_LISTED is divided among the codes, so that rare codes show scans too.
     """
@@ -129,14 +129,17 @@ def reasons(session: Session, job_id: int) -> tuple[Reason, ...]:
             state=state,
             code=code or "unknown",
             count=count,
-            first=_problems(report_rows.first_problems(session, job_id, state=state, code=code, limit=share)),
+            first=_problems(report_rows.first_problems(session, job_id, state=state, code=code, limit=share), page),
         )
         for state, code, count in codes
     )
 
 
-def _problems(rows: Sequence[tuple[str, str | None]]) -> tuple[Problem, ...]:
-    return tuple(Problem(key, shortened(without_credentials(message or ""), MESSAGE_LETTERS)) for key, message in rows)
+def _problems(rows: Sequence[tuple[int, str, str | None]], page: Callable[[int], str]) -> tuple[Problem, ...]:
+    return tuple(
+        Problem(key, shortened(without_credentials(message or ""), MESSAGE_LETTERS), page(scan_id))
+        for scan_id, key, message in rows
+    )
 
 
 def _numbers(row: Row[Any]) -> tuple[float, ...]:

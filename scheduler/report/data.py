@@ -60,6 +60,7 @@ class Bins:
 class Problem:
     key: str
     message: str
+    page: str = ""  # address of the scan's page; "" if there is none
 
 
 @dataclass(frozen=True, slots=True)

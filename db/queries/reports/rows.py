@@ -74,16 +74,16 @@ def problems_by_code(session: Session, job_id: int) -> list[tuple[str, str | Non
 
 def first_problems(
     session: Session, job_id: int, *, state: str, code: str | None, limit: int
-) -> list[tuple[str, str | None]]:
-    """(source key, message) of the first `limit` scans with this state and error code."""
+) -> list[tuple[int, str, str | None]]:
+    """(scan's number, source key, message) of the first `limit` scans with this state and error code."""
     has_code = Scan.error_code.is_(None) if code is None else Scan.error_code == code
     rows = session.execute(
-        select(Scan.source_key, Scan.error_message)
+        select(Scan.id, Scan.source_key, Scan.error_message)
         .where(Scan.job_id == job_id, Scan.state == state, has_code)
         .order_by(Scan.id)
         .limit(limit)
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1], row[2]) for row in rows]
 
 
 def chunks(session: Session, job_id: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from db.models.jobs import Chunk, Job, ScanState
-from scheduler.report.build import build_report
+from scheduler.report.build import Links, build_report
 from scheduler.report.collect import PROBLEMS_LISTED
 from scheduler.report.data import Picture, ReportData
 from scheduler.report.facts import settings_facts
@@ -82,6 +82,17 @@ def test_failures_are_grouped_by_reason_and_skips_follow(add_scans: AddScans, bu
     reasons = [(reason.state, reason.code, reason.count) for reason in build().reasons]
 
     assert reasons == [("failed", "truncated", 2), ("failed", "too_large", 1), ("skipped", "already_there", 1)]
+
+
+def test_a_failed_scan_leads_to_its_page_where_pages_are_known(
+    add_scans: AddScans, session: Session, storage: PictureFolder, build: Build
+) -> None:
+    add_scans([failed_row(1, "truncated"), failed_row(2, "truncated")])
+    links = Links(web_url="https://photochrom.example.org/")
+    page = render_report(build_report(session, 7, storage, storage, now=NOW, links=links))
+
+    assert [f'href="https://photochrom.example.org/jobs/7/scans/{number}"' in page for number in (1, 2)] == [True, True]
+    assert "/jobs/7/scans/" not in render_report(build())
 
 
 def test_a_rare_reason_is_listed_beside_a_flood(add_scans: AddScans, build: Build) -> None:
