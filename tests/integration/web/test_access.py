@@ -9,6 +9,7 @@ from sqlalchemy import Engine, select
 
 from db.clock import utc_now
 from db.models.access import AuditEntry, Role
+from db.models.jobs import Job, JobState, Scan
 from db.queries import schedules
 from db.session import read_scope, session_scope
 from scheduler.actions import users
@@ -77,6 +78,7 @@ def test_each_role_may_what_it_may_on_each_route_and_nothing_more(web: Web, engi
                 )
                 refused = Role.ALL.index(role) < Role.ALL.index(needed)
                 assert (answer.status_code == 403) == refused, (method, path, role, answer.text[:300])
+                assert answer.status_code < 500, (method, path, role, answer.text[:300])
                 checked += 1
             stranger = web.browser(Authorization="Bearer nothing")
             nobody = stranger.request(method, concrete(path), data=form(), follow_redirects=False)
@@ -185,6 +187,43 @@ def test_the_doctor_names_only_schedules_within_the_places_of_who_asks(web: Web,
     hidden = web.browser(**elsewhere).post("/pool/doctor", data=form()).text
     assert "is at revision" in hidden
     assert "plates" not in hidden
+
+
+def test_no_route_of_a_job_shows_or_changes_one_outside_somebody_s_places(web: Web, engine: Engine) -> None:
+    elsewhere = web.browser(**token(engine, "operator", prefixes=["s3://other"]))
+    checked = 0
+    for path, route in routes():
+        if "{job_id}" not in path:
+            continue
+        for method in route.methods or ():
+            there, nowhere = (
+                elsewhere.request(method, address, **_body(path), follow_redirects=False)
+                for address in (concrete(path), concrete(path).replace("/jobs/1", "/jobs/99", 1))
+            )
+            # A job that somebody may not see is answered as one that does not exist.
+            assert (there.status_code, nowhere.status_code) == (404, 404), (method, path, there.text[:300])
+            assert "a box" not in there.text, (method, path)
+            checked += 1
+    assert checked > 25
+    with read_scope(engine) as session:
+        job = session.get_one(Job, 1)
+        assert (job.state, job.priority) == (JobState.COMPLETED, 0)
+        assert session.scalars(select(Scan.verdict).where(Scan.verdict.is_not(None))).all() == []
+
+
+def _body(path: str) -> dict[str, object]:
+    """A body that each route with this path would take."""
+    if path.startswith("/api/"):
+        body = {"scans": [1], "verdict": "accept", "priority": 1, "chosen": "new"}
+        wanted = {
+            "reviews": ("scans", "verdict"),
+            "priority": ("priority",),
+            "redo": ("scans",),
+            "choose": ("scans", "chosen"),
+        }
+        return {"json": {name: body[name] for name in wanted.get(path.rpartition("/")[2], ())}}
+    fields = {"action": "pause" if path.endswith("control") else "accept", "scan": "1", "seen": "0", "chosen": "new"}
+    return {"data": form(**fields)}
 
 
 def test_a_change_that_another_site_asks_for_is_refused(web: Web) -> None:

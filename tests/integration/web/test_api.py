@@ -187,7 +187,8 @@ def test_nothing_that_is_sent_makes_it_fail(api_web: Web, engine: Engine) -> Non
 def test_the_docs_name_every_code_of_an_error() -> None:
     errors = [PhotochromError("x"), NotFound("x"), Conflict("x"), ServiceUnavailable("x"), UsageError("x")]
     codes = {status_and_code(error) for error in errors}
-    codes |= {(kind.status, kind.code) for kind in (WebError, *WebError.__subclasses__())}
+    kinds: list[type[WebError]] = [WebError, *WebError.__subclasses__()]
+    codes |= {(kind.status, kind.code) for kind in kinds}
     codes |= set(problems._CODES.items()) | {(413, "too_large"), (414, "too_large")}
     rows = re.findall(r"^\| ([0-9, ]+) \| `([a-z_]+)` \|", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
     documented = {(int(status), code) for statuses, code in rows for status in statuses.split(", ")}

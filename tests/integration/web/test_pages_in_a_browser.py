@@ -9,20 +9,26 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from db.migrations import upgrade
-from db.models.jobs import Scan
-from db.session import make_engine, read_scope
+from db.models.jobs import Scan, ScanState
+from db.queries.jobs import lifecycle
+from db.session import make_engine, read_scope, session_scope
+from scheduler.actions import submissions
+from scheduler.actions.actor import Actor
 from scheduler.daemon.background_listings import BackgroundListings
+from scheduler.submission.request import Submission
+from scheduler.submission.sampling import parse_sample
 from tests import browser as browsers
 from tests.at_once import AtOnce
-from tests.integration.web.conftest import away, form, make_collection, make_web, write_picture
+from tests.integration.web.conftest import Web, away, form, make_collection, make_web, write_picture
 from tests.programs import CHROMIUM
 
 PAGES = ("/jobs", "/jobs/1", "/jobs/1/failures", "/jobs/1/details", "/jobs/1/scans/1", "/jobs/1/scans/6",
          "/jobs/1/review/1", "/jobs/1/sample", "/jobs/new", "/schedules", "/schedules/new", "/pool", "/sign-in",
-         "/jobs/99", "/jobs/1?unlike=true", "/jobs/2", "/jobs/3")  # fmt: skip
+         "/jobs/99", "/jobs/1?unlike=true", "/jobs/2", "/jobs/3", "/jobs/4", "/jobs/4/sample",
+         "/jobs/1/review/end", "/schedules/one?name=plates")  # fmt: skip
 SIZES = {"desktop": browsers.DESKTOP, "phone": browsers.PHONE}
 
 
@@ -59,6 +65,9 @@ def address(pages_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> I
         web.browser().post("/jobs/new", data=form(**places, action="submit"))
         if name == "empty":
             BackgroundListings(pages_engine, web.context.settings, AtOnce()).round()
+    make_sample(pages_engine, web)
+    plates = {"source": str(web.source), "destination": str(web.destination), "cron": "@daily", "timezone": "UTC"}
+    web.browser().post("/schedules/new", data=form(schedule="plates", **plates))
     config = uvicorn.Config(web.app, port=0, log_config=None)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
     started = threading.Event()
@@ -75,6 +84,20 @@ def address(pages_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> I
     yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     server.should_exit = True
     thread.join(30)
+
+
+def make_sample(engine: Engine, web: Web) -> None:
+    """Make job 4, which waits for a choice from two scans in two ways; of each way one scan is coloured."""
+    request = parse_sample(2, "paper,vivid", None)
+    submission = Submission(str(web.source), str(web.source.parent / "chosen"), sample=request)
+    submitted = submissions.submit(engine, web.context.settings, submission, Actor("ada"))
+    assert (submitted.job_id, submitted.samples) == (4, [5, 6])
+    for job_id in submitted.samples:
+        with session_scope(engine) as session:
+            scan = session.scalars(select(Scan).where(Scan.job_id == job_id).order_by(Scan.id)).first()
+            assert scan is not None
+            scan.state, scan.output_sha256 = ScanState.DONE, "f"
+            write_picture(Path(lifecycle.get(session, job_id).destination, scan.output_key), job_id, bands=3)
 
 
 def opened(chromium: Browser, size: str = "desktop", scheme: str = "light") -> Page:
@@ -96,11 +119,40 @@ def test_no_page_keeps_anybody_out_or_is_wider_than_the_screen(
     page.on("pageerror", lambda error: problems.append(str(error)))
     for path in PAGES:
         page.goto(address + path)
-        found = Axe().run(page)
-        assert found.violations_count == 0, f"{path}: {found.generate_report()}"
-        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], path
+        check(page, size)
     page.context.close()
     assert problems == []
+
+
+def check(page: Page, size: str) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{page.url}: {found.generate_report()}"
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0], page.url
+
+
+@pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("phone", "dark")])
+def test_no_answer_to_a_form_keeps_anybody_out(
+    chromium: Browser, address: str, tmp_path: Path, size: str, scheme: str
+) -> None:
+    page = opened(chromium, size, scheme)
+    write_picture(tmp_path / "scans" / "1.jpg", 1, bands=1)
+    page.goto(f"{address}/jobs/new")
+    page.locator('[name="source"]').fill(str(tmp_path / "scans"))
+    page.locator('[name="destination"]').fill(str(tmp_path / "colour"))
+    page.get_by_role("button", name="Count and estimate first").click()
+    expect(page.locator("main")).to_contain_text("1 scan")
+    check(page, size)
+    page.goto(f"{address}/pool")
+    page.get_by_role("button", name="doctor").click()
+    expect(page.locator("main")).to_contain_text("database")
+    check(page, size)
+    page.goto(f"{address}/sign-in")
+    page.locator('[name="name"]').fill("eve")
+    page.locator('[name="password"]').fill("a wrong password")
+    page.locator("main").get_by_role("button", name="Sign in").click()
+    expect(page.locator(".wrong")).to_be_visible()
+    check(page, size)
+    page.context.close()
 
 
 def test_a_reviewer_needs_no_mouse(chromium: Browser, address: str, pages_engine: Engine) -> None:
