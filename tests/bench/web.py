@@ -17,12 +17,19 @@ from starlette.testclient import TestClient
 
 from db.clock import utc_now
 from db.migrations import upgrade
+from db.models.jobs import JobState
+from db.models.schedules import Firing, FiringState, Schedule
+from db.queries.jobs import lifecycle
+from db.queries.jobs.lifecycle import NewScan
 from db.queries.pages.scans import MOST_COMPARED
 from db.session import session_scope
+from scheduler.submission.sampling import SampleRequest, begin_sample
 from tests.bench.scale import database, submit, work_half
 from tests.integration.web.conftest import make_web
 
 LIMIT_SECONDS = 0.3
+SAMPLED, SAMPLED_JOB = 500, 2  # how many scans the sample has, and the number of its job
+OTHER_JOBS = 500
 _FIGURES = """
     UPDATE scan SET colourfulness = (id * 7919 % 6000) / 100.0, certainty = (id * 104729 % 10000) / 10000.0,
            mean_a = 6 + (id * 7927 % 900) / 100.0, mean_b = 14 + (id * 7933 % 1100) / 100.0,
@@ -53,6 +60,29 @@ def fill(engine: Engine, count: int) -> None:
         connection.execute(text("VACUUM ANALYZE"))
 
 
+def add_others(engine: Engine) -> None:
+    """Make a job that waits for a choice from its sample, some jobs that have ended, and a schedule with runs."""
+    now = utc_now()
+    with session_scope(engine) as session:
+        places = {"source": "s3://archive/box", "options": {}, "priority": 0, "now": now}
+        waiting = lifecycle.create(session, name="plates", destination="s3://colour/plates", **places)
+        listed = [NewScan(f"box/{number:03}.tif", f"e{number}", 9, f"{number:03}.tif") for number in range(SAMPLED)]
+        lifecycle.add_scans(session, waiting, listed, chunk_scans=64)
+        lifecycle.start(session, waiting, other_count=0, state=JobState.SAMPLED)
+        assert waiting == SAMPLED_JOB
+        begin_sample(session, waiting, SampleRequest(SAMPLED, ("paper", "vivid")), scan_count=SAMPLED)
+        for number in range(OTHER_JOBS):
+            job_id = lifecycle.create(session, name=f"box {number}", destination=f"s3://colour/{number}", **places)
+            lifecycle.start(session, job_id, other_count=0)
+            lifecycle.change_state(session, job_id, JobState.CANCELLED, now=now)
+        nightly = {"source": "s3://archive/box", "destination": "s3://colour/nightly", "options": {}, "created_at": now}
+        schedule = Schedule(name="plates", **nightly, cron="@daily", timezone="UTC", enabled=False)
+        session.add(schedule)
+        session.flush()
+        runs = [{"state": FiringState.FAILED, "message": "no such bucket", "fired_at": now} for _ in range(OTHER_JOBS)]
+        session.add_all(Firing(schedule_id=schedule.id, **run) for run in runs)
+
+
 def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]]:
     """The addresses to request, each at random places."""
 
@@ -60,9 +90,16 @@ def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]
         return lambda dice: path
 
     yield "list of jobs", fixed("/jobs")
+    yield "list of jobs with a word", lambda dice: f"/jobs?text=box+{dice.randrange(OTHER_JOBS)}"
+    yield "list of jobs with a word that none has", fixed("/jobs?text=no-such-word")
     yield "a job, first page", fixed("/jobs/1")
     yield "a job's failures", fixed("/jobs/1/failures")
     yield "a job's head, loaded again", fixed("/jobs/1/head")
+    yield "a job's details", fixed("/jobs/1/details")
+    yield "a sample of 500 in two ways", fixed(f"/jobs/{SAMPLED_JOB}/sample")
+    yield "the first to review", fixed("/jobs/1/review")
+    yield "the end of a review", fixed("/jobs/1/review/end")
+    yield "a schedule and its runs", fixed("/schedules/one?name=plates")
     yield "a scan", lambda dice: f"/jobs/1/scans/{dice.randrange(1, count)}"
     yield (
         "the next to review",
@@ -113,6 +150,19 @@ def measure(client: TestClient, count: int, tries: int) -> int:
     return late
 
 
+def measure_csv(client: TestClient, count: int) -> None:
+    """The CSV of all scans takes long by its size, so it has no limit: its first bytes, and how many rows a second."""
+    began, lines, first = time.monotonic(), 0, 0.0
+    with client.stream("GET", "/jobs/1/scans.csv") as answer:
+        answer.raise_for_status()
+        for part in answer.iter_bytes():
+            first = first or time.monotonic() - began
+            lines += part.count(b"\n")
+    assert lines > count
+    seconds = time.monotonic() - began
+    print(f"{'CSV of all scans':52} first bytes {first * 1000:.1f} ms, {count / seconds:,.0f} scans/s", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.web", description=__doc__)
     parser.add_argument("--scans", type=int, default=1_000_000)
@@ -122,9 +172,11 @@ def main() -> int:
         upgrade(engine)
         began, at = time.monotonic(), utc_now()
         fill(engine, arguments.scans)
+        add_others(engine)
         print(f"{arguments.scans:,} scans in {time.monotonic() - began:.0f} s, {at:%Y-%m-%d}", flush=True)
         web = make_web(engine, Path(folder), Path(folder), Path(folder))
         late = measure(web.browser(), arguments.scans, arguments.tries)
+        measure_csv(web.browser(), arguments.scans)
         web.context.pictures.stop()
     return 1 if late else 0
 
