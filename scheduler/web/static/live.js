@@ -8,7 +8,7 @@ function showAway(part, status) {
   part.classList.add("stale");
   const why = status === 503 ? "The job database can’t be reached" : "This page can’t be updated";
   const since = fresh.toLocaleTimeString([], { timeStyle: "medium" });
-  away.textContent = `${why}. What it shows is from ${since}. It is updated as soon as that is possible again.`;
+  away.textContent = `${why}. The figures are from ${since}; they are updated as soon as that is possible again.`;
 }
 
 function showFresh(part) {

@@ -249,7 +249,7 @@ def test_a_page_without_its_server_says_since_when(chromium: Browser, address: s
     page.goto(f"{address}/pool")
     page.route("**/pool?fragment=true", lambda route: route.abort())
 
-    expect(page.locator(".away")).to_contain_text("This page can’t be updated. What it shows is from", timeout=30_000)
+    expect(page.locator(".away")).to_contain_text("This page can’t be updated. The figures are from", timeout=30_000)
     page.context.close()
 
 
