@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import column, func, insert, literal, select, table, update
@@ -148,7 +149,7 @@ def _expect_seen(session: Session, scans: Sequence[Scan], seen: Mapping[int, int
         raise UsageError(
             f"seen names scan {min(other_ids)}, which is not among the scans of this verdict; leave it out"
         )
-    _expect_nothing_new(session, seen)
+    _expect_nothing_new(session, seen, {scan.id: scan.source_key for scan in scans} if len(scans) > 1 else {})
 
 
 def _record(session: Session, scans: Sequence[Scan], verdict: str, by: By, *, redo_job_id: int | None) -> None:
@@ -159,20 +160,22 @@ def _record(session: Session, scans: Sequence[Scan], verdict: str, by: By, *, re
         _set_verdict(session, ids, verdict, None)
 
 
-def _expect_nothing_new(session: Session, seen: Mapping[int, int | None]) -> None:
+def _expect_nothing_new(
+    session: Session, seen: Mapping[int, int | None], keys: Mapping[int, str] = MappingProxyType({})
+) -> None:
+    """`keys`: by the scan's id, how the error names the scan; scans that are not in it are "it"."""
     newest = latest(session, list(seen))
     for scan_id, review_id in seen.items():
         review = newest.get(scan_id)
         if (review.id if review else None) != review_id:
-            raise Conflict(_changed(review))
+            raise Conflict(_changed(review, keys.get(scan_id, "it")))
 
 
-def _changed(review: Review | None) -> str:
+def _changed(review: Review | None, scan: str) -> str:
     if review is None:
-        return "the verdict that you saw was taken back; look again, then decide"
-    return (
-        f"{review.reviewed_by} {review.verdict} it at {review.reviewed_at:%H:%M} UTC, after you opened it; look again"
-    )
+        return f"the verdict that you saw on {scan} was taken back; look again, then decide"
+    verdict = f"asked for a redo of {scan}" if review.verdict == Verdict.REDONE else f"{review.verdict} {scan}"
+    return f"{review.reviewed_by} {verdict} at {review.reviewed_at:%H:%M} UTC, after you opened it; look again"
 
 
 def _set_verdict(session: Session, scan_ids: Sequence[int], verdict: str | None, weight: float | None) -> None:

@@ -74,7 +74,7 @@ def review(context: TheContext, identity: Reviewer, job_id: Id, body: ReviewBody
 
 @router.post("/jobs/{job_id}/redo", status_code=201)
 def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) -> RedoneOut:
-    """Make a job that makes outputs again, beside the earlier ones."""
+    """Make a job that makes outputs again, beside the earlier ones. `seen` is as for a verdict."""
     context.job(identity, job_id)
     redo_job_id = actions.redo(
         context.engine,
@@ -84,6 +84,7 @@ def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) ->
         options=redo_options(context.settings, body.options()),
         chunk_scans=context.settings.chunk_scans,
         note=body.note,
+        seen=body.seen,
     )
     return RedoneOut(job=redo_job_id)
 

@@ -192,13 +192,17 @@ def _once(scans: list[int]) -> list[int]:
 Scans = Annotated[list[ScanId], Field(min_length=1, max_length=MOST_AT_ONCE), AfterValidator(_once)]
 
 
+# By the scan's id, the review that the reviewer saw; None for none.
+Seen = Annotated[dict[ScanId, ScanId | None] | None, Field(max_length=MOST_AT_ONCE)]
+
+
 class ReviewBody(BaseModel):
     """A verdict on outputs. `seen`: by the scan's id, the review that the reviewer saw; null for none."""
 
     scans: Scans
     verdict: Literal["accept", "reject"]
     note: Note = None
-    seen: dict[ScanId, ScanId | None] | None = Field(None, max_length=MOST_AT_ONCE)
+    seen: Seen = None
     model_config = ConfigDict(extra="forbid")
 
 
@@ -218,9 +222,10 @@ class RedoChoices(BaseModel):
 
 
 class RedoBody(RedoChoices):
-    """Outputs to be made again, beside the earlier ones."""
+    """Outputs to be made again, beside the earlier ones. `seen`: as for a verdict."""
 
     scans: Scans
+    seen: Seen = None
 
 
 class ReviewedOut(BaseModel):
@@ -236,6 +241,7 @@ class UndoneOut(BaseModel):
 
 
 class VerdictOut(BaseModel):
+    id: int  # what `seen` names
     scan_id: int
     source_key: str
     verdict: str

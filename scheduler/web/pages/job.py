@@ -13,7 +13,7 @@ from db.queries.jobs import lifecycle
 from db.queries.pages import jobs as job_pages
 from db.queries.pages import scans as scan_pages
 from db.queries.pool import workers
-from db.queries.reports import redos
+from db.queries.reports import redos, reviews
 from db.session import read_scope
 from scheduler.doctor.stalled_jobs import why_stalled
 from scheduler.rows import seconds_left
@@ -55,7 +55,8 @@ def show_scans(
     with read_scope(context.engine) as session:
         page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=PAGE_SCANS)
         values = head_values(session, context, job_id)
-        stages = redos.stages(session, job_id, [scan.id for scan in page.scans])
+        scan_ids = [scan.id for scan in page.scans]
+        stages, latest_reviews = redos.stages(session, job_id, scan_ids), reviews.latest(session, scan_ids)
         whole = query.filter == scan_pages.ScanFilter()
         matching = None if whole else scan_pages.count(session, job_id, query.filter, limit=MOST_COUNTED_SCANS)
         codes = [code for _, code, _ in values["problems"]]
@@ -65,6 +66,7 @@ def show_scans(
         "most_compared": scan_pages.MOST_COMPARED,
         "scans": page.scans,
         "stages": stages,
+        "reviews": latest_reviews,
         "matching": values["progress"].total if matching is None else matching,
         "or_more": matching == MOST_COUNTED_SCANS,
         "query": query,

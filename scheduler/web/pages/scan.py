@@ -1,12 +1,11 @@
 """One scan: both pictures, everything in its row, its history, and its verdict."""
 
-from typing import Annotated, Any, Literal
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Request
-from pydantic import Field
+from fastapi import APIRouter, Request
 from sqlalchemy.orm import Session
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from db.models.jobs import Job, Scan
 from db.queries.archives import archived_scans
@@ -14,15 +13,11 @@ from db.queries.pages import scans as scan_pages
 from db.queries.pool import workers
 from db.queries.reports import redos, reviews
 from db.session import read_scope
-from scheduler.actions import reviews as actions
 from scheduler.report.outliers import FAR, ab_distances, distances
 from scheduler.rows import scan_row
-from scheduler.submission.checkpoints import redo_options
-from scheduler.web.api.schemas import RedoChoices
-from scheduler.web.context import Reviewer, TheContext, Viewer
-from scheduler.web.forms import Fields, choices, parse
-from scheduler.web.pages.jobs import own_address
-from scheduler.web.parameters import LARGEST, Asked, Id, Note, ScanQuery
+from scheduler.web.context import TheContext, Viewer
+from scheduler.web.forms import choices
+from scheduler.web.parameters import Asked, Id, ScanQuery
 from scheduler.web.rendering import render
 
 router = APIRouter()
@@ -84,57 +79,3 @@ def _unlike_its_folder(session: Session, scan: Scan) -> str:
     if colours.mean_ab is not None and ab_distances(means)[-1] > max(FAR, abs(distance)):
         return "has other colours than"
     return f"is much {'more' if distance > 0 else 'less'} colourful than" if abs(distance) > FAR else ""
-
-
-@router.post("/jobs/{job_id}/verdicts")
-def decide_many(
-    context: TheContext,
-    identity: Reviewer,
-    job_id: Id,
-    action: Annotated[Literal["accept", "reject"], Form()],
-    scan: Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Form(max_length=actions.MOST_AT_ONCE)],
-    note: Annotated[Note, Form()] = None,
-    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
-) -> Response:
-    context.job(identity, job_id)
-    actions.decide(context.engine, job_id, scan, action, identity.actor, note=note)
-    return RedirectResponse(own_address(next), 303)
-
-
-@router.post("/jobs/{job_id}/scans/{scan_id}/redo")
-def redo(
-    context: TheContext,
-    identity: Reviewer,
-    job_id: Id,
-    scan_id: Id,
-    seen: Annotated[int, Form(ge=0, le=LARGEST)],
-    fields: Fields,
-    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
-) -> Response:
-    context.scan(identity, job_id, scan_id)
-    body = parse(RedoChoices, fields)
-    actions.redo(
-        context.engine,
-        job_id,
-        [scan_id],
-        identity.actor,
-        options=redo_options(context.settings, body.options()),
-        chunk_scans=context.settings.chunk_scans,
-        note=body.note,
-        seen={scan_id: seen or None},
-    )
-    return RedirectResponse(own_address(next), 303)
-
-
-@router.post("/jobs/{job_id}/scans/{scan_id}/choose")
-def choose(
-    context: TheContext,
-    identity: Reviewer,
-    job_id: Id,
-    scan_id: Id,
-    chosen: Annotated[Literal["earlier", "new"], Form()],
-    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
-) -> Response:
-    context.scan(identity, job_id, scan_id)
-    actions.choose(context.engine, job_id, [scan_id], chosen, identity.actor, chunk_scans=context.settings.chunk_scans)
-    return RedirectResponse(own_address(next), 303)

@@ -1,0 +1,85 @@
+"""Verdicts on scans: on one, or on many that are chosen in the grid."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Form
+from pydantic import Field
+from starlette.responses import RedirectResponse, Response
+
+from scheduler.actions import reviews as actions
+from scheduler.submission.checkpoints import redo_options
+from scheduler.web.api.schemas import RedoChoices
+from scheduler.web.context import Reviewer, TheContext
+from scheduler.web.forms import Fields, parse
+from scheduler.web.pages.jobs import own_address
+from scheduler.web.parameters import LARGEST, Id, Note
+
+router = APIRouter()
+ScanIds = Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Form(max_length=actions.MOST_AT_ONCE)]
+# Of each scan in the grid: its id, a colon, and the review that the page showed, 0 for none.
+SeenPairs = Annotated[
+    list[Annotated[str, Field(pattern=r"^[0-9]{1,18}:[0-9]{1,18}$")]] | None, Form(max_length=actions.MOST_AT_ONCE)
+]
+
+
+@router.post("/jobs/{job_id}/verdicts")
+def decide_many(
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    action: Annotated[Literal["accept", "reject"], Form()],
+    scan: ScanIds,
+    seen: SeenPairs = None,
+    note: Annotated[Note, Form()] = None,
+    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
+) -> Response:
+    """If somebody has given a newer verdict on one of the scans than the page showed, nothing is recorded."""
+    context.job(identity, job_id)
+    actions.decide(context.engine, job_id, scan, action, identity.actor, note=note, seen=_seen(scan, seen or ()))
+    return RedirectResponse(own_address(next), 303)
+
+
+def _seen(scan_ids: Sequence[int], pairs: Sequence[str]) -> dict[int, int | None]:
+    """The review that the page showed, by the scan's id. A scan without a pair was shown without a review."""
+    review_ids = {int(scan_id): int(review_id) for scan_id, review_id in (pair.split(":") for pair in pairs)}
+    return {scan_id: review_ids.get(scan_id) or None for scan_id in scan_ids}
+
+
+@router.post("/jobs/{job_id}/scans/{scan_id}/redo")
+def redo(
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    scan_id: Id,
+    seen: Annotated[int, Form(ge=0, le=LARGEST)],
+    fields: Fields,
+    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
+) -> Response:
+    context.scan(identity, job_id, scan_id)
+    body = parse(RedoChoices, fields)
+    actions.redo(
+        context.engine,
+        job_id,
+        [scan_id],
+        identity.actor,
+        options=redo_options(context.settings, body.options()),
+        chunk_scans=context.settings.chunk_scans,
+        note=body.note,
+        seen={scan_id: seen or None},
+    )
+    return RedirectResponse(own_address(next), 303)
+
+
+@router.post("/jobs/{job_id}/scans/{scan_id}/choose")
+def choose(
+    context: TheContext,
+    identity: Reviewer,
+    job_id: Id,
+    scan_id: Id,
+    chosen: Annotated[Literal["earlier", "new"], Form()],
+    next: Annotated[str, Form(max_length=4_096)] = "/jobs",
+) -> Response:
+    context.scan(identity, job_id, scan_id)
+    actions.choose(context.engine, job_id, [scan_id], chosen, identity.actor, chunk_scans=context.settings.chunk_scans)
+    return RedirectResponse(own_address(next), 303)
