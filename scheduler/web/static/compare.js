@@ -1,4 +1,4 @@
-// Before and after: with a slider, side by side, or in full resolution.
+// Before and after: with a slider, side by side, or in full resolution. A scan without an output has no slider.
 import { openZoom } from "./zoom.js";
 
 const box = document.querySelector(".viewer-box");
@@ -9,21 +9,23 @@ if (box?.querySelector(".modes")) {
   let zoom = null;
 
   const split = () => {
+    if (!slider) return;
     const scan = Number(slider.value);
     slider.parentElement.style.setProperty("--split", `${scan}%`);
     slider.setAttribute("aria-valuetext", `${scan} percent scan, ${100 - scan} percent colour`);
     zoom?.split(scan / 100);
   };
   const choose = (mode) => {
-    for (const [name, part] of Object.entries(parts)) part.hidden = name !== mode;
+    for (const [name, part] of Object.entries(parts)) if (part) part.hidden = name !== mode;
     for (const button of modes.querySelectorAll("[data-mode]")) {
       button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
     }
     if (mode === "zoom") {
       zoom ??= openZoom(parts.zoom);
       zoom.resize();
-      zoom.split(Number(slider.value) / 100);
+      split();
     }
+    if (!slider) return;
     try {
       localStorage.setItem("photochrom-mode", mode);
     } catch {
@@ -31,7 +33,7 @@ if (box?.querySelector(".modes")) {
     }
   };
 
-  slider.addEventListener("input", split);
+  slider?.addEventListener("input", split);
   modes.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button?.dataset.mode) choose(button.dataset.mode);
@@ -48,6 +50,6 @@ if (box?.querySelector(".modes")) {
   } catch {
     kept = null;
   }
-  choose(kept === "both" ? "both" : "slider");
+  choose(kept === "both" || !slider ? "both" : "slider");
   split();
 }
