@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Engine
 
 from db.clock import database_now
+from db.models.access import Account
 from db.queries.access import accounts, audit
 from db.session import session_scope
 from scheduler.actions.actor import Actor
@@ -50,6 +51,28 @@ def disable(engine: Engine, name: str, actor: Actor) -> None:
         now = database_now(session)
         accounts.disable(session, name, now=now)
         audit.note(session, actor.name, actor.via, "user_disable", now=now, detail={"account": name})
+
+
+def enable(engine: Engine, name: str, actor: Actor) -> None:
+    """Raises NotFound."""
+    with session_scope(engine) as session:
+        accounts.enable(session, name)
+        audit.note(session, actor.name, actor.via, "user_enable", now=database_now(session), detail={"account": name})
+
+
+def change(
+    engine: Engine, name: str, actor: Actor, *, role: str | None = None, prefixes: Sequence[str] | None = None
+) -> Account:
+    """Change what the account may do. None leaves the role or the prefixes as they are; no prefixes: all places.
+
+    Returns the account. Raises NotFound, UsageError.
+    """
+    places = None if prefixes is None else [parse_location(prefix).uri for prefix in prefixes]
+    with session_scope(engine) as session:
+        account = accounts.change(session, name, role=role, prefixes=places)
+        detail = {"account": name, "role": account.role, "prefixes": account.prefixes}
+        audit.note(session, actor.name, actor.via, "user_change", now=database_now(session), detail=detail)
+    return account
 
 
 def new_token(

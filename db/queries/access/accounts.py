@@ -39,8 +39,7 @@ def add(
     now: datetime,
 ) -> None:
     """Raises UsageError if the name is taken or the role does not exist."""
-    if role not in Role.ALL:
-        raise UsageError(f"{role!r} is not a role; expected one of {', '.join(Role.ALL)}")
+    _expect_role(role)
     if not name.strip() or len(name) > 200 or not name.isprintable():
         raise UsageError(f"{name!r} is not a valid name for an account; expected 1 to 200 letters")
     kept = list(prefixes) if prefixes else None
@@ -79,6 +78,31 @@ def disable(session: Session, name: str, *, now: datetime) -> None:
     session.execute(delete(WebSession).where(WebSession.account == name))
 
 
+def enable(session: Session, name: str) -> None:
+    """It may sign in again, and those of its tokens that are not revoked work again. Raises NotFound."""
+    _expect(session, name).disabled_at = None
+
+
+def change(session: Session, name: str, *, role: str | None, prefixes: Sequence[str] | None) -> Account:
+    """Set the role and the prefixes. None leaves the one or the other as it is; no prefixes: all places.
+
+    Sessions and tokens stay, and from now on may do what the account may. Returns the account. Raises NotFound, and
+    UsageError if the role does not exist.
+    """
+    account = _expect(session, name)
+    if role is not None:
+        _expect_role(role)
+        account.role = role
+    if prefixes is not None:
+        account.prefixes = list(prefixes) or None
+    return account
+
+
+def _expect_role(role: str) -> None:
+    if role not in Role.ALL:
+        raise UsageError(f"{role!r} is not a role; expected one of {', '.join(Role.ALL)}")
+
+
 def _expect(session: Session, name: str) -> Account:
     account = session.get(Account, name)
     if account is None:
@@ -93,8 +117,7 @@ def add_token(
     account.
     """
     account = _expect(session, name)
-    if role not in Role.ALL:
-        raise UsageError(f"{role!r} is not a role; expected one of {', '.join(Role.ALL)}")
+    _expect_role(role)
     if Role.ALL.index(role) > Role.ALL.index(account.role):
         raise UsageError(f"{name!r} is a {account.role}; its token can't be a {role}: choose at most {account.role}")
     token = ApiToken(account=name, label=label, sha256=sha256, role=role, created_at=now, expires_at=expires_at)

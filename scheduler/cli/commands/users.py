@@ -16,6 +16,7 @@ from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import configured_database
 from scheduler.cli.display.columns import printable
+from worker.errors import UsageError
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The account's name.")]
 RoleOption = Annotated[str, typer.Option(help="What the account may do.", **shared.choices(*Role.ALL))]
@@ -90,6 +91,36 @@ def disable(name: Name) -> None:
     """Disable an account: it can no longer sign in, and its tokens stop working."""
     actions.disable(configured_database(), name, local_actor())
     print(f"account {name} is disabled")
+
+
+@app.command()
+def enable(name: Name) -> None:
+    """Enable a disabled account: it may sign in again, and its tokens work again."""
+    actions.enable(configured_database(), name, local_actor())
+    print(f"account {name} is enabled")
+
+
+@app.command()
+def change(
+    name: Name,
+    role: Annotated[
+        str | None, typer.Option(help="What the account may do from now on.", **shared.choices(*Role.ALL))
+    ] = None,
+    prefix: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PLACE", help="Its places from now on, in place of the earlier ones; may be repeated."),
+    ] = None,
+    all_places: Annotated[bool, typer.Option("--all-places", help="Show the account the jobs of all places.")] = False,
+) -> None:
+    """Change an account's role or places. Its password and its tokens stay."""
+    if bool(prefix) and all_places:
+        raise UsageError("--prefix and --all-places: expected one of the two")
+    if role is None and not prefix and not all_places:
+        raise UsageError(f"photochrom users change {name}: expected --role, --prefix or --all-places")
+    prefixes = [] if all_places else prefix or None
+    account = actions.change(configured_database(), name, local_actor(), role=role, prefixes=prefixes)
+    places = ", ".join(account.prefixes) if account.prefixes else "all places"
+    print(f"account {name} is a {account.role} for {places}")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """Sign in and out with a local account; liveness and readiness of the process."""
 
+import logging
 import secrets
 from datetime import timedelta
 from typing import Annotated
@@ -18,6 +19,7 @@ from scheduler.web.pages.jobs import own_address
 from scheduler.web.rendering import render, set_cookie
 
 router = APIRouter()
+logger = logging.getLogger(__name__)
 
 
 @router.get("/sign-in")
@@ -39,6 +41,7 @@ def sign_in(
         raise TooManyRequests(f"too many tries; sign in again in {round(wait / 60) + 1} minutes", wait)
     if not _is_known(context, name, password):
         context.throttle.note_failure(name, address)
+        _note_failure(context, name, address)
         problem = "The name or the password is wrong."
         return render(
             request, "sign_in.html", {"next": own_address(next), "problem": problem, "name": name}, status=401
@@ -84,6 +87,15 @@ def _is_known(context: Context, name: str, password: str) -> bool:
     with read_scope(context.engine) as session:
         account = accounts.enabled(session, name)
     return passwords.is_password(password, account.password_hash if account else None)
+
+
+def _note_failure(context: Context, name: str, address: str) -> None:
+    """Record who could not sign in. A name without an account is left out, because it may be a password."""
+    with session_scope(context.engine) as session:
+        is_known = "\0" not in name and accounts.get(session, name) is not None
+        actor, detail = name if is_known else "unknown", {"address": address}
+        audit.note(session, actor, "session", "sign_in_failed", now=database_now(session), detail=detail)
+    logger.warning("a sign-in of %s from %s failed", repr(name) if is_known else "an unknown name", address)
 
 
 def _open(context: Context, name: str, seconds: int) -> str:
