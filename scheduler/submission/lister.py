@@ -112,6 +112,8 @@ class Lister:
         self._submitted.archived_before += page_sorted.archived
         self._submitted.scans += len(page_sorted.missing)
         self._submitted.bytes += sum(scan.source_bytes or 0 for scan in page_sorted.missing)
+        for scan in page_sorted.missing:
+            self._submitted.note_scan(scan.source_key)
         archived = [scan for scan in page_sorted.missing if scan.error_code is not None]
         self._submitted.archived += len(archived)
         self._submitted.archived_bytes += sum(scan.source_bytes or 0 for scan in archived)

@@ -10,8 +10,8 @@ from scheduler.submission.sampling import SampleRequest
 from scheduler.text import counted
 from worker.errors import UsageError
 from worker.inference.colour_options import ColourOptions
-from worker.scans import FORMATS
-from worker.scans.format_names import COMPRESSIONS
+from worker.scans import FORMATS, output_format
+from worker.scans.format_names import COMPRESSIONS, FORMAT_NAMES
 
 COLOUR_SCANS = ("skip", "colourize")
 OVERWRITE = ("never", "new", "changed", "always")
@@ -181,6 +181,7 @@ class Submitted:
     job_id: int | None = None
     scans: int = 0
     bytes: int = 0
+    formats: dict[str, int] = field(default_factory=dict)  # how many of `scans` have each format, by their extensions
     others: int = 0  # files whose names are not those of scans
     extensions: dict[str, int] = field(default_factory=dict)  # how many of these have each extension; "" for none
     present: int = 0  # left out, because the destination has their outputs
@@ -214,6 +215,16 @@ class Submitted:
         if extension in self.extensions or len(self.extensions) < _MOST_EXTENSIONS:
             self.extensions[extension] = self.extensions.get(extension, 0) + 1
 
+    def note_scan(self, key: str) -> None:
+        """Count the format of a scan."""
+        name = output_format(key, "source")
+        self.formats[name] = self.formats.get(name, 0) + 1
+
+    def by_format(self) -> str:
+        """The formats of the scans, the most common first: `12 TIFF, 3 JPEG`."""
+        most_common = sorted(self.formats.items(), key=lambda item: (-item[1], item[0]))
+        return ", ".join(f"{count:,} {FORMAT_NAMES[name]}" for name, count in most_common)
+
     def passed_over(self) -> list[str]:
         """What was left out and why: one sentence for each reason."""
         sentences = [f"{counted(self.others, 'other file')} passed over{self._by_extension()}"] if self.others else []
@@ -239,9 +250,9 @@ class Submitted:
         parts = [f"{count:,} {extension or 'without an extension'}" for extension, count in most_common]
         return f" ({', '.join(parts)})" if parts else ""
 
-    def counts(self) -> dict[str, int]:
+    def counts(self) -> dict[str, Any]:
         """The counts that must be stored, so that a stopped listing can continue."""
-        return {name: getattr(self, name) for name in _COUNTS}
+        return {name: getattr(self, name) for name in _COUNTS} | {"formats": dict(self.formats)}
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -249,7 +260,8 @@ class Submitted:
     def sentence(self) -> str:
         if self.already:
             return f"job {self.job_id} does this already; photochrom status {self.job_id}"
-        counts = f"{counted(self.scans, 'scan')}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
+        formats = f" ({self.by_format()})" if self.dry_run and self.formats else ""
+        counts = f"{counted(self.scans, 'scan')}{formats}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
         return (
             f"{self._beginning()} {counts}{self._estimate() if self.dry_run else ''}{self._sample()}{self._troubles()}"
         )

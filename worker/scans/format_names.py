@@ -4,6 +4,13 @@ from dataclasses import dataclass
 
 from worker.errors import UsageError
 
+FORMAT_NAMES = {
+    "jpeg": "JPEG",
+    "png": "PNG",
+    "tiff": "TIFF",
+    "jp2": "JPEG 2000",
+    "webp": "WebP",
+}  # as people write them
 FORMATS = ("source", "jpeg", "png", "tiff", "jp2")
 COMPRESSIONS = ("deflate", "lzw", "none")  # of TIFF outputs, each without loss
 

@@ -21,5 +21,14 @@ def test_extensions_without_end_are_not_all_kept() -> None:
     assert len(submitted.extensions) == 1_000
 
 
+def test_a_dry_run_says_how_many_scans_have_each_format() -> None:
+    submitted = Submitted(scans=4, dry_run=True)
+    for key in ("a.tif", "b/c.JPG", "d.tiff", "e.j2k"):
+        submitted.note_scan(key)
+
+    assert submitted.formats == {"tiff": 2, "jpeg": 1, "jp2": 1}
+    assert submitted.sentence().startswith("would submit 4 scans (2 TIFF, 1 JPEG 2000, 1 JPEG), 0.0 MB")
+
+
 def test_without_other_files_nothing_is_reported() -> None:
     assert Submitted(scans=3).passed_over() == []
