@@ -8,6 +8,7 @@ from db.models.archives import ArchivedScan
 from db.models.base import Base
 from db.models.jobs import Job, Scan
 from db.models.pool import Worker
+from db.models.reviews import Review
 from db.models.schedules import Firing, Schedule
 from db.queries.jobs.lifecycle import Progress
 from scheduler.text import why_aborted
@@ -86,8 +87,23 @@ def worker_row(worker: Worker, *, now: datetime, silent_seconds: float) -> dict[
     return _columns(worker) | {"state": worker_state(worker, now=now, silent_seconds=silent_seconds)}
 
 
-def schedule_row(schedule: Schedule) -> dict[str, Any]:
-    return _columns(schedule)
+def verdict_row(review: Review, source_key: str) -> dict[str, Any]:
+    return {"source_key": source_key, **_columns(review)}
+
+
+def schedule_row(schedule: Schedule, same_destination: Sequence[str] = ()) -> dict[str, Any]:
+    """`same_destination`: the names of other schedules with its destination."""
+    warnings = [f"the schedule {name!r} writes into {schedule.destination} too" for name in same_destination]
+    return {**_columns(schedule), "warnings": warnings}
+
+
+def schedule_rows(schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
+    """The rows of a list of schedules, with warnings about those of them that share a destination."""
+    names: dict[str, list[str]] = {}
+    for schedule in schedules:
+        names.setdefault(schedule.destination, []).append(schedule.name)
+    others = ([name for name in names[schedule.destination] if name != schedule.name] for schedule in schedules)
+    return [schedule_row(schedule, same) for schedule, same in zip(schedules, others, strict=True)]
 
 
 def firing_row(firing: Firing, job: Job | None) -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Functions that make database rows for tests, and read them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Engine, func, select
 
+from db.clock import database_now
 from db.models.jobs import Chunk, Job
+from db.models.pool import Worker
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.pool import workers
 from db.queries.scans import records
 from db.session import read_scope, session_scope
 
@@ -30,6 +33,15 @@ def make_job(engine: Engine, *, scan_count: int, chunk_scans: int = 64, priority
         lifecycle.add_scans(session, job_id, listed, chunk_scans=chunk_scans)
         lifecycle.start(session, job_id, other_count=0)
     return job_id
+
+
+def run_worker(engine: Engine, name: str, checkpoint: str) -> None:
+    """Record a worker that runs with this checkpoint. It stays in use for an hour, however slow the test is."""
+    with session_scope(engine) as session:
+        now = database_now(session)
+        beat = now + timedelta(hours=1)
+        worker = Worker(name=name, children=1, checkpoint=checkpoint, started_at=now, heartbeat_at=beat)
+        workers.register(session, worker)
 
 
 def chunk_of(engine: Engine, chunk_id: int) -> Chunk:

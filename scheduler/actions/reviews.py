@@ -16,8 +16,12 @@ from db.queries.reports import reviews
 from db.queries.reports.reviews import By
 from db.session import session_scope
 from scheduler.actions.actor import Actor
+from scheduler.actions.model_choices import expect_available
+from scheduler.submission.checkpoints import redo_options
+from worker.settings.settings import Settings
 
 VERDICTS = {"accept": Verdict.ACCEPTED, "reject": Verdict.REJECTED}
+CHOICES = {"keep": "earlier", "take": "new"}  # which of the two results of a redone output to keep
 MOST_AT_ONCE = 1_000  # scans in one request; a person does not review more at once
 
 Seen = Mapping[int, int | None]  # by the scan's id: the review that the reviewer saw; None for none
@@ -48,37 +52,53 @@ def decide(
 
 def redo(
     engine: Engine,
+    settings: Settings,
     job_id: int,
     scan_ids: Sequence[int],
     actor: Actor,
     *,
-    options: Mapping[str, Any],
-    chunk_scans: int,
+    changes: Mapping[str, Any],
     note: str | None = None,
     seen: Seen | None = None,
 ) -> int:
-    """Make outputs again, beside the earlier ones. Returns the new job's number. Raises as `decide`.
+    """Make outputs again, beside the earlier ones. Returns the new job's number.
 
-    options: the options that differ from the job's: checkpoint, head ...
+    changes: the options that differ from the job's: checkpoint, head ... Raises as `decide`, and UsageError for a
+    checkpoint, head or embedding that nobody has.
     """
     with session_scope(engine) as session:
         scans = outputs(session, job_id, scan_ids)
         now, job = database_now(session), lifecycle.get(session, job_id)
-        by = By(actor.name, now, note)
+        expect_available(session, settings, changes, job_options=job.options)
+        options, by = redo_options(settings, changes), By(actor.name, now, note)
         redo_job_id = reviews.redo(
-            session, job, scans, by, options=dict(options), chunk_scans=chunk_scans, keep_earlier=True, seen=seen
+            session,
+            job,
+            scans,
+            by,
+            options=options,
+            chunk_scans=settings.chunk_scans,
+            keep_earlier=True,
+            seen=seen,
         )
         detail = {
             "scans": [scan.id for scan in scans][:MOST_AT_ONCE],
             "redo_job": redo_job_id,
-            "options": dict(options),
+            "options": options,
         }
         audit.note(session, actor.name, actor.via, "redo", now=now, job_id=job_id, detail=detail)
     return redo_job_id
 
 
 def choose(
-    engine: Engine, job_id: int, scan_ids: Sequence[int], chosen: str, actor: Actor, *, chunk_scans: int
+    engine: Engine,
+    job_id: int,
+    scan_ids: Sequence[int],
+    chosen: str,
+    actor: Actor,
+    *,
+    chunk_scans: int,
+    seen: Seen | None = None,
 ) -> list[int]:
     """Keep the earlier outputs ("earlier"), or replace them by the new ones ("new").
 
@@ -89,6 +109,7 @@ def choose(
     with session_scope(engine) as session:
         scans, by = outputs(session, job_id, scan_ids), By(actor.name, database_now(session))
         reviews.hold(session, scans)
+        reviews.expect_seen(session, scans, seen)
         results = [_two_results(session, scan, chosen) for scan in scans]
         redo_job_ids = []
         if chosen == "new":

@@ -15,23 +15,25 @@ from db.queries import schedules
 from db.queries.access import audit
 from db.session import session_scope
 from scheduler.actions.actor import Actor
+from scheduler.actions.model_choices import expect_submission
 from scheduler.schedules.cron import next_due
 from scheduler.schedules.firing import LEASE_SECONDS, new_schedule
 from scheduler.submission.request import Submission
 from scheduler.submission.submitter import open_both
-from worker.storage import S3Options
+from worker.settings.settings import Settings
 
 
 def add(
-    engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
+    engine: Engine, settings: Settings, name: str, submission: Submission, *, cron: str, timezone: str, actor: Actor
 ) -> tuple[Schedule, list[str]]:
     """Add a schedule. Returns it, and the names of other schedules with its destination.
 
-    Raises UsageError, ServiceUnavailable.
+    Raises UsageError, also for a head or an embedding that nobody has; ServiceUnavailable.
     """
     scheduled = _scheduled(submission)
-    opened = open_both(scheduled, s3)
+    opened = open_both(scheduled, settings.s3_options)
     with session_scope(engine) as session:
+        expect_submission(session, settings, scheduled)
         schedule = new_schedule(
             session, name, scheduled, opened, cron=cron, timezone=timezone, now=database_now(session)
         )
@@ -40,7 +42,7 @@ def add(
 
 
 def edit(
-    engine: Engine, name: str, submission: Submission, *, cron: str, timezone: str, s3: S3Options, actor: Actor
+    engine: Engine, settings: Settings, name: str, submission: Submission, *, cron: str, timezone: str, actor: Actor
 ) -> tuple[Schedule, list[str]]:
     """Change what a schedule submits and when, from its next time on. Its history stays.
 
@@ -48,13 +50,14 @@ def edit(
     raises as `add`.
     """
     scheduled = _scheduled(submission)
-    source, destination = open_both(scheduled, s3)
+    source, destination = open_both(scheduled, settings.s3_options)
     options: dict[str, Any] = {
         key: value for key, value in asdict(scheduled).items() if key not in ("source", "destination", "name")
     }
     if submission.manifest and not submission.manifest.startswith("s3://"):
         options["manifest"] = str(Path(submission.manifest).absolute())
     with session_scope(engine) as session:
+        expect_submission(session, settings, scheduled)
         schedule = schedules.named(session, name, lock=True)
         _set_times(schedule, cron, timezone, now=database_now(session))
         schedule.source, schedule.destination, schedule.options = source.uri, destination.uri, options

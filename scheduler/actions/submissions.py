@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from sqlalchemy import Engine
 
+from db.session import read_scope
 from scheduler.actions.actor import Actor
+from scheduler.actions.model_choices import expect_submission
 from scheduler.submission.checkpoints import checkpoints_in_use
 from scheduler.submission.request import Submission, Submitted
 from scheduler.submission.submitter import Submitter
@@ -21,7 +23,12 @@ def submit(
     wait: bool = True,
     progress: Callable[[Submitted], None] = lambda _: None,
 ) -> Submitted:
-    """`wait` False: return at once, and let a scheduler list the source. Raises UsageError, ServiceUnavailable."""
+    """`wait` False: return at once, and let a scheduler list the source.
+
+    Raises UsageError, also for a head or an embedding that nobody has; ServiceUnavailable.
+    """
+    with read_scope(engine) as session:
+        expect_submission(session, settings, submission)
     submitter = submitter_of(engine, settings, submission, actor, progress=progress)
     if dry_run:
         return submitter.dry_run(submission)

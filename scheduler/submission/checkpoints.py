@@ -6,12 +6,10 @@ from itertools import product
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.queries.pool import workers
 from db.session import read_scope
-from scheduler.text import nearest
 from worker.errors import UsageError
 from worker.model.checkpoint import IMAGENET, STAND_IN, Card, present_embedding_name, read_card
 from worker.settings.settings import Settings
@@ -67,19 +65,6 @@ def own_checkpoint(settings: Settings, *, head: str | None = None, embedding: st
 def own_card(settings: Settings) -> Card:
     """The card of the checkpoint that a worker with these settings would use. Raises CheckpointError."""
     return read_card(settings.checkpoint_folder)
-
-
-def check_checkpoint(session: Session, settings: Settings, checkpoint: str) -> None:
-    """Raises UsageError for an id that no running worker has, and that no worker with this machine's checkpoint can
-    have.
-    """
-    machine_ids = [own_checkpoint(settings), *own_card(settings).variants()]
-    ids = list(dict.fromkeys([*workers.checkpoints(session), *machine_ids]))
-    if checkpoint not in ids:
-        raise UsageError(
-            f"--checkpoint {checkpoint}: neither a running worker nor this machine has it; "
-            f"{nearest(checkpoint, ids)}expected one of {', '.join(ids)}"
-        )
 
 
 def redo_options(settings: Settings, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,15 +5,15 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
+from db.session import read_scope
+from scheduler.actions import model_choices
 from scheduler.web.api.schemas import SubmissionBody
 from scheduler.web.context import Context
-from worker.errors import PhotochromError, UsageError
-from worker.inference.colour_options import HEADS
-from worker.model.checkpoint import read_card
+from worker.errors import UsageError
 
 Body = TypeVar("Body", bound=BaseModel)
 _LISTS = ("include", "exclude")
-_SWITCHES = ("pyramid", "bag")
+_SWITCHES = ("pyramid", "bag", "overwrite_accepted")
 
 
 async def _fields(request: Request) -> dict[str, str]:
@@ -48,12 +48,14 @@ def parse(body: type[Body], fields: dict[str, str]) -> Body:
 
 
 def choices(context: Context) -> dict[str, Any]:
-    """The choices for colours in a form: the heads, and the embeddings of the checkpoint in this machine's settings."""
-    try:
-        card = read_card(context.settings.checkpoint_folder)
-        return {"heads": list(card.heads), "embeddings": list(card.embeddings)}
-    except (PhotochromError, OSError):
-        return {"heads": list(HEADS), "embeddings": []}
+    """The choices for colours in a form: the checkpoints, heads and embeddings that running workers have."""
+    with read_scope(context.engine) as session:
+        offer = model_choices.offered(session, context.settings)
+    return {
+        "checkpoints": list(offer.checkpoints),
+        "heads": list(offer.heads),
+        "embeddings": list(offer.embeddings),
+    }
 
 
 DEFAULTS: dict[str, str] = {

@@ -82,6 +82,12 @@ def bundled_checkpoint_path(name: str = BUNDLED) -> Path:
     return Path(__file__).parent / "weights" / name
 
 
+def bundled_cards() -> list[Card]:
+    """The cards of the checkpoints that ship with Photochrom and are on this machine, in the order of their names."""
+    folders = sorted(bundled_checkpoint_path().parent.iterdir())
+    return [read_card(folder) for folder in folders if (folder / CARD_FILE).is_file()]
+
+
 def checkpoint_folder(path: Path | None) -> Path:
     """The folder of a checkpoint.
 

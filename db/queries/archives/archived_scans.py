@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from db.models.archives import OUTPUT_KEY, ArchivedScan
 from db.models.jobs import Job, ScanState
-from db.queries.pages.jobs import within
 from db.queries.scans.history import keys_of, names_of
 
 
@@ -53,20 +52,6 @@ def history(session: Session, place: str, *, job_id: int | None = None) -> list[
         query = query.where(ArchivedScan.job_id == job_id)
     rows = [(row[0], row[1]) for row in session.execute(query.order_by(ArchivedScan.job_id, ArchivedScan.scan_id))]
     return [(scan, job) for scan, job in rows if place in names_of(scan, job)]
-
-
-def page_history(
-    session: Session, source: str, source_key: str, *, prefixes: Sequence[str] | None, limit: int
-) -> list[tuple[ArchivedScan, Job]]:
-    """What every archived job under these prefixes did with this scan, the latest first."""
-    rows = session.execute(
-        select(ArchivedScan, Job)
-        .join(Job, Job.id == ArchivedScan.job_id)
-        .where(ArchivedScan.source_key == source_key, Job.source == source, *within(prefixes))
-        .order_by(ArchivedScan.job_id.desc(), ArchivedScan.scan_id)
-        .limit(limit)
-    )
-    return [(row[0], row[1]) for row in rows]
 
 
 def stored_last(session: Session, destination: str, keys: Sequence[str]) -> dict[str, tuple[int, datetime | None]]:

@@ -50,6 +50,8 @@ def parse_cursor(text: str | None, value_type: type, *, may_lack_value: bool = F
 
 
 def _value(value: Any, value_type: type) -> Any:
+    if value_type is int:
+        return _row_id(value)
     if value_type is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if (value is None) != (value_type is type(None)) or not isinstance(value, value_type):

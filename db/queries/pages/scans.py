@@ -11,7 +11,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from db.errors import UsageError
 from db.models.jobs import Job, Scan, ScanState
 from db.queries.pages.cursors import Cursor, parse_cursor
-from db.queries.pages.jobs import within
 from db.queries.reports.rows import OUTLIERS
 from db.queries.scans import key_search
 from db.queries.substrings import begins_with
@@ -173,20 +172,6 @@ def neighbour(
         cursor = None
     ids = _ids(session, chosen.conditions(session, scan.job_id), _order(order_name), cursor, 1)
     return ids[0] if ids else None
-
-
-def history(
-    session: Session, source: str, source_key: str, *, prefixes: Sequence[str] | None, limit: int
-) -> list[tuple[Scan, Job]]:
-    """What every job under these prefixes did with this scan, the latest first."""
-    rows = session.execute(
-        select(Scan, Job)
-        .join(Job, Job.id == Scan.job_id)
-        .where(Scan.source_key == source_key, Job.source == source, *within(prefixes))
-        .order_by(Scan.id.desc())
-        .limit(limit)
-    )
-    return [(row[0], row[1]) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,10 +67,11 @@ def recent(session: Session, *, heard_after: datetime) -> list[Worker]:
     )
 
 
-def checkpoints(session: Session) -> list[str]:
-    """The checkpoints of all workers that have not stopped."""
-    had = select(Worker.checkpoint).where(Worker.checkpoint.is_not(None), Worker.stopped_at.is_(None))
-    return [checkpoint for checkpoint in session.scalars(had.distinct().order_by(Worker.checkpoint)) if checkpoint]
+def checkpoints(session: Session, *, heard_after: datetime) -> list[str]:
+    """The checkpoints of all workers that have sent a heartbeat since and have not stopped."""
+    live = select(Worker.checkpoint).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after)
+    named = live.where(Worker.checkpoint.is_not(None)).distinct().order_by(Worker.checkpoint)
+    return [checkpoint for checkpoint in session.scalars(named) if checkpoint]
 
 
 def known(session: Session, checkpoint: str) -> bool:

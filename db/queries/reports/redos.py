@@ -39,6 +39,13 @@ def stages(session: Session, job_id: int, scan_ids: Sequence[int]) -> dict[int, 
     return {row[0]: stage(row[1], row[2]) for row in rows}
 
 
+def with_two_results(session: Session, job_id: int, scan_ids: Sequence[int]) -> set[int]:
+    """Those of these outputs that were made again beside the earlier ones, and for which nobody has chosen yet."""
+    again = aliased(Scan)
+    ready = (again.state == ScanState.DONE, Job.selection["beside"].as_boolean().is_(True))
+    return set(session.scalars(_latest(job_id, again, Scan.id).where(Scan.id.in_(scan_ids), *ready)))
+
+
 def tally(session: Session, job_id: int) -> tuple[dict[str, int], list[RedoJob]]:
     """How many outputs have each word, and the jobs whose outputs do not all exist yet."""
     again = aliased(Scan)

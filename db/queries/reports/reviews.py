@@ -123,7 +123,7 @@ def decide(
     a newer one or the job is archived, UsageError if `seen` names other scans; nothing is recorded then.
     """
     hold(session, scans)
-    _expect_seen(session, scans, seen)
+    expect_seen(session, scans, seen)
     _record(session, scans, verdict, by, redo_job_id=None)
 
 
@@ -142,7 +142,8 @@ def hold(session: Session, scans: Sequence[Scan]) -> None:
         session.execute(select(Scan.id).where(part).order_by(Scan.id).with_for_update())
 
 
-def _expect_seen(session: Session, scans: Sequence[Scan], seen: Mapping[int, int | None] | None) -> None:
+def expect_seen(session: Session, scans: Sequence[Scan], seen: Mapping[int, int | None] | None) -> None:
+    """Raises as `decide`. Call `hold` before this."""
     if seen is None:
         return
     if other_ids := seen.keys() - {scan.id for scan in scans}:
@@ -234,7 +235,7 @@ def redo(
     the same destination, and the earlier ones stay until somebody chooses. `seen` is the same as for `decide`.
     """
     hold(session, scans)
-    _expect_seen(session, scans, seen)
+    expect_seen(session, scans, seen)
     job_id = lifecycle.create(
         session,
         name=f"{job.name}, redone",

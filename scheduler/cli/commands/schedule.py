@@ -18,9 +18,8 @@ from scheduler.cli import options as shared
 from scheduler.cli.common import configured_database, open_database, print_json
 from scheduler.cli.display.job_tables import listing as listing_progress
 from scheduler.cli.display.schedule_tables import firings_table, local_time, schedules_table
-from scheduler.rows import firing_row, schedule_row
+from scheduler.rows import firing_row, schedule_rows
 from scheduler.schedules import firing
-from scheduler.submission.checkpoints import check_colours
 from scheduler.submission.submitter import Submission
 from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
@@ -100,10 +99,9 @@ def _cleared(value: Any) -> Any:
 
 def _keep(settings: Settings, keep: Keep, name: str, submission: Submission, cron: str, timezone: str) -> None:
     """Add or edit the schedule, and print when it next starts a job."""
-    check_colours(settings, head=submission.head, embedding=submission.embedding)
-    engine, s3 = open_database(settings), settings.s3_options
+    engine = open_database(settings)
     schedule, same_destination = keep(
-        engine, name, submission, cron=cron, timezone=timezone, s3=s3, actor=local_actor()
+        engine, settings, name, submission, cron=cron, timezone=timezone, actor=local_actor()
     )
     if schedule.next_due_at is None:
         print(f"schedule {name} is changed; it is disabled, until photochrom schedule enable {name}")
@@ -125,7 +123,7 @@ def list_schedules(json: shared.Json = False) -> None:
     with read_scope(configured_database()) as session:
         rows, latest = schedules.listed(session), schedules.latest(session)
     if json:
-        print_json([schedule_row(row) for row in rows])
+        print_json(schedule_rows(rows))
     elif rows:
         Console().print(schedules_table(rows, latest), soft_wrap=True)
     else:

@@ -1,12 +1,10 @@
-"""What needs review, and verdicts, as people see them in a terminal, or as rows for JSON."""
+"""What needs review, and verdicts, as people see them in a terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from db.models.reviews import Review
 from scheduler.cli.display.columns import Columns
-
-_VERDICT_FIELDS = ("verdict", "reviewed_by", "reviewed_at", "note", "redo_job_id")
 
 
 def queue_table(rows: Sequence[Mapping[str, Any]]) -> Columns:
@@ -23,12 +21,6 @@ def queue_table(rows: Sequence[Mapping[str, Any]]) -> Columns:
     ]
     heads = ("reasons", "certainty", "colourfulness", "size", "output")
     return Columns(heads, lines, numbers=heads[1:3])
-
-
-def verdict_rows(verdicts: Sequence[tuple[Review, str]]) -> list[dict[str, Any]]:
-    return [
-        {"source_key": key, **{name: getattr(review, name) for name in _VERDICT_FIELDS}} for review, key in verdicts
-    ]
 
 
 def verdicts_table(verdicts: Sequence[tuple[Review, str]]) -> Columns:

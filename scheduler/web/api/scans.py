@@ -1,16 +1,20 @@
 """A job's scans, listed by cursor, and verdicts on them."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from db.queries.pages import scan_search
 from db.queries.pages import scans as scan_pages
 from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
-from scheduler.rows import scan_row
-from scheduler.submission.checkpoints import redo_options
+from scheduler.rows import history_row, scan_row, verdict_row
+from scheduler.web.api.idempotency import IdempotencyHeader, answer_once
 from scheduler.web.api.schemas import (
+    HistoryPage,
+    KeepBody,
+    KeptOut,
     RedoBody,
     RedoneOut,
     ReviewBody,
@@ -21,7 +25,7 @@ from scheduler.web.api.schemas import (
     VerdictOut,
 )
 from scheduler.web.context import Reviewer, TheContext, Viewer
-from scheduler.web.parameters import CursorText, Id, ScanQuery
+from scheduler.web.parameters import LONGEST_KEY, CursorText, Id, ScanQuery, Words
 
 router = APIRouter(tags=["scans"])
 
@@ -43,6 +47,25 @@ def list_scans(context: TheContext, identity: Viewer, job_id: Id, query: Annotat
     return ScanPage.model_validate({"scans": rows, "next": str(page.next) if page.next else None})
 
 
+@router.get("/scans")
+def find_scans(
+    context: TheContext,
+    identity: Viewer,
+    key: Annotated[Words, Query(min_length=1, max_length=LONGEST_KEY)],
+    cursor: CursorText = None,
+    limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
+) -> HistoryPage:
+    """What happened to one scan in all jobs, the latest job first.
+
+    `key`: the whole key of the scan or its output, or the whole path or s3:// location of either. For the next page,
+    send the same request with the value of `next` as `cursor`.
+    """
+    with read_scope(context.engine) as session:
+        found = scan_search.find(session, key, prefixes=identity.prefixes, limit=limit, cursor_text=cursor)
+    rows = [history_row(scan, job) for scan, job in found.rows]
+    return HistoryPage.model_validate({"scans": rows, "next": str(found.next) if found.next else None})
+
+
 @router.get("/jobs/{job_id}/scans/{scan_id}", response_model=ScanOut)
 def show_scan(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id) -> object:
     _, scan = context.scan(identity, job_id, scan_id)
@@ -57,9 +80,7 @@ def list_reviews(
     context.job(identity, job_id)
     with read_scope(context.engine) as session:
         verdicts = reviews.verdicts(session, job_id, limit=limit)
-    names = VerdictOut.model_fields.keys() - {"source_key"}
-    rows = [{"source_key": key, **{name: getattr(review, name) for name in names}} for review, key in verdicts]
-    return [VerdictOut.model_validate(row) for row in rows]
+    return [VerdictOut.model_validate(verdict_row(review, key)) for review, key in verdicts]
 
 
 @router.post("/jobs/{job_id}/reviews")
@@ -73,20 +94,58 @@ def review(context: TheContext, identity: Reviewer, job_id: Id, body: ReviewBody
 
 
 @router.post("/jobs/{job_id}/redo", status_code=201)
-def redo(context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody) -> RedoneOut:
-    """Make a job that makes outputs again, beside the earlier ones. `seen` is as for a verdict."""
+def redo(
+    context: TheContext, identity: Reviewer, job_id: Id, body: RedoBody, idempotency_key: IdempotencyHeader = None
+) -> RedoneOut:
+    """Make a job that makes outputs again, beside the earlier ones. `seen` is as for a verdict.
+
+    When that job is done, /jobs/{job_id}/choose ends the redo. With an `Idempotency-Key`, sending the same request
+    again gives the same answer, and makes no second job.
+    """
     context.job(identity, job_id)
-    redo_job_id = actions.redo(
-        context.engine,
-        job_id,
-        body.scans,
-        identity.actor,
-        options=redo_options(context.settings, body.options()),
-        chunk_scans=context.settings.chunk_scans,
-        note=body.note,
-        seen=body.seen,
-    )
-    return RedoneOut(job=redo_job_id)
+
+    def make() -> tuple[int, dict[str, Any]]:
+        redo_job_id = actions.redo(
+            context.engine,
+            context.settings,
+            job_id,
+            body.scans,
+            identity.actor,
+            changes=body.options(),
+            note=body.note,
+            seen=body.seen,
+        )
+        return 201, {"job": redo_job_id}
+
+    request = {"redo": job_id, **body.model_dump()}
+    return RedoneOut.model_validate(answer_once(context, identity, idempotency_key, request, make)[1])
+
+
+@router.post("/jobs/{job_id}/choose")
+def choose(
+    context: TheContext, identity: Reviewer, job_id: Id, body: KeepBody, idempotency_key: IdempotencyHeader = None
+) -> KeptOut:
+    """End a redo: keep the earlier outputs, or take the new ones, which a worker then puts into their place.
+
+    The answer is a conflict while a new output is not done, or if somebody has chosen already. With an
+    `Idempotency-Key`, sending the same request again gives the same answer.
+    """
+    context.job(identity, job_id)
+
+    def make() -> tuple[int, dict[str, Any]]:
+        jobs = actions.choose(
+            context.engine,
+            job_id,
+            body.scans,
+            actions.CHOICES[body.choice],
+            identity.actor,
+            chunk_scans=context.settings.chunk_scans,
+            seen=body.seen,
+        )
+        return 200, {"scans": len(body.scans), "jobs": jobs}
+
+    request = {"choose": job_id, **body.model_dump()}
+    return KeptOut.model_validate(answer_once(context, identity, idempotency_key, request, make)[1])
 
 
 @router.post("/jobs/{job_id}/undo")

@@ -9,7 +9,7 @@ from db.queries import schedules
 from db.queries.pages.jobs import within
 from db.session import read_scope
 from scheduler.actions import schedules as actions
-from scheduler.rows import firing_row, schedule_row
+from scheduler.rows import firing_row, schedule_row, schedule_rows
 from scheduler.web.api.schemas import FiringOut, ScheduleBody, ScheduleOut
 from scheduler.web.auth.identity import Identity
 from scheduler.web.auth.prefixes import expect_within
@@ -34,14 +34,16 @@ def visible_schedule(context: Context, identity: Identity, name: str) -> Schedul
 def list_schedules(context: TheContext, identity: Viewer) -> Any:
     with read_scope(context.engine) as session:
         rows = schedules.listed(session, within(identity.prefixes, Schedule))
-    return [schedule_row(schedule) for schedule in rows]
+    return schedule_rows(rows)
 
 
 @router.post("/schedules/{name}", status_code=201, response_model=ScheduleOut)
 def add(context: TheContext, identity: Operator, name: Name, body: ScheduleBody) -> Any:
     """Submit what is new and changed, at set times."""
     expect_within(identity, body.source, body.destination, body.manifest)
-    return _row(*actions.add(context.engine, name, body.submission(), **_when(context, identity, body)))
+    return schedule_row(
+        *actions.add(context.engine, context.settings, name, body.submission(), **_when(identity, body))
+    )
 
 
 @router.put("/schedules/{name}", response_model=ScheduleOut)
@@ -49,7 +51,9 @@ def edit(context: TheContext, identity: Operator, name: Name, body: ScheduleBody
     """Change what the schedule submits and when, from its next time on."""
     visible_schedule(context, identity, name)
     expect_within(identity, body.source, body.destination, body.manifest)
-    return _row(*actions.edit(context.engine, name, body.submission(), **_when(context, identity, body)))
+    return schedule_row(
+        *actions.edit(context.engine, context.settings, name, body.submission(), **_when(identity, body))
+    )
 
 
 @router.get("/schedules/{name}", response_model=ScheduleOut)
@@ -98,11 +102,5 @@ def history(
     return [firing_row(firing, job) for firing, job in firings]
 
 
-def _when(context: Context, identity: Identity, body: ScheduleBody) -> dict[str, Any]:
-    s3 = context.settings.s3_options
-    return {"cron": body.cron, "timezone": body.timezone, "s3": s3, "actor": identity.actor}
-
-
-def _row(schedule: Schedule, same_destination: list[str]) -> dict[str, Any]:
-    warnings = [f"the schedule {name!r} writes into {schedule.destination} too" for name in same_destination]
-    return {**schedule_row(schedule), "warnings": warnings}
+def _when(identity: Identity, body: ScheduleBody) -> dict[str, Any]:
+    return {"cron": body.cron, "timezone": body.timezone, "actor": identity.actor}

@@ -88,6 +88,31 @@ class ScanPage(BaseModel):
     next: str | None = Field(description="The `cursor` of the next page; null after the last page.")
 
 
+class HistoryOut(BaseModel):
+    """A scan in one job: every column of its row. Of an archived scan, only these, and where the rest is."""
+
+    id: int
+    job_id: int
+    job_name: str
+    job_state: str
+    state: str
+    error_code: str | None
+    error_message: str | None
+    source_key: str
+    source_etag: str | None
+    output_key: str
+    output_bytes: int | None
+    checkpoint: str | None
+    verdict: str | None
+    finished_at: datetime | None
+    model_config = ConfigDict(extra="allow")
+
+
+class HistoryPage(BaseModel):
+    scans: list[HistoryOut]
+    next: str | None = Field(description="The `cursor` of the next page; null after the last page.")
+
+
 class SubmissionBody(BaseModel):
     """What to colourize, and how. The names are those of `photochrom submit`."""
 
@@ -149,9 +174,17 @@ class SubmittedOut(BaseModel):
     job_id: int | None
     scans: int
     bytes: int
+    formats: dict[str, int]
     others: int
+    extensions: dict[str, int]
     present: int
+    underway: int
+    accepted: int
+    damaged: int
     unwanted: int
+    leftovers: int
+    unlisted: list[str]
+    unlisted_count: int
     already: bool
     resumed: bool
     dry_run: bool
@@ -226,6 +259,24 @@ class RedoBody(RedoChoices):
 
     scans: Scans
     seen: Seen = None
+
+
+class KeepBody(BaseModel):
+    """Which result of redone outputs to keep: `keep` the earlier ones, or `take` the new ones. `seen`: as for a
+    verdict.
+    """
+
+    scans: Scans
+    choice: Literal["keep", "take"]
+    seen: Seen = None
+    model_config = ConfigDict(extra="forbid")
+
+
+class KeptOut(BaseModel):
+    """The jobs that put the new outputs into the place of the earlier ones; none for `keep`."""
+
+    scans: int
+    jobs: list[int]
 
 
 class ReviewedOut(BaseModel):

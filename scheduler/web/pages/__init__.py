@@ -3,8 +3,21 @@
 from fastapi import APIRouter, Depends
 
 from scheduler.web.auth.csrf import expect_token
-from scheduler.web.pages import job, jobs, pictures, pool, review, sample, scan, schedules, sign_in, submit, verdicts
+from scheduler.web.pages import (
+    job,
+    jobs,
+    pictures,
+    pool,
+    review,
+    sample,
+    scan,
+    schedules,
+    search,
+    sign_in,
+    submit,
+    verdicts,
+)
 
 page_router = APIRouter(include_in_schema=False, dependencies=[Depends(expect_token)])
-for module in (sign_in, submit, jobs, job, sample, scan, verdicts, review, pictures, schedules, pool):
+for module in (sign_in, submit, jobs, job, sample, scan, search, verdicts, review, pictures, schedules, pool):
     page_router.include_router(module.router)

@@ -12,7 +12,6 @@ from db.queries.access import audit
 from db.queries.jobs import lifecycle
 from db.queries.pages import jobs as job_pages
 from db.queries.pages import scans as scan_pages
-from db.queries.pool import workers
 from db.queries.reports import redos, reviews
 from db.session import read_scope
 from scheduler.doctor.stalled_jobs import why_stalled
@@ -20,6 +19,7 @@ from scheduler.rows import seconds_left
 from scheduler.text import why_aborted
 from scheduler.web.context import Context, TheContext, Viewer
 from scheduler.web.csv_stream import csv_of_scans
+from scheduler.web.forms import choices
 from scheduler.web.parameters import CursorText, Id, ScanQuery
 from scheduler.web.rendering import render
 from scheduler.web.temporary_files import TemporaryFileResponse
@@ -57,6 +57,7 @@ def show_scans(
         values = head_values(session, context, job_id)
         scan_ids = [scan.id for scan in page.scans]
         stages, latest_reviews = redos.stages(session, job_id, scan_ids), reviews.latest(session, scan_ids)
+        with_two_results = redos.with_two_results(session, job_id, scan_ids)
         whole = query.filter == scan_pages.ScanFilter()
         matching = None if whole else scan_pages.count(session, job_id, query.filter, limit=MOST_COUNTED_SCANS)
         codes = [code for _, code, _ in values["problems"]]
@@ -67,6 +68,7 @@ def show_scans(
         "scans": page.scans,
         "stages": stages,
         "reviews": latest_reviews,
+        "with_two_results": with_two_results,
         "matching": values["progress"].total if matching is None else matching,
         "or_more": matching == MOST_COUNTED_SCANS,
         "query": query,
@@ -76,7 +78,7 @@ def show_scans(
         "next": page.next and urlencode({**arguments, "cursor": str(page.next)}),
         "next_cursor": str(page.next or ""),
     }
-    return render(request, "job_scans.html", values)
+    return render(request, "job_scans.html", values | choices(context))
 
 
 @router.get("/jobs/{job_id}/head")
@@ -142,7 +144,6 @@ def head_values(session: Any, context: Context, job_id: int) -> dict[str, Any]:
         "redos": unfinished_redos,
         "doubtful_count": job_pages.count_doubtful(session, job_id, limit=MOST_COUNTED),
         "goes_on": progress.job.state not in JobState.ENDED,
-        "checkpoints": workers.checkpoints(session),
     }
 
 

@@ -8,15 +8,15 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from db.models.jobs import Job, Scan
-from db.queries.archives import archived_scans
+from db.queries.pages import scan_search
 from db.queries.pages import scans as scan_pages
-from db.queries.pool import workers
 from db.queries.reports import redos, reviews
 from db.session import read_scope
 from scheduler.report.outliers import FAR, ab_distances, distances
 from scheduler.rows import scan_row
 from scheduler.web.context import TheContext, Viewer
 from scheduler.web.forms import choices
+from scheduler.web.pages.search import history_rows
 from scheduler.web.parameters import Asked, Id, ScanQuery
 from scheduler.web.rendering import render
 
@@ -37,10 +37,9 @@ def show_scan(
     job, scan = context.scan(identity, job_id, scan_id)
     with read_scope(context.engine) as session:
         values = scan_values(session, job, scan, query)
-        values |= {
-            name: history(session, job.source, scan.source_key, prefixes=identity.prefixes, limit=HISTORY_ROWS)
-            for name, history in (("history", scan_pages.history), ("archived", archived_scans.page_history))
-        }
+        place = f"{job.source}/{scan.source_key}"
+        found = scan_search.find(session, place, prefixes=identity.prefixes, limit=HISTORY_ROWS, sources_alone=True)
+        values |= {"history": history_rows(found), "more_history": found.next is not None, "place": place}
     return render(request, "scan.html", {**values, "row": scan_row(scan), **choices(context)})
 
 
@@ -63,7 +62,6 @@ def scan_values(session: Session, job: Job, scan: Scan, query: ScanQuery) -> dic
         "query": query,
         "unlike": _unlike_its_folder(session, scan),
         "arguments": urlencode(query.arguments()),
-        "checkpoints": workers.checkpoints(session),
     }
 
 

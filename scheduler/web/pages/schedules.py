@@ -94,11 +94,11 @@ def _keep(
         keep = actions.add if schedule is None else actions.edit
         keep(
             context.engine,
+            context.settings,
             name,
             body.submission(),
             cron=body.cron,
             timezone=body.timezone,
-            s3=context.settings.s3_options,
             actor=identity.actor,
         )
     except PhotochromError as error:

@@ -8,9 +8,10 @@ from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from scheduler.actions import reviews as actions
-from scheduler.submission.checkpoints import redo_options
+from scheduler.actions.reviews import Seen
 from scheduler.web.api.schemas import RedoChoices
-from scheduler.web.context import Reviewer, TheContext
+from scheduler.web.auth.identity import Identity
+from scheduler.web.context import Context, Reviewer, TheContext
 from scheduler.web.forms import Fields, parse
 from scheduler.web.pages.jobs import own_address
 from scheduler.web.parameters import LARGEST, Id, Note
@@ -28,15 +29,22 @@ def decide_many(
     context: TheContext,
     identity: Reviewer,
     job_id: Id,
-    action: Annotated[Literal["accept", "reject"], Form()],
+    action: Annotated[Literal["accept", "reject", "redo", "keep", "take"], Form()],
     scan: ScanIds,
+    fields: Fields,
     seen: SeenPairs = None,
     note: Annotated[Note, Form()] = None,
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
     """If somebody has given a newer verdict on one of the scans than the page showed, nothing is recorded."""
     context.job(identity, job_id)
-    actions.decide(context.engine, job_id, scan, action, identity.actor, note=note, seen=_seen(scan, seen or ()))
+    reviews_seen = _seen(scan, seen or ())
+    if action == "redo":
+        _redo(context, identity, job_id, fields, reviews_seen)
+    elif action in actions.CHOICES:
+        _choose(context, identity, job_id, actions.CHOICES[action], reviews_seen)
+    else:
+        actions.decide(context.engine, job_id, scan, action, identity.actor, note=note, seen=reviews_seen)
     return RedirectResponse(own_address(next), 303)
 
 
@@ -57,17 +65,7 @@ def redo(
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
     context.scan(identity, job_id, scan_id)
-    body = parse(RedoChoices, fields)
-    actions.redo(
-        context.engine,
-        job_id,
-        [scan_id],
-        identity.actor,
-        options=redo_options(context.settings, body.options()),
-        chunk_scans=context.settings.chunk_scans,
-        note=body.note,
-        seen={scan_id: seen or None},
-    )
+    _redo(context, identity, job_id, fields, {scan_id: seen or None})
     return RedirectResponse(own_address(next), 303)
 
 
@@ -78,8 +76,28 @@ def choose(
     job_id: Id,
     scan_id: Id,
     chosen: Annotated[Literal["earlier", "new"], Form()],
+    seen: Annotated[int, Form(ge=0, le=LARGEST)],
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
     context.scan(identity, job_id, scan_id)
-    actions.choose(context.engine, job_id, [scan_id], chosen, identity.actor, chunk_scans=context.settings.chunk_scans)
+    _choose(context, identity, job_id, chosen, {scan_id: seen or None})
     return RedirectResponse(own_address(next), 303)
+
+
+def _redo(context: Context, identity: Identity, job_id: int, fields: dict[str, str], seen: Seen) -> None:
+    body = parse(RedoChoices, fields)
+    actions.redo(
+        context.engine,
+        context.settings,
+        job_id,
+        list(seen),
+        identity.actor,
+        changes=body.options(),
+        note=body.note,
+        seen=seen,
+    )
+
+
+def _choose(context: Context, identity: Identity, job_id: int, chosen: str, seen: Seen) -> None:
+    chunk_scans = context.settings.chunk_scans
+    actions.choose(context.engine, job_id, list(seen), chosen, identity.actor, chunk_scans=chunk_scans, seen=seen)

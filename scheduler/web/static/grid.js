@@ -18,10 +18,12 @@ if (bar) {
   const boxes = [...document.querySelectorAll(".pick input")];
   const count = bar.querySelector("output");
   let last = null;
+  const choices = bar.querySelector("[data-choices]");
   const update = () => {
-    const chosen = boxes.filter((box) => box.checked).length;
-    bar.hidden = chosen === 0;
-    count.textContent = chosen === 1 ? "1 picture chosen" : `${chosen} pictures chosen`;
+    const chosen = boxes.filter((box) => box.checked);
+    bar.hidden = chosen.length === 0;
+    count.textContent = chosen.length === 1 ? "1 picture chosen" : `${chosen.length} pictures chosen`;
+    if (choices) choices.hidden = !chosen.every((box) => "two" in box.dataset);
   };
   for (const box of boxes) {
     box.addEventListener("click", (event) => {

@@ -3,13 +3,13 @@ const keys = { a: "[data-key=a]", r: "[data-key=r]", d: "[data-key=d]", z: "[dat
   ArrowRight: "[data-key=right]", n: "[data-key=n]" };
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input:not([type=range]), textarea, select, canvas");
+  const typing = event.target.closest("input:not([type=range], [type=checkbox]), textarea, select, canvas");
   if (event.key === "Escape" && typing) typing.blur();
   if (typing || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   // The arrows move a slider that has the focus.
   if (event.target.matches("input[type=range]") && event.key.startsWith("Arrow")) return;
   const control = keys[event.key] && document.querySelector(keys[event.key]);
-  if (!control) return;
+  if (!control || control.closest("[hidden]")) return;
   event.preventDefault();
   if (control.matches("textarea, summary")) {
     control.focus();

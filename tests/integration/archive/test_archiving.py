@@ -23,6 +23,7 @@ from scheduler.archive.archiver import sources_key
 from scheduler.archive.deletion import Pace, delete_job
 from tests.integration.archive.conftest import ADA, ENDED, Collection
 from worker.errors import ServiceUnavailable
+from worker.settings.settings import Settings
 from worker.storage import S3Options
 
 KEYS = [f"box 1/{number:04}.tif" for number in range(20)]
@@ -176,7 +177,7 @@ def test_a_job_with_outputs_in_a_bag_is_not_deleted(collection: Collection) -> N
 def test_two_results_of_an_output_are_kept_until_somebody_has_chosen(collection: Collection) -> None:
     job_id = collection.job(KEYS)
     scan_ids = [scan.id for scan in collection.live_scans(job_id)[:2]]
-    redo_id = actions.redo(collection.engine, job_id, scan_ids, ADA, options={}, chunk_scans=3)
+    redo_id = actions.redo(collection.engine, Settings(chunk_scans=3), job_id, scan_ids, ADA, changes={})
     collection.end(redo_id)
     (collection.folder / "photochrom-redone" / str(redo_id)).mkdir(parents=True)
 

@@ -23,6 +23,7 @@ from tests.integration.scheduler.test_review import done
 from tests.rows import NOON, make_job
 from tests.waiting import PATIENCE_SECONDS
 from worker.errors import Conflict
+from worker.settings.settings import Settings
 
 ADA, GRACE = Actor("ada"), Actor("grace")
 
@@ -145,7 +146,7 @@ def coloured(engine: Engine) -> int:
 @pytest.fixture
 def redone(engine: Engine, coloured: int) -> int:
     """A job of whose outputs 1 and 2 there are two results."""
-    colour_all(engine, review_actions.redo(engine, coloured, [1, 2], ADA, options={}, chunk_scans=64))
+    colour_all(engine, review_actions.redo(engine, Settings(), coloured, [1, 2], ADA, changes={}))
     return coloured
 
 
@@ -173,7 +174,7 @@ def test_an_output_that_one_keeps_while_another_takes_the_new_one_is_kept_or_rep
 
 
 def redo(engine: Engine, job_id: int) -> object:
-    return review_actions.redo(engine, job_id, [1], ADA, options={}, chunk_scans=64)
+    return review_actions.redo(engine, Settings(), job_id, [1], ADA, changes={})
 
 
 def accept(engine: Engine, job_id: int) -> object:

@@ -22,7 +22,7 @@ from db.session import read_scope, session_scope
 from scheduler.doctor.stalled_jobs import why_stalled
 from scheduler.submission.checkpoints import redo_options
 from tests.acceptance.command import photochrom
-from tests.rows import NOON, make_job, scan_states
+from tests.rows import NOON, make_job, run_worker, scan_states
 from worker.model.checkpoint import bundled_checkpoint_path, read_card
 from worker.settings.settings import Settings
 
@@ -197,6 +197,7 @@ def test_the_command_lists_takes_verdicts_and_refuses_what_is_none(migrated_sqli
 
     engine = make_engine(migrated_sqlite_url)
     job_id = make_doubtful_job(engine)
+    run_worker(engine, "w", "first")
 
     def review(*arguments: str) -> tuple[int, str]:
         said = photochrom(

@@ -61,8 +61,14 @@ def test_option_all_does_not_change_existing_verdicts(review: Review) -> None:
     [
         (["redo", "box/1.jpg", "--checkpoint", "nonesuch"], "neither a running worker nor this machine has it"),
         (["redo", "box/1.jpg", "--checkpoint", VIVID[:-1]], f"did you mean {VIVID}?"),
-        (["redo", "box/1.jpg", "--head", "lively"], "has no such head; expected one of paper, vivid"),
-        (["redo", "box/1.jpg", "--embedding", "none"], "no such embedding; expected one of"),
+        (
+            ["redo", "box/1.jpg", "--head", "lively"],
+            "the head 'lively': neither a running worker nor this machine has it",
+        ),
+        (
+            ["redo", "box/1.jpg", "--embedding", "none"],
+            "has it; expected one of inception_resnet_v2, compact, imagenet",
+        ),
         (["redo", "box/1.jpg", "--saturation", "3"], "expected a number from 0 to 2"),
         (["accept", "box/1.jpg", "--head", "vivid"], "--head is for redo alone"),
         (["accept", "--all", "box/1.jpg"], "expected either keys"),

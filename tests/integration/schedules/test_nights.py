@@ -263,7 +263,7 @@ def test_the_stores_of_a_new_schedule_are_opened_before_the_transaction(
 
     monkeypatch.setattr(actions, "open_both", opened)
     asked = Submission(str(world.folder / "in"), str(world.folder / "out"))
-    actions.add(world.engine, "x", asked, cron="0 1 * * *", timezone="UTC", s3=S3Options(), actor=Actor("ada"))
+    actions.add(world.engine, Settings(), "x", asked, cron="0 1 * * *", timezone="UTC", actor=Actor("ada"))
 
     assert connections == [0]
 

@@ -123,9 +123,7 @@ def edit(world: World, **changes: Any) -> None:
         schedule = schedules.named(session, "plates")
     cron = changes.pop("cron", schedule.cron)
     submission = replace(firing.submission(schedule), **changes)
-    actions.edit(
-        world.engine, "plates", submission, cron=cron, timezone="Europe/Rome", s3=S3Options(), actor=Actor("ada")
-    )
+    actions.edit(world.engine, Settings(), "plates", submission, cron=cron, timezone="Europe/Rome", actor=Actor("ada"))
 
 
 def stop_after_the_first_page(patched: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,46 @@ def test_a_new_job_is_looked_at_first_and_then_submitted(web: Web, engine: Engin
     assert (options["format"], options["head"], options["saturation"]) == ("tiff", "vivid", 1.3)
 
 
+def test_a_look_says_the_formats_and_all_that_is_left_out(web: Web, engine: Engine) -> None:
+    fields = places(web)
+    source = web.source.parent / "more"
+    for key in ("2.jpg", "3.png", "4.tif", "._4.tif", "notes.txt"):
+        (source / key).write_bytes(b"not looked at")
+    browser = web.browser()
+    browser.post("/jobs/new", data=form(**fields, action="submit", include="1.jpg"))
+    listings(web, engine).round()
+
+    look = browser.post("/jobs/new", data=form(**fields, action="look", exclude="2.jpg", overwrite="always"))
+    counts = browser.post("/api/v1/jobs?dry_run=true", json={**fields, "exclude": ["2.jpg"]}).json()
+
+    assert "<h2>2 scans," in look.text
+    assert "By format: 1 PNG, 1 TIFF." in look.text
+    assert "Left out because another job will make them: 1 scan." in look.text
+    assert "Left out by the patterns: 1 scan." in look.text
+    assert "Left out because they are not scans: 1 file." in look.text
+    assert "Left out because other programs left them beside the scans: 1 file." in look.text
+    assert (counts["scans"], counts["formats"], counts["underway"]) == (2, {"png": 1, "tiff": 1}, 1)
+
+
+def test_the_form_takes_a_label_a_folder_and_accepted_outputs(web: Web, engine: Engine) -> None:
+    fields = {**places(web), "label": "a model's colours", "output_prefix": "box2", "overwrite_accepted": "true"}
+    web.browser().post("/jobs/new", data=form(**fields, action="submit"))
+    schedule = {"schedule": "nightly", "cron": "@daily", **fields}
+    web.browser().post("/schedules/new", data=form(**schedule))
+    page = web.browser().get("/schedules/one?name=nightly").text
+
+    with read_scope(engine) as session:
+        job = lifecycle.get(session, 2)
+        options, request = job.options, job.request or {}
+    assert (options["label"], options["output_prefix"], request["overwrite_accepted"]) == (
+        "a model's colours",
+        "box2",
+        True,
+    )
+    assert 'value="a model&#39;s colours"' in page
+    assert 'name="overwrite_accepted" value="true" checked' in page
+
+
 def test_looking_at_a_source_that_takes_too_long_ends_with_what_to_do(
     web: Web, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

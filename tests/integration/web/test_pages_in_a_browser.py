@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import Engine, select
 
 from db.migrations import upgrade
-from db.models.jobs import Scan, ScanState
+from db.models.jobs import Job, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope, session_scope
 from scheduler.actions import submissions
@@ -190,6 +190,23 @@ def test_a_slider_and_the_pixels_are_reached_by_keys(chromium: Browser, address:
     page.context.close()
 
 
+def test_the_pixels_of_a_scan_that_failed_are_shown_too(chromium: Browser, address: str) -> None:
+    page = opened(chromium)
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(f"{address}/jobs/1/scans/6")
+    page.get_by_role("button", name="Pixels").press("Enter")
+    expect(page.locator(".zoom .said")).to_have_text(re.compile(r"\d+ %"), timeout=30_000)
+    page.locator("canvas").press("1")
+
+    expect(page.locator(".zoom .said")).to_have_text("100 %")
+    page.get_by_role("button", name="Whole scan").click()
+    expect(page.locator(".both img")).to_be_visible()
+    assert page.locator(".zoom").is_hidden()
+    assert problems == []
+    page.context.close()
+
+
 def test_side_by_side_the_pictures_are_large_and_the_buttons_and_keys_are_in_sight(
     chromium: Browser, address: str
 ) -> None:
@@ -250,6 +267,35 @@ def test_a_page_without_its_server_says_since_when(chromium: Browser, address: s
     page.route("**/pool?fragment=true", lambda route: route.abort())
 
     expect(page.locator(".away")).to_contain_text("This page can’t be updated. The figures are from", timeout=30_000)
+    page.context.close()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_many_pictures_are_made_again_by_keys_alone(
+    chromium: Browser, address: str, pages_engine: Engine, width: int
+) -> None:
+    page = opened(chromium)
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{address}/jobs/1?order=key")
+    page.keyboard.press("a")  # nothing is chosen, so nothing happens
+    for number in (3, 4):
+        page.locator(".pick input").nth(number).press("Space")
+    page.keyboard.press("d")
+    field = page.get_by_label("Saturation")
+    expect(field).to_be_visible()
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    field.fill("1.25")
+    field.press("Enter")  # accepts nothing
+    assert page.url.endswith("/jobs/1?order=key")
+    with page.expect_navigation():
+        page.get_by_role("button", name="Make the chosen again").press("Enter")
+
+    with read_scope(pages_engine) as session:
+        assert [session.get_one(Scan, number).verdict for number in (4, 5)] == ["redone", "redone"]
+        redo = session.scalars(select(Job).order_by(Job.id.desc()).limit(1)).one()
+    assert (redo.options["saturation"], redo.scan_count) == (1.25, 2)
     page.context.close()
 
 

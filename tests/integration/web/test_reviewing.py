@@ -11,8 +11,9 @@ from db.session import read_scope, session_scope
 from scheduler.actions import reviews as actions
 from scheduler.actions.actor import Actor
 from tests.integration.web.conftest import Web, form
-from tests.rows import NOON
+from tests.rows import NOON, run_worker
 from worker.errors import Conflict, NotFound
+from worker.settings.settings import Settings
 
 ADA, GRACE = Actor("ada"), Actor("grace")
 DOUBTFUL = "?doubtful=True&order=doubtful"
@@ -89,6 +90,7 @@ def test_many_are_decided_at_once_or_none(web: Web, engine: Engine) -> None:
 
 
 def test_a_redo_keeps_the_earlier_output_until_somebody_has_chosen(web: Web, engine: Engine) -> None:
+    run_worker(engine, "v", "vivid")
     web.browser().post("/jobs/1/scans/1/redo", data=form(seen=0, checkpoint="vivid"))
 
     with read_scope(engine) as session:
@@ -112,7 +114,7 @@ def set_redo_state(engine: Engine, state: str, code: str | None = None) -> None:
 
 
 def test_an_output_counts_as_redone_only_when_the_new_one_exists(web: Web, engine: Engine) -> None:
-    actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
+    actions.redo(engine, Settings(), 1, [1], ADA, changes={})
     browser = web.browser()
     pages = ("/jobs/1", "/jobs/1/scans/1", "/jobs/1/review/1")
 
@@ -129,7 +131,7 @@ def test_an_output_counts_as_redone_only_when_the_new_one_exists(web: Web, engin
 
 
 def test_a_redo_whose_job_was_cancelled_is_shown_as_stopped(web: Web, engine: Engine) -> None:
-    actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
+    actions.redo(engine, Settings(), 1, [1], ADA, changes={})
     browser = web.browser()
     browser.post("/jobs/2/control", data=form(action="cancel"))
 
@@ -140,7 +142,7 @@ def test_a_redo_whose_job_was_cancelled_is_shown_as_stopped(web: Web, engine: En
 
 
 def test_a_redo_that_failed_is_tried_again_from_the_first_job_by_an_operator(web: Web, engine: Engine) -> None:
-    actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
+    actions.redo(engine, Settings(), 1, [1], ADA, changes={})
     set_redo_state(engine, "failed", "storage_unavailable")
     browser = web.browser()
 
@@ -176,7 +178,7 @@ def test_after_the_doubtful_ones_skip_leads_to_the_others(web: Web) -> None:
 
 
 def test_choosing_the_earlier_accepts_it_and_choosing_the_new_waits_for_it(web: Web, engine: Engine) -> None:
-    actions.redo(engine, 1, [1], ADA, options={}, chunk_scans=64)
+    actions.redo(engine, Settings(), 1, [1], ADA, changes={})
 
     with pytest.raises(Conflict, match="choose when it is done"):
         actions.choose(engine, 1, [1], "new", ADA, chunk_scans=64)

@@ -9,23 +9,24 @@ from sqlalchemy import Engine
 
 from db.queries.chunks.checkpoints import serves
 from db.queries.jobs import lifecycle
-from db.queries.pool import workers
 from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.actions.actor import Actor, local_actor
+from scheduler.actions.model_choices import running_checkpoints
+from scheduler.actions.reviews import CHOICES
 from scheduler.actions.selection import outputs_made_again, outputs_named, outputs_without_verdict
 from scheduler.cli.common import open_database, print_json
-from scheduler.cli.display.review_tables import queue_table, verdict_rows, verdicts_table
+from scheduler.cli.display.review_tables import queue_table, verdicts_table
 from scheduler.cli.options import Embedding, Head, JobId, Json, Saturation
-from scheduler.submission.checkpoints import check_checkpoint, check_colours, redo_options
+from scheduler.rows import verdict_row
+from scheduler.submission.checkpoints import redo_options
 from scheduler.text import counted
 from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
 
 VERDICTS = ("accept", "reject", "redo")
 MOST_UNLIKE = 1_000  # outputs unlike their folder; the view folder_outliers has all
-CHOICES = {"keep": "earlier", "take": "new"}  # which of the two results of a redone output to keep
 
 Action = Annotated[
     str | None,
@@ -143,15 +144,12 @@ def _redo(
     actor: Actor,
     note: str | None,
 ) -> str:
-    check_colours(settings, head=changes.get("head"), embedding=changes.get("embedding"))
-    checkpoint, options = changes.get("checkpoint"), redo_options(settings, changes)
+    redo_id = actions.redo(engine, settings, job_id, ids, actor, changes=changes, note=note)
     waits = ""
-    with read_scope(engine) as session:
-        if checkpoint is not None:
-            check_checkpoint(session, settings, checkpoint)
-            running = workers.checkpoints(session)
-            waits = "" if any(serves(id, options) for id in running) else _waits(running)
-    redo_id = actions.redo(engine, job_id, ids, actor, options=options, chunk_scans=settings.chunk_scans, note=note)
+    if changes.get("checkpoint") is not None:
+        with read_scope(engine) as session:
+            running, options = running_checkpoints(session, settings), redo_options(settings, changes)
+        waits = "" if any(serves(id, options) for id in running) else _waits(running)
     choice = f"photochrom review {job_id} take or keep KEY chooses when it is done"
     return f"job {redo_id} makes {counted(len(ids), 'output')} again, beside the earlier{waits}; {choice}"
 
@@ -181,6 +179,6 @@ def _show_verdicts(engine: Engine, job_id: int, *, json: bool) -> None:
         lifecycle.get(session, job_id)
         verdicts = reviews.verdicts(session, job_id)
     if json:
-        print_json(verdict_rows(verdicts))
+        print_json([verdict_row(review, key) for review, key in verdicts])
     else:
         Console().print(verdicts_table(verdicts), soft_wrap=True)

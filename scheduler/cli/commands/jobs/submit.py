@@ -9,7 +9,6 @@ from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.job_tables import listing
-from scheduler.submission.checkpoints import check_colours
 from scheduler.submission.request import OVERWRITE, Submission
 from scheduler.submission.sampling import parse_sample
 from worker.settings.settings import load_settings
@@ -70,7 +69,6 @@ def submit(
         sample=parse_sample(sample, heads, saturations),
         **options,
     )
-    check_colours(settings, head=request.head, embedding=request.embedding)
     with listing(quiet=json) as progress:
         engine = open_database(settings)
         submitted = submissions.submit(engine, settings, request, local_actor(), dry_run=dry_run, progress=progress)

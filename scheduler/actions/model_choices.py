@@ -1,0 +1,106 @@
+"""The checkpoints, heads and embeddings from which a person may choose: of running workers, and of this machine."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from db.clock import database_now
+from db.queries.pool import workers
+from scheduler.submission.checkpoints import own_card, own_checkpoint
+from scheduler.submission.request import Submission
+from scheduler.text import nearest
+from worker.errors import CheckpointError, UsageError
+from worker.inference.colour_options import HEADS
+from worker.model.checkpoint import IMAGENET, Card, bundled_cards, present_embedding_name
+from worker.settings.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoices:
+    """What a form offers."""
+
+    checkpoints: Sequence[str]  # of running workers
+    heads: Sequence[str]
+    embeddings: Sequence[str]
+
+
+def offered(session: Session, settings: Settings) -> ModelChoices:
+    """What the running workers have. If none runs, the heads and embeddings are those of this machine's checkpoint."""
+    running = running_checkpoints(session, settings)
+    own = _own_card(settings)
+    cards = [_card(id, own) for id in running] or [own]
+    known = [card for card in cards if card is not None]
+    heads = _each_once(card.heads for card in known) if len(known) == len(cards) else HEADS
+    return ModelChoices(running, heads or HEADS, _each_once(card.embeddings for card in known))
+
+
+def running_checkpoints(session: Session, settings: Settings) -> list[str]:
+    """The ids of the checkpoints of workers that have sent a heartbeat recently and have not stopped."""
+    heard_after = database_now(session) - timedelta(seconds=settings.silent_seconds)
+    return workers.checkpoints(session, heard_after=heard_after)
+
+
+def expect_submission(session: Session, settings: Settings, submission: Submission) -> None:
+    """Raises UsageError as `expect_available`, also for the heads that a sample tries."""
+    heads = submission.sample.heads if submission.sample else ()
+    for head in dict.fromkeys([submission.head, *heads]):
+        expect_available(session, settings, {"head": head, "embedding": submission.embedding})
+
+
+def expect_available(
+    session: Session, settings: Settings, choice: Mapping[str, Any], *, job_options: Mapping[str, Any] | None = None
+) -> None:
+    """Raises UsageError for a checkpoint, head or embedding that neither a running worker nor this machine has.
+
+    choice: checkpoint, head and embedding; a missing one or None is as before. `job_options`: of the job whose outputs
+    are made again.
+    """
+    running, own = running_checkpoints(session, settings), _own_card(settings)
+    if checkpoint := choice.get("checkpoint"):
+        machine_ids = [own_checkpoint(settings), *own.variants()] if own else []
+        _expect("checkpoint", checkpoint, [*running, *machine_ids])
+    checkpoint = checkpoint or (job_options or {}).get("checkpoint")
+    if settings.stand_in_model_milliseconds is not None and not checkpoint:
+        return
+    cards = [_card(id, own) for id in ([checkpoint] if checkpoint else running)]
+    known = [card for card in (*cards, *([] if checkpoint else [own])) if card is not None]
+    if None in cards or not known:  # only the worker knows what is in a checkpoint that this machine does not have
+        return
+    if head := choice.get("head"):
+        _expect("head", head, _each_once(card.heads for card in known))
+    if embedding := choice.get("embedding"):
+        names = [*_each_once(card.embeddings for card in known), IMAGENET]
+        _expect("embedding", embedding, names, written=present_embedding_name(embedding))
+
+
+def _expect(name: str, value: str, choices: Iterable[str], *, written: str | None = None) -> None:
+    """`written`: the value under its present name."""
+    names = list(dict.fromkeys(choices))
+    if names and (written or value) not in names:
+        raise UsageError(
+            f"the {name} {value!r}: neither a running worker nor this machine has it; "
+            f"{nearest(value, names)}expected one of {', '.join(names)}"
+        )
+
+
+def _own_card(settings: Settings) -> Card | None:
+    """None on a machine without the checkpoint in its settings, such as one that only serves pages."""
+    try:
+        return own_card(settings)
+    except CheckpointError:
+        return None
+
+
+def _card(checkpoint: str, own: Card | None) -> Card | None:
+    """The card of the checkpoint with this id; None if this machine does not have it."""
+    files = checkpoint.partition("-")[0]
+    if own is not None and own.id == files:
+        return own
+    return next((card for card in bundled_cards() if card.id == files), None)
+
+
+def _each_once(lists: Iterable[Iterable[str]]) -> list[str]:
+    return list(dict.fromkeys(name for names in lists for name in names))
