@@ -27,6 +27,7 @@ from tests.programs import CHROMIUM
 
 PAGES = ("/jobs", "/jobs/1", "/jobs/1/failures", "/jobs/1/details", "/jobs/1/scans/1", "/jobs/1/scans/6",
          "/jobs/1/review/1", "/jobs/1/sample", "/jobs/new", "/schedules", "/schedules/new", "/pool", "/sign-in",
+         "/scans", "/scans?key=box/0.jpg",
          "/jobs/99", "/jobs/1?unlike=true", "/jobs/2", "/jobs/3", "/jobs/4", "/jobs/4/sample",
          "/jobs/1/review/end", "/schedules/one?name=plates")  # fmt: skip
 SIZES = {"desktop": browsers.DESKTOP, "phone": browsers.PHONE}
