@@ -76,9 +76,14 @@ class Stopwatch:
         self.late += fastest > limit
 
 
+def key_of(number: int) -> str:
+    """The key of a scan in the job of `submit`."""
+    return f"collection/box-{number // 1000:05}/{number:09}.tif"
+
+
 def pages(count: int) -> Iterator[list[NewScan]]:
     for start in range(0, count, PAGE_SCANS):
-        keys = [f"collection/box-{number // 1000:05}/{number:09}.tif" for number in range(start, start + PAGE_SCANS)]
+        keys = [key_of(number) for number in range(start, start + PAGE_SCANS)]
         yield [NewScan(key, f"{hash(key):032x}", 40_000_000, f"{key}.jpg") for key in keys[: count - start]]
 
 

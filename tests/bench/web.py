@@ -24,7 +24,7 @@ from db.queries.jobs.lifecycle import NewScan
 from db.queries.pages.scans import MOST_COMPARED
 from db.session import session_scope
 from scheduler.submission.sampling import SampleRequest, begin_sample
-from tests.bench.scale import database, submit, work_half
+from tests.bench.scale import database, key_of, submit, work_half
 from tests.integration.web.conftest import make_web
 
 LIMIT_SECONDS = 0.3
@@ -124,6 +124,8 @@ def addresses(count: int) -> Iterator[tuple[str, Callable[[random.Random], str]]
         ("API, schedules", "/api/v1/schedules"), ("API, reviews of a job", "/api/v1/jobs/1/reviews"),
     ):  # fmt: skip
         yield name, fixed(path)
+    yield "one scan in all jobs", lambda dice: f"/scans?key={key_of(dice.randrange(count))}"
+    yield "API, one scan in all jobs", lambda dice: f"/api/v1/scans?key={key_of(dice.randrange(count))}"
     yield "API, a scan", lambda dice: f"/api/v1/jobs/1/scans/{dice.randrange(1, count)}"
     yield "API, a job", fixed("/api/v1/jobs/1")
     yield "API, list of jobs", fixed("/api/v1/jobs")
