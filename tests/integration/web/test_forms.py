@@ -44,7 +44,7 @@ def test_a_look_says_the_formats_and_all_that_is_left_out(web: Web, engine: Engi
     browser.post("/jobs/new", data=form(**fields, action="submit", include="1.jpg"))
     listings(web, engine).round()
 
-    look = browser.post("/jobs/new", data=form(**fields, action="look", exclude="2.jpg", overwrite="always"))
+    look = browser.post("/jobs/new", data=form(**fields, action="look", exclude="2.jpg"))
     counts = browser.post("/api/v1/jobs?dry_run=true", json={**fields, "exclude": ["2.jpg"]}).json()
 
     assert "<h2>2 scans," in look.text
