@@ -94,8 +94,8 @@ def _ids(columns: _Columns, names: Sequence[tuple[Any, Any]], place: str) -> Sel
     else: in the order of the list, a rare key would be looked for in every row.
     """
     keys = keys_of(place)[:MOST_FOLDERS]
-    found = select(columns.id.label("id")).where(or_(*(key.in_(keys) for key, _ in names)))
-    return select(found.cte("found").prefix_with("MATERIALIZED", dialect="postgresql").c.id)
+    matching = select(columns.id.label("id")).where(or_(*(key.in_(keys) for key, _ in names)))
+    return select(matching.cte("found").prefix_with("MATERIALIZED", dialect="postgresql").c.id)
 
 
 def _position(scan: Scan | ArchivedScan) -> tuple[int, int]:

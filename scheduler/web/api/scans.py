@@ -61,9 +61,9 @@ def find_scans(
     send the same request with the value of `next` as `cursor`.
     """
     with read_scope(context.engine) as session:
-        found = scan_search.find(session, key, prefixes=identity.prefixes, limit=limit, cursor_text=cursor)
-    rows = [history_row(scan, job) for scan, job in found.rows]
-    return HistoryPage.model_validate({"scans": rows, "next": str(found.next) if found.next else None})
+        page = scan_search.find(session, key, prefixes=identity.prefixes, limit=limit, cursor_text=cursor)
+    rows = [history_row(scan, job) for scan, job in page.rows]
+    return HistoryPage.model_validate({"scans": rows, "next": str(page.next) if page.next else None})
 
 
 @router.get("/jobs/{job_id}/scans/{scan_id}", response_model=ScanOut)

@@ -38,8 +38,8 @@ def show_scan(
     with read_scope(context.engine) as session:
         values = scan_values(session, job, scan, query)
         place = f"{job.source}/{scan.source_key}"
-        found = scan_search.find(session, place, prefixes=identity.prefixes, limit=HISTORY_ROWS, sources_alone=True)
-        values |= {"history": history_rows(found), "more_history": found.next is not None, "place": place}
+        page = scan_search.find(session, place, prefixes=identity.prefixes, limit=HISTORY_ROWS, sources_alone=True)
+        values |= {"history": history_rows(page), "more_history": page.next is not None, "place": place}
     return render(request, "scan.html", {**values, "row": scan_row(scan), **choices(context)})
 
 

@@ -25,12 +25,12 @@ def find(
     values: dict[str, Any] = {"key": key or "", "history": [], "next": ""}
     if key:
         with read_scope(context.engine) as session:
-            found = scan_search.find(session, key, prefixes=identity.prefixes, limit=PAGE_ROWS, cursor_text=cursor)
-        values |= {"history": history_rows(found)}
-        values |= {"next": found.next and urlencode({"key": key, "cursor": str(found.next)})}
+            page = scan_search.find(session, key, prefixes=identity.prefixes, limit=PAGE_ROWS, cursor_text=cursor)
+        values |= {"history": history_rows(page)}
+        values |= {"next": page.next and urlencode({"key": key, "cursor": str(page.next)})}
     return render(request, "search.html", values)
 
 
-def history_rows(found: FoundScans) -> list[tuple[Any, Any, bool]]:
+def history_rows(page: FoundScans) -> list[tuple[Any, Any, bool]]:
     """Each row with whether it is archived."""
-    return [(scan, job, isinstance(scan, ArchivedScan)) for scan, job in found.rows]
+    return [(scan, job, isinstance(scan, ArchivedScan)) for scan, job in page.rows]
