@@ -19,3 +19,12 @@ def load_credentials(settings: Settings) -> Credentials | None:
         timestamp_url=settings.c2pa_timestamp_url,
         max_bytes=settings.c2pa_max_bytes,
     )
+
+
+def check_credentials(settings: Settings) -> None:
+    """Sign a small picture with the credentials in the settings, if outputs are signed.
+
+    Raises UsageError, ServiceUnavailable, and OSError for unreadable files.
+    """
+    if (credentials := load_credentials(settings)) is not None:
+        credentials.check()

@@ -23,7 +23,7 @@ from worker.observability.last_minute import Statistics
 from worker.observability.logs import json_of
 from worker.observability.scan_events import ScanEventListener
 from worker.observability.worker_metrics import WorkerMetrics
-from worker.pipeline.signing import load_credentials
+from worker.pipeline.signing import check_credentials
 from worker.settings.settings import Settings, without_secrets
 from worker.supervision.celery_process import CeleryProcess
 from worker.supervision.devices import devices_of, wanted_gpus
@@ -51,7 +51,7 @@ def run_worker(settings: Settings) -> None:
     """
     if settings.stand_in_model_milliseconds is None:
         verify(settings.checkpoint_folder)
-    load_credentials(settings)  # checked here once, not in each child
+    check_credentials(settings)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -15,9 +15,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from tests.unit.scans.certificates import write_certificate
-from worker.errors import UsageError
+from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.pipeline.colorize import Pipeline
-from worker.pipeline.signing import load_credentials
+from worker.pipeline.signing import check_credentials, load_credentials
 from worker.scans.metadata.credentials import MIME_TYPES, Credentials, signature_of
 from worker.settings.settings import Settings
 
@@ -42,6 +42,17 @@ def credentials(**settings: Any) -> Credentials:
     loaded = load_credentials(Settings(**settings))
     assert loaded is not None
     return loaded
+
+
+def sign_command(folder: Path, key: Path) -> str:
+    (folder / "sign.py").write_text(SIGN_COMMAND)
+    return f"{sys.executable} {folder / 'sign.py'} {key}"
+
+
+def other_key(folder: Path) -> Path:
+    """The private key of another certificate."""
+    (folder / "other").mkdir()
+    return write_certificate(folder / "other")[1]
 
 
 def write_source(folder: Path, format: str) -> str:
@@ -140,8 +151,7 @@ def test_a_command_signs_where_no_key_lies_on_the_machine(
     tmp_path: Path,
     settings: dict[str, Any],
 ) -> None:
-    (tmp_path / "sign.py").write_text(SIGN_COMMAND)
-    command = f"{sys.executable} {tmp_path / 'sign.py'} {settings['c2pa_key']}"
+    command = sign_command(tmp_path, settings["c2pa_key"])
     key = write_source(tmp_path, "jpeg")
     signing = credentials(c2pa_certificate=settings["c2pa_certificate"], c2pa_sign_command=command)
 
@@ -171,4 +181,75 @@ def test_a_worker_refuses_a_key_it_cannot_use(tmp_path: Path, settings: dict[str
     (tmp_path / "wrong.pem").write_text("no key")
     for wrong in ({"c2pa_key": None}, {"c2pa_key": tmp_path / "wrong.pem"}, {"c2pa_sign_command": "true"}):
         with pytest.raises(UsageError, match="PHOTOCHROM_C2PA"):
-            credentials(**{**settings, **wrong})
+            check_credentials(Settings(**{**settings, **wrong}))
+
+
+def test_a_worker_accepts_credentials_that_sign(tmp_path: Path, settings: dict[str, Any]) -> None:
+    by_command = {"c2pa_certificate": settings["c2pa_certificate"]}
+    by_command["c2pa_sign_command"] = sign_command(tmp_path, settings["c2pa_key"])
+
+    check_credentials(Settings(**settings))
+    check_credentials(Settings(**by_command))
+
+
+def test_a_worker_refuses_the_key_of_another_certificate(tmp_path: Path, settings: dict[str, Any]) -> None:
+    other = other_key(tmp_path)
+    chain = settings["c2pa_certificate"]
+
+    with pytest.raises(UsageError, match="does not match"):
+        check_credentials(Settings(c2pa_certificate=chain, c2pa_key=other))
+    with pytest.raises(UsageError, match="does not match"):
+        check_credentials(Settings(c2pa_certificate=chain, c2pa_sign_command=sign_command(tmp_path, other)))
+
+
+@pytest.mark.parametrize(
+    ("certificate", "reason"),
+    [({"days_left": -1}, "not valid at time of signing"), ({"self_signed": True}, "self-signed")],
+)
+def test_a_worker_refuses_a_certificate_that_is_expired_or_self_signed(
+    tmp_path: Path, certificate: dict[str, Any], reason: str
+) -> None:
+    chain, key = write_certificate(tmp_path, **certificate)
+
+    with pytest.raises(UsageError, match=reason):
+        check_credentials(Settings(c2pa_certificate=chain, c2pa_key=key))
+
+
+def test_a_worker_refuses_a_file_without_a_certificate(settings: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="no certificate in PEM"):
+        check_credentials(Settings(c2pa_certificate=settings["c2pa_key"], c2pa_key=settings["c2pa_key"]))
+
+
+@pytest.mark.parametrize(
+    ("command", "error", "reason"),
+    [
+        ("no-such-program", UsageError, "no-such-program can't be run"),
+        ("cat /dev/null", UsageError, "cat printed no signature"),
+        ("echo signature", UsageError, "PHOTOCHROM_C2PA_CERTIFICATE and its key can't be used"),
+        ("sh -c 'echo the token is not there >&2; exit 3'", ServiceUnavailable, "status 3: the token is not there"),
+    ],
+)
+def test_a_worker_refuses_a_command_that_gives_no_signature(
+    settings: dict[str, Any], command: str, error: type[Exception], reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        check_credentials(Settings(c2pa_certificate=settings["c2pa_certificate"], c2pa_sign_command=command))
+
+
+@pytest.mark.parametrize("by_command", [False, True])
+def test_no_output_has_the_signature_of_another_key(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+    by_command: bool,
+) -> None:
+    """The files may be exchanged while a worker runs."""
+    other, key = other_key(tmp_path), write_source(tmp_path, "png")
+    wrong = {"c2pa_sign_command": sign_command(tmp_path, other)} if by_command else {"c2pa_key": other}
+    signing = credentials(c2pa_certificate=settings["c2pa_certificate"], **wrong)
+
+    with pytest.raises(ScanError, match="does not match") as failed:
+        colorize(replace(pipeline, credentials=signing), assignment(key, key, "png"))
+
+    assert (failed.value.code, failed.value.permanent) == ("signing_failed", False)
+    assert list((tmp_path / "out").iterdir()) == []

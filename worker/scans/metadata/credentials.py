@@ -4,25 +4,27 @@ The manifest says that the scan, its ingredient, was opened, and that a trained 
 is added to the finished file. Pixels and all other metadata stay as they are.
 """
 
-import json
+import hashlib
 import shlex
-import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
-from worker.errors import ScanError, UsageError
+import cv2
+import numpy as np
+
+from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.extras import is_installed
 from worker.scans.metadata.provenance import Provenance, source_type_uri
+from worker.scans.metadata.sign_command import SignCommand, SigningError
 from worker.system.whole_files import write_beside_then_rename
 
 MIME_TYPES = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff", "webp": "image/webp"}
 Algorithm = Literal["es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519"]
-SIGN_SECONDS = 60
 _OWN_ASSERTION = "org.photochrom.colourization"
-_NO_THUMBNAILS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": False}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Credentials:
         timestamp_url: str | None,
         max_bytes: int,
     ) -> "Credentials":
-        """Read the files. Raises UsageError if something is missing or can't be used."""
+        """Read the files. Raises UsageError if something is missing, and OSError for unreadable files."""
         if not is_installed("c2pa"):
             raise UsageError(
                 "PHOTOCHROM_C2PA_CERTIFICATE is set, and the package c2pa is missing; pip install 'photochrom[c2pa]'"
@@ -63,7 +65,7 @@ class Credentials:
                 "PHOTOCHROM_C2PA_CERTIFICATE is set; "
                 "expected one of PHOTOCHROM_C2PA_KEY and PHOTOCHROM_C2PA_SIGN_COMMAND"
             )
-        loaded = cls(
+        return cls(
             certificate=certificate.read_text("ascii", "replace"),
             key=key.read_text("ascii", "replace") if key else None,
             command=tuple(shlex.split(command)) if command else None,
@@ -71,16 +73,37 @@ class Credentials:
             timestamp_url=timestamp_url,
             max_bytes=max_bytes,
         )
-        loaded.check()
-        return loaded
 
     def check(self) -> None:
-        """Raises UsageError for a certificate or a key that the library does not accept."""
-        c2pa = _library()
+        """Sign a small picture and read the signature again. The time-stamp service is not asked.
+
+        Raises UsageError for a certificate, a key or a command that can't be used, and ServiceUnavailable if the
+        command fails in a way that may pass.
+        """
         try:
-            self._signer().close()
-        except (c2pa.C2paError, ValueError) as error:
-            raise UsageError(f"PHOTOCHROM_C2PA_CERTIFICATE and its key can't be used: {error}") from None
+            if _library().is_self_signed(self.certificate):
+                raise SigningError("the certificate is self-signed")
+            signature = replace(self, timestamp_url=None)._signature_of_a_picture()
+            if signature != "valid":
+                raise SigningError(f"the signature of a test picture is not valid: {signature}")
+        except SigningError as error:
+            if error.may_pass:
+                raise ServiceUnavailable(f"PHOTOCHROM_C2PA_SIGN_COMMAND failed: {error}") from None
+            raise UsageError(
+                f"PHOTOCHROM_C2PA_CERTIFICATE and its key can't be used: {error}; "
+                "expected a certificate for signing that is valid now, and its own private key or sign command"
+            ) from None
+
+    def _signature_of_a_picture(self) -> str | None:
+        """Sign a picture in memory; return what a reader says of the signature. Raises SigningError."""
+        picture = cv2.imencode(".jpg", np.zeros((8, 8), np.uint8))[1].tobytes()
+        sha256 = hashlib.sha256(picture).hexdigest()
+        provenance = Provenance("Photochrom", "none", "picture.jpg", sha256, datetime.now(UTC))
+        signed = BytesIO()
+        self._sign(BytesIO(picture), signed, "jpeg", (BytesIO(picture), "jpeg"), provenance)
+        signed.seek(0)
+        signature: str | None = _library().signature_of(signed, MIME_TYPES["jpeg"])
+        return signature
 
     def refuses(self, format: str, size: int) -> str | None:
         """The reason why an output of `size` bytes is not signed; None if it is signed."""
@@ -92,56 +115,53 @@ class Credentials:
 
     def sign(self, path: Path, format: str, source: Path, source_format: str, provenance: Provenance) -> None:
         """Put a signed manifest into the output at `path`; raises ScanError when the signature can't be made."""
-        c2pa = _library()
         try:
-            context = c2pa.Context(c2pa.Settings.from_dict(_NO_THUMBNAILS))
             with (
                 write_beside_then_rename(path) as signed,
-                c2pa.Builder(_manifest(provenance), context=context) as builder,
-                self._signer() as signer,
+                path.open("rb") as unsigned,
+                source.open("rb") as scan,
+                signed.open("w+b") as output,
             ):
-                _add_source(builder, source, source_format, provenance)
-                with path.open("rb") as unsigned, signed.open("w+b") as output:
-                    builder.sign(signer, MIME_TYPES[format], unsigned, output)
-        except c2pa.C2paError as error:
+                self._sign(unsigned, output, format, (scan, source_format), provenance)
+        except SigningError as error:
             message = f"{provenance.source_key}: its output can't be signed: {error}"
             raise ScanError("signing_failed", message, permanent=False) from None
 
-    def _signer(self) -> Any:
-        c2pa = _library()
-        if self.key is not None:
-            url = self.timestamp_url.encode() if self.timestamp_url else None
-            info = c2pa.C2paSignerInfo(self.algorithm, self.certificate.encode(), self.key.encode(), url)
-            return c2pa.Signer.from_info(info)
-        assert self.command is not None
-        algorithm = c2pa.C2paSigningAlg[self.algorithm.upper()]
-        return c2pa.Signer.from_callback(_asking(self.command), algorithm, self.certificate, self.timestamp_url)
+    def _sign(
+        self, unsigned: BinaryIO, output: BinaryIO, format: str, source: tuple[BinaryIO, str], provenance: Provenance
+    ) -> None:
+        """`source`: the scan and its format. Raises SigningError."""
+        library, command = _library(), SignCommand(self.command) if self.command else None
+        scan, source_format = source
+        ingredient = (_ingredient(provenance), MIME_TYPES.get(source_format, "application/octet-stream"), scan)
+        try:
+            with closing(self._signer(command)) as signer:
+                library.sign(signer, _manifest(provenance), ingredient, MIME_TYPES[format], unsigned, output)
+        except SigningError as error:
+            raise (command and command.error) or error from None
+
+    def _signer(self, command: SignCommand | None) -> Any:
+        library = _library()
+        if command is not None:
+            return library.signer_with_command(self.algorithm, self.certificate, command, self.timestamp_url)
+        return library.signer_with_key(self.algorithm, self.certificate, self.key, self.timestamp_url)
 
 
 def _library() -> Any:
-    """C2PA's library. It comes with an extra and takes a third of a second to load."""
-    import c2pa
+    """The module with C2PA's library, which comes with an extra."""
+    from worker.scans.metadata import signatures
 
-    return c2pa
-
-
-def _asking(command: tuple[str, ...]) -> Callable[[bytes], bytes]:
-    def sign(data: bytes) -> bytes:
-        return subprocess.run(command, input=data, capture_output=True, check=True, timeout=SIGN_SECONDS).stdout
-
-    return sign
+    return signatures
 
 
-def _add_source(builder: Any, source: Path, format: str, provenance: Provenance) -> None:
-    """Add the scan as the parent, identified by its hash, with its own manifest if it has one."""
-    ingredient = {
+def _ingredient(provenance: Provenance) -> dict[str, Any]:
+    """The scan as the parent, identified by its hash."""
+    return {
         "title": provenance.source_key,
         "relationship": "parentOf",
         "label": "source",
         "instance_id": f"urn:sha256:{provenance.source_sha256}",
     }
-    with source.open("rb") as stream:
-        builder.add_ingredient(ingredient, MIME_TYPES.get(format, "application/octet-stream"), stream)
 
 
 def _manifest(provenance: Provenance) -> dict[str, Any]:
@@ -186,19 +206,6 @@ def signature_of(path: Path, format: str) -> str | None:
     """ "valid", or what is wrong with a file's credentials; None if the file has none that can be read."""
     if format not in MIME_TYPES or not is_installed("c2pa"):
         return None
-    c2pa = _library()
     with path.open("rb") as stream:
-        try:
-            reader = c2pa.Reader.try_create(MIME_TYPES[format], stream)
-        except c2pa.C2paError:
-            return None  # the file is not of this format, whatever its name is; its hash shows whether it has changed
-        if reader is None:
-            return None
-        with reader:
-            if reader.get_validation_state() in ("Valid", "Trusted"):
-                return "valid"
-            return "; ".join(_failures(json.loads(reader.json())))
-
-
-def _failures(report: dict[str, Any]) -> list[str]:
-    return sorted({status["code"] for status in report.get("validation_status", [])} - {"signingCredential.untrusted"})
+        signature: str | None = _library().signature_of(stream, MIME_TYPES[format])
+    return signature
