@@ -31,6 +31,7 @@ class Verified:
     bytes: int = 0
     remade: dict[int, int] = field(default_factory=dict)
     signed: int = 0  # outputs with content credentials that are valid
+    expired: int = 0  # outputs with content credentials that fit, but their certificate has expired since
     differences: list[Difference] = field(default_factory=list)
 
     def add(self, other: "Verified") -> None:
@@ -38,6 +39,7 @@ class Verified:
         self.outputs += other.outputs
         self.bytes += other.bytes
         self.signed += other.signed
+        self.expired += other.expired
         self.differences += other.differences
 
     def as_dict(self) -> dict[str, Any]:
@@ -48,6 +50,8 @@ class Verified:
         read += f", {self.bytes / 1e6:.1f} MB"
         if self.signed:
             read += f", {self.signed:,} with valid content credentials"
+        if self.expired:
+            read += f", {self.expired:,} with content credentials whose certificate has expired"
         if self.remade:
             jobs = ", ".join(f"{count:,} by job {job}" for job, count in sorted(self.remade.items()))
             read += f" (some were made again, {jobs}, and compared with its rows)"

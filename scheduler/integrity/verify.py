@@ -136,6 +136,8 @@ def _check_signature(checked: Verified, path: Path, key: str) -> None:
     signature = signature_of(path, output_format(key, "source"))
     if signature == "valid":
         checked.signed += 1
+    elif signature == "expired":
+        checked.expired += 1
     elif signature is not None:
         checked.differences.append(Difference("output", "forged", key, f"content credentials: {signature}"))
 

@@ -71,6 +71,11 @@ class Card:
         every = sorted(product(self.heads, self.embeddings), key=lambda pair: pair != defaults)
         return {self.variant(head, embedding, str): (head, embedding) for head, embedding in every}
 
+    @property
+    def sha256(self) -> str:
+        """The SHA-256, in hex, of the list of the weight files, of which `id` is the beginning."""
+        return files_sha256(self.files)
+
     def file_path(self, folder: Path, file: str) -> Path:
         """The path of a weight file of the checkpoint in `folder`."""
         shared = self.embeddings_from and any(file in one["files"] for one in self.embeddings.values())
@@ -180,8 +185,13 @@ def write_card(folder: Path, card: Card) -> None:
 
 def checkpoint_id(files: Mapping[str, str]) -> str:
     """The id of a set of weight files, given by name and SHA-256: twelve hexadecimal digits."""
+    return files_sha256(files)[:12]
+
+
+def files_sha256(files: Mapping[str, str]) -> str:
+    """The SHA-256, in hex, of a set of weight files, given by name and SHA-256: of a line `name sha256` for each."""
     listing = "".join(f"{name} {sha256}\n" for name, sha256 in sorted(files.items()))
-    return hashlib.sha256(listing.encode()).hexdigest()[:12]
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -19,6 +19,7 @@ from db.queries.scans.records import ScanMeasurements
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions
+from worker.model.checkpoint import Card
 from worker.observability.stages import Stage
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.measurements import add_up, no_span, timed
@@ -115,6 +116,7 @@ class Pipeline:
     # again.
     wait_to_store: Callable[[], bool] = lambda: False
     credentials: Credentials | None = None  # for signing the outputs
+    card: Card | None = None  # the checkpoint's, for signing; None for the stand-in model
     span: Callable[[str], AbstractContextManager[object]] = no_span  # traces a block under a name
 
     def colorize_scan(self, scan: Assignment, measurements: ScanMeasurements) -> None:
@@ -290,7 +292,8 @@ class Pipeline:
             measurements.lost_metadata = "; ".join(filter(None, [measurements.lost_metadata, refused]))
             return
         with self.span("sign"), timed(measurements, Stage.COMPOSE), self.budget.holding(2 * size):
-            credentials.sign(output, scan.output.format, source, format, _provenance(scan, measurements))
+            provenance = _with_model(_provenance(scan, measurements), self.card)
+            credentials.sign(output, scan.output.format, source, format, provenance)
 
     def _store(self, scan: Assignment, path: Path, measurements: ScanMeasurements) -> None:
         def expect_lease() -> None:
@@ -340,3 +343,10 @@ def _provenance(scan: Assignment, measurements: ScanMeasurements) -> Provenance:
         precision=measurements.precision,
         input_px=measurements.input_px,
     )
+
+
+def _with_model(provenance: Provenance, card: Card | None) -> Provenance:
+    """The provenance with the model's name and full hash, if the card is that of the checkpoint that predicted."""
+    if card is None or provenance.checkpoint.partition("-")[0] != card.id:
+        return provenance
+    return replace(provenance, model=card.name, checkpoint_sha256=card.sha256)

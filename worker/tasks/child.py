@@ -13,6 +13,7 @@ from db.session import make_engine
 from worker.errors import CredentialsRefused, ServiceUnavailable, UsageError
 from worker.inference.client import PredictionClient
 from worker.instance import Runtime
+from worker.model.checkpoint import Card, read_card
 from worker.pipeline.byte_budget import ByteBudget
 from worker.pipeline.colorize import Pipeline
 from worker.pipeline.measurements import no_span
@@ -42,6 +43,11 @@ def _span_maker(settings: Settings, engine: Engine) -> Callable[[str], AbstractC
     return Tracing("photochrom-worker", engine).span
 
 
+def _card(settings: Settings) -> Card | None:
+    """The checkpoint's card; None for the stand-in model. Raises CheckpointError."""
+    return read_card(settings.checkpoint_folder) if settings.stand_in_model_milliseconds is None else None
+
+
 class Child:
     """What one child process keeps from chunk to chunk.
 
@@ -65,6 +71,7 @@ class Child:
             max_bytes=settings.max_scan_bytes, max_pixels=settings.max_scan_pixels, max_pages=settings.max_scan_pages
         )
         self.credentials = load_credentials(settings)
+        self.card = _card(settings) if self.credentials else None
         self.span = _span_maker(settings, self.engine)
         self.freed_memory = FreedMemory()
         self._storages: dict[tuple[str, bool], Storage] = {}
@@ -123,5 +130,6 @@ class Child:
             still_held=still_held,
             wait_to_store=wait_to_store,
             credentials=self.credentials,
+            card=self.card,
             span=self.span,
         )

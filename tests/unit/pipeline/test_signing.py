@@ -15,7 +15,9 @@ from PIL.PngImagePlugin import PngInfo
 
 from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from tests.unit.scans.certificates import write_certificate
+from tests.waiting import wait_until
 from worker.errors import ScanError, ServiceUnavailable, UsageError
+from worker.model.checkpoint import BUNDLED, bundled_checkpoint_path, read_card
 from worker.pipeline.colorize import Pipeline
 from worker.pipeline.signing import check_credentials, load_credentials
 from worker.scans.metadata.credentials import MIME_TYPES, Credentials, signature_of
@@ -115,18 +117,38 @@ def test_a_manifest_says_what_was_done_by_what_to_which_scan(
     settings: dict[str, Any],
 ) -> None:
     key = write_source(tmp_path, "png")
-    measurements = colorize(replace(pipeline, credentials=credentials(**settings)), assignment(key, key, "png"))
+    card = replace(read_card(bundled_checkpoint_path()), id="0123456789ab")  # the id of the fixture's predictions
+    signing = replace(pipeline, credentials=credentials(**settings), card=card)
+    measurements = colorize(signing, assignment(key, key, "png"))
     manifest = manifest_of(tmp_path / "out" / key, "png")
     said = {assertion["label"]: assertion["data"] for assertion in manifest["assertions"]}
     opened, changed = said["c2pa.actions.v2"]["actions"]
 
     assert (opened["action"], changed["action"]) == ("c2pa.opened", "c2pa.color_adjustments")
     assert changed["digitalSourceType"].endswith("/digitalsourcetype/compositeSynthetic")
-    assert said["org.photochrom.colourization"]["checkpoint"] == "0123456789ab"
-    assert said["org.photochrom.colourization"]["source_sha256"] == measurements.source_sha256
+    settings_used = said["org.photochrom.colourization"]
+    assert (settings_used["model"], settings_used["checkpoint"]) == (BUNDLED, "0123456789ab")
+    assert settings_used["checkpoint_sha256"].startswith(read_card(bundled_checkpoint_path()).id)
+    assert len(settings_used["checkpoint_sha256"]) == 64
+    assert settings_used["source_sha256"] == measurements.source_sha256
     [source] = manifest["ingredients"]
     assert (source["title"], source["relationship"]) == (key, "parentOf")
     assert source["instance_id"] == f"urn:sha256:{measurements.source_sha256}"
+
+
+def test_a_manifest_names_no_model_if_the_card_is_another_checkpoints(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+) -> None:
+    key = write_source(tmp_path, "png")
+    signing = replace(pipeline, credentials=credentials(**settings), card=read_card(bundled_checkpoint_path()))
+    colorize(signing, assignment(key, key, "png"))
+    manifest = manifest_of(tmp_path / "out" / key, "png")
+
+    settings_used = manifest["assertions"][-1]["data"]
+    assert settings_used["checkpoint"] == "0123456789ab"
+    assert not {"model", "checkpoint_sha256"} & set(settings_used)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -144,6 +166,22 @@ def test_one_changed_byte_makes_it_invalid(
     output.write_bytes(content)
 
     assert "mismatch" in str(signature_of(output, format))
+
+
+def test_an_expired_certificate_is_told_apart_from_a_changed_file(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    chain, certificate_key = write_certificate(tmp_path, days_left=6 / 86_400)
+    signing = credentials(c2pa_certificate=chain, c2pa_key=certificate_key)
+    key = write_source(tmp_path, "jpeg")
+    colorize(replace(pipeline, credentials=signing), assignment(key, key, "jpeg"))
+    output = tmp_path / "out" / key
+
+    wait_until(lambda: signature_of(output, "jpeg") == "expired")
+    output.write_bytes(output.read_bytes().replace(b"A mill", b"A mall"))
+
+    assert "mismatch" in str(signature_of(output, "jpeg"))
 
 
 def test_a_command_signs_where_no_key_lies_on_the_machine(

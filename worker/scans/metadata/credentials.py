@@ -190,7 +190,9 @@ def _manifest(provenance: Provenance) -> dict[str, Any]:
 
 def _settings(provenance: Provenance) -> dict[str, Any]:
     values = {
+        "model": provenance.model,
         "checkpoint": provenance.checkpoint,
+        "checkpoint_sha256": provenance.checkpoint_sha256,
         "source_key": provenance.source_key,
         "source_sha256": provenance.source_sha256,
         "head": provenance.head,
@@ -203,7 +205,7 @@ def _settings(provenance: Provenance) -> dict[str, Any]:
 
 
 def signature_of(path: Path, format: str) -> str | None:
-    """ "valid", or what is wrong with a file's credentials; None if the file has none that can be read."""
+    """As signatures.signature_of; None also if C2PA's library is not installed."""
     if format not in MIME_TYPES or not is_installed("c2pa"):
         return None
     with path.open("rb") as stream:

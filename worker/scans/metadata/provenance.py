@@ -44,6 +44,8 @@ class Provenance:
     saturation: float | None = None  # the factor of a and b, 0..2
     precision: str | None = None  # float32 or bfloat16
     input_px: int | None = None  # the side of the square that the network saw
+    model: str | None = None  # the name in the checkpoint's card
+    checkpoint_sha256: str | None = None  # of the list of the checkpoint's weight files; `checkpoint` is its beginning
 
 
 def source_type_uri(name: str) -> str:

@@ -66,7 +66,11 @@ def is_self_signed(certificate: str) -> bool:
 
 
 def signature_of(stream: BinaryIO, media_type: str) -> str | None:
-    """ "valid", or what is wrong with a file's credentials; None if the file has none that can be read."""
+    """ "valid", "expired" if they fit but their certificate has expired, or what is wrong with a file's credentials.
+
+    None if the file has none that can be read. A certificate counts as expired only without a time stamp that shows
+    that it was valid when it signed.
+    """
     try:
         reader = c2pa.Reader.try_create(media_type, stream)
     except c2pa.C2paError:
@@ -76,7 +80,8 @@ def signature_of(stream: BinaryIO, media_type: str) -> str | None:
     with reader:
         if reader.get_validation_state() in ("Valid", "Trusted"):
             return "valid"
-        return "; ".join(_failures(json.loads(reader.json())))
+        failures = _failures(json.loads(reader.json()))
+    return "expired" if failures == ["signingCredential.expired"] else "; ".join(failures)
 
 
 def _failures(report: dict[str, Any]) -> list[str]:
