@@ -8,7 +8,7 @@ from db.models.jobs import JobState
 from db.queries.access import audit
 from db.queries.jobs import lifecycle, retries, samples
 from db.session import session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.text import nearest
 from worker.error_codes import ERROR_CODES
 

@@ -15,7 +15,7 @@ from db.queries.jobs import lifecycle
 from db.queries.reports import reviews
 from db.queries.reports.reviews import By
 from db.session import session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.actions.model_choices import expect_available
 from scheduler.submission.checkpoints import redo_options
 from worker.settings.settings import Settings

@@ -6,7 +6,7 @@ from db.clock import database_now
 from db.queries.access import audit
 from db.queries.jobs import samples
 from db.session import session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.submission.sampling import chosen_options
 
 

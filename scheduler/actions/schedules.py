@@ -14,7 +14,7 @@ from db.models.schedules import Schedule
 from db.queries import schedules
 from db.queries.access import audit
 from db.session import session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.actions.model_choices import expect_submission
 from scheduler.schedules.cron import next_due
 from scheduler.schedules.firing import LEASE_SECONDS, new_schedule

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 
 from db.session import read_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.actions.model_choices import expect_submission
 from scheduler.submission.checkpoints import checkpoints_in_use
 from scheduler.submission.request import Submission, Submitted

@@ -10,9 +10,9 @@ from db.clock import database_now
 from db.models.access import Account
 from db.queries.access import accounts, audit
 from db.session import session_scope
-from scheduler.actions.actor import Actor
-from scheduler.web.auth.identity import secret_sha256
-from scheduler.web.auth.passwords import hash_password
+from scheduler.access.actor import Actor
+from scheduler.access.passwords import hash_password
+from scheduler.access.stored_secrets import secret_sha256
 from worker.storage import parse_location
 
 TOKEN_START = "photochrom_"  # noqa: S105  no secret: by which tools that look for lost secrets know one

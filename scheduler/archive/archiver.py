@@ -21,7 +21,7 @@ from db.queries.archives.progress import Archiving, StoredFiles
 from db.queries.reports import reviews
 from db.queries.scans import records
 from db.session import read_scope, session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.archive.deletion import Pace, delete_scans
 from scheduler.archive.files import ArchiveWriter, count_rows
 from scheduler.report import REPORTS

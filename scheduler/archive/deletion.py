@@ -11,7 +11,7 @@ from db.queries.access import audit
 from db.queries.archives import progress
 from db.queries.archives.progress import Archiving
 from db.session import session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 
 
 @dataclass(frozen=True, slots=True)

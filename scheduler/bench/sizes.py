@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.inference import CPU_BATCH_SIZE
+from worker.settings.model_options import CPU_BATCH_SIZE
 from worker.settings.settings import Settings
 
 

@@ -18,7 +18,7 @@ from db.queries.jobs.submissions import SubmissionAttempt
 from db.queries.pool.throughput import Pace, recent_pace
 from db.queries.schedules import FiringLease
 from db.session import read_scope, session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.report import REPORTS
 from scheduler.submission.existing_outputs import ExistingOutputs
 from scheduler.submission.lister import PAGE_SCANS, Lister

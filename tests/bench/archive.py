@@ -23,7 +23,7 @@ from db.queries.chunks import claims, dispatch
 from db.queries.scans import leases
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import make_engine, session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.archive.archiver import Archived, Archiver
 from scheduler.archive.deletion import Pace
 from tests.conftest import service_folder

@@ -107,6 +107,21 @@ def test_no_imports_go_in_a_circle() -> None:
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def test_no_packages_import_each_other_in_a_circle() -> None:
+    """`worker.settings` and `worker.inference` are such packages: the first two parts of a module's name."""
+    modules = {module_name(path): path for package in PACKAGES for path in source_files(package)}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        imported = (two_levels(module) for module in modules_at_the_top(path, modules) if module in modules)
+        graph.setdefault(two_levels(name), set()).update(set(imported) - {two_levels(name), name.partition(".")[0]})
+
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def two_levels(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
 def test_a_folder_answers_one_question() -> None:
     fuller = {
         folder: count

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from worker.inference import CPU_BATCH_SIZE
 from worker.inference.models.interface import Model
+from worker.settings.model_options import CPU_BATCH_SIZE
 
 LARGEST_BATCH = 256
 _FASTER = 1.05  # a larger batch costs memory and waiting time, so it must be at least this much faster

@@ -7,7 +7,6 @@ from importlib.metadata import version
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from worker.inference.connection import ServerInfo
 from worker.observability.registry import SECONDS, new_registry
 from worker.observability.scan_events import ScanEvent
 from worker.observability.stages import Stage
@@ -90,8 +89,8 @@ class WorkerMetrics:
             "photochrom_heartbeat_failures", "Heartbeats that did not reach the job database.", registry=registry
         )
 
-    def describe(self, worker: str, server: ServerInfo, children: int) -> None:
-        self.info.labels(worker, version("photochrom"), server.checkpoint_id, server.device).set(1)
+    def describe(self, worker: str, *, checkpoint_id: str, device: str, children: int) -> None:
+        self.info.labels(worker, version("photochrom"), checkpoint_id, device).set(1)
         self.children.set(children)
 
     def count(self, event: ScanEvent) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+CPU_BATCH_SIZE = 8  # scans: larger batches are no faster on a CPU, see docs/performance.md
 DEFAULT_BATCH_WAIT_MILLISECONDS = 20.0
 
 

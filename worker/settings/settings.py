@@ -13,9 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from worker.errors import UsageError
-from worker.inference import CPU_BATCH_SIZE
 from worker.model.checkpoint import WITHOUT_MAP, bundled_checkpoint_path, checkpoint_folder, read_card
-from worker.settings.model_options import DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
+from worker.settings.model_options import CPU_BATCH_SIZE, DEFAULT_BATCH_WAIT_MILLISECONDS, ModelOptions
 from worker.settings.validation import refuse_unknown, sentence, sqlite_file
 from worker.storage import S3Options
 from worker.system.machine import available_memory_bytes, fitting_children

@@ -161,7 +161,12 @@ class Supervisor:
             }
         )
         self._heartbeat.register(server_info)
-        self._metrics.describe(self.name, server_info, self._settings.children)
+        self._metrics.describe(
+            self.name,
+            checkpoint_id=server_info.checkpoint_id,
+            device=server_info.device,
+            children=self._settings.children,
+        )
         logger.info(
             "worker %s: %d children of %d threads, checkpoint %s, head %s, embedding %s; %d x %s, in %s, batches of %d",
             self.name,

@@ -12,8 +12,8 @@ from db.clock import utc_now
 from db.models.schedules import Schedule
 from db.queries import schedules
 from db.session import read_scope
+from scheduler.access.actor import local_actor
 from scheduler.actions import schedules as actions
-from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import configured_database, open_database, print_json
 from scheduler.cli.display.job_tables import listing as listing_progress

@@ -11,8 +11,8 @@ from rich.text import Text
 from db.models.access import Role
 from db.queries.access import accounts
 from db.session import read_scope
+from scheduler.access.actor import local_actor
 from scheduler.actions import users as actions
-from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import configured_database
 from scheduler.cli.display.columns import printable

@@ -1,6 +1,5 @@
 """Finds who sends a request, from its headers, in this order: token, proxy, session, the user of this machine."""
 
-import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from db.models.access import Role
 from db.queries.access import accounts
 from db.queries.access.accounts import Grant
 from db.session import read_scope
-from scheduler.actions.actor import Actor, local_actor
+from scheduler.access.actor import Actor, local_actor
+from scheduler.access.stored_secrets import secret_sha256
 from scheduler.web.errors import Forbidden, Unauthenticated
 from worker.errors import UsageError
 from worker.settings.settings import Settings
@@ -40,11 +40,6 @@ class Identity:
 
     def may(self, role: str) -> bool:
         return Role.ALL.index(self.role) >= Role.ALL.index(role)
-
-
-def secret_sha256(secret: str) -> str:
-    """The stored form of tokens and sessions. They are long and random, so a plain hash is enough."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def is_loopback(address: str) -> bool:

@@ -11,8 +11,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from db.clock import database_now
 from db.queries.access import accounts, audit
 from db.session import read_scope, session_scope
-from scheduler.web.auth import passwords
-from scheduler.web.auth.identity import SESSION_COOKIE, secret_sha256
+from scheduler.access import passwords
+from scheduler.access.stored_secrets import secret_sha256
+from scheduler.web.auth.identity import SESSION_COOKIE
 from scheduler.web.context import Context, TheContext
 from scheduler.web.errors import TooManyRequests
 from scheduler.web.pages.jobs import own_address

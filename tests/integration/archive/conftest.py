@@ -16,7 +16,7 @@ from db.queries.reports.reviews import By
 from db.queries.scans import records
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.archive.archiver import Archiver
 from scheduler.archive.deletion import Pace
 from worker.storage import S3Options

@@ -14,10 +14,10 @@ from db.queries.jobs.samples import Choice
 from db.queries.reports import reviews
 from db.queries.scans import records
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import jobs as job_actions
 from scheduler.actions import reviews as review_actions
 from scheduler.actions import samples as sample_actions
-from scheduler.actions.actor import Actor
 from tests.integration.db.test_races import wait_until_blocked
 from tests.integration.scheduler.test_review import done
 from tests.rows import NOON, make_job

@@ -10,8 +10,8 @@ from db.models.jobs import JobState
 from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import schedules
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import schedules as actions
-from scheduler.actions.actor import Actor
 from tests.integration.schedules.world import World, at, edit, jobs, next_time
 
 

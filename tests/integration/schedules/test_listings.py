@@ -10,8 +10,8 @@ from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import schedules
 from db.queries.jobs import lifecycle
 from db.session import read_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import schedules as actions
-from scheduler.actions.actor import Actor
 from scheduler.schedules import firing
 from scheduler.submission import submitter as submitter_module
 from scheduler.submission.submitter import Submitter

@@ -12,8 +12,8 @@ from db.models.schedules import Firing, FiringState, Schedule
 from db.queries import schedules
 from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import schedules as actions
-from scheduler.actions.actor import Actor
 from scheduler.daemon.backlog_metrics import BacklogMetrics
 from scheduler.schedules import firing
 from scheduler.schedules.runner import ScheduleRunner

@@ -19,8 +19,8 @@ from db.queries.scans import leases
 from db.queries.scans import records as scans
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import schedules as actions
-from scheduler.actions.actor import Actor
 from scheduler.daemon.lease_expiry import complete_jobs
 from scheduler.schedules import firing
 from scheduler.schedules.runner import ScheduleRunner

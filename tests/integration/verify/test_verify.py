@@ -14,7 +14,7 @@ from db.models.outputs import OutputClaim
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.session import make_engine, read_scope, session_scope
-from scheduler.actions.actor import Actor
+from scheduler.access.actor import Actor
 from scheduler.archive.deletion import Pace, delete_job
 from scheduler.cli.display.remedies import remedies
 from scheduler.integrity.differences import Verified

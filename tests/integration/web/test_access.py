@@ -12,8 +12,8 @@ from db.models.access import AuditEntry, Role
 from db.models.jobs import Job, JobState, Scan
 from db.queries import schedules
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import users
-from scheduler.actions.actor import Actor
 from scheduler.web.api import api_router
 from scheduler.web.auth.throttle import TRIES_OF_NAME, Throttle
 from scheduler.web.context import Requires

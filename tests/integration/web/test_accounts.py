@@ -9,8 +9,8 @@ from sqlalchemy import Engine, select
 from db.migrations import upgrade
 from db.models.access import AuditEntry
 from db.session import make_engine, read_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import users
-from scheduler.actions.actor import Actor
 from tests.acceptance.command import photochrom_here
 from tests.integration.web.conftest import Web, form
 from worker.errors import NotFound, UsageError

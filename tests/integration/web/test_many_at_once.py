@@ -9,9 +9,9 @@ from db.queries.jobs import lifecycle
 from db.queries.reports import reviews
 from db.queries.scans import records
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import reviews as actions
 from scheduler.actions import users
-from scheduler.actions.actor import Actor
 from tests.integration.web.conftest import Web, form
 from tests.rows import NOON
 

@@ -15,8 +15,8 @@ from db.migrations import upgrade
 from db.models.jobs import Job, Scan, ScanState
 from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import submissions
-from scheduler.actions.actor import Actor
 from scheduler.daemon.background_listings import BackgroundListings
 from scheduler.submission.request import Submission
 from scheduler.submission.sampling import parse_sample

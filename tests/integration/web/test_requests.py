@@ -16,8 +16,8 @@ from db.clock import utc_now
 from db.models.access import IdempotencyKey, Role
 from db.queries.access import idempotency
 from db.session import session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import users
-from scheduler.actions.actor import Actor
 from scheduler.web.api import idempotency as answers
 from scheduler.web.auth.identity import Identity
 from scheduler.web.auth.throttle import TRIES_OF_ADDRESS

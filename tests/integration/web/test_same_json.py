@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from scheduler.access.actor import Actor
 from scheduler.actions import reviews
-from scheduler.actions.actor import Actor
 from tests.acceptance.command import photochrom_here
 from tests.integration.web.conftest import Web
 from tests.rows import run_worker

@@ -9,9 +9,9 @@ from db.models.jobs import Chunk, JobState, Scan
 from db.queries.jobs import lifecycle, samples
 from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import samples as actions
 from scheduler.actions import submissions
-from scheduler.actions.actor import Actor
 from scheduler.actions.jobs import change_state
 from scheduler.report.sample import sample_page
 from scheduler.submission.request import Submission

@@ -9,8 +9,8 @@ from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pages import scan_search
 from db.session import read_scope, session_scope
+from scheduler.access.actor import Actor
 from scheduler.actions import users
-from scheduler.actions.actor import Actor
 from tests.integration.web.conftest import Web
 from tests.rows import NOON
 

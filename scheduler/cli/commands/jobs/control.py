@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from scheduler.access.actor import local_actor
 from scheduler.actions import jobs
-from scheduler.actions.actor import local_actor
 from scheduler.cli.common import configured_database
 from scheduler.cli.options import PRIORITY_RANGE, JobId
 

@@ -12,7 +12,7 @@ from db.clock import database_now
 from db.queries.archives import progress
 from db.queries.jobs import lifecycle
 from db.session import read_scope
-from scheduler.actions.actor import local_actor
+from scheduler.access.actor import local_actor
 from scheduler.archive.deletion import Pace, delete_job
 from scheduler.cli.common import open_database
 from scheduler.cli.display.job_tables import counting

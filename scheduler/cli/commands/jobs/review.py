@@ -11,8 +11,8 @@ from db.queries.chunks.checkpoints import serves
 from db.queries.jobs import lifecycle
 from db.queries.reports import reviews
 from db.session import read_scope
+from scheduler.access.actor import Actor, local_actor
 from scheduler.actions import reviews as actions
-from scheduler.actions.actor import Actor, local_actor
 from scheduler.actions.model_choices import running_checkpoints
 from scheduler.actions.reviews import CHOICES
 from scheduler.actions.selection import outputs_made_again, outputs_named, outputs_without_verdict

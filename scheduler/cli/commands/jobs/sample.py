@@ -2,8 +2,8 @@
 
 import typer
 
+from scheduler.access.actor import local_actor
 from scheduler.actions import samples
-from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import configured_database
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
+from scheduler.access.actor import local_actor
 from scheduler.actions import submissions
-from scheduler.actions.actor import local_actor
 from scheduler.cli import options as shared
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.job_tables import listing
