@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from db.models.jobs import Job, Scan
 from db.models.reviews import Review
+from worker.observability.stages import STAGE_COLUMNS
 from worker.storage.base import BLOCK_BYTES
 
 ROW_GROUP = 50_000  # rows in memory at once
@@ -36,7 +37,6 @@ _REVIEW = pa.struct(
         ("redo_job_id", _WHOLE),
     ]
 )
-_STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")
 _DECIMALS = {
     "colourfulness": 2,
     "mean_a": 1,
@@ -63,7 +63,7 @@ SCANS = pa.schema(
         *((name, _TEXT) for name in ("lost_metadata", "software", "checkpoint", "head", "embedding", "precision")),
         ("input_px", _WHOLE),
         ("worker", _TEXT),
-        *((name, _REAL) for name in (*_STAGES, *_DECIMALS)),
+        *((name, _REAL) for name in (*STAGE_COLUMNS, *_DECIMALS)),
         ("verdict", _TEXT),
         ("finished_at", _MOMENT),
         ("reviews", pa.list_(_REVIEW)),
@@ -150,7 +150,7 @@ def _value(row: tuple[Scan, Sequence[Review]], name: str) -> Any:
         return None
     if name in ("output_sha256", "source_sha256"):
         return bytes.fromhex(value)
-    if name in _STAGES:
+    if name in STAGE_COLUMNS:
         return three_digits(value)
     if name in _DECIMALS:
         return round(value, _DECIMALS[name])

@@ -12,6 +12,7 @@ from scheduler.report.plain_text import shortened, visible, without_key
 from scheduler.report.plots import certainty_plot, colourfulness_plot, throughput_plot
 from scheduler.templates import template_environment
 from worker.error_codes import ERROR_CODES
+from worker.observability.stages import Stage
 
 TEMPLATES = Path(__file__).parent / "templates"
 CAPTION_LETTERS = 160
@@ -19,12 +20,12 @@ OPEN_PROBLEMS = 12  # a longer list is closed at first
 
 # What each stage does, for people who don't know the program.
 STAGE_WORDS = {
-    "fetch": "from the source",
-    "open": "decoded, converted to lightness",
-    "wait": "for its batch",
-    "predict": "its batch on the device",
-    "compose": "colour joined with the scan",
-    "store": "into the destination",
+    Stage.FETCH: "from the source",
+    Stage.OPEN: "decoded, converted to lightness",
+    Stage.WAIT: "for its batch",
+    Stage.PREDICT: "its batch on the device",
+    Stage.COMPOSE: "colour joined with the scan",
+    Stage.STORE: "into the destination",
 }
 
 

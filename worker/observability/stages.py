@@ -17,3 +17,6 @@ class Stage(StrEnum):
     def column(self) -> str:
         """The column with the milliseconds of this stage."""
         return f"{self.value}_ms"
+
+
+STAGE_COLUMNS = tuple(stage.column for stage in Stage)

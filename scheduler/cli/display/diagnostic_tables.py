@@ -11,10 +11,10 @@ from rich.text import Text
 from db.models.pool import Worker
 from scheduler.doctor.finding import Finding, State
 from scheduler.rows import worker_state
+from worker.observability.stages import STAGE_COLUMNS
 from worker.settings.reference import Setting
 
 _MARKS = {State.FINE: ("fine ", "green"), State.NOTE: ("note ", "yellow"), State.WRONG: ("WRONG", "bold red")}
-_STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")
 
 
 def print_finding(console: Console, finding: Finding) -> None:
@@ -69,7 +69,7 @@ def _last_minute(worker: Worker) -> str:
 
 
 def _stages(worker: Worker) -> str:
-    means = (f"{stage.removesuffix('_ms')} {_whole(getattr(worker, stage))}" for stage in _STAGES)
+    means = (f"{stage.removesuffix('_ms')} {_whole(getattr(worker, stage))}" for stage in STAGE_COLUMNS)
     return f"milliseconds a scan: {', '.join(means)}"
 
 

@@ -15,9 +15,9 @@ from scheduler.cli.display.columns import Columns, printable
 from scheduler.rows import archive_of, report_of, seconds_left
 from scheduler.submission.request import Submitted
 from scheduler.text import counted, pace, why_aborted
+from worker.observability.stages import STAGE_COLUMNS
 
 TABLE_ROWS = 1_000
-_STAGES = ("fetch_ms", "open_ms", "wait_ms", "predict_ms", "compose_ms", "store_ms")
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def size_of(scan: Scan) -> str:
 
 def seconds_of(scan: Scan) -> str:
     """The seconds of all stages together."""
-    measured = [milliseconds for stage in _STAGES if (milliseconds := getattr(scan, stage)) is not None]
+    measured = [milliseconds for stage in STAGE_COLUMNS if (milliseconds := getattr(scan, stage)) is not None]
     return f"{sum(measured) / 1000:.1f}" if measured else ""
 
 
