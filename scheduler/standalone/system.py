@@ -170,7 +170,7 @@ class System:
         """
         if shutil.disk_usage(self.folder).free >= LEAST_FREE_BYTES:
             return ""
-        return f"the disk of {self.folder} is full; make room there, and it goes on by itself, or stop with Ctrl-C"
+        return f"the disk of {self.folder} is full; make room there and the run continues, or stop it with Ctrl-C"
 
     def _expect_killed(self, name: str, status: int) -> None:
         """A process that was killed may be started again, a few times; one that gave up may not."""

@@ -280,7 +280,7 @@ class Submitted:
             return ""
         job, numbers = self.job_id, ", ".join(str(number) for number in self.samples)
         jobs = f"job {numbers} colours" if len(self.samples) == 1 else f"jobs {numbers} colour"
-        return f"; {jobs} a sample first: photochrom report {job} shows it, photochrom approve {job} goes on"
+        return f"; {jobs} a sample first: photochrom report {job} shows it, photochrom approve {job} colours the rest"
 
     def _troubles(self) -> str:
         if not self.archived:

@@ -320,7 +320,7 @@ class Submitter:
 
 def _kept(attempt: SubmissionAttempt) -> str:
     job = attempt.job_id
-    return f"what was listed so far is kept as job {job}: submit the same again to go on, or photochrom cancel {job}"
+    return f"what was listed so far is kept as job {job}: submit the same again to continue, or photochrom cancel {job}"
 
 
 def hours(submitted: Submitted, pace: Pace | None) -> tuple[float, float] | None:

@@ -60,7 +60,7 @@ def begin(session: Session, job_id: int, *, now: datetime) -> Archiving:
     if archive.state == ArchiveState.DONE:
         raise Conflict(f"job {job_id} is archived already, in {job.destination}/{job.archive_key}")
     if archive.state == ArchiveState.DELETING:
-        raise Conflict(f"job {job_id} is half deleted; photochrom jobs delete {job_id} goes on with that")
+        raise Conflict(f"job {job_id} is half deleted; to finish that: photochrom jobs delete {job_id}")
     return _next(archive, job, now)
 
 
@@ -73,7 +73,7 @@ def begin_deletion(session: Session, job_id: int, *, forget_accepted: bool, now:
     if archive is not None and archive.state == ArchiveState.DELETING:
         return _next(archive, job, now)
     if archive is not None and archive.state != ArchiveState.DONE:
-        raise Conflict(f"job {job_id} is half archived; photochrom jobs archive {job_id} goes on with that")
+        raise Conflict(f"job {job_id} is half archived; to finish that: photochrom jobs archive {job_id}")
     _expect_ended(session, job, "deleted")
     _expect_not_needed(session, job, "deleted")
     if session.get_bind().dialect.name == "sqlite" and job_id == session.scalar(select(func.max(Job.id))):
@@ -111,7 +111,7 @@ def _next(archive: JobArchive, job: Job, now: datetime, *, is_free: bool = False
     if not is_free and archive.touched_at > now - SILENT:
         raise Conflict(
             f"another process is at work on job {job.id}, or was killed less than a minute ago; "
-            "try again in a minute, and it goes on from there"
+            "try the same again in a minute, which continues from there"
         )
     archive.attempt, archive.touched_at = archive.attempt + 1, now
     return Archiving(job, archive.begun_at, archive.attempt, archive.state)
@@ -181,7 +181,7 @@ def touch(session: Session, archiving: Archiving, *, now: datetime) -> None:
 def _held(session: Session, archiving: Archiving, **values: object) -> None:
     held = update(JobArchive).where(*_mine(archiving)).values(values).returning(JobArchive.job_id)
     if not session.scalars(held.execution_options(synchronize_session=False)).all():
-        raise Conflict(f"another process has gone on with job {archiving.job.id}; leave it to that one")
+        raise Conflict(f"another process works on job {archiving.job.id} now; leave it to that one")
 
 
 def _mine(archiving: Archiving) -> tuple[ColumnElement[bool], ...]:

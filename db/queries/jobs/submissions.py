@@ -185,7 +185,7 @@ def _lost(session: Session, job_id: int) -> str:
     job = session.get(Job, job_id)
     if job is None or job.state == JobState.CANCELLED:
         return f"job {job_id} was cancelled while its scans were listed; submit it again if that was wrong"
-    return f"job {job_id} is submitted by another process now, which goes on where this one was; leave it to that one"
+    return f"another process submits job {job_id} now and continues where this one stopped; leave it to that one"
 
 
 def start(

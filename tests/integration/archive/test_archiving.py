@@ -263,7 +263,7 @@ def test_a_process_that_was_thought_dead_changes_nothing_any_more(collection: Co
     with session_scope(collection.engine) as session:
         progress.begin(session, job_id, now=ENDED + timedelta(seconds=61))
 
-    with session_scope(collection.engine) as session, pytest.raises(Conflict, match="another process has gone on"):
+    with session_scope(collection.engine) as session, pytest.raises(Conflict, match="another process works on"):
         progress.touch(session, first, now=ENDED)
 
 
