@@ -5,10 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from worker.errors import UsageError
+from worker.system.whole_files import write_beside_then_rename
 
 _LOCK = "in-use"
 
@@ -33,10 +34,10 @@ def own_folder(prefix: str, parent: Path) -> Iterator[Path]:
     sweep(prefix, parent)
     folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     try:
-        with (folder / f"{_LOCK}.new").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            # Moved to its place only now, so that nobody finds it there without its lock.
-            (folder / f"{_LOCK}.new").rename(folder / _LOCK)
+        with ExitStack() as lock:
+            # It is renamed after it is locked, so that nobody finds it at its place without its lock.
+            with write_beside_then_rename(folder / _LOCK) as part:
+                fcntl.flock(lock.enter_context(part.open("w")), fcntl.LOCK_EX)
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

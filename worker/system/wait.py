@@ -48,6 +48,34 @@ def wait_for(
     return tries(ask)
 
 
+def try_until(
+    stopped: Callable[[], bool],
+    call: Callable[[], object],
+    errors: tuple[type[PhotochromError], ...],
+    *,
+    refused: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> bool:
+    """Call `call` again while it raises one of `errors`, with pauses as in `wait_for`, until `stopped` is true.
+
+    `refused` gets the sentence of each error. Returns whether a call succeeded.
+    """
+    tries = Retrying(
+        retry=retry_if_exception_type(errors),
+        stop=lambda state: stopped(),
+        sleep=sleep,
+        wait=wait_exponential(multiplier=_FIRST_PAUSE_SECONDS, max=_LONGEST_PAUSE_SECONDS),
+        before_sleep=lambda state: refused(_reason(state)),
+        retry_error_callback=lambda state: False,
+    )
+
+    def succeed() -> bool:
+        call()
+        return True
+
+    return not stopped() and tries(succeed)
+
+
 def try_again(call: Callable[[], T], error: type[PhotochromError], *, seconds: float) -> T:
     """Call `call` again while it raises `error`. After `seconds`, the error is raised."""
     tries = Retrying(

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 
 from billiard.process import current_process
 from sqlalchemy import Engine
@@ -22,12 +23,12 @@ from worker.scans import ScanLimits, configure_libraries
 from worker.settings.settings import Settings
 from worker.storage import Storage, open_storage, parse_location
 from worker.system.heap import FreedMemory
+from worker.system.wait import try_until
 from worker.tasks.scan_pool import ScanPool
 
 logger = logging.getLogger(__name__)
 
 KEPT_STORAGES = 16  # each has a pool of connections
-_FIRST_ACCESS_SECONDS, _LONGEST_ACCESS_SECONDS = 1.0, 30.0  # pauses between two checks whether credentials are accepted
 
 
 def _number_of_this_child() -> int:
@@ -97,20 +98,26 @@ class Child:
         A store that knows the credentials but does not let them list accepts them, because reading and storing need no
         listing.
         """
-        pause = _FIRST_ACCESS_SECONDS
-        while self._refusing and not self.runtime.is_draining():
-            for uri in sorted(self._refusing):
-                try:
-                    self._storages.pop((uri, False), None)  # a newly opened storage reads the credentials again
-                    self.storage(uri).check()
-                except (CredentialsRefused, ServiceUnavailable) as error:
-                    logger.error("%s; this worker takes no chunks until that is mended", error.message)
-                    self._sleep(pause)
-                    continue
-                except UsageError as error:
-                    logger.warning("%s; its credentials are accepted", error.message)
+        for uri in sorted(self._refusing):
+            accepted = try_until(
+                self.runtime.is_draining,
+                partial(self._check_access, uri),
+                (CredentialsRefused, ServiceUnavailable),
+                refused=lambda sentence: logger.error("%s; this worker takes no chunks until that is mended", sentence),
+                sleep=self._sleep,
+            )
+            if accepted:
                 self._refusing.discard(uri)
-            pause = min(pause * 2, _LONGEST_ACCESS_SECONDS)
+
+    def _check_access(self, uri: str) -> None:
+        """Raises CredentialsRefused or ServiceUnavailable while a store does not accept this worker's credentials."""
+        try:
+            self._storages.pop((uri, False), None)  # a newly opened storage reads the credentials again
+            self.storage(uri).check()
+        except CredentialsRefused:
+            raise
+        except UsageError as error:
+            logger.warning("%s; its credentials are accepted", error.message)
 
     def pipeline(
         self,

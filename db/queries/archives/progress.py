@@ -111,7 +111,7 @@ def _next(archive: JobArchive, job: Job, now: datetime, *, is_free: bool = False
     if not is_free and archive.touched_at > now - SILENT:
         raise Conflict(
             f"another process is at work on job {job.id}, or was killed less than a minute ago; "
-            "try the same again in a minute, which continues from there"
+            "try again in a minute: the same command continues from there"
         )
     archive.attempt, archive.touched_at = archive.attempt + 1, now
     return Archiving(job, archive.begun_at, archive.attempt, archive.state)

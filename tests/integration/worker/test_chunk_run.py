@@ -318,6 +318,24 @@ def test_a_worker_whose_credentials_are_refused_takes_no_chunk_until_they_are_ac
     assert pauses_until_access(child, str(collection), refusals, monkeypatch) == [1, 2]
 
 
+def test_a_worker_that_drains_waits_for_no_store(
+    child: Child, collection: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = list[float]()
+    monkeypatch.setattr(FolderStorage, "check", refuse)
+    monkeypatch.setattr(child, "_sleep", pauses.append)
+    monkeypatch.setattr(type(child.runtime), "is_draining", lambda runtime: len(pauses) == 2)
+    child.expect_access(str(collection))
+
+    child.wait_for_access()
+
+    assert pauses == [1, 2]
+
+
+def refuse(storage: FolderStorage) -> None:
+    raise CredentialsRefused("expired")
+
+
 def test_a_store_that_knows_the_credentials_and_denies_listing_is_not_waited_for(
     child: Child, collection: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
