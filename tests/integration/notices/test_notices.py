@@ -233,7 +233,7 @@ def test_a_notice_and_the_digest_tell_of_a_job_whose_source_cannot_be_listed(
             submissions.leave_to_schedulers(session, job_id, {}, submitted_by="ada", now=now)
         attempts = [each.attempt for each in submissions.take_waiting(session, 2, now=now, lease_seconds=60)]
         assert submissions.give_up(session, attempts[0], "no such bucket", now=now)
-        submissions.hold(session, attempts[1], until=now, problem="no answer")
+        submissions.hold(session, attempts[1], until=now, noted={"problem": "no answer"})
         lifecycle.change_state(session, attempts[1].job_id, JobState.CANCELLED, now=now)  # a person does this
 
     for _ in range(2):
