@@ -17,7 +17,20 @@ def test_damaged_tiny_and_grey_photos_are_left_out_and_counted(tmp_path: Path) -
     (tmp_path / "notes.txt").write_text("not a photo at all")
     census = Census()
     assert [name for name, _ in colour_photos([tmp_path], census)] == ["good.jpg"]
-    assert census == Census(kept=1, damaged=1, tiny=1, grey=1)
+    assert census == Census(kept=1, damaged=1, tiny=1, grey=1, other=1)
+    assert str(census) == "1 photos; left out: 1 damaged, 1 tiny, 1 grey, 1 other files"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".png", ".tif", ".tiff", ".webp", ".bmp", ".avif"])
+def test_a_photo_of_every_format_is_read_from_a_folder_and_a_tar(tmp_path: Path, suffix: str) -> None:
+    write_photo(tmp_path / "photos" / f"photo{suffix}", colour_photo(0))
+    (tmp_path / "photos" / "photo.txt").write_text("its description")
+    with tarfile.open(tmp_path / "photos.tar", "w") as tar:
+        tar.add(tmp_path / "photos", ".")
+    for source in (tmp_path / "photos", tmp_path / "photos.tar"):
+        census = Census()
+        assert [photo.shape for _, photo in colour_photos([source], census)] == [(128, 160, 3)]
+        assert census == Census(kept=1, other=1)
 
 
 def test_a_tar_gives_the_same_photos_as_its_folder(photo_folder: Path, tmp_path: Path) -> None:

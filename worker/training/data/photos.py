@@ -16,22 +16,24 @@ from worker.training.errors import TrainingError
 
 Pixels = NDArray[np.uint8]
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".avif"}
 MIN_SIDE_PX = 96  # smaller photos show too little
 MIN_CHROMA = 2.0  # mean CIE chroma of a photo that counts as colour; JPEG noise alone gives about 1
 
 
 @dataclass
 class Census:
-    """How many photos were kept, and left out for which reason."""
+    """How many photos were kept, and left out for which reason; `other` files have no photo's suffix."""
 
     kept: int = 0
     damaged: int = 0
     tiny: int = 0
     grey: int = 0
+    other: int = 0
 
     def __str__(self) -> str:
-        return f"{self.kept} photos; left out: {self.damaged} damaged, {self.tiny} tiny, {self.grey} grey"
+        left_out = f"{self.damaged} damaged, {self.tiny} tiny, {self.grey} grey, {self.other} other files"
+        return f"{self.kept} photos; left out: {left_out}"
 
 
 def colour_photos(sources: Sequence[Path], census: Census) -> Iterator[tuple[str, Pixels]]:
@@ -40,7 +42,7 @@ def colour_photos(sources: Sequence[Path], census: Census) -> Iterator[tuple[str
     A photo's name is its path inside its tar or folder. Raises TrainingError for a source that can't be read.
     """
     for source in sources:
-        for name, data in _files(source):
+        for name, data in _files(source, census):
             photo = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
             if photo is None:
                 census.damaged += 1
@@ -69,22 +71,31 @@ def square_lab(rgb: Pixels, side_px: int) -> NDArray[np.float32]:
     return to_lab(np.asarray(cv2.resize(np.asarray(centre_square(rgb)), (side_px, side_px)), np.uint8))
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+def is_photo(name: str) -> bool:
+    """Whether a file with this name is read as a photo."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def _files(source: Path, census: Census) -> Iterator[tuple[str, bytes]]:
     if source.is_dir():
-        for path in sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES):
-            yield path.relative_to(source).as_posix(), path.read_bytes()
+        for path in sorted(path for path in source.rglob("*") if path.is_file()):
+            if is_photo(path.name):
+                yield path.relative_to(source).as_posix(), path.read_bytes()
+            else:
+                census.other += 1
     elif source.is_file() and tarfile.is_tarfile(source):
-        yield from _members(source)
+        yield from _members(source, census)
     else:
         raise TrainingError(f"{source} is neither a folder nor a tar file; give a folder or tar of colour photos")
 
 
-def _members(source: Path) -> Iterator[tuple[str, bytes]]:
+def _members(source: Path, census: Census) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(source) as tar:
             for member in tar:
-                file = tar.extractfile(member) if Path(member.name).suffix.lower() in SUFFIXES else None
-                if file is not None:
+                if not is_photo(member.name):
+                    census.other += member.isfile()
+                elif (file := tar.extractfile(member)) is not None:
                     yield member.name, file.read()
     except (tarfile.TarError, OSError) as error:
         raise TrainingError(f"{source} broke off ({error}); give a whole tar file") from None

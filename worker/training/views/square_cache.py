@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from worker.training.data.photos import is_photo
 from worker.training.errors import TrainingError
 
 Pixels = NDArray[np.uint8]
 
 INDEX_FILE = "index.npz"
 PIXELS_FILE = "squares.bin"
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".avif"}
 THREADS = 2
 DECODED_AHEAD = 256  # photos
 
@@ -113,7 +113,7 @@ def _batches(tars: Sequence[Path]) -> Iterator[list[tuple[str, bytes]]]:
     for path in tars:
         with tarfile.open(path) as tar:
             for member in tar:
-                file = tar.extractfile(member) if Path(member.name).suffix.lower() in SUFFIXES else None
+                file = tar.extractfile(member) if is_photo(member.name) else None
                 if file is not None:
                     batch.append((member.name.removeprefix("./"), file.read()))
                 if len(batch) == DECODED_AHEAD:
