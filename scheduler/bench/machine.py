@@ -4,10 +4,10 @@ import os
 import platform
 from pathlib import Path
 
-from worker.extras import installed_version
+from worker.extras import backend_package, installed_version
 from worker.system.machine import available_cores, available_memory_bytes
 
-_PACKAGES = ("photochrom", "tensorflow", "celery", "pyvips", "numpy", "opencv-python-headless")
+_PACKAGES = ("photochrom", "celery", "pyvips", "numpy", "opencv-python-headless")
 
 
 def described() -> dict[str, object]:
@@ -18,7 +18,7 @@ def described() -> dict[str, object]:
         "memory_gib": round(available_memory_bytes() / (1 << 30), 1),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: installed_version(name) for name in _PACKAGES},
+        "versions": {name: installed_version(name) for name in (*_PACKAGES, backend_package())},
         "load_before": round(os.getloadavg()[0], 2),  # running processes of other programs, on average
     }
 

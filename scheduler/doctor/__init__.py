@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from scheduler.doctor import machine, model, services, stores
 from scheduler.doctor.finding import Finding, State, guarded
-from worker.extras import is_installed
+from worker.extras import BACKENDS, backend_package, extra_of, is_installed
 from worker.settings.settings import Settings
 
 __all__ = ["Finding", "State", "exit_status", "look"]
@@ -33,9 +33,11 @@ def look(
 
 
 def _device(settings: Settings) -> Iterator[Finding]:
-    if not is_installed("tensorflow"):
-        remedy = "install it where a worker is to run: pip install 'photochrom[worker]'"
-        yield Finding("device", State.NOTE, "this installation has no TensorFlow, so no worker can run here", remedy)
+    package = backend_package()
+    if not is_installed(package):
+        remedy = f"install it where a worker is to run: pip install 'photochrom[{extra_of(package)}]'"
+        sentence = f"this installation has no {BACKENDS[package]}, so no worker can run here"
+        yield Finding("device", State.NOTE, sentence, remedy)
         return
     from scheduler.doctor import device  # needs NumPy, which only workers have
 

@@ -48,7 +48,6 @@ LIBRARY = (
     "worker.inference",
     "worker.model.checkpoint",
     "worker.observability",
-    "worker.pipeline.stages",
     "worker.scans",
     "worker.settings",
     "worker.storage",
@@ -63,7 +62,7 @@ FULLER_FOLDERS: dict[str, int] = {}
 
 FUNCTION_LINES = 40
 # These limits too may only be lowered.
-LONGER_FUNCTIONS = 1
+LONGER_FUNCTIONS = 0
 IMPORTS_IN_FUNCTIONS = 25
 BARE_WORD_PERCENT = 0.3
 
@@ -90,6 +89,12 @@ def test_the_scheduler_uses_of_the_worker_what_is_a_library() -> None:
     ]
 
     assert wrong == []
+
+
+def test_every_part_of_the_library_exists() -> None:
+    modules = {module_name(path) for path in source_files("worker")}
+
+    assert set(LIBRARY) - modules == set()
 
 
 def is_of_the_library(name: str) -> bool:
@@ -171,8 +176,8 @@ def test_only_the_settings_read_the_environment() -> None:
         if {"os.getenv", "os.environ"} & set(attributes(path))
     }
 
-    # The first looks for misspelt names. Seven pass the environment on to processes that they start. The last sets
-    # variables that TensorFlow reads.
+    # The first looks for misspelt names. Seven pass the environment on to processes that they start. The last two set
+    # variables that TensorFlow reads, and read the one by which Keras chooses its backend.
     assert readers <= {
         "worker/settings/settings.py",
         "worker/supervision/celery_process.py",
@@ -183,6 +188,7 @@ def test_only_the_settings_read_the_environment() -> None:
         "scheduler/web/pictures/pool.py",
         "scheduler/standalone/services/service.py",
         "worker/model/backends/loading.py",
+        "worker/extras.py",
     }
 
 

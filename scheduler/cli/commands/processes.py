@@ -6,7 +6,7 @@ import sys
 import typer
 
 from scheduler.daemon.loop import run_scheduler
-from worker.extras import expect_installed
+from worker.extras import backend_package, expect_installed
 from worker.observability.logs import configure_logging
 from worker.settings.settings import load_settings
 from worker.system.parent_watch import end_with_parent
@@ -20,7 +20,7 @@ def worker() -> None:
 
     A worker can be started, stopped or killed at any time. No scan is lost: another worker continues.
     """
-    expect_installed("tensorflow")
+    expect_installed(backend_package())
     # The package scheduler never loads the package worker's main module, so this process is replaced by a worker.
     try:
         os.execv(sys.executable, [sys.executable, "-P", "-m", "worker"])

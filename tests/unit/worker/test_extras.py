@@ -8,7 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
-from worker.extras import installed_version, missing_extra
+from worker.errors import UsageError
+from worker.extras import backend_package, installed_version, missing_extra
 
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 
@@ -35,3 +36,17 @@ def test_notices_need_only_an_extra_of_their_own_and_the_pages_include_it(packag
     assert package in {re.split("[>=;]", requirement)[0] for requirement in extras["notices"]}
     assert len(extras["notices"]) == 2
     assert any("notices" in requirement for requirement in extras["web"])
+
+
+@pytest.mark.parametrize(("variable", "package"), [("", "tensorflow"), ("tensorflow", "tensorflow"), ("jax", "jax")])
+def test_the_model_s_package_is_the_one_that_keras_will_use(
+    variable: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", variable)
+    assert backend_package() == package
+
+
+def test_a_backend_that_is_not_supported_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(UsageError, match="KERAS_BACKEND is 'torch'; expected one of tensorflow, jax"):
+        backend_package()
