@@ -1,7 +1,8 @@
+import cv2
 import numpy as np
 
-from worker.training.views.photo_looks import BLUE_ONLY, PANCHROMATIC, grey_of, random_emulsion, random_look
-from worker.training.views.photo_views import photo_view
+from worker.training.views.photo_looks import BLUE_ONLY, PANCHROMATIC, _dusty, grey_of, random_emulsion, random_look
+from worker.training.views.photo_views import ODD_VIEW_KEY, photo_view, view_name
 
 RED, BLUE, WHITE = (np.full((4, 4, 3), value, np.uint8) for value in ((200, 0, 0), (0, 0, 200), (255, 255, 255)))
 
@@ -34,3 +35,17 @@ def test_a_view_is_the_same_each_time() -> None:
         np.testing.assert_array_equal(photo_view(square, 5, number).grey, photo_view(square, 5, number).grey)
     np.testing.assert_array_equal(photo_view(square, 5, 1).rgb, square[:, ::-1])
     assert (photo_view(square, 5, 2).rgb != photo_view(square, 6, 2).rgb).any()
+
+
+def test_dust_has_specks_of_several_sizes() -> None:
+    sizes = set()
+    for seed in range(20):
+        dusty = _dusty(np.full((200, 200), 128, np.float32), np.random.default_rng(seed)) != 128
+        _, _, figures, _ = cv2.connectedComponentsWithStats(dusty.astype(np.uint8))
+        sizes |= set(figures[1:, cv2.CC_STAT_AREA].tolist())
+    assert {5, 13} <= sizes  # pixels of a disc with a radius of 1, and of 2
+
+
+def test_features_of_views_that_were_made_in_another_way_are_not_used() -> None:
+    assert view_name(0) == "view-0"  # the photo as it is does not change
+    assert view_name(2) == f"view-2-{ODD_VIEW_KEY}"

@@ -16,6 +16,7 @@ Pixels = NDArray[np.uint8]
 PANCHROMATIC = np.array([0.2126, 0.7152, 0.0722], np.float32)  # what L* sees of linear red, green, blue
 ORTHOCHROMATIC = np.array([0.02, 0.38, 0.60], np.float32)  # a plate that is blind to red
 BLUE_ONLY = np.array([0.0, 0.05, 0.95], np.float32)  # an unsensitized plate
+LARGEST_SPECK_PX = 2  # radius of dust
 _LINEAR = srgb_to_linear(np.arange(256, dtype=np.float32) / 255)  # of each 8-bit value
 
 
@@ -91,7 +92,7 @@ def _dusty(grey: Floats, rng: np.random.Generator) -> Floats:
     height, width = grey.shape
     for _ in range(int(rng.integers(3, 25))):
         x, y = int(rng.integers(width)), int(rng.integers(height))
-        cv2.circle(grey, (x, y), int(rng.integers(1, 2)), float(rng.choice([30, 235])), -1)
+        cv2.circle(grey, (x, y), int(rng.integers(1, LARGEST_SPECK_PX + 1)), float(rng.choice([30, 235])), -1)
     if rng.random() < 0.4:
         x = int(rng.integers(width))
         cv2.line(grey, (x, 0), (int(x + rng.normal() * 6), height), float(rng.choice([40, 225])), 1)

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
 from worker.model.classifiers.features import LAYERS, class_logits_of, feature_maps
+from worker.training.augmentation.compiled import compiled
 from worker.training.evaluation.yardstick import HELD_OUT_SOURCES, places_inside, yardstick_rows
 from worker.training.views.duplicates import fingerprints, shows_any
 from worker.training.views.lite2_importer import Layers, read_lite2
 from worker.training.views.map_cache import PLACES, ViewMaps, build_view, place_colours
-from worker.training.views.photo_views import photo_view
+from worker.training.views.photo_views import photo_view, view_name
 from worker.training.views.sampling import SourceSampler
 from worker.training.views.square_cache import SquareCache, build_square_cache
 
@@ -66,7 +67,7 @@ class Prepared:
 
     def class_logits(self, coarse: Any) -> Floats:
         """The teacher's logits (n, 1000) of coarse maps (n, 7, 7, 352)."""
-        return np.asarray(class_logits_of(tf.cast(coarse, tf.float32), self.layers[LAYERS:]))
+        return np.asarray(class_logits_of(ops.cast(coarse, "float32"), self.layers[LAYERS:]))
 
 
 def prepare(tars: Sequence[Path], wheel: Path, views: Sequence[int], folder: Path) -> Prepared:
@@ -74,18 +75,14 @@ def prepare(tars: Sequence[Path], wheel: Path, views: Sequence[int], folder: Pat
     layers = read_lite2(wheel)
     cache = build_square_cache(tars, folder / "squares")
     compute = _features(layers)
-    maps = [build_view(cache, number, folder / f"view-{number}", compute) for number in views]
+    maps = [build_view(cache, number, folder / view_name(number), compute) for number in views]
     return Prepared(cache, maps, _trained_on(cache, folder / "trained-on.npy"), layers)
 
 
 def _features(layers: Layers) -> Any:
-    weights = [(tf.cast(kernel, COMPUTED_IN), tf.cast(bias, COMPUTED_IN)) for kernel, bias in layers[:LAYERS]]
-
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def compute(grey: Any) -> Any:
-        return feature_maps(tf.cast(grey, COMPUTED_IN), weights)
-
-    return lambda grey: tuple(one.numpy() for one in compute(tf.constant(grey)))
+    weights = [(ops.cast(kernel, COMPUTED_IN), ops.cast(bias, COMPUTED_IN)) for kernel, bias in layers[:LAYERS]]
+    compute = compiled(lambda grey, weights: feature_maps(ops.cast(grey, COMPUTED_IN), weights))
+    return lambda grey: tuple(np.asarray(one) for one in compute(ops.convert_to_tensor(grey), weights))
 
 
 def _trained_on(cache: SquareCache, path: Path) -> NDArray[np.bool_]:
