@@ -1,4 +1,6 @@
 import json
+import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.unit.training.test_loop import no_file_above
+from worker.training.commands import bundle as bundling
 from worker.training.errors import TrainingError
 from worker.training.fitting.averaged_loop import LoopConfig, averaged_weights, decaying_adam, fit
 
@@ -81,3 +84,19 @@ def test_a_full_disk_cuts_no_history(tmp_path: Path) -> None:
     with no_file_above(100), pytest.raises(TrainingError, match="make room and resume"):
         fit(line(), batch, more, tmp_path, lambda: {"r2": 0.0}, resume=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_run_that_is_stopped_early_keeps_the_rates_of_its_plan() -> None:
+    whole = LoopConfig(steps=10**9, minutes=86, warm_up_steps=1)
+    stopped = replace(whole, minutes=64, planned_minutes=86)
+    assert [stopped.rate(500, minutes) for minutes in (0, 30, 64)] == [
+        whole.rate(500, minutes) for minutes in (0, 30, 64)
+    ]
+    assert stopped.progress(500, 63.9) < 1 <= stopped.progress(500, 64)
+    assert stopped.rate(500, 64) > 10 * replace(whole, minutes=64).rate(500, 64)
+
+
+def test_the_recipe_of_third_stops_before_its_cosine_ends() -> None:
+    recipe = tomllib.loads((Path(bundling.__file__).parents[1] / "recipes" / "third.toml").read_text())
+    loop = bundling._loop(recipe["tune"])
+    assert (loop.minutes, loop.planned_minutes) == (64, 86)

@@ -10,6 +10,7 @@ import pytest
 
 from worker.model.backends.precision import computing_in
 from worker.training.errors import TrainingError
+from worker.training.evaluation.words import entry_in_words
 from worker.training.fitting import loop
 
 
@@ -148,7 +149,7 @@ def test_the_work_after_the_last_step_counts_in_the_minutes() -> None:
 
 def test_figures_are_described_in_words() -> None:
     entry = {"step": 120, "minutes": 2.5, "loss": 0.9, "r2_1": 0.1234, "r2_zeros": 0.05, "psnr_above_grey": 0.7}
-    assert loop.in_words(entry) == (
+    assert entry_in_words(entry) == (
         "step 120, 2.5 minutes, loss 0.9000, R2 with embedding 1 0.123, R2 without an embedding 0.050, "
         "dB above grey 0.700"
     )

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from worker.training.data.photo_cache import PhotoCache, build_cache
+from worker.training.data.photos import Census
 from worker.training.errors import TrainingError
 from worker.training.fitting.loop import Schedule
 
@@ -21,7 +22,8 @@ def read_cache(arguments: Namespace, folder: Path) -> PhotoCache:
     cache = replace(cache, kept_one_in=numbers("--keep", kept, cache))
     if not len(cache.training):
         raise TrainingError(f"--keep {' '.join(kept)} leaves no photo to train on; keep one in two or fewer")
-    print(f"{len(cache.names)} photos ({len(cache.validation)} kept for choosing); counts: {cache.census}", flush=True)
+    left_out = Census(**cache.census).left_out()
+    print(f"{len(cache.names)} photos ({len(cache.validation)} kept for choosing); left out: {left_out}", flush=True)
     return cache
 
 

@@ -25,6 +25,7 @@ from worker.training.data.soft_targets import TAKEN_BACK, place_prior
 from worker.training.errors import TrainingError
 from worker.training.evaluation.joined_validation import JoinedValidation
 from worker.training.evaluation.tuned_validation import TunedValidation
+from worker.training.evaluation.words import figures_in_words
 from worker.training.evaluation.yardstick import HELD_OUT_SOURCES
 from worker.training.export.checkpoint import TrainedEmbedding, TrainedFeatures, export_weights
 from worker.training.export.run_outputs import LIMITS
@@ -125,7 +126,7 @@ def fit_upper_blocks(prepared: Prepared, recipe: Recipe, work: Path) -> None:
     batches = TunedBatches(prepared.cache, prepared.sampler, compute_fine, config)
     rows = {name: of_source[::TUNE_PHOTOS_EVERY] for name, of_source in prepared.yardstick.items()}
     validate = TunedValidation(prepared, rows, compute_fine, AGED_VIEW)
-    print(f"map, before its features are trained: {validate(model)}", flush=True)
+    print(f"map, before its features are trained: {figures_in_words(validate(model))}", flush=True)
     train_tuned(model, batches, config, _loop(options), folder, validate, resume=(folder / STATE_FILE).is_file())
 
 
@@ -147,7 +148,7 @@ def fit_joined(prepared: Prepared, recipe: Recipe, work: Path) -> dict[str, Any]
     start = checkpoint.bundled_checkpoint_path(recipe["start_from"])
     embedding = load_embedding(None, start, checkpoint.read_card(start))
     validate = JoinedValidation(prepared, model, Embedder(embedding, batch_config.side_px), batch_config.side_px)
-    print(f"joined, untrained: {validate(model)}", flush=True)
+    print(f"joined, untrained: {figures_in_words(validate(model))}", flush=True)
     train_joined(model, batches, config, _loop(options), folder, validate, resume=(folder / STATE_FILE).is_file())
     model.load_weights(folder / BEST_FILE)
     return plain_network_weights(model)

@@ -26,5 +26,5 @@ def distill(options: Namespace) -> None:
         cache, teacher, settings, options.output, options.start_from, options.resume, options.began
     )
     loss_curves(options.output / "curves.png", history)
-    print(refit_last_layer(model, cache, teacher, settings.side_px), flush=True)
+    print(f"last layer: {refit_last_layer(model, cache, teacher, settings.side_px)}", flush=True)
     model.save_weights(options.output / REFITTED_FILE)

@@ -8,6 +8,7 @@ from argparse import Namespace
 from worker.model.checkpoint import checkpoint_folder
 from worker.model.colorizer import Colorizer
 from worker.training.evaluation import yardstick_photos
+from worker.training.evaluation.words import figures_in_words
 from worker.training.evaluation.yardstick_photos import SourceFigures
 from worker.training.views.photo_looks import ORTHOCHROMATIC, PANCHROMATIC
 from worker.training.views.square_cache import open_square_cache
@@ -30,8 +31,9 @@ def yardstick(options: Namespace) -> None:
         for head, figures in yardstick_photos.measure(colorizer, cache, PLATES[plate], options.photos).items():
             for name, of_source in figures.items():
                 print(f"{head} head, {plate}, {name}: {_line(of_source)}", flush=True)
-            means[f"{head} head, {plate}"] = yardstick_photos.means(figures)
-            print(f"{head} head, {plate}, the mean over sources: {means[f'{head} head, {plate}']}", flush=True)
+            row = f"{head} head, {plate}"
+            means[row] = yardstick_photos.means(figures)
+            print(f"{row}, the mean over sources: {figures_in_words(means[row])}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(means, indent=1) + "\n", encoding="utf-8")
 

@@ -32,8 +32,11 @@ class Census:
     other: int = 0
 
     def __str__(self) -> str:
-        left_out = f"{self.damaged} damaged, {self.tiny} tiny, {self.grey} grey, {self.other} other files"
-        return f"{self.kept} photos; left out: {left_out}"
+        return f"{self.kept} photos; left out: {self.left_out()}"
+
+    def left_out(self) -> str:
+        """The counts of what was left out, in words."""
+        return f"{self.damaged} damaged, {self.tiny} tiny, {self.grey} grey, {self.other} other files"
 
 
 def colour_photos(sources: Sequence[Path], census: Census) -> Iterator[tuple[str, Pixels]]:

@@ -17,6 +17,7 @@ import numpy as np
 
 from worker.system.whole_files import write_beside_then_rename
 from worker.training.errors import TrainingError
+from worker.training.evaluation.words import entry_in_words
 from worker.training.fitting.loop import (
     HISTORY_FILE,
     STATE_FILE,
@@ -33,10 +34,14 @@ LATEST_FILE = "latest.weights.h5"
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long and how fast: a linear warm-up, then a cosine until `steps` or `minutes`, whichever comes first."""
+    """How long and how fast: a linear warm-up, then a cosine until `steps` or `minutes`, whichever comes first.
+
+    With `planned_minutes` the cosine reaches its end after these, and `minutes` stops the run before.
+    """
 
     steps: int = 6000
     minutes: float = math.inf
+    planned_minutes: float | None = None
     learning_rate: float = 2e-3
     final_share: float = 0.01  # share of the learning rate at the end
     warm_up_steps: int = 200
@@ -49,9 +54,10 @@ class LoopConfig:
         """0 at the start, 1 at the end."""
         return max(step / self.steps, minutes / self.minutes)
 
-    def rate(self, step: int, progress: float) -> float:
-        """The learning rate of a step."""
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+    def rate(self, step: int, minutes: float) -> float:
+        """The learning rate of a step that begins after so many minutes."""
+        planned = max(step / self.steps, minutes / (self.planned_minutes or self.minutes))
+        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, planned)))
         warm = min(1.0, (step + 1) / self.warm_up_steps)
         return self.learning_rate * warm * (self.final_share + (1 - self.final_share) * cosine)
 
@@ -84,7 +90,7 @@ def fit(
         minutes = before + (time.monotonic() - started) / 60
         progress = config.progress(step, minutes)
         if progress < 1:
-            model.optimizer.learning_rate.assign(config.rate(step, progress))
+            model.optimizer.learning_rate.assign(config.rate(step, minutes))
             losses.append(_train_step(model, inputs, targets, step, folder))
             step += 1
             if step % config.report_every_steps == 0:
@@ -94,7 +100,7 @@ def fit(
             history.append(entry | _measured(model, validate, folder))
             losses = []
             _save(model, folder, history, config.chosen_by)
-            print(f"  validation {history[-1]}", flush=True)
+            print(f"  validation: {entry_in_words(history[-1])}", flush=True)
         if progress >= 1:
             break
     return history

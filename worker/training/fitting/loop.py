@@ -8,7 +8,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 
 from worker.system.whole_files import expect_room, write_beside_then_rename
 from worker.training.errors import TrainingError
+from worker.training.evaluation.words import entry_in_words
 
 Batch = tuple[Any, Any]  # inputs and targets
 STATE_FILE = "state.weights.h5"
@@ -110,7 +111,7 @@ class _Records:
         entry = _entry(step, self.losses, minutes, figures)
         self._history.append(entry)
         save_state(self._model, self.folder, self._history)
-        self.say(f"  {title}{in_words(entry)}")
+        self.say(f"  {title}{entry_in_words(entry)}")
         self.losses = []
 
 
@@ -214,25 +215,6 @@ def settle_norms(model: keras.Model, make_batch: Callable[[int], Batch], first: 
         norm.momentum = momentum
 
 
-FIGURES_IN_WORDS = {
-    "r2_zeros": "R2 without an embedding",
-    "psnr_above_grey": "dB above grey",
-    "cross_entropy": "cross-entropy in nats",
-    "in_first_five": "share of first guesses that are among the teacher's first five",
-}
-
-
-def in_words(entry: Mapping[str, float]) -> str:
-    """An entry of the history as a line: step and minutes, then each figure behind its name."""
-    parts = [f"step {entry['step']:.0f}", f"{entry['minutes']:.1f} minutes", f"loss {entry['loss']:.4f}"]
-    for key, figure in entry.items():
-        if key not in ("step", "minutes", "loss"):
-            number = key.removeprefix("r2_")
-            name = f"R2 with embedding {number}" if number.isdigit() else FIGURES_IN_WORDS.get(key, key)
-            parts.append(f"{name} {figure:.3f}")
-    return ", ".join(parts)
-
-
 def _entry(step: int, losses: list[float], minutes: float, figures: dict[str, float]) -> dict[str, float]:
     loss = float(np.mean(losses)) if losses else math.nan
     return {"step": step, "minutes": round(minutes, 2), "loss": round(loss, 5)} | figures
@@ -258,7 +240,8 @@ def batches_ahead(make_batch: Callable[[int], Batch], first: int) -> Generator[B
             ready.put(batch)
             step += 1
 
-    threading.Thread(target=work, daemon=True).start()
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
     try:
         while True:
             batch = ready.get()
@@ -269,6 +252,7 @@ def batches_ahead(make_batch: Callable[[int], Batch], first: int) -> Generator[B
         over.set()
         while not ready.empty():
             ready.get_nowait()
+        thread.join()  # JAX aborts the process if a thread still computes while Python ends
 
 
 @contextmanager
