@@ -75,7 +75,7 @@ class Colorizer:
         self.embedding = embedding.name
         self.precision = precision
         self.device = device()
-        self.lightness_px = lightness_px or _lightness_px(card, embedding, features)
+        self.lightness_px = lightness_px or _lightness_px(card, features)
         self._features = features and features.on_device(POLICIES[precision].removeprefix("mixed_"))
         with computing_in(POLICIES[precision]):
             network = build_network(
@@ -273,9 +273,13 @@ def on_device(embedding: Embedding) -> Embedding:
     return replace(embedding, layers=layers)
 
 
-def _lightness_px(card: checkpoint.Card, embedding: Embedding, features: FeatureNetwork | None) -> int:
-    """The largest side that the network, the features or any of the card's embeddings needs."""
-    sides = [card.input_px, embedding.side_px, FEATURES_PX if features else 0]
+def _lightness_px(card: checkpoint.Card, features: FeatureNetwork | None) -> int:
+    """The largest side that the network, the features or any of the card's embeddings needs.
+
+    It is the same for every embedding, also for those that are not in the card. Otherwise one checkpoint id would stand
+    for two results: a server's slots keep the side of its first model, and another embedding may be asked for later.
+    """
+    sides = [card.input_px, FEATURES_PX if features else 0]
     sides += [int(description.get("input_px", 0)) for description in card.embeddings.values()]
     return min(SIDE_PX, max(sides))
 

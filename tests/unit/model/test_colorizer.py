@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,10 @@ import pytest
 from worker.errors import CheckpointError
 from worker.model import checkpoint
 from worker.model.backends.precision import POLICIES, choose, fastest, seconds_or_never
+from worker.model.classifiers.embedding import EMBEDDING_PX, load_embedding
+from worker.model.classifiers.features import load_features
 from worker.model.colorizer import Colorizer, varied
+from worker.model.weights import read_fusion
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,16 @@ def test_scans_may_come_at_another_side_than_the_embeddings_own(map_checkpoint_f
     colours = later.predict_packed(np.full((1, side, side), 1 << 15, np.uint16))
     expected = first.predict_packed(np.full((1, 224, 224), 1 << 15, np.uint16))
     np.testing.assert_allclose(colours.ab["paper"], expected.ab["paper"], atol=2)
+
+
+def test_every_embedding_sees_a_scan_at_the_same_side(map_checkpoint_folder: Path) -> None:
+    """One id stands for one result, whether a worker begins with the embedding or a job asks for it later."""
+    card = checkpoint.verify(map_checkpoint_folder)
+    large = replace(load_embedding(None, map_checkpoint_folder, card), name="imagenet", side_px=EMBEDDING_PX)
+    fusion, features = read_fusion(map_checkpoint_folder), load_features(map_checkpoint_folder, card)
+    begun_with_it = Colorizer(card, fusion, large, 1, features=features)
+    default = Colorizer.load(map_checkpoint_folder, batch_size=1)
+    assert begun_with_it.lightness_px == default.lightness_px
 
 
 def test_the_worker_learns_the_checkpoints_name(colorizer: Colorizer, checkpoint_folder: Path) -> None:
