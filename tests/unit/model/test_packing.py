@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from worker.inference.models.fusion_model import FusionModel
+from worker.model.checkpoint import bundled_checkpoint_path
+from worker.model.colorizer import Colorizer
 from worker.model.packing import NOT_FINITE, pack_ab, pack_lightness, unpack_ab, unpack_lightness
 
 
@@ -15,10 +18,13 @@ def test_lightness_and_colours_come_back_as_they_were_but_for_a_step() -> None:
 
 
 def test_a_scan_travels_in_a_quarter_of_a_megabyte_both_ways() -> None:
-    """The sizes are those of a network for 256 px and an embedding for 299 px."""
-    lightness, ab = np.full((400, 400), 50, np.float32), np.zeros((128, 128, 2), np.float32)
+    """The sizes are those of the slots of the bundled checkpoint, with the largest head's colours."""
+    size = FusionModel(Colorizer.load(bundled_checkpoint_path(), 1)).slot_size
+    lightness = np.full((400, 400), 50, np.float32)
+    packed = pack_lightness(lightness, size.lightness_px)
+    ab = pack_ab(np.zeros((size.ab_px, size.ab_px, 2), np.float32))
 
-    assert pack_lightness(lightness, 299).nbytes + pack_ab(ab).nbytes <= 250_000
+    assert packed.nbytes + ab.nbytes == size.lightness_bytes + size.ab_bytes <= 250_000
 
 
 def test_lightness_is_averaged_to_the_side_that_is_used() -> None:
