@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.training.conftest import colour_photo
 from worker.colour.lab import rgb_to_lab
-from worker.training.augmentation import colours
+from worker.training.augmentation import colours, crop_batches
 from worker.training.augmentation.crop_batches import CropBatches
 from worker.training.augmentation.draws import Zoom, draw_looks, draw_placements
 from worker.training.augmentation.looks import blurred, compressed, old_lightness
@@ -72,9 +72,12 @@ def test_the_same_random_numbers_give_the_same_crops(cache: PhotoCache) -> None:
     assert np.abs(np.asarray(one.lightness)).max() <= 1.001
 
 
-def test_looks_change_the_lightness_and_not_the_colours(cache: PhotoCache) -> None:
-    old = CropBatches(cache, 48, Zoom(48, 300), looks=1.0)(ROWS, np.random.default_rng(3))
+def test_looks_change_the_lightness_and_not_the_colours(cache: PhotoCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crop_batches, "LETTERBOXED_SHARE", 0)  # so that both show the same parts of the photos
+    old, plain = (CropBatches(cache, 48, Zoom(48, 300), looks)(ROWS, np.random.default_rng(3)) for looks in (1.0, 0.0))
     assert np.isfinite(np.asarray(old.lightness)).all()
+    assert (np.abs(np.asarray(old.lightness) - np.asarray(plain.lightness)).max((1, 2, 3)) > 0.01).all()
+    np.testing.assert_allclose(old.ab, plain.ab, atol=1e-5)
     assert np.abs(np.asarray(old.ab)).max() > 0.1
 
 
