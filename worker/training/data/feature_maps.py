@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import NDArray
 
+from worker.model.backends.choice import backend
 from worker.model.classifiers.embedding import Embedding
 from worker.model.colorizer import on_device
 from worker.system.whole_files import write_beside_then_rename
@@ -86,19 +87,18 @@ class FeatureMaps:
 
     def __init__(self, embedding: Embedding) -> None:
         self._embedding = on_device(embedding)
-        signature = [tf.TensorSpec((BATCH, SHORT_SIDE_PX, SHORT_SIDE_PX, 1), tf.float32)]
-        self._traced = tf.function(self._maps, input_signature=signature)
+        self._compute = backend().compile(self._maps, [((BATCH, SHORT_SIDE_PX, SHORT_SIDE_PX, 1), "float32")])
 
     def __call__(self, lightness: Floats) -> list[Floats]:
         """L* (n, 256, 256), 0..100, n at most 16 -> maps (n, 16, 16, channels)."""
         batch = np.zeros((BATCH, SHORT_SIDE_PX, SHORT_SIDE_PX, 1), np.float32)
         batch[: len(lightness), ..., 0] = lightness
-        return [one.numpy()[: len(lightness)] for one in self._traced(tf.constant(batch))]
+        return [one[: len(lightness)] for one in self._compute(batch)]
 
-    def _maps(self, lightness: tf.Tensor) -> list[tf.Tensor]:
+    def _maps(self, lightness: Any) -> list[Any]:
         maps = self._embedding.feature_maps(lightness)
-        mean = tf.reduce_mean(maps[-1], axis=(1, 2), keepdims=True)
-        return [tf.image.resize(one, (CELLS, CELLS), antialias=True) for one in (*maps, mean)]
+        mean = ops.mean(maps[-1], axis=(1, 2), keepdims=True)
+        return [ops.image.resize(one, (CELLS, CELLS), antialias=True) for one in (*maps, mean)]
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from typing import Any
 import cv2
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 from numpy.typing import NDArray
 
 from worker.model.backends.precision import computing_in
 from worker.model.classifiers.features import FEATURES_PX, FINE_LAYERS, LAYERS, MAP_CHANNELS, fine_map, upper_maps
 from worker.model.norm_folding import plain_network_weights
 from worker.model.place_map import FEATURE_STRIDES, coarse_bins, coarse_colours, place_map
+from worker.training.augmentation.compiled import compiled
 from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
 from worker.training.fitting.losses import colour_loss
 from worker.training.fitting.map_trunk import BINS_SHARE, bins_loss
@@ -82,7 +82,7 @@ class UpperBlocks(layers.Layer):  # type: ignore[misc]  # Keras tells no types
     def call(self, fine: Any) -> tuple[Any, Any]:
         """(batch, 28, 28, 48) -> (batch, 14, 14, 120), (batch, 7, 7, 352)."""
         pairs = [
-            (keras.ops.cast(kernel, self._dtype_1x1) if len(kernel.shape) == FULL_KERNEL else kernel, bias)
+            (ops.cast(kernel, self._dtype_1x1) if len(kernel.shape) == FULL_KERNEL else kernel, bias)
             for kernel, bias in self._moved_pairs()
         ]
         return upper_maps(fine, pairs)
@@ -100,7 +100,7 @@ class UpperBlocks(layers.Layer):  # type: ignore[misc]  # Keras tells no types
 
 def _moved(start: Floats, difference: Any) -> Any:
     unit = LEARNING_SHARE * float(np.sqrt(np.mean(np.square(start))))
-    return keras.ops.convert_to_tensor(start) + unit * keras.ops.convert_to_tensor(difference)
+    return ops.convert_to_tensor(start) + unit * ops.convert_to_tensor(difference)
 
 
 def build_tuned_network(
@@ -169,13 +169,9 @@ class TunedBatches:
 def fine_maps(layers: Layers, mixed_precision: str = "float32") -> Callable[[Floats], Floats]:
     """Computes maps of stride 8 of grey (n, side, side, 1), 0..255."""
     dtype = keras.mixed_precision.DTypePolicy(mixed_precision).compute_dtype
-    weights = [(tf.cast(kernel, dtype), tf.cast(bias, dtype)) for kernel, bias in layers[:FINE_LAYERS]]
-
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def compute(grey: Any) -> Any:
-        return tf.cast(fine_map(tf.cast(grey, dtype), weights), tf.float32)
-
-    return lambda grey: np.asarray(compute(tf.constant(grey)))
+    weights = [(ops.cast(kernel, dtype), ops.cast(bias, dtype)) for kernel, bias in layers[:FINE_LAYERS]]
+    compute = compiled(lambda grey, weights: ops.cast(fine_map(ops.cast(grey, dtype), weights), "float32"))
+    return lambda grey: np.asarray(compute(ops.convert_to_tensor(grey), weights))
 
 
 def train_tuned(
