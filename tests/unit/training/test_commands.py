@@ -53,6 +53,8 @@ def test_train_ends_with_a_checkpoint_and_its_card(run: Path) -> None:
     assert card.embeddings["compact"]["input_px"] == 32
     assert card.training["data"] == [{"source": "hues", "licence": "CC0", "photos": 40}]
     assert card.training["validation"]["step"] == 2
+    assert card.doubtful_below is not None
+    assert 0 < card.doubtful_below < 1
 
 
 def test_the_logits_of_the_photos_are_computed_once(run: Path) -> None:

@@ -12,7 +12,13 @@ from worker.training.data.out_of_fold_targets import load_expected_colours
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
 from worker.training.evaluation.loss_curves import loss_curves
-from worker.training.export.run_outputs import _write_settings, base_embeddings, write_checkpoint, write_sheet
+from worker.training.export.run_outputs import (
+    _write_settings,
+    add_doubt,
+    base_embeddings,
+    write_checkpoint,
+    write_sheet,
+)
 from worker.training.fitting import fusion as training
 
 
@@ -41,6 +47,7 @@ def train(arguments: Namespace) -> None:
     )
     loss_curves(arguments.output / "curves.png", history)
     card = write_checkpoint(arguments.output / "checkpoint", model, embeddings, arguments.output, licences)
+    add_doubt(arguments.output / "checkpoint", cache)
     write_sheet(arguments.output / "contact.png", arguments.output / "checkpoint", cache)
     print(
         f"checkpoint {card.id} written to {arguments.output / 'checkpoint'}; look at {arguments.output / 'contact.png'}"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ from worker.model import checkpoint
 from worker.model.classifiers.embedding import Embedding, load_embedding
 from worker.model.colorizer import SIDE_PX, Colorizer
 from worker.training.data.photo_cache import PhotoCache
-from worker.training.data.photos import centre_square, to_lab
+from worker.training.data.photos import centre_square, square_lab, to_lab
 from worker.training.errors import TrainingError
 from worker.training.evaluation.contact_sheet import contact_sheet
 from worker.training.export.checkpoint import TrainedEmbedding, export
 
 SHEET_PHOTOS = 12
+DOUBTED_PHOTOS = 200  # on whose certainty the card says what is doubtful
 BASE_NAMES = ("inception_resnet_v2", "compact")  # what a card may call an embedding of its own
 LIMITS = (
     "Colours are guesses from grey, not findings about the past.",
@@ -72,6 +74,21 @@ def write_sheet(path: Path, folder: Path, cache: PhotoCache) -> None:
     card = checkpoint.read_card(folder)
     results = [Colorizer.load(folder, 4, head=head).predict(lightness)[0] for head in card.heads]
     contact_sheet(path, lightness, [*results, lab[..., 1:]], columns=2, labels=["grey", *card.heads, "the original"])
+
+
+def add_doubt(folder: Path, cache: PhotoCache) -> checkpoint.Card:
+    """Writes into the card below which certainty a tenth of the photos kept from training are, so that `review` lists
+    this tenth. A checkpoint without a vivid head has no certainty, and its card is left as it is.
+    """
+    card = checkpoint.verify(folder)
+    if "vivid" in card.heads:
+        rows = np.random.default_rng(2).permutation(cache.validation)[:DOUBTED_PHOTOS]
+        colorizer = Colorizer.load(folder, 1)
+        squares = (square_lab(cache.photo(int(row)), SIDE_PX)[..., 0] for row in rows)
+        certainty = [float(colorizer.predict(square[None])[1][0]) for square in squares]
+        card = replace(card, doubtful_below=round(float(np.quantile(certainty, 0.1)), 3))
+        checkpoint.write_card(folder, card)
+    return card
 
 
 def _kept_name(embedding: Embedding) -> str:
