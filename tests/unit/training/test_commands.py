@@ -11,6 +11,7 @@ from worker.model.classifiers import compact
 from worker.model.network import build_network
 from worker.training.__main__ import main
 from worker.training.command_parser import command_parser
+from worker.training.commands import evaluate as evaluation
 from worker.training.export.checkpoint import TrainedEmbedding, export
 
 
@@ -120,6 +121,21 @@ def test_training_without_an_end_is_refused_before_tensorflow_loads(
     monkeypatch.setattr("worker.training.__main__.import_module", lambda _: pytest.fail("loaded"))
     assert main(train(folder, "endless")) == 2
     assert "neither --steps nor --minutes was given" in capsys.readouterr().err
+
+
+def test_photos_are_measured_in_blocks_with_the_same_figures(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["evaluate", str(folder / "photos"), "--checkpoint", str(folder / "base"), "--batch-size", "2"]
+    command += ["--limit", "5", "--sheet-photos", "3"]
+    monkeypatch.setattr(evaluation, "EMBEDDED_AT_ONCE", 1)
+    blocks: dict[int, list[int]] = {}
+    for size in (64, 2):
+        monkeypatch.setattr(evaluation, "PHOTOS_AT_ONCE", size)
+        files = ["--json", str(folder / f"{size}.json"), "--sheet", str(folder / f"{size}.png")]
+        blocks[size] = [len(block.names) for block in evaluation._blocks(command_parser().parse_args(command))]
+        assert main([*command, *files]) == 0
+    assert blocks == {64: [5], 2: [2, 2, 1]}
+    for suffix in ("json", "csv", "png"):
+        assert (folder / f"2.{suffix}").read_bytes() == (folder / f"64.{suffix}").read_bytes()
 
 
 def test_measuring_with_a_missing_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,25 +2,29 @@
 
 import csv
 import json
+import math
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from worker.model import checkpoint
-from worker.model.checkpoint import checkpoint_folder
+from worker.model.checkpoint import Card, checkpoint_folder
 from worker.model.classifiers.embedding import load_embedding
 from worker.model.colorizer import SIDE_PX, Colorizer
-from worker.model.network import HEADS
+from worker.model.network import HEADS, Head
+from worker.training.data.embedder import BATCH as EMBEDDED_AT_ONCE
 from worker.training.data.embedder import Embedder
 from worker.training.evaluation import evaluate as measuring
 from worker.training.evaluation.contact_sheet import contact_sheet
-from worker.training.evaluation.evaluate import Floats, Photos
+from worker.training.evaluation.evaluate import Floats, Photos, Scores
 from worker.training.export.checkpoint import add_figures
 
 STAND_INS = ("others", "zeros")  # other photos' embeddings, and none; with these a network should be worse
+PHOTOS_AT_ONCE = 64  # in memory, 2 MB each and as much again for each result
 Figures = dict[str, dict[str, Any]]
 
 
@@ -28,32 +32,99 @@ def evaluate(arguments: Namespace) -> None:
     """Measures a checkpoint with its own embeddings, with zeros, and with other photos' embeddings."""
     folder = checkpoint_folder(arguments.checkpoint)
     card = checkpoint.verify(folder)
-    photos = measuring.load_photos(arguments.folder, arguments.limit)
-    baseline_scores = measuring.baselines(photos, card.training_mean_ab)
     best = checkpoint.head_of(card, arguments.head)
     heads = [best] if arguments.head else [best, *(head for head in HEADS if head in card.heads and head != best)]
-    figures: Figures = {}
-    results: dict[str, Floats] = {}
     colorizer = Colorizer.load(folder, arguments.batch_size, arguments.embedding, best)
-    encoded = colorizer.encode(photos.lightness)
+    names, embeddings = _embeddings(arguments, colorizer)
+    measurement = _Measurement(card, _shown(arguments, len(names)))
+    first = 0
+    for photos in _blocks(arguments):
+        end = first + len(photos.names)
+        of_block = {name: vectors[first:end] for name, vectors in embeddings.items()}
+        _measure(measurement, photos, colorizer, of_block, heads)
+        first = end
+    figures = measurement.figures()
     print(measuring.heading())
-    for name, embeddings in _embeddings(arguments, photos, colorizer):
-        colours = colorizer.decode(encoded, embeddings)
+    for row, values in figures.items():
+        print(measuring.line(row, values["model"]))
+    _print_baselines(next(iter(figures.values())))
+    _write_files(arguments, names, figures, measurement)
+    if arguments.into_card:
+        add_figures(folder, card_figures(figures))
+
+
+def _blocks(arguments: Namespace) -> Iterator[Photos]:
+    """The photos, a few at a time, so that memory stays bounded.
+
+    All blocks but the last are whole batches of the model and of an embedding alone, so each photo is computed in the
+    same batch as if all photos were one block.
+    """
+    whole = math.lcm(arguments.batch_size, EMBEDDED_AT_ONCE)
+    return measuring.photo_blocks(arguments.folder, arguments.limit, whole * max(1, PHOTOS_AT_ONCE // whole))
+
+
+class _Measurement:
+    """Collects scores, block by block, and the results that the contact sheet shows."""
+
+    def __init__(self, card: Card, shown: NDArray[np.intp]) -> None:
+        self._card = card
+        self._shown = shown
+        self._first, self._count = 0, 0  # the number of the block's first photo, and how many there are
+        self._baselines: list[dict[str, Scores]] = []
+        self._scores: dict[str, list[Scores]] = {}
+        self._certainty: dict[str, list[Floats]] = {}
+        self._results: dict[str, list[Floats]] = {}
+        self._originals: list[tuple[Floats, Floats]] = []
+
+    def begin(self, photos: Photos) -> None:
+        """Goes on to the next block."""
+        self._first += self._count
+        self._count = len(photos.names)
+        self._baselines.append(measuring.baselines(photos, self._card.training_mean_ab))
+        shown = self._shown_of_block()
+        self._originals.append((photos.lightness[shown], photos.ab[shown]))
+
+    def add(self, row: str, photos: Photos, ab: Floats, certainty: Floats, on_sheet: bool) -> None:
+        """Scores a block's a*, b* (n, 400, 400, 2) and certainty (n,) for a row of the table."""
+        self._scores.setdefault(row, []).append(measuring.scores_of(photos, ab))
+        self._certainty.setdefault(row, []).append(certainty)
+        if on_sheet:
+            self._results.setdefault(row, []).append(ab[self._shown_of_block()])
+
+    def figures(self) -> Figures:
+        """The figures of each row over all photos."""
+        baselines = {name: measuring.joined([block[name] for block in self._baselines]) for name in self._baselines[0]}
+        return {
+            row: measuring.evaluate(measuring.joined(parts), np.concatenate(self._certainty[row]), baselines)
+            for row, parts in self._scores.items()
+        }
+
+    def sheet(self) -> tuple[Floats, dict[str, Floats], Floats]:
+        """Of the photos on the contact sheet: L*, the a*, b* of each row, and those of the originals."""
+        lightness, originals = (np.concatenate(parts) for parts in zip(*self._originals, strict=True))
+        return lightness, {row: np.concatenate(parts) for row, parts in self._results.items()}, originals
+
+    def _shown_of_block(self) -> NDArray[np.intp]:
+        rows = self._shown - self._first
+        return rows[(rows >= 0) & (rows < self._count)]
+
+
+def _measure(
+    measurement: _Measurement, photos: Photos, colorizer: Colorizer, embeddings: Mapping[str, Floats],
+    heads: Sequence[Head],
+) -> None:  # fmt: skip
+    """Scores a block of photos with every embedding and head."""
+    measurement.begin(photos)
+    encoded = colorizer.encode(photos.lightness)
+    for name, vectors in embeddings.items():
+        colours = colorizer.decode(encoded, vectors)
         for head in heads if name not in STAND_INS else heads[:1]:
             row = f"{head} head, embedding {name}"
-            figures[row] = measuring.evaluate(photos, colours.ab[head], colours.certainty, baseline_scores)
-            print(measuring.line(row, figures[row]["model"]), flush=True)
-            if name not in STAND_INS:
-                results[row] = colours.ab[head][_shown(arguments, photos)]
+            measurement.add(row, photos, colours.ab[head], colours.certainty, name not in STAND_INS)
     plate = colorizer.predict_heads(measuring.plate_lightness(photos))
     for head in heads:
         row = f"{head} head, seen as by an orthochromatic plate"
-        figures[row] = measuring.evaluate(photos, plate.ab[head], plate.certainty, baseline_scores)
-        print(measuring.line(row, figures[row]["model"]), flush=True)
-    _print_baselines(next(iter(figures.values())))
-    _write_files(arguments, photos, figures, results)
-    if arguments.into_card:
-        add_figures(folder, card_figures(figures))
+        measurement.add(row, photos, plate.ab[head], plate.certainty, False)
 
 
 def _print_baselines(first: dict[str, Any]) -> None:
@@ -64,19 +135,16 @@ def _print_baselines(first: dict[str, Any]) -> None:
     print(measuring.line("the paper's own, on its photos", measuring.PAPER))
 
 
-def _write_files(arguments: Namespace, photos: Photos, figures: Figures, results: dict[str, Floats]) -> None:
+def _write_files(arguments: Namespace, names: list[str], figures: Figures, measurement: _Measurement) -> None:
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-        _write_csv(arguments.json.with_suffix(".csv"), photos.names, figures)
+        _write_csv(arguments.json.with_suffix(".csv"), names, figures)
     if arguments.sheet:
-        shown = _shown(arguments, photos)
+        lightness, results, originals = measurement.sheet()
         contact_sheet(
-            arguments.sheet,
-            photos.lightness[shown],
-            [*results.values(), photos.ab[shown]],
-            columns=2,
-            labels=["grey", *results, "the original"],
-        )
+            arguments.sheet, lightness, [*results.values(), originals],
+            columns=2, labels=["grey", *results, "the original"],
+        )  # fmt: skip
         print(f"{arguments.sheet}: grey; {'; '.join(results)}; the original")
 
 
@@ -87,23 +155,29 @@ def card_figures(figures: Figures) -> dict[str, Any]:
     return {"photos": first["photos"], "grey baseline": first["grey"], "tint baseline": first["tint"], **models}
 
 
-def _embeddings(arguments: Namespace, photos: Photos, colorizer: Colorizer) -> Iterator[tuple[str, Floats]]:
-    """The embeddings to measure with, by name: first the real ones, then the stand-ins."""
-    yield colorizer.embedding, colorizer.embed(photos.lightness)
+def _embeddings(arguments: Namespace, colorizer: Colorizer) -> tuple[list[str], dict[str, Floats]]:
+    """The names of the photos, and the embeddings (n, 1000) to measure with, by name: the real ones, the stand-ins."""
+    folder = checkpoint_folder(arguments.checkpoint)
+    embedders: dict[str, Callable[[Floats], Floats]] = {colorizer.embedding: colorizer.embed}
     if not arguments.embedding:
         for name in colorizer.card.embeddings:
             if name != colorizer.embedding:
-                folder = checkpoint_folder(arguments.checkpoint)
-                yield name, Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)(photos.lightness)
+                embedders[name] = Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)
+    names: list[str] = []
+    parts: dict[str, list[Floats]] = {name: [] for name in embedders}
+    for photos in _blocks(arguments):
+        names += photos.names
+        for name, embed in embedders.items():
+            parts[name].append(embed(photos.lightness))
+    embeddings = {name: np.concatenate(vectors) for name, vectors in parts.items()}
+    own = embeddings[colorizer.embedding]
     for path in arguments.embedding_npz:
-        yield path.stem, measuring.embeddings_for(str(path), photos, colorizer)
-    for name in STAND_INS:
-        yield name, measuring.embeddings_for(name, photos, colorizer)
+        embeddings[path.stem] = measuring.embeddings_for(str(path), names, own)
+    return names, embeddings | {name: measuring.embeddings_for(name, names, own) for name in STAND_INS}
 
 
-def _shown(arguments: Namespace, photos: Photos) -> Any:
-    count = len(photos.names)
-    return np.linspace(0, count - 1, min(arguments.sheet_photos, count)).astype(int)
+def _shown(arguments: Namespace, count: int) -> NDArray[np.intp]:
+    return np.linspace(0, count - 1, min(arguments.sheet_photos, count)).astype(np.intp)
 
 
 def _write_csv(path: Path, names: list[str], figures: Figures) -> None:

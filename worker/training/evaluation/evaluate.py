@@ -5,7 +5,8 @@ photos a grey image has more than 21 dB, and a constant tint 1 dB more. So the f
 the tint's squared error in a*, b* that the model removes: 0 for the tint, below 0 for grey.
 """
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from worker.colour.lab import lab_to_rgb, luminance_to_lightness, srgb_to_linear
-from worker.model.colorizer import SIDE_PX, Colorizer
+from worker.model.colorizer import SIDE_PX
 from worker.training.data.class_logits import CLASSES, load_logits, probabilities
 from worker.training.data.photos import Census, centre_square, colour_photos, to_lab
 from worker.training.errors import TrainingError
@@ -40,18 +41,32 @@ class Photos:
     census: Census
 
 
-def load_photos(folder: Path, limit: int | None = None) -> Photos:
-    """The colour photos of a folder or tar. Raises TrainingError if there is none."""
+def photo_blocks(folder: Path, limit: int | None, size: int) -> Iterator[Photos]:
+    """The colour photos of a folder or tar, at most `size` at once. Raises TrainingError if there is none."""
     census = Census()
-    names, lab = [], []
-    for name, photo in colour_photos([folder], census):
+    names: list[str] = []
+    lab: list[Floats] = []
+    for number, (name, photo) in enumerate(colour_photos([folder], census), 1):
         square = cv2.resize(np.asarray(centre_square(photo)), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
         names.append(name)
         lab.append(to_lab(np.asarray(square, np.uint8)))
-        if len(names) == limit:
+        if len(names) == size:
+            yield _photos(names, lab, census)
+            names, lab = [], []
+        if number == limit:
             break
-    if not names:
+    if names:
+        yield _photos(names, lab, census)
+    elif not census.kept:
         raise TrainingError(f"{folder} has no colour photo ({census}); give a folder of colour photos")
+
+
+def load_photos(folder: Path, limit: int | None = None) -> Photos:
+    """All of them in one block. Raises TrainingError if there is none."""
+    return next(photo_blocks(folder, limit, sys.maxsize))
+
+
+def _photos(names: list[str], lab: list[Floats], census: Census) -> Photos:
     stacked = np.stack(lab)
     return Photos(names, np.ascontiguousarray(stacked[..., 0]), np.ascontiguousarray(stacked[..., 1:]), census)
 
@@ -64,13 +79,13 @@ def plate_lightness(photos: Photos) -> Floats:
     return np.stack([np.asarray(luminance_to_lightness(srgb_to_linear(grey / 255)), np.float32) for grey in greys])
 
 
-def embeddings_for(source: str, photos: Photos, colorizer: Colorizer) -> Floats:
-    """The embeddings (n, 1000) of `own` (the checkpoint's), `zeros`, `others` (other photos' own), or an .npz file."""
+def embeddings_for(source: str, names: Sequence[str], own: Floats) -> Floats:
+    """The embeddings (n, 1000) of `zeros`, `others` (the own ones of other photos), or an .npz file."""
     if source == "zeros":
-        return np.zeros((len(photos.names), CLASSES), np.float32)
-    if source in ("own", "others"):
-        return np.roll(colorizer.embed(photos.lightness), 0 if source == "own" else 1, axis=0)
-    return np.sqrt(probabilities(load_logits(Path(source), photos.names)))
+        return np.zeros((len(names), CLASSES), np.float32)
+    if source == "others":
+        return np.roll(own, 1, axis=0)
+    return np.sqrt(probabilities(load_logits(Path(source), names)))
 
 
 def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
@@ -78,20 +93,25 @@ def baselines(photos: Photos, mean_ab: Sequence[float]) -> dict[str, Scores]:
     tint = np.broadcast_to(np.asarray(mean_ab, np.float32), photos.ab.shape)
     original = [own_score(light, ab) for light, ab in zip(photos.lightness, photos.ab, strict=True)]
     return {
-        "grey": _scores(photos, np.zeros_like(photos.ab)),
-        "tint": _scores(photos, tint),
+        "grey": scores_of(photos, np.zeros_like(photos.ab)),
+        "tint": scores_of(photos, tint),
         "original": {key: np.array([row[key] for row in original]) for key in original[0]},
     }
 
 
-def evaluate(photos: Photos, result: Floats, certainty: Floats, baseline_scores: dict[str, Scores]) -> dict[str, Any]:
-    """Figures of a model's a*, b* (n, 400, 400, 2) and certainty (n,) beside both baselines.
+def joined(parts: Sequence[Scores]) -> Scores:
+    """The scores of the photos of several blocks."""
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def evaluate(model_scores: Scores, certainty: Floats, baseline_scores: dict[str, Scores]) -> dict[str, Any]:
+    """Figures of a model beside both baselines, from its scores and its certainty (n,).
 
     `baseline_scores` come from `baselines`. R2 is relative to their tint, the card's `training_mean_ab`.
     """
-    scores = {"model": _scores(photos, result), **baseline_scores}
+    scores = {"model": model_scores, **baseline_scores}
     variance = float(baseline_scores["tint"]["error"].sum())
-    figures: dict[str, Any] = {"photos": len(photos.names), "paper": PAPER}
+    figures: dict[str, Any] = {"photos": len(certainty), "paper": PAPER}
     for name in ("model", "grey", "tint"):
         figures[name] = summary(scores[name], scores["original"], variance)
     figures["original"] = {"colourfulness_ratio": 1.0, "hue_spread": _mean(scores["original"]["hue_spread"])}
@@ -149,7 +169,8 @@ def line(name: str, figures: Mapping[str, Any]) -> str:
     return f"{name:{NAME_WIDTH}}" + "".join(cells)
 
 
-def _scores(photos: Photos, result: Floats) -> Scores:
+def scores_of(photos: Photos, result: Floats) -> Scores:
+    """The measures of a model's a*, b* (n, 400, 400, 2), one value a photo."""
     with ThreadPoolExecutor() as pool:
         rows = list(pool.map(score, photos.lightness, photos.ab, result))
     return {key: np.array([row[key] for row in rows]) for key in rows[0]}
