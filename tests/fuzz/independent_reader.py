@@ -2,6 +2,7 @@
 without a message.
 """
 
+import io
 import re
 import warnings
 from collections.abc import Callable
@@ -27,6 +28,7 @@ _LOST = re.compile(
 _KNOWN = ("L", "RGB", "RGBA", "LA", "P", "1", "I;16", "I;16B", "I;16L")
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])["<]')
+_UNKNOWN_MARKER = re.compile(rb"\xff[\x02-\xbf\xf0-\xfd]")  # among the samples of a JPEG; none of its own is one
 _PLANAR = 2
 _WHITE_IS_ZERO = 0
 
@@ -63,15 +65,25 @@ def words_of_loss(source: Path) -> str | None:
     because Pillow gives the same message if the header alone is refused.
     """
     try:
+        data = source.read_bytes()
         with warnings.catch_warnings(action="ignore"), Image.open(source) as image:
             if image.format == "JPEG2000":
-                imagecodecs.jpeg2k_decode(source.read_bytes())
+                imagecodecs.jpeg2k_decode(data)
+            elif image.format == "JPEG" and (marker := _UNKNOWN_MARKER.search(data, data.find(b"\xff\xda") + 2)):
+                return None if _is_whole_before(data, marker.start()) else "samples are missing before a marker"
             else:
                 image.load()
     except Exception as error:
         words = " ".join(str(error).split())
         return words if _LOST.search(words) else None
     return None
+
+
+def _is_whole_before(data: bytes, end: int) -> bool:
+    """Whether all samples of a JPEG are before `end`: then what follows changes no pixel."""
+    fillings = (b"", b"\x55" * 4096)
+    images = [Image.open(io.BytesIO(data[:end] + filling + b"\xff\xd9")) for filling in fillings]
+    return np.array_equal(*map(np.asarray, images))
 
 
 def _of_output(path: Path) -> Lightness | None:
@@ -142,6 +154,9 @@ def _of_tiff(path: Path) -> Lightness | None:
         page = file.pages[0]
         if len(file.pages) > 1 or not isinstance(page, tifffile.TiffPage) or 34675 in page.tags:
             return None
+        layout = page.tags.get(284)
+        if layout is not None and layout.value not in (1, _PLANAR):
+            return None  # tifffile takes any other number for separate channels
         if page.photometric not in (0, 1, 2) or 274 in page.tags or 338 in page.tags:  # turned, or with alpha
             return None
         if not _tells_its_bytes(page):

@@ -86,7 +86,13 @@ def test_a_grey_profile_counts(opened: Opener) -> None:
 
 
 def with_size(data: bytes, width: int, height: int, tile: int) -> bytes:
-    """The same file, but its header names another size, and another size of tiles."""
+    """The same file, but its header and its codestream name another size, and another size of tiles."""
+    header = data.index(b"ihdr") + 4
+    data = data[:header] + struct.pack(">II", height, width) + data[header + 8 :]
+    return with_codestream_size(data, width, height, tile)
+
+
+def with_codestream_size(data: bytes, width: int, height: int, tile: int) -> bytes:
     at = data.index(b"\xff\x51") + 6
     return data[:at] + struct.pack(">8I", width, height, 0, 0, tile, tile, 0, 0) + data[at + 32 :]
 
@@ -101,6 +107,14 @@ def test_a_bomb_is_refused_before_it_is_decoded(size: int, tile: int, code: str,
     with pytest.raises(ScanError) as refused:
         open_scan(path, "a.jp2", LIMITS).model_input()
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 1), (1, 90), (4_000, 60)])
+def test_a_codestream_of_another_size_than_its_header_is_refused(width: int, height: int, opened: Opener) -> None:
+    """One of the two is damaged. The codestream's size was taken, so most of the picture was lost without a word."""
+    with pytest.raises(ScanError, match=f"90 x 60 by its header, {width:,} x {height:,} by its codestream") as refused:
+        opened(with_codestream_size(pillow_bytes(ramp(), "JPEG2000"), width, height, 4_096), "a.jp2")
+    assert refused.value.code == "unreadable"
 
 
 def test_countless_packets_are_refused(tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ def test_an_output_of_a_cut_source_is_a_fault(format: str, extension: str, tmp_p
     assert "another reader says" in (words or "")
 
 
+def test_only_samples_before_a_marker_that_no_jpeg_has_count(tmp_path: Path) -> None:
+    source = pillow_bytes(PICTURE, "JPEG", quality=75)
+    assert judged(source[:-2] + b"\xff\xf8" + source[-400:], PICTURE, tmp_path, "jpg") is None
+    words = judged(source[: len(source) * 3 // 5] + b"\xff\xf8" + source[-400:], PICTURE, tmp_path, "jpg")
+    assert "another reader says" in (words or "")
+
+
 @pytest.mark.parametrize("format", ["PNG", "WEBP", "TIFF", "JPEG2000"])
 def test_the_fuzz_run_gives_pictures_alpha(format: str) -> None:
     changed = odd_files._alpha(pillow_bytes(PICTURE, format), np.random.default_rng(0))

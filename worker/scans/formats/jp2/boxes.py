@@ -41,6 +41,7 @@ class Boxes:
     codestream_at: int = 0
     codestream_end: int = 0
     end: int = 0
+    size: tuple[int, int] | None = None  # width and height by ihdr
     colour_space: int | None = None
     profile: bytes | None = None
     palette: bytes | None = None  # from pclr: the colours by number
@@ -99,7 +100,10 @@ def _take(boxes: Boxes, box_type: bytes, file: BinaryIO, start: int, end: int, a
         return
     file.seek(start)
     content = file.read(end - start)
-    if box_type == b"colr":
+    if box_type == b"ihdr" and len(content) >= 8 and boxes.size is None:
+        height, width = struct.unpack_from(">II", content)
+        boxes.size = width, height
+    elif box_type == b"colr":
         _take_colour(boxes, content)
     elif box_type == b"pclr":
         boxes.palette = content

@@ -104,6 +104,7 @@ def read_header(path: Path, key: str) -> Jp2Header:
     boxes = jp2_boxes.read_boxes(path)
     with path.open("rb") as file, _codestream_errors(path, key):
         stream = read_codestream(file, boxes.codestream_at, min(boxes.codestream_end, path.stat().st_size))
+    _expect_one_size(boxes, stream, key)
     if max(stream.grid.width, stream.grid.height) > _MAX_PIXELS:
         message = f"{key} has {stream.grid.width:,} x {stream.grid.height:,} pixels; expected {_MAX_PIXELS:,} a side"
         raise ScanError("too_large", message, permanent=True)
@@ -118,6 +119,15 @@ def read_header(path: Path, key: str) -> Jp2Header:
         raise _unsupported(key, "colours multiplied by alpha, or in another order")
     bands, bits = (len(stream.depths), stream.depths[0]) if boxes.palette is None else _of_palette(boxes, stream, key)
     return Jp2Header(boxes, stream, bands, bits, _interpretation(boxes, bands, bits, key))
+
+
+def _expect_one_size(boxes: Boxes, stream: Codestream, key: str) -> None:
+    """Raises ScanError if the header and the codestream differ: one is damaged, and nothing says which."""
+    size = stream.grid.width, stream.grid.height
+    if boxes.size not in (None, size):
+        width, height = boxes.size or (0, 0)
+        sizes = f"{width:,} x {height:,} by its header, {size[0]:,} x {size[1]:,} by its codestream"
+        raise ScanError("unreadable", f"{key} is damaged ({sizes}); expected one size", permanent=True)
 
 
 def _are_sizes_known(boxes: Boxes, stream: Codestream) -> bool:
