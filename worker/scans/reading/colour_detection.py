@@ -9,6 +9,7 @@ the coloured objects of a photograph are a large share.
 Two copies of a page are looked at. In the small one, blocks and noise are averaged out, so it gives the tone and the
 share. In the fine one, at most eight pixels in each direction are averaged, so a thin line is still to be seen there. A
 mark in a strong colour is kept. A faint one, or one that the average makes faint, is not, and the output's row says so.
+The fringes that a scanner makes at edges are no marks (worker/colour/fringes.py).
 
 The constants come from 206 colour photographs and six kinds of toned prints of each, in JPEG at quality 80 with uneven
 fading, noise, split tones or a red stamp. With them, 94 % of the photographs and 1 % of the toned prints are taken for
@@ -24,7 +25,9 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
+from worker.colour.fringes import find_fringes
 from worker.colour.icc_reader import PROFILE_FIELD
+from worker.scans.packed_mask import PackedMask
 from worker.scans.reading.grey import in_16_bits
 from worker.scans.reading.loading import load, reading
 from worker.scans.reading.scan_file import ScanFile
@@ -55,7 +58,8 @@ class OwnColours:
 
     `marked` are the pixels of the small copy that have a strong colour, `fine_marked` those of the fine copy.
     `faint_share` is the share of the page, 0..1, with a colour that is seen but is not kept. `tones` are the usual
-    a*, b* of each level of lightness, (levels, 2); None for grey files.
+    a*, b* of each level of lightness, (levels, 2), and `place` the pixels of the fine copy at and around its marks, in
+    which colour is kept; None for grey files and for those in colour.
     """
 
     share: float = 0.0
@@ -63,6 +67,7 @@ class OwnColours:
     fine_marked: int = 0
     faint_share: float = 0.0
     tones: Labs | None = None
+    place: PackedMask | None = None
 
     @property
     def has_marks(self) -> bool:
@@ -103,11 +108,15 @@ def find_own_colours(file: ScanFile, page: int = 0) -> OwnColours:
         return decoded(file, colours)
 
 
-def marks_of(file: ScanFile, page: int, tones: Labs, shrink: int = 1) -> NDArray[np.uint8]:
+def marks_of(file: ScanFile, page: int, own_colours: OwnColours, shrink: int = 1) -> NDArray[np.uint8]:
     """The page's strong colours, upright: a* + 128, b* + 128 and their weight, (height, width, 3).
 
+    The weight is 0 beside the place of its marks, so that fringes and noise elsewhere on the page are not kept.
     shrink: how many pixels in each direction become one. Raises ScanError: truncated, unreadable.
     """
+    tones, place = own_colours.tones, own_colours.place
+    assert tones is not None
+    assert place is not None
 
     def marks() -> NDArray[np.uint8]:
         image = load(file, page)
@@ -120,6 +129,7 @@ def marks_of(file: ScanFile, page: int, tones: Labs, shrink: int = 1) -> NDArray
         off = ab - level.maplut(table)
         distance = (off[0] ** 2 + off[1] ** 2) ** 0.5
         weight = ((distance - _FAINTEST_MARK) * (255 / (_STRONG_MARK - _FAINTEST_MARK))).cast("uchar")
+        weight = (weight * _enlarged(place, lab.width, lab.height)).cast("uchar")
         coded = (ab + 128).rint().cast("uchar").bandjoin(weight).copy(interpretation="multiband")
         if turned > 1:
             coded = coded.copy_memory()
@@ -129,6 +139,12 @@ def marks_of(file: ScanFile, page: int, tones: Labs, shrink: int = 1) -> NDArray
 
     with reading(file):
         return decoded(file, marks)
+
+
+def _enlarged(place: PackedMask, width: int, height: int) -> pyvips.Image:
+    """The mask as an image of this size, 0 or 1."""
+    mask = pyvips.Image.new_from_array(place.pixels().astype(np.uint8))
+    return mask.resize(width / place.width, vscale=height / place.height, kernel="nearest")
 
 
 def share_off_tone(lab: Labs) -> float:
@@ -173,28 +189,48 @@ def _colours_of_page(fine: pyvips.Image, shrink: float, factor: float) -> OwnCol
     usual = np.median(lab[visible][:, 1:], axis=0)
     tones = _without_marks(colours.tones, lab[visible], usual)
     is_marked = visible & (_length(lab[..., 1:] - tones[_levels(lab, len(tones) - 1)]) > _STRONG_MARK)
-    fine_marked, faint = _fine_marks(fine, tones, usual, shrink)
-    return replace(colours, marked=int(is_marked.sum()), fine_marked=fine_marked, faint_share=faint, tones=tones)
+    distance = _fine_distance(fine, tones, usual)
+    fine_marked, faint = _fine_marks(distance, _visible(fine), shrink)
+    place = PackedMask.of(_place(distance, is_marked))
+    return replace(
+        colours, marked=int(is_marked.sum()), fine_marked=fine_marked, faint_share=faint, tones=tones, place=place
+    )
 
 
-def _fine_marks(fine: pyvips.Image, tones: Labs, usual: Labs, shrink: float) -> tuple[int, float]:
-    """How many pixels of the fine copy have a mark that is kept, and the share of those with a faint mark."""
+def _fine_distance(fine: pyvips.Image, tones: Labs, usual: Labs) -> Labs:
+    """How far each pixel of the fine copy, (height, width), is from what the tone can be; 0 for fringes and noise."""
     visible, distance = _visible(fine), np.zeros((fine.height, fine.width), np.float32)
+    lightness, off = np.zeros(distance.shape, np.uint8), np.zeros((*distance.shape, 2), np.int8)
     for top in range(0, fine.height, _FINE_ROWS):
         strip = fine.crop(0, top, fine.width, min(_FINE_ROWS, fine.height - top))
-        rows = np.s_[top : top + strip.height]
-        distance[rows] = _distance(_lab(strip), visible[rows], tones, usual)
+        rows, lab = np.s_[top : top + strip.height], _lab(strip)
+        distance[rows] = _distance(lab, visible[rows], tones, usual)
+        lightness[rows] = lab[..., 0].clip(0, 100)
+        off[rows] = (lab[..., 1:] - tones.astype(np.float32)[_levels(lab, len(tones) - 1)]).clip(-127, 127)
+    least = max(_FAINTEST_MARK * _FAINT, _NOISES * float(np.median(distance[visible])))
+    is_far = distance > least
+    return np.asarray(np.where(is_far & ~find_fringes(lightness, off, is_far), distance, 0))
+
+
+def _fine_marks(distance: Labs, visible: NDArray[np.bool_], shrink: float) -> tuple[int, float]:
+    """How many pixels of the fine copy have a mark that is kept, and the share of those with a faint mark."""
     strong = max(_FAINTEST_MARK, _STRONG_MARK * min(1.0, _LINE / shrink))
-    noise = _NOISES * float(np.median(distance[visible]))
-    is_marked = _touching(distance > max(strong, noise))
-    is_faint = _touching(distance > max(strong * _FAINT, noise)) & ~_widened(is_marked)
-    is_faint |= _wide_and_faint(distance, max(_FAINTEST_MARK * _FAINT, noise))
+    is_marked = _touching(distance > strong)
+    is_faint = _touching(distance > strong * _FAINT) & ~_widened(is_marked)
+    is_faint |= _wide_and_faint(distance)
     return int(is_marked.sum()), float(is_faint.sum() / visible.sum()) if is_faint.sum() >= _FEWEST_FINE else 0.0
 
 
-def _wide_and_faint(distance: Labs, least: float) -> NDArray[np.bool_]:
+def _place(distance: Labs, is_marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The pixels of the fine copy in which colour is kept: at its marks, at those of the small copy, and around."""
+    size = distance.shape[1], distance.shape[0]
+    place = cv2.resize(is_marked.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    return _widened(place | _touching(distance > _FAINTEST_MARK))
+
+
+def _wide_and_faint(distance: Labs) -> NDArray[np.bool_]:
     """The inner pixels of areas that are not thin lines, so that the average does not make them fainter."""
-    is_far = (distance > least).astype(np.uint8)
+    is_far = (distance > 0).astype(np.uint8)
     inner = cv2.erode(is_far, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
     return np.asarray((inner > 0) & ~_widened(distance > _STRONG_MARK))
 

@@ -54,8 +54,7 @@ class OpenScan:
 
     def keep_marks(self, colours: OwnColours) -> None:
         """Keep the scan's own strong colours in its output. Raises ScanError as `find_own_colours` does."""
-        assert colours.tones is not None
-        self.marks = marks_of(self.file, self.header.page, colours.tones, marks_shrink(self.header))
+        self.marks = marks_of(self.file, self.header.page, colours, marks_shrink(self.header))
 
     def model_inputs(self, size: int = MODEL_INPUT_SIZE, picture: Box | None = None) -> ModelInputs:
         """The model inputs of the scan, or of the picture in it: several squares if it is long.
