@@ -28,8 +28,8 @@ def find_fringes(lightness: Levels, off: Offsets, is_far: NDArray[np.bool_]) -> 
     colour = off[rows, columns].astype(np.float32)  # (pixels, 2)
     strength = np.hypot(colour[:, 0], colour[:, 1])
     is_fringe = strength <= _PER_CONTRAST * _contrast(lightness)[rows, columns]
-    rest = np.flatnonzero(~is_fringe)
-    is_fringe[rest] = _opposite(off, rows[rest], columns[rest], colour[rest]) >= _OPPOSITE * strength[rest]
+    strong = np.flatnonzero(~is_fringe)
+    is_fringe[strong] = _opposite(off, rows[strong], columns[strong], colour[strong]) >= _OPPOSITE * strength[strong]
     fringes[rows, columns] = is_fringe
     return fringes
 
@@ -47,9 +47,9 @@ def _opposite(
     """How strong the colour opposite to each pixel's own is around it, at most; (pixels,), 0 and more."""
     framed = np.pad(off, ((_REACH, _REACH), (_REACH, _REACH), (0, 0)))
     hue = colour / np.maximum(np.hypot(colour[:, 0], colour[:, 1]), 1)[:, None]
-    most = np.zeros(len(rows), np.float32)
+    opposite = np.zeros(len(rows), np.float32)
     for down in range(2 * _REACH + 1):
         for across in range(2 * _REACH + 1):
             neighbour = framed[rows + down, columns + across]
-            np.maximum(most, -(neighbour * hue).sum(axis=1), out=most)
-    return most
+            np.maximum(opposite, -(neighbour * hue).sum(axis=1), out=opposite)
+    return opposite

@@ -207,8 +207,8 @@ def _fine_distance(fine: pyvips.Image, tones: Labs, usual: Labs) -> Labs:
         distance[rows] = _distance(lab, visible[rows], tones, usual)
         lightness[rows] = lab[..., 0].clip(0, 100)
         off[rows] = (lab[..., 1:] - tones.astype(np.float32)[_levels(lab, len(tones) - 1)]).clip(-127, 127)
-    least = max(_FAINTEST_MARK * _FAINT, _NOISES * float(np.median(distance[visible])))
-    is_far = distance > least
+    threshold = max(_FAINTEST_MARK * _FAINT, _NOISES * float(np.median(distance[visible])))
+    is_far = distance > threshold
     return np.asarray(np.where(is_far & ~find_fringes(lightness, off, is_far), distance, 0))
 
 
