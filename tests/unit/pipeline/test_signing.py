@@ -3,8 +3,12 @@
 import io
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import c2pa
@@ -291,3 +295,42 @@ def test_no_output_has_the_signature_of_another_key(
 
     assert (failed.value.code, failed.value.permanent) == ("signing_failed", False)
     assert list((tmp_path / "out").iterdir()) == []
+
+
+@contextmanager
+def http_server(requests: list[str]) -> Iterator[str]:
+    """Gives the address of a server, which adds the path of each request to `requests`."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            requests.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Prints nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_no_url_that_a_scan_names_is_asked(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+) -> None:
+    requests: list[str] = []
+    scan = tmp_path / "in" / write_source(tmp_path, "jpeg")
+    with http_server(requests) as address:
+        xmp = scan.read_bytes()
+        begin, end = xmp.index(b"<x:xmpmeta"), xmp.index(b"</x:xmpmeta>") + len(b"</x:xmpmeta>")
+        named = f'xmlns:dcterms="http://purl.org/dc/terms/" dcterms:provenance="{address}/a.c2pa" photoshop:City='
+        with Image.open(scan) as image:
+            image.save(scan, xmp=xmp[begin:end].replace(b"photoshop:City=", named.encode()))
+
+        colorize(replace(pipeline, credentials=credentials(**settings)), assignment(scan.name, scan.name, "jpeg"))
+        signatures = [signature_of(path, "jpeg") for path in (tmp_path / "out" / scan.name, scan)]
+
+    assert signatures == ["valid", None]
+    assert requests == []

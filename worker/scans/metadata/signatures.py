@@ -9,8 +9,12 @@ from cryptography import x509
 from worker.scans.metadata.sign_command import SignCommand, SigningError
 
 # The library reads each signature again. So a key of another certificate, or a command that prints something else, is
-# an error, and not an output with an invalid signature.
-_SETTINGS = {"builder": {"thumbnail": {"enabled": False}}, "verify": {"verify_after_sign": True}}
+# an error, and not an output with an invalid signature. The library must not fetch a manifest from the URL that a
+# file's XMP names, because whoever made the file could then have any address in our network asked.
+_SETTINGS = {
+    "builder": {"thumbnail": {"enabled": False}},
+    "verify": {"verify_after_sign": True, "remote_manifest_fetch": False},
+}
 
 
 def signer_with_key(algorithm: str, certificate: str, key: str, timestamp_url: str | None) -> Any:
@@ -45,8 +49,7 @@ def sign(
     Raises SigningError if that fails, or if the signature is not the certificate's.
     """
     try:
-        context = c2pa.Context(c2pa.Settings.from_dict(_SETTINGS))
-        with c2pa.Builder(manifest, context=context) as builder:
+        with c2pa.Builder(manifest, context=_context()) as builder:
             builder.add_ingredient(*source)
             builder.sign(signer, media_type, unsigned, output)
     except c2pa.C2paError as error:
@@ -72,9 +75,11 @@ def signature_of(stream: BinaryIO, media_type: str) -> str | None:
     that it was valid when it signed.
     """
     try:
-        reader = c2pa.Reader.try_create(media_type, stream)
+        reader = c2pa.Reader.try_create(media_type, stream, context=_context())
     except c2pa.C2paError:
-        return None  # the file is not of this format, whatever its name is; its hash shows whether it has changed
+        # The file is not of this format, whatever its name is, or its manifest is elsewhere; its hash shows whether it
+        # has changed.
+        return None
     if reader is None:
         return None
     with reader:
@@ -82,6 +87,10 @@ def signature_of(stream: BinaryIO, media_type: str) -> str | None:
             return "valid"
         failures = _failures(json.loads(reader.json()))
     return "expired" if failures == ["signingCredential.expired"] else "; ".join(failures)
+
+
+def _context() -> Any:
+    return c2pa.Context(c2pa.Settings.from_dict(_SETTINGS))
 
 
 def _failures(report: dict[str, Any]) -> list[str]:
