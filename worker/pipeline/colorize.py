@@ -284,16 +284,15 @@ class Pipeline:
     ) -> None:
         """Sign the output. This comes last, because a signature covers every byte.
 
-        If it is not signed, lost_metadata says so.
+        If it is not signed, or the scan's own credentials are lost, lost_metadata says so.
         """
         size = output.stat().st_size
-        refused = credentials.refuses(scan.output.format, size)
-        if refused is not None:
-            measurements.lost_metadata = "; ".join(filter(None, [measurements.lost_metadata, refused]))
-            return
-        with self.span("sign"), timed(measurements, Stage.COMPOSE), self.budget.holding(2 * size):
-            provenance = _with_model(_provenance(scan, measurements), self.card)
-            credentials.sign(output, scan.output.format, source, format, provenance)
+        lost = credentials.refuses(scan.output.format, size)
+        if lost is None:
+            with self.span("sign"), timed(measurements, Stage.COMPOSE), self.budget.holding(2 * size):
+                provenance = _with_model(_provenance(scan, measurements), self.card)
+                lost = credentials.sign(output, scan.output.format, source, format, provenance)
+        measurements.lost_metadata = "; ".join(filter(None, [measurements.lost_metadata, lost])) or None
 
     def _store(self, scan: Assignment, path: Path, measurements: ScanMeasurements) -> None:
         def expect_lease() -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -25,6 +26,7 @@ from worker.model.checkpoint import BUNDLED, bundled_checkpoint_path, read_card
 from worker.pipeline.colorize import Pipeline
 from worker.pipeline.signing import check_credentials, load_credentials
 from worker.scans.metadata.credentials import MIME_TYPES, Credentials, signature_of
+from worker.scans.metadata.provenance import Provenance
 from worker.settings.settings import Settings
 
 FORMATS = {"jpeg": "jpg", "png": "png", "tiff": "tif", "webp": "webp"}
@@ -334,3 +336,29 @@ def test_no_url_that_a_scan_names_is_asked(
 
     assert signatures == ["valid", None]
     assert requests == []
+
+
+def test_a_scan_with_damaged_credentials_of_its_own_is_signed_without_them(
+    pipeline: Pipeline,  # noqa: F811
+    tmp_path: Path,
+    settings: dict[str, Any],
+) -> None:
+    signing = credentials(**settings)
+    key = write_source(tmp_path, "jpeg")
+    scan = tmp_path / "in" / key
+    provenance = Provenance("Scanner 1.0", "none", key, "0" * 64, datetime(2026, 11, 1, tzinfo=UTC))
+    assert signing.sign(scan, "jpeg", scan, "jpeg", provenance) is None
+    sound, lost = scan.read_bytes(), []
+    first = sound.index(b"jumb")
+    assert signature_of(scan, "jpeg") == "valid"
+
+    for place in (None, first + 1, sound.index(b"c2pa.actions.v2"), sound.rindex(b"instanceID")):
+        content = bytearray(sound)
+        if place is not None:
+            content[place] ^= 1
+        scan.write_bytes(content)
+        lost.append(colorize(replace(pipeline, credentials=signing), assignment(key, key, "jpeg")).lost_metadata)
+        assert signature_of(tmp_path / "out" / key, "jpeg") == "valid"
+
+    segment = "JPEG segment APP11"
+    assert lost == [segment, *[f"{segment}; content credentials of the scan (damaged)"] * 3]

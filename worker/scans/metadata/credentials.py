@@ -113,8 +113,11 @@ class Credentials:
             return f"content credentials (over {self.max_bytes / 1e6:.0f} MB)"
         return None
 
-    def sign(self, path: Path, format: str, source: Path, source_format: str, provenance: Provenance) -> None:
-        """Put a signed manifest into the output at `path`; raises ScanError when the signature can't be made."""
+    def sign(self, path: Path, format: str, source: Path, source_format: str, provenance: Provenance) -> str | None:
+        """Put a signed manifest into the output at `path`; raises ScanError when the signature can't be made.
+
+        Returns what of the scan is lost: its own credentials if they are damaged, otherwise nothing.
+        """
         try:
             with (
                 write_beside_then_rename(path) as signed,
@@ -122,21 +125,24 @@ class Credentials:
                 source.open("rb") as scan,
                 signed.open("w+b") as output,
             ):
-                self._sign(unsigned, output, format, (scan, source_format), provenance)
+                is_whole = self._sign(unsigned, output, format, (scan, source_format), provenance)
         except SigningError as error:
             message = f"{provenance.source_key}: its output can't be signed: {error}"
             raise ScanError("signing_failed", message, permanent=False) from None
+        return None if is_whole else "content credentials of the scan (damaged)"
 
     def _sign(
         self, unsigned: BinaryIO, output: BinaryIO, format: str, source: tuple[BinaryIO, str], provenance: Provenance
-    ) -> None:
-        """`source`: the scan and its format. Raises SigningError."""
+    ) -> bool:
+        """As signatures.sign. `source`: the scan and its format. Raises SigningError."""
         library, command = _library(), SignCommand(self.command) if self.command else None
         scan, source_format = source
         ingredient = (_ingredient(provenance), MIME_TYPES.get(source_format, "application/octet-stream"), scan)
         try:
             with closing(self._signer(command)) as signer:
-                library.sign(signer, _manifest(provenance), ingredient, MIME_TYPES[format], unsigned, output)
+                return bool(
+                    library.sign(signer, _manifest(provenance), ingredient, MIME_TYPES[format], unsigned, output)
+                )
         except SigningError as error:
             raise (command and command.error) or error from None
 

@@ -42,18 +42,49 @@ def sign(
     media_type: str,
     unsigned: BinaryIO,
     output: BinaryIO,
-) -> None:
+) -> bool:
     """Write `unsigned` with a signed manifest to `output`, and read the signature again. `source`: the ingredient's
-    description, media type and bytes.
+    description, media type and bytes. Returns False if the ingredient's own credentials are damaged and left out.
 
     Raises SigningError if that fails, or if the signature is not the certificate's.
     """
     try:
-        with c2pa.Builder(manifest, context=_context()) as builder:
-            builder.add_ingredient(*source)
+        builder, is_read = _builder(manifest, source)
+        with builder:
             builder.sign(signer, media_type, unsigned, output)
     except c2pa.C2paError as error:
         raise SigningError(str(error)) from None
+    return is_read or not _names_credentials(source[2])
+
+
+def _builder(manifest: dict[str, Any], source: tuple[dict[str, Any], str, BinaryIO]) -> tuple[Any, bool]:
+    """A builder with the ingredient, and whether the library could read the ingredient's file.
+
+    If it can't, the ingredient is bytes without a format, which the library does not look into: an output is not given
+    up because the credentials of its scan are damaged.
+    """
+    description, _, scan = source
+    builder = c2pa.Builder(manifest, context=_context())
+    try:
+        builder.add_ingredient(*source)
+        return builder, True
+    except c2pa.C2paError:
+        builder.close()
+    scan.seek(0)
+    builder = c2pa.Builder(manifest, context=_context())
+    builder.add_ingredient(description, "application/octet-stream", scan)
+    return builder, False
+
+
+def _names_credentials(file: BinaryIO) -> bool:
+    """Whether a file that the library can't read has credentials: in them, many labels begin with "c2pa"."""
+    file.seek(0)
+    end = b""
+    while block := file.read(1 << 20):
+        if b"c2pa" in end + block:
+            return True
+        end = block[-3:]
+    return False
 
 
 def is_self_signed(certificate: str) -> bool:
