@@ -1,6 +1,8 @@
 """The precision that a machine computes in is decided once."""
 
+import fcntl
 import json
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from worker.model.backends import precision_file
 from worker.model.backends.precision import Precision
 from worker.model.backends.precision_file import decided, machine_key
 from worker.model.colorizer import device_name
@@ -70,6 +73,23 @@ def test_workers_that_start_together_decide_one_after_the_other(tmp_path: Path) 
 
     assert decisions[0] == decisions[2]
     assert json.loads(path.read_text()) == {"a": decisions[0], "b": "float32"}
+
+
+def test_a_process_that_hangs_while_it_decides_holds_no_other_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(precision_file, "_WAIT_SECONDS", 0.5)
+    with (tmp_path / "precision.json.lock").open("w") as hanging, ThreadPoolExecutor(1) as thread:
+        fcntl.flock(hanging, fcntl.LOCK_EX)
+        decision = thread.submit(decided, tmp_path / "precision.json", "this machine", lambda: "float32")
+        try:
+            assert decision.result(timeout=60) == "float32"
+        finally:
+            fcntl.flock(hanging, fcntl.LOCK_UN)
+
+    assert json.loads((tmp_path / "precision.json").read_text()) == {"this machine": "float32"}
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
 
 
 def test_a_damaged_file_costs_a_measurement(tmp_path: Path) -> None:

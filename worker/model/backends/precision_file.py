@@ -9,10 +9,11 @@ import hashlib
 import json
 import logging
 import platform
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import cast, get_args
+from typing import IO, cast, get_args
 
 import keras
 
@@ -22,6 +23,10 @@ from worker.model.backends.precision import Precision
 from worker.system.whole_files import write_beside_then_rename
 
 logger = logging.getLogger(__name__)
+
+# A measurement takes seconds, on a slow machine a minute or two. A process that holds the lock for longer hangs.
+_WAIT_SECONDS = 300.0
+_PAUSE_SECONDS = 0.2
 
 
 def machine_key(device: str, checkpoint_id: str) -> str:
@@ -35,7 +40,8 @@ def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision
     """The precision in the file `path` for `key`. If there is none, it is measured and stored.
 
     Processes that start at the same time decide one after the other, so that they decide the same and keep each other's
-    keys. If the file can't be read or written, the log says so, and each start measures.
+    keys. If one of them hangs, the others measure without it. If the file can't be read or written, the log says so,
+    and each start measures.
     """
     with _locked(path):
         kept = _read(path)
@@ -51,7 +57,8 @@ def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Waits for other processes that decide. Without a lock, if the folder can't be written or has no locks.
+    """Waits for other processes that decide, but not for ever. Without a lock, if the folder can't be written or has no
+    locks.
 
     The lock is on a file of its own, because the file with the choices is replaced when it is written. The system
     releases it when the process ends.
@@ -62,9 +69,30 @@ def _locked(path: Path) -> Iterator[None]:
         yield
         return
     with lock:
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        if not _is_locked(lock):
+            logger.info("another process chooses this machine's precision; waiting for it (%s)", lock.name)
+            _wait_for(lock)
         yield
+
+
+def _wait_for(lock: IO[str]) -> None:
+    end = time.monotonic() + _WAIT_SECONDS
+    while time.monotonic() < end:
+        time.sleep(_PAUSE_SECONDS)
+        if _is_locked(lock):
+            return
+    logger.warning("%s was locked for %.0f s, so precision is chosen without the lock", lock.name, _WAIT_SECONDS)
+
+
+def _is_locked(lock: IO[str]) -> bool:
+    """Whether this process has the lock now, or the file system has no locks."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
 
 
 def _read(path: Path) -> dict[str, str]:
