@@ -12,6 +12,7 @@ from worker.model.network import build_network
 from worker.training.__main__ import main
 from worker.training.command_parser import command_parser
 from worker.training.commands import evaluate as evaluation
+from worker.training.evaluation import evaluate as measuring
 from worker.training.export.checkpoint import TrainedEmbedding, export
 
 
@@ -131,11 +132,20 @@ def test_photos_are_measured_in_blocks_with_the_same_figures(folder: Path, monke
     for size in (64, 2):
         monkeypatch.setattr(evaluation, "PHOTOS_AT_ONCE", size)
         files = ["--json", str(folder / f"{size}.json"), "--sheet", str(folder / f"{size}.png")]
-        blocks[size] = [len(block.names) for block in evaluation._blocks(command_parser().parse_args(command))]
+        blocks[size] = [len(block.names) for block in evaluation._blocks(command_parser().parse_args(command), 2)]
         assert main([*command, *files]) == 0
     assert blocks == {64: [5], 2: [2, 2, 1]}
     for suffix in ("json", "csv", "png"):
         assert (folder / f"2.{suffix}").read_bytes() == (folder / f"64.{suffix}").read_bytes()
+
+
+def test_a_block_is_whole_batches_and_at_most_64_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "photo_blocks", lambda folder, limit, size: iter([size]))
+    arguments = command_parser().parse_args(["evaluate", "photos"])
+
+    sizes = {batch: next(evaluation._blocks(arguments, batch)) for batch in (1, 8, 24, 31, 32, 64, 100)}
+
+    assert sizes == {1: 64, 8: 64, 24: 48, 31: 62, 32: 64, 64: 64, 100: 100}
 
 
 def test_measuring_with_a_missing_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -38,7 +37,7 @@ def evaluate(arguments: Namespace) -> None:
     names, embeddings = _embeddings(arguments, colorizer)
     measurement = _Measurement(card, _shown(arguments, len(names)))
     first = 0
-    for photos in _blocks(arguments):
+    for photos in _blocks(arguments, arguments.batch_size):
         end = first + len(photos.names)
         of_block = {name: vectors[first:end] for name, vectors in embeddings.items()}
         _measure(measurement, photos, colorizer, of_block, heads)
@@ -53,14 +52,13 @@ def evaluate(arguments: Namespace) -> None:
         add_figures(folder, card_figures(figures))
 
 
-def _blocks(arguments: Namespace) -> Iterator[Photos]:
-    """The photos, a few at a time, so that memory stays bounded.
+def _blocks(arguments: Namespace, batch: int) -> Iterator[Photos]:
+    """The photos, at most 64 at a time, or one batch if that is larger, so that memory stays bounded.
 
-    All blocks but the last are whole batches of the model and of an embedding alone, so each photo is computed in the
-    same batch as if all photos were one block.
+    All blocks but the last are whole batches, so each photo is computed in the same batch as if all photos were one
+    block.
     """
-    whole = math.lcm(arguments.batch_size, EMBEDDED_AT_ONCE)
-    return measuring.photo_blocks(arguments.folder, arguments.limit, whole * max(1, PHOTOS_AT_ONCE // whole))
+    return measuring.photo_blocks(arguments.folder, arguments.limit, batch * max(1, PHOTOS_AT_ONCE // batch))
 
 
 class _Measurement:
@@ -158,22 +156,35 @@ def card_figures(figures: Figures) -> dict[str, Any]:
 def _embeddings(arguments: Namespace, colorizer: Colorizer) -> tuple[list[str], dict[str, Floats]]:
     """The names of the photos, and the embeddings (n, 1000) to measure with, by name: the real ones, the stand-ins."""
     folder = checkpoint_folder(arguments.checkpoint)
-    embedders: dict[str, Callable[[Floats], Floats]] = {colorizer.embedding: colorizer.embed}
+    embedders: dict[str, tuple[Callable[[Floats], Floats], int]] = {
+        colorizer.embedding: (colorizer.embed, arguments.batch_size)
+    }
     if not arguments.embedding:
         for name in colorizer.card.embeddings:
             if name != colorizer.embedding:
-                embedders[name] = Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)
+                embedder = Embedder(load_embedding(name, folder, colorizer.card), SIDE_PX)
+                embedders[name] = embedder, EMBEDDED_AT_ONCE
     names: list[str] = []
-    parts: dict[str, list[Floats]] = {name: [] for name in embedders}
-    for photos in _blocks(arguments):
-        names += photos.names
-        for name, embed in embedders.items():
-            parts[name].append(embed(photos.lightness))
-    embeddings = {name: np.concatenate(vectors) for name, vectors in parts.items()}
+    embeddings: dict[str, Floats] = {}
+    for name, (embed, batch) in embedders.items():
+        names, embeddings[name] = _embedded(arguments, embed, batch)
     own = embeddings[colorizer.embedding]
     for path in arguments.embedding_npz:
         embeddings[path.stem] = measuring.embeddings_for(str(path), names, own)
     return names, embeddings | {name: measuring.embeddings_for(name, names, own) for name in STAND_INS}
+
+
+def _embedded(arguments: Namespace, embed: Callable[[Floats], Floats], batch: int) -> tuple[list[str], Floats]:
+    """The names of the photos, and their embeddings (n, 1000) by an embedding that works on `batch` at once.
+
+    Each embedding reads the photos anew, because blocks that are whole batches for all of them may be very large.
+    """
+    names: list[str] = []
+    parts: list[Floats] = []
+    for photos in _blocks(arguments, batch):
+        names += photos.names
+        parts.append(embed(photos.lightness))
+    return names, np.concatenate(parts)
 
 
 def _shown(arguments: Namespace, count: int) -> NDArray[np.intp]:
