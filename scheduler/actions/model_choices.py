@@ -1,5 +1,6 @@
 """The checkpoints, heads and embeddings from which a person may choose: of running workers, and of this machine."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +17,8 @@ from worker.errors import CheckpointError, UsageError
 from worker.inference.colour_options import HEADS
 from worker.model.checkpoint import IMAGENET, Card, bundled_cards, present_embedding_name
 from worker.settings.settings import Settings
+
+_EMBEDDING_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +66,41 @@ def expect_available(
         machine_ids = [own_checkpoint(settings), *own.variants()] if own else []
         _expect("checkpoint", checkpoint, [*running, *machine_ids])
     checkpoint = checkpoint or (job_options or {}).get("checkpoint")
+    ids = [checkpoint] if checkpoint else running
+    known = [card for card in (*(_card(id, own) for id in ids), None if checkpoint else own) if card is not None]
+    other_ids = [id for id in ids if _card(id, own) is None]
+    if head := choice.get("head"):
+        _expect("head", head, _each_once(card.heads for card in known) if known and not other_ids else HEADS)
     if settings.stand_in_model_milliseconds is not None and not checkpoint:
         return
-    cards = [_card(id, own) for id in ([checkpoint] if checkpoint else running)]
-    known = [card for card in (*cards, *([] if checkpoint else [own])) if card is not None]
-    if None in cards or not known:  # only the worker knows what is in a checkpoint that this machine does not have
-        return
-    if head := choice.get("head"):
-        _expect("head", head, _each_once(card.heads for card in known))
     if embedding := choice.get("embedding"):
-        names = [*_each_once(card.embeddings for card in known), IMAGENET]
+        # Only its worker knows what is in a checkpoint that was chosen and that this machine does not have.
+        names = None if checkpoint and other_ids else _embeddings(known, other_ids)
+        _expect_embedding(embedding, names)
+
+
+def _embeddings(known: Sequence[Card], other_ids: Iterable[str]) -> list[str] | None:
+    """The embeddings of the known checkpoints, and those that running workers with other checkpoints can have as far as
+    this machine can know: the bundled ones, and the ones that are part of their ids. None: nothing is known here.
+    """
+    cards = [*known, *(bundled_cards() if other_ids or not known else ())]
+    if not cards:
+        return None
+    endings = [id.split("-")[1:] for id in other_ids]
+    # `embedding` stands in an id before the fingerprint of an embedding that is not in the card.
+    named = [[part for part in parts if part not in HEADS] for parts in endings if "embedding" not in parts]
+    return [*_each_once([*(card.embeddings for card in cards), *named]), IMAGENET]
+
+
+def _expect_embedding(embedding: str, names: Iterable[str] | None) -> None:
+    """`names`: None for an embedding of a checkpoint that this machine does not have; any possible name will do."""
+    if names is not None:
         _expect("embedding", embedding, names, written=present_embedding_name(embedding))
+    elif not _EMBEDDING_NAME.fullmatch(embedding):
+        raise UsageError(
+            f"the embedding {embedding!r} is not a name; expected at most 64 letters, digits, '_', '.' and '-', such "
+            f"as {IMAGENET}"
+        )
 
 
 def _expect(name: str, value: str, choices: Iterable[str], *, written: str | None = None) -> None:

@@ -78,3 +78,31 @@ def test_a_checkpoint_that_only_a_worker_knows_is_taken_with_any_embedding(web: 
     redo = {"scans": [1], "checkpoint": "0123456789ab", "embedding": "our_own"}
 
     assert web.browser().post("/api/v1/jobs/1/redo", json=redo).status_code == 201
+
+
+@pytest.mark.parametrize("choice", [{"head": "typo"}, {"embedding": "nonsense"}, {"embedding": "../our own"}])
+def test_an_invented_choice_is_refused_though_a_worker_has_a_checkpoint_that_only_it_knows(
+    web: Web, engine: Engine, choice: dict[str, str]
+) -> None:
+    run_worker(engine, "other", "0123456789ab")
+
+    answer = web.browser().post("/api/v1/jobs/1/redo", json={"scans": [1], **choice})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("embedding", ["our_own", "imagenet", *CARD.embeddings])
+def test_an_embedding_that_a_running_worker_can_have_is_taken(web: Web, engine: Engine, embedding: str) -> None:
+    run_worker(engine, "other", "0123456789ab-vivid-our_own")
+
+    redo = {"scans": [1], "embedding": embedding}
+
+    assert web.browser().post("/api/v1/jobs/1/redo", json=redo).status_code == 201
+
+
+def test_a_checkpoint_that_only_a_worker_knows_is_not_taken_with_what_is_no_name(web: Web, engine: Engine) -> None:
+    run_worker(engine, "other", "0123456789ab")
+
+    redo = {"scans": [1], "checkpoint": "0123456789ab", "embedding": "../our own"}
+
+    assert web.browser().post("/api/v1/jobs/1/redo", json=redo).status_code == 422
