@@ -1,6 +1,6 @@
 """Accept, reject and redo outputs; take a verdict back; choose between two results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -60,11 +60,13 @@ def redo(
     changes: Mapping[str, Any],
     note: str | None = None,
     seen: Seen | None = None,
+    record: Callable[[Session, int], None] = lambda *_: None,
 ) -> int:
     """Make outputs again, beside the earlier ones. Returns the new job's number.
 
-    changes: the options that differ from the job's: checkpoint, head ... Raises as `decide`, and UsageError for a
-    checkpoint, head or embedding that nobody has.
+    changes: the options that differ from the job's: checkpoint, head ... record: called with the new job's number in
+    the transaction that makes it. Raises as `decide`, and UsageError for a checkpoint, head or embedding that nobody
+    has.
     """
     with session_scope(engine) as session:
         scans = outputs(session, job_id, scan_ids)
@@ -87,6 +89,7 @@ def redo(
             "options": options,
         }
         audit.note(session, actor.name, actor.via, "redo", now=now, job_id=job_id, detail=detail)
+        record(session, redo_job_id)
     return redo_job_id
 
 
@@ -99,12 +102,13 @@ def choose(
     *,
     chunk_scans: int,
     seen: Seen | None = None,
+    record: Callable[[Session, list[int]], None] = lambda *_: None,
 ) -> list[int]:
     """Keep the earlier outputs ("earlier"), or replace them by the new ones ("new").
 
-    Returns the jobs that replace them. The pages write nothing into the stores, so a worker colours the scans once
-    more, with the options of the new outputs: one job for each redo. Raises NotFound; Conflict if there is nothing to
-    choose between (any more), and then changes nothing.
+    Returns the jobs that replace them, for which `record` is called in the transaction that makes them. The pages write
+    nothing into the stores, so a worker colours the scans once more, with the options of the new outputs: one job for
+    each redo. Raises NotFound; Conflict if there is nothing to choose between (any more), and then changes nothing.
     """
     with session_scope(engine) as session:
         scans, by = outputs(session, job_id, scan_ids), By(actor.name, database_now(session))
@@ -118,6 +122,7 @@ def choose(
             reviews.decide(session, scans, Verdict.ACCEPTED, by)
         detail = {"scans": [scan.id for scan in scans][:MOST_AT_ONCE], "chosen": chosen}
         audit.note(session, actor.name, actor.via, "choose", now=by.reviewed_at, job_id=job_id, detail=detail)
+        record(session, redo_job_ids)
     return redo_job_ids
 
 

@@ -49,14 +49,19 @@ def hold(session: Session, actor: str, key: str, *, now: datetime) -> None:
     )
 
 
-def finish(session: Session, actor: str, key: str, status: int, answer: dict[str, Any]) -> None:
-    session.execute(
+def finish(session: Session, actor: str, key: str, status: int, answer: dict[str, Any]) -> bool:
+    """Store the answer. Returns False if the key has one already, or another request has freed it."""
+    statement = (
         update(IdempotencyKey)
-        .where(IdempotencyKey.actor == actor, IdempotencyKey.key == key)
+        .where(IdempotencyKey.actor == actor, IdempotencyKey.key == key, IdempotencyKey.status.is_(None))
         .values(status=status, answer=answer)
+        .returning(IdempotencyKey.key)
+        .execution_options(synchronize_session=False)
     )
+    return bool(session.scalars(statement).all())
 
 
 def forget(session: Session, actor: str, key: str) -> None:
-    """Free the key of a request that failed, so that it can be sent again."""
-    session.execute(delete(IdempotencyKey).where(IdempotencyKey.actor == actor, IdempotencyKey.key == key))
+    """Free the key of a request that failed, so that it can be sent again. A key that has an answer keeps it."""
+    unanswered = (IdempotencyKey.actor == actor, IdempotencyKey.key == key, IdempotencyKey.status.is_(None))
+    session.execute(delete(IdempotencyKey).where(*unanswered))

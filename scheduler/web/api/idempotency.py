@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import Header
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.queries.access import idempotency
@@ -21,6 +22,7 @@ from worker.errors import Conflict, PhotochromError, UsageError
 logger = logging.getLogger(__name__)
 
 HOLD_SECONDS = idempotency.GOING.total_seconds() / 4
+Record = Callable[[Session, int, dict[str, Any]], None]  # stores a status and an answer for the request's key
 IdempotencyHeader = Annotated[
     str | None,
     Header(
@@ -37,31 +39,48 @@ def answer_once(
     identity: Identity,
     key: str | None,
     request: dict[str, Any],
-    make: Callable[[], tuple[int, dict[str, Any]]],
+    make: Callable[[Record], tuple[int, dict[str, Any]]],
 ) -> tuple[int, dict[str, Any]]:
     """The status and the answer of `make`, which is called only once for a key.
+
+    `make` gets a function that stores the answer in the transaction of what it does. If it calls it, what it does and
+    the answer are stored together or not at all, even if this process is killed at any moment.
 
     Raises UsageError if the key was used for another request, and Conflict while the first request is being answered.
     If `make` raises an error, this is raised too, and the key is free again.
     """
     if key is None:
-        return make()
+        return make(_no_record)
     request_sha256 = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     with session_scope(context.engine) as session:
         earlier = idempotency.begin(session, identity.name, key, request_sha256, now=database_now(session))
     if earlier is not None:
         return _earlier_answer(earlier, key, request_sha256)
+
+    def record(session: Session, status: int, row: dict[str, Any]) -> None:
+        if not idempotency.finish(session, identity.name, key, status, _plain(row)):
+            raise Conflict(f"another request with the Idempotency-Key {key!r} was answered meanwhile; ask again")
+
     try:
         with _held(context.engine, identity.name, key):
-            status, row = make()
+            status, row = make(record)
     except PhotochromError:
         with session_scope(context.engine) as session:
             idempotency.forget(session, identity.name, key)
         raise
-    plain = json.loads(json.dumps(row, default=str))
+    plain = _plain(row)
     with session_scope(context.engine) as session:
         idempotency.finish(session, identity.name, key, status, plain)
     return status, plain
+
+
+def _no_record(session: Session, status: int, row: dict[str, Any]) -> None:
+    """For a request without a key, whose answer is not stored."""
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(row, default=str))
+    return plain
 
 
 def _held(engine: Engine, actor: str, key: str) -> AbstractContextManager[None]:

@@ -13,7 +13,7 @@ from scheduler.actions import samples, submissions
 from scheduler.doctor.stalled_jobs import why_stalled
 from scheduler.rows import job_row
 from scheduler.submission.request import Submitted
-from scheduler.web.api.idempotency import IdempotencyHeader, answer_once
+from scheduler.web.api.idempotency import IdempotencyHeader, Record, answer_once
 from scheduler.web.api.schemas import (
     ChoiceBody,
     JobOut,
@@ -67,7 +67,8 @@ def submit(
     """
     expect_within(identity, body.source, body.destination, body.manifest)
 
-    def make() -> tuple[int, dict[str, Any]]:
+    # A submission that is sent again finds its job, so the answer need not be stored with it.
+    def make(_record: Record) -> tuple[int, dict[str, Any]]:
         submitted = submissions.submit(
             context.engine, context.settings, body.submission(), identity.actor, dry_run=dry_run, wait=wait
         )

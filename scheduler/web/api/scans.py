@@ -10,7 +10,7 @@ from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.actions import reviews as actions
 from scheduler.rows import history_row, scan_row, verdict_row
-from scheduler.web.api.idempotency import IdempotencyHeader, answer_once
+from scheduler.web.api.idempotency import IdempotencyHeader, Record, answer_once
 from scheduler.web.api.schemas import (
     HistoryPage,
     KeepBody,
@@ -104,7 +104,7 @@ def redo(
     """
     context.job(identity, job_id)
 
-    def make() -> tuple[int, dict[str, Any]]:
+    def make(record: Record) -> tuple[int, dict[str, Any]]:
         redo_job_id = actions.redo(
             context.engine,
             context.settings,
@@ -114,6 +114,7 @@ def redo(
             changes=body.options(),
             note=body.note,
             seen=body.seen,
+            record=lambda session, job: record(session, 201, {"job": job}),
         )
         return 201, {"job": redo_job_id}
 
@@ -132,7 +133,7 @@ def choose(
     """
     context.job(identity, job_id)
 
-    def make() -> tuple[int, dict[str, Any]]:
+    def make(record: Record) -> tuple[int, dict[str, Any]]:
         jobs = actions.choose(
             context.engine,
             job_id,
@@ -141,6 +142,7 @@ def choose(
             identity.actor,
             chunk_scans=context.settings.chunk_scans,
             seen=body.seen,
+            record=lambda session, made: record(session, 200, {"scans": len(body.scans), "jobs": made}),
         )
         return 200, {"scans": len(body.scans), "jobs": jobs}
 

@@ -17,12 +17,13 @@ from db.models.access import IdempotencyKey, Role
 from db.queries.access import idempotency
 from db.session import session_scope
 from scheduler.access.actor import Actor
-from scheduler.actions import users
+from scheduler.actions import reviews, users
 from scheduler.web.api import idempotency as answers
 from scheduler.web.auth.identity import Identity
 from scheduler.web.auth.throttle import TRIES_OF_ADDRESS
 from scheduler.web.middleware import MAX_BODY_BYTES
 from tests.integration.web.conftest import Web, form, make_web, write_picture
+from worker.errors import Conflict
 
 ADA = Actor("ada")
 
@@ -212,7 +213,7 @@ def test_a_key_is_held_while_its_request_is_worked_on(
     monkeypatch.setattr(idempotency, "GOING", timedelta(seconds=0.5))
     refused: list[str] = []
 
-    def make() -> tuple[int, dict[str, object]]:
+    def make(_record: object) -> tuple[int, dict[str, object]]:
         deadline = time.monotonic() + 1.5  # three times the time after which a silent process loses its key
         while time.monotonic() < deadline:
             with session_scope(engine) as session:
@@ -225,3 +226,51 @@ def test_a_key_is_held_while_its_request_is_worked_on(
 
     assert status == 201
     assert len(refused) > 5
+
+
+class Killed(BaseException):
+    """As if the process had been killed at this moment."""
+
+
+def test_a_redo_whose_process_is_killed_before_it_answers_is_not_made_twice(
+    web: Web, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, redo = web.browser(), {"json": {"scans": [1]}, "headers": {"Idempotency-Key": "redo-7"}}
+
+    def redo_and_die(*args: object, **options: object) -> int:
+        actions_redo(*args, **options)  # type: ignore[arg-type]
+        raise Killed
+
+    actions_redo = reviews.redo
+    monkeypatch.setattr(reviews, "redo", redo_and_die)
+    with pytest.raises(Killed):
+        client.post("/api/v1/jobs/1/redo", **redo)
+    monkeypatch.undo()
+    with session_scope(engine) as session:
+        session.execute(update(IdempotencyKey).values(created_at=utc_now() - timedelta(seconds=61)))
+    again = client.post("/api/v1/jobs/1/redo", **redo)
+
+    assert (again.status_code, again.json()) == (201, {"job": 2})
+    assert [job["job"] for job in client.get("/api/v1/jobs").json()["jobs"]] == [2, 1]
+
+
+def test_of_two_requests_with_one_key_only_one_is_done(web: Web, engine: Engine) -> None:
+    ada = Identity("ada", Role.OPERATOR, None, "token")
+
+    def second(record: answers.Record) -> tuple[int, dict[str, object]]:
+        with session_scope(engine) as session:
+            record(session, 201, {"job": 2})
+        return 201, {"job": 2}
+
+    def first(record: answers.Record) -> tuple[int, dict[str, object]]:
+        with session_scope(engine) as session:  # it was silent for so long that it has lost its key
+            session.execute(update(IdempotencyKey).values(created_at=utc_now() - timedelta(seconds=61)))
+        answers.answer_once(web.context, ada, "box-7", {}, second)
+        with session_scope(engine) as session:
+            record(session, 201, {"job": 3})
+        return 201, {"job": 3}
+
+    with pytest.raises(Conflict, match="answered meanwhile"):
+        answers.answer_once(web.context, ada, "box-7", {}, first)
+
+    assert answers.answer_once(web.context, ada, "box-7", {}, second) == (201, {"job": 2})
