@@ -94,17 +94,33 @@ class ExistingOutputs:
     def sort(self, page: list[NewScan]) -> Sorted:
         """Raises ServiceUnavailable, UsageError."""
         missing, accepted = self._without_accepted(page)
-        if self._request.manifest is not None:
-            missing = self._each(self._as_it_is_now, missing)
         if self._request.overwrite == "never":
             existing = self._outputs.sizes([scan.output_key for scan in missing])
             left = [scan for scan in missing if scan.output_key not in existing]
-            return Sorted(left, present=len(missing) - len(left), accepted=accepted)
+            return Sorted(self._as_they_are_now(left), present=len(missing) - len(left), accepted=accepted)
         if self._request.overwrite == "always":
-            return Sorted(missing, accepted=accepted)
+            return Sorted(self._as_they_are_now(missing), accepted=accepted)
         # ETags are stored at the first submission too, so that the next one knows which scans have changed.
         missing = self._with_etags(missing)
-        return self._changed(missing, accepted) if self._compares else Sorted(missing, accepted=accepted)
+        if not self._compares:
+            return Sorted(self._as_they_are_now(missing), accepted=accepted)
+        return replace(self._changed_as_they_are_now(missing), accepted=accepted)
+
+    def _changed_as_they_are_now(self, page: list[NewScan]) -> Sorted:
+        """As `_changed`. Scans that an inventory says to be in cold storage are looked up unless they are done."""
+        if self._request.manifest is None:
+            return self._changed(page)
+        first = self._changed(page, with_cold=True)
+        cold = [scan for scan in first.missing if scan.error_code is not None]
+        last = self._changed(self._as_they_are_now(cold))
+        warm = [scan for scan in first.missing if scan.error_code is None]
+        return Sorted(
+            warm + last.missing,
+            present=first.present + last.present,
+            underway=first.underway + last.underway,
+            damaged=first.damaged + last.damaged,
+            archived=last.archived,
+        )
 
     def _without_accepted(self, page: list[NewScan]) -> tuple[list[NewScan], int]:
         if not self._keeps_accepted:
@@ -114,12 +130,13 @@ class ExistingOutputs:
         left = [scan for scan in page if scan.output_key not in accepted]
         return left, len(page) - len(left)
 
-    def _changed(self, page: list[NewScan], accepted: int) -> Sorted:
+    def _changed(self, page: list[NewScan], *, with_cold: bool = False) -> Sorted:
+        """with_cold: scans that an earlier job has recorded as archived count as missing."""
         output_keys = [scan.output_key for scan in page]
         with read_scope(self._engine) as session:
             done = self._ended(session, output_keys)
             damaged = records.failed_last(session, job_ids=self._job_ids, codes=DAMAGED, output_keys=output_keys)
-            cold = self._archived_before(session, page)
+            cold = set() if with_cold else self._archived_before(session, page)
             underway = records.to_be_made(session, job_ids=self._job_ids, output_keys=output_keys)
         sizes = self._outputs.sizes(output_keys)
         missing, present, waiting, unfit, archived_before = list[NewScan](), 0, 0, 0, 0
@@ -134,7 +151,7 @@ class ExistingOutputs:
                 archived_before += 1
             else:
                 missing.append(scan)
-        return Sorted(missing, present, waiting, accepted, unfit, archived_before)
+        return Sorted(missing, present, waiting, damaged=unfit, archived=archived_before)
 
     def _archived_before(self, session: Session, page: list[NewScan]) -> set[tuple[str, str | None]]:
         """The scans in cold storage that an earlier job has recorded as archived, if that job can still be retried."""
@@ -166,11 +183,23 @@ class ExistingOutputs:
         with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
             return list(pool.map(change, page))
 
+    def _as_they_are_now(self, page: list[NewScan]) -> list[NewScan]:
+        return page if self._request.manifest is None else self._each(self._as_it_is_now, page)
+
     def _as_it_is_now(self, scan: NewScan) -> NewScan:
-        """The scan without its error `archived` if it was restored since an inventory was made."""
+        """The scan without its error `archived` if it was restored since an inventory was made.
+
+        A scan that can't be looked up, as by a missing right to read it, keeps the error: the listing goes on, and a
+        retry of the archived scans tries it.
+        """
         if scan.error_code is None:
             return scan
-        stored = self._stat(scan.source_key)
+        try:
+            stored = self._source.stat(scan.source_key)
+        except ScanError as error:
+            if not error.permanent:
+                raise ServiceUnavailable(error.message) from None
+            return scan
         if stored is None or stored.is_archived:
             return scan
         return replace(scan, source_etag=stored.etag, source_bytes=stored.bytes, error_code=None, error_message=None)

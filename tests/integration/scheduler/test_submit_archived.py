@@ -22,6 +22,7 @@ from scheduler.submission.sampling import SampleRequest
 from scheduler.submission.submitter import Submission, Submitted, Submitter
 from tests.flaky_s3 import FlakyS3
 from tests.rows import NOON
+from worker.errors import ScanError
 from worker.storage import S3Options, StoredObject, open_storage, parse_location
 from worker.storage.s3.storage import S3Storage
 
@@ -202,6 +203,16 @@ def test_the_pace_counts_only_what_workers_did(
         assert session.scalar(select(func.sum(Tally.failed_count))) == 0
 
 
+def inventory(s3_server: S3Server, bucket: str, classes: dict[str, str]) -> str:
+    """An inventory that gives these storage classes, and its location."""
+    table = "".join(f'"{bucket}","in/{key}","12","abc","{name}"\n' for key, name in classes.items())
+    report = {"fileFormat": "CSV", "fileSchema": "Bucket, Key, Size, ETag, StorageClass", "files": [{"key": "a.csv"}]}
+    report["destinationBucket"] = f"arn:aws:s3:::{bucket}"
+    for key, body in (("a.csv", table), ("inventory/manifest.json", json.dumps(report))):
+        s3_server.client().put_object(Bucket=bucket, Key=key, Body=body.encode())
+    return f"s3://{bucket}/inventory/manifest.json"
+
+
 @pytest.mark.parametrize("overwrite", ["changed", "always", "never"])
 def test_an_inventory_tells_them_unless_they_were_restored_since(
     overwrite: str,
@@ -213,11 +224,7 @@ def test_an_inventory_tells_them_unless_they_were_restored_since(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     classes = {"1.tif": "GLACIER", "2.tif": "DEEP_ARCHIVE", "4.tif": "STANDARD", "@eaDir/5.tif": "STANDARD"}
-    table = "".join(f'"{bucket}","in/{key}","12","abc","{name}"\n' for key, name in classes.items())
-    report = {"fileFormat": "CSV", "fileSchema": "Bucket, Key, Size, ETag, StorageClass", "files": [{"key": "a.csv"}]}
-    report["destinationBucket"] = f"arn:aws:s3:::{bucket}"
-    for key, body in (("a.csv", table), ("inventory/manifest.json", json.dumps(report))):
-        s3_server.client().put_object(Bucket=bucket, Key=key, Body=body.encode())
+    manifest = inventory(s3_server, bucket, classes)
     real = S3Storage.stat
 
     def stat(storage: S3Storage, key: str) -> StoredObject | None:
@@ -225,7 +232,6 @@ def test_an_inventory_tells_them_unless_they_were_restored_since(
         return StoredObject(key, 12, "abc", is_archived=True) if key == "1.tif" else real(storage, key)
 
     monkeypatch.setattr(S3Storage, "stat", stat)
-    manifest = f"s3://{bucket}/inventory/manifest.json"
     submitted = submitter.submit(request_of(manifest=manifest, overwrite=overwrite))
 
     states = {key: (scan.state, scan.error_code) for key, scan in rows(engine, submitted).items()}
@@ -236,3 +242,54 @@ def test_an_inventory_tells_them_unless_they_were_restored_since(
     }
     assert (submitted.archived, submitted.leftovers) == (1, 1)
     assert "1 leftover of other programs left out" in submitted.sentence()
+
+
+def test_of_an_inventory_only_cold_scans_that_are_not_done_are_looked_up(
+    s3_server: S3Server,
+    bucket: str,
+    submitter: Submitter,
+    request_of: Callable[..., Submission],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys: list[str] = []
+
+    real = S3Storage.stat
+
+    def stat(storage: S3Storage, key: str) -> StoredObject | None:
+        if key == "manifest.json":
+            return real(storage, key)
+        keys.append(key)
+        return StoredObject(key, 12, "abc", is_archived=True)
+
+    monkeypatch.setattr(S3Storage, "stat", stat)
+    submitter.submit(request_of(manifest=inventory(s3_server, bucket, {"1.tif": "STANDARD", "2.tif": "STANDARD"})))
+    assert keys == []
+    cold = inventory(s3_server, bucket, {"1.tif": "GLACIER", "2.tif": "GLACIER", "4.tif": "GLACIER"})
+
+    again = submitter.submit(request_of(manifest=cold, include=("*.tif",)))
+
+    assert (keys, again.scans, again.archived, again.underway) == (["4.tif"], 1, 1, 2)
+
+
+@pytest.mark.parametrize("overwrite", ["changed", "always", "never"])
+def test_a_cold_scan_that_may_not_be_looked_up_is_recorded_as_archived(
+    overwrite: str,
+    s3_server: S3Server,
+    bucket: str,
+    submitter: Submitter,
+    request_of: Callable[..., Submission],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = S3Storage.stat
+
+    def stat(storage: S3Storage, key: str) -> StoredObject | None:
+        if key == "manifest.json":
+            return real(storage, key)
+        raise ScanError("storage_denied", f"{key}: access denied", permanent=True)
+
+    monkeypatch.setattr(S3Storage, "stat", stat)
+    manifest = inventory(s3_server, bucket, {"1.tif": "GLACIER", "4.tif": "STANDARD"})
+
+    submitted = submitter.submit(request_of(manifest=manifest, overwrite=overwrite))
+
+    assert (submitted.scans, submitted.archived) == (2, 1)
