@@ -15,9 +15,13 @@ def upgrade() -> None:
     for name in ("mean_a", "mean_b"):
         op.add_column("scan", sa.Column(name, sa.Double(), nullable=True))
     op.add_column("scan", sa.Column("software", sa.Text(), nullable=True))
+    # PostgreSQL keeps views that depend on these, and grants on them, because columns are only added at their ends.
+    # SQLite has neither such dependences nor grants.
+    on_postgresql = op.get_bind().dialect.name == "postgresql"
     for name, query in _VIEWS.items():
-        op.execute(f"DROP VIEW {name}")
-        op.execute(f"CREATE VIEW {name} AS {query}")
+        if not on_postgresql:
+            op.execute(f"DROP VIEW {name}")
+        op.execute(f"CREATE{' OR REPLACE' if on_postgresql else ''} VIEW {name} AS {query}")
 
 
 _VIEWS = {

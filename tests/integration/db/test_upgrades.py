@@ -77,6 +77,22 @@ def test_an_earlier_version_s_data_is_all_there_after_an_upgrade_and_its_jobs_go
     engine.dispose()
 
 
+def test_views_that_get_columns_keep_the_views_and_grants_that_others_made(postgresql_url: str) -> None:
+    engine = make_engine(postgresql_url)
+    upgrade(engine, "0018")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE VIEW green_outputs AS SELECT scan_id, distance FROM folder_outliers"))
+        connection.execute(text("GRANT SELECT ON scan_history TO PUBLIC"))
+
+    upgrade(engine, "0019")
+
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT * FROM green_outputs")).all() == []
+        readers = "SELECT table_name FROM information_schema.role_table_grants WHERE grantee = 'PUBLIC'"
+        assert "scan_history" in connection.scalars(text(readers)).all()
+    engine.dispose()
+
+
 def test_a_table_that_a_revision_makes_again_keeps_the_rows_that_refer_to_it(sqlite_url: str) -> None:
     engine = make_engine(sqlite_url)
     upgrade(engine, "0002")  # before any view, because a revision that makes a table again drops the views first
