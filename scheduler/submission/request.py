@@ -1,6 +1,7 @@
 """A submission, and its result."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -250,9 +251,19 @@ class Submitted:
         parts = [f"{count:,} {extension or 'without an extension'}" for extension, count in most_common]
         return f" ({', '.join(parts)})" if parts else ""
 
-    def counts(self) -> dict[str, Any]:
-        """The counts that must be stored, so that a stopped listing can continue."""
-        return {name: getattr(self, name) for name in _COUNTS} | {"formats": dict(self.formats)}
+    def progress(self) -> dict[str, Any]:
+        """What must be stored, so that a stopped listing can continue.
+
+        A scheduler of an earlier version, which may continue it, knows no other counts, so `formats` is beside them.
+        """
+        return {"counts": {name: getattr(self, name) for name in _COUNTS}, "formats": dict(self.formats)}
+
+    def restore(self, progress: Mapping[str, Any]) -> None:
+        """Take over what `progress` gave. Counts of a later version are passed over."""
+        counts = progress.get("counts", {})
+        for name in _COUNTS:
+            setattr(self, name, counts.get(name, 0))
+        self.formats = dict(progress.get("formats", {}))
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

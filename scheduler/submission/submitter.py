@@ -257,10 +257,9 @@ class Submitter:
             before = attempt.before or {}
             after = str(before.get("position", "")) if lister.goes_on else ""
             if after:
-                for name, count in before["counts"].items():
-                    setattr(submitted, name, count)
+                submitted.restore(before)
             for page in lister.pages(after):
-                self._insert(destination, attempt, page, {"position": lister.position, "counts": submitted.counts()})
+                self._insert(destination, attempt, page, {"position": lister.position, **submitted.progress()})
         _expect_scans(request, source, submitted)
         if submitted.scans:
             with session_scope(self._engine) as session:

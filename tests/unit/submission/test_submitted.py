@@ -32,3 +32,14 @@ def test_a_dry_run_says_how_many_scans_have_each_format() -> None:
 
 def test_without_other_files_nothing_is_reported() -> None:
     assert Submitted(scans=3).passed_over() == []
+
+
+def test_a_listing_can_be_continued_by_an_earlier_version_and_by_a_later_one() -> None:
+    submitted, continued = Submitted(scans=3, bytes=12, archived=1, formats={"tiff": 3}), Submitted()
+
+    progress = submitted.progress()
+    continued.restore({**progress, "counts": {**progress["counts"], "of_a_later_version": 7}})
+
+    # A scheduler of an earlier version continues with these counts, and knows only numbers.
+    assert all(isinstance(count, int) for count in progress["counts"].values())
+    assert continued == submitted
