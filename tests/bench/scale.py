@@ -166,7 +166,7 @@ def measure(engine: Engine, count: int, restart: Callable[[], object]) -> int:
     watch.time("cancel", 5, lambda: change(engine, JobState.CANCELLED), tries=1)
     views.end_every_scan(engine)
     for what, query in views.questions():
-        watch.time(what, 0.3, reading(partial(views.ask, query)))
+        watch.time(what, views.limit_seconds(query), reading(partial(views.ask, query)))
     return watch.late
 
 
