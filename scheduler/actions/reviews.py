@@ -83,11 +83,7 @@ def redo(
             keep_earlier=True,
             seen=seen,
         )
-        detail = {
-            "scans": [scan.id for scan in scans][:MOST_AT_ONCE],
-            "redo_job": redo_job_id,
-            "options": options,
-        }
+        detail = {"scans": [scan.id for scan in scans][:MOST_AT_ONCE], "redo_job": redo_job_id, "options": options}
         audit.note(session, actor.name, actor.via, "redo", now=now, job_id=job_id, detail=detail)
         record(session, redo_job_id)
     return redo_job_id

@@ -142,7 +142,7 @@ def choose(
             identity.actor,
             chunk_scans=context.settings.chunk_scans,
             seen=body.seen,
-            record=lambda session, made: record(session, 200, {"scans": len(body.scans), "jobs": made}),
+            record=lambda session, jobs: record(session, 200, {"scans": len(body.scans), "jobs": jobs}),
         )
         return 200, {"scans": len(body.scans), "jobs": jobs}
 
