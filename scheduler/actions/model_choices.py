@@ -79,11 +79,11 @@ def expect_available(
         _expect_embedding(embedding, names)
 
 
-def _embeddings(known: Sequence[Card], other_ids: Iterable[str]) -> list[str] | None:
+def _embeddings(read_cards: Sequence[Card], other_ids: Iterable[str]) -> list[str] | None:
     """The embeddings of the known checkpoints, and those that running workers with other checkpoints can have as far as
     this machine can know: the bundled ones, and the ones that are part of their ids. None: nothing is known here.
     """
-    cards = [*known, *(bundled_cards() if other_ids or not known else ())]
+    cards = [*read_cards, *(bundled_cards() if other_ids or not read_cards else ())]
     if not cards:
         return None
     endings = [id.split("-")[1:] for id in other_ids]
