@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from db.errors import DatabaseUnavailable
 from scheduler.web.errors import TooManyRequests, status_and_code
 from scheduler.web.rendering import render
 from worker.errors import PhotochromError
@@ -35,6 +36,7 @@ TITLES = {
 }
 _CODES = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 400: "bad_request"}
 RETRY_SECONDS = 5
+_FILES = ("/file", "/report", ".csv", ".jpg", ".json")  # how the addresses end that answer with a file, not a page
 
 
 def problem_response(
@@ -63,7 +65,8 @@ def add_handlers(app: FastAPI) -> None:
         headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}
         if isinstance(error, TooManyRequests):
             headers["retry-after"] = str(max(1, round(error.retry_seconds)))
-        return _answer(request, status, code, error.message, headers)
+        loads_again = isinstance(error, DatabaseUnavailable) and _shows_page(request)
+        return _answer(request, status, code, error.message, headers, loads_again=loads_again)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:
@@ -94,6 +97,8 @@ def _answer(
     sentence: str,
     headers: dict[str, str],
     errors: list[dict[str, str]] | None = None,
+    *,
+    loads_again: bool = False,
 ) -> Response:
     if request.url.path.startswith(API):
         if status == 401:
@@ -101,12 +106,13 @@ def _answer(
         return problem_response(status, code, sentence, errors=errors, **headers)
     if status == 401 and request.method == "GET":
         return RedirectResponse(f"/sign-in?next={_own_path(request)}", 303)
-    values = {
-        "title": TITLES.get(status, "Error"),
-        "sentence": sentence,
-        "loads_again": status == 503 and request.method == "GET",  # a form must not be sent twice
-    }
+    values = {"title": TITLES.get(status, "Error"), "sentence": sentence, "loads_again": loads_again}
     return render(request, "error.html", values, status=status, headers=headers)
+
+
+def _shows_page(request: Request) -> bool:
+    """Whether a page may request this address again by itself: a form must not be sent twice, and a file is large."""
+    return request.method == "GET" and not request.url.path.endswith(_FILES)
 
 
 def _own_path(request: Request) -> str:

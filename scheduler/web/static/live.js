@@ -50,7 +50,9 @@ async function refresh(part) {
 // A page that the database was away for is loaded again when its address has another answer.
 function loadAgain() {
   setTimeout(async () => {
+    if (document.hidden) return loadAgain();
     const answer = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+    answer?.body?.cancel(); // only the status counts
     if (answer && answer.status !== 503) location.reload();
     else loadAgain();
   }, EVERY);

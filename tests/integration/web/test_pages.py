@@ -12,6 +12,7 @@ from db.queries.pages.scans import ScanFilter
 from db.session import read_scope, session_scope
 from tests.integration.web.conftest import Web, away, form
 from tests.rows import NOON, make_job
+from worker.errors import ServiceUnavailable
 
 HOSTILE = [
     "<script>alert(1)</script>.tif",
@@ -202,6 +203,32 @@ def test_a_database_that_is_away_is_said_so_and_comes_back(web: Web, engine: Eng
     assert ["data-load-again" in each.text for each in (page, posted)] == [True, False]  # no form is sent twice
     assert "Traceback" not in page.text
     assert browser.get("/jobs").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/jobs/1/scans/1/after/file", "/jobs/1/report", "/jobs/1/scans.csv"])
+def test_a_file_is_never_requested_again_by_the_page_that_says_why_it_is_missing(
+    web: Web, engine: Engine, path: str
+) -> None:
+    browser = web.browser()
+
+    with away(engine):
+        answer = browser.get(path)
+
+    assert (answer.status_code, "data-load-again" in answer.text) == (503, False)
+
+
+def test_a_page_is_not_requested_again_while_too_many_files_are_downloaded(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web.context.downloads, "fetch", full)
+
+    answer = web.browser().get("/jobs/1/scans/1/after/file")
+
+    assert (answer.status_code, "data-load-again" in answer.text) == (503, False)
+
+
+def full(*_: object, **__: object) -> None:
+    raise ServiceUnavailable("too many files are being downloaded; try again in a minute")
 
 
 def test_scans_unlike_their_folder_are_a_filter_of_small_jobs(web: Web, engine: Engine) -> None:

@@ -262,6 +262,21 @@ def test_open_pages_say_that_the_database_is_away_and_continue_by_themselves(
         page.context.close()
 
 
+def test_a_page_that_nobody_sees_is_not_requested_again(chromium: Browser, address: str, pages_engine: Engine) -> None:
+    page, requested = opened(chromium), []
+    page.on("request", lambda request: requested.append(request.url))
+    page.add_init_script("window.unseen = true; Object.defineProperty(document, 'hidden', { get: () => unseen })")
+    page.clock.install()
+    with away(pages_engine):
+        page.goto(f"{address}/jobs/1")
+        page.clock.run_for(10_000)
+        assert requested.count(f"{address}/jobs/1") == 1
+        page.evaluate("unseen = false")
+        with page.expect_request(f"{address}/jobs/1"):
+            page.clock.run_for(3_000)
+    page.context.close()
+
+
 def test_a_page_without_its_server_says_since_when(chromium: Browser, address: str) -> None:
     page = opened(chromium)
     page.goto(f"{address}/pool")
