@@ -22,6 +22,9 @@ from worker.system.process_limits import limit_files, limit_processor_seconds, l
 _NICE = 10  # pages must not slow down a pool on the same machine
 _STORAGES = 16  # at most this many are kept open
 _ERROR_HEAD = "error"
+_FETCHED = json.dumps(
+    {"fetched": True}
+).encode()  # sent before the answer, so that a slow store is told from a slow file
 
 
 def main() -> None:
@@ -32,7 +35,7 @@ def main() -> None:
     limits = json.loads(connection.recv_bytes())
     _limit_memory(limits["memory_bytes"])
     limit_files(limits["file_bytes"])
-    maker = _Maker(Path(limits["scratch"]))
+    maker = _Maker(Path(limits["scratch"]), lambda: connection.send_bytes(_FETCHED))
     while True:
         try:
             request = json.loads(connection.recv_bytes())
@@ -54,10 +57,13 @@ def _limit_memory(beyond_bytes: int) -> None:
 
 
 class _Maker:
-    """`scratch`: for files while pictures are made from them. Who kills this process empties the folder."""
+    """`scratch`: for files while pictures are made from them. Who kills this process empties the folder.
 
-    def __init__(self, scratch: Path) -> None:
-        self._scratch = scratch
+    `note_fetched` is called when the file of a picture is there.
+    """
+
+    def __init__(self, scratch: Path, note_fetched: Callable[[], None]) -> None:
+        self._scratch, self._note_fetched = scratch, note_fetched
         self._storages: dict[tuple[str, bool], Storage] = {}
         self.content = b""
 
@@ -118,9 +124,11 @@ class _Maker:
             if isinstance(storage, FolderStorage):
                 with storage.read_in_place(request["key"], **wanted) as source:
                     path.symlink_to(source)
+                    self._note_fetched()
                     use(path)
             else:
                 storage.fetch(request["key"], path, **wanted)
+                self._note_fetched()
                 use(path)
 
     def _storage(self, uri: str, s3: S3Options, *, is_source: bool) -> Storage:

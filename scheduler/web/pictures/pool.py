@@ -8,12 +8,13 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from worker.errors import ScanError, ServiceUnavailable
+from worker.errors import PhotochromError, ScanError, ServiceUnavailable
 from worker.settings.settings import secret_variables
 
 WAITING_MOST = 256  # requests; further ones are refused for the moment
@@ -78,6 +79,17 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in names}
 
 
+def _received(connection: Connection, seconds: float) -> tuple[dict[str, Any], bytes]:
+    """The answer and its content. Raises ScanError after `seconds`, with another code if the store was slow."""
+    deadline, code, verb = time.monotonic() + seconds, "storage_unavailable", "fetch"
+    while connection.poll(max(0.0, deadline - time.monotonic())):
+        answer: dict[str, Any] = json.loads(connection.recv_bytes())
+        if not answer.get("fetched"):
+            return answer, connection.recv_bytes()
+        code, verb = "too_large", "make"
+    raise ScanError(code, f"the picture took longer than {seconds:g} s to {verb}", permanent=True)
+
+
 class _Child:
     """`scratch`: the folder of this process. It is emptied at the start of the process, and when it has ended."""
 
@@ -90,16 +102,11 @@ class _Child:
     def ask(self, request: Mapping[str, Any], seconds: float) -> tuple[dict[str, Any], bytes]:
         with self._lock:
             try:
-                connection = self._running()
-                connection.send_bytes(json.dumps(request).encode())
-                if not connection.poll(seconds):
-                    raise ScanError("too_large", f"the picture took longer than {seconds:g} s to make", permanent=True)
-                answer: dict[str, Any] = json.loads(connection.recv_bytes())
-                content = connection.recv_bytes()
+                answer, content = _received(self._send(request), seconds)
             except (EOFError, OSError):
                 self._kill()
                 raise ScanError("unreadable", _DIED, permanent=True) from None
-            except ScanError:
+            except PhotochromError:
                 self._kill()
                 raise
         if "error" in answer:
@@ -110,12 +117,22 @@ class _Child:
         """End the processes. This does not wait for the lock, so open requests get no answer."""
         self._kill()
 
+    def _send(self, request: Mapping[str, Any]) -> Connection:
+        """Raises ServiceUnavailable if no process can be started: no file is at fault."""
+        try:
+            connection = self._running()
+            connection.send_bytes(json.dumps(request).encode())
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise ServiceUnavailable(f"no picture can be made now ({reason}); try again in a minute") from None
+        return connection
+
     def _running(self) -> Connection:
         if self._process is not None and self._process.poll() is not None:
             self._kill()
         if self._connection is None:
             shutil.rmtree(self._scratch, ignore_errors=True)
-            self._scratch.mkdir(parents=True, mode=0o700)
+            self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
             ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-P", "-m", "scheduler.web.pictures.child", str(theirs.fileno())]

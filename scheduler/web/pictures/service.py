@@ -15,6 +15,7 @@ from typing import Any
 from scheduler.web.pictures.cache import DiskCache
 from scheduler.web.pictures.files import PictureFile
 from scheduler.web.pictures.pool import PicturePool
+from worker.error_codes import OF_THE_SCAN
 from worker.errors import ScanError
 from worker.settings.settings import Settings
 from worker.system.temp_folders import own_folder
@@ -22,7 +23,6 @@ from worker.system.temp_folders import own_folder
 _PYRAMIDS_REMEMBERED = 256
 FAILURE_SECONDS = 600.0  # for so long a picture that could not be made is not tried again
 _FAILURES_REMEMBERED = 4_096
-_MAY_PASS = {"storage_unavailable", "disk_full"}  # failures that are not the file's
 _UNPACKED_PIXEL_BYTES = 8  # RGB with alpha, in 16 bits
 
 
@@ -122,7 +122,8 @@ class Pictures:
 class _Failures:
     """Why pictures could not be made, for FAILURE_SECONDS. Without it, each view would keep a process busy again.
 
-    A name changes with the file's version, so another file is tried at once.
+    Only a fault of the file itself is remembered, because others may pass at any moment. A name changes with the file's
+    version, so another file is tried at once.
     """
 
     def __init__(self) -> None:
@@ -135,7 +136,7 @@ class _Failures:
         return ScanError(error.code, error.message, permanent=True)
 
     def add(self, name: str, error: ScanError) -> None:
-        if error.code in _MAY_PASS:
+        if error.code not in OF_THE_SCAN:
             return
         self._errors[name] = time.monotonic() + FAILURE_SECONDS, error
         self._errors.move_to_end(name)

@@ -6,6 +6,7 @@ import os
 import resource
 import tempfile
 import time
+from multiprocessing import Pipe
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,8 @@ import pyvips
 from PIL import Image
 from sqlalchemy import Engine
 
+from scheduler.web.pictures import child as child_module
+from scheduler.web.pictures import pool as pool_module
 from scheduler.web.pictures import service
 from scheduler.web.pictures.cache import DiskCache
 from scheduler.web.pictures.files import PictureFile
@@ -127,6 +130,46 @@ def test_a_picture_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     pool.stop()
 
 
+def test_a_process_that_cannot_be_started_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = _Child(LIMITS, tmp_path / "scratch")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "no python"))
+
+    with pytest.raises(ServiceUnavailable, match="no picture can be made now"):
+        child.ask({"task": "levels", "path": "/none"}, 30)
+
+    monkeypatch.undo()
+    with pytest.raises(ScanError, match="can't be read"):
+        child.ask({"task": "levels", "path": "/none"}, 30)
+    child.stop()
+
+
+def test_a_slow_store_is_told_from_a_slow_file() -> None:
+    ours, theirs = Pipe()
+
+    with pytest.raises(ScanError, match="to fetch") as store:
+        pool_module._received(ours, 0.01)
+    theirs.send_bytes(b'{"fetched": true}')
+    with pytest.raises(ScanError, match="to make") as file:
+        pool_module._received(ours, 0.01)
+
+    assert (store.value.code, file.value.code) == ("storage_unavailable", "too_large")
+
+
+def test_a_process_says_when_it_has_the_file(web: Web, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    notes: list[str] = []
+    maker = child_module._Maker(tmp_path / "own", lambda: notes.append("fetched"))
+    where = {"uri": str(web.source), "key": "box/0.jpg", "etag": None, "is_source": True, "target": f"{tmp_path}/a.jpg"}
+    common = web.context.pictures._common
+
+    assert maker.answer({"task": "thumbnail", "size": "small", **where, **common}) == {}
+    assert notes == ["fetched"]
+    assert maker.answer({"task": "thumbnail", "size": "small", **where, **common, "key": "none.jpg"})["error"]
+    assert notes == ["fetched"]
+
+
 def test_the_cache_never_grows_beyond_its_bound_and_keeps_what_was_asked_for_last(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path / "cache", 250)
     for name in ("one", "two", "three"):
@@ -233,13 +276,17 @@ def test_a_picture_that_failed_is_not_tried_again_for_some_minutes_but_another_v
     assert asked == ["box/3.jpg"] * 3
 
 
-def test_remembered_failures_are_bounded_and_a_store_that_was_away_is_none() -> None:
+PASSING = ("storage_unavailable", "disk_full", "credentials", "denied", "source_missing", "source_changed", "internal")
+
+
+def test_remembered_failures_are_bounded_and_only_those_of_the_file_itself() -> None:
     failures = service._Failures()
-    failures.add("away", ScanError("storage_unavailable", "no answer", permanent=True))
+    for code in PASSING:
+        failures.add(code, ScanError(code, "not now", permanent=True))
+    assert len(failures._errors) == 0
     for number in range(5_000):
         failures.add(f"{number}", ScanError("unreadable", "no picture", permanent=True))
 
-    assert failures.get("away") is None
     assert failures.get("0") is None
     assert failures.get("4999") is not None
     assert len(failures._errors) == 4_096
