@@ -41,8 +41,12 @@ def find(
     """
     cursor = parse_cursor(cursor_text, int)
     # The archived scans are read last, so that a scan that is archived meanwhile is in one of the two.
-    live = _rows(session, _Columns(Scan, Scan.id, Scan.output_key), place, prefixes, cursor, limit + 1, sources_alone)
-    archived_columns = _Columns(ArchivedScan, ArchivedScan.scan_id, OUTPUT_KEY)
+    live = _rows(
+        session, _Columns(Scan, Scan.id, (Scan.id,), Scan.output_key), place, prefixes, cursor, limit + 1, sources_alone
+    )
+    archived_columns = _Columns(
+        ArchivedScan, ArchivedScan.scan_id, (ArchivedScan.job_id, ArchivedScan.scan_id), OUTPUT_KEY
+    )
     archived = _rows(session, archived_columns, place, prefixes, cursor, limit + 1, sources_alone)
     merged = {_position(scan): (scan, job) for scan, job in (*archived, *live)}
     positions = sorted(merged, reverse=True)[: limit + 1]
@@ -56,6 +60,7 @@ class _Columns:
 
     table: type[Scan] | type[ArchivedScan]
     id: Any
+    primary_key: tuple[Any, ...]
     output_key: Any
 
     def names(self, *, sources_alone: bool) -> list[tuple[Any, Any]]:
@@ -79,7 +84,11 @@ def _rows(
     query = (
         select(table, Job)
         .join(Job, Job.id == table.job_id)
-        .where(columns.id.in_(_ids(columns, names, place)), or_(*whole, *alone), *within(prefixes))
+        .where(
+            tuple_(*columns.primary_key).in_(_primary_keys(columns, names, place)),
+            or_(*whole, *alone),
+            *within(prefixes),
+        )
         .order_by(table.job_id.desc(), columns.id.desc())
         .limit(count)
     )
@@ -89,13 +98,15 @@ def _rows(
     return [(row[0], row[1]) for row in rows]
 
 
-def _ids(columns: _Columns, names: Sequence[tuple[Any, Any]], place: str) -> Select[Any]:
+def _primary_keys(columns: _Columns, names: Sequence[tuple[Any, Any]], place: str) -> Select[Any]:
     """The scans with one of the keys that the place may have. An index has them, so they are found before anything
     else: in the order of the list, a rare key would be looked for in every row.
+
+    Whole primary keys are compared, because a part of one has no index of its own.
     """
     keys = keys_of(place)[:MOST_FOLDERS]
-    matching = select(columns.id.label("id")).where(or_(*(key.in_(keys) for key, _ in names)))
-    return select(matching.cte("found").prefix_with("MATERIALIZED", dialect="postgresql").c.id)
+    matching = select(*columns.primary_key).where(or_(*(key.in_(keys) for key, _ in names)))
+    return select(matching.cte("found").prefix_with("MATERIALIZED", dialect="postgresql"))
 
 
 def _position(scan: Scan | ArchivedScan) -> tuple[int, int]:

@@ -1,10 +1,12 @@
 """What happened to one scan over all jobs: found by key or place, a page at a time, and only within one's prefixes."""
 
+import re
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event, insert, text
 
+from db.models.archives import ArchivedScan
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
 from db.queries.pages import scan_search
@@ -110,3 +112,28 @@ def test_a_search_reads_indexes_and_no_whole_table(engine: Engine) -> None:
     assert [scan.source_key for scan, _ in rows] == ["box/777"]
     assert any("scan_by_source_key" in step for step in steps)
     assert [step for step in steps if "Seq Scan on scan" in step] == []
+
+
+def test_a_search_reads_no_whole_table_of_archived_scans(engine: Engine) -> None:
+    job_id = add_job(engine, "s3://many", "first.tif")
+    with session_scope(engine) as session:
+        rows = [
+            {"job_id": job_id, "scan_id": number, "state": "done", "source_key": f"box/{number}"}
+            for number in range(10, 10_010)
+        ]
+        session.execute(insert(ArchivedScan), rows)
+        if engine.dialect.name == "postgresql":  # which does so by itself; on SQLite nobody does
+            session.execute(text("ANALYZE"))
+    seen: list[tuple[str, Any]] = []
+    event.listen(engine, "before_cursor_execute", lambda *call: seen.append((call[2], call[3])))
+    with read_scope(engine) as session:
+        rows_found = scan_search.find(session, "s3://many/box/777", prefixes=None, limit=50).rows
+    [(query, values)] = [call for call in seen if "FROM archived_scan" in call[0]]
+    explain = "EXPLAIN QUERY PLAN" if engine.dialect.name == "sqlite" else "EXPLAIN"
+    with engine.connect() as connection:
+        steps = [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {query}", values)]
+
+    assert [scan.source_key for scan, _ in rows_found] == ["box/777"]
+    assert any("archived_scan_by_source_key" in step for step in steps)
+    whole = re.compile(r"Seq Scan on archived_scan|SCAN archived_scan|ANY\(job_id\)")
+    assert [step for step in steps if whole.search(step)] == []
