@@ -174,7 +174,7 @@ class SubmittedOut(BaseModel):
     job_id: int | None
     scans: int
     bytes: int
-    formats: dict[str, int]
+    formats: dict[str, int] = {}  # answers that an earlier version has stored lack it
     others: int
     extensions: dict[str, int]
     present: int

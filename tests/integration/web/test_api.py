@@ -10,8 +10,10 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import checks
 from schemathesis.specs.openapi import checks as specs
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
+from db.models.access import IdempotencyKey
+from db.session import session_scope
 from scheduler.web import problems
 from scheduler.web.errors import WebError, status_and_code
 from tests.acceptance.command import photochrom_here
@@ -77,6 +79,20 @@ def test_a_submission_makes_a_job_and_the_same_key_makes_no_second_one(web: Web)
     assert other.status_code == 422
     assert len(client.get("/api/v1/jobs").json()["jobs"]) == 2
     assert client.get(f"/api/v1/jobs/{first.json()['job_id']}").json()["submitted_by"]
+
+
+def test_an_answer_that_an_earlier_version_stored_is_given_again(web: Web, engine: Engine) -> None:
+    write_picture(web.source.parent / "more" / "1.jpg", 1, bands=1)
+    body = {"source": str(web.source.parent / "more"), "destination": str(web.source.parent / "more colour")}
+    client, headers = web.browser(), {"Idempotency-Key": "box-7"}
+    first = client.post("/api/v1/jobs", json=body, headers=headers)
+    with session_scope(engine) as session:
+        row = session.scalars(select(IdempotencyKey)).one()
+        row.answer = {name: value for name, value in (row.answer or {}).items() if name != "formats"}
+
+    again = client.post("/api/v1/jobs", json=body, headers=headers)
+
+    assert (again.status_code, again.json()["job_id"]) == (201, first.json()["job_id"])
 
 
 def test_a_manifest_outside_of_the_source_is_not_opened(web: Web) -> None:
