@@ -97,6 +97,7 @@ def choose(
     actor: Actor,
     *,
     chunk_scans: int,
+    note: str | None = None,
     seen: Seen | None = None,
     record: Callable[[Session, list[int]], None] = lambda *_: None,
 ) -> list[int]:
@@ -107,7 +108,7 @@ def choose(
     each redo. Raises NotFound; Conflict if there is nothing to choose between (any more), and then changes nothing.
     """
     with session_scope(engine) as session:
-        scans, by = outputs(session, job_id, scan_ids), By(actor.name, database_now(session))
+        scans, by = outputs(session, job_id, scan_ids), By(actor.name, database_now(session), note)
         reviews.hold(session, scans)
         reviews.expect_seen(session, scans, seen)
         results = [_two_results(session, scan, chosen) for scan in scans]

@@ -141,6 +141,7 @@ def choose(
             actions.CHOICES[body.choice],
             identity.actor,
             chunk_scans=context.settings.chunk_scans,
+            note=body.note,
             seen=body.seen,
             record=lambda session, jobs: record(session, 200, {"scans": len(body.scans), "jobs": jobs}),
         )

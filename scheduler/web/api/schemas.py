@@ -268,6 +268,7 @@ class KeepBody(BaseModel):
 
     scans: Scans
     choice: Literal["keep", "take"]
+    note: Note = None
     seen: Seen = None
     model_config = ConfigDict(extra="forbid")
 

@@ -42,7 +42,7 @@ def decide_many(
     if action == "redo":
         _redo(context, identity, job_id, fields, reviews_seen)
     elif action in actions.CHOICES:
-        _choose(context, identity, job_id, actions.CHOICES[action], reviews_seen)
+        _choose(context, identity, job_id, actions.CHOICES[action], reviews_seen, note=note)
     else:
         actions.decide(context.engine, job_id, scan, action, identity.actor, note=note, seen=reviews_seen)
     return RedirectResponse(own_address(next), 303)
@@ -98,6 +98,16 @@ def _redo(context: Context, identity: Identity, job_id: int, fields: dict[str, s
     )
 
 
-def _choose(context: Context, identity: Identity, job_id: int, chosen: str, seen: Seen) -> None:
-    chunk_scans = context.settings.chunk_scans
-    actions.choose(context.engine, job_id, list(seen), chosen, identity.actor, chunk_scans=chunk_scans, seen=seen)
+def _choose(
+    context: Context, identity: Identity, job_id: int, chosen: str, seen: Seen, *, note: str | None = None
+) -> None:
+    actions.choose(
+        context.engine,
+        job_id,
+        list(seen),
+        chosen,
+        identity.actor,
+        chunk_scans=context.settings.chunk_scans,
+        note=note,
+        seen=seen,
+    )

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, select, update
 from db.migrations import upgrade
 from db.models.access import AuditEntry
 from db.models.jobs import Scan
+from db.models.reviews import Review as ReviewRow
 from db.queries.jobs import lifecycle
 from db.session import make_engine, read_scope, session_scope
 from tests.acceptance.command import photochrom_here
@@ -109,7 +110,7 @@ def test_the_earlier_output_is_kept_until_one_of_the_two_is_chosen(review: Revie
     review("redo", "box/1.jpg", "box/2.jpg", "--saturation", "0.8", "--by", "ada")
     too_early = review("take", "--all")
     finish(engine, 2)
-    kept = review("keep", "box/1.jpg", "--by", "ada")
+    kept = review("keep", "box/1.jpg", "--by", "ada", "--note", "the sky")
     taken = review("take", "--all", "--by", "ada")
 
     assert "the new output of box/1.jpg is pending; choose when it is done" in too_early.stderr
@@ -118,6 +119,8 @@ def test_the_earlier_output_is_kept_until_one_of_the_two_is_chosen(review: Revie
     with read_scope(engine) as session:
         first, beside, in_place = (lifecycle.get(session, number) for number in (1, 2, 3))
         entries = session.scalars(select(AuditEntry).order_by(AuditEntry.id)).all()
+        notes = session.scalars(select(ReviewRow.note)).all()
+    assert "the sky" in notes
     assert (beside.destination, in_place.destination) == (f"{first.destination}/photochrom-redone/2", first.destination)
     assert in_place.options["saturation"] == 0.8
     assert [(entry.actor, entry.via, entry.action) for entry in entries] == [

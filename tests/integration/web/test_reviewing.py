@@ -1,9 +1,10 @@
 """A reviewer goes through pictures. Two reviewers do not overwrite each other's verdicts. Verdicts can be undone."""
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from db.models.jobs import Chunk, Job, Scan
+from db.models.reviews import Review
 from db.queries.jobs import lifecycle
 from db.queries.reports import reviews
 from db.queries.scans import records
@@ -185,6 +186,26 @@ def test_choosing_the_earlier_accepts_it_and_choosing_the_new_waits_for_it(web: 
     actions.choose(engine, 1, [1], "earlier", ADA, chunk_scans=64)
 
     assert scan_of(engine, 1).verdict == "accepted"
+
+
+@pytest.mark.parametrize("action", ["keep", "take"])
+@pytest.mark.parametrize("over_api", [False, True])
+def test_a_note_stays_with_a_choice_between_two_results(web: Web, engine: Engine, action: str, over_api: bool) -> None:
+    actions.redo(engine, Settings(), 1, [1], ADA, changes={})
+    set_redo_state(engine, "done")
+    with read_scope(engine) as session:
+        seen = session.scalars(select(Review.id)).one()
+
+    if over_api:
+        body = {"scans": [1], "choice": action, "note": "the sky", "seen": {"1": seen}}
+        answer = web.browser().post("/api/v1/jobs/1/choose", json=body)
+    else:
+        fields = form(action=action, scan=1, seen=f"1:{seen}", note="the sky")
+        answer = web.browser().post("/jobs/1/verdicts", data=fields, follow_redirects=False)
+
+    assert answer.status_code in (200, 303)
+    with read_scope(engine) as session:
+        assert session.scalars(select(Review.note).order_by(Review.id.desc())).first() == "the sky"
 
 
 def test_only_outputs_of_the_job_are_reviewed(web: Web, engine: Engine) -> None:

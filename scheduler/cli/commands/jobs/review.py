@@ -113,7 +113,7 @@ def _decide(engine: Engine, settings: Settings, job_id: int, verdict: Verdict, a
     if verdict.action == "redo":
         return _redo(engine, settings, job_id, ids, verdict.changes, actor, note)
     if verdict.action in CHOICES:
-        return _choose(engine, settings, job_id, ids, verdict.action, actor)
+        return _choose(engine, settings, job_id, ids, verdict.action, actor, note)
     count = actions.decide(engine, job_id, ids, verdict.action, actor, note=note)
     return f"{counted(count, 'output')} {actions.VERDICTS[verdict.action]} by {actor.name}"
 
@@ -127,8 +127,10 @@ def _meant(engine: Engine, job_id: int, verdict: Verdict) -> list[int]:
         return outputs_without_verdict(session, job_id)
 
 
-def _choose(engine: Engine, settings: Settings, job_id: int, ids: list[int], action: str, actor: Actor) -> str:
-    job_ids = actions.choose(engine, job_id, ids, CHOICES[action], actor, chunk_scans=settings.chunk_scans)
+def _choose(
+    engine: Engine, settings: Settings, job_id: int, ids: list[int], action: str, actor: Actor, note: str | None
+) -> str:
+    job_ids = actions.choose(engine, job_id, ids, CHOICES[action], actor, chunk_scans=settings.chunk_scans, note=note)
     if action == "keep":
         return f"{counted(len(ids), 'earlier output')} kept by {actor.name}"
     jobs = ", ".join(str(number) for number in job_ids)
