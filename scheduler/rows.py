@@ -102,8 +102,10 @@ def schedule_rows(schedules: Sequence[Schedule]) -> list[dict[str, Any]]:
     names: dict[str, list[str]] = {}
     for schedule in schedules:
         names.setdefault(schedule.destination, []).append(schedule.name)
-    others = ([name for name in names[schedule.destination] if name != schedule.name] for schedule in schedules)
-    return [schedule_row(schedule, same) for schedule, same in zip(schedules, others, strict=True)]
+    return [
+        schedule_row(schedule, [name for name in names[schedule.destination] if name != schedule.name])
+        for schedule in schedules
+    ]
 
 
 def firing_row(firing: Firing, job: Job | None) -> dict[str, Any]:

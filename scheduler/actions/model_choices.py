@@ -33,11 +33,11 @@ class ModelChoices:
 def offered(session: Session, settings: Settings) -> ModelChoices:
     """What the running workers have. If none runs, the heads and embeddings are those of this machine's checkpoint."""
     running = running_checkpoints(session, settings)
-    own = _own_card(settings)
-    cards = [_card(id, own) for id in running] or [own]
-    known = [card for card in cards if card is not None]
-    heads = _each_once(card.heads for card in known) if len(known) == len(cards) else HEADS
-    return ModelChoices(running, heads or HEADS, _each_once(card.embeddings for card in known))
+    card = _own_card(settings)
+    cards = [_card(id, card) for id in running] or [card]
+    read_cards = [card for card in cards if card is not None]
+    heads = _each_once(card.heads for card in read_cards) if len(read_cards) == len(cards) else HEADS
+    return ModelChoices(running, heads or HEADS, _each_once(card.embeddings for card in read_cards))
 
 
 def running_checkpoints(session: Session, settings: Settings) -> list[str]:
@@ -61,21 +61,22 @@ def expect_available(
     choice: checkpoint, head and embedding; a missing one or None is as before. `job_options`: of the job whose outputs
     are made again.
     """
-    running, own = running_checkpoints(session, settings), _own_card(settings)
+    running, machine_card = running_checkpoints(session, settings), _own_card(settings)
     if checkpoint := choice.get("checkpoint"):
-        machine_ids = [own_checkpoint(settings), *own.variants()] if own else []
+        machine_ids = [own_checkpoint(settings), *machine_card.variants()] if machine_card else []
         _expect("checkpoint", checkpoint, [*running, *machine_ids])
     checkpoint = checkpoint or (job_options or {}).get("checkpoint")
     ids = [checkpoint] if checkpoint else running
-    known = [card for card in (*(_card(id, own) for id in ids), None if checkpoint else own) if card is not None]
-    other_ids = [id for id in ids if _card(id, own) is None]
+    cards = [*(_card(id, machine_card) for id in ids), None if checkpoint else machine_card]
+    read_cards = [card for card in cards if card is not None]
+    other_ids = [id for id in ids if _card(id, machine_card) is None]
     if head := choice.get("head"):
-        _expect("head", head, _each_once(card.heads for card in known) if known and not other_ids else HEADS)
+        _expect("head", head, _each_once(card.heads for card in read_cards) if read_cards and not other_ids else HEADS)
     if settings.stand_in_model_milliseconds is not None and not checkpoint:
         return
     if embedding := choice.get("embedding"):
         # Only its worker knows what is in a checkpoint that was chosen and that this machine does not have.
-        names = None if checkpoint and other_ids else _embeddings(known, other_ids)
+        names = None if checkpoint and other_ids else _embeddings(read_cards, other_ids)
         _expect_embedding(embedding, names)
 
 
@@ -117,15 +118,15 @@ def _own_card(settings: Settings) -> Card | None:
     """None on a machine without the checkpoint in its settings, such as one that only serves pages."""
     try:
         return own_card(settings)
-    except CheckpointError:
+    except (CheckpointError, OSError):
         return None
 
 
-def _card(checkpoint: str, own: Card | None) -> Card | None:
+def _card(checkpoint: str, machine_card: Card | None) -> Card | None:
     """The card of the checkpoint with this id; None if this machine does not have it."""
     files = checkpoint.partition("-")[0]
-    if own is not None and own.id == files:
-        return own
+    if machine_card is not None and machine_card.id == files:
+        return machine_card
     return next((card for card in bundled_cards() if card.id == files), None)
 
 

@@ -95,24 +95,24 @@ def _connections(session: Session, settings: Settings, heard_after: datetime) ->
         return
     live = workers.live(session, heard_after=heard_after)
     children = [worker.children for worker in live] or [settings.children]
-    others = 2 * SCHEDULER_CONNECTIONS + WEB_CONNECTIONS + len(children)
-    least, most = others + sum(children), others + CHILD_CONNECTIONS * sum(children)
-    who = f"{len(children)} workers, 2 schedulers and the pages need {least} to {most} connections"
+    of_services = 2 * SCHEDULER_CONNECTIONS + WEB_CONNECTIONS + len(children)
+    fewest, needed = of_services + sum(children), of_services + CHILD_CONNECTIONS * sum(children)
+    processes = f"{len(children)} workers, 2 schedulers and the pages need {fewest} to {needed} connections"
     if counts.pooled:
-        yield Finding("database", State.FINE, _behind_a_pooler(who, most, counts))
+        yield Finding("database", State.FINE, _behind_a_pooler(processes, needed, counts))
         return
-    sentence = f"{who}; {counts.allowed} allowed, {counts.open} open now"
-    if most <= counts.allowed:
+    sentence = f"{processes}; {counts.allowed} allowed, {counts.open} open now"
+    if needed <= counts.allowed:
         yield Finding("database", State.FINE, sentence)
         return
     remedy = "raise max_connections and the role's CONNECTION LIMIT, or put PgBouncer in front: docs/operate.md"
-    yield Finding("database", State.WRONG if least > counts.allowed else State.NOTE, sentence, remedy)
+    yield Finding("database", State.WRONG if fewest > counts.allowed else State.NOTE, sentence, remedy)
 
 
-def _behind_a_pooler(who: str, most: int, counts: Connections) -> str:
+def _behind_a_pooler(processes: str, needed: int, counts: Connections) -> str:
     """Clients connect to the pooler, which has few connections to the server. Only its administrator sees its limit."""
     return (
-        f"{who} at the pooler, whose limit (max_client_conn of PgBouncer) must be {most} or more; "
+        f"{processes} at the pooler, whose limit (max_client_conn of PgBouncer) must be {needed} or more; "
         f"the server behind it has {counts.open} of {counts.allowed} connections open now"
     )
 

@@ -35,6 +35,10 @@ from worker.settings.settings import Settings, load_settings
 
 app = typer.Typer()
 
+_STATE_HELP = (
+    "Folder of the job database and the logs, on a disk of this machine; default: .photochrom in the output folder."
+)
+
 
 @app.command()
 @shared.with_output_options
@@ -46,13 +50,7 @@ def run(
             metavar="OUTPUT_FOLDER", help="A folder for the outputs, outside FOLDER; it is made if it does not exist."
         ),
     ],
-    state_folder: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder of the job database and the logs, on a disk of this machine; default: .photochrom in the "
-            "output folder."
-        ),
-    ] = None,
+    state_folder: Annotated[Path | None, typer.Option(help=_STATE_HELP)] = None,
     sample: shared.Sample = None,
     heads: shared.Heads = None,
     saturations: shared.Saturations = None,
@@ -66,8 +64,7 @@ def run(
     Run it again to continue after a stop, or for new scans: it does only what is missing. With --sample, it colours a
     few scans in several ways and stops. Then run it again with the --head and the --saturation that you choose.
     """
-    settings = load_settings(features=features)
-    choices = parse_sample(sample, heads, saturations)
+    settings, choices = load_settings(features=features), parse_sample(sample, heads, saturations)
     submission = Submission(folder, output_folder, missing_only=True, sample=choices, **options)
     output = check_folders(submission, settings.s3_options)
     check_checkpoint(settings)

@@ -83,8 +83,8 @@ def download(context: TheContext, identity: Viewer, job_id: Id, scan_id: Id, sid
     storage = open_storage(parse_location(file.uri), s3=context.settings.s3_options, is_source=file.is_source)
     name = quote(file.key.rpartition("/")[2].encode("utf-8", "replace"), safe="")
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}", "cache-control": "no-store"}
-    media_type, most = content_type(file.key), context.settings.max_scan_bytes
-    fetched = context.downloads.fetch(storage, file.key, etag=file.etag, max_bytes=most)
+    media_type, max_bytes = content_type(file.key), context.settings.max_scan_bytes
+    fetched = context.downloads.fetch(storage, file.key, etag=file.etag, max_bytes=max_bytes)
     return TemporaryFileResponse(fetched, media_type=media_type, headers=headers)
 
 

@@ -70,8 +70,8 @@ def _unlike_its_folder(session: Session, scan: Scan) -> str:
     colours = scan_pages.colours_of(scan)
     if colours is None:
         return ""
-    others = scan_pages.folder_colours(session, scan, limit=FOLDER_ROWS)
-    folder = [*(of_other for scan_id, of_other in others.items() if scan_id != scan.id), colours]
+    neighbours = scan_pages.folder_colours(session, scan, limit=FOLDER_ROWS)
+    folder = [*(of_scan for scan_id, of_scan in neighbours.items() if scan_id != scan.id), colours]
     distance = distances(of_scan.colourfulness for of_scan in folder)[-1]
     means = [of_scan.mean_ab for of_scan in folder if of_scan.mean_ab is not None]
     if colours.mean_ab is not None and ab_distances(means)[-1] > max(FAR, abs(distance)):

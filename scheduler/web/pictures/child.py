@@ -118,16 +118,16 @@ class _Maker:
         read.
         """
         storage = self._storage(request["uri"], S3Options(**request["s3"]), is_source=request["is_source"])
-        wanted = {"etag": request["etag"], "max_bytes": request["limits"]["max_bytes"]}
+        version = {"etag": request["etag"], "max_bytes": request["limits"]["max_bytes"]}
         with tempfile.TemporaryDirectory(prefix="picture-", dir=self._scratch) as folder:
             path = Path(folder, "scan")
             if isinstance(storage, FolderStorage):
-                with storage.read_in_place(request["key"], **wanted) as source:
+                with storage.read_in_place(request["key"], **version) as source:
                     path.symlink_to(source)
                     self._note_fetched()
                     use(path)
             else:
-                storage.fetch(request["key"], path, **wanted)
+                storage.fetch(request["key"], path, **version)
                 self._note_fetched()
                 use(path)
 

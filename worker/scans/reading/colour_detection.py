@@ -165,8 +165,8 @@ def _own_colours(lab: Labs) -> OwnColours:
     return OwnColours(float(is_coloured.mean()), tones=tones)
 
 
-def _levels(lab: Labs, most: float) -> NDArray[np.intp]:
-    return np.asarray(np.clip(lab[..., 0] / _LEVEL, 0, most), np.intp)
+def _levels(lab: Labs, highest: float) -> NDArray[np.intp]:
+    return np.asarray(np.clip(lab[..., 0] / _LEVEL, 0, highest), np.intp)
 
 
 def _length(ab: Labs) -> Labs:

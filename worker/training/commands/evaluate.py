@@ -168,10 +168,10 @@ def _embeddings(arguments: Namespace, colorizer: Colorizer) -> tuple[list[str], 
     embeddings: dict[str, Floats] = {}
     for name, (embed, batch) in embedders.items():
         names, embeddings[name] = _embedded(arguments, embed, batch)
-    own = embeddings[colorizer.embedding]
+    predicted = embeddings[colorizer.embedding]
     for path in arguments.embedding_npz:
-        embeddings[path.stem] = measuring.embeddings_for(str(path), names, own)
-    return names, embeddings | {name: measuring.embeddings_for(name, names, own) for name in STAND_INS}
+        embeddings[path.stem] = measuring.embeddings_for(str(path), names, predicted)
+    return names, embeddings | {name: measuring.embeddings_for(name, names, predicted) for name in STAND_INS}
 
 
 def _embedded(arguments: Namespace, embed: Callable[[Floats], Floats], batch: int) -> tuple[list[str], Floats]:

@@ -79,12 +79,12 @@ def plate_lightness(photos: Photos) -> Floats:
     return np.stack([np.asarray(luminance_to_lightness(srgb_to_linear(grey / 255)), np.float32) for grey in greys])
 
 
-def embeddings_for(source: str, names: Sequence[str], own: Floats) -> Floats:
+def embeddings_for(source: str, names: Sequence[str], predicted: Floats) -> Floats:
     """The embeddings (n, 1000) of `zeros`, `others` (the own ones of other photos), or an .npz file."""
     if source == "zeros":
         return np.zeros((len(names), CLASSES), np.float32)
     if source == "others":
-        return np.roll(own, 1, axis=0)
+        return np.roll(predicted, 1, axis=0)
     return np.sqrt(probabilities(load_logits(Path(source), names)))
 
 
