@@ -36,6 +36,7 @@ TITLES = {
 }
 _CODES = {404: "not_found", 405: "method_not_allowed", 415: "unsupported_media_type", 400: "bad_request"}
 RETRY_SECONDS = 5
+DATABASE_AWAY = "The job database can't be reached; try again in a few seconds."
 _FILES = ("/file", "/report", ".csv", ".jpg", ".json")  # how the addresses end that answer with a file, not a page
 
 
@@ -65,8 +66,10 @@ def add_handlers(app: FastAPI) -> None:
         headers = {"retry-after": str(RETRY_SECONDS)} if status == 503 else {}
         if isinstance(error, TooManyRequests):
             headers["retry-after"] = str(max(1, round(error.retry_seconds)))
-        loads_again = isinstance(error, DatabaseUnavailable) and _shows_page(request)
-        return _answer(request, status, code, error.message, headers, loads_again=loads_again)
+        if isinstance(error, DatabaseUnavailable):  # its address is for those who can read the log
+            logger.warning("%s %s: %s", request.method, request.url.path, error.message)
+            return _answer(request, status, code, DATABASE_AWAY, headers, loads_again=_shows_page(request))
+        return _answer(request, status, code, error.message, headers)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, error: RequestValidationError) -> Response:

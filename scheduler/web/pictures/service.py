@@ -4,6 +4,7 @@ If many people request a picture at the same time, it is made once.
 """
 
 import asyncio
+import shutil
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -43,6 +44,7 @@ class Pictures:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.cache = DiskCache(folder / "cache", settings.web_cache_bytes)
+        shutil.rmtree(folder / "scratch", ignore_errors=True)  # earlier versions left whole scans there
         self._held = ExitStack()
         scratch = self._held.enter_context(own_folder("scratch-", folder))
         self._pool = PicturePool(
@@ -133,7 +135,7 @@ class _Failures:
         until, error = self._errors.get(name, (0.0, None))
         if error is None or time.monotonic() >= until:
             return None
-        return ScanError(error.code, error.message, permanent=True)
+        return error.with_traceback(None)
 
     def add(self, name: str, error: ScanError) -> None:
         if error.code not in OF_THE_SCAN:

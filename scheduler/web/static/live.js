@@ -11,6 +11,15 @@ function showAway(part, status) {
   away.textContent = `${why}. The figures are from ${since}; they are updated as soon as that is possible again.`;
 }
 
+// The page stays, because somebody may be typing in it.
+function askToSignIn(part) {
+  part.classList.add("stale");
+  const link = document.createElement("a");
+  link.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in again";
+  away.replaceChildren("You are no longer signed in. ", link, " to see new figures.");
+}
+
 function showFresh(part) {
   part.classList.remove("stale");
   fresh = new Date();
@@ -31,7 +40,7 @@ async function refresh(part) {
   try {
     const answer = await fetch(part.dataset.live, { headers: { accept: "text/html" } });
     if (answer.redirected) {
-      location.reload(); // one must sign in again
+      askToSignIn(part);
     } else if (answer.ok) {
       const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
       const listed = part.querySelector("[data-listing]") && !parsed.querySelector("[data-listing]");

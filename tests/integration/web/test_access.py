@@ -214,15 +214,16 @@ def test_no_route_of_a_job_shows_or_changes_one_outside_somebody_s_places(web: W
 def _body(path: str) -> dict[str, object]:
     """A body that each route with this path would take."""
     if path.startswith("/api/"):
-        body = {"scans": [1], "verdict": "accept", "priority": 1, "chosen": "new"}
+        body = {"scans": [1], "verdict": "accept", "priority": 1, "choice": "take"}
         wanted = {
             "reviews": ("scans", "verdict"),
             "priority": ("priority",),
             "redo": ("scans",),
-            "choose": ("scans", "chosen"),
+            "choose": ("scans", "choice"),
         }
         return {"json": {name: body[name] for name in wanted.get(path.rpartition("/")[2], ())}}
-    fields = {"action": "pause" if path.endswith("control") else "accept", "scan": "1", "seen": "0", "chosen": "new"}
+    seen = "1:0" if path.endswith("verdicts") else "0"
+    fields = {"action": "pause" if path.endswith("control") else "accept", "scan": "1", "seen": seen, "chosen": "new"}
     return {"data": form(**fields)}
 
 

@@ -200,6 +200,8 @@ def test_a_database_that_is_away_is_said_so_and_comes_back(web: Web, engine: Eng
     assert [each.status_code for each in (page, answer, posted)] == [503, 503, 503]
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "unavailable"
+    assert answer.json()["detail"] == "The job database can't be reached; try again in a few seconds."
+    assert str(engine.url.database) not in page.text
     assert ["data-load-again" in each.text for each in (page, posted)] == [True, False]  # no form is sent twice
     assert "Traceback" not in page.text
     assert browser.get("/jobs").status_code == 200

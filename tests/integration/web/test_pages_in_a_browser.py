@@ -286,6 +286,17 @@ def test_a_page_without_its_server_says_since_when(chromium: Browser, address: s
     page.context.close()
 
 
+def test_a_page_whose_session_has_ended_asks_to_sign_in_and_stays(chromium: Browser, address: str) -> None:
+    page = opened(chromium)
+    page.goto(f"{address}/pool")
+    page.route("**/pool?fragment=true", lambda route: route.fulfill(status=303, headers={"location": "/sign-in"}))
+
+    link = page.get_by_role("link", name="Sign in again")
+    expect(link).to_be_visible(timeout=30_000)
+    assert link.get_attribute("href") == "/sign-in?next=%2Fpool"
+    page.context.close()
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 def test_many_pictures_are_made_again_by_keys_alone(
     chromium: Browser, address: str, pages_engine: Engine, width: int

@@ -224,6 +224,7 @@ def test_what_a_killed_web_process_left_in_its_kept_folder_is_removed_by_the_nex
     left.mkdir(parents=True)
     (left.parent / "in-use").touch()
     (left / "scan").write_bytes(b"a whole scan")
+    (tmp_path / "scratch" / "picture-1").mkdir(parents=True)  # as an earlier version left it
 
     Pictures(Settings(), tmp_path).stop()
 
