@@ -3,14 +3,11 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.clock import database_now
-from db.queries.pool import workers
-from scheduler.submission.checkpoints import own_card, own_checkpoint
+from scheduler.submission.checkpoints import own_card, own_checkpoint, running_checkpoints
 from scheduler.submission.request import Submission
 from scheduler.text import nearest
 from worker.errors import CheckpointError, UsageError
@@ -40,12 +37,6 @@ def offered(session: Session, settings: Settings) -> ModelChoices:
     return ModelChoices(running, heads or HEADS, _each_once(card.embeddings for card in read_cards))
 
 
-def running_checkpoints(session: Session, settings: Settings) -> list[str]:
-    """The ids of the checkpoints of workers that have sent a heartbeat recently and have not stopped."""
-    heard_after = database_now(session) - timedelta(seconds=settings.silent_seconds)
-    return workers.checkpoints(session, heard_after=heard_after)
-
-
 def expect_submission(session: Session, settings: Settings, submission: Submission) -> None:
     """Raises UsageError as `expect_available`, also for the heads that a sample tries."""
     heads = submission.sample.heads if submission.sample else ()
@@ -67,9 +58,9 @@ def expect_available(
         _expect("checkpoint", checkpoint, [*running, *machine_ids])
     checkpoint = checkpoint or (job_options or {}).get("checkpoint")
     ids = [checkpoint] if checkpoint else running
-    cards = [*(_card(id, machine_card) for id in ids), None if checkpoint else machine_card]
-    read_cards = [card for card in cards if card is not None]
-    other_ids = [id for id in ids if _card(id, machine_card) is None]
+    cards = {id: _card(id, machine_card) for id in ids}
+    other_ids = [id for id, card in cards.items() if card is None]
+    read_cards = [card for card in (*cards.values(), None if checkpoint else machine_card) if card is not None]
     if head := choice.get("head"):
         _expect("head", head, _each_once(card.heads for card in read_cards) if read_cards and not other_ids else HEADS)
     if settings.stand_in_model_milliseconds is not None and not checkpoint:

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.queries.pool import workers
@@ -25,15 +26,18 @@ def checkpoints_in_use(
     """
     card = own_card(settings)
     with read_scope(engine) as session:
-        heard_after = database_now(session) - timedelta(seconds=settings.silent_seconds)
-        live = workers.live(session, heard_after=heard_after)
-        last = workers.last_heard(session)
-    ids = sorted({worker.checkpoint for worker in live if worker.checkpoint})
+        ids, last = running_checkpoints(session, settings), workers.last_heard(session)
     if not ids and settings.checkpoint is None and last is not None and last.checkpoint:
         ids = [last.checkpoint]
     if not ids:
         return [own_checkpoint(settings, head=head, embedding=embedding)]
     return sorted({variant for id in ids for variant in _variants(card, id, head, embedding)})
+
+
+def running_checkpoints(session: Session, settings: Settings) -> list[str]:
+    """The ids of the checkpoints of workers that have sent a heartbeat recently and have not stopped."""
+    heard_after = database_now(session) - timedelta(seconds=settings.silent_seconds)
+    return workers.checkpoints(session, heard_after=heard_after)
 
 
 def _variants(card: Card, id: str, head: str | None, embedding: str | None) -> list[str]:

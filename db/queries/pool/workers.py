@@ -72,9 +72,3 @@ def checkpoints(session: Session, *, heard_after: datetime) -> list[str]:
     live = select(Worker.checkpoint).where(Worker.stopped_at.is_(None), Worker.heartbeat_at >= heard_after)
     named = live.where(Worker.checkpoint.is_not(None)).distinct().order_by(Worker.checkpoint)
     return [checkpoint for checkpoint in session.scalars(named) if checkpoint]
-
-
-def known(session: Session, checkpoint: str) -> bool:
-    """Whether a worker that has not stopped has this checkpoint."""
-    query = select(Worker.name).where(Worker.checkpoint == checkpoint, Worker.stopped_at.is_(None))
-    return session.scalar(query.limit(1)) is not None

@@ -13,14 +13,13 @@ from db.queries.reports import reviews
 from db.session import read_scope
 from scheduler.access.actor import Actor, local_actor
 from scheduler.actions import reviews as actions
-from scheduler.actions.model_choices import running_checkpoints
 from scheduler.actions.reviews import CHOICES
 from scheduler.actions.selection import outputs_made_again, outputs_named, outputs_without_verdict
 from scheduler.cli.common import open_database, print_json
 from scheduler.cli.display.review_tables import queue_table, verdicts_table
 from scheduler.cli.options import Embedding, Head, JobId, Json, Saturation
 from scheduler.rows import verdict_row
-from scheduler.submission.checkpoints import redo_options
+from scheduler.submission.checkpoints import redo_options, running_checkpoints
 from scheduler.text import counted
 from worker.errors import UsageError
 from worker.settings.settings import Settings, load_settings
