@@ -131,19 +131,23 @@ def test_pods_connect_only_to_the_services_that_are_named() -> None:
     rules = egress({"networkPolicy": {"egress": {"database": {"ports": [5432, 6432], "to": peer}}}})
 
     assert {"ports": [{"port": port, "protocol": "TCP"} for port in (5432, 6432)], "to": peer} in rules
-    assert sorted(port["port"] for rule in rules for port in rule["ports"]) == [53, 53, 443, 5432, 6379, 6432]
+    ports = sorted(port["port"] for rule in rules for port in rule["ports"])
+    assert ports == [53, 53, 443, 5353, 5353, 5432, 6379, 6432]  # 53 and 5353 by UDP and TCP
 
 
-def test_the_pages_are_open_to_other_namespaces_only_with_an_ingress() -> None:
-    def peers(values: dict[str, Any]) -> list[dict[str, Any]]:
+def test_the_pages_are_open_to_others_only_with_an_ingress() -> None:
+    """An ingress controller may be no pod, so without names everybody is let in: no `from`."""
+
+    def peers(values: dict[str, Any]) -> list[dict[str, Any]] | None:
         [policy] = [each for each in render(values) if each["kind"] == "NetworkPolicy"]
         [pages] = [rule for rule in policy["spec"]["ingress"] if rule["ports"][0]["port"] == "http"]
-        return list(pages["from"])
+        allowed: list[dict[str, Any]] | None = pages.get("from")
+        return allowed
 
     controller = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}]
     ingress = {"ingress": {"enabled": True}}
     assert peers({}) == [{"podSelector": {}}]
-    assert peers({"web": ingress}) == [{"podSelector": {}}, {"namespaceSelector": {}}]
+    assert peers({"web": ingress}) is None
     assert peers({"web": ingress, "networkPolicy": {"webFrom": controller}}) == [{"podSelector": {}}, *controller]
 
 

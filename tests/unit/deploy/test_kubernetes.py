@@ -99,7 +99,7 @@ def test_pods_connect_to_the_services_of_the_settings_and_to_no_other_port() -> 
     needed = {urlsplit(url).port or usual[urlsplit(url).scheme] for url in urls}
 
     assert len(needed) == 3
-    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, *needed}
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 5353, *needed}
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     for manifest in WORKLOADS:
         labels = manifest["spec"]["template"]["metadata"]["labels"]
