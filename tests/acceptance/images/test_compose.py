@@ -101,11 +101,16 @@ def sign_in(browser: httpx.Client, password: str) -> httpx.Response:
     return browser.post("/sign-in", data={csrf.FIELD: token, "name": "ada", "password": password, "next": "/jobs"})
 
 
-def test_the_pages_wait_for_an_account_and_let_in_only_who_knows_its_password(system: System) -> None:
+def open_pages(system: System) -> None:
+    """Make the account for which the pages wait: without one, their container ends and is started again."""
     system.wait(lambda: "photochrom users add" in system.compose("logs", "web"))
     system.photochrom("users", "add", "ada", "--role", "operator", typed=f"{PASSWORD}\n")
     [web] = system.containers("web", "--all")
     system.wait(lambda: inspect(web, "{{.State.Health.Status}}") == "healthy")
+
+
+def test_the_pages_wait_for_an_account_and_let_in_only_who_knows_its_password(system: System) -> None:
+    open_pages(system)
     address = f"http://127.0.0.1:{system.port('web', 8765)}"
 
     with httpx.Client(base_url=address, follow_redirects=True, timeout=30) as browser:
@@ -123,12 +128,15 @@ def test_the_pages_wait_for_an_account_and_let_in_only_who_knows_its_password(sy
 
 def test_killed_containers_come_back_and_each_scan_is_done_once(system: System) -> None:
     system.up("--scale", "worker=2", "--no-recreate")
+    open_pages(system)
     submit(system)
     for service in ("worker", "scheduler", "web", "valkey", "s3", "postgresql"):
         before = system.job(1)["done"]
         victim = system.containers(service)[0]
+        restarts = int(inspect(victim, "{{.RestartCount}}"))
         system.kill(victim)
-        system.wait(lambda victim=victim: inspect(victim, "{{.State.Running}} {{.RestartCount}}") == "true 1")
+        again = f"true {restarts + 1}"
+        system.wait(lambda victim=victim, again=again: inspect(victim, "{{.State.Running}} {{.RestartCount}}") == again)
         system.wait(lambda before=before: done(system) > before or done(system) == SCANS)
 
     expect_each_done_once(system)
