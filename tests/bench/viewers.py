@@ -3,11 +3,13 @@
 A real worker colours small scans, with the bundled checkpoint; scheduler, PostgreSQL, Valkey and `photochrom web` run
 on the same machine. Every viewer opens a page each five seconds, with the pictures that a browser would load: half of
 them go through the grid, half review. Periods with and without viewers take turns. Exits 1 if the pace with viewers
-is below 0.97 of the pace without them.
+is below 0.97 of the pace without them. With `--own-cores` the worker has all cores but one, and everything else the
+last one, as if the pages ran on another machine.
 """
 
 import argparse
 import asyncio
+import os
 import random
 import re
 import shutil
@@ -116,9 +118,14 @@ def measure(engine: Engine, address: str, arguments: argparse.Namespace) -> floa
 
 
 @contextmanager
-def system(folder: Path, scan_count: int, side: int, stand_in_ms: str | None) -> Iterator[tuple[Engine, str]]:
+def system(
+    folder: Path, scan_count: int, side: int, stand_in_ms: str | None, own_cores: bool
+) -> Iterator[tuple[Engine, str]]:
     """A pool at work, and the address of its pages."""
+    cores = os.sched_getaffinity(0)
     with ExitStack() as stack:
+        if own_cores:
+            os.sched_setaffinity(0, {max(cores)})
         database = stack.enter_context(PostgreSQLServer(Path(stack.enter_context(service_folder()))))
         valkey = stack.enter_context(ValkeyServer(Path(stack.enter_context(service_folder()))))
         database.create_database("viewers")
@@ -145,6 +152,8 @@ def system(folder: Path, scan_count: int, side: int, stand_in_ms: str | None) ->
             )
             stack.callback(process.wait, 60)
             stack.callback(process.terminate)
+            if own_cores and name == "worker":
+                os.sched_setaffinity(process.pid, cores - {max(cores)})  # before its interpreter starts a thread
         assert process.stdout is not None
         address = process.stdout.readline().rpartition(" ")[2].strip()
         deadline = time.monotonic() + START_SECONDS
@@ -170,6 +179,7 @@ def main() -> int:
     parser.add_argument("--side", type=int, default=800, help="pixels")
     parser.add_argument("--seconds", type=float, default=25.0, help="of each window")
     parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--own-cores", action="store_true", help="the worker shares no core with the rest")
     parser.add_argument("--stand-in-ms", help="of a batch: a model that only waits, to try this out")
     parser.add_argument("--look", metavar="ADDRESS", help="only look at these pages")
     arguments = parser.parse_args()
@@ -178,7 +188,7 @@ def main() -> int:
         return 0
     with (
         service_folder() as folder,
-        system(folder, arguments.scans, arguments.side, arguments.stand_in_ms) as (engine, address),
+        system(folder, arguments.scans, arguments.side, arguments.stand_in_ms, arguments.own_cores) as (engine, address),
     ):
         ratio = measure(engine, address, arguments)
     print(f"{arguments.viewers} viewers: the pool's pace is {ratio:.3f} of that without them; at least {MUST}")
