@@ -229,7 +229,7 @@ class Scan(Base):
     head: Mapped[str | None] = mapped_column(String(16))  # of the network: paper or vivid
     embedding: Mapped[str | None] = mapped_column(Text)  # its name in the model card, or a file
     saturation: Mapped[float | None]  # the factor of a and b, 0..2
-    precision: Mapped[str | None] = mapped_column(String(16))  # float32 or bfloat16
+    precision: Mapped[str | None] = mapped_column(String(16))  # float32, bfloat16 or int8
     input_px: Mapped[int | None] = mapped_column(Integer)  # the side of the square that the network saw
     doubtful_below: Mapped[
         float | None

@@ -118,25 +118,23 @@ def measure(engine: Engine, address: str, arguments: argparse.Namespace) -> floa
 
 
 @contextmanager
-def system(
-    folder: Path, scan_count: int, side: int, stand_in_ms: str | None, own_cores: bool
-) -> Iterator[tuple[Engine, str]]:
+def system(folder: Path, arguments: argparse.Namespace) -> Iterator[tuple[Engine, str]]:
     """A pool at work, and the address of its pages."""
     cores = os.sched_getaffinity(0)
     with ExitStack() as stack:
-        if own_cores:
+        if arguments.own_cores:
             os.sched_setaffinity(0, {max(cores)})
         database = stack.enter_context(PostgreSQLServer(Path(stack.enter_context(service_folder()))))
         valkey = stack.enter_context(ValkeyServer(Path(stack.enter_context(service_folder()))))
         database.create_database("viewers")
         engine = make_engine(database.url("viewers"))
         upgrade(engine)
-        make_scans(folder / "scans", scan_count, side)
+        make_scans(folder / "scans", arguments.scans, arguments.side)
         settings = {"PHOTOCHROM_DATABASE_URL": database.url("viewers"), "PHOTOCHROM_BROKER_URL": valkey.url,
                     "PHOTOCHROM_WEB_PORT": "0", "PHOTOCHROM_CHUNK_SCANS": "8",
                     "PHOTOCHROM_RECORD_SECONDS": "0.5"}  # fmt: skip
-        if stand_in_ms is not None:
-            settings["PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS"] = stand_in_ms
+        if arguments.stand_in_ms is not None:
+            settings["PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS"] = arguments.stand_in_ms
         submitted = photochrom("submit", folder / "scans", folder / "colour", folder=folder, **settings)
         assert submitted.returncode == 0, submitted.stderr
         log = stack.enter_context((folder / "log").open("w"))
@@ -152,7 +150,7 @@ def system(
             )
             stack.callback(process.wait, 60)
             stack.callback(process.terminate)
-            if own_cores and name == "worker":
+            if arguments.own_cores and name == "worker":
                 os.sched_setaffinity(process.pid, cores - {max(cores)})  # before its interpreter starts a thread
         assert process.stdout is not None
         address = process.stdout.readline().rpartition(" ")[2].strip()
@@ -188,7 +186,10 @@ def main() -> int:
         return 0
     with (
         service_folder() as folder,
-        system(folder, arguments.scans, arguments.side, arguments.stand_in_ms, arguments.own_cores) as (engine, address),
+        system(folder, arguments) as (
+            engine,
+            address,
+        ),
     ):
         ratio = measure(engine, address, arguments)
     print(f"{arguments.viewers} viewers: the pool's pace is {ratio:.3f} of that without them; at least {MUST}")

@@ -40,6 +40,7 @@ class ModelBench:
         sizes: list[int],
         precision: "Precision | None" = None,
         input_px: int | None = None,
+        int8_folder: str | None = None,
     ) -> dict[str, float | str]:
         """Load a checkpoint for batches of these sizes.
 
@@ -50,8 +51,9 @@ class ModelBench:
 
         began = time.perf_counter()
         self._colorizer = Colorizer.load(
-            Path(checkpoint), max(sizes), embedding, head, tuple(sizes), precision, input_px
-        )
+            Path(checkpoint), max(sizes), embedding, head, tuple(sizes), precision, input_px,
+            int8_folder=Path(int8_folder) if int8_folder else None,
+        )  # fmt: skip
         return {
             "seconds": time.perf_counter() - began,
             "gflop_per_scan": self._colorizer.operations(min(sizes)) / min(sizes) / 1e9,

@@ -47,7 +47,13 @@ class Predict:
 
         checkpoint = Path(model["checkpoint"])
         self._colorizer = Colorizer.load(
-            checkpoint, batch_size, model["embedding"], model["head"], (), model["precision"], model["input_px"]
+            checkpoint,
+            batch_size,
+            model["embedding"],
+            model["head"],
+            (),
+            model["precision"] or "float32",
+            model["input_px"],
         )
         Path(folder, _MODEL_PID).write_text(str(os.getpid()))
 

@@ -30,7 +30,7 @@ class Prediction:
     predict_ms: float  # its batch's time on the device
     head: str | None = None
     embedding: str | None = None
-    precision: str | None = None  # float32 or bfloat16
+    precision: str | None = None  # float32, bfloat16 or int8
     input_px: int | None = None  # the side of the square that the network saw
     doubtful_below: float | None = None  # a lower certainty is doubtful; None if the checkpoint has no limit
 

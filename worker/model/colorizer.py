@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from worker.errors import CheckpointError
 from worker.model import checkpoint, norm_folding, vivid_head, weights
-from worker.model.backends.choice import Spec, Step, backend
+from worker.model.backends.choice import Step, backend, int8
 from worker.model.backends.precision import POLICIES, Precision, computing_in, fastest
 from worker.model.classifiers.embedding import Embedding, load_embedding
 from worker.model.classifiers.features import FEATURES_PX, MAP_SHAPES, FeatureNetwork, load_features
 from worker.model.classifiers.grey_input import resized
+from worker.model.int8_network import Int8Network, Int8Step
 from worker.model.network import AB_SCALE, EMBEDDING_CLASSES, FUSION_CHANNELS, HEADS, Head, build_network, halves
 from worker.model.packing import (
     AB_STEPS,
@@ -65,11 +66,12 @@ class Colorizer:
     def __init__(
         self, card: checkpoint.Card, fusion: dict[str, Floats], embedding: Embedding, batch_size: int,
         head: Head | None = None, sizes: Sequence[int] = (), precision: Precision = "float32",
-        features: FeatureNetwork | None = None, lightness_px: int | None = None,
+        features: FeatureNetwork | None = None, lightness_px: int | None = None, int8_folder: Path | None = None,
     ) -> None:  # fmt: skip
         self.card = card
         self.head: Head = head or checkpoint.head_of(card, None)
         self.heads = tuple(name for name in HEADS if name in card.heads)
+        self._fingerprint = embedding.fingerprint() if precision == "int8" else ""
         self.checkpoint_id = card.variant(self.head, embedding.name, embedding.fingerprint)
         self.batch_size = batch_size
         self.embedding = embedding.name
@@ -84,36 +86,55 @@ class Colorizer:
             )  # fmt: skip
         norm_folding.assign(network, fusion)
         self._encoder, self._decoder = halves(_without_upsampling(network))
-        self._embedding = on_device(embedding)
+        self._embedding = embedding if precision == "int8" else on_device(embedding)
+        self._int8_folder = int8_folder
         self._compile(sizes)
 
     def _compile(self, sizes: Sequence[int]) -> None:
         """Compile the steps of `predict` for each batch size and run them once."""
-        self._predict = {size: self._prediction(size) for size in sorted({self.batch_size, *sizes})}
+        self._int8: dict[int, Int8Network] = {}  # by batch size
         self._others: dict[str, Step] = {}
+        self._predict = {size: self._prediction(size) for size in sorted({self.batch_size, *sizes})}
 
     def _prediction(self, size: int) -> Step:
-        shape = (size, self.lightness_px, self.lightness_px)
-        step = backend().compile(self._predict_batch, [(shape, "uint16")])
-        step(np.zeros(shape, np.uint16))
+        step = self._step("predict", size)
+        step(np.zeros((size, self.lightness_px, self.lightness_px), np.uint16))
         return step
 
     def _other(self, name: str) -> Step:
         """A step for batches of `batch_size` that is needed only for measuring."""
         if name not in self._others:
-            size, side = self.batch_size, self.card.input_px // 8
-            scans: Spec = ((size, self.lightness_px, self.lightness_px), "uint16")
-            shapes = [(side, side, FUSION_CHANNELS), *(MAP_SHAPES if self._features else ())]
-            places: list[Spec] = [((size, *shape), "float32") for shape in shapes]
-            vectors: Spec = ((size, EMBEDDING_CLASSES), "float32")
-            compiled: dict[str, tuple[Callable[..., Sequence[Any]], list[Spec]]] = {
-                "embed": (self._embed_batch, [scans]),
-                "encode": (self._encode_batch, [scans]),
-                "decode": (self._decode_batch, [vectors, *places]),
-            }
-            function, specs = compiled[name]
-            self._others[name] = backend().compile(function, specs)
+            self._others[name] = self._step(name, self.batch_size)
         return self._others[name]
+
+    def _step(self, name: str, size: int) -> Step:
+        """One of `predict`, `embed`, `encode` and `decode`, compiled for batches of `size`."""
+        if self.precision != "int8" or name == "decode":
+            return self._float_step(name, size)
+        if size not in self._int8:
+            key = f"{self.checkpoint_id} {self._fingerprint}, {self.card.input_px} of {self.lightness_px} px"
+            self._int8[size] = Int8Network(
+                self._float_step, self._encoder, self._embedding, size, self.lightness_px, key, self._int8_folder
+            )
+        return Int8Step(getattr(self._int8[size], name), lambda: self._float_step(name, size))
+
+    def _float_step(self, name: str, size: int) -> Step:
+        side = self.card.input_px // 8
+        scans = ((self.lightness_px, self.lightness_px), "uint16")
+        maps = [(shape, "float32") for shape in (MAP_SHAPES if self._features else ())]
+        functions: dict[str, tuple[Callable[..., Sequence[Any]], list[tuple[tuple[int, ...], str]]]] = {
+            "predict": (self._predict_batch, [scans]),
+            "embed": (self._embed_batch, [scans]),
+            "images": (self._images_batch, [scans]),
+            "encode": (self._encode_batch, [scans]),
+            "places": (self._places_batch, [scans]),
+            "decode": (
+                self._decode_batch,
+                [((EMBEDDING_CLASSES,), "float32"), ((side, side, FUSION_CHANNELS), "float32"), *maps],
+            ),
+        }
+        function, inputs = functions[name]
+        return backend().compile(function, [((size, *shape), dtype) for shape, dtype in inputs])
 
     @classmethod
     def load(
@@ -126,26 +147,28 @@ class Colorizer:
         precision: Precision | None = "float32",
         input_px: int | None = None,
         lightness_px: int | None = None,
+        int8_folder: Path | None = None,
     ) -> Self:
         """Verifies the checkpoint in `folder`, builds the network and runs it once for each size of a batch.
 
         `embedding_name`: one of the card's `embeddings`, `imagenet`, or a file of Keras weights; `head`: one of the
         card's `heads`; `input_px`: the side of the square that the network sees, a multiple of 8; without them, what
         the card says is best. `precision`: None for the faster one on this machine. `lightness_px`: the side at which
-        packed scans come, where that is settled; each network scales them to its own.
+        packed scans come, where that is settled; each network scales them to its own. `int8_folder`: keeps what was
+        converted to 8 bits; None: it is converted each time.
         Raises CheckpointError for a checkpoint or embedding that is missing, damaged or made for another network.
         """
         started = time.monotonic()
-        card = checkpoint.verify(folder)
-        if input_px is not None:
-            if input_px % 8 or not 64 <= input_px <= SIDE_PX:
-                raise CheckpointError(f"the input's side is {input_px} px; expected a multiple of 8, 64 to {SIDE_PX}")
-            card = replace(card, input_px=input_px)
+        card = _seen_at(checkpoint.verify(folder), input_px)
         chosen = checkpoint.head_of(card, head)
         embedding = load_embedding(embedding_name, folder, card)
         precision = precision or fastest(on_gpu=device() == "GPU")
+        if precision == "int8":
+            int8()  # or CheckpointError
         fusion, features = weights.read_fusion(folder), load_features(folder, card)
-        colorizer = cls(card, fusion, embedding, batch_size, chosen, sizes, precision, features, lightness_px)
+        colorizer = cls(
+            card, fusion, embedding, batch_size, chosen, sizes, precision, features, lightness_px, int8_folder
+        )
         logger.info(
             "checkpoint %s, head %s, embedding %s, seen at %d px, in %s, loaded in %.1f s",
             card.id, chosen, embedding.name, card.input_px, precision, time.monotonic() - started,
@@ -229,12 +252,21 @@ class Colorizer:
     def _embed_batch(self, lightness: Any) -> tuple[Any]:
         return (self._embedding(_unpacked_lightness(lightness)),)  # (batch, 1000)
 
+    def _images_batch(self, lightness: Any) -> tuple[Any]:
+        """The embedding's input."""
+        return (self._embedding.images(_unpacked_lightness(lightness)),)
+
     def _encode_batch(self, lightness: Any) -> tuple[Any, ...]:
+        scaled, *maps = self._places_batch(lightness)
+        encoded = self._encoder(scaled, training=False)  # (batch, 50, 50, 256)
+        return (ops.cast(encoded, "float32"), *maps)
+
+    def _places_batch(self, lightness: Any) -> tuple[Any, ...]:
+        """The encoder's input, -1..1, and the feature maps, if the network has a map."""
         whole = _unpacked_lightness(lightness)
-        scaled = resized(whole, self.card.input_px)
-        encoded = self._encoder(scaled / 50.0 - 1.0, training=False)  # (batch, 50, 50, 256)
         maps = self._features(whole) if self._features else ()
-        return tuple(ops.cast(places, "float32") for places in (encoded, *maps))
+        scaled = resized(whole, self.card.input_px) / 50.0 - 1.0
+        return (scaled, *(ops.cast(places, "float32") for places in maps))
 
     def _decode_batch(self, embeddings: Any, encoded: Any, *maps: Any) -> tuple[Any, ...]:
         outputs = self._decoder([encoded, embeddings, *maps], training=False)
@@ -247,6 +279,15 @@ class Colorizer:
             by_head["paper"] = by_head["paper"] * AB_SCALE
         by_head = {head: varied(ab, self.card.variation.get(head, 1.0)) for head, ab in by_head.items()}
         return (*(_packed_ab(by_head[head]) for head in self.heads), certainty)
+
+
+def _seen_at(card: checkpoint.Card, input_px: int | None) -> checkpoint.Card:
+    """The card with this side of the network's input, or unchanged for None."""
+    if input_px is None:
+        return card
+    if input_px % 8 or not 64 <= input_px <= SIDE_PX:
+        raise CheckpointError(f"the input's side is {input_px} px; expected a multiple of 8, 64 to {SIDE_PX}")
+    return replace(card, input_px=input_px)
 
 
 def varied(ab: Any, factor: float) -> Any:

@@ -84,9 +84,9 @@ class Settings(BaseSettings):
         None,
         description="Side of the square that the network sees, in pixels; unset: the checkpoint's. Smaller is faster.",
     )
-    precision: Literal["float32", "bfloat16"] | None = Field(
+    precision: Literal["float32", "bfloat16", "int8"] | None = Field(
         None,
-        description="What the network computes in; unset: bfloat16 where that is measured to be faster, else float32.",
+        description="What the network computes in: float32, bfloat16 or int8; unset: what is fastest here.",
     )
     devices: str | None = Field(
         None,
@@ -344,6 +344,7 @@ class Settings(BaseSettings):
             head=self.head,
             precision=self.precision,
             precision_file=self.scratch_folder / f"photochrom-precision-{os.getuid()}.json",
+            int8_folder=self.scratch_folder / f"photochrom-int8-{os.getuid()}",
             input_px=self.input_px,
             batch_size=self.batch_size,
             batch_wait_milliseconds=self.batch_wait_milliseconds,

@@ -11,6 +11,12 @@ _EVERY_SECONDS = 10.0  # doing it after each chunk took a twelfth of a child's p
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
+def give_back_freed_memory() -> None:
+    """Give free memory in the heap back to the system now."""
+    if _trim is not None:
+        _trim(0)
+
+
 class FreedMemory:
     """The freed memory of this process."""
 

@@ -15,6 +15,7 @@ _SIDE = 2048
 VARIANTS: dict[str, tuple[dict[str, str], str | None]] = {
     "in float32": ({}, "float32"),
     "in bfloat16": ({}, "bfloat16"),
+    "in 8 bits": ({}, "int8"),
     "without oneDNN": ({"TF_ENABLE_ONEDNN_OPTS": "0"}, None),
     "XLA (auto-clustering)": ({"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"}, None),
     "1 thread in an operation": ({"TF_NUM_INTRAOP_THREADS": "1"}, None),
@@ -51,6 +52,7 @@ def model_options(bench: Bench) -> dict[str, Any]:
         "head": settings.head,
         "precision": settings.precision,
         "input_px": settings.input_px,
+        "int8_folder": str(settings.model_options.int8_folder),
     }
 
 

@@ -1,4 +1,7 @@
-"""A worker end to end, compared with the model alone on the same scans in memory, and with plain scripts."""
+"""A worker end to end, compared with the model alone on the same scans in memory, and with plain scripts.
+
+A script computes in float32, as a plain loop over the network does, unless PHOTOCHROM_PRECISION is set.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,10 +24,12 @@ def measure(bench: Bench) -> Iterator[Figure]:
     batch = bench.batch_size
     with ExitStack() as opened:
         pool = opened.enter_context(Pool(bench.folder / "worker", chunk_scans=_CHUNK_SCANS))
-        model, papers = (opened.enter_context(Probe("worker.bench.model")) for _ in range(2))
+        model, script, papers = (opened.enter_context(Probe("worker.bench.model")) for _ in range(3))
         keys = pool.put(paths, bench.sizes.scans)
-        input_px = load(model, bench, (1, batch))["input_px"]
-        load(papers, bench, (1,), input_px=_PAPER_PX)
+        input_px = load(model, bench, (batch,))["input_px"]
+        precision = bench.settings.precision or "float32"
+        load(script, bench, (1,), precision)
+        load(papers, bench, (1,), precision, _PAPER_PX)
         model.ask("take", paths=[str(path.resolve()) for path in paths])
         pool.start_worker("worker", own_settings(bench))
         outputs = pool.submit()
@@ -37,7 +42,7 @@ def measure(bench: Bench) -> Iterator[Figure]:
             outputs.follow(line, bench.sizes.turn_seconds)
             pool.hold_still("worker")
             alone.add(model.ask("predict", batch=batch, seconds=bench.sizes.turn_seconds))
-            for side, probe in {input_px: model, _PAPER_PX: papers}.items():
+            for side, probe in {input_px: script, _PAPER_PX: papers}.items():
                 scripts[side].add(_script(pool, probe, keys, bench.sizes.turn_seconds))
             pool.let_go_on("worker")
         outputs.wait_for(outputs.expected)

@@ -1,3 +1,4 @@
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +136,12 @@ def test_bfloat16_is_chosen_where_it_is_clearly_faster() -> None:
     assert choose({"float32": 1.0, "bfloat16": 3.0}) == "float32"
 
 
+def test_int8_is_chosen_where_it_is_clearly_faster_than_the_best_of_the_others() -> None:
+    assert choose({"float32": 2.0, "bfloat16": 1.0, "int8": 0.6}) == "int8"
+    assert choose({"float32": 2.0, "bfloat16": 1.0, "int8": 0.9}) == "bfloat16"
+    assert choose({"float32": 2.0, "bfloat16": math.inf, "int8": 1.5}) == "int8"
+
+
 def test_the_bench_describes_this_machine() -> None:
     assert fastest(on_gpu=False) in POLICIES
 
@@ -153,4 +160,4 @@ def test_a_device_without_convolutions_in_bfloat16_computes_in_float32() -> None
     def fail() -> float:
         raise RuntimeError("could not create a primitive descriptor")
 
-    assert choose({"float32": 1.0, "bfloat16": seconds_or_never(fail)}) == "float32"
+    assert choose({"float32": 1.0, "bfloat16": seconds_or_never("bfloat16", fail)}) == "float32"

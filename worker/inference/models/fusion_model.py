@@ -44,6 +44,7 @@ class FusionModel:
                 precision=precision,
                 input_px=options.input_px,
                 lightness_px=lightness_px,
+                int8_folder=options.int8_folder,
             )
         )
 

@@ -46,7 +46,7 @@ class Model(Protocol):
 
     @property
     def precision(self) -> str:
-        """`float32` or `bfloat16`."""
+        """`float32`, `bfloat16` or `int8`."""
         ...
 
     @property

@@ -44,6 +44,37 @@ class Backend(Protocol):
         ...
 
 
+class Interpreter(Protocol):
+    """A function in 8 bits that is ready to run: float32 in, float32 out."""
+
+    output_shape: tuple[int, ...]
+
+    def __call__(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]: ...
+
+
+class Int8(Protocol):
+    """Convolutions in 8 bits: see `worker.model.backends.int8`."""
+
+    def converted(self, function: Callable[[Any], Any], samples: np.ndarray[Any, Any], batch_size: int) -> bytes: ...
+
+    def Interpreter(self, content: bytes, threads: int) -> Interpreter: ...  # noqa: N802
+
+
+def has_int8() -> bool:
+    """Whether this backend computes in 8 bits on this device: TensorFlow on a CPU."""
+    return keras.backend.backend() == "tensorflow" and backend().device() == "CPU"
+
+
+def int8() -> Int8:
+    """Raises CheckpointError where the backend has no convolutions in 8 bits."""
+    if not has_int8():
+        raise CheckpointError(
+            f"int8 is for TensorFlow on a CPU, and this is {keras.backend.backend()} on a {backend().device()}; "
+            "choose the precision float32 or bfloat16"
+        )
+    return cast("Int8", import_module("worker.model.backends.int8"))
+
+
 def backend() -> Backend:
     """The backend that Keras uses. Raises CheckpointError for one that is not supported."""
     name = keras.backend.backend()

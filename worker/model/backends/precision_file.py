@@ -33,7 +33,10 @@ def machine_key(device: str, checkpoint_id: str) -> str:
     """What the choice depends on. With another key, it is made again."""
     backend = keras.backend.backend()
     variables = "".join(f" / {variable}" for variable in computing_variables())
-    return f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}{variables}"
+    choices = ", ".join(get_args(Precision))
+    return (
+        f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}{variables} / {choices}"
+    )
 
 
 def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision:

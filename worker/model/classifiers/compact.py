@@ -5,7 +5,7 @@ fortieth of the work. Basic residual blocks after He et al., "Deep Residual Lear
 line ends are those of a 96x96 image.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -39,13 +39,6 @@ def build_compact(side_px: int) -> keras.Model:
     return keras.Model(images, layers.Dense(EMBEDDING_CLASSES, dtype="float32", name="predictions")(x), name="compact")
 
 
-def logits(images: Tensor, weights: Weights) -> Tensor:
-    """Images (batch, side, side, 3), -1..1 -> class logits (batch, 1000), by the weights that `fold` gives."""
-    *_, x = feature_maps(images, weights[:-1])
-    kernel, bias = weights[-1]
-    return ops.matmul(ops.mean(x, axis=(1, 2)), kernel) + bias
-
-
 def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, ...]:
     """Images (batch, side, side, 3), -1..1 -> feature maps at strides 4, 8, 16 and 32.
 
@@ -62,8 +55,13 @@ def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, ...]:
     return tuple(maps)
 
 
+def parts(weights: Weights) -> list[tuple[Callable[[Tensor, Weights], Tensor], Weights]]:
+    """The way from images to the last feature map as functions in a row, each with its weights: a single one."""
+    return [(lambda images, weights: feature_maps(images, weights)[-1], weights)]
+
+
 def fold(model: keras.Model) -> list[tuple[Floats, Floats]]:
-    """Kernel and bias of each layer of a `build_compact`, in the order of `logits`, with the batch norms folded in."""
+    """Kernel and bias of each layer of a `build_compact`, in order, with the batch norms folded in."""
     convolutions = [layer for layer in model.layers if isinstance(layer, layers.Conv2D)]
     folded = [fold_norm(layer.get_weights()[0], model.get_layer(f"{layer.name}_norm")) for layer in convolutions]
     return [*folded, plain_weights(model.get_layer("predictions"))]

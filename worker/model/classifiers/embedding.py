@@ -8,6 +8,7 @@ classifiers can be exchanged.
 """
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ from worker.model.weights import Layers
 Tensor = Any
 
 EMBEDDING_PX = 299  # the side that InceptionResNetV2 was made for
-LOGITS = {"inception_resnet_v2": inception_resnet_v2.logits, "compact": compact.logits}  # by architecture
+# By architecture.
 FEATURE_MAPS = {"inception_resnet_v2": inception_resnet_v2.feature_maps, "compact": compact.feature_maps}
+PARTS = {"inception_resnet_v2": inception_resnet_v2.parts, "compact": compact.parts}
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,39 @@ class Embedding:
 
     def __call__(self, lightness: Tensor) -> Tensor:
         """L* (batch, side, side, 1), 0..100 -> square roots of class probabilities (batch, 1000), 0..1, length 1."""
-        scores = LOGITS[self.architecture](self._input(lightness), self.layers)  # (batch, 1000)
-        return ops.sqrt(ops.softmax(scores / self.temperature))
+        return self.answer(self.last_map(self.images(lightness)))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The classifier's input -> class logits (batch, 1000)."""
+        return self._logits(self.last_map(images))
+
+    def images(self, lightness: Tensor) -> Tensor:
+        """L* (batch, side, side, 1), 0..100 -> the classifier's input (batch, side_px, side_px, 3), -1..1."""
+        return classifier_input(resized(lightness_to_grey(lightness), self.side_px))
+
+    def last_map(self, images: Tensor) -> Tensor:
+        """The classifier's input -> its last feature map (batch, height, width, channels)."""
+        *_, last = FEATURE_MAPS[self.architecture](images, self.layers[:-1])
+        return last
+
+    def parts(self) -> list[tuple[Callable[[Tensor, Any], Tensor], Sequence[tuple[Tensor, Tensor]]]]:
+        """`last_map` as functions in a row, each with its weights, about 20 MB of them at most."""
+        return PARTS[self.architecture](self.layers[:-1])
+
+    def answer(self, last_map: Tensor) -> Tensor:
+        """The last feature map -> square roots of class probabilities (batch, 1000)."""
+        return ops.sqrt(ops.softmax(self._logits(last_map) / self.temperature))
+
+    def _logits(self, last_map: Tensor) -> Tensor:
+        kernel, bias = self.layers[-1]
+        return ops.matmul(ops.mean(last_map, axis=(1, 2)), kernel) + bias
 
     def feature_maps(self, lightness: Tensor) -> tuple[Tensor, ...]:
         """L* (batch, side, side, 1), 0..100 -> the classifier's feature maps, from fine to coarse.
 
         Each map (batch, height, width, channels) has fewer places and more channels than the one before.
         """
-        return FEATURE_MAPS[self.architecture](self._input(lightness), self.layers[:-1])
-
-    def _input(self, lightness: Tensor) -> Tensor:
-        return classifier_input(resized(lightness_to_grey(lightness), self.side_px))  # (batch, 299, 299, 3)
+        return FEATURE_MAPS[self.architecture](self.images(lightness), self.layers[:-1])
 
 
 def load_embedding(name: str | None, folder: Path, card: Card) -> Embedding:

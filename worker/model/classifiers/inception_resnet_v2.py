@@ -6,7 +6,9 @@ give the same logits. Sizes at the line ends are those of a 299x299 image.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,42 +20,49 @@ from numpy.typing import NDArray
 Tensor = Any  # a tensor of whichever Keras backend is in use
 Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order that they are applied
 
+_PART_BYTES = 20 * 2**20
 LAYERS = 245  # 244 convolutions and the dense layer of the class logits
 
 
-def logits(images: Tensor, weights: Weights) -> Tensor:
-    """Images (batch, side, side, 3), -1..1, side >= 75 -> class logits (batch, 1000)."""
-    *_, x = feature_maps(images, weights[:-1])
-    kernel, bias = weights[-1]
-    return ops.matmul(ops.mean(x, axis=(1, 2)), kernel) + bias  # (batch, 1000)
-
-
-def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, Tensor, Tensor]:
+def feature_maps(images: Tensor, weights: Weights) -> tuple[Tensor, ...]:
     """Images (batch, side, side, 3), -1..1, side >= 75 -> feature maps at strides 8, 16 and 32.
 
     (batch, 35, 35, 320), (batch, 17, 17, 1088), (batch, 8, 8, 1536); `weights` are those of the convolutions.
     """
+    layers, x, maps = iter(weights), images, []
+    for blocks in _STRIDES:
+        for block in blocks:
+            x = block.apply(x, layers)
+        maps.append(x)
+    return tuple(maps)
+
+
+def parts(weights: Weights) -> list[tuple[Callable[[Tensor, Weights], Tensor], Weights]]:
+    """The way from images to the last feature map as functions in a row, each with its weights, about 20 MB of them."""
+    functions: list[tuple[Callable[[Tensor, Weights], Tensor], Weights]] = []
+    waiting: list[_Block] = []
+    start = used = 0
+    for block in (block for blocks in _STRIDES for block in blocks):
+        waiting.append(block)
+        used += block.layers
+        part = weights[start:used]
+        if sum(kernel.nbytes for kernel, _ in part) >= _PART_BYTES or used == len(weights):
+            functions.append((partial(_applied, blocks=tuple(waiting)), part))
+            waiting, start = [], used
+    return functions
+
+
+def _applied(x: Tensor, weights: Weights, blocks: "Sequence[_Block]") -> Tensor:
     layers = iter(weights)
-    x = _stem(images, layers)  # (batch, 35, 35, 192)
-    x = _mixed_5b(x, layers)
-    for _ in range(10):
-        x = _residual_block(x, layers, (1, 2, 3), scale=0.17)
-    fine = x  # (batch, 35, 35, 320)
-    x = _reduction(x, layers, (1, 3))
-    for _ in range(20):
-        x = _residual_block(x, layers, (1, 3), scale=0.1)
-    middle = x  # (batch, 17, 17, 1088)
-    x = _reduction(x, layers, (2, 2, 3))  # (batch, 8, 8, 2080)
-    for _ in range(9):
-        x = _residual_block(x, layers, (1, 3), scale=0.2)
-    x = _residual_block(x, layers, (1, 3), scale=1.0, last=True)
-    return fine, middle, _convolution(x, layers)  # (batch, 8, 8, 1536)
+    for block in blocks:
+        x = block.apply(x, layers)
+    return x
 
 
 def fold(model: keras.Model) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """The weights of a `keras.applications` InceptionResNetV2, each batch norm folded into its convolution.
 
-    Returns kernel and bias of each layer in the order that `logits` applies them.
+    Returns kernel and bias of each layer in the order that the network applies them.
     """
     norms = [*_numbered(model, keras.layers.BatchNormalization), model.get_layer("conv_7b_bn")]
     waiting = iter(norms)
@@ -149,3 +158,26 @@ def _convolution(
     kernel, bias = next(layers)
     x = ops.conv(x, kernel, strides=strides, padding=padding) + bias
     return ops.relu(x) if relu else x
+
+
+@dataclass(frozen=True)
+class _Block:
+    layers: int  # how many convolutions it takes
+    apply: Callable[[Tensor, Iterator[tuple[Tensor, Tensor]]], Tensor]
+
+
+def _residual(depths: Sequence[int], scale: float, last: bool = False) -> _Block:
+    return _Block(sum(depths) + 1, partial(_residual_block, depths=depths, scale=scale, last=last))
+
+
+# The blocks that lead to each feature map, in order.
+_STRIDES = (
+    (_Block(5, _stem), _Block(7, _mixed_5b), *[_residual((1, 2, 3), scale=0.17)] * 10),
+    (_Block(4, partial(_reduction, depths=(1, 3))), *[_residual((1, 3), scale=0.1)] * 20),
+    (
+        _Block(7, partial(_reduction, depths=(2, 2, 3))),
+        *[_residual((1, 3), scale=0.2)] * 9,
+        _residual((1, 3), scale=1.0, last=True),
+        _Block(1, _convolution),
+    ),
+)

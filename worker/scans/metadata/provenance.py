@@ -42,7 +42,7 @@ class Provenance:
     head: str | None = None  # paper or vivid
     embedding: str | None = None
     saturation: float | None = None  # the factor of a and b, 0..2
-    precision: str | None = None  # float32 or bfloat16
+    precision: str | None = None  # float32, bfloat16 or int8
     input_px: int | None = None  # the side of the square that the network saw
     model: str | None = None  # the name in the checkpoint's card
     checkpoint_sha256: str | None = None  # of the list of the checkpoint's weight files; `checkpoint` is its beginning
