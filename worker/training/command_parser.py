@@ -37,7 +37,7 @@ def _train(parser: argparse.ArgumentParser) -> None:
     _photo_choice(parser)
     parser.add_argument(
         "--expected-colours", type=Path, metavar="NPZ",
-        help="file that cross-fit wrote; the targets of the paper head are drawn towards these colours",
+        help="file that cross-fit wrote; the targets of the paper head are mixed with the colours in it",
     )  # fmt: skip
     parser.add_argument(
         "--expected-share", type=float, default=0.7,
@@ -72,8 +72,9 @@ def _logits(parser: argparse.ArgumentParser) -> None:
         "embeddings; each file has the arrays names and logits, one row for each photo",
     )  # fmt: skip
     parser.add_argument(
-        "--unmet-logits", nargs="*", type=Path, default=[], metavar="NPZ",
-        help="files like those of --logits; the network is measured with them and never trained with them",
+        "--validation-logits", "--unmet-logits", nargs="*", type=Path, default=[], metavar="NPZ",
+        help="files like those of --logits; the network is measured with them and never trained with them. "
+        "--unmet-logits is the earlier name",
     )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ def test_the_output_of_cross_fit_can_be_used_by_train(folder: Path) -> None:
         (["--output", "."], "--output . is a folder; expected a file's name"),
     ],
 )
-def test_expect_refuses_what_it_cannot_use(
+def test_cross_fit_refuses_what_it_cannot_use(
     folder: Path, capsys: pytest.CaptureFixture[str], options: list[str], text: str
 ) -> None:
     command = ["cross-fit", str(folder / "photos"), "--cache", str(folder / "cache")]

@@ -39,7 +39,7 @@ def make_batch(step: int) -> loop.Batch:
 
 def run(model: keras.Model, folder: Path, steps: int, make: Callable[[int], loop.Batch] = make_batch,
         resume: bool = False) -> list[dict[str, float]]:  # fmt: skip
-    schedule = loop.Schedule(steps, final_share=1.0, warm_up_steps=0, validate_every_minutes=0)
+    schedule = loop.LearningRateSchedule(steps, final_share=1.0, warm_up_steps=0, validate_every_minutes=0)
     return loop.run(model, make, schedule, folder, lambda: {"figure": 1.0}, resume, say=lambda _: None)
 
 
@@ -104,13 +104,13 @@ def test_resuming_nothing_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_rate_warms_up_and_runs_down() -> None:
-    schedule = loop.Schedule(steps=1000, learning_rate=1.0, final_share=0.1, warm_up_steps=100)
+    schedule = loop.LearningRateSchedule(steps=1000, learning_rate=1.0, final_share=0.1, warm_up_steps=100)
     rates = [schedule.rate(step, schedule.progress(step, 0)) for step in (0, 99, 500, 1000)]
     np.testing.assert_allclose(rates, [0.01, 0.978, 0.55, 0.1], atol=0.01)
 
 
 def test_minutes_end_a_run_as_steps_do() -> None:
-    assert loop.Schedule(steps=0, minutes=10).progress(10**6, 5) == 0.5
+    assert loop.LearningRateSchedule(steps=0, minutes=10).progress(10**6, 5) == 0.5
 
 
 def test_precision_is_as_before_afterwards() -> None:
@@ -130,7 +130,7 @@ def test_settled_norms_hold_the_statistics_of_the_batches() -> None:
 
 
 def test_the_minutes_count_from_where_the_command_began(tmp_path: Path) -> None:
-    schedule = loop.Schedule(steps=0, minutes=1.0, warm_up_steps=0, validate_every_minutes=60)
+    schedule = loop.LearningRateSchedule(steps=0, minutes=1.0, warm_up_steps=0, validate_every_minutes=60)
     began = time.monotonic() - 58
     history = loop.run(small_model(), make_batch, schedule, tmp_path, lambda: {}, say=lambda _: None, began=began)
     assert time.monotonic() - began < 75
@@ -138,13 +138,13 @@ def test_the_minutes_count_from_where_the_command_began(tmp_path: Path) -> None:
 
 
 def test_minutes_that_the_preparation_has_taken_are_said(tmp_path: Path) -> None:
-    schedule = loop.Schedule(steps=0, minutes=1.0)
+    schedule = loop.LearningRateSchedule(steps=0, minutes=1.0)
     with pytest.raises(TrainingError, match=r"--minutes 1 was given, and 1\.5 minutes are over before the first step"):
         loop.run(small_model(), make_batch, schedule, tmp_path, lambda: {}, began=time.monotonic() - 90)
 
 
 def test_the_work_after_the_last_step_counts_in_the_minutes() -> None:
-    assert loop.Schedule(steps=0, minutes=10).progress(1, 8, end_minutes=2) == 1
+    assert loop.LearningRateSchedule(steps=0, minutes=10).progress(1, 8, end_minutes=2) == 1
 
 
 def test_figures_are_described_in_words() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 
 from worker.model.network import AB_SCALE, TRAINING_MEAN_AB, build_network
 from worker.training.data.photo_cache import PhotoCache
-from worker.training.fitting.fusion import FusionBatches, Settings
+from worker.training.fitting.fusion import FusionBatches, FusionConfig
 from worker.training.fitting.initial_weights import mean_colours, start_at_least_squares
 
 
@@ -14,7 +14,7 @@ def test_training_starts_at_what_least_squares_knows(cache: PhotoCache) -> None:
     model = build_network("paper", size=64)
     start_at_least_squares(model, cache, [logits])
 
-    (inputs, _) = FusionBatches(cache, [logits], Settings(side_px=64, batch_size=1))(0)
+    (inputs, _) = FusionBatches(cache, [logits], FusionConfig(side_px=64, batch_size=1))(0)
     colours = []
     for row in (int(np.flatnonzero(blue)[0]), int(np.flatnonzero(~blue)[0])):
         embedding = np.sqrt(np.exp(logits[row : row + 1].astype(np.float32) - 12))

@@ -12,7 +12,7 @@ from worker.training.commands.arguments import numbers, read_cache
 from worker.training.data.feature_maps import Features, load_features, own_features
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
-from worker.training.fitting import cross_fit as expecting
+from worker.training.fitting.cross_fit import CrossFitConfig, Places, predict_out_of_fold
 
 
 def cross_fit(arguments: Namespace) -> None:
@@ -27,12 +27,12 @@ def cross_fit(arguments: Namespace) -> None:
         )
     folder = arguments.cache or arguments.output.parent / "photos"
     cache = read_cache(arguments, folder)
-    settings = expecting.Settings(
+    config = CrossFitConfig(
         arguments.folds, arguments.epochs, seed=arguments.seed, weights=numbers("--weight", arguments.weight, cache)
     )
-    places = expecting.Places(cache, _features(arguments, cache, folder))
-    expected = expecting.expect(cache, places, settings, _say)
-    _write(arguments.output, cache, expected)
+    places = Places(cache, _features(arguments, cache, folder))
+    predicted = predict_out_of_fold(cache, places, config, _say)
+    _write(arguments.output, cache, predicted)
     _say(f"{arguments.output} written; give it to photochrom train as --expected-colours, with the same --keep")
 
 
@@ -44,12 +44,12 @@ def _features(arguments: Namespace, cache: PhotoCache, folder: Path) -> Features
     return own_features(cache, embedding, folder, _say)
 
 
-def _write(path: Path, cache: PhotoCache, expected: Features) -> None:
+def _write(path: Path, cache: PhotoCache, predicted: Features) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # NumPy gets a file, because it would add a suffix to a name.
         with write_beside_then_rename(path) as new, new.open("wb") as file:
-            np.savez(file, names=cache.names, ab=expected)
+            np.savez(file, names=cache.names, ab=predicted)
     except OSError as error:
         raise TrainingError(f"{path} can't be written ({error}); make room or name another --output") from None
 

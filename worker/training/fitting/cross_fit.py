@@ -30,7 +30,7 @@ AB_SPREAD = 20.0  # about the standard deviation of a* and b*, CIE units
 
 
 @dataclass(frozen=True)
-class Settings:
+class CrossFitConfig:
     """Hyperparameters, chosen on photos kept for validation."""
 
     folds: int = 4
@@ -44,25 +44,27 @@ class Settings:
     seed: int = 1
 
 
-def expect(cache: PhotoCache, places: "Places", settings: Settings, say: Callable[[str], None]) -> NDArray[np.float16]:
-    """The expected a*, b* of each photo's centre square: (n, 16, 16, 2), CIE units.
+def predict_out_of_fold(
+    cache: PhotoCache, places: "Places", config: CrossFitConfig, say: Callable[[str], None]
+) -> NDArray[np.float16]:  # fmt: skip
+    """a*, b* of each photo's centre square, predicted by a model that was not fitted on it: (n, 16, 16, 2), CIE units.
 
     Reports each fold's R2 on its photos. Raises TrainingError if a fold has no photo.
     """
-    fold = folds_of(cache, settings.folds)
+    fold = folds_of(cache, config.folds)
     training, kept = cache.training, cache.validation
-    if not np.bincount(fold[training], minlength=settings.folds).all():
-        raise TrainingError(f"{len(training)} photos leave one of {settings.folds} folds empty; give fewer folds")
-    expected = np.zeros((len(cache.names), PLACES, 2), np.float32)
-    for number in range(settings.folds):
+    if not np.bincount(fold[training], minlength=config.folds).all():
+        raise TrainingError(f"{len(training)} photos leave one of {config.folds} folds empty; give fewer folds")
+    predicted = np.zeros((len(cache.names), PLACES, 2), np.float32)
+    for number in range(config.folds):
         held_out = training[fold[training] == number]
-        network = _fitted(places, training[fold[training] != number], cache, settings, number)
-        expected[held_out] = places.answers(network, held_out)
-        expected[kept] += places.answers(network, kept) / np.float32(settings.folds)
-        r2 = places.r2(expected, held_out)
-        say(f"fold {number + 1} of {settings.folds}: R2 {r2:.4f} on {len(held_out)} photos not met")
-    say(f"all folds together: R2 {places.r2(expected, kept):.4f} on {len(kept)} photos kept for choosing")
-    return expected.reshape(-1, CELLS, CELLS, 2).astype(np.float16)
+        network = _fitted(places, training[fold[training] != number], cache, config, number)
+        predicted[held_out] = places.predictions(network, held_out)
+        predicted[kept] += places.predictions(network, kept) / np.float32(config.folds)
+        r2 = places.r2(predicted, held_out)
+        say(f"fold {number + 1} of {config.folds}: R2 {r2:.4f} on {len(held_out)} photos that it was not fitted on")
+    say(f"all folds together: R2 {places.r2(predicted, kept):.4f} on {len(kept)} photos kept for choosing")
+    return predicted.reshape(-1, CELLS, CELLS, 2).astype(np.float16)
 
 
 def folds_of(cache: PhotoCache, folds: int) -> Rows:
@@ -93,40 +95,40 @@ class Places:
     def width(self) -> int:
         return int(self._features.shape[-1]) + 2 + 2
 
-    def known(self, rows: Rows, places: Rows) -> Floats:
+    def inputs(self, rows: Rows, places: Rows) -> Floats:
         """Features, lightness and position of places (m, p) of photos (m,): (m, p, width)."""
-        seen = self._features[rows[:, None], places // CELLS, places % CELLS]
-        where = np.stack([places // CELLS, places % CELLS], axis=-1) / (CELLS - 1) * 2 - 1
-        return np.concatenate([seen, self._light[rows[:, None], places], where], axis=-1).astype(np.float32)
+        features = self._features[rows[:, None], places // CELLS, places % CELLS]
+        position = np.stack([places // CELLS, places % CELLS], axis=-1) / (CELLS - 1) * 2 - 1
+        return np.concatenate([features, self._light[rows[:, None], places], position], axis=-1).astype(np.float32)
 
-    def answers(self, network: keras.Model, rows: Rows, at_once: int = 64) -> Floats:
+    def predictions(self, network: keras.Model, rows: Rows, at_once: int = 64) -> Floats:
         """a*, b* (m, 256, 2) of every place of these photos."""
         parts = [np.zeros((0, PLACES, 2), np.float32)]
         for start in range(0, len(rows), at_once):
             part = rows[start : start + at_once]
-            place_values = self.known(part, np.broadcast_to(np.arange(PLACES), (len(part), PLACES)))
+            place_values = self.inputs(part, np.broadcast_to(np.arange(PLACES), (len(part), PLACES)))
             parts.append(np.asarray(network.predict_on_batch(place_values), np.float32) * np.float32(AB_SPREAD) + TINT)
         return np.concatenate(parts)
 
-    def r2(self, expected: Floats, rows: Rows) -> float:
+    def r2(self, predicted: Floats, rows: Rows) -> float:
         """R2 of these photos' places: the share of the tint's squared error that is removed."""
-        return 1 - float(np.square(expected[rows] - self.ab[rows]).sum() / np.square(self.ab[rows] - TINT).sum())
+        return 1 - float(np.square(predicted[rows] - self.ab[rows]).sum() / np.square(self.ab[rows] - TINT).sum())
 
 
-def _fitted(places: Places, rows: Rows, cache: PhotoCache, settings: Settings, number: int) -> keras.Model:
+def _fitted(places: Places, rows: Rows, cache: PhotoCache, config: CrossFitConfig, number: int) -> keras.Model:
     """A perceptron fitted on these photos."""
-    keras.utils.set_random_seed(settings.seed + number)
-    rng = np.random.default_rng([settings.seed, number])
-    steps = settings.epochs * max(1, len(rows) // settings.photos)
-    network = _perceptron(places.width, settings.dropout)
-    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.02)
-    network.compile(keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay), loss="mse", jit_compile=False)
-    counts = cache.weights(rows, settings.weights).astype(np.float64)
+    keras.utils.set_random_seed(config.seed + number)
+    rng = np.random.default_rng([config.seed, number])
+    steps = config.epochs * max(1, len(rows) // config.photos)
+    network = _perceptron(places.width, config.dropout)
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha=0.02)
+    network.compile(keras.optimizers.AdamW(rate, weight_decay=config.weight_decay), loss="mse", jit_compile=False)
+    counts = cache.weights(rows, config.weights).astype(np.float64)
     for _ in range(steps):
-        photos = rng.choice(rows, settings.photos, p=counts / counts.sum())
-        at_places = rng.integers(PLACES, size=(settings.photos, settings.places))
+        photos = rng.choice(rows, config.photos, p=counts / counts.sum())
+        at_places = rng.integers(PLACES, size=(config.photos, config.places))
         targets = (places.ab[photos[:, None], at_places] - TINT) / np.float32(AB_SPREAD)
-        network.train_on_batch(places.known(photos, at_places), targets)
+        network.train_on_batch(places.inputs(photos, at_places), targets)
     return network
 
 

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 
 from worker.training.data.class_logits import Logits
-from worker.training.data.out_of_fold_targets import ExpectedColours, load_expected_colours
+from worker.training.data.out_of_fold_targets import OutOfFoldTargets, load_out_of_fold_targets
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import centre_square, to_lab
 from worker.training.data.soft_targets import SoftColours
 from worker.training.errors import TrainingError
-from worker.training.fitting.fusion import FusionBatches, Settings
+from worker.training.fitting.fusion import FusionBatches, FusionConfig
 
 ORANGE = (30.0, 60.0)  # a*, b*
 
 
-def all_orange(photos: int) -> ExpectedColours:
-    return ExpectedColours(np.full((photos, 4, 4, 2), ORANGE, np.float16), share=1.0)
+def all_orange(photos: int) -> OutOfFoldTargets:
+    return OutOfFoldTargets(np.full((photos, 4, 4, 2), ORANGE, np.float16), share=1.0)
 
 
 @pytest.fixture
@@ -24,32 +24,34 @@ def logits(cache: PhotoCache) -> Logits:
     return np.zeros((len(cache.names), 1000), np.float16)
 
 
-def test_targets_are_drawn_all_the_way_by_a_share_of_one(cache: PhotoCache, logits: Logits) -> None:
-    batches = FusionBatches(cache, [logits], Settings(side_px=32, batch_size=4), expected=all_orange(len(cache.names)))
+def test_with_a_share_of_one_the_targets_are_the_predictions(cache: PhotoCache, logits: Logits) -> None:
+    batches = FusionBatches(
+        cache, [logits], FusionConfig(side_px=32, batch_size=4), out_of_fold=all_orange(len(cache.names))
+    )
     np.testing.assert_allclose(batches(0)[1] * 128, np.broadcast_to(ORANGE, (4, 32, 32, 2)), atol=0.51)
 
 
 def test_the_vivid_head_keeps_the_photos_own_colours(cache: PhotoCache, logits: Logits) -> None:
-    """So that drawing the paper head's targets makes nothing paler there."""
-    settings = Settings(side_px=32, batch_size=4, head="both")
+    """So that mixing the paper head's targets makes nothing paler there."""
+    config = FusionConfig(side_px=32, batch_size=4, head="both")
     soft = SoftColours(np.full(313, 1 / 313, np.float32))
-    given = FusionBatches(cache, [logits], settings, soft, all_orange(len(cache.names)))(0)[1]
-    own = FusionBatches(cache, [logits], settings, soft, ExpectedColours(given_colours(cache), 0.0))(0)[1]
-    np.testing.assert_array_equal(given[1], own[1])
-    assert np.abs(given[0] - own[0]).max() > 0.1
+    mixed = FusionBatches(cache, [logits], config, soft, all_orange(len(cache.names)))(0)[1]
+    own = FusionBatches(cache, [logits], config, soft, OutOfFoldTargets(no_colours(cache), 0.0))(0)[1]
+    np.testing.assert_array_equal(mixed[1], own[1])
+    assert np.abs(mixed[0] - own[0]).max() > 0.1
 
 
-def given_colours(cache: PhotoCache) -> np.ndarray:
+def no_colours(cache: PhotoCache) -> np.ndarray:
     return np.zeros((len(cache.names), 4, 4, 2), np.float16)
 
 
-def test_expected_colours_are_cropped_like_their_photo(cache: PhotoCache, logits: Logits) -> None:
+def test_predicted_colours_are_cropped_like_their_photo(cache: PhotoCache, logits: Logits) -> None:
     """Given each photo's own colours, in cells, the targets are the crops' own colours but for the cells."""
     cells = [cv2.resize(to_lab(np.ascontiguousarray(centre_square(cache.photo(row)))), (32, 32)) for row in range(40)]
     own_in_cells = np.stack(cells)[..., 1:].astype(np.float16)
-    settings = Settings(side_px=48, batch_size=8)
+    config = FusionConfig(side_px=48, batch_size=8)
     drawn, own = (
-        FusionBatches(cache, [logits], settings, expected=ExpectedColours(own_in_cells, share))(0)[1]
+        FusionBatches(cache, [logits], config, out_of_fold=OutOfFoldTargets(own_in_cells, share))(0)[1]
         for share in (1.0, 0.0)
     )
     assert np.corrcoef(np.ravel(drawn), np.ravel(own))[0, 1] > 0.97
@@ -58,10 +60,10 @@ def test_expected_colours_are_cropped_like_their_photo(cache: PhotoCache, logits
 def test_colours_come_in_the_order_of_the_photos(tmp_path: Path) -> None:
     ab = np.arange(16).reshape(2, 2, 2, 2).astype(np.float16)
     np.savez(tmp_path / "expected.npz", names=np.array(["a", "b"]), ab=ab)
-    np.testing.assert_array_equal(load_expected_colours(tmp_path / "expected.npz", ["b", "a"]).ab, ab[::-1])
+    np.testing.assert_array_equal(load_out_of_fold_targets(tmp_path / "expected.npz", ["b", "a"]).ab, ab[::-1])
 
 
-def test_a_photo_without_expected_colours_is_named(tmp_path: Path) -> None:
+def test_a_photo_without_predicted_colours_is_named(tmp_path: Path) -> None:
     np.savez(tmp_path / "expected.npz", names=np.array(["a"]), ab=np.zeros((1, 2, 2, 2)))
     with pytest.raises(TrainingError, match="has no colours for 'c'"):
-        load_expected_colours(tmp_path / "expected.npz", ["c"])
+        load_out_of_fold_targets(tmp_path / "expected.npz", ["c"])

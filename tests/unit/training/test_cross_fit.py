@@ -7,9 +7,9 @@ import pytest
 from worker.training.data.feature_maps import CELLS, Features, load_features
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
-from worker.training.fitting.cross_fit import Places, Settings, expect, folds_of
+from worker.training.fitting.cross_fit import CrossFitConfig, Places, folds_of, predict_out_of_fold
 
-BRIEF = Settings(folds=2, epochs=200, photos=8, places=16, dropout=0.1, learning_rate=1e-2)
+BRIEF = CrossFitConfig(folds=2, epochs=200, photos=8, places=16, dropout=0.1, learning_rate=1e-2)
 
 
 @pytest.fixture
@@ -19,30 +19,30 @@ def hues(cache: PhotoCache) -> Features:
     return np.broadcast_to((numbers % 2)[:, None, None, None], (len(numbers), CELLS, CELLS, 1)).astype(np.float16)
 
 
-def test_photos_tell_what_to_expect_of_others(cache: PhotoCache, hues: Features) -> None:
-    said: list[str] = []
+def test_photos_are_predicted_from_others(cache: PhotoCache, hues: Features) -> None:
+    lines: list[str] = []
     places = Places(cache, hues)
-    expected = expect(cache, places, BRIEF, said.append)
-    everywhere = expected.reshape(len(expected), -1, 2).astype(np.float32)
+    predicted = predict_out_of_fold(cache, places, BRIEF, lines.append)
+    everywhere = predicted.reshape(len(predicted), -1, 2).astype(np.float32)
     assert min(places.r2(everywhere, rows) for rows in (cache.training, cache.validation)) > 0.8
-    assert len(said) == BRIEF.folds + 1
+    assert len(lines) == BRIEF.folds + 1
 
 
-def test_a_photos_own_colours_have_no_part_in_what_is_expected_of_it(cache: PhotoCache, hues: Features) -> None:
-    row, settings = int(cache.training[0]), replace(BRIEF, epochs=2)
+def test_a_photos_own_colours_have_no_part_in_its_prediction(cache: PhotoCache, hues: Features) -> None:
+    row, config = int(cache.training[0]), replace(BRIEF, epochs=2)
     places = Places(cache, hues)
-    before = expect(cache, places, settings, print)
+    before = predict_out_of_fold(cache, places, config, print)
     places.ab[row] *= -1
-    after = expect(cache, places, settings, print)
+    after = predict_out_of_fold(cache, places, config, print)
     np.testing.assert_array_equal(before[row], after[row])
-    fold = folds_of(cache, settings.folds)
+    fold = folds_of(cache, config.folds)
     of_other_folds = cache.training[fold[cache.training] != fold[row]]
     assert np.abs(before[of_other_folds].astype(np.float32) - after[of_other_folds]).max() > 0
 
 
 def test_a_fold_without_a_photo_is_refused(cache: PhotoCache, hues: Features) -> None:
     with pytest.raises(TrainingError, match=r"38 photos leave one of 500 folds empty; give fewer folds"):
-        expect(cache, Places(cache, hues), replace(BRIEF, folds=500), print)
+        predict_out_of_fold(cache, Places(cache, hues), replace(BRIEF, folds=500), print)
 
 
 def test_features_come_in_the_order_of_the_photos(tmp_path: Path) -> None:
