@@ -40,9 +40,13 @@ def _train(parser: argparse.ArgumentParser) -> None:
         help="file that cross-fit wrote; the targets of the paper head are mixed with the colours in it",
     )  # fmt: skip
     parser.add_argument(
-        "--expected-share", type=float, default=0.7,
-        help="weight of --expected-colours in the targets of the paper head; the photo's own colours have the rest "
-        "(0 to 1, default: %(default)s)",
+        "--expected-share", type=float, default=0.5, metavar="SHARE",
+        help="share of --expected-colours in the targets of the paper head when the run begins; the photo's own "
+        "colours have the rest (0 to 1, default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--final-expected-share", type=float, default=0.0, metavar="SHARE",
+        help="their share when the run ends; it falls evenly (0 to 1, default: %(default)s)",
     )  # fmt: skip
     _crops(parser)
     _shared(parser, batch_size=24, learning_rate=1e-3)

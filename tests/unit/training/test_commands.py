@@ -45,7 +45,7 @@ def test_train_leaves_state_settings_and_pictures(run: Path) -> None:
     assert {"state.weights.h5", "history.json", "settings.json", "curves.png", "contact.png", "checkpoint"} <= made
     kept = json.loads((run / "settings.json").read_text())
     assert kept["photos"] == {"hues": 40}
-    assert kept["settings"]["expected_share"] == 0
+    assert kept["settings"]["expected_share"] == kept["settings"]["final_expected_share"] == 0
     assert kept["settings"]["looks"] == 0.4
 
 
@@ -66,14 +66,18 @@ def test_the_logits_of_the_photos_are_computed_once(run: Path) -> None:
     np.testing.assert_allclose(powers.sum(1), 1, rtol=0.02)
 
 
-def test_the_output_of_cross_fit_can_be_used_by_train(folder: Path) -> None:
+def test_the_output_of_cross_fit_can_be_used_by_train(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = folder / "found" / "expected.npz"
     command = ["cross-fit", str(folder / "photos"), "--checkpoint", str(folder / "base")]
     command += ["--cache", str(folder / "cache")]
     assert main([*command, "--output", str(found), "--folds", "2", "--epochs", "1"]) == 0
+    assert "1 sources; too large for one fold, so divided by photos' names: hues" in capsys.readouterr().out
+    with np.load(found) as file:
+        assert file["divided_sources"].tolist() == ["hues"]
+        assert set(file["fold"].tolist()) == {-1, 0, 1}
     assert main([*train(folder, "drawn"), "--steps", "1", "--expected-colours", str(found)]) == 0
     settings = json.loads((folder / "drawn" / "settings.json").read_text())["settings"]
-    assert settings["expected_share"] == 0.7
+    assert (settings["expected_share"], settings["final_expected_share"]) == (0.5, 0.0)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +104,7 @@ def test_cross_fit_refuses_what_it_cannot_use(
         ("--weight=hues=x", "'hues=x' was given; expected FOLDER=NUMBER"),
         ("--keep=hues=1", "--keep hues=1 leaves no photo to train on"),
         ("--licence=huse=CC0", "names huse; expected FOLDER=LICENCE"),
+        ("--expected-share=1.5", "--expected-share 1.5 was given; expected a share of the targets, 0 to 1"),
         ("--looks=2", "--looks 2 was given; expected a share of the crops"),
         ("--start-from=second", "second has a map of features, which is not trained here; give --start-from first"),
         ("--start-from=nowhere", "--start-from nowhere is neither a folder nor a file"),

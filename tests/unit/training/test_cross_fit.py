@@ -5,11 +5,16 @@ import numpy as np
 import pytest
 
 from worker.training.data.feature_maps import CELLS, Features, load_features
+from worker.training.data.folds import Folds, folds_by_source
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.errors import TrainingError
-from worker.training.fitting.cross_fit import CrossFitConfig, Places, folds_of, predict_out_of_fold
+from worker.training.fitting.cross_fit import CrossFitConfig, Places, predict_out_of_fold
 
-BRIEF = CrossFitConfig(folds=2, epochs=200, photos=8, places=16, dropout=0.1, learning_rate=1e-2)
+BRIEF = CrossFitConfig(epochs=200, photos=8, places=16, dropout=0.1, learning_rate=1e-2)
+
+
+def folds_of(cache: PhotoCache, count: int = 2) -> Folds:
+    return folds_by_source(cache.names, cache.sources, cache.training, count)
 
 
 @pytest.fixture
@@ -22,27 +27,26 @@ def hues(cache: PhotoCache) -> Features:
 def test_photos_are_predicted_from_others(cache: PhotoCache, hues: Features) -> None:
     lines: list[str] = []
     places = Places(cache, hues)
-    predicted = predict_out_of_fold(cache, places, BRIEF, lines.append)
+    predicted = predict_out_of_fold(cache, places, folds_of(cache), BRIEF, lines.append)
     everywhere = predicted.reshape(len(predicted), -1, 2).astype(np.float32)
     assert min(places.r2(everywhere, rows) for rows in (cache.training, cache.validation)) > 0.8
-    assert len(lines) == BRIEF.folds + 1
+    assert len(lines) == 2 + 1
 
 
 def test_a_photos_own_colours_have_no_part_in_its_prediction(cache: PhotoCache, hues: Features) -> None:
     row, config = int(cache.training[0]), replace(BRIEF, epochs=2)
-    places = Places(cache, hues)
-    before = predict_out_of_fold(cache, places, config, print)
+    places, folds = Places(cache, hues), folds_of(cache)
+    before = predict_out_of_fold(cache, places, folds, config, print)
     places.ab[row] *= -1
-    after = predict_out_of_fold(cache, places, config, print)
+    after = predict_out_of_fold(cache, places, folds, config, print)
     np.testing.assert_array_equal(before[row], after[row])
-    fold = folds_of(cache, config.folds)
-    of_other_folds = cache.training[fold[cache.training] != fold[row]]
+    of_other_folds = folds.other_rows(int(folds.numbers[row]))
     assert np.abs(before[of_other_folds].astype(np.float32) - after[of_other_folds]).max() > 0
 
 
 def test_a_fold_without_a_photo_is_refused(cache: PhotoCache, hues: Features) -> None:
-    with pytest.raises(TrainingError, match=r"38 photos leave one of 500 folds empty; give fewer folds"):
-        predict_out_of_fold(cache, Places(cache, hues), replace(BRIEF, folds=500), print)
+    with pytest.raises(TrainingError, match="38 photos leave one of 500 folds empty; give fewer --folds or more"):
+        predict_out_of_fold(cache, Places(cache, hues), folds_of(cache, 500), BRIEF, print)
 
 
 def test_features_come_in_the_order_of_the_photos(tmp_path: Path) -> None:

@@ -50,6 +50,22 @@ def test_training_lowers_the_loss_and_keeps_its_history(tmp_path: Path) -> None:
     assert (tmp_path / loop.STATE_FILE).is_file()
 
 
+def test_targets_that_change_during_a_run_are_asked_for_its_progress(tmp_path: Path) -> None:
+    progress_of_steps: list[float] = []
+
+    def changing(step: int) -> loop.Batch:
+        inputs, targets = make_batch(step)
+
+        def targets_at(progress: float) -> np.ndarray:
+            progress_of_steps.append(progress)
+            return targets
+
+        return inputs, targets_at
+
+    run(small_model(), tmp_path, 4, changing)
+    assert progress_of_steps == [0, 0.25, 0.5, 0.75]
+
+
 def test_a_resumed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     class Killed(Exception):
         pass

@@ -39,10 +39,13 @@ def train(arguments: Namespace) -> None:
         sources = [own_logits(cache, embedding, folder, print) for embedding in embeddings]
     validation_logits = [load_logits(path, cache.names) for path in arguments.validation_logits]
     out_of_fold = arguments.expected_colours and load_out_of_fold_targets(
-        arguments.expected_colours, cache.names, arguments.expected_share
+        arguments.expected_colours, cache.names, arguments.expected_share, arguments.final_expected_share
     )
-    share = arguments.expected_share if out_of_fold else 0.0
-    choices = {"expected_share": share, "kept_one_in": dict(cache.kept_one_in)}
+    choices = {
+        "expected_share": arguments.expected_share if out_of_fold else 0.0,
+        "final_expected_share": arguments.final_expected_share if out_of_fold else 0.0,
+        "kept_one_in": dict(cache.kept_one_in),
+    }
     write_settings(arguments.output, cache, asdict(config) | choices)
     model, history = fusion.train(
         cache, sources, config, arguments.output, start_from, arguments.resume, validation_logits, out_of_fold,
@@ -59,10 +62,16 @@ def train(arguments: Namespace) -> None:
 
 def _config(arguments: Namespace, cache: PhotoCache) -> FusionConfig:
     """Raises TrainingError for a share that is none."""
-    if not 0 <= arguments.looks <= 1:
-        raise TrainingError(f"--looks {arguments.looks:g} was given; expected a share of the crops, 0 to 1")
+    _expect_share("--looks", arguments.looks, "the crops")
+    _expect_share("--expected-share", arguments.expected_share, "the targets")
+    _expect_share("--final-expected-share", arguments.final_expected_share, "the targets")
     return FusionConfig(
         side_px=arguments.side_px, batch_size=arguments.batch_size, zoom=Zoom(*arguments.zoom_px), head=arguments.head,
         seed=arguments.seed, mixed_precision=arguments.precision, schedule=learning_rate_schedule(arguments),
         looks=arguments.looks, weights=numbers("--weight", arguments.weight, cache),
     )  # fmt: skip
+
+
+def _expect_share(option: str, share: float, whole: str) -> None:
+    if not 0 <= share <= 1:
+        raise TrainingError(f"{option} {share:g} was given; expected a share of {whole}, 0 to 1")

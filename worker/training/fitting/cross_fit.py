@@ -1,11 +1,11 @@
 """Predicts each photo's colours by a model fitted on the other photos, for `train --expected-colours`.
 
-The photos are divided into folds. For each fold, a perceptron is fitted on the other folds. From a classifier's
-features at a place and its lightness, it predicts the place's mean colour. Then it predicts the photos of its fold,
-which it has not seen ("cross-fitting"). Photos kept for validation are in no fit, and get the mean of all predictions.
+The photos are divided into folds by their sources. For each fold, a perceptron is fitted on the other folds. From a
+classifier's features at a place and its lightness, it predicts the place's mean colour. Then it predicts the photos of
+its fold, which it has not seen ("cross-fitting"). Photos kept for validation are in no fit, and get the mean of all
+predictions.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from worker.model.network import TRAINING_MEAN_AB
 from worker.training.data.feature_maps import CELLS, Features
-from worker.training.data.photo_cache import SHORT_SIDE_PX, VALIDATION_ONE_IN, PhotoCache
+from worker.training.data.folds import Folds
+from worker.training.data.photo_cache import SHORT_SIDE_PX, PhotoCache
 from worker.training.data.photos import square_lab
 from worker.training.errors import TrainingError
 
@@ -33,7 +34,6 @@ AB_SPREAD = 20.0  # about the standard deviation of a* and b*, CIE units
 class CrossFitConfig:
     """Hyperparameters, chosen on photos kept for validation."""
 
-    folds: int = 4
     epochs: int = 8
     photos: int = 64  # photos in a step, with `places` places of each
     places: int = 64
@@ -45,35 +45,27 @@ class CrossFitConfig:
 
 
 def predict_out_of_fold(
-    cache: PhotoCache, places: "Places", config: CrossFitConfig, say: Callable[[str], None]
-) -> NDArray[np.float16]:  # fmt: skip
+    cache: PhotoCache, places: "Places", folds: Folds, config: CrossFitConfig, say: Callable[[str], None]
+) -> NDArray[np.float16]:
     """a*, b* of each photo's centre square, predicted by a model that was not fitted on it: (n, 16, 16, 2), CIE units.
 
     Reports each fold's R2 on its photos. Raises TrainingError if a fold has no photo.
     """
-    fold = folds_of(cache, config.folds)
-    training, kept = cache.training, cache.validation
-    if not np.bincount(fold[training], minlength=config.folds).all():
-        raise TrainingError(f"{len(training)} photos leave one of {config.folds} folds empty; give fewer folds")
+    if not all(len(folds.rows(number)) for number in range(folds.count)):
+        raise TrainingError(
+            f"{len(cache.training)} photos leave one of {folds.count} folds empty; give fewer --folds or more photos"
+        )
+    kept = cache.validation
     predicted = np.zeros((len(cache.names), PLACES, 2), np.float32)
-    for number in range(config.folds):
-        held_out = training[fold[training] == number]
-        network = _fitted(places, training[fold[training] != number], cache, config, number)
+    for number in range(folds.count):
+        held_out = folds.rows(number)
+        network = _fitted(places, folds.other_rows(number), cache, config, number)
         predicted[held_out] = places.predictions(network, held_out)
-        predicted[kept] += places.predictions(network, kept) / np.float32(config.folds)
+        predicted[kept] += places.predictions(network, kept) / np.float32(folds.count)
         r2 = places.r2(predicted, held_out)
-        say(f"fold {number + 1} of {config.folds}: R2 {r2:.4f} on {len(held_out)} photos that it was not fitted on")
+        say(f"fold {number + 1} of {folds.count}: R2 {r2:.4f} on {len(held_out)} photos that it was not fitted on")
     say(f"all folds together: R2 {places.r2(predicted, kept):.4f} on {len(kept)} photos kept for choosing")
     return predicted.reshape(-1, CELLS, CELLS, 2).astype(np.float16)
-
-
-def folds_of(cache: PhotoCache, folds: int) -> Rows:
-    """The fold of each photo (n,), 0..folds - 1, by a hash of its name, so that new photos change nothing for the
-    others.
-    """
-    # The quotient is used, because the remainder decides which photos are kept for validation.
-    hashes = [int(hashlib.sha256(str(name).encode()).hexdigest(), 16) // VALIDATION_ONE_IN for name in cache.names]
-    return np.array([value % folds for value in hashes], np.intp)
 
 
 class Places:

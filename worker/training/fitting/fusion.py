@@ -4,6 +4,7 @@ embeddings.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -164,18 +165,23 @@ class FusionBatches:
     def __call__(self, step: int) -> loop.Batch:
         """-> lightness (batch, side, side, 1), -1..1, embedding (batch, 1000); what the heads should answer.
 
-        `paper`: a, b / 128 (batch, side, side, 2); `vivid`: soft colours (batch, side / 4, side / 4, 313).
+        `paper`: a, b / 128 (batch, side, side, 2); `vivid`: soft colours (batch, side / 4, side / 4, 313). With
+        out-of-fold targets, it is a function of the run's progress, because their share changes.
         """
         rng = np.random.default_rng([self._config.seed, step])
         rows = self._photos(step)
         crops = self._crops(rows, rng)
         embeddings = ops.convert_to_tensor(np.stack([varied(self._sources, int(row), rng) for row in rows]))
         inputs = [crops.lightness, embeddings]
-        target = crops.ab if self._out_of_fold is None else self._out_of_fold.mixed_with(crops.ab, crops.out_of_fold_ab)
-        if self.soft_colours is None:
-            return inputs, target
-        soft = self.soft_colours(crops.ab * AB_SCALE)
-        return inputs, soft if self._config.head == "vivid" else [target, soft]
+        soft = None if self.soft_colours is None else self.soft_colours(crops.ab * AB_SCALE)
+        if self._out_of_fold is None:
+            return inputs, self._targets(crops.ab, soft)
+        mixture = partial(self._out_of_fold.mixture, crops.ab, crops.out_of_fold_ab)
+        return inputs, lambda progress: self._targets(mixture(progress), soft)
+
+    def _targets(self, ab: Any, soft: Any) -> Any:
+        """What the heads in training should answer: a, b / 128, soft colours, or both."""
+        return {"paper": ab, "vivid": soft, "both": [ab, soft]}[self._config.head]
 
     def _photos(self, step: int) -> NDArray[np.intp]:
         """The photos of a step. Each epoch has every photo once, in a random order."""

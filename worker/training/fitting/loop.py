@@ -21,7 +21,7 @@ from worker.system.whole_files import expect_room, write_beside_then_rename
 from worker.training.errors import TrainingError
 from worker.training.evaluation.words import entry_in_words
 
-Batch = tuple[Any, Any]  # inputs and targets
+Batch = tuple[Any, Any]  # inputs, and targets or a function that gives them for the run's progress, 0..1
 STATE_FILE = "state.weights.h5"
 HISTORY_FILE = "history.json"
 SETTLING = 24  # batches from which the batch norms take their final statistics
@@ -186,7 +186,7 @@ def _train(
             break
         model.optimizer.learning_rate.assign(schedule.rate(step, progress))
         with clock.timing_step():
-            records.losses.append(train_step(model, batch))
+            records.losses.append(train_step(model, batch, progress))
         step += 1
         _expect_number(records.losses[-1], step, records.folder)
         if step % schedule.report_every_steps == 0:
@@ -197,10 +197,13 @@ def _train(
     return step
 
 
-def train_step(model: keras.Model, batch: Batch) -> float:
+def train_step(model: keras.Model, batch: Batch, progress: float = 0.0) -> float:
     """One step on inputs and targets; returns its loss."""
+    inputs, targets = batch
+    if callable(targets):
+        targets = targets(progress)
     # For a network with two heads, Keras gives first the sum and then each head's loss.
-    return float(np.ravel(np.asarray(model.train_on_batch(*batch)))[0])
+    return float(np.ravel(np.asarray(model.train_on_batch(inputs, targets)))[0])
 
 
 def settle_norms(model: keras.Model, make_batch: Callable[[int], Batch], first: int, batches: int = SETTLING) -> None:
