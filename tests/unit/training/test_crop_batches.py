@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from tests.unit.training.conftest import colour_photo
+from worker.colour import lab_tensors
 from worker.colour.lab import rgb_to_lab
-from worker.training.augmentation import colours, crop_batches
+from worker.training.augmentation import crop_batches
 from worker.training.augmentation.crop_batches import CropBatches
 from worker.training.augmentation.draws import Zoom, draw_looks, draw_placements
 from worker.training.augmentation.looks import blurred, compressed, old_lightness
@@ -35,7 +36,7 @@ np.savez(sys.argv[1], lightness=np.asarray(made.lightness), ab=np.asarray(made.a
 
 def test_colours_are_those_of_the_arrays_formulas() -> None:
     rgb = np.random.default_rng(0).uniform(0, 1, (5, 6, 3)).astype(np.float32)
-    lightness, ab = colours.lab(colours.linear(rgb))
+    lightness, ab = lab_tensors.linear_to_lab(lab_tensors.srgb_to_linear(rgb))
     expected = rgb_to_lab(rgb)
     np.testing.assert_allclose(lightness, expected[..., 0], atol=0.01)
     np.testing.assert_allclose(ab, expected[..., 1:], atol=0.05)

@@ -6,8 +6,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.colour import lab_tensors
 from worker.model.network import AB_SCALE
-from worker.training.augmentation import colours
 from worker.training.augmentation.compiled import compiled
 from worker.training.augmentation.draws import LETTERBOXED_SHARE, Zoom, draw_looks, draw_placements, draw_tones
 from worker.training.augmentation.looks import old_lightness
@@ -64,10 +64,10 @@ class CropBatches:
         self, pixels: Any, shapes: Any, place: dict[str, Any], tones: Any, look: dict[str, Any], cells: Any
     ) -> tuple[Any, Any, Any]:
         place = {name: ops.convert_to_tensor(value) for name, value in place.items()}
-        light = colours.linear(
+        light = lab_tensors.srgb_to_linear(
             crops(ops.convert_to_tensor(pixels), ops.convert_to_tensor(shapes), place, self._side_px) / 255
         )
-        lightness, ab = colours.lab(light)
+        lightness, ab = lab_tensors.linear_to_lab(light)
         old = 0
         if look:
             look = {name: ops.convert_to_tensor(value) for name, value in look.items()}

@@ -14,11 +14,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.colour import lab_tensors
 from worker.colour.lab import lightness_to_grey
 from worker.model.backends.precision import computing_in
 from worker.model.classifiers import compact
 from worker.model.classifiers.embedding import build_classifier
-from worker.training.augmentation.colours import grey_of_lightness
 from worker.training.augmentation.crop_batches import CropBatches
 from worker.training.augmentation.draws import Zoom
 from worker.training.data.class_logits import Logits, probabilities
@@ -87,7 +87,7 @@ class DistillationBatches:
         """-> images (batch, side, side, 3), -1..1, and logits (batch, 1000)."""
         rng = np.random.default_rng([self._config.seed, step])
         rows = rng.choice(self._rows, self._config.batch_size, replace=False)
-        grey = grey_of_lightness(50 * (self._crops(rows, rng).lightness + 1))
+        grey = lab_tensors.lightness_to_grey(50 * (self._crops(rows, rng).lightness + 1))
         return ops.repeat(grey / 127.5 - 1, 3, axis=-1), self._teacher[rows].astype(np.float32)
 
 
