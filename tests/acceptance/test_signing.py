@@ -9,7 +9,7 @@ from PIL import Image
 from skimage import data
 
 from tests.acceptance.command import photochrom
-from tests.unit.scans.certificates import write_certificate
+from tests.unit.scans.metadata.certificates import write_certificate
 
 STAND_IN = {"PHOTOCHROM_STAND_IN_MODEL_MILLISECONDS": "1"}
 KEYS = ("mill.jpg", "mill.png", "mill.tif", "mill.webp")

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from tests.unit.scans.conftest import LIMITS, colours, ramp
-from tests.unit.scans.exiv2_reader import copy_metadata, read_icc_profile, read_metadata
-from tests.unit.scans.test_metadata_between_formats import _scan
+from tests.unit.scans.metadata.exiv2_reader import copy_metadata, read_icc_profile, read_metadata
+from tests.unit.scans.metadata.test_metadata_between_formats import _scan
 from worker.scans import OutputOptions, compose, open_scan
 
 FORMATS = ("jpeg", "png", "tiff", "jp2", "webp")

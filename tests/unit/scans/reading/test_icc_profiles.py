@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp, tiff_bytes, write_colour
-from tests.unit.scans.icc import gamma_curve, grey_profile, parametric_curve, rgb_profile, sampled_curve
+from tests.unit.scans.reading.icc import gamma_curve, grey_profile, parametric_curve, rgb_profile, sampled_curve
 from worker.colour.icc_reader import Profile
 from worker.colour.lab import luminance_to_lightness, srgb_to_linear
 from worker.errors import ScanError

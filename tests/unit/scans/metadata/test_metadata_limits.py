@@ -108,7 +108,7 @@ def test_memory_is_bounded_and_metadata_that_is_left_out_is_named(name: str, tmp
     plain.write_bytes(pillow_bytes(GREY, "PNG"))
     hostile.write_bytes(HOSTILE[name]())
     command = [sys.executable, "-c", _OPEN_AND_COMPOSE, str(plain), str(hostile)]
-    peaks = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]).stdout
+    peaks = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[4]).stdout
     before, after = map(int, peaks.split())
     assert (after - before) / 1024 < MOST_MEGABYTES
     assert metadata_of(hostile.read_bytes(), tmp_path).lost

@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 
 from tests.unit.scans.conftest import ramp, tiff_bytes
-from tests.unit.scans.variant import Variant
+from tests.unit.scans.variants.variant import Variant
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
 FLOATS = (GREY16 / 65535).astype(np.float32)

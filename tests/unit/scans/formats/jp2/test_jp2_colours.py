@@ -7,7 +7,7 @@ from PIL import Image
 from skimage import data
 
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes, ramp
-from tests.unit.scans.jp2_files import codestream_of, jp2_of, palette_boxes
+from tests.unit.scans.formats.jp2.jp2_files import codestream_of, jp2_of, palette_boxes
 from worker.colour.lab import LUMINANCE, linear_to_srgb, srgb_to_linear
 from worker.errors import ScanError
 from worker.scans.formats.jp2 import boxes

@@ -69,7 +69,7 @@ def test_a_large_one_is_streamed_and_written_alike(
 
 
 def test_a_grey_profile_counts(opened: Opener) -> None:
-    from tests.unit.scans.icc import gamma_curve, grey_profile
+    from tests.unit.scans.reading.icc import gamma_curve, grey_profile
 
     plain = pillow_bytes(ramp(), "JPEG2000", quality_layers=[1])
     at = plain.index(b"colr") - 4

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
-from tests.unit.scans.tiff_edits import number_of, with_entry, with_number
-from tests.unit.scans.variant import Variant
+from tests.unit.scans.formats.tiff.tiff_edits import number_of, with_entry, with_number
+from tests.unit.scans.variants.variant import Variant
 from worker.colour.lab import lightness_to_grey
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)

@@ -12,9 +12,9 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from tests.unit.scans.channel_variants import channel_variants
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
-from tests.unit.scans.variant import Variant
+from tests.unit.scans.variants.channel_variants import channel_variants
+from tests.unit.scans.variants.variant import Variant
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
 FLOATS = (GREY16 / 65535).astype(np.float32)

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp, write_colour
-from tests.unit.scans.icc import gamma_curve, rgb_profile
-from tests.unit.scans.test_icc_profiles import ADOBE_RGB
+from tests.unit.scans.reading.icc import gamma_curve, rgb_profile
+from tests.unit.scans.reading.test_icc_profiles import ADOBE_RGB
 from worker.colour.lab import linear_to_srgb
 from worker.errors import ScanError
 

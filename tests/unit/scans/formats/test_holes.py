@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes
-from tests.unit.scans.test_odd_jpegs import COLOUR, PICTURE
+from tests.unit.scans.formats.jpeg.test_odd_jpegs import COLOUR, PICTURE
 from worker.errors import ScanError
 
 BLANK = np.full((256, 320), 200, np.uint8)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
-from tests.unit.scans.odd_variants import odd_variants
-from tests.unit.scans.unpacked_variants import unpacked_variants
-from tests.unit.scans.variant import Variant
+from tests.unit.scans.variants.odd_variants import odd_variants
+from tests.unit.scans.variants.unpacked_variants import unpacked_variants
+from tests.unit.scans.variants.variant import Variant
 
 GREY8, GREY16 = ramp(64, 96), ramp(64, 96, 16)
 BINARY = GREY8 > 100

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.unit.scans.conftest import LIMITS, colours, pillow_bytes, ramp, tiff_bytes
-from tests.unit.scans.exiv2_reader import read_metadata
-from tests.unit.scans.test_provenance import MADE, packet, properties
+from tests.unit.scans.metadata.exiv2_reader import read_metadata
+from tests.unit.scans.metadata.test_provenance import MADE, packet, properties
 from worker.scans import OutputOptions, compose, open_scan
 from worker.scans.formats.jpeg.segments import read_segments
 from worker.scans.metadata.xmp import joined

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from tests.unit.scans.conftest import LIMITS, Opener, grey_of, pillow_bytes, ramp, tiff_bytes, write_colour
-from tests.unit.scans.tiff_edits import entry_of, with_entry, with_next, with_number, without
+from tests.unit.scans.formats.tiff.tiff_edits import entry_of, with_entry, with_next, with_number, without
 from worker.errors import ScanError
 from worker.scans import OpenScan, open_scan_file, probe_pages
 from worker.scans.metadata.read import Metadata, read_metadata

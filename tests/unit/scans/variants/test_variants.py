@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from tests.unit.scans.conftest import Opener, colours, grey_of
-from tests.unit.scans.variant import Variant
-from tests.unit.scans.variants import all_variants
+from tests.unit.scans.variants.table import all_variants
+from tests.unit.scans.variants.variant import Variant
 from worker.colour.lab import LUMINANCE, linear_to_srgb, srgb_to_linear
 from worker.error_codes import ERROR_CODES
 from worker.errors import ScanError

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from tests.unit.scans.conftest import Opener, grey_of, pillow_bytes, ramp
-from tests.unit.scans.tiff_edits import with_number
+from tests.unit.scans.formats.tiff.tiff_edits import with_number
 from worker.errors import ScanError
 
 GREY = ramp(96, 64)

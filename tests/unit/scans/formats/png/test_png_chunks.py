@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.scans.conftest import Opener, pillow_bytes, ramp
-from tests.unit.scans.test_png_colour import said
+from tests.unit.scans.formats.png.test_png_colour import said
 from worker.scans.metadata.read import read_metadata
 
 PNG = pillow_bytes(ramp(), "PNG")

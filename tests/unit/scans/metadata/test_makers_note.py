@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from tests.unit.scans.conftest import LIMITS, colours, pillow_bytes, ramp
-from tests.unit.scans.exiv2_reader import read_metadata
+from tests.unit.scans.metadata.exiv2_reader import read_metadata
 from worker.scans import OutputOptions, compose, open_scan
 
 MODEL, SAID = b"IMG:A scanning back\0", "Plate 7, Grüße"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.unit.scans.conftest import Array, Opener, grey_of, pillow_bytes, ramp, write_colour
-from tests.unit.scans.test_icc_profiles import ADOBE_RGB
+from tests.unit.scans.reading.test_icc_profiles import ADOBE_RGB
 from worker.scans.formats.tiff.exif import read_exif
 
 SEPIA = (np.dstack([ramp()] * 3) * [1.0, 0.8, 0.5]).round().astype(np.uint8)

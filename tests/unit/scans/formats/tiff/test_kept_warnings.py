@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyvips
 
-from tests.unit.scans.test_tiff_warnings import PICTURES
+from tests.unit.scans.formats.tiff.test_tiff_warnings import PICTURES
 from worker.scans.vips import kept_warnings
 
 
