@@ -18,8 +18,8 @@ ELSEWHERE = {
     r"photochrom (web|users)\b": "tests/acceptance/test_web.py",
     r"curl |box=box-0042": "tests/acceptance/test_web.py",
     r"psql |sqlite3 |pg_dump |pg_restore |createdb ": "clients; tests run every query of docs/queries.md",
-    r"pip download |python -m worker\.training (bundle|yardstick) ": "hours; tests/unit/training/test_bundle.py",
-    r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/test_commands.py",
+    r"pip download |python -m worker\.training (bundle|yardstick) ": "tests/unit/training/commands/test_bundle.py",
+    r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/commands/test_commands.py",
 }
 _FOREVER = re.compile(r"(?:PHOTOCHROM_\w+=\S+ )*photochrom (scheduler|worker|web)$")
 

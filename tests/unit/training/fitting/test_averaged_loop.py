@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.unit.training.test_loop import no_file_above
+from tests.unit.training.fitting.test_loop import no_file_above
 from worker.training.commands import bundle as bundling
 from worker.training.errors import TrainingError
 from worker.training.fitting.averaged_loop import LoopConfig, averaged_weights, decaying_adam, fit
