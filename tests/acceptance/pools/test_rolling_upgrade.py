@@ -13,12 +13,12 @@ from sqlalchemy import text
 from db.session import make_engine, read_scope, session_scope
 from scheduler.standalone.services import ValkeyServer
 from tests.acceptance.command import clean_environment, photochrom
-from tests.acceptance.test_run import write_scan
+from tests.acceptance.one_machine.test_run import write_scan
 from tests.faults.processes import Processes
 from tests.faults.world import COUNT_DONE
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 pytestmark = pytest.mark.timeout(900)
 EARLIER = "e584599"  # the release before this one
 SCANS = 160

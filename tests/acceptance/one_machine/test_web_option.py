@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.acceptance.command import clean_environment
-from tests.acceptance.test_run import STAND_IN, write_scan
+from tests.acceptance.one_machine.test_run import STAND_IN, write_scan
 from tests.processes import MARK, new_mark, survivors
 from tests.waiting import PATIENCE_SECONDS, wait_until
 

@@ -17,7 +17,7 @@ LEVELS = np.arange(256) / 255
 SRGB = np.where(LEVELS <= 0.04045, LEVELS / 12.92, ((LEVELS + 0.055) / 1.055) ** 2.4)
 
 
-PHOTOS = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", Path(__file__).parents[3] / "shared" / "photos"))
+PHOTOS = Path(os.environ.get("PHOTOCHROM_TEST_PHOTOS", Path(__file__).parents[4] / "shared" / "photos"))
 if not PHOTOS.is_dir():
     pytest.skip(f"no photographs in {PHOTOS}: set PHOTOCHROM_TEST_PHOTOS to their folder", allow_module_level=True)
 

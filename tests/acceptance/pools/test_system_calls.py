@@ -14,7 +14,7 @@ from scheduler.standalone.services import ValkeyServer
 from tests.system_calls import is_possible
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 UNITS = {"scheduler": "photochrom-scheduler", "worker": "photochrom-worker@", "web": "photochrom-web"}
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="needs libseccomp, and systemd-analyze to read the filters")

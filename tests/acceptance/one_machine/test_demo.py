@@ -12,7 +12,7 @@ import pyvips
 
 from scheduler.standalone.samples import write_samples
 from tests.acceptance.command import clean_environment, photochrom
-from tests.acceptance.test_run import all_gone, everything_below
+from tests.acceptance.one_machine.test_run import all_gone, everything_below
 from tests.processes import MARK, new_mark, survivors
 from tests.waiting import PATIENCE_SECONDS, wait_until
 
