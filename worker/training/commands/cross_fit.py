@@ -9,11 +9,12 @@ from worker.model import checkpoint
 from worker.model.classifiers.embedding import load_embedding
 from worker.system.whole_files import write_beside_then_rename
 from worker.training.commands.arguments import numbers, read_cache
-from worker.training.data.feature_maps import Features, load_features, own_features
+from worker.training.data.feature_maps import CELLS, Features, load_features, own_features
 from worker.training.data.folds import Folds, folds_by_source
 from worker.training.data.photo_cache import PhotoCache
+from worker.training.data.photo_places import PhotoPlaces
 from worker.training.errors import TrainingError
-from worker.training.fitting.cross_fit import CrossFitConfig, Places, predict_out_of_fold
+from worker.training.fitting.cross_fit import CrossFitConfig, predict_out_of_fold
 
 
 def cross_fit(arguments: Namespace) -> None:
@@ -30,12 +31,13 @@ def cross_fit(arguments: Namespace) -> None:
         )
     folder = arguments.cache or arguments.output.parent / "photos"
     cache = read_cache(arguments, folder)
-    config = CrossFitConfig(arguments.epochs, seed=arguments.seed, weights=numbers("--weight", arguments.weight, cache))
+    weights = cache.weights(np.arange(len(cache.names)), numbers("--weight", arguments.weight, cache))
     folds = folds_by_source(cache.names, cache.sources, cache.training, arguments.folds)
     _say(str(folds))
-    places = Places(cache, _features(arguments, cache, folder))
-    predicted = predict_out_of_fold(cache, places, folds, config, _say)
-    _write(arguments.output, cache, folds, predicted)
+    places = PhotoPlaces(cache, _features(arguments, cache, folder))
+    config = CrossFitConfig(arguments.epochs, seed=arguments.seed)
+    predicted = predict_out_of_fold(places, folds, weights, cache.validation, config, _say)
+    _write(arguments.output, cache, folds, predicted.reshape(-1, CELLS, CELLS, 2).astype(np.float16))
     _say(f"{arguments.output} written; give it to photochrom train as --expected-colours, with the same --keep")
 
 

@@ -6,7 +6,7 @@ source knows more about this photo than about an archive's. So a source's photos
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,10 @@ class Folds:
     def other_rows(self, number: int) -> Rows:
         """The photos of all other folds."""
         return np.flatnonzero((self.numbers != number) & (self.numbers != NO_FOLD))
+
+    def in_every_view(self, views: int) -> "Folds":
+        """The folds of all views of the photos, a photo r of view v at v * n + r: a photo's views are in its fold."""
+        return replace(self, numbers=np.tile(self.numbers, views))
 
     def __str__(self) -> str:
         if not self.divided_sources:

@@ -25,7 +25,10 @@ FINAL_SHARE = 0.0
 
 @dataclass(frozen=True)
 class OutOfFoldTargets:
-    """a*, b* of photos' centre squares, in cells: (n, cells, cells, 2), CIE units; and their shares in the targets."""
+    """a*, b* predicted for photos, in cells: (n, cells, cells, 2), CIE units; and their shares in the targets.
+
+    The cells cover a photo's centre square in `train`, and a whole view in a recipe's stage `map`.
+    """
 
     ab: NDArray[np.float16]
     share: float = SHARE  # at the start of a run

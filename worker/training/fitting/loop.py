@@ -197,11 +197,14 @@ def _train(
     return step
 
 
+def targets_at(targets: Any, progress: float) -> Any:
+    """A batch's targets at this progress of the run, 0..1."""
+    return targets(progress) if callable(targets) else targets
+
+
 def train_step(model: keras.Model, batch: Batch, progress: float = 0.0) -> float:
     """One step on inputs and targets; returns its loss."""
-    inputs, targets = batch
-    if callable(targets):
-        targets = targets(progress)
+    inputs, targets = batch[0], targets_at(batch[1], progress)
     # For a network with two heads, Keras gives first the sum and then each head's loss.
     return float(np.ravel(np.asarray(model.train_on_batch(inputs, targets)))[0])
 

@@ -71,6 +71,36 @@ def test_one_command_makes_a_checkpoint_and_its_card_names_every_source(given: N
     assert np.isfinite(ab).all()
 
 
+OUT_OF_FOLD = "[map.out_of_fold]\nfolds = 2\nepochs = 1\nshare = 0.5\nfinal_share = 0.0\n[join]"
+
+
+def test_the_targets_of_the_map_are_mixed_with_out_of_fold_predictions(
+    given: Namespace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given.recipe.write_text(RECIPE.replace("[join]", OUT_OF_FOLD))
+    given.until = "map"
+    bundle(given)
+    assert "too large for one fold, so divided by photos' names: osie700" in capsys.readouterr().out
+    with np.load(given.work / "map" / "out-of-fold.npz") as file:
+        assert file["ab"].shape == (2, 6, 14, 14, 2)
+        assert sorted(file["fold"].tolist()) == [-1, -1, -1, 0, 0, 1]
+    assert (given.work / "map" / "best.weights.h5").is_file()
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("folds = 1", "has folds = 1; expected 2 at least"),
+        ("share = 1.5", "has share = 1.5; expected a share of the targets, 0 to 1"),
+        ("fold = 2", "has fold; expected some of dropout, epochs, final_share, folds"),
+    ],
+)
+def test_wrong_options_for_predictions_are_refused(given: Namespace, option: str, text: str) -> None:
+    given.recipe.write_text(RECIPE.replace("[join]", f"[map.out_of_fold]\n{option}\n[join]"))
+    with pytest.raises(TrainingError, match=text):
+        bundle(given)
+
+
 def test_upper_blocks_are_trained_with_the_map_and_kept(given: Namespace) -> None:
     tune = "[tune]\nbatch_size = 4\nsteps = 2\nvalidate_every_steps = 1\nwhole_share = 0.5\nbins_share = 1.0\n"
     tune += "learning_rate = 0.1\nwarm_up_steps = 1\naveraged_steps = 1\n[join]"

@@ -47,6 +47,22 @@ def test_validation_reads_the_averaged_weights(tmp_path: Path) -> None:
         assert weight(model) == seen[-1]
 
 
+def test_targets_that_change_are_asked_for_the_planned_progress(tmp_path: Path) -> None:
+    progress_of_steps: list[float] = []
+
+    def changing(step: int) -> tuple[Any, Any]:
+        x, y = batch(step)
+
+        def targets_at(progress: float) -> np.ndarray:
+            progress_of_steps.append(progress)
+            return np.asarray(y)
+
+        return x, targets_at
+
+    fit(line(), changing, LoopConfig(steps=4, validate_every_steps=4), tmp_path, lambda: {"r2": 0.0})
+    assert progress_of_steps == [0, 0.25, 0.5, 0.75]
+
+
 def test_the_best_by_the_yardstick_is_kept(tmp_path: Path) -> None:
     figures = iter([0.1, 0.9, 0.2, 0.3])
     model = line()
