@@ -12,7 +12,6 @@ from tenacity import (
     retry_if_exception_type,
     sleep_using_event,
     stop_after_delay,
-    stop_any,
     stop_before_delay,
     stop_when_event_set,
     wait_exponential,
@@ -99,9 +98,10 @@ def try_before(
 
     The error is raised if `stopped` is true, or if the next pause would end after `deadline`, by time.monotonic().
     """
+    too_late = stop_before_delay(deadline - time.monotonic())
     tries = Retrying(
         retry=retry_if_exception_type(errors),
-        stop=stop_any(lambda state: stopped(), stop_before_delay(deadline - time.monotonic())),
+        stop=lambda state: stopped() or too_late(state),
         wait=wait_exponential(multiplier=_FIRST_LOCAL_PAUSE_SECONDS, max=_LONGEST_LOCAL_PAUSE_SECONDS),
         reraise=True,
     )

@@ -61,7 +61,7 @@ class PhotoPlaces:
 
     def colours(self, rows: Rows, places: NDArray[Any]) -> Floats:
         """The mean a*, b* of these places (m, p, 2), CIE units."""
-        return self.ab[rows[:, None], places]
+        return np.asarray(self.ab[rows[:, None], places])
 
 
 def positions(places: NDArray[Any], side: int) -> Floats:

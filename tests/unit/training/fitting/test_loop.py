@@ -58,7 +58,7 @@ def test_targets_that_change_during_a_run_are_asked_for_its_progress(tmp_path: P
 
         def targets_at(progress: float) -> np.ndarray:
             progress_of_steps.append(progress)
-            return targets
+            return np.asarray(targets)
 
         return inputs, targets_at
 
