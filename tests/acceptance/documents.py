@@ -7,19 +7,19 @@ ROOT = Path(__file__).parents[2]
 
 # Commands that test_documented_commands.py does not run, each with the test that runs it, or with what it would need.
 ELSEWHERE = {
-    r"make (demo|test)$": "tests/acceptance/test_demo.py; and this suite",
+    r"make (demo|test)$": "tests/acceptance/one_machine/test_demo.py; and this suite",
     r"python3 -m venv /opt|/opt/photochrom/bin/pip ": "an index; the Makefile installs the same way",
     r"export PATH=/opt": "goes with it",
     r"useradd|install -D|cp deploy/systemd|systemctl ": "a machine under systemd; tests/unit/deploy/test_systemd.py",
     r"python3 -m pip wheel|uv tool |pipx ": "tests/acceptance/test_installing.py",
     r"docker |kubectl |helm ": "tests/acceptance/images/test_compose.py; a cluster: tests/unit/deploy",
     r"photochrom jobs ": "tests/integration/archive/test_archiving_killed.py",
-    r"celery --app photochrom.celery_app flower": "tests/acceptance/test_operation.py",
-    r"photochrom (web|users)\b": "tests/acceptance/test_web.py",
-    r"curl |box=box-0042": "tests/acceptance/test_web.py",
+    r"celery --app photochrom.celery_app flower": "tests/acceptance/pools/test_operation.py",
+    r"photochrom (web|users)\b": "tests/acceptance/jobs/test_web.py",
+    r"curl |box=box-0042": "tests/acceptance/jobs/test_web.py",
     r"psql |sqlite3 |pg_dump |pg_restore |createdb ": "clients; tests run every query of docs/queries.md",
-    r"pip download |python -m worker\.training (bundle|yardstick) ": "hours; tests/unit/training/test_bundle.py",
-    r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/test_commands.py",
+    r"pip download |python -m worker\.training (bundle|yardstick) ": "tests/unit/training/commands/test_bundle.py",
+    r"photochrom (train|cross-fit|evaluate) ": "tests/unit/training/commands/test_commands.py",
 }
 _FOREVER = re.compile(r"(?:PHOTOCHROM_\w+=\S+ )*photochrom (scheduler|worker|web)$")
 

@@ -15,7 +15,7 @@ import pytest
 from scheduler.standalone.services import ValkeyServer
 from tests.acceptance.command import clean_environment
 from tests.acceptance.documents import ROOT, commands
-from tests.acceptance.test_run import write_scan
+from tests.acceptance.one_machine.test_run import write_scan
 from tests.waiting import wait_until
 
 UV = Path(sys.executable).with_name("uv")

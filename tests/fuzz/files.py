@@ -10,8 +10,8 @@ from PIL import Image
 
 from tests.fuzz.odd_files import odd
 from tests.unit.scans.conftest import pillow_bytes, ramp, tiff_bytes
-from tests.unit.scans.test_metadata_between_formats import _scan
-from tests.unit.scans.variants import all_variants
+from tests.unit.scans.metadata.test_metadata_between_formats import _scan
+from tests.unit.scans.variants.table import all_variants
 
 Bytes = tuple[str, bytes]  # an extension, a file
 

@@ -40,16 +40,16 @@ class TrainingBench:
         load_backend()
         fusion = import_module("worker.training.fitting.fusion")  # imported only now, because it loads TensorFlow
         self._loop = import_module("worker.training.fitting.loop")
-        usual = fusion.Settings(head="both")
-        settings = replace(
+        usual = fusion.FusionConfig(head="both")
+        config = replace(
             usual, side_px=side_px or usual.side_px, batch_size=batch_size or usual.batch_size, looks=fusion.LOOKS_SHARE
         )
         rng = np.random.default_rng(0)
         logits = [rng.normal(size=(_PHOTOS, 1000)).astype(np.float16) for _ in range(_CLASSIFIERS)]
-        self._model, self._batches = fusion.prepare(_made_up_cache(rng), logits, settings)
+        self._model, self._batches = fusion.prepare(_made_up_cache(rng), logits, config)
         self._ready = [self._batches(step) for step in range(_READY)]
         self._run(iter(self._ready[:2]), 0.0, least=2)
-        return {"side_px": settings.side_px, "batch_size": settings.batch_size}
+        return {"side_px": config.side_px, "batch_size": config.batch_size}
 
     def bare(self, seconds: float) -> dict[str, float]:
         """Steps on batches that are ready."""

@@ -1,7 +1,6 @@
 """The model server's client in a child: predict(lightness) -> a, b."""
 
 import contextlib
-import logging
 import os
 import threading
 import time
@@ -14,15 +13,13 @@ from worker.inference.colour_options import ColourOptions
 from worker.inference.connection import Prediction, ServerConnection, ServerInfo, ServerLost, connect
 from worker.inference.models.interface import model_failed
 from worker.inference.protocol import Message, ProtocolError, Receiver, send
+from worker.system.wait import try_before
 
 __all__ = ["Prediction", "PredictionClient", "ServerInfo", "hello", "stats"]
-
-logger = logging.getLogger(__name__)
 
 _SHAPE = (400, 400)
 _NO_CHOICE = ColourOptions()
 _HANDSHAKE_SECONDS = 10.0
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.02, 1.0
 
 
 class PredictionClient:
@@ -61,24 +58,19 @@ class PredictionClient:
         self._check(lightness)
         began = time.monotonic()
         deadline = began + self._timeout_seconds
-        deaths, pause = 0, _FIRST_PAUSE_SECONDS
+        deaths = 0
         while not self._closed:
             try:
-                # A scan that may have crashed a server goes alone, so that the next crash counts for this scan only.
                 connection = self._connected(deadline)
+                # A scan that may have crashed a server goes alone, so that the next crash counts for this scan only.
                 return connection.predict(lightness, options, alone=deaths > 0, began=began, deadline=deadline)
             except ServerLost as lost:
                 deaths += lost.running
                 if deaths >= self._predict_attempts:
                     raise _killer(deaths) from None
-            except TimeoutError:
-                raise self._timed_out() from None
-            except (OSError, ProtocolError) as error:
-                logger.debug("no model server at %s: %s", self._socket_path, error)
-                if time.monotonic() + pause >= deadline:
+            except (OSError, ProtocolError):
+                if not self._closed:
                     raise self._timed_out() from None
-                time.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
         raise _unavailable("the client is closed")
 
     def close(self) -> None:
@@ -98,14 +90,17 @@ class PredictionClient:
             raise model_failed("its lightness holds a value that is not finite", permanent=True)
 
     def _connected(self, deadline: float) -> ServerConnection:
+        """Wait for a server. Raises OSError or ProtocolError if none answers before `deadline`."""
+        return try_before(
+            deadline, lambda: self._connect(deadline), (OSError, ProtocolError), stopped=lambda: self._closed
+        )
+
+    def _connect(self, deadline: float) -> ServerConnection:
         with self._connecting:
             if self._connection is None or self._connection.lost:
                 seconds = min(_HANDSHAKE_SECONDS, max(0.01, deadline - time.monotonic()))
                 self._connection = None
-                try:
-                    self._connection = ServerConnection(self._socket_path, self._slots, seconds)
-                except TimeoutError as error:
-                    raise OSError("the model server doesn't answer") from error
+                self._connection = ServerConnection(self._socket_path, self._slots, seconds)
             return self._connection
 
     def _timed_out(self) -> ScanError:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from tenacity import (
     retry_if_exception_type,
     sleep_using_event,
     stop_after_delay,
+    stop_before_delay,
     stop_when_event_set,
     wait_exponential,
 )
@@ -21,6 +23,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+_FIRST_LOCAL_PAUSE_SECONDS, _LONGEST_LOCAL_PAUSE_SECONDS = 0.02, 1.0  # for a process on this machine
 
 
 def wait_for(
@@ -83,6 +86,23 @@ def try_again(call: Callable[[], T], error: type[PhotochromError], *, seconds: f
         stop=stop_after_delay(seconds),
         wait=wait_exponential(multiplier=0.5, max=10),
         before_sleep=_log,
+        reraise=True,
+    )
+    return tries(call)
+
+
+def try_before(
+    deadline: float, call: Callable[[], T], errors: tuple[type[Exception], ...], *, stopped: Callable[[], bool]
+) -> T:
+    """Call `call` again while it raises one of `errors`, with short pauses, as for a process on this machine.
+
+    The error is raised if `stopped` is true, or if the next pause would end after `deadline`, by time.monotonic().
+    """
+    too_late = stop_before_delay(deadline - time.monotonic())
+    tries = Retrying(
+        retry=retry_if_exception_type(errors),
+        stop=lambda state: stopped() or too_late(state),
+        wait=wait_exponential(multiplier=_FIRST_LOCAL_PAUSE_SECONDS, max=_LONGEST_LOCAL_PAUSE_SECONDS),
         reraise=True,
     )
     return tries(call)

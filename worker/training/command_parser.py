@@ -37,12 +37,16 @@ def _train(parser: argparse.ArgumentParser) -> None:
     _photo_choice(parser)
     parser.add_argument(
         "--expected-colours", type=Path, metavar="NPZ",
-        help="file that cross-fit wrote; the targets of the paper head are drawn towards these colours",
+        help="file that cross-fit wrote; the targets of the paper head are mixed with the colours in it",
     )  # fmt: skip
     parser.add_argument(
-        "--expected-share", type=float, default=0.7,
-        help="weight of --expected-colours in the targets of the paper head; the photo's own colours have the rest "
-        "(0 to 1, default: %(default)s)",
+        "--expected-share", type=float, default=0.5, metavar="SHARE",
+        help="share of --expected-colours in the targets of the paper head when the run begins; the photo's own "
+        "colours have the rest (0 to 1, default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--final-expected-share", type=float, default=0.0, metavar="SHARE",
+        help="their share when the run ends; it falls evenly (0 to 1, default: %(default)s)",
     )  # fmt: skip
     _crops(parser)
     _shared(parser, batch_size=24, learning_rate=1e-3)
@@ -72,8 +76,9 @@ def _logits(parser: argparse.ArgumentParser) -> None:
         "embeddings; each file has the arrays names and logits, one row for each photo",
     )  # fmt: skip
     parser.add_argument(
-        "--unmet-logits", nargs="*", type=Path, default=[], metavar="NPZ",
-        help="files like those of --logits; the network is measured with them and never trained with them",
+        "--validation-logits", "--unmet-logits", nargs="*", type=Path, default=[], metavar="NPZ",
+        help="files like those of --logits; the network is measured with them and never trained with them. "
+        "--unmet-logits is the earlier name",
     )  # fmt: skip
 
 

@@ -25,7 +25,9 @@ class NoPicture(PhotochromError):
 class ThumbnailProcess:
     """Makes one thumbnail at a time, for any number of threads.
 
-    The process starts with the first picture, and again after a picture that ended it or left it little memory.
+    The process starts with the first picture, and again after a picture that ended it or left it little memory. An end
+    is the answer to a hostile file and not a fault of the process. So, unlike a ManagedProcess, it is started again at
+    the next picture, without a pause, a warning or a limit.
     """
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from scheduler.web.auth import csrf
 from scheduler.web.auth.identity import SESSION_COOKIE
 from tests.acceptance.documents import ROOT, commands
 from tests.acceptance.images.compose_system import COMPOSE, System, inspect, running
-from tests.acceptance.test_run import write_scan
+from tests.acceptance.one_machine.test_run import write_scan
 from tests.docker import absence, docker
 from tests.prometheus import dashboard_queries
 

@@ -7,10 +7,8 @@ import pytest
 import pyvips
 from numpy.typing import NDArray
 
-from worker.colour import lab
-from worker.model.classifiers import grey_input
+from worker.colour import lab, lab_tensors
 from worker.scans.reading.grey import to_grey
-from worker.training.augmentation import colours
 from worker.training.data import photos
 
 Array = NDArray[Any]
@@ -35,7 +33,7 @@ def test_opencv_gives_the_same_lab(rgb: Array, expected: Array) -> None:
 
 
 def test_keras_gives_the_same_lab(rgb: Array, expected: Array) -> None:
-    lightness, ab = colours.lab(colours.linear(np.asarray(rgb, np.float32) / 255))
+    lightness, ab = lab_tensors.linear_to_lab(lab_tensors.srgb_to_linear(np.asarray(rgb, np.float32) / 255))
 
     np.testing.assert_allclose(np.asarray(lightness), expected[..., 0], atol=0.03)
     np.testing.assert_allclose(np.asarray(ab), expected[..., 1:], atol=0.03)
@@ -49,9 +47,8 @@ def test_libvips_gives_the_grey_of_the_same_lightness(rgb: Array, expected: Arra
     np.testing.assert_allclose(values, lab.lightness_to_grey(expected[..., 0]), atol=0.51)
 
 
-def test_both_functions_of_keras_give_the_grey_of_the_same_lightness() -> None:
+def test_keras_gives_the_grey_of_the_same_lightness() -> None:
     lightness = np.linspace(0, 100, 1001, dtype=np.float32)
     expected = lab.lightness_to_grey(lightness)
 
-    np.testing.assert_allclose(np.asarray(grey_input.lightness_to_grey(lightness)), expected, atol=0.01)
-    np.testing.assert_allclose(np.asarray(colours.grey_of_lightness(lightness)), expected, atol=0.01)
+    np.testing.assert_allclose(np.asarray(lab_tensors.lightness_to_grey(lightness)), expected, atol=0.01)

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 
-from worker.colour import lab
 from worker.errors import CheckpointError
 from worker.model.checkpoint import Card, read_card
 from worker.model.classifiers import embedding, grey_input, inception_resnet_v2
@@ -33,13 +32,6 @@ def test_an_embedding_is_the_square_roots_of_probabilities(classifier_layers: La
     )
     assert given.shape == (2, 1000)
     np.testing.assert_allclose((given**2).sum(axis=1), 1, rtol=1e-4)
-
-
-def test_the_grey_of_a_lightness_is_the_same_as_tensor_and_as_array() -> None:
-    lightness = np.linspace(0, 100, 501, dtype=np.float32)
-    np.testing.assert_allclose(
-        np.asarray(grey_input.lightness_to_grey(lightness)), lab.lightness_to_grey(lightness), atol=0.02
-    )
 
 
 def test_the_classifier_sees_black_at_minus_one_and_white_at_one() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
 from tests.unit.pipeline.test_signing import FORMATS, credentials, write_source
-from tests.unit.scans.certificates import write_certificate
+from tests.unit.scans.metadata.certificates import write_certificate
 from worker.pipeline.colorize import Pipeline
 
 

@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 from skimage import data
 
 from db.queries.scans.records import ScanMeasurements
-from tests.unit.scans.test_film_borders import FILM, PICTURE, film
+from tests.unit.scans.reading.test_film_borders import FILM, PICTURE, film
 from worker.errors import ScanError
 from worker.inference.client import Prediction
 from worker.inference.colour_options import ColourOptions

@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from tests.unit.pipeline.test_pipeline import assignment, colorize, pipeline  # noqa: F401  the fixture
-from tests.unit.scans.certificates import write_certificate
+from tests.unit.scans.metadata.certificates import write_certificate
 from tests.waiting import wait_until
 from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.model.checkpoint import BUNDLED, bundled_checkpoint_path, read_card

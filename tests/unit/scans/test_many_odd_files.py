@@ -8,8 +8,8 @@ import pytest
 
 from tests.fuzz.files import hostile_files
 from tests.unit.scans.conftest import LIMITS, pillow_bytes, ramp, tiff_bytes
-from tests.unit.scans.test_odd_jpegs import DAMAGES, KINDS, ODDITIES
-from tests.unit.scans.tiff_edits import with_entry, with_next
+from tests.unit.scans.formats.jpeg.test_odd_jpegs import DAMAGES, KINDS, ODDITIES
+from tests.unit.scans.formats.tiff.tiff_edits import with_entry, with_next
 from worker.errors import ScanError
 from worker.scans import OpenScan, open_scan_file, probe_pages
 from worker.scans.reading.colour_detection import coloured_share

@@ -17,11 +17,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from worker.colour.lab_tensors import lightness_to_grey
 from worker.errors import CheckpointError
 from worker.model import weights as weights_io
 from worker.model.checkpoint import IMAGENET, Card, check_embedding, embedding_choices, present_embedding_name
 from worker.model.classifiers import compact, inception_resnet_v2
-from worker.model.classifiers.grey_input import classifier_input, lightness_to_grey, resized
+from worker.model.classifiers.grey_input import classifier_input, resized
 from worker.model.weights import Layers
 
 Tensor = Any

@@ -12,9 +12,10 @@ from typing import Any, Self
 
 from keras import ops
 
+from worker.colour.lab_tensors import lightness_to_grey
 from worker.model import weights as weight_files
 from worker.model.checkpoint import Card
-from worker.model.classifiers.grey_input import lightness_to_grey, resized
+from worker.model.classifiers.grey_input import resized
 
 Tensor = Any  # a tensor of whichever Keras backend is in use
 Weights = Sequence[tuple[Tensor, Tensor]]  # kernel and bias of each layer, in the order that they are applied

@@ -6,8 +6,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.colour import lab_tensors
 from worker.model.network import AB_SCALE
-from worker.training.augmentation import colours
 from worker.training.augmentation.compiled import compiled
 from worker.training.augmentation.draws import LETTERBOXED_SHARE, Zoom, draw_looks, draw_placements, draw_tones
 from worker.training.augmentation.looks import old_lightness
@@ -22,7 +22,7 @@ class Crops(NamedTuple):
 
     lightness: Any  # L* / 50 - 1 (batch, side, side, 1)
     ab: Any  # the crops' own a, b / 128 (batch, side, side, 2)
-    expected_ab: Any  # expected a, b / 128 (batch, side, side, 2), or None
+    out_of_fold_ab: Any  # predicted a, b / 128 (batch, side, side, 2), or None
 
 
 class CropBatches:
@@ -32,8 +32,8 @@ class CropBatches:
         self, cache: PhotoCache, side_px: int, zoom: Zoom, looks: float = 0.0,
         cells: NDArray[np.floating[Any]] | None = None, on_device: bool | None = None,
     ) -> None:  # fmt: skip
-        """`looks`: share of the crops. `cells` (photos, k, k, 2): expected a*, b* of photos' centre squares; with them,
-        crops lie inside these squares.
+        """`looks`: share of the crops. `cells` (photos, k, k, 2): a*, b* that were predicted for photos' centre
+        squares; with them, crops lie inside these squares.
         """
         self._store = PhotoStore(cache, on_device)
         self._side_px, self._zoom, self._looks, self._cells = side_px, zoom, looks, cells
@@ -64,10 +64,10 @@ class CropBatches:
         self, pixels: Any, shapes: Any, place: dict[str, Any], tones: Any, look: dict[str, Any], cells: Any
     ) -> tuple[Any, Any, Any]:
         place = {name: ops.convert_to_tensor(value) for name, value in place.items()}
-        light = colours.linear(
+        light = lab_tensors.srgb_to_linear(
             crops(ops.convert_to_tensor(pixels), ops.convert_to_tensor(shapes), place, self._side_px) / 255
         )
-        lightness, ab = colours.lab(light)
+        lightness, ab = lab_tensors.linear_to_lab(light)
         old = 0
         if look:
             look = {name: ops.convert_to_tensor(value) for name, value in look.items()}
@@ -77,7 +77,7 @@ class CropBatches:
         )
         if old:
             lightness = ops.concatenate([old_lightness(light[:old], look, *self._textures), lightness])
-        expected = None
+        out_of_fold_ab = None
         if cells is not None:
-            expected = crops_of_cells(ops.convert_to_tensor(cells), place, self._side_px) / AB_SCALE
-        return lightness[..., None] / 50 - 1, ab / AB_SCALE, expected
+            out_of_fold_ab = crops_of_cells(ops.convert_to_tensor(cells), place, self._side_px) / AB_SCALE
+        return lightness[..., None] / 50 - 1, ab / AB_SCALE, out_of_fold_ab

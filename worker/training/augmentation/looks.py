@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from worker.training.augmentation import colours
+from worker.colour import lab_tensors
 from worker.training.augmentation.draws import BLUR_TAPS, PATCHES
 from worker.training.augmentation.textures import TEXTURE_PX
 
@@ -41,7 +41,7 @@ def old_lightness(light: Any, look: dict[str, Any], grain: Any, dust: Any) -> An
     """
     side = light.shape[1]
     luminance = ops.clip(ops.sum(light * look["emulsion"][:, None, None], axis=-1), 0.0, 1.0)
-    grey = 255 * ops.power(ops.maximum(colours.coded(luminance), 1e-6), look["gamma"][:, None, None])
+    grey = 255 * ops.power(ops.maximum(lab_tensors.linear_to_srgb(luminance), 1e-6), look["gamma"][:, None, None])
     middle = look["middle"][:, None, None]
     grey = (grey - middle) * look["contrast"][:, None, None] + middle
     grey = blurred(grey, look["blur"]) * paper(look["patches"], look["vignette"], side)
@@ -50,7 +50,7 @@ def old_lightness(light: Any, look: dict[str, Any], grain: Any, dust: Any) -> An
     grey = covered(grey, specks[..., 0] * look["dust"][:, None, None], specks[..., 1])
     grey = scratched(grey, look["scratch"], look["scratch_x"], look["scratch_slope"])
     grey = compressed(ops.clip(grey, 0.0, 255.0), look["quality"])
-    return colours.lightness(colours.linear(ops.clip(grey / 255, 0.0, 1.0)))
+    return lab_tensors.luminance_to_lightness(lab_tensors.srgb_to_linear(ops.clip(grey / 255, 0.0, 1.0)))
 
 
 def blurred(grey: Any, kernels: Any) -> Any:

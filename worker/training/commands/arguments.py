@@ -7,7 +7,7 @@ from pathlib import Path
 from worker.training.data.photo_cache import PhotoCache, build_cache
 from worker.training.data.photos import Census
 from worker.training.errors import TrainingError
-from worker.training.fitting.loop import Schedule
+from worker.training.fitting.loop import LearningRateSchedule
 
 
 def read_cache(arguments: Namespace, folder: Path) -> PhotoCache:
@@ -53,9 +53,9 @@ def licences_of(arguments: list[str], cache: PhotoCache) -> dict[str, str]:
     return pairs
 
 
-def schedule(arguments: Namespace) -> Schedule:
-    """The schedule of a run: its end and its learning rates."""
-    return Schedule(
+def learning_rate_schedule(arguments: Namespace) -> LearningRateSchedule:
+    """The learning rates of a run, and its end."""
+    return LearningRateSchedule(
         arguments.steps,
         arguments.minutes,
         arguments.learning_rate,

@@ -20,6 +20,7 @@ from worker.model.classifiers.embedding import load_embedding
 from worker.model.classifiers.features import LAYERS
 from worker.model.norm_folding import fold_convolutions, plain_network_weights
 from worker.model.place_map import build_map_network
+from worker.training.commands.map_targets import check_options, map_targets
 from worker.training.data.embedder import Embedder
 from worker.training.data.soft_targets import TAKEN_BACK, place_prior
 from worker.training.errors import TrainingError
@@ -38,7 +39,7 @@ from worker.training.fitting.joined import (
     train_joined,
 )
 from worker.training.fitting.loop import HISTORY_FILE, STATE_FILE
-from worker.training.fitting.map_trunk import TrunkConfig, train_trunk, trunk_figures
+from worker.training.fitting.map_trunk import TrunkBatches, TrunkConfig, train_trunk, trunk_figures
 from worker.training.fitting.upper_blocks import (
     TuneConfig,
     TunedBatches,
@@ -97,6 +98,7 @@ def _expect_whole(path: Path, recipe: Recipe, until: str) -> None:
         raise TrainingError(
             f"{path} has no [map] that makes a map; expected [map], or [tune] with start_from, a bundled checkpoint"
         )
+    check_options(recipe.get("map", {}).get("out_of_fold", {}))
 
 
 def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:
@@ -104,16 +106,21 @@ def fit_map(prepared: Prepared, recipe: Recipe, folder: Path) -> None:
     options = recipe["map"]
     config = TrunkConfig(**_only(options, TrunkConfig), view_shares=tuple(options["view_shares"]))
     inside, rows = prepared.inside(), prepared.yardstick
+    out_of_fold = (
+        map_targets(prepared, options["out_of_fold"], folder / "out-of-fold.npz", _say)
+        if "out_of_fold" in options
+        else []
+    )
 
     def validate(model: keras.Model) -> dict[str, float]:
         figures = trunk_figures(model, prepared.views[0], rows, inside)
         aged = trunk_figures(model, prepared.views[-1], rows, np.ones_like(inside))
         return figures | {"aged": aged["r2"]}
 
+    batches = TrunkBatches(prepared.views, prepared.sampler, config, out_of_fold)
     train_trunk(
-        prepared.views, prepared.sampler, config, _loop(options), folder, validate, prepared.mean_ab(),
-        resume=(folder / STATE_FILE).is_file(),
-    )  # fmt: skip
+        batches, config, _loop(options), folder, validate, prepared.mean_ab(), resume=(folder / STATE_FILE).is_file()
+    )
 
 
 def fit_upper_blocks(prepared: Prepared, recipe: Recipe, work: Path) -> None:
@@ -243,6 +250,10 @@ def _only(options: dict[str, Any], config: type) -> dict[str, Any]:
     """The options that are fields of this dataclass, without lists, which the dataclass needs as tuples."""
     names = set(config.__dataclass_fields__)  # type: ignore[attr-defined]
     return {name: value for name, value in options.items() if name in names and not isinstance(value, list)}
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _without_files(description: Any) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Expected colours: what a model predicts for photos on which it was not fitted.
+"""Out-of-fold targets: what a model predicts for photos on which it was not fitted.
 
-The paper head's targets are drawn towards them.
+They are mixed into the paper head's targets, at first with a large share, at the end of a run with none.
 
 A photo's own colours are one of many possibilities that its grey allows. A network that is trained on few photos learns
-them by heart, because it recognizes each photo by its embedding. It can't learn by heart what is expected of a photo
-from all others, and expected colours are smoother, so they are easier to learn. This is distillation (Hinton, Vinyals
-and Dean, arXiv:1503.02531) with targets from outside each photo's own fold.
+them by heart, because it recognizes each photo by its embedding. It can't learn by heart what a model predicts that was
+fitted on other photos, and predicted colours are smoother, so they are easier to learn. This is distillation (Hinton,
+Vinyals and Dean, arXiv:1503.02531) with targets from outside each photo's own fold. But predicted colours are also
+paler than true ones. So their share falls, and the last steps train on the photos' own colours.
 """
 
 from collections.abc import Iterable
@@ -18,31 +19,43 @@ from numpy.typing import NDArray
 
 from worker.training.errors import TrainingError
 
-SHARE = 0.7  # share of the expected colours in the target; the rest are the photo's own colours, which have sharp edges
+SHARE = 0.5  # share of the predictions in the first targets; the rest are the photo's own colours
+FINAL_SHARE = 0.0
 
 
 @dataclass(frozen=True)
-class ExpectedColours:
-    """a*, b* of photos' centre squares, in cells: (n, cells, cells, 2), CIE units."""
+class OutOfFoldTargets:
+    """a*, b* predicted for photos, in cells: (n, cells, cells, 2), CIE units; and their shares in the targets.
+
+    The cells cover a photo's centre square in `train`, and a whole view in a recipe's stage `map`.
+    """
 
     ab: NDArray[np.float16]
-    share: float = SHARE
+    share: float = SHARE  # at the start of a run
+    final_share: float = FINAL_SHARE
 
-    def drawn(self, own_ab: Any, expected_ab: Any) -> Any:
-        """The mixture of crops' own colours and the expected ones, tensors or arrays of one shape."""
-        return (1 - self.share) * own_ab + self.share * expected_ab
+    def mixture(self, own_ab: Any, out_of_fold_ab: Any, progress: float) -> Any:
+        """Crops' own colours and predicted ones, mixed as it is due at this progress of a run, 0..1.
+
+        Both are tensors or arrays of one shape. The share of predicted ones changes linearly.
+        """
+        share = self.share + (self.final_share - self.share) * min(progress, 1.0)
+        return (1 - share) * own_ab + share * out_of_fold_ab
 
 
-def load_expected_colours(path: Path, names: Iterable[str], share: float = SHARE) -> ExpectedColours:
-    """The expected colours of these photos, from an .npz file with `names` and `ab` (n, cells, cells, 2).
+def load_out_of_fold_targets(
+    path: Path, names: Iterable[str], share: float = SHARE, final_share: float = FINAL_SHARE
+) -> OutOfFoldTargets:
+    """The predicted colours of these photos, from an .npz file with `names` and `ab` (n, cells, cells, 2).
 
     Raises TrainingError for a file that can't be read or lacks a photo.
     """
     try:
         with np.load(path) as file:
             rows = {str(name): row for row, name in enumerate(file["names"])}
-            return ExpectedColours(np.asarray(file["ab"][[rows[str(name)] for name in names]], np.float16), share)
+            ab = np.asarray(file["ab"][[rows[str(name)] for name in names]], np.float16)
     except KeyError as error:
         raise TrainingError(f"{path} has no colours for {error}; expected names and ab, a row for each photo") from None
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path} can't be read ({error}); expected an .npz of names and ab") from None
+    return OutOfFoldTargets(ab, share, final_share)

@@ -50,16 +50,21 @@ class PhotoCache:
     def validation(self) -> NDArray[np.intp]:
         return np.flatnonzero(self._held_back())
 
+    @property
+    def sources(self) -> NDArray[np.str_]:
+        """The source of each photo (n,): the folder that it lies in."""
+        return np.array([str(Path(str(name)).parent) for name in self.names])
+
     def by_folder(self) -> dict[str, int]:
         """The number of photos in each folder, for the model card."""
-        return dict(Counter(str(Path(str(name)).parent) for name in self.names))
+        return dict(Counter(self.sources.tolist()))
 
     def weights(self, rows: NDArray[np.intp], of_folders: Mapping[str, int]) -> NDArray[np.intp]:
         """How often each of these photos counts (n,): the weight of its folder, or 1."""
-        return np.array([of_folders.get(str(Path(str(self.names[row])).parent), 1) for row in rows], np.intp)
+        return np.array([of_folders.get(str(source), 1) for source in self.sources[rows]], np.intp)
 
     def _held_back(self) -> NDArray[np.bool_]:
-        shares = [self.kept_one_in.get(str(Path(str(name)).parent), VALIDATION_ONE_IN) for name in self.names]
+        shares = [self.kept_one_in.get(str(source), VALIDATION_ONE_IN) for source in self.sources]
         return np.array([is_validation(str(name), n) for name, n in zip(self.names, shares, strict=True)], bool)
 
 

@@ -104,7 +104,7 @@ def _about(embedding: Embedding) -> dict[str, Any]:
     }
 
 
-def _write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:
+def write_settings(output: Path, cache: PhotoCache, settings: dict[str, Any]) -> None:
     """What a card needs to know of a run, beside its history."""
     output.mkdir(parents=True, exist_ok=True)
     record = {"photos": cache.by_folder(), "left_out": cache.census, "settings": settings}

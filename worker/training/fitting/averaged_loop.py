@@ -26,6 +26,7 @@ from worker.training.fitting.loop import (
     needing_room,
     save_state,
     save_weights,
+    targets_at,
 )
 
 BEST_FILE = "best.weights.h5"
@@ -54,10 +55,13 @@ class LoopConfig:
         """0 at the start, 1 at the end."""
         return max(step / self.steps, minutes / self.minutes)
 
+    def planned_progress(self, step: int, minutes: float) -> float:
+        """0 at the start, 1 at the planned end, by which rates and targets change."""
+        return min(1.0, max(step / self.steps, minutes / (self.planned_minutes or self.minutes)))
+
     def rate(self, step: int, minutes: float) -> float:
         """The learning rate of a step that begins after so many minutes."""
-        planned = max(step / self.steps, minutes / (self.planned_minutes or self.minutes))
-        cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, planned)))
+        cosine = 0.5 * (1 + math.cos(math.pi * self.planned_progress(step, minutes)))
         warm = min(1.0, (step + 1) / self.warm_up_steps)
         return self.learning_rate * warm * (self.final_share + (1 - self.final_share) * cosine)
 
@@ -91,6 +95,7 @@ def fit(
         progress = config.progress(step, minutes)
         if progress < 1:
             model.optimizer.learning_rate.assign(config.rate(step, minutes))
+            targets = targets_at(targets, config.planned_progress(step, minutes))
             losses.append(_train_step(model, inputs, targets, step, folder))
             step += 1
             if step % config.report_every_steps == 0:

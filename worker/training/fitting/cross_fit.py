@@ -1,133 +1,111 @@
-"""Predicts each photo's colours by a model fitted on the other photos, for `train --expected-colours`.
+"""Predicts each photo's colours by a model fitted on the other photos, for `train --expected-colours` and recipes.
 
-The photos are divided into folds. For each fold, a perceptron is fitted on the other folds. From a classifier's
-features at a place and its lightness, it predicts the place's mean colour. Then it predicts the photos of its fold,
-which it has not seen ("cross-fitting"). Photos kept for validation are in no fit, and get the mean of all predictions.
+The photos are divided into folds by their sources. For each fold, a perceptron is fitted on the other folds. From a
+classifier's features at a place, it predicts the place's mean colour. Then it predicts the photos of its fold, which it
+has not seen ("cross-fitting").
 """
 
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.network import TRAINING_MEAN_AB
-from worker.training.data.feature_maps import CELLS, Features
-from worker.training.data.photo_cache import SHORT_SIDE_PX, VALIDATION_ONE_IN, PhotoCache
-from worker.training.data.photos import square_lab
+from worker.training.data.folds import Folds
+from worker.training.data.photo_places import Places
 from worker.training.errors import TrainingError
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
-PLACES = CELLS * CELLS
-CELL_PX = SHORT_SIDE_PX // CELLS
 HIDDEN = (384, 192)
 TINT = np.asarray(TRAINING_MEAN_AB, np.float32)  # a*, b*, CIE units
 AB_SPREAD = 20.0  # about the standard deviation of a* and b*, CIE units
+PHOTOS_AT_ONCE = 64  # that are predicted
 
 
 @dataclass(frozen=True)
-class Settings:
+class CrossFitConfig:
     """Hyperparameters, chosen on photos kept for validation."""
 
-    folds: int = 4
     epochs: int = 8
     photos: int = 64  # photos in a step, with `places` places of each
     places: int = 64
     dropout: float = 0.4
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
-    weights: Mapping[str, int] = field(default_factory=dict)  # times that a folder's photos are seen in an epoch
     seed: int = 1
 
 
-def expect(cache: PhotoCache, places: "Places", settings: Settings, say: Callable[[str], None]) -> NDArray[np.float16]:
-    """The expected a*, b* of each photo's centre square: (n, 16, 16, 2), CIE units.
+def predict_out_of_fold(
+    places: Places, folds: Folds, weights: NDArray[Any], kept: Rows, config: CrossFitConfig, say: Callable[[str], None]
+) -> Floats:
+    """a*, b* of each photo, predicted by a model that was not fitted on it: (n, places.count, 2), CIE units.
 
-    Reports each fold's R2 on its photos. Raises TrainingError if a fold has no photo.
+    `weights` (n,) say how often each photo is shown, relative to others. Photos `kept` for validation are in no fold,
+    and get the mean of all models' predictions; further photos outside of all folds get 0. Reports each fold's R2 on
+    its photos. Raises TrainingError if a fold has no photo.
     """
-    fold = folds_of(cache, settings.folds)
-    training, kept = cache.training, cache.validation
-    if not np.bincount(fold[training], minlength=settings.folds).all():
-        raise TrainingError(f"{len(training)} photos leave one of {settings.folds} folds empty; give fewer folds")
-    expected = np.zeros((len(cache.names), PLACES, 2), np.float32)
-    for number in range(settings.folds):
-        held_out = training[fold[training] == number]
-        network = _fitted(places, training[fold[training] != number], cache, settings, number)
-        expected[held_out] = places.answers(network, held_out)
-        expected[kept] += places.answers(network, kept) / np.float32(settings.folds)
-        r2 = places.r2(expected, held_out)
-        say(f"fold {number + 1} of {settings.folds}: R2 {r2:.4f} on {len(held_out)} photos not met")
-    say(f"all folds together: R2 {places.r2(expected, kept):.4f} on {len(kept)} photos kept for choosing")
-    return expected.reshape(-1, CELLS, CELLS, 2).astype(np.float16)
+    if not all(len(folds.rows(number)) for number in range(folds.count)):
+        raise TrainingError(f"one of {folds.count} folds has no photo; give fewer folds or more photos")
+    predicted = np.zeros((len(folds.numbers), places.count, 2), np.float32)
+    for number in range(folds.count):
+        held_out = folds.rows(number)
+        network = _fitted(places, folds.other_rows(number), weights, config, number)
+        predicted[held_out] = _predictions(network, places, held_out)
+        predicted[kept] += _predictions(network, places, kept) / np.float32(folds.count)
+        r2 = r2_of(predicted, places, held_out)
+        say(f"fold {number + 1} of {folds.count}: R2 {r2:.4f} on {len(held_out)} photos that it was not fitted on")
+    if len(kept):
+        say(f"all folds together: R2 {r2_of(predicted, places, kept):.4f} on {len(kept)} photos kept for choosing")
+    return predicted
 
 
-def folds_of(cache: PhotoCache, folds: int) -> Rows:
-    """The fold of each photo (n,), 0..folds - 1, by a hash of its name, so that new photos change nothing for the
-    others.
-    """
-    # The quotient is used, because the remainder decides which photos are kept for validation.
-    hashes = [int(hashlib.sha256(str(name).encode()).hexdigest(), 16) // VALIDATION_ONE_IN for name in cache.names]
-    return np.array([value % folds for value in hashes], np.intp)
+def r2_of(predicted: Floats, places: Places, rows: Rows) -> float:
+    """R2 of these photos' places: the share of the tint's squared error that is removed."""
+    error = of_tint = 0.0
+    for part in _parts(rows):
+        ab = places.colours(part, _all_places(places, part))
+        error += float(np.square(predicted[part] - ab).sum())
+        of_tint += float(np.square(ab - TINT).sum())
+    return 1 - error / of_tint
 
 
-class Places:
-    """The inputs for each place of each photo, and the place's own mean colour."""
-
-    def __init__(self, cache: PhotoCache, features: Features) -> None:
-        """`features` (n, 16, 16, k) are of the cache's photos, turned grey."""
-        self._features = features
-        self._light = np.empty((len(cache.names), PLACES, 2), np.float16)
-        self.ab = np.empty((len(cache.names), PLACES, 2), np.float32)  # a*, b*, CIE units
-        for row in range(len(cache.names)):
-            lab = square_lab(cache.photo(row), SHORT_SIDE_PX).reshape(CELLS, CELL_PX, CELLS, CELL_PX, 3)
-            self.ab[row] = lab[..., 1:].mean((1, 3)).reshape(PLACES, 2)
-            lightness = lab[..., 0]
-            mean_and_spread = [(lightness.mean((1, 3)) - 50) / 25, (lightness.std((1, 3)) - 6) / 6]
-            self._light[row] = np.stack(mean_and_spread, axis=-1).reshape(PLACES, 2)
-
-    @property
-    def width(self) -> int:
-        return int(self._features.shape[-1]) + 2 + 2
-
-    def known(self, rows: Rows, places: Rows) -> Floats:
-        """Features, lightness and position of places (m, p) of photos (m,): (m, p, width)."""
-        seen = self._features[rows[:, None], places // CELLS, places % CELLS]
-        where = np.stack([places // CELLS, places % CELLS], axis=-1) / (CELLS - 1) * 2 - 1
-        return np.concatenate([seen, self._light[rows[:, None], places], where], axis=-1).astype(np.float32)
-
-    def answers(self, network: keras.Model, rows: Rows, at_once: int = 64) -> Floats:
-        """a*, b* (m, 256, 2) of every place of these photos."""
-        parts = [np.zeros((0, PLACES, 2), np.float32)]
-        for start in range(0, len(rows), at_once):
-            part = rows[start : start + at_once]
-            place_values = self.known(part, np.broadcast_to(np.arange(PLACES), (len(part), PLACES)))
-            parts.append(np.asarray(network.predict_on_batch(place_values), np.float32) * np.float32(AB_SPREAD) + TINT)
-        return np.concatenate(parts)
-
-    def r2(self, expected: Floats, rows: Rows) -> float:
-        """R2 of these photos' places: the share of the tint's squared error that is removed."""
-        return 1 - float(np.square(expected[rows] - self.ab[rows]).sum() / np.square(self.ab[rows] - TINT).sum())
-
-
-def _fitted(places: Places, rows: Rows, cache: PhotoCache, settings: Settings, number: int) -> keras.Model:
+def _fitted(places: Places, rows: Rows, weights: NDArray[Any], config: CrossFitConfig, number: int) -> keras.Model:
     """A perceptron fitted on these photos."""
-    keras.utils.set_random_seed(settings.seed + number)
-    rng = np.random.default_rng([settings.seed, number])
-    steps = settings.epochs * max(1, len(rows) // settings.photos)
-    network = _perceptron(places.width, settings.dropout)
-    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.02)
-    network.compile(keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay), loss="mse", jit_compile=False)
-    counts = cache.weights(rows, settings.weights).astype(np.float64)
+    keras.utils.set_random_seed(config.seed + number)
+    rng = np.random.default_rng([config.seed, number])
+    steps = config.epochs * max(1, len(rows) // config.photos)
+    network = _perceptron(places.width, config.dropout)
+    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, steps, alpha=0.02)
+    network.compile(keras.optimizers.AdamW(rate, weight_decay=config.weight_decay), loss="mse", jit_compile=False)
+    shares = np.asarray(weights[rows], np.float64)
     for _ in range(steps):
-        photos = rng.choice(rows, settings.photos, p=counts / counts.sum())
-        at_places = rng.integers(PLACES, size=(settings.photos, settings.places))
-        targets = (places.ab[photos[:, None], at_places] - TINT) / np.float32(AB_SPREAD)
-        network.train_on_batch(places.known(photos, at_places), targets)
+        photos = rng.choice(rows, config.photos, p=shares / shares.sum())
+        at_places = rng.integers(places.count, size=(config.photos, config.places))
+        targets = (places.colours(photos, at_places) - TINT) / np.float32(AB_SPREAD)
+        network.train_on_batch(places.inputs(photos, at_places), targets)
     return network
+
+
+def _predictions(network: keras.Model, places: Places, rows: Rows) -> Floats:
+    """a*, b* (m, places.count, 2) of every place of these photos."""
+    parts = [np.zeros((0, places.count, 2), np.float32)]
+    for part in _parts(rows):
+        inputs = places.inputs(part, _all_places(places, part))
+        parts.append(np.asarray(network.predict_on_batch(inputs), np.float32) * np.float32(AB_SPREAD) + TINT)
+    return np.concatenate(parts)
+
+
+def _parts(rows: Rows) -> list[Rows]:
+    return [rows[start : start + PHOTOS_AT_ONCE] for start in range(0, len(rows), PHOTOS_AT_ONCE)]
+
+
+def _all_places(places: Places, rows: Rows) -> Rows:
+    return np.broadcast_to(np.arange(places.count), (len(rows), places.count))
 
 
 def _perceptron(width: int, dropout: float) -> keras.Model:

@@ -14,11 +14,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from worker.colour import lab_tensors
 from worker.colour.lab import lightness_to_grey
 from worker.model.backends.precision import computing_in
 from worker.model.classifiers import compact
 from worker.model.classifiers.embedding import build_classifier
-from worker.training.augmentation.colours import grey_of_lightness
 from worker.training.augmentation.crop_batches import CropBatches
 from worker.training.augmentation.draws import Zoom
 from worker.training.data.class_logits import Logits, probabilities
@@ -34,7 +34,7 @@ NEARLY_WHOLE = Zoom(1.0, 1.35)  # the photo's short side, as a multiple of side_
 
 
 @dataclass(frozen=True)
-class Settings:
+class DistillationConfig:
     """Hyperparameters of one run; they go into the model card as they are."""
 
     architecture: str = "inception_resnet_v2"
@@ -44,11 +44,11 @@ class Settings:
     temperature: float = 1.5  # softens both answers, so that second guesses are learned too
     seed: int = 1
     mixed_precision: str = "mixed_bfloat16"
-    schedule: loop.Schedule = field(default_factory=loop.Schedule)
+    schedule: loop.LearningRateSchedule = field(default_factory=loop.LearningRateSchedule)
 
 
 def distill(
-    cache: PhotoCache, teacher: Logits, settings: Settings, folder: Path,
+    cache: PhotoCache, teacher: Logits, config: DistillationConfig, folder: Path,
     start_from: Path | None = None, resume: bool = False, began: float | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
     """Trains a classifier on the cache's training photos turned grey, towards `teacher`'s logits (n, 1000).
@@ -56,17 +56,17 @@ def distill(
     Returns the classifier, with averaged weights, and the history. Raises TrainingError as `loop.run`, which
     also says what `began` is.
     """
-    keras.utils.set_random_seed(settings.seed)
-    with computing_in(settings.mixed_precision):
-        model = BUILDERS[settings.architecture](settings.side_px)
+    keras.utils.set_random_seed(config.seed)
+    with computing_in(config.mixed_precision):
+        model = BUILDERS[config.architecture](config.side_px)
     if start_from is not None:
         model.load_weights(start_from)
     else:
         _start_at_the_mean(model, teacher[cache.training])
-    model.compile(loop.adam(), loss=_divergence(settings.temperature), jit_compile=False)
-    measure = Agreement(cache, teacher, settings.side_px)
+    model.compile(loop.adam(), loss=_divergence(config.temperature), jit_compile=False)
+    measure = Agreement(cache, teacher, config.side_px)
     history = loop.run(
-        model, DistillationBatches(cache, teacher, settings), settings.schedule, folder,
+        model, DistillationBatches(cache, teacher, config), config.schedule, folder,
         lambda: measure(model), resume, lambda line: print(line, flush=True), began,
     )  # fmt: skip
     return model, history
@@ -75,19 +75,19 @@ def distill(
 class DistillationBatches:
     """The batch of each step: grey crops and the teacher's logits. Step k is the same in every run."""
 
-    def __init__(self, cache: PhotoCache, teacher: Logits, settings: Settings) -> None:
+    def __init__(self, cache: PhotoCache, teacher: Logits, config: DistillationConfig) -> None:
         self._teacher = teacher
-        self._settings = settings
+        self._config = config
         self._rows = cache.training
-        side_px = settings.side_px
-        zoom = Zoom(settings.zoom.smallest_px * side_px, settings.zoom.largest_px * side_px)
+        side_px = config.side_px
+        zoom = Zoom(config.zoom.smallest_px * side_px, config.zoom.largest_px * side_px)
         self._crops = CropBatches(cache, side_px, zoom)
 
     def __call__(self, step: int) -> loop.Batch:
         """-> images (batch, side, side, 3), -1..1, and logits (batch, 1000)."""
-        rng = np.random.default_rng([self._settings.seed, step])
-        rows = rng.choice(self._rows, self._settings.batch_size, replace=False)
-        grey = grey_of_lightness(50 * (self._crops(rows, rng).lightness + 1))
+        rng = np.random.default_rng([self._config.seed, step])
+        rows = rng.choice(self._rows, self._config.batch_size, replace=False)
+        grey = lab_tensors.lightness_to_grey(50 * (self._crops(rows, rng).lightness + 1))
         return ops.repeat(grey / 127.5 - 1, 3, axis=-1), self._teacher[rows].astype(np.float32)
 
 

@@ -4,6 +4,7 @@ embeddings.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from worker.model.vivid_head import annealed_mean
 from worker.training.augmentation.crop_batches import CropBatches
 from worker.training.augmentation.draws import Zoom
 from worker.training.data.class_logits import CLASSES, Logits, probabilities, varied
-from worker.training.data.out_of_fold_targets import ExpectedColours
+from worker.training.data.out_of_fold_targets import OutOfFoldTargets
 from worker.training.data.photo_cache import PhotoCache
 from worker.training.data.photos import centre_square, to_lab
 from worker.training.data.soft_targets import TAKEN_BACK, SoftColours, bin_prior, take_back_rebalancing
@@ -43,7 +44,7 @@ ALL_SIZES = Zoom(100.0, 420.0)  # from the whole photo in a crop to its size in 
 
 
 @dataclass(frozen=True)
-class Settings:
+class FusionConfig:
     """Hyperparameters of one run; they go into the model card as they are."""
 
     side_px: int = 96
@@ -54,26 +55,26 @@ class Settings:
     looks: float = 0.0  # share of the crops that are made to look like old photographs
     seed: int = 1
     mixed_precision: str = "mixed_bfloat16"  # or "float32", "mixed_float16"
-    schedule: loop.Schedule = field(default_factory=loop.Schedule)
+    schedule: loop.LearningRateSchedule = field(default_factory=loop.LearningRateSchedule)
 
 
 def train(
-    cache: PhotoCache, sources: Sequence[Logits], settings: Settings, folder: Path,
-    start_from: Path | None = None, resume: bool = False, unmet: Sequence[Logits] = (),
-    expected: ExpectedColours | None = None, began: float | None = None,
+    cache: PhotoCache, sources: Sequence[Logits], config: FusionConfig, folder: Path,
+    start_from: Path | None = None, resume: bool = False, validation_logits: Sequence[Logits] = (),
+    out_of_fold: OutOfFoldTargets | None = None, began: float | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:  # fmt: skip
     """Trains on the cache's training photos; `sources` are classifiers' logits, one row for each photo.
 
-    `unmet` are logits of classifiers that are used only for measuring. `expected`: the paper head's targets are drawn
-    towards these colours. `start_from`: the folder of a checkpoint or an earlier run's state, with whose weights this
-    run begins. `resume` continues the run in `folder`. `began`, by time.monotonic(), is when the command began whose
-    minutes the schedule gives. Returns the network, with averaged weights and part of the vivid head's rebalancing
-    taken back, and the history. Raises TrainingError as `loop.run`.
+    `validation_logits` are of classifiers that are used only for measuring. `out_of_fold`: the paper head's targets
+    are a mixture of the photos' own colours and of these. `start_from`: the folder of a checkpoint or an earlier run's
+    state, with whose weights this run begins. `resume` continues the run in `folder`. `began`, by time.monotonic(), is
+    when the command began whose minutes the schedule gives. Returns the network, with averaged weights and part of the
+    vivid head's rebalancing taken back, and the history. Raises TrainingError as `loop.run`.
     """
-    model, batches = prepare(cache, sources, settings, start_from, expected)
-    measure = Validation(cache, [*sources, *unmet], settings.weights)
+    model, batches = prepare(cache, sources, config, start_from, out_of_fold)
+    measure = Validation(cache, [*sources, *validation_logits], config.weights)
     history = loop.run(
-        model, batches, settings.schedule, folder, lambda: measure(model), resume,
+        model, batches, config.schedule, folder, lambda: measure(model), resume,
         lambda line: print(line, flush=True), began,
     )  # fmt: skip
     if batches.soft_colours is not None:
@@ -82,24 +83,24 @@ def train(
 
 
 def prepare(
-    cache: PhotoCache, sources: Sequence[Logits], settings: Settings, start_from: Path | None = None,
-    expected: ExpectedColours | None = None,
+    cache: PhotoCache, sources: Sequence[Logits], config: FusionConfig, start_from: Path | None = None,
+    out_of_fold: OutOfFoldTargets | None = None,
 ) -> tuple[keras.Model, "FusionBatches"]:  # fmt: skip
     """The network, compiled, with the weights that it begins with, and its batches; see `train`."""
-    keras.utils.set_random_seed(settings.seed)
-    with computing_in(settings.mixed_precision):
-        model = build_network(settings.head, size=None)
-    soft_colours = None if settings.head == "paper" else SoftColours(bin_prior(cache))
-    batches = FusionBatches(cache, sources, settings, soft_colours, expected)
+    keras.utils.set_random_seed(config.seed)
+    with computing_in(config.mixed_precision):
+        model = build_network(config.head, size=None)
+    soft_colours = None if config.head == "paper" else SoftColours(bin_prior(cache))
+    batches = FusionBatches(cache, sources, config, soft_colours, out_of_fold)
     if start_from is None:
         _start(model, cache, sources, soft_colours)
     elif start_from.is_dir():
-        _start_at_checkpoint(model, settings.head, start_from, batches, soft_colours)
+        _start_at_checkpoint(model, config.head, start_from, batches, soft_colours)
     else:
         model.load_weights(start_from)
     losses = {"paper": colour_loss, "vivid": bin_loss, "both": [colour_loss, bin_loss]}
     weights = {"both": [1.0, VIVID_SHARE]}
-    model.compile(loop.adam(), loss=losses[settings.head], loss_weights=weights.get(settings.head), jit_compile=False)
+    model.compile(loop.adam(), loss=losses[config.head], loss_weights=weights.get(config.head), jit_compile=False)
     return model, batches
 
 
@@ -149,40 +150,45 @@ class FusionBatches:
     """The batch of each step: crops' lightness and embeddings, and their colours. Step k is the same in every run."""
 
     def __init__(
-        self, cache: PhotoCache, sources: Sequence[Logits], settings: Settings,
-        soft_colours: SoftColours | None = None, expected: ExpectedColours | None = None,
+        self, cache: PhotoCache, sources: Sequence[Logits], config: FusionConfig,
+        soft_colours: SoftColours | None = None, out_of_fold: OutOfFoldTargets | None = None,
     ) -> None:  # fmt: skip
         self._sources = sources
-        self._settings = settings
+        self._config = config
         self.soft_colours = soft_colours
-        self._expected = expected
+        self._out_of_fold = out_of_fold
         rows = cache.training
-        self._rows = np.repeat(rows, cache.weights(rows, settings.weights))
-        cells = None if expected is None else expected.ab
-        self._crops = CropBatches(cache, settings.side_px, settings.zoom, settings.looks, cells)
+        self._rows = np.repeat(rows, cache.weights(rows, config.weights))
+        cells = None if out_of_fold is None else out_of_fold.ab
+        self._crops = CropBatches(cache, config.side_px, config.zoom, config.looks, cells)
 
     def __call__(self, step: int) -> loop.Batch:
         """-> lightness (batch, side, side, 1), -1..1, embedding (batch, 1000); what the heads should answer.
 
-        `paper`: a, b / 128 (batch, side, side, 2); `vivid`: soft colours (batch, side / 4, side / 4, 313).
+        `paper`: a, b / 128 (batch, side, side, 2); `vivid`: soft colours (batch, side / 4, side / 4, 313). With
+        out-of-fold targets, it is a function of the run's progress, because their share changes.
         """
-        rng = np.random.default_rng([self._settings.seed, step])
+        rng = np.random.default_rng([self._config.seed, step])
         rows = self._photos(step)
         crops = self._crops(rows, rng)
         embeddings = ops.convert_to_tensor(np.stack([varied(self._sources, int(row), rng) for row in rows]))
         inputs = [crops.lightness, embeddings]
-        target = crops.ab if self._expected is None else self._expected.drawn(crops.ab, crops.expected_ab)
-        if self.soft_colours is None:
-            return inputs, target
-        soft = self.soft_colours(crops.ab * AB_SCALE)
-        return inputs, soft if self._settings.head == "vivid" else [target, soft]
+        soft = None if self.soft_colours is None else self.soft_colours(crops.ab * AB_SCALE)
+        if self._out_of_fold is None:
+            return inputs, self._targets(crops.ab, soft)
+        mixture = partial(self._out_of_fold.mixture, crops.ab, crops.out_of_fold_ab)
+        return inputs, lambda progress: self._targets(mixture(progress), soft)
+
+    def _targets(self, ab: Any, soft: Any) -> Any:
+        """What the heads in training should answer: a, b / 128, soft colours, or both."""
+        return {"paper": ab, "vivid": soft, "both": [ab, soft]}[self._config.head]
 
     def _photos(self, step: int) -> NDArray[np.intp]:
         """The photos of a step. Each epoch has every photo once, in a random order."""
         count = len(self._rows)
-        places = range(step * self._settings.batch_size, (step + 1) * self._settings.batch_size)
+        places = range(step * self._config.batch_size, (step + 1) * self._config.batch_size)
         orders = {
-            e: np.random.default_rng([self._settings.seed, e, 7]).permutation(count)
+            e: np.random.default_rng([self._config.seed, e, 7]).permutation(count)
             for e in {place // count for place in places}
         }
         return np.array([self._rows[orders[place // count][place % count]] for place in places], np.intp)

@@ -1,4 +1,4 @@
-"""The training loop of the fusion and the embedding: schedule, progress, saving, continuing, stopping at NaN.
+"""The training loop of the fusion and the embedding: learning rates, progress, saving, continuing, stopping at NaN.
 
 A batch depends only on its number, so a continued run gives the same result as one without a stop.
 """
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from worker.system.whole_files import expect_room, write_beside_then_rename
 from worker.training.errors import TrainingError
 from worker.training.evaluation.words import entry_in_words
 
-Batch = tuple[Any, Any]  # inputs and targets
+Batch = tuple[Any, Any]  # inputs, and targets or a function that gives them for the run's progress, 0..1
 STATE_FILE = "state.weights.h5"
 HISTORY_FILE = "history.json"
 SETTLING = 24  # batches from which the batch norms take their final statistics
@@ -30,7 +30,7 @@ _BYTES_OF_A_HEADER = 4096  # what HDF5 writes beside a variable's numbers is les
 
 
 @dataclass(frozen=True)
-class Schedule:
+class LearningRateSchedule:
     """The length of a run and its learning rates.
 
     It ends after `steps` or `minutes`, whichever comes first; 0 means no limit.
@@ -120,7 +120,7 @@ def _expect_number(loss: float, step: int, folder: Path) -> None:
         raise TrainingError(f"the loss is no number at step {step}; the last good state is in {folder}: lower the rate")
 
 
-def _expect_time_left(schedule: Schedule, before: float, minutes: float) -> None:
+def _expect_time_left(schedule: LearningRateSchedule, before: float, minutes: float) -> None:
     """Raises TrainingError if a run that has trained nothing so far has no minute left to train in."""
     if schedule.minutes and not before and minutes >= schedule.minutes:
         raise TrainingError(
@@ -139,7 +139,7 @@ def adam(averaged: float = 0.99) -> keras.optimizers.Optimizer:
 def run(
     model: keras.Model,
     make_batch: Callable[[int], Batch],
-    schedule: Schedule,
+    schedule: LearningRateSchedule,
     folder: Path,
     validate: Callable[[], dict[str, float]],
     resume: bool = False,
@@ -173,12 +173,12 @@ def _train(
     model: keras.Model,
     make_batch: Callable[[int], Batch],
     step: int,
-    schedule: Schedule,
+    schedule: LearningRateSchedule,
     clock: _Clock,
     records: _Records,
     validate: Callable[[], dict[str, float]],
 ) -> int:
-    """Trains from `step` on until the schedule is over; returns the number of steps that have been taken."""
+    """Trains from `step` on until its minutes or steps are over; returns the number of steps that have been taken."""
     for batch in batches_ahead(make_batch, step):
         minutes = clock.minutes
         progress = schedule.progress(step, minutes, clock.end_minutes)
@@ -186,7 +186,7 @@ def _train(
             break
         model.optimizer.learning_rate.assign(schedule.rate(step, progress))
         with clock.timing_step():
-            records.losses.append(train_step(model, batch))
+            records.losses.append(train_step(model, batch, progress))
         step += 1
         _expect_number(records.losses[-1], step, records.folder)
         if step % schedule.report_every_steps == 0:
@@ -197,10 +197,16 @@ def _train(
     return step
 
 
-def train_step(model: keras.Model, batch: Batch) -> float:
+def targets_at(targets: Any, progress: float) -> Any:
+    """A batch's targets at this progress of the run, 0..1."""
+    return targets(progress) if callable(targets) else targets
+
+
+def train_step(model: keras.Model, batch: Batch, progress: float = 0.0) -> float:
     """One step on inputs and targets; returns its loss."""
+    inputs, targets = batch[0], targets_at(batch[1], progress)
     # For a network with two heads, Keras gives first the sum and then each head's loss.
-    return float(np.ravel(np.asarray(model.train_on_batch(*batch)))[0])
+    return float(np.ravel(np.asarray(model.train_on_batch(inputs, targets)))[0])
 
 
 def settle_norms(model: keras.Model, make_batch: Callable[[int], Batch], first: int, batches: int = SETTLING) -> None:
@@ -299,8 +305,3 @@ def _resume(model: keras.Model, folder: Path) -> list[dict[str, float]]:
     model.load_weights(folder / STATE_FILE)
     history: list[dict[str, float]] = json.loads((folder / HISTORY_FILE).read_text())
     return history
-
-
-def schedule_settings(schedule: Schedule) -> dict[str, Any]:
-    """The schedule as it stands in a model card."""
-    return asdict(schedule)

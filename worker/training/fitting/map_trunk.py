@@ -5,19 +5,23 @@ It learns nearly everything here, with a tenth of the whole network's work.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from worker.model.backends.precision import computing_in
 from worker.model.place_map import COARSE_AB_SCALE, build_map_network
+from worker.training.data.out_of_fold_targets import OutOfFoldTargets
 from worker.training.evaluation.yardstick import colour_errors, means_and_sources
 from worker.training.fitting.averaged_loop import LoopConfig, decaying_adam, fit
+from worker.training.fitting.loop import Batch
 from worker.training.fitting.losses import colour_loss, soft_cross_entropy
-from worker.training.views.map_cache import ViewMaps
+from worker.training.views.map_cache import PLACES, ViewMaps
 from worker.training.views.sampling import SourceSampler
 
 Floats = NDArray[np.float32]
@@ -40,12 +44,20 @@ class TrunkConfig:
 class TrunkBatches:
     """Batches of cached features and colours; batch k is the same in every run."""
 
-    def __init__(self, views: Sequence[ViewMaps], sampler: SourceSampler, config: TrunkConfig) -> None:
-        self._views, self._sampler, self._config = views, sampler, config
+    def __init__(
+        self, views: Sequence[ViewMaps], sampler: SourceSampler, config: TrunkConfig,
+        out_of_fold: Sequence[OutOfFoldTargets] = (),
+    ) -> None:  # fmt: skip
+        """`out_of_fold`: predictions for each view (photos, k, k, 2), mixed into the targets of a, b; or none."""
+        self._views, self._sampler, self._config, self._out_of_fold = views, sampler, config, out_of_fold
         shares = np.asarray(config.view_shares[: len(views)], np.float64)
         self._shares = shares / shares.sum()
 
-    def __call__(self, step: int) -> tuple[list[Any], list[Floats]]:
+    def __call__(self, step: int) -> Batch:
+        """-> three maps, [a*, b* (batch, 28, 28, 2) for a, b, the same for the bins], CIE units.
+
+        With out-of-fold targets, the second is a function of the run's progress.
+        """
         rng = np.random.default_rng([self._config.seed, step])
         rows = np.sort(self._sampler.draw(self._config.batch_size, rng))
         numbers = rng.choice(len(self._views), size=len(rows), p=self._shares)
@@ -55,9 +67,20 @@ class TrunkBatches:
         # The features of a mirrored photo are nearly its mirrored features, because the classifier was trained with
         # mirrored photos.
         mirrored = rng.random(len(rows)) < 0.5
-        for values in (*maps, ab):
+        predicted = self._predicted(numbers, rows)
+        for values in (*maps, ab, *predicted):
             values[mirrored] = values[mirrored][:, :, ::-1]
-        return maps, [ab, ab]
+        if not predicted:
+            return maps, [ab, ab]
+        mixture = partial(self._out_of_fold[0].mixture, ab, predicted[0])
+        return maps, lambda progress: [mixture(progress), ab]
+
+    def _predicted(self, numbers: NDArray[Any], rows: NDArray[np.intp]) -> list[Floats]:
+        """The predictions for photos in these views (batch, 28, 28, 2), if there are any."""
+        if not self._out_of_fold:
+            return []
+        cells = [self._out_of_fold[number].ab[row] for number, row in zip(numbers, rows, strict=True)]
+        return [np.stack([cv2.resize(one.astype(np.float32), (PLACES, PLACES)) for one in cells])]
 
 
 def bins_loss(truth: Any, logits: Any) -> Any:
@@ -78,7 +101,7 @@ def trunk_figures(
 
 
 def train_trunk(
-    views: Sequence[ViewMaps], sampler: SourceSampler, config: TrunkConfig, loop: LoopConfig, folder: Path,
+    batches: TrunkBatches, config: TrunkConfig, loop: LoopConfig, folder: Path,
     validate: Callable[[keras.Model], dict[str, float]], mean_ab: tuple[float, float], resume: bool = False,
 ) -> keras.Model:  # fmt: skip
     """Trains the map; state, averaged weights and history are left in `folder`."""
@@ -92,5 +115,5 @@ def train_trunk(
         decaying_adam(config.weight_decay, loop.averaged_steps), loss=[colour_loss, bins_loss],
         loss_weights=[1.0, config.bins_share], jit_compile=False,
     )  # fmt: skip
-    fit(model, TrunkBatches(views, sampler, config), loop, folder, lambda: validate(model), resume)
+    fit(model, batches, loop, folder, lambda: validate(model), resume)
     return model

@@ -25,6 +25,13 @@ class SourceSampler:
         rows = [np.flatnonzero((sources == name) & allowed) for name in names]
         return cls(rows, capped_shares([len(one) for one in rows]))
 
+    def probabilities(self, photos: int) -> NDArray[np.float64]:
+        """The probability (photos,) with which each photo is drawn; 0 for one that is not allowed."""
+        probabilities = np.zeros(photos)
+        for rows, share in zip(self.rows, self.shares, strict=True):
+            probabilities[rows] = share / len(rows)
+        return probabilities
+
     def draw(self, count: int, rng: np.random.Generator) -> NDArray[np.intp]:
         """Draw `count` rows."""
         chosen = rng.choice(len(self.rows), size=count, p=self.shares)
