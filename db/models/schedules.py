@@ -54,8 +54,10 @@ class Firing(Base):
     due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # NULL if a person started it
     fired_at: Mapped[datetime] = mapped_column(UtcDateTime)
     state: Mapped[str] = mapped_column(String(16), default=FiringState.LISTING)
-    # Counts schedulers that listed; an earlier one can write no more.
+    # Counts schedulers that took the listing; an earlier one can write no more.
     attempt: Mapped[int] = mapped_column(Integer, default=1)
+    # Of these, without those that handed it back because they stopped; after too many, the firing fails.
+    tries: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
     lease_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     job_id: Mapped[int | None] = mapped_column(ForeignKey("job.id", ondelete="SET NULL"))
     message: Mapped[str | None] = mapped_column(Text)

@@ -25,6 +25,7 @@ class FiringLease:
 
     firing_id: int
     attempt: int
+    tries: int  # with this one; without those of schedulers that handed the listing back because they stopped
     schedule: Schedule
 
 
@@ -157,19 +158,25 @@ def _note(
     session.add(row)
 
 
-def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: float) -> FiringLease:
-    """Add a firing that a person started.
+def fire_by_hand(session: Session, name: str, *, now: datetime, lease_seconds: float, tries: int = 1) -> FiringLease:
+    """Add a firing that a person started. tries: 1 if the caller lists the source, 0 if a scheduler is to do it.
 
     Raises UsageError if there is no such schedule, or its earlier job has not ended.
     """
     schedule = named(session, name, lock=True)
     if going := _going(session, schedule.id):
         raise Conflict(f"the schedule {name!r} is not run: {_still_going(going)}")
-    return _begin(session, schedule, due_at=None, now=now, lease_seconds=lease_seconds)
+    return _begin(session, schedule, due_at=None, now=now, lease_seconds=lease_seconds, tries=tries)
 
 
 def _begin(
-    session: Session, schedule: Schedule, *, due_at: datetime | None, now: datetime, lease_seconds: float
+    session: Session,
+    schedule: Schedule,
+    *,
+    due_at: datetime | None,
+    now: datetime,
+    lease_seconds: float,
+    tries: int = 1,
 ) -> FiringLease:
     firing = Firing(
         schedule_id=schedule.id,
@@ -177,11 +184,12 @@ def _begin(
         fired_at=now,
         state=FiringState.LISTING,
         attempt=1,
+        tries=tries,
         lease_expires_at=now + timedelta(seconds=lease_seconds),
     )
     session.add(firing)
     session.flush()
-    return FiringLease(firing.id, firing.attempt, schedule)
+    return FiringLease(firing.id, firing.attempt, firing.tries, schedule)
 
 
 def _going(session: Session, schedule_id: int) -> Firing | None:
@@ -200,12 +208,12 @@ def _still_going(going: Firing) -> str:
 
 
 def give_up(session: Session, *, now: datetime, tries: int) -> list[int]:
-    """Set firings to failed whose lease has ended and whose source was listed `tries` times. Returns their ids.
+    """Set firings to failed whose lease has ended after `tries` tries. Returns their ids.
 
     So a listing that kills its scheduler each time is not repeated for ever.
     """
     message = f"given up after {tries} tries: its scheduler died or fell silent each time; see the schedulers' logs"
-    ended = (Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now, Firing.attempt >= tries)
+    ended = (Firing.state == FiringState.LISTING, Firing.lease_expires_at <= now, Firing.tries >= tries)
     return list(
         session.scalars(
             update(Firing)
@@ -222,6 +230,8 @@ def take_over(
 ) -> list[FiringLease]:
     """Take over up to `count` listings whose lease has ended, or that are due again, each under a new attempt.
 
+    Each counts as a try. If the scheduler dies, nobody takes the try back.
+
     Those that wait longest come first; with `waiting_since`, only those that have waited since then. Another scheduler
     that asks at the same time takes other listings.
     """
@@ -231,11 +241,15 @@ def take_over(
     rows = session.execute(
         update(Firing)
         .where(Firing.id == chosen.c.id, *waits)
-        .values(attempt=Firing.attempt + 1, lease_expires_at=now + timedelta(seconds=lease_seconds))
-        .returning(Firing.id, Firing.attempt, Firing.schedule_id)
+        .values(
+            attempt=Firing.attempt + 1,
+            tries=Firing.tries + 1,
+            lease_expires_at=now + timedelta(seconds=lease_seconds),
+        )
+        .returning(Firing.id, Firing.attempt, Firing.tries, Firing.schedule_id)
         .execution_options(synchronize_session=False)
     ).all()
-    return [FiringLease(row.id, row.attempt, session.get_one(Schedule, row.schedule_id)) for row in rows]
+    return [FiringLease(row.id, row.attempt, row.tries, session.get_one(Schedule, row.schedule_id)) for row in rows]
 
 
 def hold(session: Session, lease: FiringLease) -> None:
@@ -255,6 +269,11 @@ def extend(session: Session, lease: FiringLease, *, lease_seconds: float, now: d
 def put_off(session: Session, lease: FiringLease, message: str, *, until: datetime) -> None:
     """Try the listing again from `until` on. Raises LeaseLost."""
     _change(session, lease, message=message, lease_expires_at=until)
+
+
+def hand_back(session: Session, lease: FiringLease, message: str, *, now: datetime) -> None:
+    """Let another scheduler list at once, because this one stops; it does not count as a try. Raises LeaseLost."""
+    _change(session, lease, message=message, lease_expires_at=now, tries=lease.tries - 1)
 
 
 def finish(session: Session, lease: FiringLease, state: str, *, job_id: int | None, message: str | None) -> None:

@@ -13,7 +13,8 @@ END $$;
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO photochrom_worker;
--- The revision of the schema, which a worker compares with its own before it starts.
+-- The revision of the schema and the oldest one whose workers it supports. A worker compares them with its own before it
+-- starts and with each heartbeat.
 GRANT SELECT ON alembic_version TO photochrom_worker;
 GRANT SELECT ON job TO photochrom_worker;
 -- It claims chunks. If processes die, it divides their chunk, so that one scan can't hold up the others.

@@ -120,7 +120,7 @@ def run_soon(engine: Engine, name: str, actor: Actor) -> None:
     with session_scope(engine) as session:
         now = database_now(session)
         # The lease has ended already, so the first scheduler that sees it takes it over.
-        schedules.fire_by_hand(session, name, now=now - timedelta(seconds=1), lease_seconds=0)
+        schedules.fire_by_hand(session, name, now=now - timedelta(seconds=1), lease_seconds=0, tries=0)
         _note(session, actor, "schedule_run", name)
 
 

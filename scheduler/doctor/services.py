@@ -26,6 +26,7 @@ from worker.settings.settings import Settings
 SCHEDULER_CONNECTIONS = 4  # for its rounds, its heartbeat, a report and a listing
 WEB_CONNECTIONS = 15  # of one process of the pages, when many people look at once: the limit of SQLAlchemy's pool
 CHILD_CONNECTIONS = 2  # at most: one for its records, and one for the question before it stores an output
+NAMED_WORKERS = 5  # at most, in a sentence about several
 
 
 def database(settings: Settings, *, prefixes: Sequence[str] | None = None) -> Iterator[Finding]:
@@ -34,7 +35,8 @@ def database(settings: Settings, *, prefixes: Sequence[str] | None = None) -> It
     """
     engine = make_engine(settings.database)
     check_up_to_date(engine)
-    yield Finding("database", State.FINE, f"{address(engine)} is at revision {current_revision(engine)}")
+    revision = current_revision(engine)
+    yield Finding("database", State.FINE, f"{address(engine)} is at revision {revision}")
     if engine.dialect.name == "sqlite":
         remedy = "for several machines use one PostgreSQL: PHOTOCHROM_DATABASE_URL=postgresql://..."
         yield Finding("database", State.NOTE, "SQLite works for the processes of one machine only", remedy)
@@ -47,6 +49,7 @@ def database(settings: Settings, *, prefixes: Sequence[str] | None = None) -> It
         heard_after = now - timedelta(seconds=settings.silent_seconds)
         yield _schedulers(session, heard_after)
         yield _workers(session, heard_after)
+        yield from _older_workers(session, heard_after, revision)
         yield from _connections(session, settings, heard_after)
         yield from _schedules(session, prefixes)
 
@@ -84,6 +87,17 @@ def _workers(session: Session, heard_after: datetime) -> Finding:
         remedy = "give all the same PHOTOCHROM_CHECKPOINT, or a job's scans are coloured by several"
         return Finding("workers", State.NOTE, f"{sentence}; their checkpoints differ: {', '.join(checkpoints)}", remedy)
     return Finding("workers", State.FINE, sentence)
+
+
+def _older_workers(session: Session, heard_after: datetime, revision: str | None) -> Iterator[Finding]:
+    """The running workers of an earlier version, which a later upgrade may end."""
+    live = workers.live(session, heard_after=heard_after)
+    older = [worker.name for worker in live if worker.revision != revision]
+    if older:
+        names = ", ".join(older[:NAMED_WORKERS]) + (", ..." if len(older) > NAMED_WORKERS else "")
+        sentence = f"{len(older)} of {len(live)} are of an earlier version: {names}"
+        remedy = "install this version there and start them again before the next upgrade, which may not support them"
+        yield Finding("workers", State.NOTE, sentence, remedy)
 
 
 def _connections(session: Session, settings: Settings, heard_after: datetime) -> Iterator[Finding]:

@@ -28,7 +28,9 @@ logger = logging.getLogger(__name__)
 
 LEASE_SECONDS = 120.0  # if its scheduler is silent for this long, another one takes over the listing
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60, 1800  # between tries while a service does not answer
-TRIES = 12  # in about three and a half hours
+# Tries that fail, which take about three and a half hours, or in which the scheduler dies. A scheduler that stops in
+# order takes its try back.
+TRIES = 12
 
 Clock = Callable[[], datetime]
 
@@ -125,9 +127,9 @@ def list_and_submit(
 
 
 def give_back(engine: Engine, lease: FiringLease, now: datetime) -> None:
-    """End the lease, so that another scheduler can list at once. Raises LeaseLost."""
+    """End the lease, so that another scheduler can list at once; it does not count as a try. Raises LeaseLost."""
     with session_scope(engine) as session:
-        schedules.put_off(session, lease, "its scheduler stopped", until=now)
+        schedules.hand_back(session, lease, "its scheduler stopped", now=now)
 
 
 def _finish(engine: Engine, lease: FiringLease, state: str, *, job_id: int | None, message: str) -> None:
@@ -140,10 +142,10 @@ def put_off(engine: Engine, lease: FiringLease, now: datetime, *, message: str) 
 
     Raises LeaseLost.
     """
-    if lease.attempt >= TRIES:
+    if lease.tries >= TRIES:
         _finish(engine, lease, FiringState.FAILED, job_id=None, message=f"given up after {TRIES} tries: {message}")
         return
-    pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (lease.attempt - 1))
+    pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (lease.tries - 1))
     with session_scope(engine) as session:
         schedules.put_off(session, lease, message, until=now + timedelta(seconds=pause))
 

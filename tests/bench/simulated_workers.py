@@ -17,6 +17,7 @@ from redis import Redis
 
 from db.clock import database_now
 from db.errors import DatabaseUnavailable, LeaseLost
+from db.migrations import WorkerSupport
 from db.models.jobs import Scan, ScanState
 from db.models.pool import Worker
 from db.queries.chunks import claims
@@ -85,11 +86,13 @@ def _simulate(plan: Plan, stop: Any, scans: Any, chunks: Any, waited: list[float
                     chunks.value += 1
 
     def hearts() -> None:
+        support = WorkerSupport(engine)
         while not stop.is_set():
             began = time.monotonic()
             for name in plan.names:
                 statistics = {"scans_per_second": 1.0, **dict.fromkeys(STAGES, 1.0)}
                 with session_scope(engine) as session:
+                    support.check_again(session)
                     workers.beat(session, name, now=database_now(session), statistics=statistics)
             stop.wait(max(0.0, plan.heartbeat_seconds - (time.monotonic() - began)))
 

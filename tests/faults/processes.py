@@ -51,6 +51,10 @@ class Processes(ABC):
     def ends(self, name: str) -> bool:
         return self._processes[name].poll() is not None
 
+    def exit_status(self, name: str) -> int | None:
+        """None while it runs."""
+        return self._processes[name].poll()
+
     def tree(self, pid: int) -> list[psutil.Process]:
         try:
             parent = psutil.Process(pid)

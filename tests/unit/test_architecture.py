@@ -60,6 +60,8 @@ MODULES_IN_A_FOLDER = 12
 # Folders that may hold more modules, each with its limit. A limit may only be lowered.
 FULLER_FOLDERS: dict[str, int] = {}
 
+FIRST_WITH_OLDEST_WORKER = 20  # the revision from which on each one names it
+
 FUNCTION_LINES = 40
 # These limits too may only be lowered.
 LONGER_FUNCTIONS = 0
@@ -229,3 +231,12 @@ def test_each_migration_follows_the_one_before() -> None:
     numbers = [int(pair[0]) for pair in pairs]
     assert numbers == list(range(1, 1 + len(files)))
     assert [int(pair[1]) for pair in pairs[1:]] == numbers[:-1]
+
+
+def test_each_migration_names_the_oldest_worker_that_the_database_supports_after_it() -> None:
+    line = re.compile(r'^oldest_worker = "(\d+)"', re.MULTILINE)
+    files = sorted((ROOT / "db/migrations/versions").glob("[0-9]*.py"))[FIRST_WITH_OLDEST_WORKER - 1 :]
+    oldest = [[int(number) for number in line.findall(path.read_text(encoding="utf-8"))] for path in files]
+    assert [len(numbers) for numbers in oldest] == [1] * len(files)
+    assert oldest == sorted(oldest), "a worker that is no longer supported stays so"
+    assert all(numbers[0] <= number for number, numbers in enumerate(oldest, FIRST_WITH_OLDEST_WORKER))

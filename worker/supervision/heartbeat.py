@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db.clock import database_now
+from db.migrations import WorkerSupport
 from db.models.pool import Worker
 from db.queries.chunks import claims
 from db.queries.chunks.claims import ChunkMessage
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 class Heartbeat:
     """Used by one thread of the worker's main process.
 
-    chunk_attempts: leases that a chunk may lose before its scans fail.
+    support: asked whether the database still supports this worker. chunk_attempts: leases that a chunk may lose before
+    its scans fail.
     """
 
     def __init__(
@@ -34,15 +36,21 @@ class Heartbeat:
         engine: Engine,
         worker_name: str,
         *,
+        support: WorkerSupport,
         children: int,
         chunk_attempts: int,
         statistics: Statistics,
         metrics: WorkerMetrics,
     ) -> None:
-        self._engine, self._name = engine, worker_name
+        self._engine, self._name, self._support = engine, worker_name, support
+        self._newer_database = ""  # the sentence about it that was logged last
         self._children, self._chunk_attempts = children, chunk_attempts
         self._statistics, self._metrics = statistics, metrics
         self._unregistered: ServerInfo | None = None
+
+    def check_support(self) -> None:
+        """Raises UsageError if the database does not support this worker, and DatabaseUnavailable."""
+        self._log_once(self._support.check_at_start())
 
     def register(self, model: ServerInfo) -> None:
         """Add the worker's row with the next heartbeat that reaches the database."""
@@ -51,10 +59,13 @@ class Heartbeat:
     def beat(self) -> str:
         """Report that this worker is running, and what it did.
 
-        Returns "", or the reason if the database could not be reached.
+        Returns "", or the reason if the database could not be reached. Raises UsageError if the database was upgraded
+        and no longer supports this worker.
         """
         try:
             with session_scope(self._engine) as session:
+                # Before anything is written, because a statement for the old tables may fail with a lesser reason.
+                self._log_once(self._support.check_again(session))
                 if self._unregistered is not None:
                     self._add_row(session, self._unregistered)
                 workers.beat(session, self._name, now=database_now(session), statistics=self._statistics.columns())
@@ -84,6 +95,11 @@ class Heartbeat:
             workers.beat(session, self._name, now=now, statistics=self._statistics.columns())
             workers.stop(session, self._name, now=now)
 
+    def _log_once(self, newer_database: str) -> None:
+        if newer_database and newer_database != self._newer_database:
+            logger.warning("%s", newer_database)
+        self._newer_database = newer_database
+
     def _add_row(self, session: Session, model: ServerInfo) -> None:
         now = database_now(session)
         row = Worker(
@@ -91,6 +107,7 @@ class Heartbeat:
             children=self._children,
             device=model.device,
             checkpoint=model.checkpoint_id,
+            revision=self._support.head,
             started_at=now,
             heartbeat_at=now,
         )

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from sqlalchemy import Engine
 
-from db.migrations import check_up_to_date
+from db.migrations import WorkerSupport
 from db.session import make_engine
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import ChunkQueue
@@ -95,6 +95,7 @@ class Supervisor:
         self._heartbeat = Heartbeat(
             self._engine,
             runtime.worker_name,
+            support=WorkerSupport(self._engine),
             children=settings.children,
             chunk_attempts=settings.chunk_attempts,
             statistics=self._statistics,
@@ -182,7 +183,7 @@ class Supervisor:
         )
 
     def _wait_for_services(self) -> None:
-        wait_for(lambda: check_up_to_date(self._engine), self._stopping, self._health.turn)
+        wait_for(self._heartbeat.check_support, self._stopping, self._health.turn)
         queue = ChunkQueue(make_app(self._settings, answer_seconds=CONNECT_SECONDS))
         wait_for(queue.depth, self._stopping, self._health.turn)
         self._health.turn(LOADING)
@@ -238,7 +239,7 @@ class Supervisor:
                 logger.info("worker %s stops: scans at work are finished, the others are handed back", self.name)
                 self._celery.stop(deadline - MODEL_STOP_SECONDS, self._while_celery_ends)
                 self._heartbeat.sign_off()
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, UsageError) as error:  # UsageError: the database no longer supports this worker
             logger.warning("%s; the leases that are left will expire", error)
         finally:
             self._models.stop(kill_after_seconds=MODEL_STOP_SECONDS)

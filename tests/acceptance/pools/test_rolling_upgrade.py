@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from db.migrations import current_revision
 from db.session import make_engine, read_scope, session_scope
 from scheduler.standalone.services import ValkeyServer
 from tests.acceptance.command import clean_environment, photochrom
@@ -91,6 +93,81 @@ def test_old_workers_finish_beside_a_new_scheduler_and_new_workers_take_over(
         workers = session.scalars(text("SELECT DISTINCT worker FROM tally")).all()
     assert len(workers) == 2
     assert photochrom("verify", "1", folder=tmp_path, **settings).returncode == 0
+
+
+LATER_REVISION = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{before}"
+oldest_worker = "{before}"
+
+
+def upgrade() -> None:
+    for table in ("job", "chunk", "scan", "worker"):
+        op.add_column(table, sa.Column("since_{revision}", sa.Text()))
+"""
+
+
+def next_release(folder: Path, release: Path, head: int) -> str:
+    """PYTHONPATH of the release after `release`, whose last revision is `head`. It has one revision more, and supports
+    workers of `release`.
+    """
+    shutil.copytree(release / "db", folder / "db")
+    for part in ("worker", "scheduler"):
+        (folder / part).symlink_to(ROOT / part)
+    revision = LATER_REVISION.format(revision=f"{head + 1:04}", before=f"{head:04}")
+    (folder / "db/migrations/versions" / f"{head + 1:04}_later.py").write_text(revision)
+    return str(folder)
+
+
+def log_of(folder: Path, name: str) -> str:
+    return (folder / f"{name}.log").read_text()
+
+
+def test_workers_start_beside_the_next_release_and_end_at_the_one_after_it(
+    valkey: ValkeyServer, postgresql_url: str, tmp_path: Path
+) -> None:
+    settings = {**QUICK, "PHOTOCHROM_DATABASE_URL": postgresql_url, "PHOTOCHROM_BROKER_URL": valkey.url}
+    for number in range(SCANS):
+        write_scan(tmp_path / "scans" / f"{number:03}.png", number)
+    assert photochrom("db", "upgrade", folder=tmp_path, **settings).returncode == 0
+    assert photochrom("submit", tmp_path / "scans", tmp_path / "colour", folder=tmp_path, **settings).returncode == 0
+    engine = make_engine(postgresql_url)
+    with session_scope(engine) as session:
+        session.execute(text(COUNT_DONE))
+    head = int(current_revision(engine) or 0)
+    following = next_release(tmp_path / "following", ROOT, head)
+    last = next_release(tmp_path / "last", Path(following), head + 1)
+    pool = Pool(tmp_path, settings)
+    try:
+        pool.start("scheduler", "worker-first")
+        wait_until(lambda: ended(postgresql_url) >= 8)
+        run_old(tmp_path, {**settings, "PYTHONPATH": following}, "db", "upgrade")
+        pool.start("worker-second")
+        supported = f"at revision {head + 1:04}, newer than this worker's {head:04}, and supports this worker"
+        for name in ("worker-first", "worker-second"):
+            wait_until(lambda name=name: supported in log_of(tmp_path, name))  # type: ignore[misc]
+        wait_until(lambda: " children of " in log_of(tmp_path, "worker-second"))
+        refused = photochrom("scheduler", folder=tmp_path, **settings)
+        assert (refused.returncode, "newer than this version" in refused.stderr) == (2, True)
+
+        run_old(tmp_path, {**settings, "PYTHONPATH": last}, "db", "upgrade")
+        wait_until(lambda: pool.ends("worker-first") and pool.ends("worker-second"))
+        pool.start("worker-third")
+        wait_until(lambda: pool.ends("worker-third"))
+        for name in ("worker-first", "worker-second", "worker-third"):
+            assert f"supports workers from revision {head + 1:04} on" in log_of(tmp_path, name)
+            assert pool.exit_status(name) == 2
+        pool.start("worker-last", PYTHONPATH=last)
+        wait_until(lambda: ended(postgresql_url) == SCANS)
+    finally:
+        pool.kill_all()
+
+    with read_scope(engine) as session:
+        written = session.execute(text("SELECT count(*), count(DISTINCT scan_id) FROM done_log")).one()
+    assert tuple(written) == (SCANS, SCANS)
 
 
 def ended(url: str) -> int:

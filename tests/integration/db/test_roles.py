@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from db.errors import UsageError
-from db.migrations import check_up_to_date, upgrade
+from db.migrations import WorkerSupport, upgrade
 from db.models.jobs import Chunk, JobState
 from db.models.pool import Worker
 from db.queries.chunks import claims, dispatch
@@ -90,8 +90,10 @@ def test_a_scheduler_does_not_write_the_revision(scheduler: Engine) -> None:
 def test_a_worker_gives_up_the_leases_of_the_dead(owner: Engine, worker: Engine) -> None:
     """It divides the chunk, and in the end fails the scan whose children all died."""
     job_id = make_job(owner, scan_count=2)
-    check_up_to_date(worker)
+    support = WorkerSupport(worker)
+    assert support.check_at_start() == ""
     with session_scope(worker) as session:
+        assert support.check_again(session) == ""
         workers.register(session, Worker(name="host-1", children=1, started_at=NOON, heartbeat_at=NOON))
     for _ in range(2):
         with session_scope(owner) as session:

@@ -153,6 +153,62 @@ def test_a_listing_that_kills_its_scheduler_each_time_costs_the_others_no_try(si
     assert sorted(firings(six_due)) == [(f"{number}", FiringState.SUBMITTED) for number in range(6)]
 
 
+def begin_and_stop(world: World) -> None:
+    """A scheduler takes the listing and hands it back, because it stops."""
+    stopping = world.scheduler()
+    stopping.stop()
+    stopping.round()
+
+
+def begin_and_die(world: World) -> None:
+    world.scheduler(Killed()).round()
+    world.time += timedelta(seconds=firing.LEASE_SECONDS + 5)
+
+
+@pytest.fixture
+def one_due(world: World) -> World:
+    world.add("a.tif")
+    world.schedule()
+    world.time = at(28, 0)
+    return world
+
+
+def test_a_night_outlives_any_number_of_restarts(one_due: World) -> None:
+    for _ in range(firing.TRIES + 3):
+        begin_and_stop(one_due)
+    assert one_due.history() == [("28 00:00", FiringState.LISTING, [])]
+
+    one_due.scheduler().round()
+
+    assert one_due.history() == [("28 00:00", FiringState.SUBMITTED, ["a.tif"])]
+
+
+def test_a_night_in_which_its_scheduler_dies_each_time_is_given_up_whether_others_restart_or_not(
+    one_due: World,
+) -> None:
+    for _ in range(firing.TRIES):
+        assert firings(one_due) in ([], [("plates", FiringState.LISTING)])
+        begin_and_stop(one_due)
+        begin_and_die(one_due)
+
+    one_due.scheduler().round()
+
+    with read_scope(one_due.engine) as session:
+        [row] = session.scalars(select(Firing))
+    assert (row.state, row.tries) == (FiringState.FAILED, firing.TRIES)
+    assert f"given up after {firing.TRIES} tries: its scheduler died" in (row.message or "")
+
+
+def test_a_run_that_a_person_leaves_to_the_schedulers_has_all_its_tries(actions_by_its_clock: World) -> None:
+    actions_by_its_clock.schedule()
+    actions.run_soon(actions_by_its_clock.engine, "plates", Actor("ada"))
+
+    actions_by_its_clock.scheduler(Killed()).round()
+
+    with read_scope(actions_by_its_clock.engine) as session:
+        assert session.scalars(select(Firing.tries)).all() == [1]
+
+
 def test_a_listing_that_waits_for_a_thread_is_handed_back_when_its_scheduler_stops(world: World) -> None:
     world.add("a.tif")
     world.schedule()

@@ -9,7 +9,10 @@ from botocore.exceptions import ClientError
 from botocore.stub import ANY, Stubber
 from sqlalchemy import make_url, text
 
-from db.migrations import upgrade
+from db.clock import database_now
+from db.migrations import current_revision, upgrade
+from db.models.pool import Worker
+from db.queries.pool import workers
 from db.session import make_engine, session_scope
 from scheduler.doctor import s3_stores, services, stores
 from scheduler.doctor.finding import Finding, State, guarded
@@ -54,6 +57,22 @@ def test_behind_a_pooler_the_doctor_does_not_compare_clients_with_the_servers_li
 
     assert (finding.state, finding.remedy) == (State.FINE, "")
     assert "max_client_conn of PgBouncer) must be 2072 or more" in finding.sentence
+
+
+def test_running_workers_of_an_earlier_version_are_named(sqlite_url: str) -> None:
+    engine = make_engine(sqlite_url)
+    upgrade(engine)
+    with session_scope(engine) as session:
+        now = database_now(session)
+        revisions = {"new": current_revision(engine), "old": "0020-before", "older": None}
+        for name, revision in revisions.items():
+            worker = Worker(name=name, children=1, revision=revision, started_at=now, heartbeat_at=now)
+            workers.register(session, worker)
+
+    findings = [finding for finding in services.database(Settings(database_url=sqlite_url)) if "earl" in str(finding)]
+
+    assert [finding.state for finding in findings] == [State.NOTE]
+    assert "2 of 3 are of an earlier version: old, older" in findings[0].sentence
 
 
 def test_the_limit_of_the_database_counts_too(postgresql_url: str) -> None:
