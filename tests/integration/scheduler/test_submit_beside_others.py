@@ -1,7 +1,9 @@
 """Submissions into a destination that other jobs write, and outputs that people accepted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from sqlalchemy import Engine, update
@@ -16,9 +18,12 @@ from db.queries.reports.reviews import By
 from db.queries.scans import leases, records
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
+from scheduler.submission import submitter
 from scheduler.submission.submitter import Submission, Submitted, Submitter
 from tests.rows import NOON
-from worker.storage import S3Options
+from worker.storage import S3Options, StoredObject
+from worker.storage.base import LeftOut, ignore
+from worker.storage.folder.storage import FolderStorage
 
 MADE = b"colour"
 
@@ -155,14 +160,97 @@ def test_a_manifest_without_scans_is_named_in_the_error(submit: Callable[..., Su
         submit("box1", manifest=str(manifest))
 
 
+@pytest.mark.parametrize("overwrite", ["changed", "new", "never", "always"])
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("K\u00f6ln.png", "Ko\u0308ln.png"),
+        ("Ko\u0308ln.png", "K\u00f6ln.png"),
+        ("\u00e9/\u00f6.png", "\u00e9/o\u0308.png"),
+    ],
+    ids=["list composed", "list decomposed", "folder and file differ"],
+)
+@pytest.mark.parametrize("columns", ["", ",abc,4"], ids=["keys alone", "with an ETag"])
 def test_a_key_is_found_as_the_store_spells_it(
-    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path
+    engine: Engine,
+    submit: Callable[..., Submitted],
+    tmp_path: Path,
+    written: str,
+    stored: str,
+    overwrite: str,
+    columns: str,
 ) -> None:
-    written, stored = "K\u00f6ln.png", "Ko\u0308ln.png"
+    (tmp_path / "box1" / stored).parent.mkdir(exist_ok=True)
     (tmp_path / "box1" / stored).write_bytes(b"grey")
-    (tmp_path / "list").write_text(f"{written}\n", "utf-8")
+    (tmp_path / "list").write_text(f"key,etag,bytes\n{written}{columns}\n", "utf-8")
 
-    job_id = submit("box1", manifest=str(tmp_path / "list")).job_id or 0
+    job_id = submit("box1", manifest=str(tmp_path / "list"), overwrite=overwrite).job_id or 0
 
     with read_scope(engine) as session:
-        assert [scan.source_key for scan in records.of_job(session, job_id)] == [stored]
+        scans = records.of_job(session, job_id)
+        assert [(scan.source_key, scan.output_key) for scan in scans] == [(stored, stored)]
+
+
+@pytest.mark.parametrize("overwrite", ["changed", "never"])
+def test_a_list_in_another_form_finds_what_the_whole_folder_had_coloured(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path, overwrite: str
+) -> None:
+    (tmp_path / "box1" / "Ko\u0308ln.png").write_bytes(b"grey")
+    submit("box1")
+    colour_all(engine, tmp_path / "colour", 1)
+    (tmp_path / "list").write_text("K\u00f6ln.png\n", "utf-8")
+
+    again = submit("box1", manifest=str(tmp_path / "list"), overwrite=overwrite)
+
+    assert (again.scans, again.present) == (0, 1)
+
+
+def test_a_scan_that_is_listed_in_two_forms_is_listed_twice(submit: Callable[..., Submitted], tmp_path: Path) -> None:
+    (tmp_path / "box1" / "Ko\u0308ln.png").write_bytes(b"grey")
+    (tmp_path / "list").write_text("K\u00f6ln.png\n1.png\nKo\u0308ln.png\n", "utf-8")
+
+    with pytest.raises(UsageError, match=r"list, line 3: .* is listed twice, first on line 1"):
+        submit("box1", manifest=str(tmp_path / "list"), overwrite="always")
+
+
+def test_two_scans_whose_names_differ_in_their_form_alone_are_two(
+    submit: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    for name in (names := ("K\u00f6ln.png", "Ko\u0308ln.png")):
+        (tmp_path / "box1" / name).write_bytes(b"grey")
+    (tmp_path / "list").write_text("\n".join(names), "utf-8")
+
+    assert submit("box1", manifest=str(tmp_path / "list")).scans == 2
+
+
+class DecomposingStorage(FolderStorage):
+    """A folder on a disk that stores and lists names in NFD, and finds them in any form, as HFS+ of macOS does."""
+
+    def list(self, *, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
+        return (replace(stored, key=normalize("NFD", stored.key)) for stored in super().list(left_out=left_out))
+
+
+def test_an_output_whose_disk_lists_it_in_another_form_is_there(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "box1" / "K\u00f6ln.png").write_bytes(b"grey")
+    submit("box1")
+    colour_all(engine, tmp_path / "colour", 1)
+    request, output = (
+        Submission(str(tmp_path / "box1"), str(tmp_path / "colour"), overwrite="never"),
+        tmp_path / "colour",
+    )
+    sides = FolderStorage(tmp_path / "box1"), DecomposingStorage(output)
+    monkeypatch.setattr(submitter, "open_both", lambda *_: sides)
+
+    again = Submitter(engine, s3=S3Options(), chunk_scans=1, checkpoints=lambda: ["one"]).submit(request)
+
+    assert (again.scans, again.present) == (0, 3)
+
+
+@pytest.mark.parametrize("pattern", ["Ko\u0308ln*", "K\u00f6ln*"])
+def test_a_pattern_fits_names_in_any_form(submit: Callable[..., Submitted], tmp_path: Path, pattern: str) -> None:
+    for name in ("K\u00f6ln 1.png", "Ko\u0308ln 2.png"):
+        (tmp_path / "box1" / name).write_bytes(b"grey")
+
+    assert submit("box1", include=(pattern,)).scans == 2
