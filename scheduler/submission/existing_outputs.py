@@ -35,6 +35,7 @@ class Sorted:
     accepted: int = 0  # a person accepted the output, or had it made again
     damaged: int = 0  # found damaged before and unchanged
     archived: int = 0  # in cold storage, as an earlier job has recorded; its retry brings them back
+    replaced: int = 0  # of `missing`: the destination has an output, which the new one replaces
 
 
 def as_archived(scan: NewScan) -> NewScan:
@@ -85,7 +86,8 @@ class ExistingOutputs:
         self._compares = request.overwrite in ("changed", "new") and bool(self._job_ids)
         self._checkpoints = checkpoints() if self._compares and request.overwrite == "changed" else ()
         self._outputs = KeySpool()
-        if not is_new and (self._compares or request.overwrite == "never"):
+        # For `always`, only the number of outputs that are replaced is wanted, because a person should know it.
+        if not is_new and (self._compares or request.overwrite in ("never", "always")):
             self._outputs.add((stored.key, stored.bytes) for stored in destination.list() if is_utf8(stored.key))
 
     def close(self) -> None:
@@ -93,6 +95,11 @@ class ExistingOutputs:
 
     def sort(self, page: list[NewScan]) -> Sorted:
         """Raises ServiceUnavailable, UsageError."""
+        page_sorted = self._sorted(page)
+        coloured_keys = [scan.output_key for scan in page_sorted.missing if scan.error_code is None]
+        return replace(page_sorted, replaced=len(self._sizes(coloured_keys)))
+
+    def _sorted(self, page: list[NewScan]) -> Sorted:
         missing, accepted = self._without_accepted(page)
         if self._request.overwrite == "never":
             existing = self._sizes([scan.output_key for scan in missing])

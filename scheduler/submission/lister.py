@@ -119,6 +119,7 @@ class Lister:
         self._submitted.accepted += page_sorted.accepted
         self._submitted.damaged += page_sorted.damaged
         self._submitted.archived_before += page_sorted.archived
+        self._submitted.replaced += page_sorted.replaced
         self._submitted.scans += len(page_sorted.missing)
         self._submitted.bytes += sum(scan.source_bytes or 0 for scan in page_sorted.missing)
         for scan in page_sorted.missing:

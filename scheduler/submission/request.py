@@ -156,6 +156,7 @@ _COUNTS = (
     "archived",
     "archived_bytes",
     "archived_before",
+    "replaced",
 )
 
 
@@ -194,6 +195,7 @@ class Submitted:
     archived: int = 0  # of `scans`: they are in cold storage, recorded as archived, and must be restored first
     archived_bytes: int = 0  # of these
     archived_before: int = 0  # left out: in cold storage, and an earlier job has recorded it
+    replaced: int = 0  # of `scans`: outputs that exist are replaced by theirs
     unlisted: list[str] = field(default_factory=list)  # the first few keys that can't be listed, with the reason
     unlisted_count: int = 0
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
@@ -272,10 +274,15 @@ class Submitted:
         if self.already:
             return f"job {self.job_id} does this already; photochrom status {self.job_id}"
         formats = f" ({self.by_format()})" if self.dry_run and self.formats else ""
-        counts = f"{counted(self.scans, 'scan')}{formats}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
+        counts = (
+            f"{counted(self.scans, 'scan')}{formats}, {self.bytes / 1e6:.1f} MB{self._replaced()}{self._left_out()}"
+        )
         return (
             f"{self._beginning()} {counts}{self._estimate() if self.dry_run else ''}{self._sample()}{self._troubles()}"
         )
+
+    def _replaced(self) -> str:
+        return f", which will replace {counted(self.replaced, 'existing output')}" if self.replaced else ""
 
     def _left_out(self) -> str:
         parts = (

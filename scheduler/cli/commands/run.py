@@ -109,6 +109,8 @@ class FolderRun:
         for job_id in self._job_ids:
             self._print(f"job {job_id} was submitted before, and is finished first")
         submitted = submit_missing(system.engine, self._submission, settings=self._settings)
+        if submitted.replaced:
+            self._print(f"{counted(submitted.replaced, 'existing output')} will be replaced")
         for sentence in submitted.passed_over():
             self._print(sentence)
         self._job_ids += [submitted.job_id] if submitted.job_id is not None else []
