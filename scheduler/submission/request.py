@@ -165,8 +165,14 @@ def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
     An option that is missing in an older job's row has its default.
     """
+    return not other_options(one, other)
+
+
+def other_options(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The names of the options, as the command line has them, in which two jobs' outputs differ."""
     defaults = Submission("", "").options
-    return {**defaults, **one} == {**defaults, **other}
+    one, other = {**defaults, **one}, {**defaults, **other}
+    return [name.replace("_", "-") for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
 
 
 def covers(done: dict[str, Any] | None, selection: dict[str, Any] | None) -> bool:
