@@ -254,3 +254,65 @@ def test_a_pattern_fits_names_in_any_form(submit: Callable[..., Submitted], tmp_
         (tmp_path / "box1" / name).write_bytes(b"grey")
 
     assert submit("box1", include=(pattern,)).scans == 2
+
+
+@pytest.fixture
+def submit_into(engine: Engine, submit: Callable[..., Submitted], tmp_path: Path) -> Callable[..., Submitted]:
+    """`submit_into("box1", path)` submits a job; the boxes are those of `submit`."""
+
+    def ask(box: str, destination: Path, *, dry_run: bool = False) -> Submitted:
+        request = Submission(str(tmp_path / box), str(destination))
+        asking = Submitter(engine, s3=S3Options(), chunk_scans=1, checkpoints=lambda: ["one"])
+        return asking.dry_run(request) if dry_run else asking.submit(request)
+
+    return ask
+
+
+@pytest.mark.parametrize("is_link_first", [False, True])
+@pytest.mark.parametrize("inside", [".", "box"])
+def test_a_destination_and_a_link_to_it_are_one(
+    engine: Engine, submit_into: Callable[..., Submitted], tmp_path: Path, is_link_first: bool, inside: str
+) -> None:
+    (tmp_path / "colour").mkdir()
+    (tmp_path / "link").symlink_to("colour")
+    first, second = (tmp_path / name / inside for name in (("link", "colour") if is_link_first else ("colour", "link")))
+    submit_into("box1", first)
+
+    with pytest.raises(Conflict, match=r"holds outputs of another source: 1\.png \(job 1\)"):
+        submit_into("box2", second)
+
+    assert submit_into("box1", second).job_id == 1  # it does the same, and has not ended
+    (tmp_path / "box1" / "3.png").write_bytes(b"grey")
+    colour_all(engine, first, 1)
+    told = submit_into("box1", second, dry_run=True)
+    assert (told.scans, told.present, told.destination) == (1, 2, str(first))
+    assert f"the destination is {first}, its name in earlier jobs" in told.sentence()
+
+
+def test_a_folder_inside_a_linked_destination_is_inside_the_destination(
+    submit_into: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    (tmp_path / "colour").mkdir()
+    (tmp_path / "link").symlink_to("colour")
+    (tmp_path / "box1" / "in").mkdir()
+    (tmp_path / "box1" / "in" / "1.png").write_bytes(b"grey")
+    submit_into("box1", tmp_path / "colour")
+
+    with pytest.raises(Conflict, match="holds outputs of another source"):
+        submit_into("box2", tmp_path / "link" / "in")
+
+
+def test_rows_that_have_both_names_of_a_folder_stay_as_they_are(
+    engine: Engine, submit_into: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    """As an earlier version has written them."""
+    (tmp_path / "colour").mkdir()
+    (tmp_path / "link").symlink_to("colour")
+    submit_into("box1", tmp_path / "colour")
+    colour_all(engine, tmp_path / "colour", 1)
+    with session_scope(engine) as session:
+        places = {"source": str(tmp_path / "box1"), "destination": str(tmp_path / "link")}
+        lifecycle.create(session, name="x", options=Submission("", "").options, priority=0, now=NOON, **places)
+        lifecycle.change_state(session, 2, "cancelled", now=NOON)
+
+    assert submit_into("box1", tmp_path / "link", dry_run=True).destination is None
