@@ -4,7 +4,7 @@ from sqlalchemy import Engine
 
 from db.clock import database_now
 from db.queries.access import audit
-from db.queries.jobs import lifecycle, samples
+from db.queries.jobs import samples
 from db.session import session_scope
 from scheduler.access.actor import Actor
 from scheduler.actions.model_choices import expect_available
@@ -22,8 +22,7 @@ def approve(
     """
     options = chosen_options(head, saturation)
     with session_scope(engine) as session:
-        before = lifecycle.get(session, job_id).options
-        samples.approve(session, job_id, options)
+        before = samples.approve(session, job_id, options)
         expect_available(session, settings, {"head": head}, job_options=before)
         audit.note(session, actor.name, actor.via, "approve", now=database_now(session), job_id=job_id, detail=options)
         shown = {

@@ -96,14 +96,16 @@ def _is_sample_of(job_id: int) -> ColumnElement[bool]:
     return is_sample
 
 
-def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
-    """Let the dispatcher see the job, with these options.
+def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Let the dispatcher see the job, with these options. Returns those that it had before.
 
     Raises NotFound, and Conflict if the job does not wait for a choice.
     """
     job = _waiting(session, job_id, "approved")
-    job.state, job.options = JobState.RUNNING, {**job.options, **options}
+    before = job.options
+    job.state, job.options = JobState.RUNNING, {**before, **options}
     session.flush()
+    return before
 
 
 def reject(session: Session, job_id: int, *, now: datetime) -> None:
