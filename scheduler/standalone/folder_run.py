@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from db.clock import database_now
 from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries.chunks import claims
 from db.queries.chunks.checkpoints import serves
-from db.queries.jobs import lifecycle
+from db.queries.jobs import lifecycle, samples, submissions
 from db.queries.jobs.samples import SAMPLES
 from db.queries.reports import due
 from db.queries.scans import records
@@ -18,50 +20,97 @@ from db.session import read_scope, session_scope
 from scheduler.report.store import store_report
 from scheduler.standalone.system import only_one
 from scheduler.submission.checkpoints import own_checkpoint
+from scheduler.submission.request import other_options
 from scheduler.submission.submitter import Submission, Submitted, Submitter, expect_a_scan, open_both
+from scheduler.text import counted
 from worker.errors import UsageError
 from worker.model.checkpoint import check_embedding, head_of, verify
 from worker.settings.settings import Settings
-from worker.storage import FolderLocation, S3Options, parse_location
+from worker.storage import FolderLocation, S3Options, by_earlier_name, parse_location
 from worker.system.mounts import network_share
 
 STATE_FOLDER = ".photochrom"  # in the output folder; listings leave hidden folders out
 LOCK = "lock"  # in the state folder: one run at a time
 
 
-def take_up_unfinished(engine: Engine, submission: Submission, settings: Settings) -> list[int]:
-    """The unfinished jobs that this run must finish, the oldest first: redone outputs, retried scans, other folders.
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """What a run does with the unfinished jobs of earlier ones: it finishes some, the oldest first, and cancels others.
+
+    `notices`: a sentence for each job that is cancelled with scans left.
+    """
+
+    job_ids: list[int]
+    notices: list[str]
+
+
+def take_up_unfinished(engine: Engine, submission: Submission, settings: Settings) -> Unfinished:
+    """Take up the unfinished jobs that this run must finish: redone outputs, retried scans, a job that goes on with the
+    choice from its sample, other folders.
 
     An unfinished job of an earlier run with the same folders is cancelled instead. Its outputs count, and
     `submit_missing` finds the rest. A job that waits for another checkpoint is not changed, nor one of other folders
     that waits for a choice from its sample. Scans that wait after an outage are due at once, because a person who runs
     it again has mended what was wrong.
     """
-    source, destination = parse_location(submission.source).uri, parse_location(submission.destination).uri
-    job_ids: list[int] = []
+    source = parse_location(submission.source).uri
+    unfinished = Unfinished([], [])
     with session_scope(engine) as session:
-        now = database_now(session)
+        now, destination = database_now(session), _destination_in_rows(session, submission)
         for job in lifecycle.unfinished(session):
             # The jobs of a sample have their own folder in the destination.
             is_same = job.source == source and job.destination.partition(f"/{SAMPLES}")[0] == destination
-            if job.state == JobState.SUBMITTING or (is_same and not _is_a_decision(job)):
+            if job.state == JobState.SUBMITTING or (is_same and not _is_a_decision(session, job)):
+                unfinished.notices.extend(_cancellation(session, job, submission, is_same=is_same))
                 lifecycle.change_state(session, job.id, JobState.CANCELLED, now=now)
             elif job.state != JobState.SAMPLED and serves(own_checkpoint(settings), job.options):
                 if job.state == JobState.PAUSED:
                     lifecycle.change_state(session, job.id, JobState.RUNNING, now=now)
                 claims.end_pauses(session, job.id)
-                job_ids.append(job.id)
-    return job_ids
+                unfinished.job_ids.append(job.id)
+    return unfinished
 
 
-def _is_a_decision(job: Job) -> bool:
-    """Whether a person asked for this job's scans again: by a redo, or by a retry after the job's report.
+def _destination_in_rows(session: Session, submission: Submission) -> str:
+    """The destination by the name that the rows of earlier runs have for it."""
+    location = parse_location(submission.destination)
+    if isinstance(location, FolderLocation):
+        location = by_earlier_name(location, submissions.destination_folders(session))
+    return location.uri
+
+
+def _is_a_decision(session: Session, job: Job) -> bool:
+    """Whether a person asked for this job's scans: by a redo, by a retry after the job's report, or by the choice from
+    its sample.
 
     A job that waits for a choice has a report too, its sample's. Its choice is made by the options of the next run.
     """
     if job.state == JobState.SAMPLED:
         return False
-    return "redone" in (job.selection or {}) or job.report_key is not None
+    return "redone" in (job.selection or {}) or job.report_key is not None or samples.has_sample(session, job.id)
+
+
+def _cancellation(session: Session, job: Job, submission: Submission, *, is_same: bool) -> Iterator[str]:
+    """Why this job is cancelled, and what happens to the scans that it leaves. Nothing if it leaves none, or if it is
+    part of a sample, because its scans are those of the sampled job.
+    """
+    pending = lifecycle.progress(session, job.id).pending
+    if not pending or "sample_of" in (job.selection or {}):
+        return
+    left = f"job {job.id} is cancelled with {pending:,} of {counted(job.scan_count, 'scan')} left"
+    if not is_same:
+        yield f"{left}, because its listing was stopped; run or submit {job.source} again"
+        return
+    names = other_options(job.options, submission.options)
+    if job.state == JobState.SUBMITTING:
+        reason = "because its listing was stopped"
+    elif job.state == JobState.SAMPLED:
+        reason = "because it waited for a choice from its sample"
+    elif names:
+        reason = f"because this run has other options ({', '.join(names)})"
+    else:
+        reason = "with what is new in the folder"
+    yield f"{left}: this run takes them over in a new job, {reason}"
 
 
 def submit_missing(engine: Engine, submission: Submission, *, settings: Settings) -> Submitted:

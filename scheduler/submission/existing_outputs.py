@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from unicodedata import normalize
 
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
@@ -21,8 +20,9 @@ from worker.errors import ScanError, ServiceUnavailable, UsageError
 from worker.storage import Storage, StoredObject
 from worker.storage.errors import archived
 from worker.storage.locations import is_utf8
+from worker.storage.spellings import spellings
 
-_STATS_AT_ONCE = 16
+LOOKUPS_AT_ONCE = 16  # in a store
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Sorted:
     accepted: int = 0  # a person accepted the output, or had it made again
     damaged: int = 0  # found damaged before and unchanged
     archived: int = 0  # in cold storage, as an earlier job has recorded; its retry brings them back
+    replaced: int = 0  # of `missing`: the destination has an output, which the new one replaces
 
 
 def as_archived(scan: NewScan) -> NewScan:
@@ -71,7 +72,7 @@ class ExistingOutputs:
     ) -> None:
         """is_new: the destination does not exist yet. checkpoints: called only if their ids are needed."""
         self._engine, self._request, self._source = engine, request, source
-        self._destination_uri = destination.uri
+        self._destination, self._destination_uri = destination, destination.uri
         with read_scope(engine) as session:
             # Without jobs that are still being listed, such as this submission's own job: they have coloured nothing
             # yet.
@@ -85,7 +86,8 @@ class ExistingOutputs:
         self._compares = request.overwrite in ("changed", "new") and bool(self._job_ids)
         self._checkpoints = checkpoints() if self._compares and request.overwrite == "changed" else ()
         self._outputs = KeySpool()
-        if not is_new and (self._compares or request.overwrite == "never"):
+        # For `always`, only the number of outputs that are replaced is wanted, because a person should know it.
+        if not is_new and (self._compares or request.overwrite in ("never", "always")):
             self._outputs.add((stored.key, stored.bytes) for stored in destination.list() if is_utf8(stored.key))
 
     def close(self) -> None:
@@ -93,9 +95,14 @@ class ExistingOutputs:
 
     def sort(self, page: list[NewScan]) -> Sorted:
         """Raises ServiceUnavailable, UsageError."""
+        page_sorted = self._sorted(page)
+        coloured_keys = [scan.output_key for scan in page_sorted.missing if scan.error_code is None]
+        return replace(page_sorted, replaced=len(self._sizes(coloured_keys)))
+
+    def _sorted(self, page: list[NewScan]) -> Sorted:
         missing, accepted = self._without_accepted(page)
         if self._request.overwrite == "never":
-            existing = self._outputs.sizes([scan.output_key for scan in missing])
+            existing = self._sizes([scan.output_key for scan in missing])
             left = [scan for scan in missing if scan.output_key not in existing]
             return Sorted(self._as_they_are_now(left), present=len(missing) - len(left), accepted=accepted)
         if self._request.overwrite == "always":
@@ -138,7 +145,7 @@ class ExistingOutputs:
             damaged = records.failed_last(session, job_ids=self._job_ids, codes=DAMAGED, output_keys=output_keys)
             cold = set() if with_cold else self._archived_before(session, page)
             underway = records.to_be_made(session, job_ids=self._job_ids, output_keys=output_keys)
-        sizes = self._outputs.sizes(output_keys)
+        sizes = self._sizes(output_keys)
         missing, present, waiting, unfit, archived_before = list[NewScan](), 0, 0, 0, 0
         for scan in page:
             if (scan.output_key, scan.source_etag) in underway:
@@ -180,7 +187,7 @@ class ExistingOutputs:
         return self._each(self._with_etag, page)
 
     def _each(self, change: Callable[[NewScan], NewScan], page: list[NewScan]) -> list[NewScan]:
-        with ThreadPoolExecutor(_STATS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(LOOKUPS_AT_ONCE) as pool:
             return list(pool.map(change, page))
 
     def _as_they_are_now(self, page: list[NewScan]) -> list[NewScan]:
@@ -207,18 +214,34 @@ class ExistingOutputs:
     def _with_etag(self, scan: NewScan) -> NewScan:
         if scan.source_etag is not None:
             return scan
-        # The store's spelling counts: macOS writes an umlaut as two characters, but most lists as one.
-        for key in dict.fromkeys((scan.source_key, *(normalize(form, scan.source_key) for form in ("NFC", "NFD")))):
-            if stored := self._stat(key):
-                scan = replace(scan, source_key=key, source_etag=stored.etag, source_bytes=stored.bytes)
-                return as_archived(scan) if stored.is_archived else scan
-        return scan
+        stored = look_up(self._source, scan.source_key)
+        if stored is None:
+            return scan
+        scan = replace(scan, source_etag=stored.etag, source_bytes=stored.bytes)
+        return as_archived(scan) if stored.is_archived else scan
 
-    def _stat(self, key: str) -> StoredObject | None:
-        try:
-            return self._source.stat(key)
-        except ScanError as error:
-            raise (UsageError if error.permanent else ServiceUnavailable)(error.message) from None
+    def _sizes(self, output_keys: list[str]) -> dict[str, int]:
+        """The sizes of those outputs that the destination has.
+
+        A store may list a key in another Unicode form than that in which it was written. Then the store is asked
+        whether it takes the two for one.
+        """
+        sizes = self._outputs.sizes(output_keys)
+        for key in output_keys:
+            others = [] if key in sizes else spellings(key)[1:]
+            if others and self._outputs.sizes(others) and (stored := look_up(self._destination, key)):
+                sizes[key] = stored.bytes
+        return sizes
+
+
+def look_up(storage: Storage, key: str) -> StoredObject | None:
+    """The object at `key`; None if there is none, or can't be one. Raises UsageError, ServiceUnavailable."""
+    try:
+        return storage.stat(key)
+    except ScanError as error:
+        if error.code == "name_too_long":
+            return None
+        raise (UsageError if error.permanent else ServiceUnavailable)(error.message) from None
 
 
 def _is_done(scan: NewScan, size: int | None, done: set[tuple[str, str | None, int | None]]) -> bool:

@@ -1,16 +1,22 @@
 """The scans of a submission, page by page: listed from the source or read from a manifest, and filtered."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
 
 from db.queries.jobs.lifecycle import NewScan
 from scheduler.submission.bag_keys import PAYLOAD, check_key
-from scheduler.submission.existing_outputs import Sorted, as_archived
-from scheduler.submission.manifest import Entry, matches, read_manifest
+from scheduler.submission.existing_outputs import LOOKUPS_AT_ONCE, Sorted, as_archived, look_up
+from scheduler.submission.key_spool import KeySpool
+from scheduler.submission.manifest import Entry, is_inventory, matches, read_manifest
 from scheduler.submission.request import Submission, Submitted
 from worker.errors import UsageError
 from worker.scans import is_scan_key, output_format, output_key
 from worker.storage import Omission, S3Options, Storage
 from worker.storage.leftovers import is_leftover
+from worker.storage.spellings import spellings
 
 PAGE_SCANS = 4_096  # inserted at a time; a whole number of default chunks
 _SHOW_ENTRIES = 1_000
@@ -64,7 +70,10 @@ class Lister:
 
     def _entries(self, after: str) -> Iterator[Entry]:
         if self._request.manifest is not None:
-            yield from read_manifest(self._request.manifest, self._source.uri, self._s3)
+            entries = read_manifest(self._request.manifest, self._source.uri, self._s3)
+            # An inventory has the keys as the bucket has them.
+            is_exact = is_inventory(self._request.manifest)
+            yield from entries if is_exact else as_stored(entries, self._source, self._request.manifest)
             return
         for entry in self._source.list(after=after, left_out=self._note_omission):
             yield Entry(entry.key, entry.etag, entry.bytes, is_archived=entry.is_archived)
@@ -110,6 +119,7 @@ class Lister:
         self._submitted.accepted += page_sorted.accepted
         self._submitted.damaged += page_sorted.damaged
         self._submitted.archived_before += page_sorted.archived
+        self._submitted.replaced += page_sorted.replaced
         self._submitted.scans += len(page_sorted.missing)
         self._submitted.bytes += sum(scan.source_bytes or 0 for scan in page_sorted.missing)
         for scan in page_sorted.missing:
@@ -119,6 +129,42 @@ class Lister:
         self._submitted.archived_bytes += sum(scan.source_bytes or 0 for scan in archived)
         self._progress(self._submitted)
         return page_sorted.missing
+
+
+def as_stored(entries: Iterable[Entry], source: Storage, manifest: str) -> Iterator[Entry]:
+    """The manifest's entries, with their keys as the source spells them; those that it does not have stay as they are.
+
+    Only keys with several Unicode forms are looked up. Raises UsageError if two entries are the same scan in two forms;
+    ServiceUnavailable.
+    """
+    entries = iter(entries)
+    with closing(KeySpool()) as seen, ThreadPoolExecutor(LOOKUPS_AT_ONCE) as pool:
+        while page := list(islice(entries, PAGE_SCANS)):
+            is_plain = all(entry.key.isascii() for entry in page)
+            for entry in page if is_plain else pool.map(lambda entry: _spelled(entry, source), page):
+                if not entry.key.isascii():
+                    _expect_once(seen, entry, manifest)
+                yield entry
+
+
+def _spelled(entry: Entry, source: Storage) -> Entry:
+    forms = spellings(entry.key) if is_scan_key(entry.key) else []
+    if len(forms) < 2:
+        return entry
+    for key in forms:
+        if stored := look_up(source, key):
+            is_archived = entry.is_archived or stored.is_archived
+            return replace(entry, key=key, etag=entry.etag or stored.etag, bytes=stored.bytes, is_archived=is_archived)
+    return entry
+
+
+def _expect_once(seen: KeySpool, entry: Entry, manifest: str) -> None:
+    first = seen.add_new(f"{entry.key}\0{entry.output or ''}", entry.line)
+    if first is not None:
+        raise UsageError(
+            f"the manifest {manifest}, line {entry.line}: {entry.key!r} is listed twice, first on line {first}, where "
+            "its accents are coded in another way; remove one of the two"
+        )
 
 
 def _output_key(entry: Entry, format: str) -> str:

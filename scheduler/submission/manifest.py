@@ -21,7 +21,7 @@ import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -34,6 +34,7 @@ from worker.errors import UsageError
 from worker.scans import is_scan_key
 from worker.storage import FolderLocation, S3Options, parse_location
 from worker.storage.locations import is_utf8
+from worker.storage.spellings import in_one_form
 
 _MOST_BYTES = 1 << 63  # the database can store smaller sizes than this
 _UNREADABLE = (
@@ -51,6 +52,7 @@ class Entry:
     bytes: int | None = None
     output: str | None = None
     is_archived: bool = False  # in cold storage, by the listing; an inventory may be older than a restore
+    line: int = field(default=0, compare=False)  # of the manifest
 
 
 def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
@@ -71,7 +73,7 @@ def read_manifest(where: str, source: str, s3: S3Options) -> Iterator[Entry]:
                 if is_folder:
                     _expect_plain(key, source)
                 _expect_once(seen, key, entry.output, line)
-                yield replace(entry, key=key)
+                yield replace(entry, key=key, line=line)
     except (
         csv.Error,
         ValueError,
@@ -112,10 +114,15 @@ def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
+def is_inventory(where: str) -> bool:
+    """Whether a manifest is an S3 Inventory, by its name."""
+    return where.endswith("manifest.json")
+
+
 def _entries(file: BinaryIO, where: str, source: str, s3: S3Options) -> Iterator[tuple[int, Entry]]:
     """Each entry with its line's number."""
     text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    if where.endswith("manifest.json"):
+    if is_inventory(where):
         rows = inventory_rows(json.load(text), source, s3)
         return ((number, replace(_entry(row), is_archived=is_archived)) for number, row, is_archived in rows)
     return ((number, _entry(row)) for number, row in rows_of(text))
@@ -176,13 +183,13 @@ def matches(key: str, include: Iterable[str], exclude: Iterable[str]) -> bool:
     """Whether a key is selected: one of `include` matches it, or there is none; and none of `exclude` matches it.
 
     Patterns are like a shell's, but `*` also matches slashes. A pattern without a slash is compared with the file name
-    only.
+    only. The Unicode form does not count: an umlaut that is typed as one character matches one of two.
     """
-    included = list(include)
+    key, included = in_one_form(key), list(include)
     return (not included or any(_fits(key, pattern) for pattern in included)) and not any(
         _fits(key, pattern) for pattern in exclude
     )
 
 
 def _fits(key: str, pattern: str) -> bool:
-    return fnmatchcase(key if "/" in pattern else PurePosixPath(key).name, pattern)
+    return fnmatchcase(key if "/" in pattern else PurePosixPath(key).name, in_one_form(pattern))

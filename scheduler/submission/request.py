@@ -156,6 +156,7 @@ _COUNTS = (
     "archived",
     "archived_bytes",
     "archived_before",
+    "replaced",
 )
 
 
@@ -164,8 +165,14 @@ def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
     An option that is missing in an older job's row has its default.
     """
+    return not other_options(one, other)
+
+
+def other_options(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """The names of the options, as the command line has them, in which two jobs' outputs differ."""
     defaults = Submission("", "").options
-    return {**defaults, **one} == {**defaults, **other}
+    one, other = {**defaults, **one}, {**defaults, **other}
+    return [name.replace("_", "-") for name in sorted({*one, *other}) if one.get(name) != other.get(name)]
 
 
 def covers(done: dict[str, Any] | None, selection: dict[str, Any] | None) -> bool:
@@ -194,8 +201,10 @@ class Submitted:
     archived: int = 0  # of `scans`: they are in cold storage, recorded as archived, and must be restored first
     archived_bytes: int = 0  # of these
     archived_before: int = 0  # left out: in cold storage, and an earlier job has recorded it
+    replaced: int = 0  # of `scans`: outputs that exist are replaced by theirs
     unlisted: list[str] = field(default_factory=list)  # the first few keys that can't be listed, with the reason
     unlisted_count: int = 0
+    destination: str | None = None  # its name in earlier jobs, if the request has another, as by a symbolic link
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
     resumed: bool = False  # an earlier submission was stopped, and this one continued its job
     dry_run: bool = False
@@ -272,10 +281,15 @@ class Submitted:
         if self.already:
             return f"job {self.job_id} does this already; photochrom status {self.job_id}"
         formats = f" ({self.by_format()})" if self.dry_run and self.formats else ""
-        counts = f"{counted(self.scans, 'scan')}{formats}, {self.bytes / 1e6:.1f} MB{self._left_out()}"
-        return (
-            f"{self._beginning()} {counts}{self._estimate() if self.dry_run else ''}{self._sample()}{self._troubles()}"
+        counts = (
+            f"{counted(self.scans, 'scan')}{formats}, {self.bytes / 1e6:.1f} MB{self._replaced()}{self._left_out()}"
         )
+        name = f"; the destination is {self.destination}, its name in earlier jobs" if self.destination else ""
+        estimate = self._estimate() if self.dry_run else ""
+        return f"{self._beginning()} {counts}{name}{estimate}{self._sample()}{self._troubles()}"
+
+    def _replaced(self) -> str:
+        return f", which will replace {counted(self.replaced, 'existing output')}" if self.replaced else ""
 
     def _left_out(self) -> str:
         parts = (

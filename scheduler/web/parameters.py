@@ -45,7 +45,7 @@ class ScanQuery(BaseModel):
     )
     doubtful: bool = Field(False, description="Only outputs that a person should look at.")
     key: KeyPart = Field(None, description="Only scans whose source key contains this text.")
-    unlike: bool = Field(False, description="Only outputs whose colours are unlike their folder's; up to 10,000 scans.")
+    unlike: bool = Field(False, description="Only outputs whose colours are unlike their folder's; up to 30,000 scans.")
     order: OrderName = Field("listing", description="Scans without the value that orders them come last.")
 
     @property

@@ -79,6 +79,11 @@ def of_job(session: Session, job_id: int) -> list[Progress]:
     return [lifecycle.progress(session, sample) for sample in ids]
 
 
+def has_sample(session: Session, job_id: int) -> bool:
+    """Whether the job has coloured a sample, or is to colour one."""
+    return session.scalar(select(Job.id).where(_is_sample_of(job_id)).limit(1)) is not None
+
+
 def scans(session: Session, tried: Sequence[Progress]) -> dict[str, list[Scan | None]]:
     """For each key of the sample, its scan in each of these jobs; None where the job's rows are archived or deleted."""
     columns = [{scan.source_key: scan for scan in records.of_job(session, progress.job.id)} for progress in tried]
@@ -91,14 +96,16 @@ def _is_sample_of(job_id: int) -> ColumnElement[bool]:
     return is_sample
 
 
-def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> None:
-    """Let the dispatcher see the job, with these options.
+def approve(session: Session, job_id: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Let the dispatcher see the job, with these options. Returns those that it had before.
 
     Raises NotFound, and Conflict if the job does not wait for a choice.
     """
     job = _waiting(session, job_id, "approved")
-    job.state, job.options = JobState.RUNNING, {**job.options, **options}
+    before = job.options
+    job.state, job.options = JobState.RUNNING, {**before, **options}
     session.flush()
+    return before
 
 
 def reject(session: Session, job_id: int, *, now: datetime) -> None:

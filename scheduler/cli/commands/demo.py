@@ -49,7 +49,9 @@ def demo(
     check_checkpoint(load_settings())
     console.print(Text(f"Everything of this demo is in {folder.resolve()}"))
     report, picture = folder / "report.html", folder / "before-after.jpg"
-    with demo_folder(folder), System(folder, with_s3=True) as system:
+    # Converting the network to 8 bits takes longer than the demo's few scans.
+    settings = {"PHOTOCHROM_PRECISION": os.environ.get("PHOTOCHROM_PRECISION", "float32")}
+    with demo_folder(folder), System(folder, with_s3=True, settings=settings) as system:
         system.adopt()
         settings = load_settings()
         if web:

@@ -105,10 +105,15 @@ class FolderRun:
         return status
 
     def _run_jobs(self, system: System) -> int:
-        self._job_ids = take_up_unfinished(system.engine, self._submission, self._settings)
+        unfinished = take_up_unfinished(system.engine, self._submission, self._settings)
+        self._job_ids = unfinished.job_ids
+        for notice in unfinished.notices:
+            self._print(notice)
         for job_id in self._job_ids:
             self._print(f"job {job_id} was submitted before, and is finished first")
         submitted = submit_missing(system.engine, self._submission, settings=self._settings)
+        if submitted.replaced:
+            self._print(f"{counted(submitted.replaced, 'existing output')} will be replaced")
         for sentence in submitted.passed_over():
             self._print(sentence)
         self._job_ids += [submitted.job_id] if submitted.job_id is not None else []

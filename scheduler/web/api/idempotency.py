@@ -43,8 +43,9 @@ def answer_once(
 ) -> tuple[int, dict[str, Any]]:
     """The status and the answer of `make`, which is called only once for a key.
 
-    `make` gets a function that stores the answer in the transaction of what it does. If it calls it, what it does and
-    the answer are stored together or not at all, even if this process is killed at any moment.
+    request: what was sent, without defaults: a later version has more fields, and must know the request again. `make`
+    gets a function that stores the answer in the transaction of what it does. If it calls it, what it does and the
+    answer are stored together or not at all, even if this process is killed at any moment.
 
     Raises UsageError if the key was used for another request, and Conflict while the first request is being answered.
     If `make` raises an error, this is raised too, and the key is free again.

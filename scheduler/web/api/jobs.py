@@ -74,7 +74,7 @@ def submit(
         )
         return (201 if submitted.job_id is not None and not submitted.already else 200), submitted_row(submitted)
 
-    request = {**body.model_dump(), "dry_run": dry_run, "wait": wait}
+    request = {**body.model_dump(exclude_unset=True), "dry_run": dry_run, "wait": wait}
     response.status_code, row = answer_once(context, identity, idempotency_key, request, make)
     return SubmittedOut.model_validate(row)
 
@@ -110,7 +110,9 @@ def cancel(context: TheContext, identity: Operator, job_id: Id) -> StateOut:
 def approve(context: TheContext, identity: Operator, job_id: Id, body: ChoiceBody) -> JobOut:
     """Colour the other scans of a sampled job, in the way that you choose."""
     context.job(identity, job_id)
-    samples.approve(context.engine, job_id, identity.actor, head=body.head, saturation=body.saturation)
+    samples.approve(
+        context.engine, context.settings, job_id, identity.actor, head=body.head, saturation=body.saturation
+    )
     return _job(context, job_id)
 
 

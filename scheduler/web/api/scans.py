@@ -118,7 +118,7 @@ def redo(
         )
         return 201, {"job": redo_job_id}
 
-    request = {"redo": job_id, **body.model_dump()}
+    request = {"redo": job_id, **body.model_dump(exclude_unset=True)}
     return RedoneOut.model_validate(answer_once(context, identity, idempotency_key, request, make)[1])
 
 
@@ -147,7 +147,7 @@ def choose(
         )
         return 200, {"scans": len(body.scans), "jobs": jobs}
 
-    request = {"choose": job_id, **body.model_dump()}
+    request = {"choose": job_id, **body.model_dump(exclude_unset=True)}
     return KeptOut.model_validate(answer_once(context, identity, idempotency_key, request, make)[1])
 
 

@@ -178,6 +178,7 @@ class SubmittedOut(BaseModel):
     others: int
     extensions: dict[str, int]
     present: int
+    replaced: int = 0  # lacking in answers that an earlier version has stored
     underway: int
     accepted: int
     damaged: int

@@ -1,5 +1,7 @@
 """One job: its progress, its scans as a grid of pictures, its failures, its settings, its report."""
 
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -52,6 +54,26 @@ def show_scans(
     request: Request, context: TheContext, identity: Viewer, job_id: Id, query: Annotated[GridQuery, Query()]
 ) -> Response:
     context.job(identity, job_id)
+    return grid_page(request, context, job_id, query)
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedChoice:
+    """What a person sent from the grid and what was not done, so that nothing must be chosen or typed again."""
+
+    problem: str
+    scan_ids: Collection[int] = ()
+    fields: Mapping[str, str] = field(default_factory=dict)
+    status: int = 200
+
+
+NOTHING_REFUSED = RefusedChoice("")
+
+
+def grid_page(
+    request: Request, context: Context, job_id: int, query: GridQuery, refused: RefusedChoice = NOTHING_REFUSED
+) -> Response:
+    """The page with the job's scans as pictures. `refused`: what the page before it sent."""
     with read_scope(context.engine) as session:
         page = scan_pages.page(session, job_id, query.filter, query.order, query.cursor, limit=PAGE_SCANS)
         values = head_values(session, context, job_id)
@@ -77,8 +99,16 @@ def show_scans(
         "previous": page.previous and urlencode({**arguments, "cursor": str(page.previous)}),
         "next": page.next and urlencode({**arguments, "cursor": str(page.next)}),
         "next_cursor": str(page.next or ""),
+        "refused": refused,
+        "grid": grid_address(job_id, query),
     }
-    return render(request, "job_scans.html", values | choices(context))
+    return render(request, "job_scans.html", values | choices(context), status=refused.status)
+
+
+def grid_address(job_id: int, query: GridQuery) -> str:
+    """The address of the page of the grid that `query` gives."""
+    arguments = {**query.arguments(), **({"cursor": query.cursor} if query.cursor else {})}
+    return f"/jobs/{job_id}" + (f"?{urlencode(arguments)}" if arguments else "")
 
 
 @router.get("/jobs/{job_id}/head")

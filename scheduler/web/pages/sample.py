@@ -39,7 +39,9 @@ def show(request: Request, context: TheContext, identity: Viewer, job_id: Id) ->
 def approve(context: TheContext, identity: Operator, job_id: Id, fields: Fields) -> Response:
     context.job(identity, job_id)
     body = parse(ChoiceBody, fields)
-    actions.approve(context.engine, job_id, identity.actor, head=body.head, saturation=body.saturation)
+    actions.approve(
+        context.engine, context.settings, job_id, identity.actor, head=body.head, saturation=body.saturation
+    )
     return RedirectResponse(f"/jobs/{job_id}", 303)
 
 

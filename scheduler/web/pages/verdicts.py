@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from fastapi import APIRouter, Form
-from pydantic import Field
+from fastapi import APIRouter, Form, Request
+from pydantic import Field, ValidationError
 from starlette.responses import RedirectResponse, Response
 
 from scheduler.actions import reviews as actions
@@ -12,9 +13,12 @@ from scheduler.actions.reviews import Seen
 from scheduler.web.api.schemas import RedoChoices
 from scheduler.web.auth.identity import Identity
 from scheduler.web.context import Context, Reviewer, TheContext
+from scheduler.web.errors import status_and_code
 from scheduler.web.forms import Fields, parse
+from scheduler.web.pages.job import GridQuery, RefusedChoice, grid_page
 from scheduler.web.pages.jobs import own_address
 from scheduler.web.parameters import LARGEST, Id, Note
+from worker.errors import UsageError
 
 router = APIRouter()
 ScanIds = Annotated[list[Annotated[int, Field(ge=1, le=LARGEST)]], Form(max_length=actions.MOST_AT_ONCE)]
@@ -26,6 +30,7 @@ SeenPairs = Annotated[
 
 @router.post("/jobs/{job_id}/verdicts")
 def decide_many(
+    request: Request,
     context: TheContext,
     identity: Reviewer,
     job_id: Id,
@@ -36,16 +41,31 @@ def decide_many(
     note: Annotated[Note, Form()] = None,
     next: Annotated[str, Form(max_length=4_096)] = "/jobs",
 ) -> Response:
-    """If somebody has given a newer verdict on one of the scans than the page showed, nothing is recorded."""
+    """If somebody has given a newer verdict on one of the scans than the page showed, nothing is recorded, and the
+    grid is shown again with the new verdicts and the person's choice.
+    """
     context.job(identity, job_id)
     reviews_seen = _seen(scan, seen or ())
-    if action == "redo":
-        _redo(context, identity, job_id, fields, reviews_seen)
-    elif action in actions.CHOICES:
-        _choose(context, identity, job_id, actions.CHOICES[action], reviews_seen, note=note)
-    else:
-        actions.decide(context.engine, job_id, scan, action, identity.actor, note=note, seen=reviews_seen)
+    try:
+        if action == "redo":
+            _redo(context, identity, job_id, fields, reviews_seen)
+        elif action in actions.CHOICES:
+            _choose(context, identity, job_id, actions.CHOICES[action], reviews_seen, note=note)
+        else:
+            actions.decide(context.engine, job_id, scan, action, identity.actor, note=note, seen=reviews_seen)
+    except UsageError as error:
+        status, _ = status_and_code(error)
+        refused = RefusedChoice(error.message, scan, fields, status)
+        return grid_page(request, context, job_id, _grid_query(own_address(next)), refused)
     return RedirectResponse(own_address(next), 303)
+
+
+def _grid_query(address: str) -> GridQuery:
+    """Which scans the grid at this address shows; the first ones for an address that is none of the grid."""
+    try:
+        return GridQuery.model_validate(dict(parse_qsl(urlsplit(address).query)))
+    except ValidationError:
+        return GridQuery()
 
 
 def _seen(scan_ids: Sequence[int], pairs: Sequence[str]) -> dict[int, int | None]:

@@ -72,7 +72,9 @@ def test_an_approval_during_a_rejection_is_refused(engine: Engine, sampled: int,
     approvals: list[Future[Any]] = []
 
     def approve() -> None:
-        approvals.append(other.submit(sample_actions.approve, engine, sampled, ADA, head="vivid", saturation=None))
+        settings = Settings(database_url=engine.url.render_as_string(hide_password=False))
+        choice = {"head": "vivid", "saturation": None}
+        approvals.append(other.submit(sample_actions.approve, engine, settings, sampled, ADA, **choice))
         wait_until_blocked(engine, approvals[0])
 
     with before_the_first(engine, "UPDATE job", approve):

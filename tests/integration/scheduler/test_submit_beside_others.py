@@ -1,7 +1,9 @@
 """Submissions into a destination that other jobs write, and outputs that people accepted."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from sqlalchemy import Engine, update
@@ -16,9 +18,12 @@ from db.queries.reports.reviews import By
 from db.queries.scans import leases, records
 from db.queries.scans.records import ScanMeasurements, ScanRecord
 from db.session import read_scope, session_scope
+from scheduler.submission import submitter
 from scheduler.submission.submitter import Submission, Submitted, Submitter
 from tests.rows import NOON
-from worker.storage import S3Options
+from worker.storage import S3Options, StoredObject
+from worker.storage.base import LeftOut, ignore
+from worker.storage.folder.storage import FolderStorage
 
 MADE = b"colour"
 
@@ -155,14 +160,159 @@ def test_a_manifest_without_scans_is_named_in_the_error(submit: Callable[..., Su
         submit("box1", manifest=str(manifest))
 
 
+@pytest.mark.parametrize("overwrite", ["changed", "new", "never", "always"])
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("K\u00f6ln.png", "Ko\u0308ln.png"),
+        ("Ko\u0308ln.png", "K\u00f6ln.png"),
+        ("\u00e9/\u00f6.png", "\u00e9/o\u0308.png"),
+    ],
+    ids=["list composed", "list decomposed", "folder and file differ"],
+)
+@pytest.mark.parametrize("columns", ["", ",abc,4"], ids=["keys alone", "with an ETag"])
 def test_a_key_is_found_as_the_store_spells_it(
-    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path
+    engine: Engine,
+    submit: Callable[..., Submitted],
+    tmp_path: Path,
+    written: str,
+    stored: str,
+    overwrite: str,
+    columns: str,
 ) -> None:
-    written, stored = "K\u00f6ln.png", "Ko\u0308ln.png"
+    (tmp_path / "box1" / stored).parent.mkdir(exist_ok=True)
     (tmp_path / "box1" / stored).write_bytes(b"grey")
-    (tmp_path / "list").write_text(f"{written}\n", "utf-8")
+    (tmp_path / "list").write_text(f"key,etag,bytes\n{written}{columns}\n", "utf-8")
 
-    job_id = submit("box1", manifest=str(tmp_path / "list")).job_id or 0
+    job_id = submit("box1", manifest=str(tmp_path / "list"), overwrite=overwrite).job_id or 0
 
     with read_scope(engine) as session:
-        assert [scan.source_key for scan in records.of_job(session, job_id)] == [stored]
+        scans = records.of_job(session, job_id)
+        assert [(scan.source_key, scan.output_key) for scan in scans] == [(stored, stored)]
+
+
+@pytest.mark.parametrize("overwrite", ["changed", "never"])
+def test_a_list_in_another_form_finds_what_the_whole_folder_had_coloured(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path, overwrite: str
+) -> None:
+    (tmp_path / "box1" / "Ko\u0308ln.png").write_bytes(b"grey")
+    submit("box1")
+    colour_all(engine, tmp_path / "colour", 1)
+    (tmp_path / "list").write_text("K\u00f6ln.png\n", "utf-8")
+
+    again = submit("box1", manifest=str(tmp_path / "list"), overwrite=overwrite)
+
+    assert (again.scans, again.present) == (0, 1)
+
+
+def test_a_scan_that_is_listed_in_two_forms_is_listed_twice(submit: Callable[..., Submitted], tmp_path: Path) -> None:
+    (tmp_path / "box1" / "Ko\u0308ln.png").write_bytes(b"grey")
+    (tmp_path / "list").write_text("K\u00f6ln.png\n1.png\nKo\u0308ln.png\n", "utf-8")
+
+    with pytest.raises(UsageError, match=r"list, line 3: .* is listed twice, first on line 1"):
+        submit("box1", manifest=str(tmp_path / "list"), overwrite="always")
+
+
+def test_two_scans_whose_names_differ_in_their_form_alone_are_two(
+    submit: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    for name in (names := ("K\u00f6ln.png", "Ko\u0308ln.png")):
+        (tmp_path / "box1" / name).write_bytes(b"grey")
+    (tmp_path / "list").write_text("\n".join(names), "utf-8")
+
+    assert submit("box1", manifest=str(tmp_path / "list")).scans == 2
+
+
+class DecomposingStorage(FolderStorage):
+    """A folder on a disk that stores and lists names in NFD, and finds them in any form, as HFS+ of macOS does."""
+
+    def list(self, *, after: str = "", left_out: LeftOut = ignore) -> Iterator[StoredObject]:
+        return (replace(stored, key=normalize("NFD", stored.key)) for stored in super().list(left_out=left_out))
+
+
+def test_an_output_whose_disk_lists_it_in_another_form_is_there(
+    engine: Engine, submit: Callable[..., Submitted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "box1" / "K\u00f6ln.png").write_bytes(b"grey")
+    submit("box1")
+    colour_all(engine, tmp_path / "colour", 1)
+    request, output = (
+        Submission(str(tmp_path / "box1"), str(tmp_path / "colour"), overwrite="never"),
+        tmp_path / "colour",
+    )
+    sides = FolderStorage(tmp_path / "box1"), DecomposingStorage(output)
+    monkeypatch.setattr(submitter, "open_both", lambda *_: sides)
+
+    again = Submitter(engine, s3=S3Options(), chunk_scans=1, checkpoints=lambda: ["one"]).submit(request)
+
+    assert (again.scans, again.present) == (0, 3)
+
+
+@pytest.mark.parametrize("pattern", ["Ko\u0308ln*", "K\u00f6ln*"])
+def test_a_pattern_fits_names_in_any_form(submit: Callable[..., Submitted], tmp_path: Path, pattern: str) -> None:
+    for name in ("K\u00f6ln 1.png", "Ko\u0308ln 2.png"):
+        (tmp_path / "box1" / name).write_bytes(b"grey")
+
+    assert submit("box1", include=(pattern,)).scans == 2
+
+
+@pytest.fixture
+def submit_into(engine: Engine, submit: Callable[..., Submitted], tmp_path: Path) -> Callable[..., Submitted]:
+    """`submit_into("box1", path)` submits a job; the boxes are those of `submit`."""
+
+    def ask(box: str, destination: Path, *, dry_run: bool = False) -> Submitted:
+        request = Submission(str(tmp_path / box), str(destination))
+        asking = Submitter(engine, s3=S3Options(), chunk_scans=1, checkpoints=lambda: ["one"])
+        return asking.dry_run(request) if dry_run else asking.submit(request)
+
+    return ask
+
+
+@pytest.mark.parametrize("is_link_first", [False, True])
+@pytest.mark.parametrize("inside", [".", "box"])
+def test_a_destination_and_a_link_to_it_are_one(
+    engine: Engine, submit_into: Callable[..., Submitted], tmp_path: Path, is_link_first: bool, inside: str
+) -> None:
+    (tmp_path / "colour").mkdir()
+    (tmp_path / "link").symlink_to("colour")
+    first, second = (tmp_path / name / inside for name in (("link", "colour") if is_link_first else ("colour", "link")))
+    submit_into("box1", first)
+
+    with pytest.raises(Conflict, match=r"holds outputs of another source: 1\.png \(job 1\)"):
+        submit_into("box2", second)
+
+    assert submit_into("box1", second).job_id == 1  # it does the same, and has not ended
+    (tmp_path / "box1" / "3.png").write_bytes(b"grey")
+    colour_all(engine, first, 1)
+    told = submit_into("box1", second, dry_run=True)
+    assert (told.scans, told.present, told.destination) == (1, 2, str(first))
+    assert f"the destination is {first}, its name in earlier jobs" in told.sentence()
+
+
+def test_a_folder_inside_a_linked_destination_is_inside_the_destination(
+    submit_into: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    (tmp_path / "colour").mkdir()
+    (tmp_path / "link").symlink_to("colour")
+    (tmp_path / "box1" / "in").mkdir()
+    (tmp_path / "box1" / "in" / "1.png").write_bytes(b"grey")
+    submit_into("box1", tmp_path / "colour")
+
+    with pytest.raises(Conflict, match="holds outputs of another source"):
+        submit_into("box2", tmp_path / "link" / "in")
+
+
+def test_rows_that_have_both_names_of_a_folder_stay_as_they_are(
+    engine: Engine, submit_into: Callable[..., Submitted], tmp_path: Path
+) -> None:
+    """As an earlier version has written them."""
+    (tmp_path / "colour").mkdir()
+    (tmp_path / "link").symlink_to("colour")
+    submit_into("box1", tmp_path / "colour")
+    colour_all(engine, tmp_path / "colour", 1)
+    with session_scope(engine) as session:
+        places = {"source": str(tmp_path / "box1"), "destination": str(tmp_path / "link")}
+        lifecycle.create(session, name="x", options=Submission("", "").options, priority=0, now=NOON, **places)
+        lifecycle.change_state(session, 2, "cancelled", now=NOON)
+
+    assert submit_into("box1", tmp_path / "link", dry_run=True).destination is None

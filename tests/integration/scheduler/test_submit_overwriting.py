@@ -120,6 +120,19 @@ def test_existing_outputs_are_left_out_as_the_option_overwrite_says(
 
 
 @pytest.mark.usefixtures("_coloured")
+@pytest.mark.parametrize(("overwrite", "replaced"), [("always", 4), ("changed", 3), ("never", 0)])
+def test_a_submission_says_beforehand_how_many_outputs_it_replaces(
+    engine: Engine, root: str, s3_options: S3Options, overwrite: str, replaced: int
+) -> None:
+    request = Submission(f"{root}/in", f"{root}/out", overwrite=overwrite)
+    submitter = Submitter(engine, s3=s3_options, chunk_scans=9, checkpoints=lambda: ["one"])
+
+    for result in (submitter.dry_run(request), submitter.submit(request)):
+        assert result.replaced == replaced
+        assert (f"which will replace {replaced} existing outputs" in result.sentence()) == bool(replaced)
+
+
+@pytest.mark.usefixtures("_coloured")
 def test_done_again_nothing_is_missing_any_more(engine: Engine, place: Place, submit: Callable[..., list[str]]) -> None:
     assert submit(missing_only=True)
     colour_all(engine, place, 2)

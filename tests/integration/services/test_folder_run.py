@@ -1,5 +1,6 @@
 """`photochrom run` before anything is coloured: locks, and what it does with jobs that are not finished."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from db.migrations import upgrade
 from db.models.jobs import Chunk, JobState
 from db.queries.jobs import lifecycle
 from db.queries.jobs.lifecycle import NewScan
+from db.queries.jobs.samples import SAMPLES
 from db.session import make_engine, read_scope, session_scope
 from scheduler.cli.commands.run import app
 from scheduler.standalone import folder_run
@@ -46,7 +48,17 @@ def job(engine: Engine, submission: Submission, **values: object) -> int:
 
 
 def take_up(engine: Engine, submission: Submission) -> list[int]:
-    return take_up_unfinished(engine, submission, Settings(database_url=str(engine.url)))
+    return take_up_unfinished(engine, submission, Settings(database_url=str(engine.url))).job_ids
+
+
+def notices(engine: Engine, submission: Submission) -> list[str]:
+    return take_up_unfinished(engine, submission, Settings(database_url=str(engine.url))).notices
+
+
+def add_scans(engine: Engine, job_id: int, count: int) -> None:
+    scans = [NewScan(f"{number}.png", "etag", 1, f"{number}.png") for number in range(count)]
+    with session_scope(engine) as session:
+        lifecycle.add_scans(session, job_id, scans, chunk_scans=1)
 
 
 def state(engine: Engine, job_id: int) -> str:
@@ -92,6 +104,65 @@ def test_an_earlier_run_of_the_same_folders_is_listed_again(engine: Engine, subm
     job_id = job(engine, submission)
 
     assert take_up(engine, submission) == []
+    assert state(engine, job_id) == JobState.CANCELLED
+
+
+def test_a_job_that_is_cancelled_is_named_with_the_scans_that_it_leaves(engine: Engine, submission: Submission) -> None:
+    job_id = job(engine, submission, options={"head": "paper", "quality": 90})
+    add_scans(engine, job_id, 3)
+
+    [notice] = notices(engine, replace(submission, head="vivid"))
+
+    assert notice == (
+        "job 1 is cancelled with 3 of 3 scans left: this run takes them over in a new job, because this run has other "
+        "options (head, quality)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, "takes them over in a new job, with what is new in the folder"),
+        ({"state": JobState.SUBMITTING}, "takes them over in a new job, because its listing was stopped"),
+        ({"state": JobState.SAMPLED}, "takes them over in a new job, because it waited for a choice"),
+        ({"state": JobState.SUBMITTING, "source": "/b"}, "because its listing was stopped; run or submit /b again"),
+    ],
+    ids=["stopped", "being listed", "sampled", "another folder"],
+)
+def test_the_reason_of_a_cancellation_is_given(
+    engine: Engine, submission: Submission, values: dict[str, object], reason: str
+) -> None:
+    add_scans(engine, job(engine, submission, **values), 2)
+
+    [notice] = notices(engine, submission)
+
+    assert reason in notice
+
+
+def test_a_job_that_leaves_nothing_is_cancelled_without_a_word(engine: Engine, submission: Submission) -> None:
+    job(engine, submission)
+
+    assert notices(engine, submission) == []
+
+
+def test_a_choice_that_was_made_before_the_sample_s_report_is_gone_on_with(
+    engine: Engine, submission: Submission
+) -> None:
+    job_id = job(engine, submission, options={"head": "vivid"})
+    job(engine, submission, selection={"sample_of": job_id}, destination=f"{submission.destination}/{SAMPLES}1/vivid")
+
+    assert take_up(engine, submission) == [job_id]
+    assert state(engine, job_id) == JobState.RUNNING
+
+
+def test_a_link_to_the_output_folder_is_the_output_folder(
+    engine: Engine, submission: Submission, tmp_path: Path
+) -> None:
+    (tmp_path / "colour").mkdir()
+    (tmp_path / "link").symlink_to("colour")
+    job_id = job(engine, submission)
+
+    assert take_up(engine, replace(submission, destination=str(tmp_path / "link"))) == []
     assert state(engine, job_id) == JobState.CANCELLED
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from fastapi.routing import APIRoute
@@ -10,19 +11,23 @@ from sqlalchemy import Engine, select
 from db.clock import utc_now
 from db.models.access import AuditEntry, Role
 from db.models.jobs import Job, JobState, Scan
+from db.models.schedules import Schedule
 from db.queries import schedules
+from db.queries.jobs import lifecycle
 from db.session import read_scope, session_scope
 from scheduler.access.actor import Actor
 from scheduler.actions import users
 from scheduler.web.api import api_router
+from scheduler.web.api.schemas import SubmissionBody
 from scheduler.web.auth.throttle import TRIES_OF_NAME, Throttle
 from scheduler.web.context import Requires
 from scheduler.web.pages import page_router
-from tests.integration.web.conftest import Web, form, make_web
+from tests.integration.web.conftest import Web, form, make_web, write_picture
 from worker.errors import UsageError
 
 ADA = Actor("ada")
 PASSWORD = "correct horse battery"
+DAY = timedelta(days=1)
 OPEN = {"/sign-in", "/sign-out", "/live", "/ready"}  # for people who have not signed in
 
 
@@ -209,6 +214,95 @@ def test_no_route_of_a_job_shows_or_changes_one_outside_somebody_s_places(web: W
         job = session.get_one(Job, 1)
         assert (job.state, job.priority) == (JobState.COMPLETED, 0)
         assert session.scalars(select(Scan.verdict).where(Scan.verdict.is_not(None))).all() == []
+
+
+def add_schedule(engine: Engine, name: str, source: object, destination: object) -> None:
+    now = utc_now()
+    with session_scope(engine) as session:
+        places = {"source": str(source), "destination": str(destination), "options": {}}
+        schedules.add(session, name=name, **places, cron="0 1 * * *", timezone="UTC", next_due_at=now + DAY, now=now)
+
+
+def schedules_as_stored(engine: Engine) -> list[tuple[object, ...]]:
+    with read_scope(engine) as session:
+        return [tuple(row) for row in session.execute(select(*Schedule.__table__.columns).order_by(Schedule.id))]
+
+
+def test_no_route_of_a_schedule_shows_or_changes_one_outside_somebody_s_places(web: Web, engine: Engine) -> None:
+    add_schedule(engine, "plates", web.source, web.destination)
+    elsewhere, before = web.browser(**token(engine, "operator", prefixes=["s3://other"])), schedules_as_stored(engine)
+    times = {"cron": "@daily", "source": "s3://other/in", "destination": "s3://other/out"}
+    checked = 0
+    for path, route in routes():
+        is_named = "/schedules/{name}" in path or path in ("/schedules/one", "/schedules/control")
+        for method in route.methods or ():
+            if "/schedules" not in path or (method, path) == ("POST", "/api/v1/schedules/{name}"):  # adds a new one
+                continue
+            body = {"json": times} if path.startswith("/api/") else {"data": form(**times, action="remove")}
+            there, nowhere = (
+                elsewhere.request(method, path.replace("{name}", name), params={"name": name}, **body)
+                for name in ("plates", "nothing")
+            )
+            # A schedule that somebody may not see is answered as one that does not exist.
+            if is_named:
+                assert (there.status_code, nowhere.status_code) == (404, 404), (method, path, there.text[:300])
+            assert str(web.source) not in there.text, (method, path)
+            checked += 1
+    assert checked > 12
+    assert schedules_as_stored(engine) == before
+
+
+SUBMISSIONS = (
+    *(("POST", "/api/v1/jobs"), ("POST", "/api/v1/jobs?dry_run=true"), ("POST", "/api/v1/jobs?wait=false")),
+    *(("POST", "/api/v1/schedules/nightly"), ("PUT", "/api/v1/schedules/{name}")),
+    *(("POST", "/jobs/new"), ("POST", "/schedules/new"), ("POST", "/schedules/one?name={name}")),
+)
+
+
+@pytest.mark.parametrize("field", ["source", "destination", "manifest"])
+def test_nothing_is_submitted_from_or_to_a_place_outside_somebody_s_prefixes(
+    web: Web, engine: Engine, tmp_path: Path, field: str
+) -> None:
+    own = tmp_path / "own"
+    write_picture(own / "in" / "1.jpg", 1, bands=1)
+    add_schedule(engine, "mine", own / "in", own / "out")
+    browser, before = web.browser(**token(engine, "operator", prefixes=[str(own)])), schedules_as_stored(engine)
+    outside = {"source": web.source, "destination": tmp_path / "elsewhere", "manifest": web.source / "list"}
+    places = {"source": own / "in", "destination": own / "out", field: outside[field]}
+    body: dict[str, object] = {name: str(place) for name, place in places.items()}
+
+    for method, path in SUBMISSIONS:
+        address, times = path.replace("{name}", "mine"), {"cron": "@daily"} if "schedules" in path else {}
+        if path.startswith("/api/"):
+            answers = [browser.request(method, address, json={**body, **times})]
+        else:
+            fields = {**body, **times, "schedule": "nightly"}
+            actions = ("look", "submit")
+            answers = [browser.request(method, address, data=form(**fields, action=action)) for action in actions]
+        for answer in answers:
+            assert answer.status_code == (403 if path.startswith("/api/") else 422), (path, answer.text[:300])
+            assert "is outside the prefixes that operator may use" in answer.text, path
+
+    assert not (tmp_path / "elsewhere").exists()
+    assert schedules_as_stored(engine) == before
+    with read_scope(engine) as session:
+        assert lifecycle.recent_ids(session, limit=9) == [1]
+
+
+def test_the_matrix_of_submissions_has_every_route_of_the_api_that_takes_one() -> None:
+    taking = {
+        (method, path)
+        for path, route in routes()
+        for method in route.methods or ()
+        for parameter in route.dependant.body_params
+        if isinstance(body := parameter.field_info.annotation, type) and issubclass(body, SubmissionBody)
+    }
+
+    assert taking == {
+        (method, path.partition("?")[0].replace("nightly", "{name}"))
+        for method, path in SUBMISSIONS
+        if path.startswith("/api/")
+    }
 
 
 def _body(path: str) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The HTTP API: the same values as --json, errors as problem details, and no request that makes it fail."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -13,7 +14,7 @@ from schemathesis.specs.openapi import checks as specs
 from sqlalchemy import Engine, select
 
 from db.models.access import IdempotencyKey
-from db.session import session_scope
+from db.session import read_scope, session_scope
 from scheduler.web import problems
 from scheduler.web.errors import WebError, status_and_code
 from tests.acceptance.command import photochrom_here
@@ -93,6 +94,30 @@ def test_an_answer_that_an_earlier_version_stored_is_given_again(web: Web, engin
     again = client.post("/api/v1/jobs", json=body, headers=headers)
 
     assert (again.status_code, again.json()["job_id"]) == (201, first.json()["job_id"])
+
+
+def test_the_fields_that_were_sent_alone_decide_whether_a_request_is_the_same(web: Web, engine: Engine) -> None:
+    """So a later version, whose bodies have more optional fields, knows a request of this one again."""
+    write_picture(web.source.parent / "more" / "1.jpg", 1, bands=1)
+    job = {"source": str(web.source.parent / "more"), "destination": str(web.source.parent / "more colour")}
+    client = web.browser()
+
+    client.post("/api/v1/jobs", json=job, headers={"Idempotency-Key": "job"}).raise_for_status()
+    client.post("/api/v1/jobs/1/redo", json={"scans": [1]}, headers={"Idempotency-Key": "redo"}).raise_for_status()
+    choice = {"scans": [1], "choice": "keep"}
+    client.post("/api/v1/jobs/1/choose", json=choice, headers={"Idempotency-Key": "choose"}).raise_for_status()
+
+    requests = {
+        "job": {**job, "dry_run": False, "wait": True},
+        "redo": {"redo": 1, "scans": [1]},
+        "choose": {"choose": 1, **choice},
+    }
+    with read_scope(engine) as session:
+        stored = {row.key: row.request_sha256 for row in session.scalars(select(IdempotencyKey))}
+    assert stored == {
+        key: hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
+        for key, request in requests.items()
+    }
 
 
 def test_a_manifest_outside_of_the_source_is_not_opened(web: Web) -> None:

@@ -1,5 +1,8 @@
 """A reviewer goes through pictures. Two reviewers do not overwrite each other's verdicts. Verdicts can be undone."""
 
+import html
+import re
+
 import pytest
 from sqlalchemy import Engine, select, update
 
@@ -88,6 +91,39 @@ def test_many_are_decided_at_once_or_none(web: Web, engine: Engine) -> None:
 
     assert refused.status_code == 404
     assert [scan_of(engine, number).verdict for number in (1, 2, 3)] == [None, "accepted", "accepted"]
+
+
+@pytest.mark.parametrize("action", ["redo", "accept", "take"])
+def test_a_conflict_in_the_grid_keeps_what_was_chosen_and_typed(web: Web, engine: Engine, action: str) -> None:
+    actions.decide(engine, 1, [2], "accept", ADA)
+    browser, address = web.browser(), "/jobs/1?state=done&order=pale"
+    chosen = {"scan": [1, 2], "seen": ["1:0", "2:0"], "note": "too pale", "head": "vivid", "saturation": "1.25"}
+
+    refused = browser.post("/jobs/1/verdicts", data=form(action=action, next=address, **chosen))
+
+    assert refused.status_code == 409
+    assert re.findall(r'name="scan" value="(\d+)" checked', refused.text) == ["1", "2"]
+    assert 'value="too pale"' in refused.text
+    assert '<option value="vivid" selected>' in refused.text
+    assert 'value="1.25"' in refused.text
+    assert "Nothing was recorded: ada accepted" in refused.text
+    assert f'name="next" value="{html.escape(address)}"' in refused.text
+    assert len(browser.get("/api/v1/jobs").json()["jobs"]) == 1
+
+    seen = re.findall(r'name="seen" value="([0-9:]+)"', refused.text)
+    again = browser.post("/jobs/1/verdicts", data=form(action="reject", next=address, **{**chosen, "seen": seen}))
+
+    assert (again.status_code, scan_of(engine, 1).verdict, scan_of(engine, 2).verdict) == (200, "rejected", "rejected")
+
+
+def test_a_redo_that_can_t_be_made_keeps_what_was_chosen(web: Web) -> None:
+    redo = form(action="redo", scan=[3], embedding="dreamt", next="https://elsewhere.example/?state=nonsense")
+
+    refused = web.browser().post("/jobs/1/verdicts", data=redo)
+
+    assert refused.status_code == 422
+    assert re.findall(r'name="scan" value="(\d+)" checked', refused.text) == ["3"]
+    assert "neither a running worker nor this machine has it" in refused.text
 
 
 def test_a_redo_keeps_the_earlier_output_until_somebody_has_chosen(web: Web, engine: Engine) -> None:

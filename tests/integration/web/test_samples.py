@@ -1,6 +1,7 @@
 """A job that colours a sample first, waits, and continues with the choice of a person."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Engine, delete, select
@@ -10,8 +11,8 @@ from db.queries.jobs import lifecycle, samples
 from db.queries.jobs.lifecycle import NewScan
 from db.session import read_scope, session_scope
 from scheduler.access.actor import Actor
+from scheduler.actions import model_choices, submissions
 from scheduler.actions import samples as actions
-from scheduler.actions import submissions
 from scheduler.actions.jobs import change_state
 from scheduler.report.sample import sample_page
 from scheduler.submission.request import Submission
@@ -80,7 +81,30 @@ def test_approval_releases_the_rest_with_the_choice(engine: Engine, web: Web, sa
     assert (job.state, job.options["head"], job.options["saturation"]) == (JobState.RUNNING, "vivid", 1.3)
     assert job.options["format"] == "tiff"
     with pytest.raises(Conflict, match="only a sampled job"):
-        actions.approve(engine, sampled, ADA, head=None, saturation=None)
+        actions.approve(engine, web.context.settings, sampled, ADA, head=None, saturation=None)
+
+
+def test_a_head_that_nobody_has_is_not_approved(
+    engine: Engine, web: Web, sampled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_choices, "_own_card", lambda settings: SimpleNamespace(heads=("paper",)))
+
+    with pytest.raises(UsageError, match="the head 'vivid': neither a running worker nor this machine has it"):
+        actions.approve(engine, web.context.settings, sampled, ADA, head="vivid", saturation=None)
+
+    with read_scope(engine) as session:
+        assert lifecycle.get(session, sampled).state == JobState.SAMPLED
+
+
+@pytest.mark.parametrize(
+    ("saturation", "names"), [(1.3, []), (1.1, ["paper 1", "paper 1.3", "vivid 1", "vivid 1.3"])], ids=["shown", "new"]
+)
+def test_an_approval_says_whether_the_sample_showed_the_choice(
+    engine: Engine, web: Web, sampled: int, saturation: float, names: list[str]
+) -> None:
+    choice = {"head": "vivid", "saturation": saturation}
+
+    assert actions.approve(engine, web.context.settings, sampled, ADA, **choice) == names  # type: ignore[arg-type]
 
 
 def test_rejection_ends_the_job_and_what_is_left_of_its_sample(engine: Engine, sampled: int) -> None:

@@ -89,6 +89,57 @@ def test_a_folder_that_vanishes_while_it_is_listed_is_named(folder: Path) -> Non
         next(listing)
 
 
+def take_away(folder: Path, *keys: str) -> None:
+    """Put another folder, with these empty folders in it, into the place of the source, as if it was unmounted."""
+    folder.rename(folder.with_name("unmounted"))
+    for key in ("", *keys):
+        (folder / key).mkdir()
+
+
+@pytest.mark.parametrize("left", [(), ("b",)], ids=["nothing", "the same folder, empty"])
+@pytest.mark.parametrize("key", ["b", "b/1"])
+def test_a_source_that_vanishes_while_it_is_listed_is_not_listed_completely(
+    folder: Path, key: str, left: tuple[str, ...]
+) -> None:
+    put(folder / "a")
+    put(folder / key)
+    listing = FolderStorage(folder).list()
+    assert next(listing).key == "a"
+
+    take_away(folder, *left)
+
+    with pytest.raises(ServiceUnavailable, match="is gone since the listing began; mount it"):
+        next(listing)
+
+
+def test_a_folder_inside_that_vanishes_while_it_is_listed_is_not_listed_completely(folder: Path) -> None:
+    put(folder / "a/1")
+    put(folder / "a/2")
+    listing = FolderStorage(folder).list()
+    next(listing)
+
+    take_away(folder / "a")
+
+    with pytest.raises(ServiceUnavailable, match="source/a.* is gone since the listing began"):
+        next(listing)
+
+
+def test_a_listing_does_not_go_on_in_a_source_that_is_empty_now(folder: Path) -> None:
+    with pytest.raises(ServiceUnavailable, match=r"is empty, but had the files up to 'a/1'"):
+        list(FolderStorage(folder).list(after="a/1"))
+
+
+def test_a_scan_that_is_removed_while_its_folder_is_listed_is_left_out(folder: Path) -> None:
+    for key in ("a", "b", "c"):
+        put(folder / key)
+    listing = FolderStorage(folder).list()
+    next(listing)
+
+    (folder / "b").unlink()
+
+    assert [stored.key for stored in listing] == ["c"]
+
+
 def test_fetch_copies_and_hashes(folder: Path, tmp_path: Path) -> None:
     content = os.urandom(3 << 20)
     put(folder / "a b/é\n.tif", content)

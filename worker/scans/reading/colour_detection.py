@@ -9,7 +9,9 @@ the coloured objects of a photograph are a large share.
 Two copies of a page are looked at. In the small one, blocks and noise are averaged out, so it gives the tone and the
 share. In the fine one, at most eight pixels in each direction are averaged, so a thin line is still to be seen there. A
 mark in a strong colour is kept. A faint one, or one that the average makes faint, is not, and the output's row says so.
-The fringes that a scanner makes at edges are no marks (worker/colour/fringes.py).
+The fringes that a scanner makes at edges are no marks (worker/colour/fringes.py). Where a page has so many that it
+seems to be in colour, its red, green and blue are moved onto each other, and grey comes out grey
+(worker/colour/registration.py).
 
 The constants come from 206 colour photographs and six kinds of toned prints of each, in JPEG at quality 80 with uneven
 fading, noise, split tones or a red stamp. With them, 94 % of the photographs and 1 % of the toned prints are taken for
@@ -27,6 +29,7 @@ from numpy.typing import NDArray
 
 from worker.colour.fringes import find_fringes
 from worker.colour.icc_reader import PROFILE_FIELD
+from worker.colour.registration import registered
 from worker.scans.packed_mask import PackedMask
 from worker.scans.reading.grey import in_16_bits
 from worker.scans.reading.loading import load, reading
@@ -44,6 +47,7 @@ _NOISES = 6.0  # a mark is at least this many times as far from the tone as nois
 _NEUTRAL_CHROMA = 2.0  # below it, a tone has no hue
 _LEVEL = 2.5  # a range of L* of this size shares one tone
 _SIDE = 192  # pixels; in so small a copy, JPEG's blocks and a sensor's noise are averaged out
+_MOST_FRINGED = 24.0  # pixels that become one in the small copy; with more, fringes of two pixels are averaged out
 _FINE_SHRINK = 8  # pixels that become one in the fine copy, in each direction; fewer in scans of less than 8 * _SIDE
 _FINE_PIXELS = 4_000_000  # most pixels of the fine copy: 32 MB at 16 bits
 _FINE_ROWS = 256  # of the fine copy, converted in one step
@@ -105,7 +109,26 @@ def find_own_colours(file: ScanFile, page: int = 0) -> OwnColours:
         return _colours_of_page(_shrunk(image, shrink), shrink, factor / shrink)
 
     with reading(file):
-        return decoded(file, colours)
+        own_colours = decoded(file, colours)
+        if own_colours.share < COLOURED_SHARE:
+            return own_colours
+        return decoded(file, lambda: _colours_that_meet(load(file, page))) or own_colours
+
+
+def _colours_that_meet(image: pyvips.Image) -> OwnColours | None:
+    """The colours of a page after its red, green and blue are moved onto each other, if it is grey then.
+
+    The many fringes of a page of dense text are not averaged out in the small copy. None for a page that stays in
+    colour, and for one so large that they are averaged out.
+    """
+    shrink, factor = _fine_shrink(image.width, image.height), _small_shrink(image.width, image.height)
+    if factor > _MOST_FRINGED or image.interpretation not in ("srgb", "rgb16"):
+        return None
+    meeting = registered(image.copy_memory())
+    if meeting is None:
+        return None
+    own_colours = _colours_of_page(_shrunk(meeting, shrink), shrink, factor / shrink)
+    return own_colours if own_colours.share < COLOURED_SHARE else None
 
 
 def marks_of(file: ScanFile, page: int, own_colours: OwnColours, shrink: int = 1) -> NDArray[np.uint8]:

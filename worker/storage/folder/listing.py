@@ -3,7 +3,8 @@
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import ScanError, ServiceUnavailable, UsageError
@@ -25,41 +26,97 @@ def walk(root: Path, after: str = "", left_out: LeftOut = ignore) -> Iterator[St
 
     `left_out` is called for leftovers, for names that are not UTF-8 (a database can't store them), and for folders and
     files that may not be read. Raises UsageError if there is no `root`, or it may not be read; ServiceUnavailable for
-    errors that may pass, and for a folder inside that is gone, because a share may be unmounted.
+    errors that may pass, for a folder inside that is gone, and for another folder in the place of one, because a share
+    may be unmounted.
     """
-    levels = [iter(_names(root, "", left_out))]
+    levels = [level] if (level := _open_level(root, "", left_out)) else []
+    if after and level and not level.key_count:
+        raise _emptied(root, after)
     while levels:
-        key = next(levels[-1], None)
+        key = next(levels[-1].keys, None)
         if key is None:
             levels.pop()
         elif key.endswith("/"):
-            if key > after or after.startswith(key):
-                levels.append(iter(_names(root, key, left_out)))
+            is_due = key > after or after.startswith(key)
+            if is_due and (level := _open_level(root, key, left_out)):
+                levels.append(level)
+                if not level.key_count:
+                    _expect_unchanged(levels)
         elif key <= after:
             continue
         elif (entry := _listed(root, key, left_out)) is not None:
             yield entry
+        else:
+            _expect_unchanged(levels)
 
 
-def _names(root: Path, key: str, left_out: LeftOut) -> list[str]:
-    """The keys directly inside `key` ("" or ending in "/"), sorted as S3 sorts them; folders end in "/"."""
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A folder that is being listed: the keys inside it, and what it was when they were read."""
+
+    folder: Path
+    status: os.stat_result
+    keys: Iterator[str]
+    key_count: int
+
+
+def _expect_unchanged(levels: Sequence[_Level]) -> None:
+    """Raises ServiceUnavailable if one of these folders is not the one any more that was opened.
+
+    Called where something is missing or empty. When a share is unmounted, the folder below it appears, and everything
+    else seems to be gone. It is not called more often, because some network file systems give a folder a new inode
+    number from time to time.
+    """
+    for level in levels:
+        try:
+            is_same = os.path.samestat(level.folder.stat(), level.status)
+        except OSError as error:
+            if error.errno not in NOT_THERE:
+                raise unreadable(str(level.folder), error) from error
+            is_same = False
+        if not is_same:
+            raise _gone(level.folder)
+
+
+def _gone(folder: Path) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"{str(folder)!r} is gone since the listing began; mount it, or list again if it was removed"
+    )
+
+
+def _emptied(root: Path, after: str) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"{str(root)!r} is empty, but had the files up to {after!r} when its listing began; mount it, or cancel the "
+        "job that is listed if they were removed"
+    )
+
+
+def _open_level(root: Path, key: str, left_out: LeftOut) -> _Level | None:
+    """The folder `key` ("" or ending in "/"), with the keys directly inside it, sorted as S3 sorts them; those of
+    folders end in "/". None for a folder inside that may not be read.
+    """
     folder = root / key
     try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                key + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
-                for entry in entries
-                if _is_listed(key, entry.name, left_out)
-            )
+        status = folder.stat()
+        names = _names(folder, key, left_out)
     except OSError as error:
         # Other errors than missing rights, such as a share that has gone, may affect everything else.
         if key and error.errno in NOT_THERE:
-            sentence = f"{str(folder)!r} is gone since the listing began; mount it, or list again if it was removed"
-            raise ServiceUnavailable(sentence) from error
+            raise _gone(folder) from error
         if not key or not isinstance(error, PermissionError):
             raise unreadable(str(folder), error) from error
         left_out(Omission(key, f"it can't be read: {os.strerror(error.errno or 0)}; grant access to it"))
-        return []
+        return None
+    return _Level(folder, status, iter(names), len(names))
+
+
+def _names(folder: Path, key: str, left_out: LeftOut) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(
+            key + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
+            for entry in entries
+            if _is_listed(key, entry.name, left_out)
+        )
 
 
 def _is_listed(key: str, name: str, left_out: LeftOut) -> bool:

@@ -5,7 +5,8 @@ import typer
 from scheduler.access.actor import local_actor
 from scheduler.actions import samples
 from scheduler.cli import options as shared
-from scheduler.cli.common import configured_database
+from scheduler.cli.common import configured_database, open_database
+from worker.settings.settings import load_settings
 
 app = typer.Typer()
 
@@ -13,8 +14,11 @@ app = typer.Typer()
 @app.command()
 def approve(job: shared.JobId, head: shared.Head = None, saturation: shared.Saturation = None) -> None:
     """Colour the other scans of a sampled job, in the way that you choose."""
-    samples.approve(configured_database(), job, local_actor(), head=head, saturation=saturation)
-    print(f"job {job} is running")
+    settings = load_settings()
+    engine = open_database(settings)
+    shown = samples.approve(engine, settings, job, local_actor(), head=head, saturation=saturation)
+    note = f", in a way that its sample did not show; it showed {', '.join(shown)}" if shown else ""
+    print(f"job {job} is running{note}")
 
 
 @app.command()

@@ -52,6 +52,21 @@ def scan_file(page: Picture, folder: Path, format: str) -> ScanFile:
     return open_scan_file(folder / "source", "a", LIMITS)
 
 
+def dense_page(height: int, width: int) -> Picture:
+    """A yellowed page full of small text, (height, width), as grey."""
+    page = np.full((height, width), 238, np.uint8)
+    for top in range(30, height - 10, 18):
+        cv2.putText(page, "Box 12 the quick WILLIAM fox 1936 " * 6, (10, top), 0, 0.6, 30, 1, cv2.LINE_AA)
+    return page
+
+
+def moved(levels: Picture, across: float, down: float) -> Picture:
+    """The picture moved to the right and down by parts of a pixel, which blurs it as a lens does."""
+    matrix = np.array([[1, 0, across], [0, 1, down]], np.float32)
+    size = levels.shape[1], levels.shape[0]
+    return np.asarray(cv2.warpAffine(levels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
 def kept_marks(page: Picture, folder: Path, format: str = "TIFF") -> NDArray[Any]:
     """The weights of the colours that the page's output keeps, 0..255, (height, width)."""
     file = scan_file(page, folder, format)
@@ -80,6 +95,57 @@ def test_fringes_of_a_photo_are_no_marks(across: int, down: int, format: str, tm
     colours = find_own_colours(scan_file(misregistered(photo(), across, down), tmp_path, format))
     assert colours.share < COLOURED_SHARE
     assert (colours.has_marks, colours.loss) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("size", "format"),
+    [((600, 450), "TIFF"), ((1400, 1000), "TIFF16"), ((1400, 1000), "JPEG"), ((3300, 2550), "TIFF")],
+    ids=str,
+)
+@pytest.mark.parametrize("across_and_down", [(1, 0), (0, 1), (2, 0), (0, 2)], ids=str)
+def test_a_grey_page_full_of_fringes_is_not_in_colour(
+    size: tuple[int, int], format: str, across_and_down: tuple[int, int], tmp_path: Path
+) -> None:
+    file = scan_file(misregistered(dense_page(*size), *across_and_down), tmp_path, format)
+    colours = find_own_colours(file)
+    assert colours.share < COLOURED_SHARE
+    assert (colours.has_marks, colours.loss) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("red", "blue"), [((0.5, 0.0), (-0.5, 0.0)), ((1.4, -0.6), (-0.7, 1.2)), ((0.0, 1.5), (0.0, -1.5))], ids=str
+)
+def test_red_and_blue_may_both_miss_green_by_parts_of_a_pixel(
+    red: tuple[float, float], blue: tuple[float, float], tmp_path: Path
+) -> None:
+    grey = dense_page(1400, 1000)
+    yellowed = np.dstack([moved(grey, *red), grey * 0.97, moved(grey, *blue) * 0.9]).astype(np.uint8)
+    assert find_own_colours(scan_file(yellowed, tmp_path, "TIFF")).share < COLOURED_SHARE
+
+
+@pytest.mark.parametrize("format", ["TIFF", "JPEG"])
+@pytest.mark.parametrize("side", [512, 1600])
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+@pytest.mark.parametrize("shift", [0, 2])
+def test_a_page_in_colour_stays_in_colour(name: str, side: int, shift: int, format: str, tmp_path: Path) -> None:
+    picture = cv2.resize(getattr(data, name)(), (side, side), interpolation=cv2.INTER_AREA)
+    page = np.dstack([moved(picture[..., 0], shift, 0), picture[..., 1], picture[..., 2]])
+    assert find_own_colours(scan_file(page, tmp_path, format)).share >= COLOURED_SHARE
+
+
+def test_a_page_of_text_with_a_coloured_picture_stays_in_colour_whatever_its_fringes(tmp_path: Path) -> None:
+    page = misregistered(dense_page(1400, 1000), 1, 0)
+    page[400:900, 200:700] = cv2.resize(data.coffee(), (500, 500))
+    assert find_own_colours(scan_file(page, tmp_path, "TIFF")).share >= COLOURED_SHARE
+
+
+def test_a_line_on_a_page_full_of_fringes_keeps_its_colour(tmp_path: Path) -> None:
+    page = misregistered(dense_page(1400, 1000), 1, 0)
+    page[600:606, 300:700] = RED
+    weights = kept_marks(page, tmp_path)
+    assert np.median(weights[600:606, 300:700]) == 255
+    weights[560:646, 260:740] = 0
+    assert not weights.any()
 
 
 @pytest.mark.parametrize("format", ["TIFF", "JPEG"])
