@@ -7,7 +7,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 BROWSER := .venv/browser/chromium
 SOURCES := db worker scheduler deploy/wheel tests
-EXTRAS := --extra standalone --extra train --extra web --extra archive --extra c2pa --extra traces --extra dev
+EXTRAS := --extra standalone --extra train --extra web --extra archive --extra c2pa --extra traces --extra jax --extra dev
 IMAGE_LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock \
 	--extra run --extra web --extra archive --extra c2pa --extra traces pyproject.toml
 

@@ -46,12 +46,13 @@ def demo(
     afterwards.
     """
     console = Console()
-    check_checkpoint(load_settings())
+    settings = load_settings()
+    check_checkpoint(settings)
     console.print(Text(f"Everything of this demo is in {folder.resolve()}"))
     report, picture = folder / "report.html", folder / "before-after.jpg"
     # Converting the network to 8 bits takes longer than the demo's few scans.
-    settings = {"PHOTOCHROM_PRECISION": os.environ.get("PHOTOCHROM_PRECISION", "float32")}
-    with demo_folder(folder), System(folder, with_s3=True, settings=settings) as system:
+    precision = {"PHOTOCHROM_PRECISION": settings.precision or "float32"}
+    with demo_folder(folder), System(folder, with_s3=True, settings=precision) as system:
         system.adopt()
         settings = load_settings()
         if web:

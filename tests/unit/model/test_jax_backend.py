@@ -27,7 +27,7 @@ np.savez(sys.argv[3], certainty=colours.certainty, **colours.ab)
 
 
 def test_jax_gives_the_colours_that_tensorflow_gives(checkpoint_folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("jax", reason="needs jax, which is no requirement: pip install jax")
+    pytest.importorskip("jax", reason="needs jax: make test installs it")
     lightness = np.random.default_rng(5).uniform(0, 100, (3, 400, 400)).astype(np.float32)
     np.save(tmp_path / "lightness.npy", lightness)
     paths = [str(path) for path in (checkpoint_folder, tmp_path / "lightness.npy", tmp_path / "colours.npz")]

@@ -33,7 +33,7 @@ sys.exit(status)
 
 
 def test_train_needs_no_tensorflow_under_jax(photo_folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("jax", reason="needs jax, which is not in requirements.lock: pip install jax")
+    pytest.importorskip("jax", reason="needs jax: make test installs it")
     about = {"architecture": "compact", "input_px": 32, "temperature": 1.0}
     embedding = TrainedEmbedding(compact.fold(compact.build_compact(32)), about)
     export(tmp_path / "base", "base", build_network("both", 32), {"compact": embedding}, {})

@@ -1,4 +1,4 @@
-"""JAX: a step is a program that XLA compiles. JAX is none of Photochrom's requirements: pip install jax[cuda12]."""
+"""JAX: a step is a program that XLA compiles. The extra `jax` has it for a CPU; on a GPU: pip install jax[cuda12]."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -110,7 +110,7 @@ def test_a_jpeg_is_close_to_that_of_libjpeg() -> None:
 
 
 def test_jax_gives_the_crops_that_tensorflow_gives(tmp_path: os.PathLike[str]) -> None:
-    pytest.importorskip("jax", reason="needs jax, which is no requirement: pip install jax")
+    pytest.importorskip("jax", reason="needs jax: make test installs it")
     results = []
     for backend in ("tensorflow", "jax"):
         path = f"{tmp_path}/{backend}.npz"
