@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from db.models.jobs import Scan, ScanState
 from db.session import read_scope
-from scheduler.bench.parts.model import load, model_options
+from scheduler.bench.parts.model import load, model_options, script_precision
 from scheduler.bench.pool import BUCKET, SOURCE, Outputs, Pool
 from scheduler.bench.probe import Probe
 from scheduler.bench.process_tree import ProcessTree
@@ -169,7 +169,7 @@ class ScriptPeer(ProbePeer):
         return self._probe.pid
 
     def _prepare(self, probe: Probe) -> None:
-        load(probe, self._bench, (1,))
+        load(probe, self._bench, (1,), script_precision(self._bench))
 
     def _begin(self, probe: Probe) -> None:
         probe.begin("script_through", keys=self._keys, **self._places)

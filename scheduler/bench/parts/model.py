@@ -43,6 +43,11 @@ def load(
     return answer
 
 
+def script_precision(bench: Bench) -> str:
+    """What a plain loop over the network computes in, unless the settings say something else."""
+    return bench.settings.precision or "float32"
+
+
 def model_options(bench: Bench) -> dict[str, Any]:
     """The settings' checkpoint, and how it is to be used."""
     settings = bench.settings

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from scheduler.bench.figures import Figure
-from scheduler.bench.parts.model import load
+from scheduler.bench.parts.model import load, script_precision
 from scheduler.bench.pool import BUCKET, SOURCE, Pool
 from scheduler.bench.probe import Probe
 from scheduler.bench.rates import Line, Sum, ratio
@@ -27,9 +27,8 @@ def measure(bench: Bench) -> Iterator[Figure]:
         model, script, papers = (opened.enter_context(Probe("worker.bench.model")) for _ in range(3))
         keys = pool.put(paths, bench.sizes.scans)
         input_px = load(model, bench, (batch,))["input_px"]
-        precision = bench.settings.precision or "float32"
-        load(script, bench, (1,), precision)
-        load(papers, bench, (1,), precision, _PAPER_PX)
+        load(script, bench, (1,), script_precision(bench))
+        load(papers, bench, (1,), script_precision(bench), _PAPER_PX)
         model.ask("take", paths=[str(path.resolve()) for path in paths])
         pool.start_worker("worker", own_settings(bench))
         outputs = pool.submit()
