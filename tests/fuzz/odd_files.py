@@ -13,6 +13,8 @@ Change = Callable[[bytes, np.random.Generator], bytes]
 
 _END_OF_JPEG = b"\xff\xd9"
 _XMP_TAG = 700
+# A picture of one bit that becomes RGBA can't keep its compression for fax.
+_ALPHA_OPTIONS: dict[str, dict[str, object]] = {"WEBP": {"lossless": True}, "TIFF": {"compression": "raw"}}
 _NUMBERS = (0, 1, 2, 4, 9, 255, 65_535, 9_000_000, 0x7FFFFFFF, 0xFFFFFFFF)
 _XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
@@ -94,26 +96,26 @@ def _alpha(data: bytes, dice: np.random.Generator) -> bytes:
     alpha = dice.integers(0, 256, (4, 4), np.uint8)
     picture.putalpha(Image.fromarray(alpha).resize(picture.size))
     file = io.BytesIO()
-    picture.save(file, format, **({"lossless": True} if format == "WEBP" else {}))
+    picture.save(file, format, **_ALPHA_OPTIONS.get(format, {}))
     return file.getvalue()
 
 
 def _own_orientation(data: bytes, dice: np.random.Generator) -> bytes:
-    """The same pixels with an orientation in XMP alone, in a PNG, WebP or TIFF."""
+    """The same pixels with an orientation in XMP alone, in a PNG, WebP or TIFF, if Pillow can write them."""
     xmp = _XMP % int(dice.integers(0, 10))
+    file, texts = io.BytesIO(), PngImagePlugin.PngInfo()
     try:
         with Image.open(io.BytesIO(data)) as image:
             format, picture = image.format, image.copy()
+        if format == "PNG":
+            texts.add_itxt("XML:com.adobe.xmp", xmp.decode())
+            picture.save(file, format, pnginfo=texts)
+        elif format == "WEBP":
+            picture.save(file, format, xmp=xmp, lossless=True)
+        elif format == "TIFF":
+            picture.save(file, format, tiffinfo={_XMP_TAG: xmp})
     except (OSError, ValueError):
         return data
-    file, texts = io.BytesIO(), PngImagePlugin.PngInfo()
-    if format == "PNG":
-        texts.add_itxt("XML:com.adobe.xmp", xmp.decode())
-        picture.save(file, format, pnginfo=texts)
-    elif format == "WEBP":
-        picture.save(file, format, xmp=xmp, lossless=True)
-    elif format == "TIFF":
-        picture.save(file, format, tiffinfo={_XMP_TAG: xmp})
     return file.getvalue() or data
 
 
