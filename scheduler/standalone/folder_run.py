@@ -12,7 +12,7 @@ from db.clock import database_now
 from db.models.jobs import Job, JobState, Scan, ScanState
 from db.queries.chunks import claims
 from db.queries.chunks.checkpoints import serves
-from db.queries.jobs import lifecycle, samples, submissions
+from db.queries.jobs import lifecycle, samples
 from db.queries.jobs.samples import SAMPLES
 from db.queries.reports import due
 from db.queries.scans import records
@@ -26,7 +26,7 @@ from scheduler.text import counted
 from worker.errors import UsageError
 from worker.model.checkpoint import check_embedding, head_of, verify
 from worker.settings.settings import Settings
-from worker.storage import FolderLocation, S3Options, by_earlier_name, parse_location
+from worker.storage import FolderLocation, S3Options, parse_location
 from worker.system.mounts import network_share
 
 STATE_FOLDER = ".photochrom"  # in the output folder; listings leave hidden folders out
@@ -53,10 +53,10 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
     that waits for a choice from its sample. Scans that wait after an outage are due at once, because a person who runs
     it again has mended what was wrong.
     """
-    source = parse_location(submission.source).uri
+    source, destination = parse_location(submission.source).uri, parse_location(submission.destination).uri
     unfinished = Unfinished([], [])
     with session_scope(engine) as session:
-        now, destination = database_now(session), _destination_in_rows(session, submission)
+        now = database_now(session)
         for job in lifecycle.unfinished(session):
             # The jobs of a sample have their own folder in the destination.
             is_same = job.source == source and job.destination.partition(f"/{SAMPLES}")[0] == destination
@@ -69,14 +69,6 @@ def take_up_unfinished(engine: Engine, submission: Submission, settings: Setting
                 claims.end_pauses(session, job.id)
                 unfinished.job_ids.append(job.id)
     return unfinished
-
-
-def _destination_in_rows(session: Session, submission: Submission) -> str:
-    """The destination by the name that the rows of earlier runs have for it."""
-    location = parse_location(submission.destination)
-    if isinstance(location, FolderLocation):
-        location = by_earlier_name(location, submissions.destination_folders(session))
-    return location.uri
 
 
 def _is_a_decision(session: Session, job: Job) -> bool:

@@ -86,8 +86,8 @@ class ExistingOutputs:
         self._compares = request.overwrite in ("changed", "new") and bool(self._job_ids)
         self._checkpoints = checkpoints() if self._compares and request.overwrite == "changed" else ()
         self._outputs = KeySpool()
-        # For `always`, only the number of outputs that are replaced is wanted, because a person should know it.
-        if not is_new and (self._compares or request.overwrite in ("never", "always")):
+        # Also if nothing is compared: a person should know how many outputs are replaced.
+        if not is_new:
             self._outputs.add((stored.key, stored.bytes) for stored in destination.list() if is_utf8(stored.key))
 
     def close(self) -> None:

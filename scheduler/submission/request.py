@@ -204,7 +204,6 @@ class Submitted:
     replaced: int = 0  # of `scans`: outputs that exist are replaced by theirs
     unlisted: list[str] = field(default_factory=list)  # the first few keys that can't be listed, with the reason
     unlisted_count: int = 0
-    destination: str | None = None  # its name in earlier jobs, if the request has another, as by a symbolic link
     already: bool = False  # `job_id` is an earlier job that does the same and has not ended
     resumed: bool = False  # an earlier submission was stopped, and this one continued its job
     dry_run: bool = False
@@ -284,9 +283,9 @@ class Submitted:
         counts = (
             f"{counted(self.scans, 'scan')}{formats}, {self.bytes / 1e6:.1f} MB{self._replaced()}{self._left_out()}"
         )
-        name = f"; the destination is {self.destination}, its name in earlier jobs" if self.destination else ""
-        estimate = self._estimate() if self.dry_run else ""
-        return f"{self._beginning()} {counts}{name}{estimate}{self._sample()}{self._troubles()}"
+        return (
+            f"{self._beginning()} {counts}{self._estimate() if self.dry_run else ''}{self._sample()}{self._troubles()}"
+        )
 
     def _replaced(self) -> str:
         return f", which will replace {counted(self.replaced, 'existing output')}" if self.replaced else ""

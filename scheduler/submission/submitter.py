@@ -29,16 +29,7 @@ from scheduler.text import counted
 from worker.errors import CredentialsRefused, PhotochromError, ServiceUnavailable, UsageError
 from worker.scans import is_scan_key
 from worker.scans.format_names import scan_extensions
-from worker.storage import (
-    FolderLocation,
-    Location,
-    S3Options,
-    Storage,
-    by_earlier_name,
-    open_storage,
-    overlap,
-    parse_location,
-)
+from worker.storage import FolderLocation, Location, S3Options, Storage, open_storage, overlap, parse_location
 from worker.storage.folder.listing import is_missing, may_pass
 
 __all__ = ["PAGE_SCANS", "Submission", "Submitted", "Submitter", "expect_a_scan", "open_both"]
@@ -125,13 +116,12 @@ class Submitter:
         If it is stopped, the next submission of the same job continues it. Raises UsageError if a location can't be
         used or has no scan, and then leaves no job; ServiceUnavailable, and then keeps the job.
         """
-        source, destination = self._open(request)
+        source, destination = open_both(request, self._s3)
         destination.check_large_uploads(_TRIAL_KEY)
         attempt = self._begin(request, source, destination)
         if isinstance(attempt, Submitted):
             return attempt
         submitted = Submitted(job_id=attempt.job_id, resumed=attempt.before is not None)
-        submitted.destination = _earlier_name(request, destination)
         try:
             self._insert_all(request, source, destination, attempt, submitted)
         except CredentialsRefused as error:  # they were accepted above, so they have expired since
@@ -150,7 +140,7 @@ class Submitter:
 
     def submit_later(self, request: Submission) -> Submitted:
         """Insert the job and return at once. A scheduler lists its source later. Raises as `submit`."""
-        source, destination = self._open(request)
+        source, destination = open_both(request, self._s3)
         destination.check_large_uploads(_TRIAL_KEY)
         selection = self._selection(request)
         with session_scope(self._engine) as session:
@@ -163,15 +153,15 @@ class Submitter:
 
     def go_on(self, request: Submission, attempt: SubmissionAttempt) -> Submitted:
         """List what `submit_later` was asked for. Raises UsageError, ServiceUnavailable; what was listed is kept."""
-        source, destination = self._open(request)
+        source, destination = open_both(request, self._s3)
         submitted = Submitted(job_id=attempt.job_id, resumed=attempt.number > 1)
         self._insert_all(request, source, destination, attempt, submitted)
         return submitted
 
     def dry_run(self, request: Submission) -> Submitted:
         """Only list and count, and estimate how long it would take. Raises as `submit`."""
-        source, destination = self._open(request)
-        submitted = Submitted(dry_run=True, destination=_earlier_name(request, destination))
+        source, destination = open_both(request, self._s3)
+        submitted = Submitted(dry_run=True)
         with self._lister(request, source, destination, submitted) as lister:
             for _ in lister.pages():
                 pass
@@ -180,18 +170,6 @@ class Submitter:
             submitted.pace = recent_pace(session, format=request.format)
         submitted.hours = hours(submitted, submitted.pace)
         return submitted
-
-    def _open(self, request: Submission) -> tuple[Storage, Storage]:
-        """As `open_both`. A destination that earlier jobs have by another name gets that name, because each output in
-        it belongs to one source.
-        """
-        source, destination = open_both(request, self._s3)
-        location = parse_location(destination.uri)
-        if not isinstance(location, FolderLocation):
-            return source, destination
-        with read_scope(self._engine) as session:
-            names = submissions.destination_folders(session)
-        return source, open_storage(by_earlier_name(location, names), s3=self._s3)
 
     def _begin(self, request: Submission, source: Storage, destination: Storage) -> SubmissionAttempt | Submitted:
         """A new listing, a listing to continue, or the result if an unfinished job does the same already."""
@@ -337,11 +315,6 @@ class Submitter:
     def _remove(self, attempt: SubmissionAttempt) -> None:
         with session_scope(self._engine) as session:
             submissions.remove(session, attempt)
-
-
-def _earlier_name(request: Submission, destination: Storage) -> str | None:
-    """The destination's name in earlier jobs, if the request has another."""
-    return None if parse_location(request.destination).uri == destination.uri else destination.uri
 
 
 def _kept(attempt: SubmissionAttempt) -> str:

@@ -25,6 +25,8 @@ from worker.system.machine import whole_cores
 Array = NDArray[Any]
 Part = tuple[Callable[[Any, Any], Any], Sequence[tuple[Any, Any]]]  # a function of values and weights, and its weights
 
+# Raise it when the networks' functions, the calibration pictures or the converter's options change what is computed.
+_CONVERSION = 1
 _PICTURES = 8  # at least, with which ranges are measured
 
 
@@ -49,7 +51,8 @@ class Int8Network:
         self._images, self._places = float_step("images", size), float_step("places", size)
         self._decode = float_step("decode", size)
         self._size, self._lightness_px = size, lightness_px
-        self._key = f"{key}, batches of {size}, TensorFlow {installed_version('tensorflow')}"
+        versions = f"conversion {_CONVERSION}, TensorFlow {installed_version('tensorflow')}"
+        self._key = f"{key}, batches of {size}, {versions}"
         self._folder = folder
         self._encoder = self._interpreters(
             "encoder", [(lambda places, _: encoder(places, training=False), [])], self._places
@@ -87,7 +90,9 @@ class Int8Network:
                 tensors = [(ops.convert_to_tensor(kernel), ops.convert_to_tensor(bias)) for kernel, bias in weights]
                 return int8().converted(lambda values: function(values, tensors), samples.after(row), self._size)
 
-            content = int8_files.kept(self._folder, f"{name} {number}/{len(parts)} of {self._key}", convert)
+            content = int8_files.kept(
+                self._folder, f"{name} {number}/{len(parts)}, {len(part[1])} layers, of {self._key}", convert
+            )
             row.append(int8().Interpreter(content, whole_cores()))
         return row
 

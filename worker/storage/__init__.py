@@ -14,14 +14,7 @@ operating system stop here:
 from dataclasses import replace
 
 from worker.storage.base import Omission, S3Options, Storage, StoredObject, Transfer
-from worker.storage.locations import (
-    FolderLocation,
-    Location,
-    S3Location,
-    by_earlier_name,
-    overlap,
-    parse_location,
-)
+from worker.storage.locations import FolderLocation, Location, S3Location, overlap, parse_location
 
 __all__ = [
     "FolderLocation",
@@ -32,7 +25,6 @@ __all__ = [
     "Storage",
     "StoredObject",
     "Transfer",
-    "by_earlier_name",
     "open_storage",
     "overlap",
     "parse_location",

@@ -1,13 +1,11 @@
 """Locations as people write them: `s3://bucket/prefix` or a folder."""
 
-import os
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.errors import UsageError
-from worker.system.mounts import is_same, mount_over, paths_within, read_mounts
+from worker.system.mounts import is_same, paths_within, read_mounts
 
 # AWS' rules for bucket names: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
@@ -64,28 +62,6 @@ def overlap(a: Location, b: Location) -> bool:
             raise UsageError(f"{a.path} or {b.path} is a loop of symbolic links; name a folder") from None
         return _reaches(one, other) or _reaches(other, one)
     return False
-
-
-def by_earlier_name(folder: FolderLocation, names: Iterable[str]) -> FolderLocation:
-    """The folder by the first of `names` that leads to it, or to a folder around it, through symbolic links.
-
-    It keeps its own name if that is one of them, or if none leads to it. Links are not simply resolved, because workers
-    on other machines may have the folder by this name alone. The folder need not exist.
-    """
-    earlier = list(names)
-    if folder.uri in earlier:
-        return folder
-    real, mounts = Path(os.path.realpath(folder.path)), read_mounts()
-    around = mount_over(real, mounts)
-    for name in map(Path, earlier):
-        share = mount_over(name, mounts)
-        # Another share is not asked, because it may hang.
-        if share != around and share is not None and share.is_network:
-            continue
-        target = Path(os.path.realpath(name))
-        if real.is_relative_to(target):
-            return FolderLocation(name / real.relative_to(target))
-    return folder
 
 
 def without_secrets(text: str) -> str:

@@ -13,7 +13,7 @@ from db.migrations import WorkerSupport
 from db.session import make_engine
 from worker.broker.app_factory import CONNECT_SECONDS, make_app
 from worker.broker.chunk_queue import ChunkQueue
-from worker.errors import CheckpointError, DatabaseUnavailable, ServiceUnavailable, UsageError
+from worker.errors import CheckpointError, PhotochromError, ServiceUnavailable, UsageError
 from worker.inference.connection import ServerInfo
 from worker.instance import Runtime
 from worker.model.checkpoint import verify
@@ -239,7 +239,7 @@ class Supervisor:
                 logger.info("worker %s stops: scans at work are finished, the others are handed back", self.name)
                 self._celery.stop(deadline - MODEL_STOP_SECONDS, self._while_celery_ends)
                 self._heartbeat.sign_off()
-        except (DatabaseUnavailable, UsageError) as error:  # UsageError: the database no longer supports this worker
+        except PhotochromError as error:  # the database is away, or no longer supports this worker
             logger.warning("%s; the leases that are left will expire", error)
         finally:
             self._models.stop(kill_after_seconds=MODEL_STOP_SECONDS)

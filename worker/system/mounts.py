@@ -31,10 +31,6 @@ class Mount:
     point: Path
     filesystem: str  # its type: ext4, tmpfs, nfs
 
-    @property
-    def is_network(self) -> bool:
-        return self.filesystem.startswith(_NETWORK_KINDS)
-
 
 def read_mounts(table: Path = Path("/proc/self/mountinfo")) -> list[Mount]:
     """Every mount that this process sees, in the order in which they were made; none if the system is not Linux."""
@@ -60,18 +56,13 @@ def paths_within(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
 
 def network_share(path: Path, mounts: Sequence[Mount] | None = None) -> str | None:
     """The type of the network file system of `path`, such as nfs4; None for a disk of this machine."""
-    top = mount_over(Path(os.path.realpath(path)), read_mounts() if mounts is None else mounts)
-    return top.filesystem if top and top.is_network else None
-
-
-def mount_over(path: Path, mounts: Sequence[Mount]) -> Mount | None:
-    """The mount in which this path lies by its name alone. Nothing is looked up, so a share that hangs does no harm."""
-    over = [mount for mount in mounts if path.is_relative_to(mount.point)]
+    absolute = Path(os.path.realpath(path))
+    over = [mount for mount in (read_mounts() if mounts is None else mounts) if absolute.is_relative_to(mount.point)]
     if not over:
         return None
-    # Of several mounts at one point, the last hides the others.
     deepest = max(len(mount.point.parts) for mount in over)
-    return [mount for mount in over if len(mount.point.parts) == deepest][-1]
+    top = [mount for mount in over if len(mount.point.parts) == deepest][-1]
+    return top.filesystem if top.filesystem.startswith(_NETWORK_KINDS) else None
 
 
 def is_same(one: Path, other: Path) -> bool:
@@ -82,9 +73,12 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def _paths_to(folder: Path, mounts: Sequence[Mount]) -> Iterator[Path]:
-    mount_of_folder = mount_over(folder, mounts)
-    if mount_of_folder is None:
+    over = [mount for mount in mounts if folder.is_relative_to(mount.point)]
+    if not over:
         return
+    # Of several mounts at one point, the last hides the others.
+    deepest = max(len(mount.point.parts) for mount in over)
+    mount_of_folder = [mount for mount in over if len(mount.point.parts) == deepest][-1]
     inner = mount_of_folder.root / folder.relative_to(mount_of_folder.point)
     for mount in mounts:
         if mount.device == mount_of_folder.device and inner.is_relative_to(mount.root):

@@ -35,12 +35,6 @@ def same_job(session: Session, same: Callable[[Job], bool]) -> Job | None:
     return next((job for job in lifecycle.unfinished(session) if same(job)), None)
 
 
-def destination_folders(session: Session) -> list[str]:
-    """The folders to which jobs have written, the one of the oldest job first."""
-    folders = select(Job.destination).where(Job.destination.not_like("s3://%")).group_by(Job.destination)
-    return list(session.scalars(folders.order_by(func.min(Job.id))))
-
-
 def lock(session: Session) -> None:
     """Take a lock until the end of this transaction, so that no other process looks for the same job and creates it
     too.

@@ -155,17 +155,6 @@ def test_a_choice_that_was_made_before_the_sample_s_report_is_gone_on_with(
     assert state(engine, job_id) == JobState.RUNNING
 
 
-def test_a_link_to_the_output_folder_is_the_output_folder(
-    engine: Engine, submission: Submission, tmp_path: Path
-) -> None:
-    (tmp_path / "colour").mkdir()
-    (tmp_path / "link").symlink_to("colour")
-    job_id = job(engine, submission)
-
-    assert take_up(engine, replace(submission, destination=str(tmp_path / "link"))) == []
-    assert state(engine, job_id) == JobState.CANCELLED
-
-
 @pytest.mark.parametrize("report_key", [None, "photochrom-reports/1-sample.html"])
 def test_a_job_that_waits_for_a_choice_is_listed_again_with_the_choice(
     engine: Engine, submission: Submission, report_key: str | None

@@ -140,6 +140,7 @@ def test_int8_is_chosen_where_it_is_clearly_faster_than_the_best_of_the_others()
     assert choose({"float32": 2.0, "bfloat16": 1.0, "int8": 0.6}) == "int8"
     assert choose({"float32": 2.0, "bfloat16": 1.0, "int8": 0.9}) == "bfloat16"
     assert choose({"float32": 2.0, "bfloat16": math.inf, "int8": 1.5}) == "int8"
+    assert choose({"float32": 1.0, "bfloat16": 0.9, "int8": 0.8}) == "float32"
 
 
 def test_the_bench_describes_this_machine() -> None:

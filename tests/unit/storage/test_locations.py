@@ -3,8 +3,7 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
-from worker.storage import FolderLocation, S3Location, by_earlier_name, locations, overlap, parse_location
-from worker.system.mounts import Mount
+from worker.storage import FolderLocation, S3Location, overlap, parse_location
 
 
 @pytest.mark.parametrize(
@@ -89,36 +88,3 @@ def test_another_path_to_the_same_folder_does_not_hide_an_overlap(
     assert overlap(FolderLocation(masters), FolderLocation(bound / "out"))
     assert overlap(FolderLocation(masters / "box"), FolderLocation(bound))
     assert not overlap(FolderLocation(masters), FolderLocation(tmp_path / "out"))
-
-
-def test_a_folder_keeps_the_name_that_it_had_first(tmp_path: Path) -> None:
-    (tmp_path / "colour").mkdir()
-    (tmp_path / "link").symlink_to("colour")
-    colour, link = (FolderLocation(tmp_path / name) for name in ("colour", "link"))
-
-    assert by_earlier_name(colour, [link.uri, "/elsewhere"]) == link
-    assert by_earlier_name(link, ["/elsewhere", colour.uri]) == colour
-    assert by_earlier_name(link, [colour.uri, link.uri]) == link  # rows have both names
-    assert by_earlier_name(link, [f"{colour.uri} 2"]) == link
-    assert by_earlier_name(FolderLocation(link.path / "new/box"), [colour.uri]).path == colour.path / "new/box"
-
-
-def test_a_loop_of_links_has_no_earlier_name(tmp_path: Path) -> None:
-    (tmp_path / "loop").symlink_to("loop")
-    loop = FolderLocation(tmp_path / "loop")
-
-    assert by_earlier_name(loop, [str(tmp_path / "colour")]) == loop
-    assert by_earlier_name(FolderLocation(tmp_path / "colour"), [loop.uri]).path == tmp_path / "colour"
-
-
-def test_a_share_that_may_hang_is_not_asked_for_an_earlier_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "colour").mkdir()
-    (tmp_path / "nas").mkdir()
-    (tmp_path / "nas" / "link").symlink_to(tmp_path / "colour")
-    mounts = [Mount("8:1", Path("/"), Path("/"), "ext4"), Mount("0:55", Path("/"), tmp_path / "nas", "nfs4")]
-    monkeypatch.setattr(locations, "read_mounts", lambda: mounts)
-    colour = FolderLocation(tmp_path / "colour")
-
-    assert by_earlier_name(colour, [str(tmp_path / "nas" / "link")]) == colour

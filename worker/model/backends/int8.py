@@ -18,6 +18,17 @@ from worker.system.held_output import held_standard_error
 
 Array = np.ndarray[Any, Any]
 
+# How the lines of TensorFlow Lite and of its converter begin.
+_LINES = (
+    "INFO: ",
+    "W0000 ",
+    "I0000 ",
+    "WARNING: All log messages",
+    "fully_quantize:",
+    "I tensorflow/",
+    "W tensorflow/",
+)
+
 
 class Interpreter:
     """A converted function, ready to run. Each call takes and gives one array of the batch size it was made for."""
@@ -64,7 +75,7 @@ def _quiet() -> Iterator[None]:
     level = absl.level
     absl.setLevel(logging.ERROR)
     try:
-        with held_standard_error(), warnings.catch_warnings():
+        with held_standard_error(_LINES), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             yield
     finally:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from worker.model.backends.precision_file import locked
 from worker.system.whole_files import write_beside_then_rename
 
 logger = logging.getLogger(__name__)
@@ -26,16 +27,21 @@ def kept(folder: Path | None, key: str, convert: Callable[[], bytes]) -> bytes:
     if folder is None or not _is_own(folder):
         return convert()
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.tflite"
-    content = _read(path)
-    if content is None:
-        content = convert()
-        try:
-            with write_beside_then_rename(path) as part:
-                part.write_bytes(hashlib.sha256(content).digest() + content)
-        except OSError as error:
-            logger.warning("%s can't be written (%s): the network is converted at each start", path, error.strerror)
+    with locked(folder / "networks"):  # a conversion takes much memory, so only one process converts
+        content = _read(path)
+        if content is None:
+            content = convert()
+            _write(path, content)
     _remove_unused(folder)
     return content
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        with write_beside_then_rename(path) as part:
+            part.write_bytes(hashlib.sha256(content).digest() + content)
+    except OSError as error:
+        logger.warning("%s can't be written (%s): the network is converted at each start", path, error.strerror)
 
 
 def _is_own(folder: Path) -> bool:

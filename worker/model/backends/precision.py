@@ -43,6 +43,12 @@ def computing_in(policy: str) -> Iterator[None]:
         keras.mixed_precision.set_dtype_policy(before)
 
 
+def choices() -> tuple[Precision, ...]:
+    """The precisions among which this machine chooses."""
+    with_int8 = has_int8() and available_memory_bytes() >= _INT8_BYTES
+    return ("float32", "bfloat16", "int8") if with_int8 else ("float32", "bfloat16")
+
+
 @cache
 def fastest(on_gpu: bool) -> Precision:
     """The better precision for this machine, measured with convolutions that take a second on two cores."""
@@ -53,7 +59,7 @@ def fastest(on_gpu: bool) -> Precision:
         "float32": _seconds("float32", clock, in_a_row),
         "bfloat16": seconds_or_never("bfloat16", lambda: _seconds("bfloat16", clock, in_a_row)),
     }
-    if has_int8() and available_memory_bytes() >= _INT8_BYTES:
+    if "int8" in choices():
         seconds["int8"] = seconds_or_never("int8", lambda: _int8_seconds(clock))
     return choose(seconds)
 
@@ -64,13 +70,15 @@ def choose(seconds: dict[Precision, float]) -> Precision:
     Each further one must be clearly faster than the best before it.
     """
     chosen: Precision = "float32"
+    best = seconds["float32"]
     for precision, duration in seconds.items():
         logger.info(
             "a convolution in %s is %.2f times as fast as in float32",
             precision, seconds["float32"] / max(duration, 1e-9),
         )  # fmt: skip
-        if seconds[chosen] >= _FASTER * duration:
+        if best >= _FASTER * duration:
             chosen = precision
+        best = min(best, duration)
     return chosen
 
 

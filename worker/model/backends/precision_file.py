@@ -19,7 +19,7 @@ import keras
 
 from worker.extras import installed_version
 from worker.model.backends.loading import computing_variables
-from worker.model.backends.precision import Precision
+from worker.model.backends.precision import Precision, choices
 from worker.system.whole_files import write_beside_then_rename
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ def machine_key(device: str, checkpoint_id: str) -> str:
     """What the choice depends on. With another key, it is made again."""
     backend = keras.backend.backend()
     variables = "".join(f" / {variable}" for variable in computing_variables())
-    choices = ", ".join(get_args(Precision))
+    among = ", ".join(choices())
     return (
-        f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}{variables} / {choices}"
+        f"{_processor()} / {device} / {backend} {_version(backend)} / checkpoint {checkpoint_id}{variables} / {among}"
     )
 
 
@@ -46,7 +46,7 @@ def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision
     keys. If one of them hangs, the others measure without it. If the file can't be read or written, the log says so,
     and each start measures.
     """
-    with _locked(path):
+    with locked(path):
         kept = _read(path)
         if kept.get(key) in get_args(Precision):
             return cast("Precision", kept[key])
@@ -59,9 +59,9 @@ def decided(path: Path, key: str, measure: Callable[[], Precision]) -> Precision
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Waits for other processes that decide, but not for ever. Without a lock, if the folder can't be written or has no
-    locks.
+def locked(path: Path) -> Iterator[None]:
+    """Waits for other processes that make `path`, but not for ever. Without a lock, if the folder can't be written or
+    has no locks.
 
     The lock is on a file of its own, because the file with the choices is replaced when it is written. The system
     releases it when the process ends.
@@ -73,7 +73,7 @@ def _locked(path: Path) -> Iterator[None]:
         return
     with lock:
         if not _is_locked(lock):
-            logger.info("another process chooses this machine's precision; waiting for it (%s)", lock.name)
+            logger.info("another process prepares %s; waiting for it", lock.name)
             _wait_for(lock)
         yield
 
@@ -84,7 +84,7 @@ def _wait_for(lock: IO[str]) -> None:
         time.sleep(_PAUSE_SECONDS)
         if _is_locked(lock):
             return
-    logger.warning("%s was locked for %.0f s, so precision is chosen without the lock", lock.name, _WAIT_SECONDS)
+    logger.warning("%s was locked for %.0f s; going on without the lock", lock.name, _WAIT_SECONDS)
 
 
 def _is_locked(lock: IO[str]) -> bool:

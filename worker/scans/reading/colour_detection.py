@@ -47,6 +47,7 @@ _NOISES = 6.0  # a mark is at least this many times as far from the tone as nois
 _NEUTRAL_CHROMA = 2.0  # below it, a tone has no hue
 _LEVEL = 2.5  # a range of L* of this size shares one tone
 _SIDE = 192  # pixels; in so small a copy, JPEG's blocks and a sensor's noise are averaged out
+_REGISTERED_BYTES = 48 << 20  # a page's colours in 8 bits, which are held while they are moved onto each other
 _MOST_FRINGED = 24.0  # pixels that become one in the small copy; with more, fringes of two pixels are averaged out
 _FINE_SHRINK = 8  # pixels that become one in the fine copy, in each direction; fewer in scans of less than 8 * _SIDE
 _FINE_PIXELS = 4_000_000  # most pixels of the fine copy: 32 MB at 16 bits
@@ -122,9 +123,12 @@ def _colours_that_meet(image: pyvips.Image) -> OwnColours | None:
     colour, and for one so large that they are averaged out.
     """
     shrink, factor = _fine_shrink(image.width, image.height), _small_shrink(image.width, image.height)
-    if factor > _MOST_FRINGED or image.interpretation not in ("srgb", "rgb16"):
+    if factor > _MOST_FRINGED or 3 * image.width * image.height > _REGISTERED_BYTES:
         return None
-    meeting = registered(image.copy_memory())
+    if image.interpretation not in ("srgb", "rgb16"):
+        return None
+    levels = (image >> 8).cast("uchar").copy(interpretation="srgb") if image.interpretation == "rgb16" else image
+    meeting = registered(levels.extract_band(0, n=3).copy_memory())
     if meeting is None:
         return None
     own_colours = _colours_of_page(_shrunk(meeting, shrink), shrink, factor / shrink)

@@ -41,12 +41,14 @@ def map_targets(
     """What models that were fitted on other sources' photos predict for each view.
 
     The predictions are written to `path`, an .npz of names, ab (views, n, 14, 14, 2), fold and divided_sources, and are
-    read from it if the file is there. Raises TrainingError if there are too few photos for the folds, or if the disk is
-    full.
+    read from it if the file is there. Raises TrainingError if there are too few photos for the folds, if the file is of
+    other photos or views, or if the disk is full.
     """
     if not path.is_file():
         _cross_fit(prepared, options, path, say)
     with np.load(path) as file:
+        if list(file["names"]) != list(prepared.cache.names) or len(file["ab"]) != len(prepared.views):
+            raise TrainingError(f"{path} is of other photos or views; remove it, so that it is made again")
         shares = options.get("share", SHARE), options.get("final_share", FINAL_SHARE)
         return [OutOfFoldTargets(ab, *shares) for ab in file["ab"]]
 
