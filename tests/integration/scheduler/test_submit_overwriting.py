@@ -133,6 +133,16 @@ def test_a_submission_says_beforehand_how_many_outputs_it_replaces(
 
 
 @pytest.mark.usefixtures("_coloured")
+def test_a_submission_with_other_options_says_how_many_outputs_it_replaces(
+    engine: Engine, root: str, s3_options: S3Options
+) -> None:
+    other = Submission(f"{root}/in", f"{root}/out", saturation=1.3)
+    submitter = Submitter(engine, s3=s3_options, chunk_scans=9, checkpoints=lambda: ["one"])
+
+    assert submitter.dry_run(other).replaced == submitter.submit(other).replaced == 4
+
+
+@pytest.mark.usefixtures("_coloured")
 def test_done_again_nothing_is_missing_any_more(engine: Engine, place: Place, submit: Callable[..., list[str]]) -> None:
     assert submit(missing_only=True)
     colour_all(engine, place, 2)

@@ -18,6 +18,16 @@ def test_output_of_a_library_that_loads_is_held_back() -> None:
     assert run(code).stderr == "after\n"
 
 
+def test_lines_of_others_are_shown_afterwards() -> None:
+    code = (
+        "import os\nfrom worker.system.held_output import held_standard_error\n"
+        "with held_standard_error(['fully_quantize:']):\n"
+        '    os.write(2, b\'fully_quantize: 0\\n{"message": "a scan is done"}\\n\')'
+    )
+
+    assert run(code).stderr == '{"message": "a scan is done"}\n'
+
+
 def test_when_loading_fails_what_was_written_is_shown() -> None:
     code = (
         "import os\nfrom worker.system.held_output import held_standard_error\n"

@@ -19,15 +19,7 @@ from worker.system.held_output import held_standard_error
 Array = np.ndarray[Any, Any]
 
 # How the lines of TensorFlow Lite and of its converter begin.
-_LINES = (
-    "INFO: ",
-    "W0000 ",
-    "I0000 ",
-    "WARNING: All log messages",
-    "fully_quantize:",
-    "I tensorflow/",
-    "W tensorflow/",
-)
+_LINES = ("INFO: ", "W0000 ", "I0000 ", "WARNING: All log messages", "fully_quantize:")
 
 
 class Interpreter:
