@@ -29,6 +29,7 @@ _KNOWN = ("L", "RGB", "RGBA", "LA", "P", "1", "I;16", "I;16B", "I;16L")
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([1-8])["<]')
 _UNKNOWN_MARKER = re.compile(rb"\xff[\x02-\xbf\xf0-\xfd]")  # among the samples of a JPEG; none of its own is one
+_BITS_PER_SAMPLE, _STRIP_OFFSETS, _SAMPLES_PER_PIXEL = 258, 273, 277
 _PLANAR = 2
 _WHITE_IS_ZERO = 0
 
@@ -71,12 +72,25 @@ def words_of_loss(source: Path) -> str | None:
                 imagecodecs.jpeg2k_decode(data)
             elif image.format == "JPEG" and (marker := _UNKNOWN_MARKER.search(data, data.find(b"\xff\xda") + 2)):
                 return None if _is_whole_before(data, marker.start()) else "samples are missing before a marker"
-            else:
+            elif not _holds_all_pixels(image, len(data)):
                 image.load()
     except Exception as error:
         words = " ".join(str(error).split())
         return words if _LOST.search(words) else None
     return None
+
+
+def _holds_all_pixels(image: Image.Image, size: int) -> bool:
+    """Whether a file of `size` bytes is an uncompressed TIFF with room for all pixels behind its first strip.
+
+    Pillow calls such a file truncated if its number of rows in a strip, or of bytes in one, is wrong.
+    """
+    tags = getattr(image, "tag_v2", None)
+    if tags is None or image.info.get("compression") != "raw" or not tags.get(_STRIP_OFFSETS):
+        return False
+    bits = tags.get(_BITS_PER_SAMPLE, (1,))
+    row_bytes = -(-image.width * tags.get(_SAMPLES_PER_PIXEL, 1) * max(bits) // 8)
+    return bool(min(tags[_STRIP_OFFSETS]) + image.height * row_bytes <= size)
 
 
 def _is_whole_before(data: bytes, end: int) -> bool:

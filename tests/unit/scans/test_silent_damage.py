@@ -1,15 +1,17 @@
 """The fuzz run sees an output whose pixels are not its scan's."""
 
 import io
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from tests.fuzz import odd_files
-from tests.fuzz.independent_reader import silent_damage
+from tests.fuzz.independent_reader import silent_damage, words_of_loss
 from tests.unit.scans.conftest import pillow_bytes, ramp
 
 PICTURE = np.kron(ramp(48, 64), np.ones((4, 4), np.uint8))
@@ -62,3 +64,18 @@ def test_the_fuzz_run_gives_pictures_an_orientation_in_xmp(format: str) -> None:
     assert b"tiff:Orientation=" in changed
     with Image.open(io.BytesIO(changed)) as image:
         assert image.size == PICTURE.shape[::-1]
+
+
+def test_a_wrong_number_of_rows_in_a_strip_is_no_loss_but_a_missing_end_is(tmp_path: Path) -> None:
+    path, picture = tmp_path / "scan.tif", np.tile(np.arange(96, dtype=np.uint8), (64, 1))
+    tifffile.imwrite(path, picture, rowsperstrip=7, photometric="minisblack")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as file:
+        rows = file.pages.first.tags["RowsPerStrip"]
+        place, code = rows.valueoffset, "<H" if rows.dtype == tifffile.DATATYPE.SHORT else "<I"
+    struct.pack_into(code, data, place, 9_000)
+    path.write_bytes(data)
+    assert words_of_loss(path) is None
+
+    path.write_bytes(data[:-200])
+    assert "truncated" in (words_of_loss(path) or "")
