@@ -202,4 +202,5 @@ class RayPeer(ProbePeer):
 
     def _begin(self, probe: Probe) -> None:
         batch_size, options = self._bench.batch_size, model_options(self._bench)
+        options["precision"] = script_precision(self._bench)
         probe.begin("colourize", places=self._places, model=options, batch_size=batch_size, keys=self._keys)

@@ -52,7 +52,7 @@ class Predict:
             model["embedding"],
             model["head"],
             (),
-            model["precision"] or "float32",
+            model["precision"],
             model["input_px"],
         )
         Path(folder, _MODEL_PID).write_text(str(os.getpid()))

@@ -27,6 +27,6 @@ class FreedMemory:
         """Give free memory in the heap back to the system, if that is due. Returns whether it was."""
         if _trim is None or time.monotonic() < self._next:
             return False
-        _trim(0)
+        give_back_freed_memory()
         self._next = time.monotonic() + _EVERY_SECONDS
         return True

@@ -19,7 +19,8 @@ _UNUSED_SECONDS = 90 * 86_400.0
 
 
 def kept(folder: Path | None, key: str, convert: Callable[[], bytes]) -> bytes:
-    """The network for `key` from `folder`, or the result of `convert`, which is then kept there.
+    """The network for `key` from `folder`, or the result of `convert`, which is then kept there: the bytes that
+    `int8.Interpreter` takes.
 
     A damaged file is made again. Files that nobody has used for 90 days are removed. Without a folder, or in one that
     others can write, nothing is read or kept.

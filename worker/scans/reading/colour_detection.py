@@ -123,9 +123,8 @@ def _colours_that_meet(image: pyvips.Image) -> OwnColours | None:
     colour, and for one so large that they are averaged out.
     """
     shrink, factor = _fine_shrink(image.width, image.height), _small_shrink(image.width, image.height)
-    if factor > _MOST_FRINGED or 3 * image.width * image.height > _REGISTERED_BYTES:
-        return None
-    if image.interpretation not in ("srgb", "rgb16"):
+    is_small = factor <= _MOST_FRINGED and 3 * image.width * image.height <= _REGISTERED_BYTES
+    if not is_small or image.interpretation not in ("srgb", "rgb16"):
         return None
     levels = (image >> 8).cast("uchar").copy(interpretation="srgb") if image.interpretation == "rgb16" else image
     meeting = registered(levels.extract_band(0, n=3).copy_memory())
